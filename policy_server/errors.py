@@ -1,0 +1,61 @@
+"""Errors of the policy server, its bundles and its client.
+
+    PolicyError
+    ├── BundleError        a bundle is missing, truncated, corrupt or does not match its manifest
+    ├── WireError          a request or reply cannot be read, or does not fit the session's specs
+    ├── SessionError       a session is unknown, expired, or past its horizon
+    ├── Refused            the server refused a request: carries its code, message and details
+    └── Unreachable        no answer within the time limit
+
+Every error has a `code` that programs can rely on; the server sends {"error": {"code", "message", "details"}}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class PolicyError(Exception):
+    """Base of every error raised by `policy_server`."""
+
+    code = "policy_error"
+    status = 500
+    """HTTP status the server answers with."""
+
+    def __init__(self, message: str, *, code: str | None = None, details: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.code = code or type(self).code
+        self.details: dict[str, Any] = dict(details or {})
+
+
+class BundleError(PolicyError):
+    """A bundle is missing, truncated, corrupt or does not match its manifest."""
+
+    code = "bundle"
+
+
+class WireError(PolicyError):
+    """A message cannot be read or does not fit its spec."""
+
+    code = "bad_request"
+    status = 400
+
+
+class SessionError(PolicyError):
+    """A session is unknown, expired, or past its horizon."""
+
+    code = "session"
+    status = 404
+
+
+class Refused(PolicyError):
+    """The server refused: `code`, message and `details` are the server's."""
+
+    code = "refused"
+
+
+class Unreachable(PolicyError):
+    """The server gave no answer within the time limit, or none at all."""
+
+    code = "unreachable"

@@ -1,0 +1,128 @@
+"""What an exported policy is: a lossless JSON file beside its ONNX graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from policy_server.errors import BundleError
+from robots.errors import SpecError
+from robots.spec import PolicySpec
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class GraphFile:
+    """One ONNX graph of a bundle: its file name in the bundle and the sha256 of its bytes in hexadecimal."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class RecurrentTensor:
+    """State that a session carries from one decision to the next: `output` of one step is `input` of the next.
+
+    `initial_shape` is the shape of the zeros it starts as, e.g. (layers, 1, heads, 0, head size) for an empty KV cache.
+    """
+
+    input: str
+    output: str
+    initial_shape: tuple[int, ...]
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class PreviousAction:
+    """Tokens fed as the previous action: the executed action's index, or one of these.
+
+    `start` at the first step; `blocked` when nothing was executed (a bump, a refusal), which a policy without such a
+    token (None) is told as the action that was tried.
+    """
+
+    start: int
+    blocked: int | None = None
+
+
+@dataclass(frozen=True)
+class SimulatedResult:
+    """Success in simulation with its 95 % Wilson interval, as fractions."""
+
+    task: str
+    split: str
+    episodes: int
+    success: float
+    low: float
+    high: float
+    sampling: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a policy comes from."""
+
+    git_commit: str
+    config_sha256: str
+    algorithm: str
+    seed: int
+    steps: int
+    command: str = ""
+    simulated: tuple[SimulatedResult, ...] = ()
+
+
+@dataclass(frozen=True)
+class PolicyManifest:
+    """Everything a server and a robot need to know of a policy.
+
+    Graphs: "policy" takes, with batch 1, every camera by its name as (1, H, W, 3) uint8, `text_features` (1, L, D)
+    float32, `state` (1, S) float32, `previous_action` (1,) int64, `step` (1,) int64 and the recurrent inputs; it gives
+    `logits` (1, A) float32 and the recurrent outputs. Normalisation is inside the graph. "text" takes `token_ids`
+    (1, L) int64 and gives `text_features`; it runs once per instruction. `tokenizer` is a Hugging Face tokenizers file.
+    """
+
+    name: str
+    spec: PolicySpec
+    graphs: Mapping[str, GraphFile]
+    tokenizer: GraphFile
+    recurrent: tuple[RecurrentTensor, ...]
+    previous_action: PreviousAction
+    provenance: Provenance
+    tasks: tuple[str, ...] = ()
+    parity: Mapping[str, float] = field(default_factory=dict)
+    """Largest absolute difference between torch and onnxruntime seen at export, by output."""
+    schema: int = SCHEMA
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; `from_json` gives back an equal manifest."""
+        return {**asdict(self), "spec": self.spec.to_json()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> PolicyManifest:
+        """Inverse of `to_json`; BundleError says which field is missing or wrong."""
+        if data.get("schema") != SCHEMA:
+            raise BundleError(f"manifest schema: got {data.get('schema')!r}, expected {SCHEMA}")
+        try:
+            provenance = dict(data["provenance"])
+            provenance["simulated"] = tuple(SimulatedResult(**one) for one in provenance.get("simulated", ()))
+            return cls(
+                name=data["name"],
+                spec=PolicySpec.from_json(data["spec"]),
+                graphs={name: GraphFile(**graph) for name, graph in data["graphs"].items()},
+                tokenizer=GraphFile(**data["tokenizer"]),
+                recurrent=tuple(
+                    RecurrentTensor(**{**one, "initial_shape": tuple(one["initial_shape"])})
+                    for one in data["recurrent"]
+                ),
+                previous_action=PreviousAction(**data["previous_action"]),
+                provenance=Provenance(**provenance),
+                tasks=tuple(data.get("tasks", ())),
+                parity=dict(data.get("parity", {})),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise BundleError(
+                f"manifest: {type(error).__name__} {error}; expected the fields of schema {SCHEMA}"
+            ) from error
+        except SpecError as error:
+            raise BundleError(f"manifest: {error}") from error

@@ -1,0 +1,131 @@
+"""`bind`: the sim-to-real contract. A policy and a body either fit, or it says which part does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from robots.command import Command, JointTarget
+from robots.embodiment import Embodiment
+from robots.errors import BindError, SpecError
+from robots.observation import Observation
+from robots.spec import CameraInput, CameraSpec, ContinuousActions, DiscreteActions, F32Vector, PolicySpec, U8Image
+from robots.view import View
+
+
+@dataclass(frozen=True)
+class Binding:
+    """How one policy drives one body.
+
+    Attributes:
+        views: policy camera name -> (body camera name, view).
+        state_sources: for each policy state entry, the body's state group and the index in it.
+        commands: for each policy action in logit order, the body's command, or None where it is masked. Empty for chunks.
+    """
+
+    policy: PolicySpec
+    body: Embodiment
+    views: Mapping[str, tuple[str, View]]
+    state_sources: tuple[tuple[str, int], ...]
+    commands: tuple[Command | None, ...]
+
+    @property
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """Shape (number of actions,): True where the body has the action."""
+        return np.array([command is not None for command in self.commands], dtype=np.bool_)
+
+    def images(self, observation: Observation) -> dict[str, U8Image]:
+        """The policy's images, each (height, width, 3) uint8, from the body's; SpecError when one is missing."""
+        images = {}
+        for name, (camera, view) in self.views.items():
+            if camera not in observation.images:
+                raise SpecError("observation images", sorted(observation.images), f"camera '{camera}'")
+            images[name] = view(observation.images[camera])
+        return images
+
+    def state(self, observation: Observation) -> F32Vector:
+        """The policy's state vector, shape (n,) float32, checked against the policy's bounds."""
+        values = [observation.state[group][index] for group, index in self.state_sources]
+        state = np.array(values, dtype=np.float32)
+        self.policy.state.check(state, "policy state")
+        return state
+
+    def masked(self, logits: F32Vector) -> F32Vector:
+        """`logits` with -inf where the body lacks the action, so that its probability is exactly zero.
+
+        Raises SpecError when the shape is wrong or an available action's logit is NaN or infinite.
+        """
+        if logits.shape != (len(self.commands),):
+            raise SpecError("logits", f"shape {logits.shape}", f"shape {(len(self.commands),)}")
+        if not np.isfinite(logits[self.mask]).all():
+            raise SpecError("logits", "NaN or infinity", "finite numbers")
+        return np.where(self.mask, logits, np.float32(-np.inf)).astype(np.float32)
+
+    def command(self, action: int) -> Command:
+        """The body's command for the policy's action index; SpecError when it is out of range or masked."""
+        command = self.commands[action] if 0 <= action < len(self.commands) else None
+        if command is None:
+            raise SpecError("action", action, f"an available action of {self.body.name}")
+        return command
+
+    def chunk(self, rows: npt.NDArray[np.float32]) -> tuple[JointTarget, ...]:
+        """The body's commands for a chunk of shape (horizon, n), one every `period_s`, checked row by row."""
+        actions = self.policy.actions
+        if not isinstance(actions, ContinuousActions):
+            raise SpecError("policy actions", "discrete", "continuous")
+        for row in rows:
+            actions.vector.check(row, "chunk")
+        return tuple(JointTarget(actions.vector.names, tuple(row.tolist()), actions.period_s) for row in rows)
+
+
+def bind(policy: PolicySpec, body: Embodiment) -> Binding:
+    """Fits `policy` to `body`; BindError says got, expected and available for the first part that does not fit."""
+    return Binding(
+        policy=policy,
+        body=body,
+        views={target.name: _bind_camera(target, body) for target in policy.cameras},
+        state_sources=tuple(_bind_state(name, i, policy, body) for i, name in enumerate(policy.state.names)),
+        commands=_bind_actions(policy, body),
+    )
+
+
+def _bind_camera(target: CameraInput, body: Embodiment) -> tuple[str, View]:
+    cameras: dict[str, CameraSpec] = {camera.name: camera for camera in body.cameras}
+    name = body.camera_views.get(target.name, target.name)
+    if name not in cameras:
+        raise BindError("camera", f"camera of {body.name}", f"no '{name}'", f"'{name}'", cameras)
+    camera = cameras[name]
+    if abs(camera.vertical_fov_deg - target.vertical_fov_deg) > target.fov_tolerance_deg:
+        expected = f"{target.vertical_fov_deg} +- {target.fov_tolerance_deg} degrees"
+        what = f"vertical field of view of camera '{name}' of {body.name}"
+        raise BindError("field_of_view", what, f"{camera.vertical_fov_deg} degrees", expected, cameras)
+    return name, View.between(camera, target)
+
+
+def _bind_state(name: str, index: int, policy: PolicySpec, body: Embodiment) -> tuple[str, int]:
+    units = policy.state.units[index]
+    for group, spec in body.state.items():
+        if name in spec.names:
+            got = spec.units[spec.names.index(name)]
+            if got != units:
+                raise BindError("state", f"unit of state '{name}' of {body.name}", got, units, spec.names)
+            return group, spec.names.index(name)
+    available = [entry for spec in body.state.values() for entry in spec.names]
+    raise BindError("state", f"state of {body.name}", f"no '{name}'", f"'{name}' [{units}]", available)
+
+
+def _bind_actions(policy: PolicySpec, body: Embodiment) -> tuple[Command | None, ...]:
+    if isinstance(policy.actions, DiscreteActions):
+        commands = tuple(body.actions.get(name) for name in policy.actions.names)
+        if not any(command is not None for command in commands):
+            got = f"none of {', '.join(policy.actions.names)}"
+            raise BindError("action", f"actions of {body.name}", got, "at least one of the policy's", body.actions)
+        return commands
+    wanted, available = policy.actions.vector, body.chunk
+    if available is None or available.names != wanted.names or available.units != wanted.units:
+        got = "discrete actions only" if available is None else f"{available.names} in {available.units}"
+        raise BindError("action", f"chunk of {body.name}", got, f"{wanted.names} in {wanted.units}", body.actions)
+    return ()

@@ -1,0 +1,110 @@
+"""What a body can be told. SI units; yaw counter-clockwise positive (REP-103)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from robots.errors import SpecError
+
+
+@dataclass(frozen=True)
+class MoveBase:
+    """Drive straight by `distance_m` along the base's x axis; negative drives backwards."""
+
+    distance_m: float
+
+
+@dataclass(frozen=True)
+class RotateBase:
+    """Turn in place by `angle_rad`, counter-clockwise positive."""
+
+    angle_rad: float
+
+
+@dataclass(frozen=True)
+class MoveJoint:
+    """Move one joint by `delta` from where it is: metres for a prismatic joint, radians for a revolute one."""
+
+    joint: str
+    delta: float
+
+
+@dataclass(frozen=True)
+class SetGripper:
+    """Open or close the gripper to `aperture_m` between the fingertips."""
+
+    aperture_m: float
+
+
+@dataclass(frozen=True)
+class JointTarget:
+    """Move `joints` to absolute `positions` (m or rad) within `duration_s`. Same length."""
+
+    joints: tuple[str, ...]
+    positions: tuple[float, ...]
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class LookAt:
+    """Point the head: absolute pan (counter-clockwise positive) and tilt (up positive)."""
+
+    pan_rad: float
+    tilt_rad: float
+
+
+@dataclass(frozen=True)
+class Grasp:
+    """Close on the object at the gripper, by the body's own grasping routine."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """Let go of what is held."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Stop moving now, with the body's own stop semantics."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """The policy says the episode (or with `subgoal` a part of it) is finished. Nothing moves."""
+
+    subgoal: bool = False
+
+
+Command = MoveBase | RotateBase | MoveJoint | SetGripper | JointTarget | LookAt | Grasp | Release | Stop | Done
+COMMANDS: dict[str, type[Command]] = {
+    kind.__name__: kind
+    for kind in (MoveBase, RotateBase, MoveJoint, SetGripper, JointTarget, LookAt, Grasp, Release, Stop, Done)
+}
+
+
+def check_finite(command: Command) -> None:
+    """Raises SpecError when a number in `command` is NaN or infinite."""
+    for field in fields(command):
+        value = getattr(command, field.name)
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, float) and not math.isfinite(number):
+                raise SpecError(f"{type(command).__name__}.{field.name}", number, "a finite number")
+
+
+def command_to_json(command: Command) -> dict[str, Any]:
+    """Plain JSON values, e.g. {"kind": "MoveBase", "distance_m": 0.2}."""
+    return {"kind": type(command).__name__, **asdict(command)}
+
+
+def command_from_json(data: dict[str, Any]) -> Command:
+    """Inverse of `command_to_json`; SpecError on an unknown kind or field."""
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in data.items()}
+    kind = values.pop("kind", None)
+    if kind not in COMMANDS:
+        raise SpecError("command kind", repr(kind), f"one of {', '.join(COMMANDS)}")
+    try:
+        return COMMANDS[kind](**values)
+    except TypeError as error:
+        raise SpecError(f"{kind} fields", sorted(values), [f.name for f in fields(COMMANDS[kind])]) from error

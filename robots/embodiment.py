@@ -1,0 +1,85 @@
+"""An embodiment: a table that says what a body is. Data, not code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from robots.command import Command, command_from_json, command_to_json
+from robots.errors import SpecError
+from robots.spec import CameraSpec, VectorSpec, vector_from_json
+
+
+@dataclass(frozen=True)
+class JointLimits:
+    """Range [m] or [rad] and top speed [m/s] or [rad/s] of one joint."""
+
+    low: float
+    high: float
+    max_speed: float
+
+
+@dataclass(frozen=True)
+class BaseLimits:
+    """Top speeds, decelerations and the longest single step of a mobile base."""
+
+    max_speed_mps: float
+    max_turn_radps: float
+    max_decel_mps2: float
+    max_turn_decel_radps2: float
+    max_step_m: float
+    max_step_rad: float
+
+
+@dataclass(frozen=True)
+class Embodiment:
+    """What a body is.
+
+    Attributes:
+        name: e.g. "stretch_re1".
+        cameras: what it sees with.
+        state: groups of named numbers the body reports, e.g. {"joints": ..., "hand": ...}; no name stands in two groups.
+        actions: policy action name -> the command this body executes for it. A name that is absent is masked.
+        joints: limits by joint name.
+        base: limits of the base, None for a fixed arm.
+        chunk: the vector of a continuous action this body takes, None where it takes only discrete ones.
+        camera_views: policy camera name -> this body's camera name, where they differ.
+        stop: what `stop()` does to each part, in words.
+    """
+
+    name: str
+    cameras: tuple[CameraSpec, ...]
+    state: Mapping[str, VectorSpec]
+    actions: Mapping[str, Command]
+    joints: Mapping[str, JointLimits]
+    base: BaseLimits | None = None
+    chunk: VectorSpec | None = None
+    camera_views: Mapping[str, str] = field(default_factory=dict)
+    stop: Mapping[str, str] = field(default_factory=dict)
+
+    def with_cameras(self, *cameras: CameraSpec) -> Embodiment:
+        """The same body seen through other cameras (a twin renders at its own size)."""
+        return replace(self, cameras=cameras)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; `from_json` gives back an equal embodiment."""
+        return {**asdict(self), "actions": {name: command_to_json(c) for name, c in self.actions.items()}}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Embodiment:
+        """Inverse of `to_json`; SpecError names what is missing or wrong."""
+        try:
+            return cls(
+                name=data["name"],
+                cameras=tuple(CameraSpec(**camera) for camera in data["cameras"]),
+                state={group: vector_from_json(spec) for group, spec in data["state"].items()},
+                actions={name: command_from_json(command) for name, command in data["actions"].items()},
+                joints={name: JointLimits(**limits) for name, limits in data["joints"].items()},
+                base=BaseLimits(**data["base"]) if data.get("base") else None,
+                chunk=vector_from_json(data["chunk"]) if data.get("chunk") else None,
+                camera_views=dict(data.get("camera_views", {})),
+                stop=dict(data.get("stop", {})),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise SpecError("embodiment", f"{type(error).__name__} {error}", "the fields of Embodiment") from error

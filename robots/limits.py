@@ -1,0 +1,78 @@
+"""Holds a command to a body's limits before anything is sent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from robots.command import Command, Grasp, JointTarget, LookAt, MoveBase, MoveJoint, Release, RotateBase, check_finite
+from robots.embodiment import Embodiment
+from robots.errors import SpecError
+from robots.robot import Sent
+
+HEAD_JOINTS = ("joint_head_pan", "joint_head_tilt")
+TOLERANCE = 1e-6  # a target this far past a limit [m or rad] is the limit: float32 positions are rounded
+
+
+def limit(command: Command, body: Embodiment, positions: Mapping[str, float]) -> Sent:
+    """What may be sent for `command` to `body` whose joints are at `positions` (joint name -> m or rad).
+
+    A number that is not finite, a joint or base the body lacks, and a base step beyond the longest step are refused by
+    name; a joint target beyond its range is clipped to the range. Nothing is sent here.
+    """
+    try:
+        check_finite(command)
+    except SpecError as error:
+        return Sent(command, refused=str(error))
+    if isinstance(command, (MoveBase, RotateBase)):
+        return _limit_base(command, body)
+    if isinstance(command, MoveJoint):
+        return _limit_joint(command, body, positions)
+    if isinstance(command, JointTarget):
+        return _limit_target(command, body)
+    if isinstance(command, LookAt):
+        asked = JointTarget(HEAD_JOINTS, (command.pan_rad, command.tilt_rad))
+        sent = _limit_target(asked, body)
+        if sent.refused or not isinstance(sent.command, JointTarget):
+            return Sent(command, refused=sent.refused)
+        return Sent(LookAt(*sent.command.positions), sent.clipped)
+    if isinstance(command, (Grasp, Release)) and command not in body.actions.values():
+        return Sent(command, refused=f"{body.name} cannot {type(command).__name__.lower()}")
+    return Sent(command)
+
+
+def _limit_base(command: MoveBase | RotateBase, body: Embodiment) -> Sent:
+    if body.base is None:
+        return Sent(command, refused=f"{body.name} has no base")
+    if isinstance(command, MoveBase):
+        size, most, unit = abs(command.distance_m), body.base.max_step_m, "m"
+    else:
+        size, most, unit = abs(command.angle_rad), body.base.max_step_rad, "rad"
+    if size > most + TOLERANCE:
+        return Sent(command, refused=f"base step of {size:.3f} {unit} is beyond the longest step of {most:.3f} {unit}")
+    return Sent(command)
+
+
+def _limit_joint(command: MoveJoint, body: Embodiment, positions: Mapping[str, float]) -> Sent:
+    if command.joint not in body.joints or command.joint not in positions:
+        return Sent(command, refused=f"{body.name} has no joint '{command.joint}'; it has {', '.join(body.joints)}")
+    here, limits = positions[command.joint], body.joints[command.joint]
+    target = min(max(here + command.delta, limits.low), limits.high)
+    if math.isclose(target - here, command.delta, abs_tol=TOLERANCE):
+        return Sent(command)
+    return Sent(replace(command, delta=target - here), clipped=(command.joint,))
+
+
+def _limit_target(command: JointTarget, body: Embodiment) -> Sent:
+    if len(command.joints) != len(command.positions):
+        return Sent(command, refused=f"{len(command.joints)} joints but {len(command.positions)} positions")
+    unknown = [joint for joint in command.joints if joint not in body.joints]
+    if unknown:
+        return Sent(command, refused=f"{body.name} has no joint '{unknown[0]}'; it has {', '.join(body.joints)}")
+    limits = [body.joints[joint] for joint in command.joints]
+    positions = tuple(min(max(p, one.low), one.high) for p, one in zip(command.positions, limits))
+    clipped = tuple(
+        joint for joint, asked, p in zip(command.joints, command.positions, positions) if abs(asked - p) > TOLERANCE
+    )
+    return Sent(replace(command, positions=positions), clipped)

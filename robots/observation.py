@@ -1,0 +1,25 @@
+"""What a body senses at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from robots.spec import F32Vector, U8Image
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One moment as a body sensed it.
+
+    Attributes:
+        stamp_ns: when it was sensed, on the body's monotonic clock; a decision made from it carries the same stamp.
+        images: camera name -> (H, W, 3) uint8 RGB.
+        state: group name -> float32 vector in the order of the embodiment's spec, e.g. {"joints": (n,), "in_hand": (1,)}.
+        instruction: what the robot was asked to do, in words; empty when nothing was asked.
+    """
+
+    stamp_ns: int
+    images: Mapping[str, U8Image]
+    state: Mapping[str, F32Vector] = field(default_factory=dict)
+    instruction: str = ""

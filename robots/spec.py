@@ -1,0 +1,191 @@
+"""What observations and actions look like: frozen, checkable, lossless in JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from robots.errors import SpecError
+
+U8Image = npt.NDArray[np.uint8]
+F32Vector = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class CameraSpec:
+    """A camera on a body.
+
+    `yaw_deg` is the viewing direction in the base frame, counter-clockwise positive (REP-103): 0 looks forward,
+    -90 to the robot's right. `pitch_deg` is positive when the camera looks down. `None` where it can move.
+    """
+
+    name: str
+    height: int
+    width: int
+    vertical_fov_deg: float
+    pitch_deg: float | None = None
+    yaw_deg: float | None = None
+    height_m: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.height < 1 or self.width < 1:
+            raise SpecError(f"camera '{self.name}' size", (self.height, self.width), "at least (1, 1)")
+        if not 0.0 < self.vertical_fov_deg < 180.0:
+            raise SpecError(f"camera '{self.name}' vertical field of view", self.vertical_fov_deg, "(0, 180) degrees")
+
+    @property
+    def aspect(self) -> float:
+        """Width over height."""
+        return self.width / self.height
+
+    def check(self, image: npt.NDArray[Any]) -> None:
+        """Raises SpecError unless `image` is (height, width, 3) uint8."""
+        check_image(f"image of camera '{self.name}'", image, (self.height, self.width))
+
+
+def check_image(what: str, image: npt.NDArray[Any], size: tuple[int, int]) -> None:
+    """Raises SpecError unless `image` is (*size, 3) uint8."""
+    if image.dtype != np.uint8:
+        raise SpecError(what, f"dtype {image.dtype}", "dtype uint8")
+    if image.shape != (*size, 3):
+        raise SpecError(what, f"shape {image.shape}", f"shape {(*size, 3)}")
+
+
+@dataclass(frozen=True)
+class VectorSpec:
+    """Named numbers with units and inclusive bounds; the order of `names` is the order of the vector."""
+
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        sizes = {len(self.names), len(self.units), len(self.low), len(self.high)}
+        if len(sizes) != 1:
+            raise SpecError("vector spec lengths", sorted(sizes), "one length for names, units, low and high")
+        if len(set(self.names)) != len(self.names):
+            raise SpecError("vector spec names", self.names, "no name twice")
+        for name, low, high in zip(self.names, self.low, self.high):
+            if not low <= high:
+                raise SpecError(f"bounds of '{name}'", (low, high), "low <= high")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def check(self, vector: npt.NDArray[Any], what: str = "vector") -> None:
+        """Raises SpecError unless `vector` has shape (n,), is finite and lies within the bounds."""
+        if vector.shape != (len(self),):
+            raise SpecError(what, f"shape {vector.shape}", f"shape {(len(self),)} ({', '.join(self.names)})")
+        for name, value, low, high in zip(self.names, vector.tolist(), self.low, self.high):
+            if not math.isfinite(value) or not low <= value <= high:
+                raise SpecError(f"{what} '{name}'", value, f"[{low}, {high}]")
+
+
+EMPTY_VECTOR = VectorSpec((), (), (), ())
+
+
+@dataclass(frozen=True)
+class DiscreteActions:
+    """One choice out of `names`; the order is the order of the logits."""
+
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.names or len(set(self.names)) != len(self.names):
+            raise SpecError("action names", self.names, "at least one name and no name twice")
+
+    def index(self, name: str) -> int:
+        """The logit index of `name`; SpecError when there is no such action."""
+        if name not in self.names:
+            raise SpecError("action", repr(name), f"one of {', '.join(self.names)}")
+        return self.names.index(name)
+
+
+@dataclass(frozen=True)
+class ContinuousActions:
+    """A chunk of `horizon` vectors, one every `period_s` seconds, each described by `vector`. Shape (horizon, n)."""
+
+    vector: VectorSpec
+    horizon: int
+    period_s: float
+
+    def __post_init__(self) -> None:
+        if self.horizon < 1 or self.period_s <= 0:
+            raise SpecError("chunk", (self.horizon, self.period_s), "horizon >= 1 and period_s > 0")
+
+
+Actions = DiscreteActions | ContinuousActions
+
+
+@dataclass(frozen=True)
+class CameraInput:
+    """An image a policy takes: (height, width, 3) uint8 RGB seen with `vertical_fov_deg`.
+
+    A robot's camera image is cropped at its centre to this aspect ratio and resized by area (`robots.view`).
+    """
+
+    name: str
+    height: int
+    width: int
+    vertical_fov_deg: float
+    fov_tolerance_deg: float = 5.0
+
+
+@dataclass(frozen=True)
+class PolicySpec:
+    """The half of the sim-to-real contract that a policy states; `Embodiment` is the other half.
+
+    `state` are the named numbers the policy takes from the body (for SPOC the in-hand flag).
+    `horizon` is the number of decisions in the longest episode, `control_period_s` the time one decision is given.
+    """
+
+    cameras: tuple[CameraInput, ...]
+    state: VectorSpec
+    actions: Actions
+    horizon: int
+    control_period_s: float
+
+    def __post_init__(self) -> None:
+        names = [camera.name for camera in self.cameras]
+        if len(set(names)) != len(names):
+            raise SpecError("policy cameras", names, "no name twice")
+        if self.horizon < 1 or self.control_period_s <= 0:
+            raise SpecError("policy", (self.horizon, self.control_period_s), "horizon >= 1 and control_period_s > 0")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; `from_json` gives back an equal spec."""
+        kind = "discrete" if isinstance(self.actions, DiscreteActions) else "continuous"
+        return {**asdict(self), "actions": {"kind": kind, **asdict(self.actions)}}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> PolicySpec:
+        """Inverse of `to_json`; SpecError names a field that is missing or wrong."""
+        try:
+            return cls(
+                cameras=tuple(CameraInput(**camera) for camera in data["cameras"]),
+                state=vector_from_json(data["state"]),
+                actions=_actions_from_json(data["actions"]),
+                horizon=data["horizon"],
+                control_period_s=data["control_period_s"],
+            )
+        except (KeyError, TypeError) as error:
+            raise SpecError("policy spec", f"{type(error).__name__} {error}", "the fields of PolicySpec") from error
+
+
+def vector_from_json(data: Mapping[str, Sequence[Any]]) -> VectorSpec:
+    """A VectorSpec from the JSON form of `dataclasses.asdict`."""
+    return VectorSpec(**{field: tuple(data[field]) for field in ("names", "units", "low", "high")})
+
+
+def _actions_from_json(data: Mapping[str, Any]) -> Actions:
+    if data["kind"] == "discrete":
+        return DiscreteActions(tuple(data["names"]))
+    if data["kind"] == "continuous":
+        return ContinuousActions(vector_from_json(data["vector"]), data["horizon"], data["period_s"])
+    raise SpecError("actions kind", data["kind"], "discrete or continuous")
