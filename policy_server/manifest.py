@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from policy_server.errors import BundleError
@@ -11,6 +15,7 @@ from robots.errors import SpecError
 from robots.spec import PolicySpec
 
 SCHEMA = 1
+MANIFEST_FILE = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -126,3 +131,35 @@ class PolicyManifest:
             ) from error
         except SpecError as error:
             raise BundleError(f"manifest: {error}") from error
+
+
+def sha256_of(data: bytes) -> str:
+    """The SHA-256 of `data` in hexadecimal. That of manifest.json, which holds every file's hash, names the bundle."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_bundle(folder: Path, manifest: PolicyManifest, files: Mapping[str, bytes] | None = None) -> PolicyManifest:
+    """Writes `files`, hashes every file that `manifest` names, and writes manifest.json last and in one move.
+
+    The hashes in `manifest` may be empty. Returns the manifest that was written; a file it names must be in `files` or
+    already in `folder`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in (files or {}).items():
+        (folder / name).write_bytes(data)
+    sealed = replace(
+        manifest,
+        graphs={name: _seal(folder, graph) for name, graph in manifest.graphs.items()},
+        tokenizer=_seal(folder, manifest.tokenizer),
+    )
+    temporary = folder / f".{MANIFEST_FILE}.part"
+    temporary.write_text(json.dumps(sealed.to_json(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(temporary, folder / MANIFEST_FILE)
+    return sealed
+
+
+def _seal(folder: Path, graph: GraphFile) -> GraphFile:
+    path = folder / graph.file
+    if not path.is_file():
+        raise BundleError(f"{graph.file}: got no such file in {folder}, expected a file the manifest names")
+    return GraphFile(graph.file, sha256_of(path.read_bytes()))
