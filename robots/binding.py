@@ -23,7 +23,7 @@ class Binding:
     Attributes:
         views: policy camera name -> (body camera name, view).
         state_sources: for each policy state entry, the body's state group and the index in it.
-        commands: for each policy action in logit order, the body's command, or None where it is masked. Empty for chunks.
+        commands: for each policy action in logit order the body's command, None where it is masked; empty for chunks.
     """
 
     policy: PolicySpec

@@ -39,7 +39,7 @@ class Embodiment:
     Attributes:
         name: e.g. "stretch_re1".
         cameras: what it sees with.
-        state: groups of named numbers the body reports, e.g. {"joints": ..., "hand": ...}; no name stands in two groups.
+        state: groups of named numbers it reports, e.g. {"joints": ..., "hand": ...}; no name stands in two groups.
         actions: policy action name -> the command this body executes for it. A name that is absent is masked.
         joints: limits by joint name.
         base: limits of the base, None for a fixed arm.

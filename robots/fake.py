@@ -76,8 +76,8 @@ class FakeRobot(Connected):
 
     def __init__(self, options: FakeOptions | None = None, body: Embodiment = STRETCH_RE1) -> None:
         self.options = options or FakeOptions()
-        size = {"height": self.options.height, "width": self.options.width}
-        self._spec = body.with_cameras(*(replace(camera, **size) for camera in body.cameras))
+        height, width = self.options.height, self.options.width
+        self._spec = body.with_cameras(*(replace(camera, height=height, width=width) for camera in body.cameras))
         self.pose = (0.0, 0.0, 0.0)
         self.positions = {name: max(limits.low, min(0.2, limits.high)) for name, limits in body.joints.items()}
         self.holding = False

@@ -15,7 +15,7 @@ class Observation:
     Attributes:
         stamp_ns: when it was sensed, on the body's monotonic clock; a decision made from it carries the same stamp.
         images: camera name -> (H, W, 3) uint8 RGB.
-        state: group name -> float32 vector in the order of the embodiment's spec, e.g. {"joints": (n,), "in_hand": (1,)}.
+        state: group name -> float32 vector in the order of the embodiment's spec, e.g. {"joints": (n,), "hand": (1,)}.
         instruction: what the robot was asked to do, in words; empty when nothing was asked.
     """
 

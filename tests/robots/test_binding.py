@@ -1,0 +1,197 @@
+"""`bind` is the sim-to-real contract: what fits works, what does not fit says which part."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from robots.binding import bind
+from robots.command import Done, JointTarget, MoveBase, MoveJoint
+from robots.embodiment import Embodiment, JointLimits
+from robots.errors import BindError, SpecError
+from robots.limits import limit
+from robots.observation import Observation
+from robots.spec import CameraInput, CameraSpec, ContinuousActions, DiscreteActions, PolicySpec, VectorSpec
+from robots.stretch_re1 import ACTIONS, JOINTS, SPOC_ACTIONS, STATE, STRETCH_RE1
+
+POLICY = PolicySpec(
+    cameras=(CameraInput("navigation", 84, 144, 59.0), CameraInput("manipulation", 84, 144, 59.0)),
+    state=VectorSpec(("in_hand",), ("bool",), (0.0,), (1.0,)),
+    actions=SPOC_ACTIONS,
+    horizon=200,
+    control_period_s=0.5,
+)
+MIDDLE = {name: (limits.low + limits.high) / 2 for name, limits in JOINTS.items()}
+LOGITS = arrays(np.float32, len(SPOC_ACTIONS.names), elements=st.floats(-50, 50, width=32))
+
+
+def observation(height: int = 720, width: int = 1280, in_hand: float = 0.0) -> Observation:
+    image = np.full((height, width, 3), 7, np.uint8)
+    state = {"joints": np.zeros(6, np.float32), "hand": np.array([in_hand], np.float32)}
+    return Observation(1, {"navigation": image, "manipulation": image}, state, "find a mug")
+
+
+def without(*names: str) -> Embodiment:
+    return replace(STRETCH_RE1, actions={name: c for name, c in ACTIONS.items() if name not in names})
+
+
+def test_the_stretch_has_every_spoc_action() -> None:
+    binding = bind(POLICY, STRETCH_RE1)
+    assert binding.mask.all()
+    assert [binding.command(i) for i in range(20)] == list(ACTIONS.values())
+
+
+def test_identity_is_a_no_op_on_logits() -> None:
+    logits = np.linspace(-3, 3, 20, dtype=np.float32)
+    np.testing.assert_array_equal(bind(POLICY, STRETCH_RE1).masked(logits), logits)
+
+
+def test_images_are_cropped_and_resized_to_the_policy() -> None:
+    images = bind(POLICY, STRETCH_RE1).images(observation())
+    assert {name: image.shape for name, image in images.items()} == {
+        "navigation": (84, 144, 3),
+        "manipulation": (84, 144, 3),
+    }
+
+
+def test_state_is_found_by_name_whatever_its_group() -> None:
+    np.testing.assert_array_equal(bind(POLICY, STRETCH_RE1).state(observation(in_hand=1.0)), [1.0])
+    wanted = VectorSpec(("joint_arm", "in_hand"), ("m", "bool"), (0.0, 0.0), (1.0, 1.0))
+    binding = bind(replace(POLICY, state=wanted), STRETCH_RE1)
+    assert binding.state_sources == (("joints", 1), ("hand", 0))
+
+
+def test_state_outside_the_policys_range_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"policy state 'in_hand': got 2.0, expected \[0.0, 1.0\]"):
+        bind(POLICY, STRETCH_RE1).state(observation(in_hand=2.0))
+
+
+def test_a_missing_camera_is_named() -> None:
+    blind = STRETCH_RE1.with_cameras(STRETCH_RE1.cameras[0])
+    with pytest.raises(BindError) as error:
+        bind(POLICY, blind)
+    assert str(error.value) == (
+        "camera of stretch_re1: got no 'manipulation', expected 'manipulation'; available: navigation"
+    )
+    assert error.value.code == "camera"
+
+
+def test_a_camera_can_stand_in_for_another_by_name() -> None:
+    body = replace(STRETCH_RE1.with_cameras(CameraSpec("head", 720, 1280, 59.0)), camera_views={})
+    with pytest.raises(BindError):
+        bind(POLICY, body)
+    body = replace(body, camera_views={"navigation": "head", "manipulation": "head"})
+    assert bind(POLICY, body).views["navigation"][0] == "head"
+
+
+def test_a_camera_with_another_field_of_view_is_refused() -> None:
+    body = STRETCH_RE1.with_cameras(*(replace(camera, vertical_fov_deg=80.0) for camera in STRETCH_RE1.cameras))
+    with pytest.raises(BindError, match=r"got 80.0 degrees, expected 59.0 \+- 5.0 degrees") as error:
+        bind(POLICY, body)
+    assert error.value.code == "field_of_view"
+
+
+def test_a_missing_state_is_named() -> None:
+    body = replace(STRETCH_RE1, state={"joints": STATE["joints"]})
+    with pytest.raises(BindError, match=r"got no 'in_hand', expected 'in_hand' \[bool\]; available: gripper_aperture"):
+        bind(POLICY, body)
+
+
+def test_a_state_in_another_unit_is_refused() -> None:
+    body = replace(STRETCH_RE1, state={"hand": VectorSpec(("in_hand",), ("percent",), (0.0,), (100.0,))})
+    with pytest.raises(BindError, match="got percent, expected bool"):
+        bind(POLICY, body)
+
+
+def test_a_body_without_any_of_the_actions_is_refused() -> None:
+    with pytest.raises(BindError, match="got none of fly, swim, expected at least one"):
+        bind(replace(POLICY, actions=DiscreteActions(("fly", "swim"))), STRETCH_RE1)
+
+
+@given(logits=LOGITS, absent=st.sets(st.sampled_from(SPOC_ACTIONS.names), max_size=19))
+def test_masked_actions_have_probability_exactly_zero(logits: np.ndarray, absent: set[str]) -> None:
+    binding = bind(POLICY, without(*absent))
+    masked = binding.masked(logits)
+    exponents = np.exp(masked - masked.max())
+    probabilities = exponents / exponents.sum()
+    for index, name in enumerate(SPOC_ACTIONS.names):
+        if name in absent:
+            assert probabilities[index] == 0.0
+            with pytest.raises(SpecError, match="an available action of stretch_re1"):
+                binding.command(index)
+        else:
+            assert masked[index] == logits[index]
+
+
+@given(absent=st.sets(st.sampled_from(SPOC_ACTIONS.names), max_size=19))
+def test_every_unmasked_action_yields_a_command_within_the_limits(absent: set[str]) -> None:
+    binding = bind(POLICY, without(*absent))
+    for index in np.flatnonzero(binding.mask):
+        assert not limit(binding.command(int(index)), STRETCH_RE1, MIDDLE).refused
+
+
+def test_a_slot_can_be_remapped_by_name() -> None:
+    tilt = MoveJoint("joint_head_tilt", 0.5)
+    body = replace(without("rotate_left_small"), actions={"rotate_left_small": tilt, "done": Done()})
+    binding = bind(POLICY, body)
+    assert binding.command(SPOC_ACTIONS.index("rotate_left_small")) == tilt
+    assert binding.mask.sum() == 2
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_logit_that_is_not_finite_is_refused_unless_masked(bad: float) -> None:
+    logits = np.zeros(20, np.float32)
+    logits[3] = bad
+    with pytest.raises(SpecError, match="NaN or infinity"):
+        bind(POLICY, STRETCH_RE1).masked(logits)
+    assert bind(POLICY, without("move_back")).masked(logits)[3] == -np.inf
+
+
+def test_logits_of_another_count_are_refused() -> None:
+    with pytest.raises(SpecError, match=r"got shape \(7,\), expected shape \(20,\)"):
+        bind(POLICY, STRETCH_RE1).masked(np.zeros(7, np.float32))
+
+
+@pytest.mark.parametrize("action", [-1, 20])
+def test_an_action_out_of_range_is_refused(action: int) -> None:
+    with pytest.raises(SpecError):
+        bind(POLICY, STRETCH_RE1).command(action)
+
+
+def test_an_observation_without_the_camera_is_refused() -> None:
+    with pytest.raises(SpecError, match="expected camera 'navigation'"):
+        bind(POLICY, STRETCH_RE1).images(Observation(0, {}))
+
+
+CHUNK = ContinuousActions(VectorSpec(("j1", "j2"), ("rad", "rad"), (-1.0, -1.0), (1.0, 1.0)), horizon=3, period_s=0.05)
+ARM = Embodiment("arm", (), {}, {}, {"j1": JointLimits(-1, 1, 1), "j2": JointLimits(-1, 1, 1)}, chunk=CHUNK.vector)
+ARM_POLICY = PolicySpec((), VectorSpec((), (), (), ()), CHUNK, 100, 0.15)
+
+
+def test_a_chunk_becomes_joint_targets() -> None:
+    rows = np.array([[0.0, 0.5], [0.25, 0.5]], np.float32)
+    targets = bind(ARM_POLICY, ARM).chunk(rows)
+    assert targets == (JointTarget(("j1", "j2"), (0.0, 0.5), 0.05), JointTarget(("j1", "j2"), (0.25, 0.5), 0.05))
+
+
+def test_a_chunk_beyond_its_bounds_or_nan_is_refused() -> None:
+    for bad in (2.0, np.nan):
+        with pytest.raises(SpecError, match="chunk 'j2'"):
+            bind(ARM_POLICY, ARM).chunk(np.array([[0.0, bad]], np.float32))
+
+
+def test_a_chunk_for_other_joints_is_refused_never_zipped_by_position() -> None:
+    swapped = replace(ARM, chunk=VectorSpec(("j2", "j1"), ("rad", "rad"), (-1.0, -1.0), (1.0, 1.0)))
+    with pytest.raises(BindError, match=r"\('j2', 'j1'\)"):
+        bind(ARM_POLICY, swapped)
+    with pytest.raises(BindError, match="got discrete actions only"):
+        bind(ARM_POLICY, STRETCH_RE1)
+
+
+def test_a_discrete_policy_has_no_chunk() -> None:
+    with pytest.raises(SpecError, match="got discrete, expected continuous"):
+        bind(POLICY, STRETCH_RE1).chunk(np.zeros((1, 2), np.float32))
+    assert isinstance(bind(POLICY, STRETCH_RE1).command(0), MoveBase)
