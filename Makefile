@@ -1,0 +1,43 @@
+# Every target does all of its own set-up. `make demo` installs no torch.
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
+DEMO_EXTRAS := robot,server,sim,report,ros
+DEV_EXTRAS := $(DEMO_EXTRAS),train,dev
+
+.PHONY: help demo test lint colcon clean
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.demo  ## a policy drives a simulated Stretch through ROS 2, and a report says how well
+	@$(BIN)/ferry demo
+
+test: $(VENV)/.dev lint  ## lint, the whole test suite, and the robot side under Python 3.10 where there is one
+	@$(BIN)/ferry doctor --only gl
+	$(BIN)/python -m pytest
+	@scripts/test_python310
+
+lint: $(VENV)/.dev  ## ruff, mypy --strict, codespell and the walls between the rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell
+	$(BIN)/lint-imports
+
+colcon: $(VENV)/.dev  ## build the ROS 2 packages
+	cd ros2_ws && ../$(BIN)/colcon build
+
+$(VENV)/.demo: pyproject.toml constraints.txt scripts/venv
+	@scripts/venv $(VENV)
+	@echo "installing ferry for the demo (no torch) ..."
+	@$(PIP) -e '.[$(DEMO_EXTRAS)]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt scripts/venv
+	@scripts/venv $(VENV)
+	@echo "installing ferry for development ..."
+	@$(PIP) -e '.[$(DEV_EXTRAS)]'
+	@touch $@ $(VENV)/.demo
+
+clean:  ## remove the environment and everything that runs wrote
+	rm -rf $(VENV) .venv310 runs build ros2_ws/build ros2_ws/install ros2_ws/log
