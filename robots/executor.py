@@ -1,0 +1,319 @@
+"""The one executor: on the robot's side, whatever the body, between decisions and motion.
+
+A body moves only on a fresh decision. The executor refuses by name what is stale, unknown, replayed, not finite, beyond
+the limits, or comes while another order runs, and keeps no backlog. It stops the body, and says why, when orders cease,
+when the cameras freeze, on the runstop, and on every way out.
+
+Two threads: the body thread is the only one that observes and moves (a renderer's or a driver's handles belong to one
+thread); the watch thread looks after time. `stop()` may be called from any thread.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, TypeVar
+
+from robots.command import Done, Stop
+from robots.freshness import Freshness
+from robots.limits import limit
+from robots.observation import Observation
+from robots.order import Order, Result, Status
+from robots.robot import Robot, Sent
+
+T = TypeVar("T")
+Listener = Callable[[Any], None]
+
+
+@dataclass(frozen=True)
+class ExecutorOptions:
+    """How the executor judges time.
+
+    Attributes:
+        control_period_s: the time one decision is given.
+        observe_period_s: how often it observes while nothing moves; it also observes right after every order.
+        silence_periods: control periods without an order, after the last one ended, until the body is stopped.
+        frozen_periods: control periods without an observation that advances until the cameras count as frozen.
+        max_age_periods: control periods after which a decision is stale, however long it says it is valid.
+        stop_timeout_s: how long `stop` waits for the body to stand.
+    """
+
+    control_period_s: float = 0.5
+    observe_period_s: float = 0.2
+    silence_periods: float = 2.0
+    frozen_periods: float = 1.5
+    max_age_periods: float = 2.0
+    stop_timeout_s: float = 3.0
+
+
+def ignore(_: object) -> None:
+    """Listens to nothing."""
+
+
+class Executor:
+    """Runs a body: hands out its observations and executes fresh orders, one at a time.
+
+    Args:
+        robot: the body; connected and disconnected by the executor, in the body thread.
+        on_observation: called with every new Observation, from the body thread.
+        on_result: called with the Result of every order, from the thread that ended it.
+        on_stop: called with the reason (str) of every stop.
+    """
+
+    def __init__(
+        self,
+        robot: Robot,
+        options: ExecutorOptions | None = None,
+        *,
+        on_observation: Listener = ignore,
+        on_result: Listener = ignore,
+        on_stop: Listener = ignore,
+    ) -> None:
+        self.robot, self.options = robot, options or ExecutorOptions()
+        self._on_observation, self._on_result, self._on_stop = on_observation, on_result, on_stop
+        self._wake = threading.Condition(threading.RLock())
+        self._fresh = Freshness(self.options.max_age_periods * self.options.control_period_s)
+        self._jobs: deque[Callable[[], None]] = deque()
+        self._order: Order | None = None
+        self._busy = self._moving = self._awaiting = self._closed = self._runstop = False
+        self._unhealthy = self._stop_reason = self._last_stop = ""
+        self._stops = 0
+        self._counts: Counter[str] = Counter()
+        self._positions: dict[str, float] = {}
+        self._idle_since_s = self._advanced_s = self._observe_at_s = time.monotonic()
+        self._body = threading.Thread(target=self._run, name="body", daemon=True)
+        self._watch = threading.Thread(target=self._run_watch, name="watch", daemon=True)
+
+    def start(self, *prepare: Callable[[], object]) -> None:
+        """Connects the body and runs `prepare` in the body thread; then observing begins. Raises what they raise."""
+        ready: Future[None] = Future()
+
+        def connect() -> None:
+            try:
+                self.robot.connect()
+                for job in prepare:
+                    job()
+            except BaseException:
+                self._closed = True
+                raise
+
+        self._jobs.append(lambda: _fulfil(ready, connect))
+        self._body.start()
+        ready.result()
+        self._watch.start()
+
+    def close(self, reason: str = "the executor was closed") -> None:
+        """Stops the body, disconnects it and ends the threads; also called twice."""
+        if self._closed:
+            return
+        self.stop(reason)
+        with self._wake:
+            self._closed = True
+            self._wake.notify_all()
+        if self._body.ident is not None:
+            self._body.join(self.options.stop_timeout_s)
+
+    def __enter__(self) -> Executor:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close("the executor was closed" if kind is None else f"{kind.__name__}: {error}")
+
+    @property
+    def status(self) -> Status:
+        """How it stands now."""
+        with self._wake:
+            reason = "runstop is on" if self._runstop else self._unhealthy
+            state = "runstop" if self._runstop else "unhealthy" if reason else "moving" if self._moving else "idle"
+            age = None if self._fresh.latest_ns < 0 else time.monotonic() - self._advanced_s
+            return Status("closed" if self._closed else state, reason, self._last_stop, dict(self._counts), age)
+
+    def submit(self, order: Order) -> None:
+        """Takes an order or refuses it; waits for no motion, save that Stop waits until the body stands.
+
+        Its Result always reaches `on_result`.
+        """
+        if isinstance(order.command, Stop):
+            self.stop("stop command")
+            self._finish(order, Sent(order.command))
+            return
+        with self._wake:
+            refusal = "busy: another order is running" if self._order else self._refusal(order)
+            if not refusal:
+                self._order = order
+                self._wake.notify_all()
+                return
+        self._finish(order, Sent(order.command, refused=refusal))
+
+    def stop(self, reason: str) -> bool:
+        """Stops the body now and voids every decision made so far; returns whether the body stands.
+
+        Stopping is repeated until a running motion has ended, so that a stop cannot fall between two steps.
+        """
+        with self._wake:
+            self._stops += 1
+            self._stop_reason = self._last_stop = reason
+            self._awaiting = False
+            self._fresh.void(reason)
+        deadline = time.monotonic() + self.options.stop_timeout_s
+        failure = self._stop_body()
+        while self._moving and time.monotonic() < deadline:
+            with self._wake:
+                self._wake.wait(0.02)
+            failure = self._stop_body()
+        self._on_stop(f"{reason}; {failure}" if failure else reason)
+        return not self._moving and not failure
+
+    def runstop(self, on: bool) -> bool:
+        """Sets or clears the latched emergency stop; while it is set every order is refused. Clearing moves nothing."""
+        with self._wake:
+            self._runstop = on
+        return self.stop("runstop") if on else True
+
+    def call(self, job: Callable[[], T], timeout_s: float | None = None) -> T:
+        """Runs `job` in the body thread between orders (a reset, a judge) and returns what it returns."""
+        answer: Future[T] = Future()
+        with self._wake:
+            self._jobs.append(lambda: _fulfil(answer, job))
+            self._wake.notify_all()
+        return answer.result(timeout_s)
+
+    def _stop_body(self) -> str:
+        try:
+            self.robot.stop()
+        except Exception as error:  # whatever a driver raises, the others in this process must still be told
+            return f"the body's stop failed: {type(error).__name__}: {error}"
+        return ""
+
+    def _refusal(self, order: Order) -> str:
+        if self._closed:
+            return "closed: the executor is closed"
+        if self._runstop:
+            return "runstop: the runstop is on"
+        if self._unhealthy:
+            return self._unhealthy
+        return self._fresh.refusal(order.stamp_ns, order.valid_for_s, time.monotonic())
+
+    def _run(self) -> None:
+        while True:
+            job = self._next()
+            if job is None:
+                break
+            job()
+            with self._wake:
+                if self._busy:  # an observation does not count as work: one that blocks must be noticed
+                    self._busy, self._idle_since_s = False, time.monotonic()
+        self.robot.disconnect()
+
+    def _next(self) -> Callable[[], None] | None:
+        """Waits for the body's next job: an asked one, the order, or an observation that is due. None at the end."""
+        with self._wake:
+            while not self._closed:
+                now = time.monotonic()
+                if self._jobs:
+                    self._busy = True
+                    return self._jobs.popleft()
+                if self._order:
+                    self._busy = True
+                    return self._execute
+                if now >= self._observe_at_s:
+                    return self._observe
+                self._wake.wait(self._observe_at_s - now)
+        return None
+
+    def _observe(self) -> None:
+        taken = time.monotonic()
+        self._observe_at_s = taken + self.options.observe_period_s
+        try:
+            observation = self.robot.observe()
+        except Exception as error:  # a driver may raise anything; no camera is no reason to die, but one to stop
+            self._fail(f"camera failed: {type(error).__name__}: {error}")
+            return
+        with self._wake:
+            if not self._fresh.hand_out(observation.stamp_ns, taken):
+                return
+            self._advanced_s, self._unhealthy = time.monotonic(), ""
+            self._positions = self._positions_of(observation)
+        self._on_observation(observation)
+
+    def _positions_of(self, observation: Observation) -> dict[str, float]:
+        """Every named number of the state by its name; joints among them [m] or [rad]."""
+        positions: dict[str, float] = {}
+        for group, vector in observation.state.items():
+            positions.update(zip(self.robot.spec.state[group].names, vector.tolist()))
+        return positions
+
+    def _execute(self) -> None:
+        with self._wake:
+            order = self._order
+            assert order is not None  # `_next` looked
+            stops, refusal = self._stops, self._refusal(order)  # asked again: time has passed since it was taken
+            allowed = limit(order.command, self.robot.spec, self._positions)
+            allowed = replace(allowed, command=order.command, refused=refusal) if refusal else allowed
+            if not allowed.refused:
+                self._fresh.use(order.stamp_ns)
+                self._moving, self._awaiting = True, not isinstance(order.command, Done)
+                self._counts["started"] += 1
+                self._stop_reason = ""
+        began = time.monotonic()
+        sent = allowed if allowed.refused else self._move(allowed)
+        with self._wake:
+            self._order, self._moving, self._observe_at_s = None, False, 0.0
+            stopped = self._stop_reason if self._stops != stops else ""
+            self._wake.notify_all()
+        self._finish(order, sent, stopped, time.monotonic() - began)
+
+    def _move(self, allowed: Sent) -> Sent:
+        try:
+            sent = self.robot.execute(allowed.command)
+        except Exception as error:  # a driver may raise anything; what is not known to have worked counts as blocked
+            sent = Sent(allowed.command, blocked=f"{type(error).__name__}: {error}")
+            self._stop_body()
+        return replace(sent, clipped=tuple(dict.fromkeys((*allowed.clipped, *sent.clipped))))
+
+    def _finish(self, order: Order, sent: Sent, stopped: str = "", duration_s: float = 0.0) -> None:
+        with self._wake:
+            self._counts["refused" if sent.refused else "blocked" if sent.blocked else "executed"] += 1
+            age = self._fresh.age_s(order.stamp_ns, time.monotonic() - duration_s)
+            after = order.stamp_ns if sent.refused else self._fresh.latest_ns
+        self._on_result(Result(order.stamp_ns, sent, stopped, after, age, duration_s))
+
+    def _run_watch(self) -> None:
+        while not self._closed:
+            time.sleep(self.options.control_period_s / 20)
+            self._look()
+
+    def _look(self) -> None:
+        """Stops the body when its cameras froze or orders ceased."""
+        period = self.options.control_period_s
+        with self._wake:
+            if self._busy or self._closed:
+                return
+            quiet = time.monotonic() - self._idle_since_s if self._awaiting else 0.0
+            unseen = time.monotonic() - max(self._idle_since_s, self._advanced_s)
+        if unseen > self.options.frozen_periods * period:
+            self._fail(f"camera frozen: no new observation for {unseen:.2f} s")
+        elif quiet > self.options.silence_periods * period:
+            self.stop(f"no fresh order for {quiet:.2f} s")
+
+    def _fail(self, reason: str) -> None:
+        """Marks the body as unfit to move until a new observation comes, and stops it once."""
+        with self._wake:
+            known, self._unhealthy = bool(self._unhealthy), reason
+        if not known:
+            self.stop(reason)
+
+
+def _fulfil(answer: Future[T], job: Callable[[], T]) -> None:
+    try:
+        answer.set_result(job())
+    except BaseException as error:  # whatever it is belongs to whoever waits for the answer
+        answer.set_exception(error)

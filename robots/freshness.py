@@ -1,0 +1,68 @@
+"""Which decisions are fresh: those made from an observation this body handed out itself, not long ago, once."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+
+
+class Freshness:
+    """Remembers when observations were handed out, on this process's own monotonic clock.
+
+    No clock is compared between machines: a decision carries back the stamp of its observation, and its age is the time
+    since that observation was taken here.
+
+    Attributes:
+        max_age_s: the oldest a decision's observation may be, whatever validity the decision claims.
+    """
+
+    def __init__(self, max_age_s: float, remembered: int = 64) -> None:
+        self.max_age_s = max_age_s
+        self._remembered = remembered
+        self._taken_s: OrderedDict[int, float] = OrderedDict()
+        self._used_ns = -1
+        self._void_ns = -1
+        self._void_reason = ""
+
+    @property
+    def latest_ns(self) -> int:
+        """Stamp of the newest observation handed out; -1 before the first."""
+        return next(reversed(self._taken_s), -1)
+
+    def hand_out(self, stamp_ns: int, taken_s: float) -> bool:
+        """Notes that the observation of `stamp_ns` was taken at `taken_s`; False when its stamp does not advance."""
+        if stamp_ns <= self.latest_ns:
+            return False
+        self._taken_s[stamp_ns] = taken_s
+        if len(self._taken_s) > self._remembered:
+            self._taken_s.popitem(last=False)
+        return True
+
+    def age_s(self, stamp_ns: int, now_s: float) -> float | None:
+        """How long ago the observation of `stamp_ns` was taken; None when no such stamp is remembered."""
+        taken = self._taken_s.get(stamp_ns)
+        return None if taken is None else now_s - taken
+
+    def refusal(self, stamp_ns: int, valid_for_s: float, now_s: float) -> str:
+        """Why a decision made from the observation of `stamp_ns` must not be executed at `now_s`; empty when it may."""
+        if not math.isfinite(valid_for_s):
+            return f"validity: got {valid_for_s}, expected a finite number of seconds"
+        age = self.age_s(stamp_ns, now_s)
+        if age is None:
+            return f"unknown: no observation with stamp {stamp_ns} was handed out lately"
+        if stamp_ns <= self._used_ns:
+            return f"replayed: a decision from stamp {self._used_ns} was executed already, got {stamp_ns}"
+        if stamp_ns <= self._void_ns:
+            return f"void: decided before the robot stopped ({self._void_reason})"
+        limit = min(valid_for_s, self.max_age_s)
+        if age > limit:
+            return f"stale: the observation is {age:.3f} s old, expected at most {limit:.3f} s"
+        return ""
+
+    def use(self, stamp_ns: int) -> None:
+        """From now on decisions made from this observation, or an older one, are replays."""
+        self._used_ns = max(self._used_ns, stamp_ns)
+
+    def void(self, reason: str) -> None:
+        """From now on no decision made from an observation handed out so far may be executed."""
+        self._void_ns, self._void_reason = self.latest_ns, reason

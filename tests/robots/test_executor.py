@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from robots.command import Command, Done, Grasp, JointTarget, MoveBase, MoveJoint, RotateBase, Stop
+from robots.errors import ConnectionFailed
+from robots.executor import Executor, ExecutorOptions
+from robots.fake import FakeOptions, FakeRobot
+from robots.observation import Observation
+from robots.order import Order, Result
+from robots.robot import Sent
+
+OPTIONS = ExecutorOptions(control_period_s=0.4, observe_period_s=0.05)
+
+
+class Host:
+    """An executor with a fake body and everything it told."""
+
+    def __init__(self, robot: FakeRobot, options: ExecutorOptions = OPTIONS) -> None:
+        self.robot = robot
+        self.observations: list[Observation] = []
+        self.results: list[Result] = []
+        self.stops: list[str] = []
+        self.executor = Executor(
+            robot,
+            options,
+            on_observation=self.observations.append,
+            on_result=self.results.append,
+            on_stop=self.stops.append,
+        )
+
+    def order(self, command: Command, **changes: float) -> Order:
+        seen = len(self.observations)
+        wait_for(lambda: len(self.observations) > seen)
+        order = Order(self.observations[-1].stamp_ns, command, valid_for_s=0.4)
+        return replace(order, **changes)  # type: ignore[arg-type]
+
+    def do(self, command: Command, **changes: float) -> Result:
+        self.executor.submit(self.order(command, **changes))
+        wait_for(lambda: len(self.results) == 1)
+        return self.results.pop()
+
+
+def wait_for(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    host = Host(FakeRobot())
+    with host.executor:
+        yield host
+
+
+def test_it_executes_a_fresh_order_and_says_what_was_sent(host: Host) -> None:
+    result = host.do(MoveBase(0.1))
+    assert result.sent == Sent(MoveBase(0.1))
+    assert host.robot.pose == pytest.approx((0.1, 0.0, 0.0))
+    assert result.duration_s > 0.1 / 0.3
+    assert result.age_s is not None
+    assert 0 <= result.age_s < 0.4
+    assert not result.stopped
+
+
+def test_a_new_observation_follows_every_order(host: Host) -> None:
+    result = host.do(MoveBase(0.05))
+    wait_for(lambda: host.observations[-1].stamp_ns > result.after_ns)
+    assert result.after_ns >= result.stamp_ns
+
+
+def test_a_stale_order_moves_nothing(host: Host) -> None:
+    order = host.order(MoveBase(0.1), valid_for_s=0.05)
+    time.sleep(0.1)
+    host.executor.submit(order)
+    assert host.results[0].sent.refused.startswith("stale: the observation is ")
+    assert host.robot.pose == (0.0, 0.0, 0.0)
+
+
+def test_a_replayed_order_moves_nothing(host: Host) -> None:
+    result = host.do(MoveBase(0.05))
+    host.executor.submit(Order(result.stamp_ns, MoveBase(0.05), 100.0))
+    assert "replayed" in host.results[0].sent.refused
+    assert host.robot.pose[0] == pytest.approx(0.05)
+
+
+def test_an_unknown_stamp_moves_nothing(host: Host) -> None:
+    result = host.do(MoveBase(0.1), stamp_ns=12)
+    assert result.sent.refused == "unknown: no observation with stamp 12 was handed out lately"
+    assert result.age_s is None
+
+
+@pytest.mark.parametrize(
+    ("command", "refusal"),
+    [
+        (MoveBase(math.nan), "MoveBase.distance_m: got nan, expected a finite number"),
+        (RotateBase(math.inf), "RotateBase.angle_rad: got inf, expected a finite number"),
+        (MoveBase(5.0), "base step of 5.000 m is beyond the longest step of 0.200 m"),
+        (MoveJoint("joint_tail", 0.1), "stretch_re1 has no joint 'joint_tail'"),
+        (JointTarget(("joint_lift",), (0.1, 0.2)), "1 joints but 2 positions"),
+    ],
+)
+def test_what_the_limits_refuse_is_refused_by_name(host: Host, command: Command, refusal: str) -> None:
+    assert refusal in host.do(command).sent.refused
+    assert host.executor.status.counts == {"refused": 1}
+
+
+def test_a_target_beyond_the_range_is_clipped_and_reported(host: Host) -> None:
+    result = host.do(MoveJoint("joint_arm", 5.0))
+    assert result.sent.clipped == ("joint_arm",)
+    assert host.robot.positions["joint_arm"] == pytest.approx(0.52)
+
+
+def test_a_blocked_motion_is_reported(host: Host) -> None:
+    host.robot.pose = (3.0, 0.0, 0.0)
+    assert host.do(MoveBase(0.1)).sent.blocked == "contact with the arena wall"
+    assert host.executor.status.counts == {"started": 1, "blocked": 1}
+
+
+def test_a_second_order_while_one_runs_is_refused_not_queued(host: Host) -> None:
+    host.executor.submit(host.order(MoveBase(0.2)))
+    wait_for(lambda: host.executor.status.state == "moving")
+    host.executor.submit(Order(host.observations[-1].stamp_ns, MoveBase(0.2), 10.0))
+    assert host.results[0].sent.refused == "busy: another order is running"
+    wait_for(lambda: len(host.results) == 2)
+    time.sleep(0.1)
+    assert host.robot.pose[0] == pytest.approx(0.2)
+
+
+def test_stop_ends_a_motion_and_voids_what_was_decided_before(host: Host) -> None:
+    host.executor.submit(host.order(MoveBase(0.2)))
+    wait_for(lambda: host.robot.pose[0] > 0.03)
+    late = Order(host.observations[-1].stamp_ns, MoveBase(0.2), 10.0)
+    assert host.executor.stop("a person said so")
+    assert host.stops == ["a person said so"]
+    wait_for(lambda: host.results)
+    assert host.results[0].stopped == "a person said so"
+    assert host.results[0].sent.blocked == "stopped"
+    stood_at = host.robot.pose
+    assert stood_at[0] < 0.2
+    host.executor.submit(late)
+    wait_for(lambda: len(host.results) == 2)
+    assert host.results[1].sent.refused
+    assert host.robot.pose == stood_at
+    host.results.clear()
+    assert host.do(MoveBase(0.05)).sent.executed
+
+
+def test_a_stop_between_taking_and_starting_an_order_still_stops(host: Host) -> None:
+    began, go = threading.Event(), threading.Event()
+    execute = host.robot.execute
+
+    def slow_to_start(command: Command) -> Sent:
+        began.set()
+        go.wait(2.0)
+        return execute(command)  # clears an earlier stop request, as a body does at the start of a motion
+
+    host.robot.execute = slow_to_start  # type: ignore[method-assign]
+    host.executor.submit(host.order(MoveBase(0.2)))
+    began.wait(2.0)
+    stopper = threading.Thread(target=host.executor.stop, args=("early",))
+    stopper.start()
+    wait_for(lambda: host.executor.status.last_stop == "early")
+    go.set()
+    stopper.join()
+    assert host.robot.pose[0] < 0.15
+    assert not host.robot.moving
+
+
+def test_the_runstop_is_latched(host: Host) -> None:
+    assert host.executor.runstop(True)
+    assert host.do(MoveBase(0.1)).sent.refused == "runstop: the runstop is on"
+    assert host.executor.status.state == "runstop"
+    host.executor.runstop(False)
+    assert host.do(MoveBase(0.1)).sent.executed
+    assert host.stops == ["runstop"]
+
+
+def test_a_stop_command_is_executed_whatever_its_stamp(host: Host) -> None:
+    host.executor.submit(Order(1, Stop(), 0.0))
+    assert host.results[0].sent == Sent(Stop())
+    assert host.stops == ["stop command"]
+
+
+def test_it_stops_once_when_orders_cease(host: Host) -> None:
+    host.do(MoveBase(0.05))
+    wait_for(lambda: host.stops)
+    assert host.stops[0].startswith("no fresh order for 0.8")
+    time.sleep(1.0)
+    assert len(host.stops) == 1
+    assert host.do(MoveBase(0.05)).sent.executed, "a fresh order begins anew"
+
+
+def test_no_orders_are_missed_after_done(host: Host) -> None:
+    assert host.do(Done()).sent.executed
+    time.sleep(1.0)
+    assert host.stops == []
+
+
+def test_a_frozen_camera_stops_and_refuses() -> None:
+    host = Host(FakeRobot(FakeOptions(freeze_camera_after_s=0.3)))
+    with host.executor:
+        wait_for(lambda: host.stops)
+        assert host.stops[0].startswith("camera frozen: no new observation for 0.6")
+        host.executor.submit(Order(host.observations[-1].stamp_ns, MoveBase(0.1), 10.0))
+        assert host.results[0].sent.refused.startswith("camera frozen")
+        assert host.executor.status.state == "unhealthy"
+        time.sleep(0.7)
+        assert len(host.stops) == 1
+
+
+def test_a_failing_camera_stops_and_refuses_with_its_error() -> None:
+    host = Host(FakeRobot(FakeOptions(fail_observe_after_s=0.2)))
+    with host.executor:
+        wait_for(lambda: host.stops)
+        assert host.stops == ["camera failed: ConnectionError: fake camera unplugged"]
+        host.executor.submit(Order(host.observations[-1].stamp_ns, MoveBase(0.1), 10.0))
+        assert host.results[0].sent.refused == "camera failed: ConnectionError: fake camera unplugged"
+
+
+def test_a_camera_that_blocks_counts_as_frozen_and_recovers(host: Host) -> None:
+    release, observe = threading.Event(), host.robot.observe
+
+    def stuck() -> Observation:
+        release.wait(5.0)
+        return observe()
+
+    host.robot.observe = stuck  # type: ignore[method-assign]
+    wait_for(lambda: host.stops)
+    assert host.stops[0].startswith("camera frozen")
+    release.set()
+    assert host.do(MoveBase(0.05)).sent.executed
+
+
+def test_a_driver_that_raises_counts_as_blocked(host: Host) -> None:
+    def broken(command: Command) -> Sent:
+        raise OSError("serial line gone")
+
+    host.robot.execute = broken  # type: ignore[method-assign]
+    assert host.do(MoveBase(0.1)).sent.blocked == "OSError: serial line gone"
+
+
+def test_a_stop_that_fails_is_reported(host: Host) -> None:
+    def broken() -> None:
+        raise OSError("serial line gone")
+
+    stop, host.robot.stop = host.robot.stop, broken  # type: ignore[method-assign]
+    assert not host.executor.stop("test")
+    assert host.stops == ["test; the body's stop failed: OSError: serial line gone"]
+    host.robot.stop = stop  # type: ignore[method-assign]
+
+
+def test_jobs_run_in_the_one_body_thread(host: Host) -> None:
+    assert host.executor.call(lambda: threading.current_thread().name) == "body"
+    with pytest.raises(ZeroDivisionError):
+        host.executor.call(lambda: 1 // 0)
+
+
+def test_closing_during_a_motion_stops_and_names_the_reason() -> None:
+    host = Host(FakeRobot())
+
+    def interrupted() -> None:
+        with host.executor:
+            host.executor.submit(host.order(MoveBase(0.2)))
+            wait_for(lambda: host.robot.moving)
+            raise KeyboardInterrupt("ctrl-c")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not host.robot.moving
+    assert host.robot.pose[0] < 0.2
+    assert host.stops == ["KeyboardInterrupt: ctrl-c"]
+    assert host.executor.status.state == "closed"
+    host.executor.submit(Order(1, MoveBase(0.1), 1.0))
+    assert host.results[-1].sent.refused == "closed: the executor is closed"
+
+
+def test_a_body_that_cannot_connect_says_so_at_start() -> None:
+    def unplugged() -> None:
+        raise ConnectionFailed("no arm on can0; is it plugged in?")
+
+    robot = FakeRobot()
+    robot.connect = unplugged  # type: ignore[method-assign]
+    with pytest.raises(ConnectionFailed, match="no arm on can0"), Executor(robot, OPTIONS):
+        pass
+
+
+def test_grasp_is_remembered_as_executed(host: Host) -> None:
+    assert host.do(Grasp()).sent.executed
+    assert host.executor.status.counts == {"started": 1, "executed": 1}
+    assert host.executor.status.observation_age_s is not None
