@@ -1,0 +1,8 @@
+"""Lets `python -m ferry VERB` stand for `ferry VERB`."""
+
+from __future__ import annotations
+
+from ferry.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

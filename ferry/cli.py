@@ -1,0 +1,86 @@
+"""`ferry VERB ...`: finds the verb, runs it, and turns the errors that people can mend into one line each."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from ferry import __version__
+from ferry.errors import UsageError, nearest
+from ferry.verbs import VERBS, Verb
+
+ROOMS = ("ferry", "robots", "simulation", "training", "policy_server", "evaluation", "ferry_ros")
+"""Packages whose errors are messages for people, and whose own absence is a broken installation."""
+
+_HELP = ("-h", "--help")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one verb; returns its exit status, or 2 for an error that was told in one line."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    traceback = "--traceback" in words
+    words = [word for word in words if word != "--traceback"]
+    if not words or words[0] in _HELP:
+        print(usage())
+        return 0
+    if words[0] == "--version":
+        print(__version__)
+        return 0
+    try:
+        return run_verb(words[0], words[1:])
+    except KeyboardInterrupt:
+        return _fail(words[0], "interrupted", 130)
+    except Exception as error:
+        if traceback or not is_for_people(error):
+            raise
+        return _fail(words[0], " ".join(str(error).split()) or type(error).__name__, 2)
+
+
+def usage() -> str:
+    """Returns what `ferry --help` prints."""
+    return "\n".join(
+        [
+            "usage: ferry VERB ...",
+            "",
+            "Carries robot policies from simulation to real robots on ROS 2.",
+            "",
+            *(f"  {name:<10}{verb.summary}" for name, verb in VERBS.items()),
+            "",
+            "`ferry VERB --help` lists a verb's options; `--traceback` shows where an error came from.",
+        ]
+    )
+
+
+def is_for_people(error: BaseException) -> bool:
+    """Whether an error's message says all there is to say: a typed error of a room, or one of the operating system."""
+    modules = {cls.__module__ for cls in type(error).__mro__}
+    return isinstance(error, OSError) or any(f"{room}.errors" in modules for room in ROOMS)
+
+
+def run_verb(name: str, argv: Sequence[str]) -> int:
+    """Runs the verb of a name; returns its exit status.
+
+    Raises:
+        UsageError: there is no such verb, or what it needs is not installed.
+    """
+    if name not in VERBS:
+        raise UsageError(f"no such verb; available: {', '.join(VERBS)}{nearest(name, VERBS)}")
+    try:
+        return VERBS[name].run(argv) or 0
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ROOMS:
+            raise
+        if not set(_HELP) & set(argv):
+            raise UsageError(_missing(package, VERBS[name])) from error
+        print(f"usage: ferry {name} ...\n\n{VERBS[name].summary}\n\n{_missing(package, VERBS[name])}")
+        return 0
+
+
+def _missing(package: str, verb: Verb) -> str:
+    return f"needs {package}, which is not installed: pip install -e '.[{verb.extra}]'"
+
+
+def _fail(verb: str, message: str, status: int) -> int:
+    print(f"ferry {verb}: {message}", file=sys.stderr)
+    return status

@@ -1,0 +1,53 @@
+"""Errors of the command line and the launcher.
+
+FerryError
+├── UsageError      the command line asks for something that does not exist
+├── LaunchError     a launch file, or what was asked of it, cannot be carried out: says file, line, got, available
+└── DemoError       the demonstration could not be carried through
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class FerryError(Exception):
+    """Base of every error raised by `ferry`."""
+
+
+class UsageError(FerryError):
+    """The command line asks for something that does not exist."""
+
+
+class DemoError(FerryError):
+    """The demonstration could not be carried through."""
+
+
+@dataclass(frozen=True)
+class Where:
+    """A place in a launch file."""
+
+    file: Path
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return str(self.file) if self.line is None else f"{self.file}:{self.line}"
+
+
+class LaunchError(FerryError):
+    """A launch file, or what was asked of it, cannot be carried out."""
+
+    def __init__(self, where: Where, what: str, got: object, available: Iterable[str] | None = None) -> None:
+        self.where, self.what, self.got = where, what, got
+        self.available = None if available is None else tuple(sorted(available))
+        listed = "" if self.available is None else f"; available: {', '.join(self.available) or 'none'}"
+        super().__init__(f"{where}: {what}: got {got!r}{listed}{nearest(str(got), self.available or ())}")
+
+
+def nearest(got: str, available: Iterable[str]) -> str:
+    """Returns "; did you mean X?" for the closest of the available names, or nothing when none is close."""
+    found = difflib.get_close_matches(got, list(available), n=1)
+    return f"; did you mean {found[0]!r}?" if found else ""

@@ -1,0 +1,123 @@
+"""The arguments of launch files: which a file declares, what they say of themselves, and how they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ferry.errors import LaunchError, UsageError, Where
+from ferry.launcher.grammar import Element
+from ferry.launcher.lookup import Lookup
+from ferry.launcher.template import Call, Template, evaluate
+from ferry.launcher.xml_file import read_launch_file
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One `<arg>` of a file or of a file it includes."""
+
+    name: str
+    description: str
+    default: str | None
+    """As written, substitutions and all; None when a value must be given."""
+    choices: tuple[str, ...]
+    where: Where
+
+
+@dataclass(frozen=True)
+class _StaticScope:
+    """What is known of a file before any argument has a value."""
+
+    directory: Path
+    lookup: Lookup
+    variables: Mapping[str, str]
+    environment: Mapping[str, str]
+
+    def share(self, package: str, where: Where) -> Path:
+        return self.lookup.share(package, where)
+
+
+def declared(file: Path, lookup: Lookup | None = None) -> dict[str, Argument]:
+    """Returns every argument that a launch file and the files it includes declare, in the order of writing.
+
+    An argument that an `<include>` sets is not listed. The name of an included file may hold no `$(var ...)`.
+
+    Raises:
+        LaunchError: a file cannot be read, or an `<include>` sets an argument that its file does not declare.
+    """
+    lookup = lookup or Lookup.from_environment()
+    return _declared(read_launch_file(file), _StaticScope(file.resolve().parent, lookup, {}, {}))
+
+
+def _declared(parent: Element, scope: _StaticScope) -> dict[str, Argument]:
+    found: dict[str, Argument] = {}
+    for element in parent.children:
+        if element.tag == "arg":
+            found.setdefault(element.literal("name"), _argument(element))
+        elif element.tag == "group":
+            found = {**_declared(element, scope), **found}
+        elif element.tag == "include":
+            found = {**_included(element, scope), **found}
+    return found
+
+
+def _included(element: Element, scope: _StaticScope) -> dict[str, Argument]:
+    file = Path(evaluate(element.attributes["file"], scope, element.where))
+    inner = _declared(
+        read_launch_file(file), _StaticScope(file.resolve().parent, scope.lookup, scope.variables, scope.environment)
+    )
+    for argument in element.named("arg"):
+        name = argument.literal("name")
+        if name not in inner:
+            raise LaunchError(argument.where, f"{file.name} has no such launch argument", name, inner)
+        del inner[name]
+    return inner
+
+
+def _argument(element: Element) -> Argument:
+    default = element.attributes.get("default")
+    return Argument(
+        name=element.literal("name"),
+        description=element.literal("description"),
+        default=None if default is None else written(default),
+        choices=tuple(choice.literal("value") for choice in element.named("choice")),
+        where=element.where,
+    )
+
+
+def written(template: Template) -> str:
+    """Returns a template in the form in which it is written in a file."""
+
+    def one(part: str | Call) -> str:
+        return part if isinstance(part, str) else f"$({' '.join([part.name, *map(written, part.arguments)])})"
+
+    return "".join(map(one, template))
+
+
+def parse_assignments(words: Iterable[str], file: Path, available: Mapping[str, Argument]) -> dict[str, str]:
+    """Reads `name:=value` words as `ros2 launch` does; the last of two with one name counts.
+
+    Raises:
+        UsageError: a word is not of that form.
+        LaunchError: the launch file has no such argument.
+    """
+    values: dict[str, str] = {}
+    for word in words:
+        name, mark, value = word.partition(":=")
+        if not mark or not name:
+            raise UsageError(f"launch argument: got {word!r}, expected name:=value")
+        if name not in available:
+            raise LaunchError(Where(file), "no such launch argument", name, available)
+        values[name] = value
+    return values
+
+
+def describe(arguments: Iterable[Argument]) -> str:
+    """Returns the arguments as text, one paragraph each."""
+    lines = []
+    for argument in arguments:
+        default = "needs a value" if argument.default is None else f"default: {argument.default!r}"
+        choices = f"; one of {', '.join(argument.choices)}" if argument.choices else ""
+        lines += [f"  {argument.name}  ({default}{choices})", f"      {argument.description}"]
+    return "\n".join(lines)

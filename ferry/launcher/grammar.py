@@ -1,0 +1,76 @@
+"""The subset of ROS 2's XML launch format that is understood here: every tag, its attributes and what it may hold.
+
+Each row is valid for the XML front-ends of Humble and of Jazzy alike. `on_exit`, for one, is absent because only Jazzy
+knows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ferry.errors import LaunchError, Where
+from ferry.launcher.template import Template
+
+OUTPUTS = ("both", "log", "screen")
+"""Where a process's lines go; `log` shows only its standard error on the screen, as `ros2 launch` does."""
+
+PARAM_TYPES = ("bool", "float", "int", "str")
+"""Types that `<param type=...>` may name; without one, the value is read as YAML."""
+
+
+@dataclass(frozen=True)
+class Tag:
+    """One row: the attributes a tag must have, those it may have, and the tags it may hold."""
+
+    required: frozenset[str]
+    optional: frozenset[str]
+    children: Mapping[str, Tag]
+
+
+@dataclass(frozen=True)
+class Element:
+    """One tag of a launch file, checked against its row."""
+
+    tag: str
+    attributes: Mapping[str, Template]
+    children: tuple[Element, ...]
+    where: Where
+
+    def named(self, tag: str) -> tuple[Element, ...]:
+        """Returns the children of one tag."""
+        return tuple(child for child in self.children if child.tag == tag)
+
+    def literal(self, attribute: str) -> str:
+        """Returns an attribute in which no substitution may stand; nothing when it is not written.
+
+        Raises:
+            LaunchError: there is a substitution in it.
+        """
+        parts = self.attributes.get(attribute, ())
+        if not all(isinstance(part, str) for part in parts):
+            raise LaunchError(self.where, f"{attribute} of <{self.tag}> must be plain text", "a substitution")
+        return "".join(str(part) for part in parts)
+
+
+def _tag(required: str = "", optional: str = "", children: Mapping[str, Tag] | None = None) -> Tag:
+    return Tag(frozenset(required.split()), frozenset(optional.split()), children or {})
+
+
+_ACTIONS: dict[str, Tag] = {
+    "arg": _tag("name", "default description", {"choice": _tag("value")}),
+    "let": _tag("name value", "if unless"),
+    "push_ros_namespace": _tag("namespace", "if unless"),
+    "push-ros-namespace": _tag("namespace", "if unless"),
+    "include": _tag("file", "if unless", {"arg": _tag("name value")}),
+    "executable": _tag("cmd", "name output respawn respawn_delay if unless", {"env": _tag("name value")}),
+    "node": _tag(
+        "pkg exec",
+        "name namespace args output respawn respawn_delay if unless",
+        {"param": _tag("", "name value type from"), "remap": _tag("from to"), "env": _tag("name value")},
+    ),
+}
+_ACTIONS["group"] = _tag("", "if unless", _ACTIONS)
+
+GRAMMAR = _tag("", "", {"launch": _tag("", "", _ACTIONS)})
+"""The whole subset; a file holds one `<launch>`."""

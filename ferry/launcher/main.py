@@ -1,0 +1,79 @@
+"""`ferry run`: runs a launch file."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from importlib import util
+from pathlib import Path
+
+from ferry.errors import LaunchError, UsageError, Where, nearest
+from ferry.launcher.arguments import declared, describe, parse_assignments
+from ferry.launcher.lookup import REPOSITORY, Lookup
+from ferry.launcher.plan import Process, plan
+from ferry.launcher.run import RunOptions, run
+
+SUFFIX = ".launch.xml"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs `ferry run`; returns the exit status of the launch."""
+    options = _parser().parse_args(argv)
+    lookup = Lookup.from_environment()
+    file = find_launch_file(options.launch, lookup)
+    arguments = declared(file, lookup)
+    if options.show_args:
+        print(f"Arguments of {file} (name:=value):\n{describe(arguments.values())}")
+        return 0
+    processes = plan(file, parse_assignments(options.arguments, file, arguments), lookup)
+    if options.dry_run:
+        print("\n".join(map(describe_process, processes)))
+        return 0
+    _need_ros(processes)
+    return run(processes, RunOptions(log_dir=options.log_dir))
+
+
+def find_launch_file(name: str, lookup: Lookup) -> Path:
+    """Returns the launch file of a name (`stretch_twin`) or of a path.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name.endswith(".xml") or "/" in name:
+        if not Path(name).is_file():
+            raise UsageError(f"no such launch file: {name}")
+        return Path(name)
+    folders = [prefix / "share" / "ferry_bringup" / "launch" for prefix in lookup.prefixes] + [REPOSITORY / "launch"]
+    files = {file.name[: -len(SUFFIX)]: file for folder in reversed(folders) for file in folder.glob(f"*{SUFFIX}")}
+    if name not in files:
+        listed = ", ".join(sorted(files)) or "none"
+        raise UsageError(f"no launch file of the name {name!r}; available: {listed}{nearest(name, files)}")
+    return files[name]
+
+
+def describe_process(process: Process) -> str:
+    """Returns a process as text: its name, where it is written, its environment and its command line."""
+    environment = {**process.program.environment, **process.environment}
+    words = [f"{name}={shlex.quote(value)}" for name, value in environment.items()]
+    words += map(shlex.quote, process.command)
+    return f"[{process.name}] {process.where}\n    {' '.join(words)}"
+
+
+def _need_ros(processes: Sequence[Process]) -> None:
+    needs = next((process for process in processes if "-m" in process.program.words and "/" in process.origin), None)
+    if needs is not None and util.find_spec("rclpy") is None:
+        what = "ROS 2 is not installed: `pip install -e .[ros]`, or source a ROS 2 Humble or Jazzy setup"
+        raise LaunchError(Where(needs.where.file, needs.where.line), what, needs.origin)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ferry run", description="Runs a ROS 2 launch file where `ros2 launch` is not installed."
+    )
+    parser.add_argument("launch", help="name of a file in launch/ (stretch_twin), or a path")
+    parser.add_argument("arguments", nargs="*", metavar="name:=value", help="arguments of the launch file")
+    parser.add_argument("-s", "--show-args", action="store_true", help="list the launch file's arguments and end")
+    parser.add_argument("-n", "--dry-run", action="store_true", help="print what would be started and end")
+    parser.add_argument("--log-dir", type=Path, help="folder that gets one file of output per process")
+    return parser

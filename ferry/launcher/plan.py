@@ -1,0 +1,228 @@
+"""Resolves a launch file and its arguments to the processes that are to run, as `ros2 launch` would."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import yaml
+
+from ferry.errors import LaunchError, Where
+from ferry.launcher.grammar import OUTPUTS, PARAM_TYPES, Element
+from ferry.launcher.lookup import Lookup, Program
+from ferry.launcher.template import Template, evaluate, evaluate_words
+from ferry.launcher.xml_file import read_launch_file
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process of a launch."""
+
+    name: str
+    origin: str
+    """ "package/executable" of a node, the first word of an executable's command."""
+    program: Program
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    """What `<env>` adds."""
+    output: str
+    respawn: bool
+    respawn_delay_s: float
+    where: Where
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The whole command line."""
+        return (*self.program.words, *self.arguments)
+
+
+@dataclass
+class _Scope:
+    """What is known at one place of a file; a group has its own copy, an included file shares its parent's."""
+
+    variables: dict[str, str]
+    namespace: str | None
+    directory: Path
+    lookup: Lookup
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        return os.environ
+
+    def share(self, package: str, where: Where) -> Path:
+        return self.lookup.share(package, where)
+
+
+def plan(file: Path, arguments: Mapping[str, str], lookup: Lookup | None = None) -> tuple[Process, ...]:
+    """Returns the processes of a launch file in the order in which they start.
+
+    Args:
+        file: the launch file.
+        arguments: values of launch arguments; those left out take their defaults.
+        lookup: where ROS packages are looked for.
+
+    Raises:
+        LaunchError: the file or the arguments cannot be resolved; nothing has been started.
+    """
+    lookup = lookup or Lookup.from_environment()
+    planner = _Planner(_Scope(dict(arguments), None, file.resolve().parent, lookup))
+    planner.body(read_launch_file(file))
+    taken: Counter[str] = Counter()
+    unique = []
+    for process in planner.processes:
+        taken[process.name] += 1
+        count = taken[process.name]
+        unique.append(process if count == 1 else replace(process, name=f"{process.name}-{count}"))
+    return tuple(unique)
+
+
+class _Planner:
+    """Walks the elements of one scope in order."""
+
+    def __init__(self, scope: _Scope) -> None:
+        self.scope = scope
+        self.processes: list[Process] = []
+        self.actions: Mapping[str, Callable[[Element], None]] = {
+            "arg": self.arg,
+            "let": self.let,
+            "group": self.group,
+            "include": self.include,
+            "push_ros_namespace": self.push_namespace,
+            "push-ros-namespace": self.push_namespace,
+            "node": self.node,
+            "executable": self.executable,
+        }
+
+    def body(self, parent: Element) -> None:
+        for element in parent.children:
+            if self.applies(element):
+                self.actions[element.tag](element)
+
+    def text(self, element: Element, attribute: str, default: str = "") -> str:
+        template: Template = element.attributes.get(attribute, (default,))
+        return evaluate(template, self.scope, element.where)
+
+    def applies(self, element: Element) -> bool:
+        if "if" in element.attributes:
+            return _truth(self.text(element, "if"), element.where)
+        return not ("unless" in element.attributes and _truth(self.text(element, "unless"), element.where))
+
+    def arg(self, element: Element) -> None:
+        name = element.literal("name")
+        if name not in self.scope.variables:
+            if "default" not in element.attributes:
+                description = element.literal("description")
+                raise LaunchError(element.where, f"launch argument {name!r} ({description}) needs a value", "none")
+            self.scope.variables[name] = self.text(element, "default")
+        choices = [choice.literal("value") for choice in element.named("choice")]
+        if choices and self.scope.variables[name] not in choices:
+            raise LaunchError(element.where, f"launch argument {name!r}", self.scope.variables[name], choices)
+
+    def let(self, element: Element) -> None:
+        self.scope.variables[self.text(element, "name")] = self.text(element, "value")
+
+    def group(self, element: Element) -> None:
+        inner = _Planner(replace(self.scope, variables=dict(self.scope.variables)))
+        inner.body(element)
+        self.processes += inner.processes
+
+    def include(self, element: Element) -> None:
+        file = Path(self.text(element, "file"))
+        root = read_launch_file(file)
+        for argument in element.named("arg"):
+            self.scope.variables[self.text(argument, "name")] = self.text(argument, "value")
+        directory, self.scope.directory = self.scope.directory, file.resolve().parent
+        self.body(root)
+        self.scope.directory = directory
+
+    def push_namespace(self, element: Element) -> None:
+        self.scope.namespace = _join_namespace(self.scope.namespace, self.text(element, "namespace"))
+
+    def executable(self, element: Element) -> None:
+        words = evaluate_words(element.attributes["cmd"], self.scope, element.where)
+        if not words:
+            raise LaunchError(element.where, "cmd of <executable>", "nothing")
+        program = self.scope.lookup.command(words[0], element.where)
+        name = self.text(element, "name", Path(words[0]).name)
+        self.add(element, name, Path(words[0]).name, program, words[1:])
+
+    def node(self, element: Element) -> None:
+        package, executable = self.text(element, "pkg"), self.text(element, "exec")
+        program = self.scope.lookup.node(package, executable, element.where)
+        name = self.text(element, "name")
+        namespace = self.scope.namespace
+        if "namespace" in element.attributes:
+            namespace = _join_namespace(namespace, self.text(element, "namespace"))
+        full_name = f"{namespace.rstrip('/')}/{name}" if namespace and name else ""
+        words = list(evaluate_words(element.attributes.get("args", ()), self.scope, element.where))
+        words += ["--ros-args"]
+        words += ["-r", f"__node:={name}"] if name else []
+        words += ["-r", f"__ns:={namespace}"] if namespace else []
+        for param in element.named("param"):
+            words += self.param(param, full_name)
+        for remap in element.named("remap"):
+            words += ["-r", f"{self.text(remap, 'from')}:={self.text(remap, 'to')}"]
+        self.add(element, name or executable, f"{package}/{executable}", program, tuple(words))
+
+    def param(self, element: Element, full_name: str) -> list[str]:
+        if "from" in element.attributes:
+            file = Path(self.text(element, "from"))
+            if not file.is_file():
+                raise LaunchError(element.where, "no such parameter file", str(file))
+            return ["--params-file", str(file)]
+        name, kind = self.text(element, "name"), element.literal("type")
+        value = _typed(self.text(element, "value"), kind, f"parameter {name!r}", element.where)
+        return ["-p", f"{full_name}:{name}:={json.dumps(value)}" if full_name else f"{name}:={json.dumps(value)}"]
+
+    def add(self, element: Element, name: str, origin: str, program: Program, words: tuple[str, ...]) -> None:
+        output = self.text(element, "output", "log")
+        if output not in OUTPUTS:
+            raise LaunchError(element.where, f"output of <{element.tag}>", output, OUTPUTS)
+        delay_s = _typed(self.text(element, "respawn_delay", "0"), "float", "respawn_delay", element.where)
+        assert isinstance(delay_s, float)
+        self.processes.append(
+            Process(
+                name=name,
+                origin=origin,
+                program=program,
+                arguments=words,
+                environment={self.text(env, "name"): self.text(env, "value") for env in element.named("env")},
+                output=output,
+                respawn=_truth(self.text(element, "respawn", "false"), element.where),
+                respawn_delay_s=delay_s,
+                where=element.where,
+            )
+        )
+
+
+def _truth(text: str, where: Where) -> bool:
+    """Reads a condition as ROS 2 does: "true", "1", "false" or "0" in any case, and nothing else."""
+    word = text.strip().lower()
+    if word not in ("true", "1", "false", "0"):
+        raise LaunchError(where, "a condition must be true or false", text, ["true", "1", "false", "0"])
+    return word in ("true", "1")
+
+
+def _typed(text: str, kind: str, what: str, where: Where) -> bool | int | float | str | list[object]:
+    """Reads a value as the type it was declared with, or as YAML when none was."""
+    if kind and kind not in PARAM_TYPES:
+        raise LaunchError(where, f"type of {what}", kind, PARAM_TYPES)
+    if kind == "str":
+        return text
+    try:
+        if kind == "bool":
+            return _truth(text, where)
+        value = {"int": int, "float": float, "": yaml.safe_load}[kind](text)  # type: ignore[operator]
+    except (ValueError, yaml.YAMLError) as error:
+        raise LaunchError(where, f"{what} is not of the type {kind or 'YAML'}", text) from error
+    return value if isinstance(value, (bool, int, float, str, list)) else text
+
+
+def _join_namespace(base: str | None, namespace: str) -> str:
+    """Returns an absolute namespace without a slash at its end; one that starts with a slash stands for itself."""
+    joined = namespace if namespace.startswith("/") else f"{base or ''}/{namespace}"
+    return "/" + joined.strip("/")

@@ -1,0 +1,202 @@
+"""Runs the processes of a launch: prefixed output, one end for all, and an end that cannot be ignored."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+from ferry.errors import LaunchError
+from ferry.launcher.plan import Process
+
+GRACE_S = 5.0
+"""Time between SIGINT, SIGTERM and SIGKILL: the defaults of ROS 2's launch (sigterm_timeout, sigkill_timeout)."""
+
+_COLOURS = (36, 33, 35, 32, 34, 31)
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a launch is run."""
+
+    log_dir: Path | None = None
+    """Folder that gets one file of output per process."""
+    grace_s: float = GRACE_S
+    screen: TextIO = field(default_factory=lambda: sys.stdout)
+
+
+def run(processes: Sequence[Process], options: RunOptions | None = None) -> int:
+    """Runs processes until one of them ends or a signal arrives, then ends them all.
+
+    A process that is to be respawned does not end the launch. On SIGINT or SIGTERM every process group gets SIGINT,
+    after `grace_s` SIGTERM, after that SIGKILL; a further signal goes on to the next of them at once.
+
+    Returns:
+        The exit status of the process that ended first (128 + n when signal n killed it); after a signal 0, or 1 when
+        a process had to be killed.
+
+    Raises:
+        LaunchError: a process cannot be started.
+    """
+    return asyncio.run(_Launch(processes, options or RunOptions()).run())
+
+
+class _Launch:
+    """One run."""
+
+    def __init__(self, processes: Sequence[Process], options: RunOptions) -> None:
+        self.processes, self.options = processes, options
+        self.screen = _Screen(options.screen, processes)
+        self.alive: dict[str, asyncio.subprocess.Process] = {}
+        self.killed = False
+        self.asked = asyncio.Event()
+        self.stopping = asyncio.Event()
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.asked.set)
+        lives = [asyncio.create_task(self.live(process), name=process.name) for process in self.processes]
+        waiting = asyncio.create_task(self.asked.wait())
+        try:
+            await asyncio.wait([*lives, waiting], return_when=asyncio.FIRST_COMPLETED)
+            ended = next((life for life in lives if life.done()), None)
+            if ended is not None and ended.exception() is None:
+                self.screen.say(f"{ended.get_name()} ended with exit status {ended.result()}: stopping the others")
+        finally:
+            waiting.cancel()
+            await self.stop(lives)
+        if ended is not None:
+            return ended.result()
+        return 1 if self.killed else 0
+
+    async def live(self, process: Process) -> int:
+        """Runs one process, again and again when it is to be respawned; returns its last exit status."""
+        while True:
+            status = await self.once(process)
+            if process.respawn and not self.stopping.is_set():
+                self.screen.say(f"{process.name} ended with exit status {status}: starting it again")
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self.stopping.wait(), process.respawn_delay_s)
+            if self.stopping.is_set() or not process.respawn:
+                return status
+
+    async def once(self, process: Process) -> int:
+        child = await self.start(process)
+        self.alive[process.name] = child
+        if self.stopping.is_set():
+            _signal_group(child.pid, signal.SIGINT)
+        assert child.stdout is not None
+        assert child.stderr is not None
+        with contextlib.ExitStack() as files:
+            log = files.enter_context(self.log_file(process)) if self.options.log_dir else None
+            copies = [
+                asyncio.create_task(self.copy(child.stdout, process.name, log, process.output != "log")),
+                asyncio.create_task(self.copy(child.stderr, process.name, log, True)),
+            ]
+            status = await child.wait()
+            del self.alive[process.name]
+            _signal_group(child.pid, signal.SIGKILL)
+            await asyncio.wait(copies, timeout=1.0)
+            for copy in copies:
+                copy.cancel()
+        return status if status >= 0 else 128 - status
+
+    async def start(self, process: Process) -> asyncio.subprocess.Process:
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **process.program.environment, **process.environment}
+        try:
+            return await asyncio.create_subprocess_exec(
+                *process.command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env=environment,
+                start_new_session=True,
+                preexec_fn=_end_with(os.getpid()),
+            )
+        except OSError as error:
+            raise LaunchError(process.where, f"{process.name} cannot be started", error.strerror) from error
+
+    def log_file(self, process: Process) -> BinaryIO:
+        assert self.options.log_dir is not None
+        self.options.log_dir.mkdir(parents=True, exist_ok=True)
+        return (self.options.log_dir / f"{process.name}.log").open("ab", buffering=0)
+
+    async def copy(self, source: asyncio.StreamReader, name: str, log: BinaryIO | None, show: bool) -> None:
+        """Copies lines as they come; a line of any length is one line of the screen."""
+        rest = b""
+        while chunk := await source.read(65536):
+            if log is not None:
+                log.write(chunk)
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines if show else ():
+                self.screen.line(name, line)
+        if rest and show:
+            self.screen.line(name, rest)
+
+    async def stop(self, lives: Sequence[asyncio.Task[int]]) -> None:
+        """Ends every process: SIGINT, then SIGTERM, then SIGKILL."""
+        self.stopping.set()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            if all(life.done() for life in lives):
+                break
+            if number != signal.SIGINT:
+                self.screen.say(f"still running: {', '.join(self.alive)}: sending {number.name}")
+            self.killed = number == signal.SIGKILL
+            for child in list(self.alive.values()):
+                _signal_group(child.pid, number)
+            await self.wait(lives)
+        await asyncio.gather(*lives, return_exceptions=True)
+
+    async def wait(self, lives: Sequence[asyncio.Task[int]]) -> None:
+        """Waits for the processes to end, for the grace, or for a further signal, whichever comes first."""
+        self.asked.clear()
+        hurry = asyncio.create_task(self.asked.wait())
+        ended = asyncio.create_task(asyncio.wait(lives))
+        await asyncio.wait({hurry, ended}, timeout=self.options.grace_s, return_when=asyncio.FIRST_COMPLETED)
+        for task in (hurry, ended):
+            task.cancel()
+
+
+class _Screen:
+    """Writes whole lines, each after the name of its process."""
+
+    def __init__(self, out: TextIO, processes: Sequence[Process]) -> None:
+        self.out = out
+        self.colours = {process.name: _COLOURS[at % len(_COLOURS)] for at, process in enumerate(processes)}
+
+    def line(self, name: str, line: bytes) -> None:
+        prefix = f"\033[{self.colours.get(name, 0)}m[{name}]\033[0m" if self.out.isatty() else f"[{name}]"
+        self.out.write(f"{prefix} {line.decode(errors='replace').rstrip()}\n")
+        self.out.flush()
+
+    def say(self, text: str) -> None:
+        self.line("ferry run", text.encode())
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+def _end_with(parent: int) -> Callable[[], None]:
+    """Returns what a child does before it starts: ask for SIGTERM when this launcher dies, however it dies.
+
+    SIGTERM and not SIGKILL, so that a robot node still stops its robot.
+    """
+
+    def ask() -> None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return ask
