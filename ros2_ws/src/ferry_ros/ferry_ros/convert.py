@@ -1,0 +1,220 @@
+"""Messages to Ferry's values and back: pure functions, lossless, standard interfaces only.
+
+A command is a `trajectory_msgs/JointTrajectory`:
+
+- `header.stamp` is the stamp of the observation it was decided from, echoed: the robot's own clock, never ours.
+- `header.frame_id` is "current" for increments from where the body is, "" for absolute values.
+- `points[0].positions` holds one number per joint name; `points[0].time_from_start` is how long after the observation
+  the motion may start.
+- Joint names are the body's, and these virtual ones: translate_mobile_base [m], rotate_mobile_base [rad],
+  gripper_aperture [m], gripper_grasp (1 grasp, 0 release), done (1 the episode, 0 a part of it) and duration [s], which
+  ends every JointTarget. No joint at all is Stop.
+"""
+
+from __future__ import annotations
+
+import array
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from builtin_interfaces.msg import Duration, Time
+from geometry_msgs.msg import Quaternion
+from nav_msgs.msg import Odometry
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import Header
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from robots.command import (
+    Command,
+    Done,
+    Grasp,
+    JointTarget,
+    LookAt,
+    MoveBase,
+    MoveJoint,
+    Release,
+    RotateBase,
+    SetGripper,
+    Stop,
+)
+from robots.embodiment import Embodiment
+from robots.errors import SpecError
+from robots.limits import HEAD_JOINTS
+from robots.order import Order
+from robots.spec import CameraSpec, F32Vector, U8Image
+
+CURRENT = "current"
+"""`frame_id` of a command whose numbers are increments from where the body is."""
+
+VIRTUAL = ("translate_mobile_base", "rotate_mobile_base", "gripper_aperture", "gripper_grasp", "done", "duration")
+"""Joint names with a meaning of their own."""
+
+NS = 1_000_000_000
+
+
+def time_msg(stamp_ns: int) -> Time:
+    """A stamp in nanoseconds as a Time message."""
+    return Time(sec=stamp_ns // NS, nanosec=stamp_ns % NS)
+
+
+def stamp_of(header: Header) -> int:
+    """A header's stamp in nanoseconds."""
+    return int(header.stamp.sec) * NS + int(header.stamp.nanosec)
+
+
+def image_msg(image: U8Image, stamp_ns: int, frame_id: str) -> Image:
+    """(H, W, 3) uint8 RGB -> rgb8 Image."""
+    message = Image(header=Header(stamp=time_msg(stamp_ns), frame_id=frame_id), encoding="rgb8")
+    message.height, message.width = image.shape[:2]
+    message.step = 3 * message.width
+    message.data = array.array("B", np.ascontiguousarray(image).tobytes())  # an array: a list is far slower
+    return message
+
+
+def image_of(message: Image) -> U8Image:
+    """rgb8 Image -> (H, W, 3) uint8 RGB; SpecError for another encoding or a wrong size."""
+    if message.encoding != "rgb8":
+        raise SpecError("image encoding", repr(message.encoding), "'rgb8'")
+    expected = 3 * message.height * message.width
+    if message.step != 3 * message.width or len(message.data) != expected:
+        raise SpecError("image data", f"{len(message.data)} bytes of step {message.step}", f"{expected} bytes")
+    return np.frombuffer(message.data, dtype=np.uint8).reshape(message.height, message.width, 3)
+
+
+def camera_info_msg(camera: CameraSpec, stamp_ns: int) -> CameraInfo:
+    """An ideal pinhole camera with square pixels and the spec's vertical field of view."""
+    message = CameraInfo(header=Header(stamp=time_msg(stamp_ns), frame_id=camera.name))
+    message.height, message.width, message.distortion_model = camera.height, camera.width, "plumb_bob"
+    focal = camera.height / 2 / math.tan(math.radians(camera.vertical_fov_deg) / 2)  # pixels
+    cx, cy = camera.width / 2, camera.height / 2
+    message.d = [0.0] * 5
+    message.k = [focal, 0.0, cx, 0.0, focal, cy, 0.0, 0.0, 1.0]
+    message.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+    message.p = [focal, 0.0, cx, 0.0, 0.0, focal, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
+    return message
+
+
+def state_msg(state: Mapping[str, F32Vector], body: Embodiment, stamp_ns: int) -> JointState:
+    """Every number of the body's state by its name; flags such as in_hand are 0 or 1. So it has one stamp."""
+    message = JointState(header=Header(stamp=time_msg(stamp_ns)))
+    message.name = [name for spec in body.state.values() for name in spec.names]
+    message.position = [value for group in body.state for value in state[group].astype(np.float64).tolist()]
+    return message
+
+
+def state_of(message: JointState, body: Embodiment) -> dict[str, F32Vector]:
+    """The body's state groups, each (n,) float32, by name; SpecError when a number is missing."""
+    values = dict(zip(message.name, message.position))
+    missing = [name for spec in body.state.values() for name in spec.names if name not in values]
+    if missing:
+        raise SpecError("joint state", f"no '{missing[0]}'", f"the names of {body.name}")
+    return {
+        group: np.array([values[name] for name in spec.names], dtype=np.float32) for group, spec in body.state.items()
+    }
+
+
+def odometry_msg(pose: tuple[float, float, float], stamp_ns: int) -> Odometry:
+    """(x_m, y_m, yaw_rad) in `odom`, the pose of `base_link` (REP-105)."""
+    message = Odometry(header=Header(stamp=time_msg(stamp_ns), frame_id="odom"), child_frame_id="base_link")
+    x, y, yaw = (float(value) for value in pose)
+    message.pose.pose.position.x, message.pose.pose.position.y = x, y
+    message.pose.pose.orientation = Quaternion(z=math.sin(yaw / 2), w=math.cos(yaw / 2))
+    return message
+
+
+def pose_of(message: Odometry) -> tuple[float, float, float]:
+    """(x_m, y_m, yaw_rad) of an odometry message."""
+    position, turn = message.pose.pose.position, message.pose.pose.orientation
+    return position.x, position.y, 2 * math.atan2(turn.z, turn.w)
+
+
+def order_msg(order: Order) -> JointTrajectory:
+    """An order as a command message; SpecError for a joint whose name has another meaning."""
+    frame_id, values = _encode(order.command)
+    message = JointTrajectory(header=Header(stamp=time_msg(order.stamp_ns), frame_id=frame_id))
+    message.joint_names = [name for name, _ in values]
+    nanoseconds = round(order.valid_for_s * NS)
+    start = Duration(sec=nanoseconds // NS, nanosec=nanoseconds % NS)
+    message.points = [JointTrajectoryPoint(positions=[value for _, value in values], time_from_start=start)]
+    return message
+
+
+def order_of(message: JointTrajectory) -> Order:
+    """Inverse of `order_msg`; SpecError when the message is no command."""
+    if len(message.points) != 1:
+        raise SpecError("command points", len(message.points), "exactly one")
+    point = message.points[0]
+    if len(point.positions) != len(message.joint_names):
+        raise SpecError("command positions", len(point.positions), f"{len(message.joint_names)}, one per joint name")
+    command = _decode(message.header.frame_id, tuple(message.joint_names), tuple(point.positions))
+    valid_for_s = point.time_from_start.sec + point.time_from_start.nanosec / NS
+    return Order(stamp_of(message.header), command, valid_for_s)
+
+
+def _encode(command: Command) -> tuple[str, list[tuple[str, float]]]:
+    """(frame_id, [(joint name, value)])."""
+    if isinstance(command, MoveBase):
+        return CURRENT, [("translate_mobile_base", command.distance_m)]
+    if isinstance(command, RotateBase):
+        return CURRENT, [("rotate_mobile_base", command.angle_rad)]
+    if isinstance(command, MoveJoint):
+        return CURRENT, [(_real(command.joint), command.delta)]
+    if isinstance(command, SetGripper):
+        return "", [("gripper_aperture", command.aperture_m)]
+    if isinstance(command, LookAt):
+        return "", list(zip(HEAD_JOINTS, (command.pan_rad, command.tilt_rad)))
+    if isinstance(command, JointTarget):
+        if len(command.joints) != len(command.positions):
+            raise SpecError("JointTarget positions", len(command.positions), f"{len(command.joints)}, one per joint")
+        joints = list(zip(map(_real, command.joints), command.positions))
+        return "", [*joints, ("duration", command.duration_s)]
+    if isinstance(command, (Grasp, Release)):
+        return "", [("gripper_grasp", float(isinstance(command, Grasp)))]
+    if isinstance(command, Done):
+        return "", [("done", float(not command.subgoal))]
+    return "", []
+
+
+def _real(joint: str) -> str:
+    """`joint`, unless its name has another meaning in a command; a gripper's aperture is a joint like any other."""
+    if joint in VIRTUAL and joint != "gripper_aperture":
+        raise SpecError("joint", repr(joint), f"a name other than {', '.join(VIRTUAL)}")
+    return joint
+
+
+def _decode(frame_id: str, names: tuple[str, ...], values: tuple[float, ...]) -> Command:
+    if frame_id not in ("", CURRENT):
+        raise SpecError("command frame_id", repr(frame_id), f"'' or '{CURRENT}'")
+    if not names:
+        return Stop()
+    if frame_id == CURRENT:
+        return _decode_increment(names, values)
+    if names[-1] == "duration":
+        return JointTarget(names[:-1], values[:-1], values[-1])
+    if names == HEAD_JOINTS:
+        return LookAt(*values)
+    if names == ("gripper_aperture",):
+        return SetGripper(values[0])
+    if names == ("gripper_grasp",):
+        return Grasp() if _flag(names[0], values[0]) else Release()
+    if names == ("done",):
+        return Done(subgoal=not _flag(names[0], values[0]))
+    expected = "duration last, the two head joints, gripper_aperture, gripper_grasp or done"
+    raise SpecError("absolute command joints", ", ".join(names), expected)
+
+
+def _decode_increment(names: tuple[str, ...], values: tuple[float, ...]) -> Command:
+    if len(names) != 1:
+        raise SpecError("increments", ", ".join(names), "exactly one joint")
+    if names[0] == "translate_mobile_base":
+        return MoveBase(values[0])
+    if names[0] == "rotate_mobile_base":
+        return RotateBase(values[0])
+    return MoveJoint(_real(names[0]), values[0])
+
+
+def _flag(name: str, value: float) -> bool:
+    if value not in (0.0, 1.0):
+        raise SpecError(name, value, "0 or 1")
+    return value == 1.0

@@ -1,0 +1,29 @@
+from glob import glob
+
+from setuptools import setup
+
+package_name = "ferry_ros"
+
+setup(
+    name=package_name,
+    version="0.1.0",
+    packages=[package_name],
+    data_files=[
+        ("share/ament_index/resource_index/packages", ["resource/" + package_name]),
+        ("share/" + package_name, ["package.xml"]),
+        ("share/" + package_name + "/config", glob("config/*.yaml")),
+    ],
+    install_requires=["setuptools"],
+    zip_safe=True,
+    maintainer="Ferry maintainers",
+    maintainer_email="maintainers@ferry.example.org",
+    description="Puts any Ferry robot on ROS 2 topics and drives it with a policy from a policy server.",
+    license="Apache-2.0",
+    entry_points={
+        "console_scripts": [
+            "robot_node = ferry_ros.robot_node:main",
+            "policy_node = ferry_ros.policy_node:main",
+            "trial_node = ferry_ros.trial_node:main",
+        ],
+    },
+)

@@ -1,0 +1,19 @@
+"""Every run of the ROS tests has a domain of its own and talks to this machine only; set before rclpy is imported."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import warnings
+from pathlib import Path
+
+os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(102))
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+PACKAGE = str(Path(__file__).parents[2] / "ros2_ws" / "src" / "ferry_ros")
+if PACKAGE not in sys.path:
+    sys.path.insert(0, PACKAGE)
+
+with warnings.catch_warnings():  # rclpy's message support imports lark, which imports the deprecated sre_parse
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import rosidl_generator_py  # noqa: F401
