@@ -1,0 +1,70 @@
+"""One episode of a task as data: everything that is needed to play it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from simulation.errors import SimulationError
+
+
+class EpisodeError(SimulationError):
+    """The JSON form of an episode lacks a field, has one too many, or holds a wrong value."""
+
+    def __init__(self, got: object, expected: object) -> None:
+        super().__init__(f"episode: got {got}, expected {expected}")
+
+
+class EpisodeGenerationError(SimulationError):
+    """No episode of the task can be drawn in this house."""
+
+    def __init__(self, house_seed: int, reason: str) -> None:
+        super().__init__(f"house {house_seed}: {reason}; try another house seed")
+        self.house_seed, self.reason = house_seed, reason
+
+
+@dataclass(frozen=True)
+class EpisodeSpec:
+    """One episode.
+
+    Attributes:
+        task: name of the task, e.g. "object_nav".
+        house_seed: seed of the house (see `simulation.seeds`).
+        start: base pose (x [m], y [m], yaw [rad], counter-clockwise) in the world.
+        target: category of the target object.
+        instruction: what the robot is told.
+        seed: of the noise in this episode.
+        expert_steps: decisions that the expert needs without noise, `done` included; None until it was measured.
+        max_steps: the episode ends after this many decisions (600 in CHORES ObjectNav, FLaRe
+            online_evaluation/max_episode_configs.py).
+    """
+
+    task: str
+    house_seed: int
+    start: tuple[float, float, float]
+    target: str
+    instruction: str
+    seed: int
+    expert_steps: int | None = None
+    max_steps: int = 600
+
+    def with_expert_steps(self, steps: int | None) -> EpisodeSpec:
+        """The same episode with the expert's length written down."""
+        return replace(self, expert_steps=steps)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; `from_json` gives back an equal episode."""
+        return {**asdict(self), "start": list(self.start)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> EpisodeSpec:
+        """Inverse of `to_json`; EpisodeError names what is missing, unknown or wrong."""
+        names = {field.name for field in fields(cls)}
+        if not isinstance(data, Mapping) or set(data) - names:
+            raise EpisodeError(sorted(data) if isinstance(data, Mapping) else data, f"fields {sorted(names)}")
+        try:
+            x, y, yaw = (float(value) for value in data["start"])
+            return cls(**{**data, "start": (x, y, yaw)})
+        except (KeyError, TypeError, ValueError) as error:
+            raise EpisodeError(f"{type(error).__name__} {error}", "the fields of EpisodeSpec") from error

@@ -1,0 +1,190 @@
+"""ObjectNav of CHORES: episodes, where the target can be seen from, and when an episode is a success.
+
+Success at `done`: any instance of the target category is visible in the navigation camera within 2 m (FLaRe
+tasks/object_nav_task.py: `GetVisibleObjects maxDistance=2`). Here that means: a sample point of an instance lies at most
+2.0 m from the base (horizontally, from the point between the wheels), in the navigation camera's frustum, and the ray from
+the camera to it meets nothing else before it. The robot's own body does not block the ray.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from simulation.cameras import StretchCameras
+from simulation.categories import category_of
+from simulation.clearance import Obstacle
+from simulation.episode import EpisodeGenerationError, EpisodeSpec
+from simulation.house import House, HouseObject, generate_house
+from simulation.instructions import goto_instruction
+from simulation.navigation import DISC_M, Field, FreeSpace
+from simulation.world import World
+
+TASK = "object_nav"
+SUCCESS_M = 2.0
+"""Farthest visible point of the target at `done` (FLaRe `maxDistance=2`)."""
+
+ROBOT_HEIGHT_M = 1.42
+"""Top of the head; what hangs higher is no obstacle."""
+
+START_CLEARANCE_M = 0.40
+START_COST_M = 1.0
+"""An episode starts farther than this from the goal, along the clearance-weighted way."""
+
+GOAL_FAR_M = 1.6
+_GOAL_NEAR_M = 0.75
+_GOAL_BEST_M = 1.25
+_EDGE_RAD = math.radians(4.0)
+
+Floats = npt.NDArray[np.float64]
+_CAMERA = StretchCameras().navigation
+_INWARDS = np.array([[0, 0, 0], [0, 0, 0.8], [0.7, 0, 0], [-0.7, 0, 0], [0, 0.7, 0], [0, -0.7, 0], [0.7, 0, 0.7], [-0.7, 0, 0.7]])
+
+
+def sample_points(thing: HouseObject) -> Floats:
+    """(8, 3) points of an object in the world [m], inside its bounding box, its middle first."""
+    local = _INWARDS * np.array(thing.size_m) / 2
+    c, s = math.cos(thing.yaw_rad), math.sin(thing.yaw_rad)
+    return np.array(thing.position_m) + local @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
+
+
+@lru_cache(maxsize=2)
+def cached_house(seed: int) -> House:
+    """`generate_house(seed)`, remembered while an episode in it is sampled and then played."""
+    return generate_house(seed)
+
+
+@lru_cache(maxsize=2)
+def cached_space(seed: int) -> FreeSpace:
+    """Free space of the house of `seed`."""
+    house = cached_house(seed)
+    return FreeSpace.around(house.obstacles, house.bounds, ROBOT_HEIGHT_M)
+
+
+@dataclass(frozen=True)
+class Goals:
+    """Where a target can be seen from.
+
+    Attributes:
+        cost_m: (nx, ny) how much worse than the best place a cell is [m]; infinity where the target cannot be seen.
+        instance: (nx, ny) index into `House.objects_of(target)` of the instance to face there.
+    """
+
+    cost_m: Floats
+    instance: npt.NDArray[np.intp]
+
+
+def goals_for(house: House, space: FreeSpace, target: str) -> Goals:
+    """Cells where the disc fits and from which an instance of `target` is near, in the frustum and in line of sight."""
+    cost = np.full(space.clearance_m.shape, np.inf)
+    instance = np.zeros(space.clearance_m.shape, np.intp)
+    for index, thing in enumerate(house.objects_of(target)):
+        one = _goal_cost(house, space, thing)
+        better = one < cost
+        cost[better], instance[better] = one[better], index
+    return Goals(cost, instance)
+
+
+def _goal_cost(house: House, space: FreeSpace, thing: HouseObject) -> Floats:
+    cost = np.full(space.clearance_m.shape, np.inf)
+    points = sample_points(thing)
+    x, y = np.meshgrid(space.x_m, space.y_m, indexing="ij")
+    distance = np.hypot(x[..., None] - points[:, 0], y[..., None] - points[:, 1])  # (nx, ny, points)
+    nearest = distance.min(axis=-1)
+    near = (space.clearance_m >= DISC_M) & (nearest <= GOAL_FAR_M) & (distance[..., 0] >= _GOAL_NEAR_M)
+    cells = np.argwhere(near)
+    if not len(cells):
+        return cost
+    eyes = np.column_stack([x[near], y[near], np.full(len(cells), _CAMERA.position_m[2])])
+    blockers = [obstacle for obstacle in house.obstacles if obstacle.name != thing.name]
+    seen = np.zeros(len(cells), bool)
+    for k, point in enumerate(points):
+        asked = ~seen & (distance[near][:, k] <= GOAL_FAR_M) & _in_height(distance[near][:, k], point[2])
+        seen[asked] = in_sight(eyes[asked], point, blockers)
+    preference = np.abs(nearest[near] - _GOAL_BEST_M) + 0.5 * (space.clearance_m[near] < START_CLEARANCE_M)
+    cost[near] = np.where(seen, preference, np.inf)
+    return cost
+
+
+def _in_height(distance_m: Floats, z_m: float) -> npt.NDArray[np.bool_]:
+    """Whether a point `z_m` above the floor is between the upper and lower edge of a camera that faces it."""
+    down = np.arctan2(_CAMERA.position_m[2] - z_m, np.maximum(distance_m - _CAMERA.position_m[0], 1e-6))
+    pitch, half = math.radians(_CAMERA.pitch_deg), math.radians(_CAMERA.fovy_deg) / 2 - _EDGE_RAD
+    inside: npt.NDArray[np.bool_] = np.abs(down - pitch) <= half
+    return inside
+
+
+def in_sight(eyes: Floats, point: Floats, obstacles: list[Obstacle]) -> npt.NDArray[np.bool_]:
+    """(n,) whether the segments from `eyes` (n, 3) to `point` (3,) pass every box; slab test in each box's own frame."""
+    clear = np.ones(len(eyes), bool)
+    for box in obstacles:
+        c, s = math.cos(box.yaw_rad), math.sin(box.yaw_rad)
+        turn = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+        middle = np.array([*box.centre_xy_m, (box.bottom_m + box.top_m) / 2])
+        half = np.array([*box.half_xy_m, (box.top_m - box.bottom_m) / 2])
+        start, end = (eyes - middle) @ turn, (point - middle) @ turn
+        way = end - start
+        way = np.where(np.abs(way) < 1e-9, 1e-9, way)
+        a, b = (-half - start) / way, (half - start) / way
+        enter, leave = np.minimum(a, b).max(axis=1), np.maximum(a, b).min(axis=1)
+        clear &= ~((enter < leave) & (leave > 0.0) & (enter < 0.999))
+    return clear
+
+
+@lru_cache(maxsize=4)
+def cached_goals(seed: int, target: str) -> tuple[Goals, Field]:
+    """Goals for `target` in the house of `seed`, and the field that leads to them."""
+    space = cached_space(seed)
+    goals = goals_for(cached_house(seed), space, target)
+    return goals, space.field(goals.cost_m)
+
+
+def sample_episode(house_seed: int, seed: int = 0, *, max_steps: int = 600) -> EpisodeSpec:
+    """Draws an ObjectNav episode: a target that can be reached and seen, and a start from which it takes a way to go.
+
+    Raises:
+        EpisodeGenerationError: no category of this house has a start and a goal.
+        HouseGenerationError: there is no such house.
+    """
+    rng = np.random.default_rng([house_seed, seed])
+    house, space = cached_house(house_seed), cached_space(house_seed)
+    for target in rng.permutation(house.categories):
+        starts = _starts(space, *cached_goals(house_seed, str(target)))
+        if len(starts):
+            x, y = space.point(tuple(starts[rng.integers(len(starts))]))
+            yaw = math.radians(6.0 * int(rng.integers(60)))
+            instruction = goto_instruction(category_of(str(target)).name, rng)
+            return EpisodeSpec(TASK, house_seed, (x, y, yaw), str(target), instruction, seed, None, max_steps)
+    raise EpisodeGenerationError(house_seed, f"no reachable target among {', '.join(house.categories)}")
+
+
+def _starts(space: FreeSpace, goals: Goals, field: Field) -> npt.NDArray[np.intp]:
+    """(n, 2) cells to start in: free, away from the goals, and on one floor with one of them."""
+    joined = np.isin(space.parts, np.unique(space.parts[np.isfinite(goals.cost_m)]))
+    far = (field.cost_m > START_COST_M) & np.isfinite(field.cost_m)
+    return np.argwhere((space.clearance_m >= START_CLEARANCE_M) & joined & far)
+
+
+def visible_points(world: World, target: str, within_m: float = SUCCESS_M) -> Floats:
+    """(n, 3) sample points of instances of `target` that the navigation camera sees within `within_m` of the base [m]."""
+    x, y, _ = world.base
+    seen = []
+    for thing in world.house.objects_of(target):
+        for point in sample_points(thing):
+            if math.hypot(point[0] - x, point[1] - y) <= within_m and world.sees(point, thing.name):
+                seen.append(point)
+    return np.array(seen).reshape(-1, 3)
+
+
+def is_success(world: World, target: str) -> bool:
+    """Whether `done` would be a success now."""
+    x, y, _ = world.base
+    return any(
+        math.hypot(point[0] - x, point[1] - y) <= SUCCESS_M and world.sees(point, thing.name)
+        for thing in world.house.objects_of(target)
+        for point in sample_points(thing)
+    )

@@ -1,0 +1,352 @@
+"""The Stretch RE1 in a procedural house, as a `Robot` like the real one."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from robots.command import (
+    Command,
+    Done,
+    Grasp,
+    JointTarget,
+    LookAt,
+    MoveBase,
+    MoveJoint,
+    Release,
+    RotateBase,
+    SetGripper,
+)
+from robots.embodiment import Embodiment
+from robots.errors import NotConnected
+from robots.limits import HEAD_JOINTS, limit
+from robots.observation import Observation
+from robots.robot import Connected, Sent
+from robots.spec import F32Vector, U8Image
+from robots.stretch_re1 import CAMERAS, JOINTS, STEP_M, STRETCH_RE1, TURN_RAD
+from simulation.appearance import Appearance
+from simulation.cameras import StretchCameras
+from simulation.episode import EpisodeSpec
+from simulation.house import House
+from simulation.object_nav import cached_house, is_success
+from simulation.renderer import PICTURE, Renderer
+from simulation.world import BasePose, World, straight, turning
+
+NAMES = tuple(camera.name for camera in CAMERAS)
+_JOINT_SLICE = 0.02
+
+
+@dataclass(frozen=True)
+class TwinOptions:
+    """How the twin behaves.
+
+    Attributes:
+        height: of the camera pictures, pixels.
+        width: of the camera pictures, pixels.
+        move_noise_m: standard deviation of a full step (0.2 m); shorter steps have less.
+        turn_noise_rad: standard deviation of a full turn (30 degrees); smaller turns have less.
+        randomise_cameras: draw another calibration for each episode (FLaRe `calibrate_agent`).
+        randomise_appearance: draw other looks of the house for each episode.
+        contact: "strict" puts the robot back where a blocked step began; "slide" lets it slip along (for curricula only:
+            no real base does so).
+        real_time: motions take the time that the body's speed limits give them, and `stop` interrupts them.
+        detail: of the robot's meshes, "low" or "high".
+    """
+
+    height: int = 84
+    width: int = 144
+    move_noise_m: float = 0.01
+    turn_noise_rad: float = math.radians(0.5)
+    randomise_cameras: bool = False
+    randomise_appearance: bool = False
+    contact: str = "strict"
+    real_time: bool = False
+    detail: str = "low"
+
+    def __post_init__(self) -> None:
+        if self.contact not in ("strict", "slide"):
+            raise ValueError(f"contact: got {self.contact!r}, expected 'strict' or 'slide'")
+
+
+class StretchTwin(Connected):
+    """A simulated Stretch RE1.
+
+    `observe`, `execute`, `stop`, `connect` and `disconnect` are what any robot has. What else is public is privileged: for
+    tasks, experts and judges only. `observe` and `frame` draw: always call them in one and the same thread.
+
+    Attributes:
+        collisions: blocked motions in this episode.
+        path: base positions (x, y) [m], one at the start and one after each motion of the base.
+        history: what became of each command of this episode.
+    """
+
+    def __init__(self, options: TwinOptions = TwinOptions()) -> None:
+        self.options = options
+        size = {"height": options.height, "width": options.width}
+        self._spec = STRETCH_RE1.with_cameras(*(replace(camera, **size) for camera in CAMERAS))
+        self._lock = threading.RLock()
+        self._stopped = threading.Event()
+        self._connected = False
+        self._world: World | None = None
+        self._episode: EpisodeSpec | None = None
+        self._renderers: dict[tuple[int, int], Renderer] = {}
+        self._old: list[Renderer] = []
+        self._rng = np.random.default_rng(0)
+        self._in_hand = False
+        self.collisions = 0
+        self.path: list[tuple[float, float]] = []
+        self.history: list[Sent] = []
+
+    @property
+    def spec(self) -> Embodiment:
+        """What the body is."""
+        return self._spec
+
+    def connect(self) -> None:
+        """Nothing to reach: the body is here."""
+        self._connected = True
+
+    def disconnect(self) -> None:
+        """Frees the renderers."""
+        self._connected = False
+        self._retire()
+        self._free_old()
+
+    def reset(self, episode: EpisodeSpec) -> None:
+        """Builds the episode's house and puts the robot at its start.
+
+        Raises:
+            HouseGenerationError: there is no such house.
+        """
+        rng = np.random.default_rng([episode.house_seed, episode.seed, 1])
+        looks = Appearance(int(rng.integers(2**31))) if self.options.randomise_appearance else None
+        cameras = StretchCameras()
+        if self.options.randomise_cameras:
+            cameras = cameras.randomised(rng, position_m=0.02)
+        aspect = self.options.width / self.options.height
+        house = cached_house(episode.house_seed)
+        world = World(house, appearance=looks, cameras=cameras, detail=self.options.detail, aspect=aspect)
+        world.base = episode.start
+        world.settle()
+        with self._lock:
+            self._retire()
+            self._world, self._episode, self._rng = world, episode, rng
+            self.collisions, self._in_hand = 0, False
+            self.path, self.history = [episode.start[:2]], []
+
+    def observe(self) -> Observation:
+        """Both pictures, the joints and the hand. Raises NotConnected before `connect`."""
+        self._check_connected("observe")
+        with self._lock:
+            stamp_ns = time.monotonic_ns()
+            self.world.settle()
+            images = self._renderer(self.options.height, self.options.width).render(self.world.data, NAMES)
+            return Observation(stamp_ns, images, self.state(), self.episode.instruction)
+
+    def state(self) -> dict[str, F32Vector]:
+        """State groups of the embodiment: "joints" (6,) and "hand" (1,), float32."""
+        joints = np.array([self.world.joints[name] for name in JOINTS], dtype=np.float32)
+        return {"joints": joints, "hand": np.array([self._in_hand], dtype=np.float32)}
+
+    def execute(self, command: Command) -> Sent:
+        """Moves, and returns when the motion ended, was blocked, refused, or stopped. Raises NotConnected."""
+        self._check_connected("execute")
+        self._stopped.clear()
+        sent = limit(command, self._spec, self.world.joints)
+        if not sent.refused:
+            sent = self._run(sent)
+        with self._lock:
+            self.world.settle()
+            self.history.append(sent)
+        return sent
+
+    def stop(self) -> None:
+        """Interrupts a running `execute`; the robot stays where it is then."""
+        self._stopped.set()
+
+    @property
+    def world(self) -> World:
+        """The compiled house. Raises RuntimeError before `reset`."""
+        if self._world is None:
+            raise RuntimeError("StretchTwin: got no episode yet, expected reset(episode) first")
+        return self._world
+
+    @property
+    def episode(self) -> EpisodeSpec:
+        """The episode being played. Raises RuntimeError before `reset`."""
+        if self._episode is None:
+            raise RuntimeError("StretchTwin: got no episode yet, expected reset(episode) first")
+        return self._episode
+
+    @property
+    def house(self) -> House:
+        """The house that the robot is in."""
+        return self.world.house
+
+    @property
+    def pose(self) -> BasePose:
+        """Base pose (x [m], y [m], yaw [rad])."""
+        return self.world.base
+
+    def success(self) -> bool:
+        """The task's rule now: whether `done` would be a success."""
+        return is_success(self.world, self.episode.target)
+
+    def would_touch(self, command: Command) -> str | None:
+        """What a base motion would touch if it went without noise, or None."""
+        with self._lock:
+            return self.world.first_contact(_base_slices(self.world.base, command))
+
+    def frame(self, height: int, width: int) -> U8Image:
+        """The house from above, (height, width, 3) uint8 RGB: for videos, not for policies."""
+        x_min, y_min, x_max, y_max = self.house.bounds
+        half = max((y_max - y_min) / 2, (x_max - x_min) / 2 * height / width)
+        centre = ((x_min + x_max) / 2, (y_min + y_max) / 2, 0.0)
+        distance = (half + 0.3) / math.tan(math.radians(45.0) / 2) + 1.2
+        with self._lock:
+            self.world.settle()
+            return self._renderer(height, width).free_view(self.world.data, centre, distance, 90.0, -90.0)
+
+    def _check_connected(self, operation: str) -> None:
+        if not self._connected:
+            raise NotConnected(self._spec.name, operation)
+
+    def _renderer(self, height: int, width: int) -> Renderer:
+        self._free_old()
+        key = height, width
+        if key not in self._renderers:
+            is_camera = key == (self.options.height, self.options.width)
+            quality = {} if is_camera else {"quality": PICTURE}
+            self._renderers[key] = Renderer(self.world.model, height, width, **quality)
+        return self._renderers[key]
+
+    def _retire(self) -> None:
+        """Renderers are freed in the thread that draws, so at the next picture."""
+        self._old += self._renderers.values()
+        self._renderers = {}
+
+    def _free_old(self) -> None:
+        while self._old:
+            self._old.pop().close()
+
+    def _run(self, sent: Sent) -> Sent:
+        command = sent.command
+        if isinstance(command, MoveBase | RotateBase):
+            return self._drive(sent, command)
+        if isinstance(command, MoveJoint | JointTarget | SetGripper | LookAt):
+            return self._reach(sent, _joint_targets(command, self.world.joints))
+        if isinstance(command, Grasp):
+            return replace(sent, refused="nothing within reach of the gripper")
+        if isinstance(command, Release) and not self._in_hand:
+            return replace(sent, refused="the gripper holds nothing")
+        if not isinstance(command, Done):
+            self.stop()
+        return sent
+
+    def _drive(self, sent: Sent, command: MoveBase | RotateBase) -> Sent:
+        start = self.world.base
+        noisy, duration_s = self._with_noise(command), _duration_s(command, self._spec)
+        slices = _base_slices(start, noisy)
+        blocked = ""
+        for planned, pose in zip([start, *slices], slices):
+            with self._lock:
+                blocked = self._advance(start, planned, pose)
+            if blocked or self._interrupted(duration_s / len(slices)):
+                break
+        self.path.append(self.world.base[:2])
+        return self._ended(sent, blocked)
+
+    def _advance(self, start: BasePose, planned: BasePose, pose: BasePose) -> str:
+        """One slice: names what is in the way, where `strict` contact puts the base back to `start`."""
+        if self.options.contact == "slide":
+            return self._slide(pose[0] - planned[0], pose[1] - planned[1], pose[2])
+        blocked = self._step_to(pose)
+        if blocked:
+            self.world.base = start
+        return blocked
+
+    def _step_to(self, pose: BasePose) -> str:
+        """Moves the base to `pose`, or names what is in the way."""
+        before, self.world.base = self.world.base, pose
+        touched = self.world.contact()
+        if touched is None:
+            return ""
+        self.world.base = before
+        return f"contact with {touched}"
+
+    def _slide(self, dx: float, dy: float, yaw: float) -> str:
+        """Moves by (dx, dy) [m], or along one axis of the house where only that is free."""
+        x, y, _ = self.world.base
+        blocked = self._step_to((x + dx, y + dy, yaw))
+        if blocked and abs(dx) + abs(dy) > 0.0:
+            blocked = blocked if self._step_to((x + dx, y, yaw)) and self._step_to((x, y + dy, yaw)) else ""
+        return blocked
+
+    def _reach(self, sent: Sent, targets: dict[str, float]) -> Sent:
+        start = dict(self.world.joints)
+        far = max((abs(target - start[name]) for name, target in targets.items()), default=0.0)
+        seconds = max((abs(t - start[name]) / JOINTS[name].max_speed for name, t in targets.items()), default=0.0)
+        count = max(1, math.ceil(far / _JOINT_SLICE - 1e-9))
+        blocked = ""
+        for k in range(1, count + 1):
+            with self._lock:
+                self._place(start, targets, k / count)
+                touched = self.world.contact()
+                if touched is not None:
+                    blocked = f"contact with {touched}"
+                    self._place(start, targets, 0.0)
+            if blocked or self._interrupted(seconds / count):
+                break
+        return self._ended(sent, blocked)
+
+    def _place(self, start: dict[str, float], targets: dict[str, float], share: float) -> None:
+        for name, target in targets.items():
+            self.world.move_joint(name, start[name] + share * (target - start[name]))
+
+    def _interrupted(self, seconds: float) -> bool:
+        return self.options.real_time and self._stopped.wait(seconds)
+
+    def _ended(self, sent: Sent, blocked: str) -> Sent:
+        if blocked:
+            self.collisions += 1
+            return replace(sent, blocked=blocked)
+        if self.options.real_time and self._stopped.is_set():
+            return replace(sent, blocked="stopped")
+        return sent
+
+    def _with_noise(self, command: MoveBase | RotateBase) -> MoveBase | RotateBase:
+        draw = float(self._rng.normal())
+        if isinstance(command, MoveBase):
+            share = abs(command.distance_m) / STEP_M
+            return MoveBase(command.distance_m + share * self.options.move_noise_m * draw)
+        share = abs(command.angle_rad) / TURN_RAD
+        return RotateBase(command.angle_rad + share * self.options.turn_noise_rad * draw)
+
+
+def _base_slices(pose: BasePose, command: Command) -> list[BasePose]:
+    if isinstance(command, MoveBase):
+        return straight(pose, command.distance_m)
+    return turning(pose, command.angle_rad) if isinstance(command, RotateBase) else []
+
+
+def _duration_s(command: MoveBase | RotateBase, body: Embodiment) -> float:
+    assert body.base is not None
+    if isinstance(command, MoveBase):
+        return abs(command.distance_m) / body.base.max_speed_mps
+    return abs(command.angle_rad) / body.base.max_turn_radps
+
+
+def _joint_targets(command: MoveJoint | JointTarget | SetGripper | LookAt, now: dict[str, float]) -> dict[str, float]:
+    """Joint name -> position [m] or [rad]."""
+    if isinstance(command, MoveJoint):
+        return {command.joint: now[command.joint] + command.delta}
+    if isinstance(command, LookAt):
+        return dict(zip(HEAD_JOINTS, (command.pan_rad, command.tilt_rad)))
+    if isinstance(command, SetGripper):
+        limits = JOINTS["gripper_aperture"]
+        return {"gripper_aperture": min(max(command.aperture_m, limits.low), limits.high)}
+    return dict(zip(command.joints, command.positions))
