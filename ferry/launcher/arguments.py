@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +32,14 @@ class _StaticScope:
 
     directory: Path
     lookup: Lookup
-    variables: Mapping[str, str]
-    environment: Mapping[str, str]
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        return {}
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        return os.environ
 
     def share(self, package: str, where: Where) -> Path:
         return self.lookup.share(package, where)
@@ -47,7 +54,7 @@ def declared(file: Path, lookup: Lookup | None = None) -> dict[str, Argument]:
         LaunchError: a file cannot be read, or an `<include>` sets an argument that its file does not declare.
     """
     lookup = lookup or Lookup.from_environment()
-    return _declared(read_launch_file(file), _StaticScope(file.resolve().parent, lookup, {}, {}))
+    return _declared(read_launch_file(file), _StaticScope(file.resolve().parent, lookup))
 
 
 def _declared(parent: Element, scope: _StaticScope) -> dict[str, Argument]:
@@ -55,18 +62,15 @@ def _declared(parent: Element, scope: _StaticScope) -> dict[str, Argument]:
     for element in parent.children:
         if element.tag == "arg":
             found.setdefault(element.literal("name"), _argument(element))
-        elif element.tag == "group":
-            found = {**_declared(element, scope), **found}
-        elif element.tag == "include":
-            found = {**_included(element, scope), **found}
+        elif element.tag in ("group", "include"):
+            inner = _declared(element, scope) if element.tag == "group" else _included(element, scope)
+            found.update((name, argument) for name, argument in inner.items() if name not in found)
     return found
 
 
 def _included(element: Element, scope: _StaticScope) -> dict[str, Argument]:
     file = Path(evaluate(element.attributes["file"], scope, element.where))
-    inner = _declared(
-        read_launch_file(file), _StaticScope(file.resolve().parent, scope.lookup, scope.variables, scope.environment)
-    )
+    inner = _declared(read_launch_file(file), _StaticScope(file.resolve().parent, scope.lookup))
     for argument in element.named("arg"):
         name = argument.literal("name")
         if name not in inner:

@@ -19,7 +19,7 @@ SUFFIX = ".launch.xml"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `ferry run`; returns the exit status of the launch."""
-    options = _parser().parse_args(argv)
+    options = _parser().parse_intermixed_args(argv)
     lookup = Lookup.from_environment()
     file = find_launch_file(options.launch, lookup)
     arguments = declared(file, lookup)

@@ -19,6 +19,9 @@ from ferry.launcher.plan import Process
 GRACE_S = 5.0
 """Time between SIGINT, SIGTERM and SIGKILL: the defaults of ROS 2's launch (sigterm_timeout, sigkill_timeout)."""
 
+LAST_WORDS_S = 1.0
+"""Time for which the output of a process that has ended is still read; a stray grandchild may hold it open for ever."""
+
 _COLOURS = (36, 33, 35, 32, 34, 31)
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -103,13 +106,16 @@ class _Launch:
                 asyncio.create_task(self.copy(child.stdout, process.name, log, process.output != "log")),
                 asyncio.create_task(self.copy(child.stderr, process.name, log, True)),
             ]
-            status = await child.wait()
+            await _exit_of(child.pid)
             del self.alive[process.name]
             _signal_group(child.pid, signal.SIGKILL)
-            await asyncio.wait(copies, timeout=1.0)
-            for copy in copies:
-                copy.cancel()
-        return status if status >= 0 else 128 - status
+            reaped = asyncio.create_task(child.wait())
+            await asyncio.wait([reaped, *copies], timeout=LAST_WORDS_S)
+            for task in (reaped, *copies):
+                task.cancel()
+        while child.returncode is None:
+            await asyncio.sleep(0.01)
+        return child.returncode if child.returncode >= 0 else 128 - child.returncode
 
     async def start(self, process: Process) -> asyncio.subprocess.Process:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", **process.program.environment, **process.environment}
@@ -181,6 +187,21 @@ class _Screen:
 
     def say(self, text: str) -> None:
         self.line("ferry run", text.encode())
+
+
+async def _exit_of(pid: int) -> None:
+    """Waits for a process itself, not for the pipes that its own children may have inherited (asyncio's wait does)."""
+    ended = asyncio.Event()
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    asyncio.get_running_loop().add_reader(descriptor, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        asyncio.get_running_loop().remove_reader(descriptor)
+        os.close(descriptor)
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:
