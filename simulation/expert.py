@@ -13,8 +13,9 @@ import numpy as np
 
 from robots.command import Command, MoveBase, RotateBase
 from robots.robot import Sent
-from robots.stretch_re1 import ACTIONS
+from robots.stretch_re1 import ACTIONS, STEP_M
 from simulation.episode import EpisodeSpec
+from simulation.escape import Escape
 from simulation.navigation import DISC_M, Cell, Field, Point
 from simulation.object_nav import cached_goals, cached_space, goals_for, visible_points
 from simulation.twin import StretchTwin, TwinOptions
@@ -24,6 +25,9 @@ DONE_M = 1.7
 """`done` is said when a point of the target is seen this near: 0.3 m inside the rule, so that a clone has a margin."""
 
 DONE_BEARING_RAD = math.radians(24.0)
+TURN_M = 0.34
+"""With this clearance the robot can turn on the spot: its collision boxes reach 0.334 m from the point between the wheels."""
+
 _TURN_RAD = math.radians(18.0)
 _SMALL_TURN_RAD = math.radians(7.0)
 _LOOKAHEAD = 40
@@ -64,20 +68,34 @@ class ObjectNavExpert:
 
     def _step(self) -> str:
         x, y, _ = self.twin.pose
+        if self._field.space.clearance_at(x, y) < TURN_M:
+            return self._escape()
         cell = self._field.space.cell(x, y)
         if self._field.is_goal[cell]:
             turn = self._turn(self._bearing(self._facing(cell)))
             if turn is None:
                 self._drop_goals(cell)
-                return self._step()
-            return self._turn_safely(turn)
+            return turn or self._step()
         waypoint = self._waypoint()
         if waypoint is None:
-            return self._turn_safely("rotate_left")
-        turn = self._turn(self._bearing(waypoint))
-        if turn is not None:
-            return self._turn_safely(turn)
-        return self._ahead(waypoint)
+            return self._escape()
+        return self._turn(self._bearing(waypoint)) or ("move_ahead" if self._can("move_ahead") else self._escape())
+
+    def _escape(self) -> str:
+        """The first action of a search that knows the robot's true shape, for where a disc does not do."""
+        here = self._field.cost_at(*self.twin.pose[:2])
+        better = here - 0.15 if math.isfinite(here) else math.inf
+
+        def onward(x: float, y: float) -> float:
+            cost = self._field.cost_at(x, y)
+            return cost / STEP_M if cost < better else math.inf
+
+        space, world = self._field.space, self.twin.world
+        anywhere = Escape(world, space, TURN_M, lambda x, y: self._field.cost_at(x, y) / STEP_M)
+        found = Escape(world, space, TURN_M, onward, 60).first_action() or anywhere.first_action()
+        if found is not None:
+            return found
+        return "move_back" if self._can("move_back") else self._freer_side()
 
     def _facing(self, cell: Cell) -> Sequence[float]:
         things = self.twin.house.objects_of(self.twin.episode.target)
@@ -130,27 +148,6 @@ class ObjectNavExpert:
             return True
         return self.twin.would_touch(command) is None
 
-    def _ahead(self, waypoint: Point) -> str:
-        if self._can("move_ahead"):
-            return "move_ahead"
-        return self._turn_safely(self._freer_side())
-
-    def _turn_safely(self, turn: str) -> str:
-        """`turn`, or where a corner of the base would touch, the step that makes most room for it."""
-        if self._can(turn):
-            return turn
-        steps = [step for step in ("move_ahead", "move_back") if self._can(step)]
-        if steps:
-            return max(steps, key=self._clearance_after)
-        other = turn.replace("left", "RIGHT").replace("right", "left").lower()
-        return next((a for a in (other, f"{turn}_small", f"{other}_small") if a in ACTIONS and self._can(a)), turn)
-
-    def _clearance_after(self, step: str) -> float:
-        x, y, yaw = self.twin.pose
-        command = ACTIONS[step]
-        d = command.distance_m if isinstance(command, MoveBase) else 0.0
-        return self._field.space.clearance_at(x + d * math.cos(yaw), y + d * math.sin(yaw))
-
     def _freer_side(self) -> str:
         """The turn of 30 degrees whose next half metre has more room; the field breaks a tie."""
         x, y, yaw = self.twin.pose
@@ -165,7 +162,7 @@ class ObjectNavExpert:
         """After a bump ahead: back, turn away, go on; None when nothing is to be recovered from."""
         last = self.twin.history[-3:]
         if last and _bumped_ahead(last[-1]):
-            return "move_back" if self._can("move_back") else self._turn_safely(self._freer_side())
+            return "move_back" if self._can("move_back") else self._escape()
         if len(last) > 1 and _bumped_ahead(last[-2]) and _is_back(last[-1].command) and last[-1].executed:
             return self._away()
         if len(last) > 2 and _bumped_ahead(last[-3]) and _is_back(last[-2].command) and _is_turn(last[-1]):
@@ -176,9 +173,10 @@ class ObjectNavExpert:
         """A turn of 30 degrees, towards the plan where that is not straight at the obstacle again."""
         waypoint = self._waypoint()
         error = 0.0 if waypoint is None else self._bearing(waypoint)
+        turn = "rotate_left" if error > 0 else "rotate_right"
         if abs(error) <= _TURN_RAD:
-            return self._turn_safely(self._freer_side())
-        return self._turn_safely("rotate_left" if error > 0 else "rotate_right")
+            turn = self._freer_side()
+        return turn if self._can(turn) else self._escape()
 
     def _opens(self) -> bool:
         """Whether the way ahead costs little against the plan."""

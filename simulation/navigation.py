@@ -99,8 +99,14 @@ class FreeSpace:
         return float(self.x_m[cell[0]]), float(self.y_m[cell[1]])
 
     def clearance_at(self, x_m: float, y_m: float) -> float:
-        """Distance to the nearest obstacle from the middle of a point's cell [m]."""
-        return float(self.clearance_m[self.cell(x_m, y_m)])
+        """Distance to the nearest obstacle [m], bilinear between the middles of the cells around a point."""
+        nx, ny = self.clearance_m.shape
+        u = min(max((x_m - self.origin_m[0]) / CELL_M - 0.5, 0.0), nx - 1.001)
+        v = min(max((y_m - self.origin_m[1]) / CELL_M - 0.5, 0.0), ny - 1.001)
+        i, j = int(u), int(v)
+        low, high = self.clearance_m[i : i + 2, j : j + 2].tolist()
+        s, t = u - i, v - j
+        return float((1 - s) * ((1 - t) * low[0] + t * low[1]) + s * ((1 - t) * high[0] + t * high[1]))
 
     def least_clearance(self, start: Point, end: Point) -> float:
         """Smallest clearance of the cells along a straight line [m]."""
