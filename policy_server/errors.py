@@ -3,8 +3,9 @@
     PolicyError
     ├── BundleError        a bundle is missing, truncated, corrupt or does not match its manifest
     ├── WireError          a request or reply cannot be read, or does not fit the session's specs
-    ├── SessionError       a session is unknown, expired, or past its horizon
-    ├── Refused            the server refused a request: carries its code, message and details
+    ├── SessionError       a session is unknown, expired, busy, or past its horizon
+    ├── NotFinite          the network answered with NaN or infinity
+    ├── Refused            the server refused a request: carries its code, message, details and status
     └── Unreachable        no answer within the time limit
 
 Every error has a `code` that programs can rely on; the server sends {"error": {"code", "message", "details"}}.
@@ -23,10 +24,22 @@ class PolicyError(Exception):
     status = 500
     """HTTP status the server answers with."""
 
-    def __init__(self, message: str, *, code: str | None = None, details: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        status: int | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(message)
         self.code = code or type(self).code
+        self.status = status or type(self).status
         self.details: dict[str, Any] = dict(details or {})
+
+    def to_json(self) -> dict[str, Any]:
+        """What the server sends: {"error": {"code", "message", "details"}}."""
+        return {"error": {"code": self.code, "message": str(self), "details": self.details}}
 
 
 class BundleError(PolicyError):
@@ -43,14 +56,20 @@ class WireError(PolicyError):
 
 
 class SessionError(PolicyError):
-    """A session is unknown, expired, or past its horizon."""
+    """A session is unknown, expired, busy, or past its horizon."""
 
     code = "session"
     status = 404
 
 
+class NotFinite(PolicyError):
+    """The network answered with NaN or infinity where the body has an action."""
+
+    code = "not_finite"
+
+
 class Refused(PolicyError):
-    """The server refused: `code`, message and `details` are the server's."""
+    """The server refused: `code`, message, `details` and `status` are the server's."""
 
     code = "refused"
 

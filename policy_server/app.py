@@ -1,0 +1,218 @@
+"""The REST application. Inference runs in worker threads, so that /healthz answers meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import ValidationError
+
+from policy_server import schema
+from policy_server.bundle import PolicyBundle
+from policy_server.decision import Decision
+from policy_server.errors import PolicyError, SessionError
+from policy_server.metrics import Measured, Metrics
+from policy_server.payload import Payload
+from policy_server.refusals import add_error_handlers, authorisation
+from policy_server.service import Service, ServiceOptions
+from policy_server.wire import MSGPACK, ActRequest, decision_to_fields, invalid, pack
+
+log = logging.getLogger("ferry.policy_server")
+T = TypeVar("T")
+Responses = dict[int | str, dict[str, Any]]
+
+
+@dataclass
+class Readiness:
+    """Whether the server takes sessions."""
+
+    status: str = "warming_up"
+    """One of warming_up, ready, draining, failed."""
+
+    def check(self) -> None:
+        """Raises SessionError 503 unless the server is ready."""
+        if self.status != "ready":
+            raise SessionError(f"server: got '{self.status}', expected 'ready'", code="not_ready", status=503)
+
+
+class Api:
+    """The handlers of one application."""
+
+    def __init__(self, service: Service, announce: Callable[[], None]) -> None:
+        self.service, self.ready = service, Readiness()
+        self.metrics = Metrics(lambda: len(service.sessions))
+        self._announce = announce
+        self._payload = Payload(service.options.max_body_bytes)
+        self._workers = ThreadPoolExecutor(service.options.workers, thread_name_prefix="inference")
+
+    @asynccontextmanager
+    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        """Warms up beside the first health answers; at the end drains and lets running inference finish."""
+        warming = asyncio.create_task(self._warm_up())
+        yield
+        self.ready.status = "draining"
+        await warming
+        self._workers.shutdown()
+
+    async def health(self) -> JSONResponse:
+        """Answers as long as the process lives, also while inference runs."""
+        return JSONResponse({"status": "ok"})
+
+    async def readiness(self) -> JSONResponse:
+        """200 when sessions can be opened; 503 while it warms up, drains or after a failed warm-up."""
+        return JSONResponse({"status": self.ready.status}, 200 if self.ready.status == "ready" else 503)
+
+    async def prometheus(self) -> Response:
+        """Requests, latencies, inference time, sessions and errors, for Prometheus."""
+        return Response(self.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    async def manifest(self, request: Request) -> Response:
+        """The policy's manifest and the hash that names the bundle; its ETag is that hash."""
+        bundle = self.service.bundle
+        headers = {"ETag": f'"{bundle.sha256}"'}
+        if request.headers.get("if-none-match") == headers["ETag"]:
+            return Response(status_code=304, headers=headers)
+        body = {"bundle_sha256": bundle.sha256, "manifest": bundle.manifest.to_json()}
+        return JSONResponse(body, headers=headers)
+
+    async def open_session(self, request: Request) -> JSONResponse:
+        """Binds the policy to a body for one episode, or refuses with 409 and the named difference."""
+        self.ready.check()
+        body = _parse(await self._payload.json(request))
+        opened = await self._work(
+            lambda: self.service.open(body.embodiment, body.instruction, body.sampling, body.seed)
+        )
+        return JSONResponse(opened, 201)
+
+    async def act(self, session_id: str, request: Request) -> Response:
+        """The decision for one observation."""
+        started = time.perf_counter()
+        message, kind = await self._payload.act_request(request)
+        decision = await self._decide(session_id, message)
+        self.metrics.inference.observe(decision.timing_s["inference"])
+        timing = {**decision.timing_s, "total": time.perf_counter() - started}
+        return _decision_response(replace(decision, timing_s=timing), kind)
+
+    async def close_session(self, session_id: str) -> Response:
+        """Forgets a session."""
+        self.service.sessions.close(session_id)
+        return Response(status_code=204)
+
+    async def _decide(self, session_id: str, message: ActRequest) -> Decision:
+        session = self.service.sessions.take(session_id)
+        try:
+            future = self._workers.submit(self.service.act, session, message)
+        except RuntimeError as error:  # the workers are shut down
+            self.service.sessions.give_back(session)
+            raise SessionError("server: got 'draining', expected 'ready'", code="not_ready", status=503) from error
+        # Shielded: when the client goes away the thread still finishes, and gives the session back itself.
+        return await asyncio.shield(asyncio.wrap_future(future))
+
+    async def _work(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._workers, function)
+
+    async def _warm_up(self) -> None:
+        try:
+            await self._work(self.service.bundle.warm_up)
+        except PolicyError as error:
+            self.ready.status = "failed"
+            log.error("warm-up failed: %s", error)
+            return
+        if self.ready.status == "warming_up":
+            self.ready.status = "ready"
+            self._announce()
+
+
+def create_app(
+    bundle: PolicyBundle, options: ServiceOptions | None = None, announce: Callable[[], None] = lambda: None
+) -> FastAPI:
+    """The application that serves `bundle`; calls `announce` once it is ready. `app.state.api` holds its parts."""
+    api = Api(Service(bundle, options or ServiceOptions()), announce)
+    app = FastAPI(
+        title="Ferry policy server",
+        description="Serves one robot policy: open a session for a body, then ask it for one decision per observation.",
+        version="1",
+        lifespan=api.lifespan,
+    )
+    app.state.api = api
+    app.add_middleware(Measured, metrics=api.metrics)
+    add_error_handlers(app, api.metrics)
+    app.include_router(_open_routes(api))
+    app.include_router(_guarded_routes(api))
+    return app
+
+
+def _open_routes(api: Api) -> APIRouter:
+    router = APIRouter(responses=schema.errors(500))
+    router.add_api_route("/healthz", api.health, response_model=schema.Health)
+    unready: Responses = {503: {"model": schema.Health}}
+    router.add_api_route("/readyz", api.readiness, response_model=schema.Health, responses=unready)
+    return router
+
+
+def _guarded_routes(api: Api) -> APIRouter:
+    guard = Depends(authorisation(api.service.options.token))
+    router = APIRouter(dependencies=[guard], responses=schema.errors(401, 500))
+    router.add_api_route("/metrics", api.prometheus, response_class=PlainTextResponse)
+    router.add_api_route(
+        "/v1/manifest",
+        api.manifest,
+        response_model=schema.ManifestReply,
+        responses={304: {"description": "The bundle is still the one that If-None-Match names."}},
+    )
+    router.add_api_route(
+        "/v1/sessions",
+        api.open_session,
+        methods=["POST"],
+        status_code=201,
+        response_model=schema.SessionOpened,
+        responses=schema.errors(400, 408, 409, 413, 415, 422, 503),
+        openapi_extra=schema.OPEN_BODY,
+    )
+    router.add_api_route(
+        "/v1/sessions/{session_id}/act",
+        api.act,
+        methods=["POST"],
+        response_model=schema.DecisionReply,
+        responses={200: {"content": {MSGPACK: {}}}, **schema.errors(400, 404, 408, 409, 410, 413, 415, 422)},
+        openapi_extra=schema.ACT_BODY,
+    )
+    router.add_api_route(
+        "/v1/sessions/{session_id}",
+        api.close_session,
+        methods=["DELETE"],
+        status_code=204,
+        response_class=Response,
+        responses=schema.errors(404, 410),
+    )
+    return router
+
+
+def _parse(data: dict[str, object]) -> schema.OpenSession:
+    try:
+        return schema.OpenSession.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        codes = {"missing": "missing_field", "extra_forbidden": "unknown_field"}
+        got = "nothing" if first["type"] == "missing" else f"{first['input']!r:.60}"
+        raise invalid(where, got, first["msg"], code=codes.get(first["type"], "invalid")) from error
+
+
+def _decision_response(decision: Decision, kind: str) -> Response:
+    fields = decision_to_fields(decision)
+    parts = [f"{name};dur={seconds * 1000:.3f}" for name, seconds in decision.timing_s.items()]
+    headers = {"Server-Timing": ", ".join(parts)}
+    if kind == MSGPACK:
+        return Response(pack(fields), media_type=MSGPACK, headers=headers)
+    assert decision.probabilities is not None
+    return JSONResponse({**fields, "probabilities": decision.probabilities.tolist()}, headers=headers)

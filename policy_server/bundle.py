@@ -1,0 +1,174 @@
+"""A policy bundle: a folder or a zip with manifest.json, the ONNX graphs and the tokenizer, checked file by file."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+from tokenizers import Tokenizer
+
+from policy_server.errors import BundleError, PolicyError
+from policy_server.manifest import MANIFEST_FILE, GraphFile, PolicyManifest, sha256_of
+from policy_server.signature import check_graph, policy_ports, text_ports
+from policy_server.wire import invalid
+from robots.spec import F32Vector, U8Image
+
+GRAPHS = ("policy", "text")
+Feed = dict[str, npt.NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class PolicyBundle:
+    """A loaded policy.
+
+    `sha256` is that of manifest.json, which holds the hash of every other file: it names the whole bundle.
+    """
+
+    manifest: PolicyManifest
+    sha256: str
+    policy: ort.InferenceSession
+    text: ort.InferenceSession
+    tokenizer: Tokenizer
+
+    @classmethod
+    def load(cls, path: Path, *, threads: int = 0) -> PolicyBundle:
+        """Reads and checks the bundle at `path`, a folder or a .zip.
+
+        `threads` is how many threads one inference may use, 0 for one per core. BundleError names the file, what was
+        got and what was expected, when a file is missing, truncated or changed, or does not fit the manifest.
+        """
+        read = _reader(path)
+        text = read(MANIFEST_FILE)
+        manifest = _manifest(text)
+        files = {graph.file: _checked(read, graph) for graph in (*manifest.graphs.values(), manifest.tokenizer)}
+        sessions = {name: _session(manifest.graphs[name].file, files, threads) for name in GRAPHS}
+        check_graph(manifest.graphs["policy"].file, sessions["policy"], *policy_ports(manifest))
+        check_graph(manifest.graphs["text"].file, sessions["text"], *text_ports())
+        tokenizer = _tokenizer(manifest.tokenizer.file, files)
+        return cls(manifest, sha256_of(text), sessions["policy"], sessions["text"], tokenizer)
+
+    def text_features(self, instruction: str, max_tokens: int) -> npt.NDArray[np.float32]:
+        """(1, L, D) float32 features of `instruction`; WireError 422 when it has no or too many tokens."""
+        encoding = self.tokenizer.encode(instruction)
+        count = sum(encoding.attention_mask)  # padding is no token
+        if not 1 <= count <= max_tokens:
+            raise invalid("instruction", f"{count} tokens", f"1 to {max_tokens} tokens", code="instruction")
+        feed = {"token_ids": np.array([encoding.ids], np.int64)}
+        features: npt.NDArray[np.float32] = self.text.run(["text_features"], feed)[0]
+        return features
+
+    def initial_state(self) -> Feed:
+        """The recurrent inputs of an episode's first step."""
+        return {one.input: np.zeros(one.initial_shape, one.dtype) for one in self.manifest.recurrent}
+
+    def run(
+        self,
+        images: dict[str, U8Image],
+        text_features: npt.NDArray[np.float32],
+        state: F32Vector,
+        previous_action: int,
+        step: int,
+        recurrent: Feed,
+    ) -> tuple[F32Vector, Feed]:
+        """One step of the policy graph: logits of shape (number of actions,), and the next step's recurrent inputs."""
+        feed: Feed = {name: image[None] for name, image in images.items()}
+        feed |= {"text_features": text_features, "state": state[None], **recurrent}
+        feed |= {"previous_action": np.array([previous_action]), "step": np.array([step])}
+        tensors = self.manifest.recurrent
+        logits, *outputs = self.policy.run(["logits", *(one.output for one in tensors)], feed)
+        return logits[0], {one.input: output for one, output in zip(tensors, outputs, strict=True)}
+
+    def warm_up(self) -> None:
+        """Runs both graphs for two steps, so that no decision waits for the first run; BundleError if one fails."""
+        spec = self.manifest.spec
+        images = {one.name: np.zeros((one.height, one.width, 3), np.uint8) for one in spec.cameras}
+        state = np.array(spec.state.low, np.float32)
+        try:
+            features = self.text_features((self.manifest.tasks or ("go",))[0], max_tokens=10_000)
+            recurrent = self.initial_state()
+            for step in range(2):
+                _, recurrent = self.run(images, features, state, self.manifest.previous_action.start, step, recurrent)
+        except PolicyError:
+            raise
+        except Exception as error:  # onnxruntime's own exceptions have no common base
+            raise BundleError(f"{self.manifest.name}: got '{_line(error)}' at warm-up, expected two steps") from error
+
+
+def _reader(path: Path) -> Callable[[str], bytes]:
+    if path.is_dir():
+        return lambda name: _read_file(path / name)
+    if not path.is_file():
+        raise BundleError(f"{path}: got no such file or folder, expected a policy bundle (a folder or a .zip)")
+    if not zipfile.is_zipfile(path):
+        raise BundleError(f"{path}: got a file that is not a zip, expected a policy bundle (a folder or a .zip)")
+    return lambda name: _read_zipped(path, name)
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path.name}: got {error.strerror} in {path.parent}, expected the file") from error
+
+
+def _read_zipped(path: Path, name: str) -> bytes:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(name)
+    except KeyError as error:
+        raise BundleError(f"{name}: got no such file in {path}, expected it at the top of the zip") from error
+    except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
+        raise BundleError(f"{name}: got a damaged zip {path} ({_line(error)}), expected the file") from error
+
+
+def _manifest(text: bytes) -> PolicyManifest:
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise BundleError(f"{MANIFEST_FILE}: got no JSON ({error}), expected a policy manifest") from error
+    if not isinstance(data, dict):
+        raise BundleError(f"{MANIFEST_FILE}: got {type(data).__name__}, expected a JSON object")
+    manifest = PolicyManifest.from_json(data)
+    if not set(GRAPHS) <= set(manifest.graphs):
+        raise BundleError(f"{MANIFEST_FILE} graphs: got {sorted(manifest.graphs)}, expected {sorted(GRAPHS)}")
+    return manifest
+
+
+def _checked(read: Callable[[str], bytes], graph: GraphFile) -> bytes:
+    if PurePath(graph.file).name != graph.file or "\\" in graph.file:
+        raise BundleError(f"{MANIFEST_FILE}: got file name '{graph.file}', expected a name without a folder")
+    data = read(graph.file)
+    if sha256_of(data) != graph.sha256:
+        got = f"{len(data)} bytes with sha256 {sha256_of(data)}"
+        raise BundleError(f"{graph.file}: got {got}, expected sha256 {graph.sha256} as in {MANIFEST_FILE}")
+    return data
+
+
+def _session(name: str, files: dict[str, bytes], threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors only
+    try:
+        return ort.InferenceSession(files[name], options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own exceptions have no common base
+        raise BundleError(f"{name}: got '{_line(error)}', expected a graph that onnxruntime loads") from error
+
+
+def _tokenizer(name: str, files: dict[str, bytes]) -> Tokenizer:
+    try:
+        tokenizer = Tokenizer.from_buffer(files[name])
+    except Exception as error:  # the tokenizers package raises bare Exception and ValueError
+        raise BundleError(f"{name}: got '{_line(error)}', expected a Hugging Face tokenizers file") from error
+    tokenizer.no_truncation()  # an instruction that is too long is refused, never cut
+    return tokenizer
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,187 @@
+"""The robot's side of the policy server. Whatever the server does, a call returns or raises within its time limit."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from types import TracebackType
+from typing import Any
+
+import httpx
+import numpy as np
+
+from policy_server import wire
+from policy_server.connection import Connection
+from policy_server.decision import Decision
+from policy_server.errors import PolicyError, Refused, Unreachable, WireError
+from policy_server.manifest import PolicyManifest
+from robots.binding import Binding, bind
+from robots.embodiment import Embodiment
+from robots.observation import Observation
+from robots.spec import DiscreteActions, PolicySpec
+
+SETUP_TIMEOUT_S = 10.0  # reading a manifest and encoding an instruction have no control period to keep
+
+
+class PolicyClient:
+    """Speaks to one policy server.
+
+    Args:
+        url: e.g. "http://127.0.0.1:8765".
+        token: bearer token, when the server wants one.
+        timeout_s: longest time from the start of `PolicySession.act` to its return [s].
+        images: how images travel: "raw" (exact), "png" (exact, smaller, slower) or "jpeg" (lossy).
+        transport: replaces the network, for tests.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        timeout_s: float = 1.0,
+        images: str = "raw",
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._connection = Connection(url, token=token, transport=transport)
+        self._timeout_s, self._images = timeout_s, images
+
+    def manifest(self) -> PolicyManifest:
+        """The served policy's manifest. Raises Unreachable, Refused or WireError."""
+        return self._served()[0]
+
+    def bundle_sha256(self) -> str:
+        """The hash that names the served bundle."""
+        return self._served()[1]
+
+    def open(self, body: Embodiment, instruction: str, *, sampling: str = "greedy", seed: int = 0) -> PolicySession:
+        """Starts an episode of the policy on `body`.
+
+        Raises Refused with code, got, expected and available when they do not fit, Unreachable when there is no answer,
+        WireError when the answer is not one.
+        """
+        manifest, sha256 = self._served()
+        message = {"embodiment": body.to_json(), "instruction": instruction, "sampling": sampling, "seed": seed}
+        body_json = json.dumps(message, allow_nan=False).encode()
+        opened = wire.unpack_json(self._connection.send("POST", "/v1/sessions", body_json, timeout_s=SETUP_TIMEOUT_S))
+        if opened.get("bundle_sha256") != sha256:
+            raise WireError(f"session: got bundle {opened.get('bundle_sha256')}, expected {sha256} as in the manifest")
+        if not isinstance(opened.get("session_id"), str):
+            raise WireError("session: got no session_id, expected one")
+        binding = bind(manifest.spec, body)
+        return PolicySession(self._connection, opened["session_id"], binding, self._timeout_s, self._images)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._connection.close()
+
+    def __enter__(self) -> PolicyClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _served(self) -> tuple[PolicyManifest, str]:
+        reply = wire.unpack_json(self._connection.send("GET", "/v1/manifest", timeout_s=SETUP_TIMEOUT_S))
+        wire.check_names("manifest reply", reply, required={"bundle_sha256", "manifest"}, optional=set(reply))
+        try:
+            return PolicyManifest.from_json(reply["manifest"]), str(reply["bundle_sha256"])
+        except (PolicyError, TypeError, AttributeError) as error:
+            raise WireError(f"manifest reply: {error}") from error
+
+
+class PolicySession:
+    """One episode of a policy on one body. Context manager: closes itself."""
+
+    def __init__(self, connection: Connection, id: str, binding: Binding, timeout_s: float, images: str) -> None:
+        self._connection, self._path, self.binding = connection, f"/v1/sessions/{id}", binding
+        self._timeout_s, self._images = timeout_s, images
+        self.step = 0
+        """The next decision's number."""
+        self._cameras = {camera for camera, _ in binding.views.values()}
+        self._groups = {group for group, _ in binding.state_sources}
+
+    @property
+    def spec(self) -> PolicySpec:
+        """What the policy takes and gives."""
+        return self.binding.policy
+
+    def act(self, observation: Observation, executed: str | None = None) -> Decision:
+        """Asks for the next decision.
+
+        `executed` names the action that was executed since the last decision, None when none was. Raises Unreachable
+        when there is no whole answer within the time limit, Refused when the server says no, WireError when the answer
+        is for another observation or step, is not finite, or is an action this body lacks.
+        """
+        started = time.monotonic()
+        if self.step == 0 and executed is not None:
+            raise WireError(f"executed: got '{executed}' at the first step, expected None")
+        request = wire.ActRequest(
+            stamp_ns=observation.stamp_ns,
+            images={name: self._image(observation, name) for name in self._cameras if name in observation.images},
+            state={name: observation.state[name] for name in self._groups if name in observation.state},
+            executed=executed,
+            reported=self.step > 0,
+            step=self.step,
+        )
+        body = wire.pack(request.to_fields())
+        left_s = self._timeout_s - (time.monotonic() - started)
+        data = self._connection.send("POST", f"{self._path}/act", body, kind=wire.MSGPACK, timeout_s=left_s)
+        decision = wire.decision_from_fields(wire.unpack(data))
+        check_decision(decision, self.binding, observation.stamp_ns, self.step)
+        self.step += 1
+        return decision
+
+    def close(self) -> None:
+        """Ends the session; a server that is gone or has forgotten it is no error."""
+        try:
+            self._connection.send("DELETE", self._path, timeout_s=self._timeout_s)
+        except (Refused, Unreachable):
+            return
+
+    def __enter__(self) -> PolicySession:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _image(self, observation: Observation, name: str) -> Any:
+        image = observation.images[name]
+        if self._images == "raw":
+            return image
+        from policy_server.pictures import encode_picture  # here: OpenCV is slow to import and rarely needed
+
+        return encode_picture(image, self._images)
+
+
+def check_decision(decision: Decision, binding: Binding, stamp_ns: int, step: int) -> None:
+    """Raises WireError unless `decision` answers this observation and step with an action that the body has."""
+    actions = binding.policy.actions
+    assert isinstance(actions, DiscreteActions)
+    period_s = binding.policy.control_period_s
+    action, probabilities = decision.action, decision.probabilities
+    assert action is not None
+    assert probabilities is not None
+    _expect("stamp_ns", decision.stamp_ns, stamp_ns)
+    _expect("step", decision.step, step)
+    if action >= len(actions.names) or binding.commands[action] is None:
+        raise WireError(f"decision action: got {action}, expected an available action of {binding.body.name}")
+    _expect("name", decision.name, actions.names[action])
+    _expect("probabilities shape", probabilities.shape, (len(actions.names),))
+    sound = np.isfinite(probabilities).all() and (probabilities >= 0).all()
+    if not sound or abs(float(probabilities.sum()) - 1.0) > 1e-3 or probabilities[~binding.mask].any():
+        raise WireError(f"decision probabilities: got {probabilities}, expected finite ones, 0 where masked, sum 1")
+    if not 0.0 < decision.valid_for_s <= period_s:
+        raise WireError(f"decision valid_for_s: got {decision.valid_for_s}, expected up to {period_s} s")
+    if not all(math.isfinite(seconds) for seconds in decision.timing_s.values()):
+        raise WireError(f"decision timing_s: got {dict(decision.timing_s)}, expected finite numbers")
+
+
+def _expect(what: str, got: object, expected: object) -> None:
+    if got != expected:
+        raise WireError(f"decision {what}: got {got}, expected {expected}")

@@ -1,0 +1,97 @@
+"""Requests to one server over HTTP, each with a limit on its whole duration."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+
+import httpx
+
+from policy_server.errors import Refused, Unreachable, WireError
+from policy_server.wire import JSON
+
+MAX_REPLY_BYTES = 16 * 2**20
+
+
+class Connection:
+    """Sends requests to the server at `url`; keeps the TCP connection between them."""
+
+    def __init__(self, url: str, *, token: str | None = None, transport: httpx.BaseTransport | None = None) -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        # trust_env would let a proxy variable stand between a robot and its policy.
+        self._http = httpx.Client(base_url=url, headers=headers, transport=transport, trust_env=False)
+        self._name = f"policy server {url}"
+
+    def send(self, method: str, path: str, body: bytes = b"", *, kind: str = JSON, timeout_s: float) -> bytes:
+        """The body of a 2xx reply; Refused for any other reply, Unreachable when none is whole within `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
+        headers, timeout = {"Content-Type": kind}, httpx.Timeout(max(timeout_s, 1e-3))
+        request = self._http.build_request(method, path, content=body, headers=headers, timeout=timeout)
+        status, data = within(timeout_s, self._name, lambda: self._exchange(request, deadline))
+        if 200 <= status < 300:
+            return data
+        raise _refusal(status, data)
+
+    def close(self) -> None:
+        """Closes the TCP connection."""
+        self._http.close()
+
+    def _exchange(self, request: httpx.Request, deadline: float) -> tuple[int, bytes]:
+        try:
+            response = self._http.send(request, stream=True)
+            try:
+                return response.status_code, _read(response, deadline)
+            finally:
+                response.close()
+        except httpx.TimeoutException as error:
+            raise Unreachable(f"{self._name}: got no answer ({type(error).__name__}), expected one in time") from error
+        except (httpx.HTTPError, OSError) as error:
+            raise Unreachable(f"{self._name}: got '{error}' ({type(error).__name__}), expected an answer") from error
+
+
+def within(seconds: float, what: str, call: Callable[[], tuple[int, bytes]]) -> tuple[int, bytes]:
+    """The result of `call`, run beside this thread; Unreachable when it takes longer than `seconds`.
+
+    A timeout per read or write cannot bound a name look-up that hangs or a server that sends one byte at a time;
+    waiting for another thread can. That thread is a daemon and ends with its own timeouts.
+    """
+    results: SimpleQueue[tuple[int, bytes] | BaseException] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            results.put(call())
+        except BaseException as error:  # raised again in the waiting thread
+            results.put(error)
+
+    threading.Thread(target=run, name="policy-request", daemon=True).start()
+    try:
+        result = results.get(timeout=seconds)
+    except Empty:
+        raise Unreachable(f"{what}: got no whole answer within {seconds:g} s, expected one") from None
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+def _read(response: httpx.Response, deadline: float) -> bytes:
+    data = b""
+    for chunk in response.iter_bytes():
+        data += chunk
+        if time.monotonic() > deadline:
+            raise httpx.ReadTimeout("deadline passed")
+        if len(data) > MAX_REPLY_BYTES:
+            raise WireError(f"reply: got more than {MAX_REPLY_BYTES} bytes, expected at most that")
+    return data
+
+
+def _refusal(status: int, data: bytes) -> Refused:
+    try:
+        error = json.loads(data)["error"]
+        code, message, details = str(error["code"]), str(error["message"]), dict(error["details"])
+    except (ValueError, KeyError, TypeError):
+        what = f"HTTP {status}: got {data[:80]!r}, expected a typed error"
+        return Refused(what, code=f"http_{status}", status=status)
+    return Refused(message, code=code, status=status, details=details)

@@ -1,0 +1,58 @@
+"""How the server says no: every error as typed JSON, never a traceback, and the bearer token."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Awaitable, Callable
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from policy_server.errors import PolicyError, SessionError, WireError
+from policy_server.metrics import Metrics
+from robots.errors import BindError
+
+HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}
+log = logging.getLogger("ferry.policy_server")
+
+
+def authorisation(token: str) -> Callable[[Request], Awaitable[None]]:
+    """A dependency that raises WireError 401 unless the request carries `token`; an empty token lets everyone in."""
+    expected = f"Bearer {token}".encode()
+
+    async def check(request: Request) -> None:
+        got = request.headers.get("authorization", "").encode()
+        if token and not hmac.compare_digest(got, expected):
+            message = "authorization: got none or a wrong one, expected 'Bearer' and the token"
+            raise WireError(message, code="unauthorized", status=401)
+
+    return check
+
+
+def add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
+    """Makes `app` answer every error as {"error": {"code", "message", "details"}} and count it."""
+
+    async def handle(_: Request, error: Exception) -> JSONResponse:
+        typed = _typed(error)
+        metrics.errors.labels(typed.code).inc()
+        if typed.status >= 500:
+            log.error("%s: %s", typed.code, typed)
+        headers = dict(error.headers or {}) if isinstance(error, HTTPException) else HEADERS.get(typed.status)
+        return JSONResponse(typed.to_json(), typed.status, headers)
+
+    for kind in (PolicyError, BindError, HTTPException, Exception):
+        app.add_exception_handler(kind, handle)
+
+
+def _typed(error: Exception) -> PolicyError:
+    if isinstance(error, PolicyError):
+        return error
+    if isinstance(error, BindError):
+        details = {"got": str(error.got), "expected": str(error.expected), "available": list(error.available)}
+        return SessionError(str(error), code=error.code, status=409, details=details)
+    if isinstance(error, HTTPException):
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http")
+        return WireError(str(error.detail), code=code, status=error.status_code)
+    return PolicyError("internal error; the server's log has the reason", code="internal")

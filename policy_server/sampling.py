@@ -1,0 +1,31 @@
+"""How an action is chosen from masked logits."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from robots.spec import F32Vector
+
+Sampling = Literal["greedy", "sample", "uniform"]
+SAMPLINGS: tuple[str, ...] = get_args(Sampling)
+
+
+def softmax(logits: F32Vector) -> npt.NDArray[np.float64]:
+    """Probabilities of `logits`, shape (n,); exactly zero where the logit is -inf."""
+    weights = np.exp(logits.astype(np.float64) - logits.max())
+    return np.asarray(weights / weights.sum())
+
+
+def choose(logits: F32Vector, sampling: Sampling, random: np.random.Generator) -> tuple[int, F32Vector]:
+    """The chosen action's index and the probabilities, shape (n,), it stands in.
+
+    "greedy" takes the most probable action, "sample" draws one, "uniform" draws among those that are not masked,
+    whatever their logits (the random baseline).
+    """
+    probabilities = softmax(np.where(np.isfinite(logits), 0.0, logits) if sampling == "uniform" else logits)
+    if sampling == "greedy":
+        return int(probabilities.argmax()), probabilities.astype(np.float32)
+    return int(random.choice(len(probabilities), p=probabilities)), probabilities.astype(np.float32)

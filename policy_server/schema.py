@@ -1,0 +1,134 @@
+"""The documented shapes of requests and replies: what /openapi.json and /docs show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from policy_server.sampling import Sampling
+from policy_server.wire import JSON, MSGPACK, MULTIPART
+from robots.stretch_re1 import STRETCH_RE1
+
+
+class OpenSession(BaseModel):
+    """What a client sends to open a session."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    embodiment: dict[str, Any] = Field(description="The body, as Embodiment.to_json() gives it.")
+    instruction: str = Field(description="What the robot is asked to do, in words.", examples=["find a mug"])
+    sampling: Sampling = Field("greedy", description="How actions are chosen; 'uniform' is the random baseline.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of this session's random draws.")
+
+
+class ImageSize(BaseModel):
+    """Pixels of the images a session takes from one camera."""
+
+    height: int
+    width: int
+
+
+class SessionOpened(BaseModel):
+    """What a session expects and allows."""
+
+    session_id: str
+    bundle_sha256: str = Field(description="SHA-256 of the bundle's manifest.json.")
+    horizon: int = Field(description="Decisions in the longest episode; one more is refused with 410.")
+    control_period_s: float = Field(description="Time one decision is given [s].")
+    expires_after_s: float = Field(description="The session is forgotten when idle for longer [s].")
+    cameras: dict[str, ImageSize] = Field(description="Images every request must carry, by the body's camera name.")
+    state: dict[str, list[str]] = Field(description="State groups every request must carry, with their entries.")
+    actions: list[str] = Field(description="Action names in the order of `probabilities`.")
+    masked: list[str] = Field(description="Actions this body lacks; they are never chosen.")
+
+
+class Act(BaseModel):
+    """The observation of one step. In multipart it is the JSON field `observation` and the images are files."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    stamp_ns: int = Field(description="When it was sensed, on the body's clock; the decision carries it back.")
+    images: dict[str, Any] = Field(description="Camera name -> {shape, dtype: uint8, data} or a JPEG or PNG file.")
+    state: dict[str, list[float]] = Field({}, description="State group -> numbers in the order of the session's reply.")
+    executed: str | None = Field(
+        None, description="Action executed since the last decision, null when none was. Required after the first step."
+    )
+    step: int | None = Field(
+        None, description="The decision that is asked for, from 0; refused when it is another one."
+    )
+
+
+class DecisionReply(BaseModel):
+    """A decision."""
+
+    stamp_ns: int
+    step: int
+    action: int
+    name: str
+    probabilities: list[float] = Field(description="By action; exactly 0 where masked. A packed array in msgpack.")
+    valid_for_s: float = Field(description="How long after `stamp_ns` it may start to be executed [s].")
+    timing_s: dict[str, float] = Field(description="decode, preprocess, inference, total [s].")
+
+
+class ManifestReply(BaseModel):
+    """The served policy."""
+
+    bundle_sha256: str
+    manifest: dict[str, Any]
+
+
+class Health(BaseModel):
+    """The state of the server."""
+
+    status: str
+
+
+class ErrorBody(BaseModel):
+    """One error."""
+
+    code: str = Field(description="Stable, for programs.")
+    message: str = Field(description="What was got and what was expected, for people.")
+    details: dict[str, Any]
+
+
+class ErrorReply(BaseModel):
+    """What every error looks like."""
+
+    error: ErrorBody
+
+
+OBSERVATION = {"stamp_ns": 1_000_000_000, "state": {"hand": [0.0]}, "executed": None, "step": 0}
+OPEN_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            JSON: {
+                "schema": OpenSession.model_json_schema(),
+                "example": {"embodiment": STRETCH_RE1.to_json(), "instruction": "find a mug", "sampling": "greedy"},
+            }
+        },
+    }
+}
+ACT_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            MSGPACK: {"schema": Act.model_json_schema()},
+            MULTIPART: {
+                "schema": {
+                    "type": "object",
+                    "required": ["observation"],
+                    "properties": {"observation": {"type": "string", "contentMediaType": JSON}},
+                    "additionalProperties": {"type": "string", "format": "binary"},
+                },
+                "example": {"observation": OBSERVATION},
+            },
+        },
+    }
+}
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may answer with these statuses."""
+    return {status: {"model": ErrorReply} for status in statuses}

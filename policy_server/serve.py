@@ -1,0 +1,139 @@
+"""`ferry serve BUNDLE`: serves one policy over REST until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import tyro
+import uvicorn
+from fastapi import FastAPI
+
+from policy_server.app import create_app
+from policy_server.bundle import PolicyBundle
+from policy_server.errors import PolicyError
+from policy_server.service import ServiceOptions
+
+DEFAULTS = ServiceOptions()
+GRACE_S = 5  # requests under way at SIGTERM get this long [s]
+KEEP_ALIVE_S = (
+    75  # longer than httpx keeps an idle connection (5 s), so that no request meets a connection being closed
+)
+
+
+@dataclass(frozen=True)
+class Serve:
+    """Serves a policy bundle over REST; the API's description is at /docs."""
+
+    bundle: tyro.conf.Positional[Path]
+    """A folder or zip that `ferry export` wrote."""
+    host: str = "127.0.0.1"
+    """Address to listen on. Anything but this machine's own needs a token file to be safe."""
+    port: int = 8765
+    """Port to listen on; 0 picks a free one."""
+    token_file: Path | None = None
+    """File with the bearer token that clients must send."""
+    threads: int = 0
+    """Threads for one inference; 0 for one per core."""
+    workers: int = DEFAULTS.workers
+    """Decisions computed at the same time."""
+    max_sessions: int = DEFAULTS.max_sessions
+    """Open sessions at the same time."""
+    session_timeout_s: float = DEFAULTS.session_timeout_s
+    """A session is forgotten when it is idle for longer [s]."""
+    max_body_bytes: int = DEFAULTS.max_body_bytes
+    """Longest request body."""
+    max_image_pixels: int = DEFAULTS.max_image_pixels
+    """Largest camera image."""
+
+    def options(self) -> ServiceOptions:
+        """The limits for the application; ValueError or OSError says which one is wrong."""
+        positive = ("workers", "max_sessions", "session_timeout_s", "max_body_bytes", "max_image_pixels")
+        for name in positive:
+            if getattr(self, name) <= 0:
+                raise ValueError(f"--{name.replace('_', '-')}: got {getattr(self, name)}, expected more than 0")
+        token = self.token_file.read_text(encoding="utf-8").strip() if self.token_file else ""
+        if self.token_file and not token:
+            raise ValueError(f"--token-file: got an empty file {self.token_file}, expected a token")
+        return ServiceOptions(token=token, **{name: getattr(self, name) for name in positive})
+
+
+class DrainingServer(uvicorn.Server):
+    """Stops being ready at the signal, before the last requests are answered."""
+
+    def __init__(self, app: FastAPI) -> None:
+        # No websockets, no access log: one line per decision would be noise.
+        config = uvicorn.Config(
+            app,
+            ws="none",
+            access_log=False,
+            log_level="warning",
+            timeout_graceful_shutdown=GRACE_S,
+            timeout_keep_alive=KEEP_ALIVE_S,
+        )
+        super().__init__(config)
+        self._readiness = app.state.api.ready
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Called by uvicorn on SIGINT and SIGTERM."""
+        self._readiness.status = "draining"
+        super().handle_exit(sig, frame)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket.
+
+    Its protocol is named because asyncio turns Nagle's algorithm off only on sockets that say they are TCP, and with it
+    on every decision waits 40 ms for a delayed acknowledgement.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen()
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs `ferry serve`; exit code 2 and one line when it cannot start."""
+    args = tyro.cli(Serve, args=argv, prog="ferry serve")
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        options = args.options()
+        bundle = PolicyBundle.load(args.bundle, threads=args.threads)
+        listener = listen(args.host, args.port)
+    except (PolicyError, OSError, ValueError) as error:
+        print(f"ferry serve: {error}", file=sys.stderr)
+        return 2
+    _run(bundle, options, listener)
+    return 0
+
+
+def _run(bundle: PolicyBundle, options: ServiceOptions, listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def announce() -> None:
+        print(f"ferry serve: {bundle.manifest.name} (sha256 {bundle.sha256[:12]}) ready at {url}", flush=True)
+
+    if not options.token and host not in ("127.0.0.1", "::1"):
+        print(f"ferry serve: anyone who reaches {url} can use it; --token-file asks for a token", file=sys.stderr)
+    # uvicorn raises the signal again once it has shut down; that must end the process in order.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
+    with listener:
+        DrainingServer(create_app(bundle, options, announce)).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""The server's sessions: bounded in number, forgotten when idle, one decision at a time in each."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from policy_server.errors import SessionError
+from policy_server.onnx_policy import OnnxEpisode
+
+REMEMBERED = 1024  # ids of gone sessions, so that "expired" can be told from "never existed"
+
+
+@dataclass
+class Session:
+    """One episode and who uses it."""
+
+    id: str
+    episode: OnnxEpisode
+    used_s: float
+    busy: bool = False
+
+
+class Sessions:
+    """All open sessions. Safe to use from several threads."""
+
+    def __init__(self, most: int, timeout_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most, self._timeout_s, self._clock = most, timeout_s, clock
+        self._open: dict[str, Session] = {}
+        self._gone: OrderedDict[str, str] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        with self._lock:
+            self._expire()
+            return len(self._open)
+
+    def check_room(self) -> None:
+        """Raises SessionError 503 "too_many_sessions" when no more can be opened."""
+        with self._lock:
+            self._check_room()
+
+    def open(self, episode: OnnxEpisode) -> Session:
+        """A new session with an id that cannot be guessed; SessionError as in `check_room`."""
+        session = Session(secrets.token_urlsafe(16), episode, self._clock())
+        with self._lock:
+            self._check_room()
+            self._open[session.id] = session
+        return session
+
+    def take(self, id: str) -> Session:
+        """Marks the session as busy until `give_back`.
+
+        Raises SessionError: 404 "unknown_session", 410 "session_expired" or "session_closed", 409 "busy".
+        """
+        with self._lock:
+            self._expire()
+            session = self._find(id)
+            if session.busy:
+                raise SessionError("session: got a second request, expected one at a time", code="busy", status=409)
+            session.busy = True
+            return session
+
+    def give_back(self, session: Session) -> None:
+        """Ends what `take` began; the idle time starts now."""
+        with self._lock:
+            session.used_s, session.busy = self._clock(), False
+
+    def close(self, id: str) -> None:
+        """Forgets a session; SessionError as in `take`. A decision that is under way still gets its answer."""
+        with self._lock:
+            self._expire()
+            self._find(id)
+            self._forget(id, "session_closed")
+
+    def _check_room(self) -> None:
+        self._expire()
+        if len(self._open) >= self._most:
+            message = f"sessions: got one more than {self._most}, expected at most {self._most}; close one or wait"
+            raise SessionError(message, code="too_many_sessions", status=503, details={"max_sessions": self._most})
+
+    def _find(self, id: str) -> Session:
+        if id in self._open:
+            return self._open[id]
+        code = self._gone.get(id, "")
+        if code:
+            why = {"session_expired": f"idle for more than {self._timeout_s:g} s", "session_closed": "closed"}[code]
+            raise SessionError(f"session: got one that was {why}, expected an open one", code=code, status=410)
+        raise SessionError("session: got an unknown id, expected one from POST /v1/sessions", code="unknown_session")
+
+    def _expire(self) -> None:
+        oldest = self._clock() - self._timeout_s
+        for session in [one for one in self._open.values() if not one.busy and one.used_s < oldest]:
+            self._forget(session.id, "session_expired")
+
+    def _forget(self, id: str, code: str) -> None:
+        del self._open[id]
+        self._gone[id] = code
+        while len(self._gone) > REMEMBERED:
+            self._gone.popitem(last=False)

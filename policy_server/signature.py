@@ -1,0 +1,86 @@
+"""What a bundle's graphs must take and give, derived from its manifest, and the check that they do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import onnxruntime as ort
+
+from policy_server.errors import BundleError
+from policy_server.manifest import PolicyManifest
+from robots.spec import DiscreteActions
+
+TYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32", "tensor(int64)": "int64"}
+
+
+@dataclass(frozen=True)
+class Port:
+    """One input or output of a graph. In `shape`, None stands for any size and 0 for one that grows step by step."""
+
+    dtype: str
+    shape: tuple[int | None, ...]
+
+    def __str__(self) -> str:
+        sizes = ", ".join({None: "any", 0: "growing"}.get(size, str(size)) for size in self.shape)
+        return f"{self.dtype} ({sizes})"
+
+
+Ports = Mapping[str, Port]
+
+
+class NodeArg(Protocol):
+    """What onnxruntime says of one input or output."""
+
+    name: str
+    type: str
+    shape: list[int | str | None]
+
+
+def policy_ports(manifest: PolicyManifest) -> tuple[Ports, Ports]:
+    """Inputs and outputs of the policy graph; BundleError for a policy with continuous actions."""
+    spec = manifest.spec
+    if not isinstance(spec.actions, DiscreteActions):
+        raise BundleError("manifest actions: got continuous, expected discrete (chunks are not served)")
+    inputs = {camera.name: Port("uint8", (1, camera.height, camera.width, 3)) for camera in spec.cameras}
+    inputs |= {
+        "text_features": Port("float32", (1, None, None)),
+        "state": Port("float32", (1, len(spec.state))),
+        "previous_action": Port("int64", (1,)),
+        "step": Port("int64", (1,)),
+    }
+    inputs |= {one.input: Port(one.dtype, one.initial_shape) for one in manifest.recurrent}
+    outputs = {"logits": Port("float32", (1, len(spec.actions.names)))}
+    outputs |= {one.output: Port(one.dtype, one.initial_shape) for one in manifest.recurrent}
+    return inputs, outputs
+
+
+def text_ports() -> tuple[Ports, Ports]:
+    """Inputs and outputs of the text graph."""
+    return {"token_ids": Port("int64", (1, None))}, {"text_features": Port("float32", (1, None, None))}
+
+
+def check_graph(file: str, session: ort.InferenceSession, inputs: Ports, outputs: Ports) -> None:
+    """Raises BundleError for the first input or output of the graph in `file` that is not as expected."""
+    _check(f"{file} inputs", session.get_inputs(), inputs)
+    _check(f"{file} outputs", session.get_outputs(), outputs)
+
+
+def _check(what: str, got: Iterable[NodeArg], expected: Ports) -> None:
+    ports = {one.name: one for one in got}
+    if ports.keys() != expected.keys():
+        raise BundleError(f"{what}: got {', '.join(sorted(ports))}, expected {', '.join(sorted(expected))}")
+    for name, port in expected.items():
+        one = ports[name]
+        dtype = TYPES.get(one.type, one.type)
+        if dtype != port.dtype or not _fits(one.shape, port.shape):
+            sizes = ", ".join(map(str, one.shape))
+            raise BundleError(f"{what} '{name}': got {dtype} ({sizes}), expected {port}")
+
+
+def _fits(got: list[int | str | None], expected: tuple[int | None, ...]) -> bool:
+    """Whether each size is as expected; a size that the graph leaves open (a name) takes any."""
+    if len(got) != len(expected):
+        return False
+    return all(not isinstance(size, int) or want is None or size == want for size, want in zip(got, expected))
