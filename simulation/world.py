@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
-import mujoco
+from simulation import gl  # noqa: F401  (first: it chooses MuJoCo's back-end)
+
+import mujoco  # isort: skip
 import numpy as np
 import numpy.typing as npt
 

@@ -1,0 +1,158 @@
+"""ObjectNav as a Gymnasium environment: the 20 actions of SPOC, two pictures, sparse reward."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from robots.command import Done
+from robots.robot import Sent
+from robots.spec import U8Image
+from robots.stretch_re1 import ACTIONS, SPOC_ACTIONS
+from simulation.categories import CATEGORIES
+from simulation.episode import EpisodeGenerationError, EpisodeSpec
+from simulation.errors import HouseGenerationError
+from simulation.expert import ObjectNavExpert, measure_expert
+from simulation.metrics import path_length, sel
+from simulation.object_nav import sample_episode
+from simulation.seeds import SPLITS, house_seed
+from simulation.twin import NAMES, StretchTwin, TwinOptions
+
+START, PADDING, BLOCKED = 20, 21, 22
+"""Previous-action tokens beside the 20 actions: nothing yet, none (in padded batches), and "not executed"."""
+
+TARGETS = tuple(CATEGORIES)
+"""Target categories in the order of `goal`."""
+
+_DRAWS = 20
+
+
+class FerryEnv(gym.Env[dict[str, Any], np.int64]):
+    """One Stretch in one house after another.
+
+    Observation: "navigation" and "manipulation", each (height, width, 3) uint8 RGB; "state" (1,) float32, the in-hand flag;
+    "previous_action", what was executed last (`START` at first, `BLOCKED` when the body did not do it); "step", decisions so
+    far; "goal", index into `TARGETS`. The instruction is in `info`.
+
+    Reward: 1.0 when `done` is said and the task's rule holds, else 0. `done` and `sub_done` are the policy's actions; only
+    `done` ends an episode.
+
+    `info` has "success", "collided" (this action was blocked), "collisions", "instruction", "episode" (its JSON form), and
+    at the end "sel" (NaN while the expert's length is not known) and "path_m". The expert's action for the present state is
+    `env.unwrapped.expert.action()`.
+
+    Args:
+        options: of the twin.
+        split: where houses are drawn from: "train", "val" or "test".
+        max_steps: an episode is truncated after this many decisions.
+        render_mode: "rgb_array" or None.
+        measure: run the expert before each episode that does not know its length, so that "sel" is known.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
+
+    def __init__(
+        self,
+        options: TwinOptions = TwinOptions(),
+        *,
+        split: str = "train",
+        max_steps: int = 150,
+        measure: bool = False,
+        render_mode: str | None = None,
+    ) -> None:
+        self.render_mode = render_mode
+        self.twin = StretchTwin(options)
+        self.expert = ObjectNavExpert(self.twin)
+        self._split, self._max_steps, self._measure = split, max_steps, measure
+        picture = gym.spaces.Box(0, 255, (options.height, options.width, 3), np.uint8)
+        self.action_space = gym.spaces.Discrete(len(SPOC_ACTIONS.names))
+        self.observation_space = gym.spaces.Dict(
+            {
+                "navigation": picture,
+                "manipulation": picture,
+                "state": gym.spaces.Box(0.0, 1.0, (1,), np.float32),
+                "previous_action": gym.spaces.Discrete(BLOCKED + 1),
+                "step": gym.spaces.Box(0, np.iinfo(np.int64).max, (1,), np.int64),
+                "goal": gym.spaces.Discrete(len(TARGETS)),
+            }
+        )
+        self._previous, self._step = START, 0
+
+    def reset(
+        self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Starts `options["episode"]`, or one drawn in `options["house_seed"]`, or one in a house of the split."""
+        super().reset(seed=seed)
+        chosen = dict(options or {})
+        episode = chosen.get("episode") or self._draw(chosen.get("house_seed"))
+        if self._measure and episode.expert_steps is None:
+            episode = measure_expert(episode)
+        self.twin.connect()
+        self.twin.reset(episode)
+        self._previous, self._step = START, 0
+        return self._observation(), self._info(collided=False)
+
+    def step(self, action: np.int64) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        """Executes one of the 20 actions."""
+        command = ACTIONS[SPOC_ACTIONS.names[int(action)]]
+        sent: Sent = self.twin.execute(command)
+        self._step += 1
+        self._previous = int(action) if sent.executed else BLOCKED
+        terminated = isinstance(command, Done) and not command.subgoal
+        truncated = not terminated and self._step >= min(self._max_steps, self.twin.episode.max_steps)
+        success = terminated and self.twin.success()
+        info = self._info(collided=bool(sent.blocked), success=success)
+        if terminated or truncated:
+            info |= self._result(success)
+        return self._observation(), float(success), terminated, truncated, info
+
+    def render(self) -> U8Image | None:  # type: ignore[override]
+        """The house from above, (480, 640, 3) uint8 RGB; None without a render mode."""
+        return self.twin.frame(480, 640) if self.render_mode == "rgb_array" else None
+
+    def close(self) -> None:
+        """Frees the renderers."""
+        self.twin.disconnect()
+
+    def _draw(self, house: int | None) -> EpisodeSpec:
+        error: Exception | None = None
+        for _ in range(_DRAWS):
+            seed = house_seed(self._split, int(self.np_random.integers(len(SPLITS[self._split])))) if house is None else house
+            try:
+                return sample_episode(seed, int(self.np_random.integers(2**31)), max_steps=self._max_steps)
+            except (EpisodeGenerationError, HouseGenerationError) as caught:
+                error = caught
+                if house is not None:
+                    break
+        assert error is not None
+        raise error
+
+    def _observation(self) -> dict[str, Any]:
+        seen = self.twin.observe()
+        return {
+            **{name: seen.images[name] for name in NAMES},
+            "state": seen.state["hand"],
+            "previous_action": np.int64(self._previous),
+            "step": np.array([self._step], dtype=np.int64),
+            "goal": np.int64(TARGETS.index(self.twin.episode.target)),
+        }
+
+    def _info(self, *, collided: bool, success: bool = False) -> dict[str, Any]:
+        return {
+            "success": success,
+            "collided": collided,
+            "collisions": self.twin.collisions,
+            "instruction": self.twin.episode.instruction,
+            "episode": self.twin.episode.to_json(),
+        }
+
+    def _result(self, success: bool) -> dict[str, float]:
+        expert = self.twin.episode.expert_steps
+        weighted = float("nan") if expert is None else sel(success, expert, self._step)
+        return {"sel": weighted, "path_m": path_length(self.twin.path)}
+
+
+gym.register("Ferry/ObjectNav-v0", entry_point="simulation.env:FerryEnv", disable_env_checker=True, order_enforce=False)
