@@ -72,13 +72,20 @@ def evaluate_words(template: Template, scope: Scope, where: Where) -> tuple[str,
     words: list[str] = []
     open_word = False
     for part in template:
-        pieces = [_call(part, scope, where)] if isinstance(part, Call) else shlex.split(part)
+        pieces = [_call(part, scope, where)] if isinstance(part, Call) else _shell_words(part, where)
         starts, ends = (False, False) if isinstance(part, Call) else (part[:1].isspace(), part[-1:].isspace())
         if open_word and pieces and not starts:
             words[-1] += pieces.pop(0)
         words += pieces
         open_word = not ends
     return tuple(words)
+
+
+def _shell_words(text: str, where: Where) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise LaunchError(where, f"command line has {str(error).lower()}", text) from error
 
 
 def _call(call: Call, scope: Scope, where: Where) -> str:
@@ -131,7 +138,7 @@ class _Reader:
         """Reads up to the closing quote `end`, or up to one of the characters of `stop`, or to the end."""
         parts: list[str | Call] = []
         while self.at < len(self.source) and (here := self.source[self.at]) not in (end or stop):
-            if self.source.startswith("$(", self.at):
+            if self.source.startswith("$(", self.at) and self.source[max(self.at - 1, 0)] != "\\":
                 parts.append(self.call())
                 continue
             self.at += 1

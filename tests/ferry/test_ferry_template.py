@@ -47,6 +47,7 @@ def text(source: str) -> str:
         ("$(find-pkg-share $(var missing ferry_ros))", "/share/ferry_ros"),
         (r"\$(var name)", "$(var name)"),
         (r"a\\b", r"a\b"),
+        (r"a\\$(var name)", r"a\$(var name)"),
         ("5 $ each", "5 $ each"),
         (r"$(var missing \(round\))", "(round)"),
     ],
@@ -109,3 +110,8 @@ def test_an_unset_environment_variable_without_default() -> None:
 )
 def test_words_are_split_where_they_are_written(source: str, expected: tuple[str, ...]) -> None:
     assert evaluate_words(parse_template(source, HERE), Scope(), HERE) == expected
+
+
+def test_a_quote_that_is_not_closed_in_a_command_line() -> None:
+    with pytest.raises(LaunchError, match='command line has no closing quotation: got "say \'a"'):
+        evaluate_words(parse_template("say 'a", HERE), Scope(), HERE)

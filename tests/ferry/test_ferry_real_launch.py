@@ -1,0 +1,112 @@
+"""Where ROS 2's own `launch` can be imported, our launch files come to the same processes there as here.
+
+Elsewhere this file holds no test, so that none is skipped: what it would need cannot be installed by pip.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ferry.launcher.lookup import REPOSITORY, Lookup
+from ferry.launcher.plan import plan
+
+CASES: list[tuple[str, dict[str, str]]] = [
+    ("stretch_twin", {}),
+    ("stretch_twin", {"serve": "false", "server_url": "http://gpu:8000", "instruction": "find a mug", "seed": "7"}),
+    ("stretch_re1", {"namespace": "/lab/stretch", "control_period_s": "1", "sampling": "uniform"}),
+    ("policy_server", {"port": "9000", "host": "0.0.0.0"}),
+]
+
+RECORD = """#!{python}
+import json, pathlib, sys
+path = pathlib.Path({out!r}, pathlib.Path(sys.argv[0]).name)
+path.write_text(json.dumps(sys.argv[1:]))
+"""
+
+RUN = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import AnyLaunchDescriptionSource
+arguments = [tuple(word.split(":=", 1)) for word in sys.argv[2:]]
+service = LaunchService(noninteractive=True)
+source = AnyLaunchDescriptionSource(sys.argv[1])
+service.include_launch_description(LaunchDescription([IncludeLaunchDescription(source, launch_arguments=arguments)]))
+sys.exit(service.run())
+"""
+
+
+def make_prefix(root: Path) -> tuple[Path, Path]:
+    """Writes a colcon prefix in which every executable only writes down its arguments; returns it and where."""
+    out = root / "out"
+    out.mkdir()
+    for package in ("ferry_ros", "ferry_bringup"):
+        marker = root / "share" / "ament_index" / "resource_index" / "packages" / package
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.touch()
+        (root / "share" / package).symlink_to(REPOSITORY / "ros2_ws" / "src" / package)
+    for folder, names in {"lib/ferry_ros": ["robot_node", "policy_node", "trial_node"], "bin": ["ferry"]}.items():
+        (root / folder).mkdir(parents=True)
+        for name in names:
+            (root / folder / name).write_text(RECORD.format(python=sys.executable, out=str(out)))
+            (root / folder / name).chmod(0o755)
+    return root, out
+
+
+def meaning(words: list[str]) -> dict[str, Any]:
+    """Returns what a node's arguments say, however they are written: remappings, and parameters by node."""
+    said: dict[str, Any] = {"words": [], "remaps": [], "parameters": {}}
+    pairs = itertools.chain(words, [""])
+    for word in pairs:
+        if word == "-r":
+            said["remaps"].append(next(pairs))
+        elif word == "-p":
+            left, _, value = next(pairs).partition(":=")
+            node, _, name = left.rpartition(":")
+            said["parameters"].setdefault(node or "/**", {})[name] = yaml.safe_load(value)
+        elif word == "--params-file":
+            merge_parameters(said["parameters"], Path(next(pairs)))
+        elif word not in ("", "--ros-args"):
+            said["words"].append(word)
+    return said
+
+
+def merge_parameters(into: dict[str, Any], file: Path) -> None:
+    for node, sections in yaml.safe_load(file.read_text()).items():
+        into.setdefault(node, {}).update(sections["ros__parameters"])
+
+
+def run_real_launch(file: Path, arguments: dict[str, str], prefix: Path) -> None:
+    environment = dict(os.environ)
+    environment["AMENT_PREFIX_PATH"] = f"{prefix}{os.pathsep}{environment.get('AMENT_PREFIX_PATH', sys.prefix)}"
+    environment["PATH"] = f"{prefix / 'bin'}{os.pathsep}{environment['PATH']}"
+    environment["ROS_LOG_DIR"] = str(prefix / "log")
+    words = [f"{name}:={value}" for name, value in arguments.items()]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", RUN, str(file), *words],
+        env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+if find_spec("launch_xml") is not None and find_spec("launch_ros") is not None:
+    import pytest
+
+    @pytest.mark.parametrize(("name", "arguments"), CASES)
+    def test_the_real_launch_starts_the_same_processes(tmp_path: Path, name: str, arguments: dict[str, str]) -> None:
+        prefix, out = make_prefix(tmp_path)
+        file = REPOSITORY / "launch" / f"{name}.launch.xml"
+        run_real_launch(file, arguments, prefix)
+        theirs = {path.name: meaning(json.loads(path.read_text())) for path in out.iterdir()}
+        planned = plan(file, arguments, Lookup((prefix,)))
+        ours = {process.origin.rpartition("/")[2]: meaning(list(process.arguments)) for process in planned}
+        assert ours == theirs
