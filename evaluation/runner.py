@@ -1,0 +1,162 @@
+"""The one loop between a policy and a body: observe, decide, check the deadline, move, tell what was done.
+
+`ferry evaluate` hosts it in its own process; the policy node hosts the same loop over ROS topics.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from evaluation.step import Reason, RunEnd, Session, Step, Subscriber
+from policy_server.decision import Decision
+from robots.binding import Binding
+from robots.command import Command, Done, JointTarget
+from robots.errors import SpecError
+from robots.observation import Observation
+from robots.robot import Robot, Sent
+
+T = TypeVar("T")
+MAX_LATE = 3  # one late answer is a hiccup; three in a row are a policy that cannot keep up
+
+
+class Runner:
+    """Runs one episode; the body must be connected, and stands still when `run` returns or raises.
+
+    Args:
+        robot: the body.
+        session: the policy's episode; whoever opened it closes it.
+        binding: turns the policy's actions into the body's commands.
+        max_steps: decisions until the run ends, late ones among them.
+        max_late: so many late decisions in a row end the run.
+        clock: monotonic nanoseconds.
+        subscribers: told of the start, each step and the end.
+    """
+
+    def __init__(
+        self,
+        robot: Robot,
+        session: Session,
+        binding: Binding,
+        *,
+        max_steps: int,
+        max_late: int = MAX_LATE,
+        clock: Callable[[], int] = time.monotonic_ns,
+        subscribers: Sequence[Subscriber] = (),
+    ) -> None:
+        self.robot, self.session, self.binding = robot, session, binding
+        self.max_steps, self.max_late, self.subscribers = max_steps, max_late, subscribers
+        self._clock, self._interruption = clock, ""
+        self._steps = self._late = self._late_in_a_row = 0
+
+    def interrupt(self, reason: str) -> None:
+        """Stops the body and ends the run before its next motion; from any thread."""
+        self._interruption = reason
+        self.robot.stop()
+
+    def run(self) -> RunEnd:
+        """Runs to the end; KeyboardInterrupt and what a subscriber raises come through after the body was stopped."""
+        end = self._end("interrupted", "")
+        try:
+            for one in self.subscribers:
+                one.on_start()
+            end = self._loop()
+        except _Failed as failure:
+            end = self._end(failure.reason, str(failure))
+        except BaseException as error:
+            end = self._end("interrupted", f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            end = self._stop(end)
+            errors = self._tell_end(end)
+        if errors:
+            raise errors[0]
+        return end
+
+    def _loop(self) -> RunEnd:
+        executed: str | None = None
+        while self._steps < self.max_steps and not self._interruption:
+            step, command = self._step(executed)
+            self._late_in_a_row = self._late_in_a_row + 1 if step.late else 0
+            self._steps, self._late = self._steps + 1, self._late + step.late
+            for one in self.subscribers:
+                one.on_step(step)
+            if self._late_in_a_row >= self.max_late:
+                return self._end("late", step.sent.refused)
+            if command == Done() and step.sent.executed:
+                return self._end("done", "")
+            executed = step.decision.name if step.sent.executed and step.decision.name else None
+        if self._interruption:
+            return self._end("interrupted", self._interruption)
+        return self._end("max_steps", f"no 'done' within {self.max_steps} decisions")
+
+    def _step(self, executed: str | None) -> tuple[Step, Command]:
+        began = self._clock()
+        observation = _try("robot_failed", self.robot.observe)
+        seen = self._clock()
+        decision = _try("policy_failed", partial(self.session.act, observation, executed))
+        commands = _try("policy_failed", partial(self._commands, observation, decision))
+        decided = self._clock()
+        sent, late = self._execute(commands, decision, seen)
+        times = (began, seen, decided, self._clock())
+        timing = {name: (b - a) / 1e9 for name, a, b in zip(("observe", "decide", "execute"), times, times[1:])}
+        return Step(observation, decision, sent, seen, late, timing), commands[0]
+
+    def _commands(self, observation: Observation, decision: Decision) -> Sequence[Command]:
+        if decision.stamp_ns != observation.stamp_ns:
+            raise SpecError("decision's observation", f"stamp {decision.stamp_ns}", f"stamp {observation.stamp_ns}")
+        if decision.chunk is not None and len(decision.chunk):
+            return self.binding.chunk(decision.chunk)
+        return (self.binding.command(-1 if decision.action is None else decision.action),)
+
+    def _execute(self, commands: Sequence[Command], decision: Decision, seen_ns: int) -> tuple[Sent, bool]:
+        """Each row of a chunk may start one period after the one before; a row that is not executed ends the chunk."""
+        sent, valid_s = Sent(commands[0]), decision.valid_for_s
+        for command in commands:
+            age_s = (self._clock() - seen_ns) / 1e9
+            if not age_s <= valid_s < math.inf:  # also when it is NaN
+                _try("robot_failed", self.robot.stop)
+                late = f"late: {age_s:.3f} s after the observation, expected at most {valid_s:.3f} s"
+                return Sent(command, refused=late), True
+            if self._interruption:
+                return Sent(command, refused=f"interrupted: {self._interruption}"), False
+            sent = _try("robot_failed", partial(self.robot.execute, command))
+            valid_s += command.duration_s if isinstance(command, JointTarget) else 0.0
+            if not sent.executed:
+                break
+        return sent, False
+
+    def _stop(self, end: RunEnd) -> RunEnd:
+        try:
+            self.robot.stop()
+        except Exception as error:  # a driver may raise anything, and the subscribers must still hear of the end
+            return self._end("robot_failed", f"stop failed: {type(error).__name__}: {error}; before: {end.message}")
+        return end
+
+    def _tell_end(self, end: RunEnd) -> list[Exception]:
+        errors = []
+        for one in self.subscribers:
+            try:
+                one.on_end(end)
+            except Exception as error:  # the others must hear of it as well
+                errors.append(error)
+        return errors
+
+    def _end(self, reason: Reason, message: str) -> RunEnd:
+        return RunEnd(reason, message, self._steps, self._late)
+
+
+class _Failed(Exception):
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason: Reason = reason
+
+
+def _try(reason: Reason, call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except Exception as error:  # drivers and policies may raise anything; the run ends, named, and the body stops
+        raise _Failed(reason, f"{type(error).__name__}: {error}") from error
