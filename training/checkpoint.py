@@ -1,0 +1,84 @@
+"""Checkpoints: one file of tensors and plain values, written in one move, read without running any code from it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from training.config import PolicyConfig
+from training.errors import CheckpointError
+from training.policy import SpocPolicy
+from training.tokenizer import SPARE_WORDS, tokenizer_for
+
+SCHEMA = 1
+
+
+def save(path: Path, kind: str, payload: Mapping[str, Any]) -> None:
+    """Writes `payload` (tensors and plain values) so that a reader finds the old file or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    torch.save({"schema": SCHEMA, "kind": kind, **payload}, part)
+    os.replace(part, path)
+
+
+def load(path: Path, kind: str) -> dict[str, Any]:
+    """Reads what `save` wrote.
+
+    Raises:
+        CheckpointError: there is no such file, it is damaged, or of another kind.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: got no such file, expected a checkpoint of kind '{kind}'")
+    try:
+        payload: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise CheckpointError(f"{path}: got {type(error).__name__}, expected a file that torch can read") from error
+    if not isinstance(payload, dict) or payload.get("kind") != kind or payload.get("schema") != SCHEMA:
+        got = f"kind {payload.get('kind')!r}" if isinstance(payload, dict) else type(payload).__name__
+        raise CheckpointError(f"{path}: got {got}, expected a checkpoint of kind '{kind}', schema {SCHEMA}")
+    return payload
+
+
+def new_policy(config: PolicyConfig, seed: int = 0) -> SpocPolicy:
+    """An untrained policy whose tables have room for a tokenizer's words and some more."""
+    torch.manual_seed(seed)
+    return SpocPolicy(config, tokenizer_for(config.text).get_vocab_size() + SPARE_WORDS)
+
+
+def policy_payload(policy: SpocPolicy) -> dict[str, Any]:
+    """What `policy_from` needs."""
+    return {"policy": policy.config.to_json(), "weights": policy.state_dict()}
+
+
+def policy_from(payload: Mapping[str, Any], path: Path) -> SpocPolicy:
+    """The policy in a checkpoint's payload, in evaluation mode.
+
+    Raises:
+        CheckpointError: the weights do not fit the configuration.
+    """
+    if not {"policy", "weights"} <= payload.keys():
+        raise CheckpointError(f"{path}: got {sorted(payload)}, expected a policy and its weights")
+    config = PolicyConfig.from_json(payload["policy"])
+    policy = SpocPolicy(config, tokenizer_for(config.text).get_vocab_size() + SPARE_WORDS)
+    try:
+        policy.load_state_dict(payload["weights"])
+    except RuntimeError as error:
+        line = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path}: got weights that do not fit the configuration ({line})") from error
+    return policy.eval()
+
+
+def random_state(rng: np.random.Generator) -> dict[str, Any]:
+    """The state of torch's generator and of `rng`."""
+    return {"torch": torch.get_rng_state(), "numpy": rng.bit_generator.state}
+
+
+def set_random_state(state: Mapping[str, Any], rng: np.random.Generator) -> None:
+    """Inverse of `random_state`."""
+    torch.set_rng_state(state["torch"])
+    rng.bit_generator.state = state["numpy"]

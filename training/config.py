@@ -1,0 +1,186 @@
+"""What a policy is made of: one class, two sizes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from robots.spec import CameraInput, PolicySpec, VectorSpec
+from robots.stretch_re1 import SPOC_ACTIONS
+from training.errors import ConfigError
+
+START, PADDING, BLOCKED = 20, 21, 22
+"""Previous-action tokens behind the 20 actions. 20 and 21 are FLaRe's (inference_agent.py); 22 is ours: nothing was
+executed, because the body bumped or refused."""
+
+MINI_TOKEN_WIDTH = 86
+"""Numbers per visual token of `CnnEncoder`: 15 categories x 3 columns, 3 + 3 depths, 3 floor shares, 32 features."""
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """The frozen image encoder.
+
+    Attributes:
+        kind: "dino" (DINOv2 through transformers) or "cnn" (a small network pre-trained on the simulator's labels).
+        height, width: of a camera image, pixels.
+        rows, columns: visual tokens per camera.
+        token_width: numbers per visual token.
+        weights: local folder or hub name of DINOv2's weights; empty for random ones.
+        layers, heads: of the "dino" transformer.
+    """
+
+    kind: str
+    height: int
+    width: int
+    rows: int
+    columns: int
+    token_width: int
+    weights: str = ""
+    layers: int = 12
+    heads: int = 6
+
+    @property
+    def tokens(self) -> int:
+        """Visual tokens per camera."""
+        return self.rows * self.columns
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """The text encoder: "t5" (frozen, through transformers) or "words" (a learned vector per word)."""
+
+    kind: str
+    width: int
+    weights: str = ""
+    layers: int = 6
+    heads: int = 8
+    ffn: int = 2048
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """Sizes of one policy.
+
+    Attributes:
+        name: of the preset.
+        width: of every token and embedding ("d").
+        fusion_layers, fusion_heads, fusion_ffn: the goal-conditioned visual encoder.
+        decoder_layers, decoder_heads, decoder_ffn: the causal decoder.
+        goal_gate: multiply visual tokens by a gate made from the instruction before fusion (not in SPOC: one fusion layer
+            of `mini` cannot learn the product of "what is seen" and "what is wanted" by itself).
+        grid_position: add a learned vector per grid cell (DINOv2's features carry their position, the CNN's do not).
+        summary: channels per token of a linear summary of both grids that is added to the fusion token; 0 for none.
+        previous_tokens: size of the previous-action table; 23 has a token for "blocked", 22 as published has not.
+        horizon: decisions in the longest episode: capacity of the key-value cache.
+        control_period_s: how long one decision may be executed.
+    """
+
+    name: str
+    image: ImageConfig
+    text: TextConfig
+    width: int
+    fusion_layers: int
+    fusion_heads: int
+    fusion_ffn: int
+    decoder_layers: int
+    decoder_heads: int
+    decoder_ffn: int
+    dropout: float = 0.1
+    goal_gate: bool = False
+    grid_position: bool = False
+    summary: int = 0
+    previous_tokens: int = 22
+    horizon: int = 1000
+    control_period_s: float = 1.0
+    fov_deg: float = 59.0
+    cameras: tuple[str, ...] = ("navigation", "manipulation")
+
+    def __post_init__(self) -> None:
+        for heads in (self.fusion_heads, self.decoder_heads):
+            if self.width % heads:
+                raise ConfigError("policy width", self.width, f"a multiple of its {heads} heads")
+        if self.previous_tokens not in (PADDING + 1, BLOCKED + 1):
+            raise ConfigError("previous_tokens", self.previous_tokens, f"{PADDING + 1} or {BLOCKED + 1}")
+
+    @property
+    def blocked_token(self) -> int | None:
+        """The previous-action token for "nothing was executed", None where the policy has none."""
+        return BLOCKED if self.previous_tokens > BLOCKED else None
+
+    def spec(self) -> PolicySpec:
+        """What the policy takes and gives, as its manifest says it."""
+        cameras = tuple(CameraInput(one, self.image.height, self.image.width, self.fov_deg) for one in self.cameras)
+        in_hand = VectorSpec(("in_hand",), ("bool",), (0.0,), (1.0,))
+        return PolicySpec(cameras, in_hand, SPOC_ACTIONS, self.horizon, self.control_period_s)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; `from_json` gives back an equal configuration."""
+        return {**asdict(self), "cameras": list(self.cameras)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> PolicyConfig:
+        """Inverse of `to_json`; ConfigError names what is missing or unknown."""
+        try:
+            image, text = ImageConfig(**data["image"]), TextConfig(**data["text"])
+            return cls(**{**data, "image": image, "text": text, "cameras": tuple(data["cameras"])})
+        except (KeyError, TypeError) as error:
+            raise ConfigError("policy configuration", f"{type(error).__name__} {error}", "its fields") from error
+
+
+SMALL_3 = PolicyConfig(
+    # SPOC's small_3 with FLaRe's decoder: FLaRe architecture/models/allenact_transformer_models/
+    # allenact_dino_transformer.py and training/online/dinov2_vits_tsfm_rgb_augment_objectnav.py.
+    name="small_3",
+    image=ImageConfig("dino", 224, 384, rows=7, columns=12, token_width=384, weights="facebook/dinov2-small"),
+    text=TextConfig("t5", width=512, weights="google-t5/t5-small"),
+    width=512,
+    fusion_layers=3,
+    fusion_heads=8,
+    fusion_ffn=2048,
+    decoder_layers=3,
+    decoder_heads=8,
+    decoder_ffn=1536,
+)
+
+MINI = PolicyConfig(
+    name="mini",
+    image=ImageConfig("cnn", 84, 144, rows=4, columns=6, token_width=MINI_TOKEN_WIDTH),
+    text=TextConfig("words", width=32),
+    width=128,
+    fusion_layers=1,
+    fusion_heads=4,
+    fusion_ffn=256,
+    decoder_layers=3,
+    decoder_heads=4,
+    decoder_ffn=384,
+    goal_gate=True,
+    grid_position=True,
+    summary=24,
+    previous_tokens=23,
+    horizon=300,
+)
+
+PRESETS: Mapping[str, PolicyConfig] = {config.name: config for config in (SMALL_3, MINI)}
+
+
+def preset(name: str, weights: str | None = None) -> PolicyConfig:
+    """The configuration of a name; `weights` = "" takes random encoders, None the preset's own sources.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name not in PRESETS:
+        raise ConfigError("policy size", repr(name), f"one of {', '.join(PRESETS)}")
+    config = PRESETS[name]
+    if weights is None:
+        return config
+    return replace(config, image=replace(config.image, weights=weights), text=replace(config.text, weights=weights))
+
+
+def config_hash(data: Mapping[str, Any]) -> str:
+    """SHA-256 of JSON values in canonical form, hexadecimal."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

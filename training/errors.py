@@ -1,0 +1,50 @@
+"""Errors of training.
+
+TrainingError
+├── ConfigError        a configuration contradicts itself, or a name in it is unknown
+├── CheckpointError    a checkpoint is missing, damaged, or of another kind
+├── DataError          training data is missing, damaged, or was made by another encoder
+├── Diverged           the loss is no longer a number
+├── WorkersLost        simulation workers die faster than they can be replaced
+└── ExportError        a policy cannot be exported, or its ONNX graphs differ from it
+"""
+
+from __future__ import annotations
+
+
+class TrainingError(Exception):
+    """Base of every error raised by `training`."""
+
+
+class ConfigError(TrainingError):
+    """A configuration contradicts itself, or a name in it is unknown."""
+
+    def __init__(self, what: str, got: object, expected: object) -> None:
+        super().__init__(f"{what}: got {got}, expected {expected}")
+        self.what, self.got, self.expected = what, got, expected
+
+
+class CheckpointError(TrainingError):
+    """A checkpoint is missing, damaged, or of another kind."""
+
+
+class DataError(TrainingError):
+    """Training data is missing, damaged, or was made by another encoder."""
+
+
+class Diverged(TrainingError):
+    """The loss is no longer a number; the last good checkpoint is kept."""
+
+    def __init__(self, step: int, loss: float, checkpoint: object) -> None:
+        super().__init__(
+            f"loss at step {step}: got {loss}, expected a number; the last good checkpoint is {checkpoint}"
+        )
+        self.step, self.loss = step, loss
+
+
+class WorkersLost(TrainingError):
+    """Simulation workers die faster than they can be replaced."""
+
+
+class ExportError(TrainingError):
+    """A policy cannot be exported, or its ONNX graphs differ from it; nothing was written."""

@@ -1,0 +1,168 @@
+"""`ferry export`: a checkpoint becomes a policy bundle, or nothing is written and the difference is named."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from policy_server.bundle import PolicyBundle
+from policy_server.errors import BundleError
+from policy_server.manifest import (
+    MANIFEST_FILE,
+    GraphFile,
+    PolicyManifest,
+    PreviousAction,
+    Provenance,
+    RecurrentTensor,
+    SimulatedResult,
+    write_bundle,
+)
+from simulation.object_nav import TASK
+from training.checkpoint import load, policy_from
+from training.config import START, config_hash
+from training.errors import ExportError
+from training.graphs import write_policy_graph, write_text_graph
+from training.parity import TOLERANCE, compare
+from training.policy import SpocPolicy
+from training.recording import Recording, record_episode
+from training.tokenizer import tokenizer_for
+
+GRAPHS = {"policy": GraphFile("policy.onnx", ""), "text": GraphFile("text.onnx", "")}
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Writes a checkpoint as a policy bundle: ONNX graphs, tokenizer and manifest."""
+
+    checkpoint: Path
+    """A policy's checkpoint, e.g. runs/mini/bc/best.pt."""
+    out: Path
+    """Folder to write; what a bundle in it held before is replaced as a whole."""
+    name: str = ""
+    """Name of the bundle; by default that of the policy's size."""
+    results: tuple[Path, ...] = ()
+    """JSON files of `ferry train evaluate`, for the provenance."""
+    tolerance: float = TOLERANCE
+    """Largest difference to torch that is accepted."""
+    steps: int = 60
+    """Length of the recorded episode that both are compared along."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs `ferry export`."""
+    options = tyro.cli(ExportOptions, args=list(argv), prog="ferry export")
+    payload = load(options.checkpoint, "policy")
+    policy = policy_from(payload, options.checkpoint)
+    recording = record_episode(policy.config.spec(), policy.config.blocked_token, steps=options.steps)
+    provenance = provenance_of(payload, [json.loads(path.read_text()) for path in options.results])
+    manifest = export(policy, options.out, recording, provenance, name=options.name, tolerance=options.tolerance)
+    size = sum(one.stat().st_size for one in options.out.iterdir()) / 1e6
+    worst = max(manifest.parity.values())
+    print(
+        f"{options.out}: {manifest.name}, {size:.1f} MB, {len(recording.steps)} steps compared, largest difference {worst:.1e}"
+    )
+    return 0
+
+
+def export(
+    policy: SpocPolicy,
+    folder: Path,
+    recording: Recording,
+    provenance: Provenance,
+    *,
+    name: str = "",
+    tolerance: float = TOLERANCE,
+) -> PolicyManifest:
+    """Writes `policy` as a bundle into `folder`, in one move, after it answered along `recording` as torch does.
+
+    Raises:
+        ExportError: onnxruntime and torch differ, the recording is empty, or `folder` holds something else.
+    """
+    if not recording.steps:
+        raise ExportError("recording: got 0 steps, expected at least 1 to compare along")
+    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST_FILE).is_file():
+        raise ExportError(
+            f"{folder}: got a folder that holds something else, expected a bundle, an empty folder or none"
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        made = Path(temporary) / "bundle"
+        manifest = write_files(policy, made, provenance, name or policy.config.name)
+        parity = compare(policy, _load(made), recording, tolerance)
+        manifest = write_bundle(made, replace(manifest, parity=parity))
+        _put(made, folder, Path(temporary) / "old")
+    return manifest
+
+
+def write_files(policy: SpocPolicy, folder: Path, provenance: Provenance, name: str) -> PolicyManifest:
+    """Writes graphs, tokenizer and manifest into a new folder, uncompared."""
+    folder.mkdir(parents=True)
+    policy.eval()
+    write_policy_graph(policy, folder / GRAPHS["policy"].file)
+    write_text_graph(policy, folder / GRAPHS["text"].file)
+    tokenizer_for(policy.config.text).save(str(folder / "tokenizer.json"))
+    layers, heads, size = policy.heads
+    shape = (layers, 1, heads, 0, size)
+    return write_bundle(
+        folder,
+        PolicyManifest(
+            name=name,
+            spec=policy.config.spec(),
+            graphs=GRAPHS,
+            tokenizer=GraphFile("tokenizer.json", ""),
+            recurrent=tuple(RecurrentTensor(f"past_{one}", f"present_{one}", shape) for one in ("keys", "values")),
+            previous_action=PreviousAction(START, policy.config.blocked_token),
+            provenance=provenance,
+            tasks=(TASK,),
+        ),
+    )
+
+
+def provenance_of(payload: dict[str, Any], results: Sequence[dict[str, Any]] = ()) -> Provenance:
+    """Where the policy in a checkpoint comes from."""
+    return Provenance(
+        git_commit=str(payload.get("git_commit", "")) or git_commit(),
+        config_sha256=config_hash({"policy": payload["policy"], "training": payload.get("training", {})}),
+        algorithm=str(payload.get("algorithm", "none")),
+        seed=int(payload.get("seed", 0)),
+        steps=int(payload.get("steps", 0)),
+        command=str(payload.get("command", "")),
+        simulated=tuple(SimulatedResult(**one["simulated"]) for one in results),
+    )
+
+
+def git_commit() -> str:
+    """The commit of the working tree that this file is in, with "+" when it has changes; "unknown" outside of git."""
+    folder = Path(__file__).parent
+    try:
+        head = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, timeout=20, check=True
+        )
+        changed = subprocess.run(["git", "diff", "--quiet", "HEAD"], cwd=folder, timeout=20, check=False).returncode
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return head.stdout.strip() + ("+" if changed else "")
+
+
+def _load(folder: Path) -> PolicyBundle:
+    try:
+        return PolicyBundle.load(folder, threads=1)
+    except BundleError as error:
+        raise ExportError(f"the bundle that was made cannot be loaded: {error}") from error
+
+
+def _put(made: Path, folder: Path, old: Path) -> None:
+    """Moves `made` to `folder`; what was there goes to `old` first, so that it is never half of each."""
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(made, folder)
+    shutil.rmtree(old, ignore_errors=True)
