@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
-from scripts import SPEC, ScriptedSession, WatchedFake, stretch_binding
+from scripted import SPEC, ScriptedSession, WatchedFake, stretch_binding
 
 from evaluation.runner import Runner
 from evaluation.step import RunEnd, Step, Subscriber
