@@ -97,7 +97,8 @@ class Api:
         """The decision for one observation."""
         started = time.perf_counter()
         message, kind = await self._payload.act_request(request)
-        decision = await self._decide(session_id, message)
+        with self.metrics.deciding.track_inprogress():
+            decision = await self._decide(session_id, message)
         self.metrics.inference.observe(decision.timing_s["inference"])
         timing = {**decision.timing_s, "total": time.perf_counter() - started}
         return _decision_response(replace(decision, timing_s=timing), kind)

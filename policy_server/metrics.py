@@ -24,6 +24,7 @@ class Metrics:
         self.inference = Histogram(
             "ferry_inference_seconds", "Time per run of the policy graph.", registry=self.registry, buckets=BUCKETS_S
         )
+        self.deciding = Gauge("ferry_decisions_in_progress", "Observations being answered.", registry=self.registry)
         self.errors = Counter("ferry_errors", "Errors sent to clients.", ("code",), registry=self.registry)
         open_sessions = Gauge("ferry_sessions", "Open sessions.", registry=self.registry)
         open_sessions.set_function(lambda: float(sessions()))

@@ -87,10 +87,10 @@ class DrainingServer(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening TCP socket.
+    """A listening TCP socket; OSError names the address it cannot have.
 
-    Its protocol is named because asyncio turns Nagle's algorithm off only on sockets that say they are TCP, and with it
-    on every decision waits 40 ms for a delayed acknowledgement.
+    Its protocol is named because asyncio turns Nagle's algorithm off only on sockets that say they are TCP, and with
+    Nagle's algorithm every decision waits 40 ms for a delayed acknowledgement.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -98,9 +98,9 @@ def listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen()
-    except OSError:
+    except OSError as error:
         listener.close()
-        raise
+        raise OSError(f"{host}:{port}: {error.strerror}") from error
     return listener
 
 

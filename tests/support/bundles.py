@@ -25,6 +25,7 @@ from policy_server.manifest import (
     write_bundle,
 )
 from robots.embodiment import Embodiment
+from robots.observation import Observation
 from robots.spec import CameraInput, PolicySpec, VectorSpec
 from robots.stretch_re1 import SPOC_ACTIONS, STRETCH_RE1
 
@@ -249,3 +250,9 @@ def _model(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
+
+
+def tiny_observation(stamp_ns: int = 0, brightness: int = 100, in_hand: float = 0.0) -> Observation:
+    """What `tiny_body()` might see: two images of one grey, the hand empty or full."""
+    images = {name: np.full((HEIGHT, WIDTH, 3), brightness, np.uint8) for name in ("navigation", "manipulation")}
+    return Observation(stamp_ns, images, {"hand": np.array([in_hand], np.float32)})

@@ -1,0 +1,452 @@
+"""The real application behind real HTTP: what it answers, what it refuses, and how."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from bundles import HEIGHT, WIDTH, tiny_body, tiny_observation, write_tiny_bundle
+from servers import running, serving, wait_until
+
+from policy_server.app import create_app
+from policy_server.bundle import PolicyBundle
+from policy_server.errors import BundleError
+from policy_server.pictures import encode_picture
+from policy_server.service import ServiceOptions
+from policy_server.wire import MSGPACK, ActRequest, decision_from_fields, pack, unpack
+
+OPTIONS = ServiceOptions(max_sessions=500, max_body_bytes=200_000, max_instruction_chars=40)
+GREY = np.full((HEIGHT, WIDTH, 3), 100, np.uint8)
+BUSY = "ferry_decisions_in_progress 1.0"
+Fields = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path: Path = tmp_path_factory.mktemp("bundle")
+    write_tiny_bundle(path, horizon=3)
+    return path
+
+
+@pytest.fixture(scope="module")
+def http(folder: Path) -> Iterator[httpx.Client]:
+    with serving(folder, OPTIONS) as url, httpx.Client(base_url=url, timeout=20) as client:
+        yield client
+
+
+def opening(**changes: Any) -> Fields:
+    return {"embodiment": tiny_body().to_json(), "instruction": "find a mug", **changes}
+
+
+def open_path(http: httpx.Client, **changes: Any) -> str:
+    reply = http.post("/v1/sessions", json=opening(**changes))
+    assert reply.status_code == 201, reply.text
+    return f"/v1/sessions/{reply.json()['session_id']}"
+
+
+def act_fields(**changes: Any) -> Fields:
+    observation = tiny_observation(stamp_ns=7)
+    fields = ActRequest(observation.stamp_ns, dict(observation.images), dict(observation.state)).to_fields()
+    return {**fields, **changes}
+
+
+def act(http: httpx.Client, path: str, **changes: Any) -> httpx.Response:
+    return http.post(f"{path}/act", content=pack(act_fields(**changes)), headers={"Content-Type": MSGPACK})
+
+
+def post_form(http: httpx.Client, path: str, observation: Fields, pictures: dict[str, bytes]) -> httpx.Response:
+    return http.post(f"{path}/act", data={"observation": json.dumps(observation)}, files=pictures)
+
+
+def refusal(reply: httpx.Response, status: int, code: str) -> Fields:
+    """The error of `reply`, which must be typed JSON with this status and code."""
+    assert reply.status_code == status, reply.text
+    assert reply.headers["content-type"] == "application/json"
+    assert reply.json().keys() == {"error"}
+    error: Fields = reply.json()["error"]
+    assert error.keys() == {"code", "message", "details"}
+    assert error["code"] == code
+    assert "Traceback" not in reply.text
+    return error
+
+
+def test_health_and_readiness(http: httpx.Client) -> None:
+    assert http.get("/healthz").json() == {"status": "ok"}
+    assert http.get("/readyz").json() == {"status": "ready"}
+
+
+def test_the_manifest_and_its_etag(http: httpx.Client, folder: Path) -> None:
+    reply = http.get("/v1/manifest")
+    bundle = PolicyBundle.load(folder, threads=1)
+    assert reply.json()["bundle_sha256"] == bundle.sha256
+    assert reply.json()["manifest"] == json.loads((folder / "manifest.json").read_text())
+    again = http.get("/v1/manifest", headers={"If-None-Match": reply.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_a_session_says_what_it_expects(http: httpx.Client) -> None:
+    body = tiny_body()
+    body = replace(body, actions={name: c for name, c in body.actions.items() if name != "pickup"})
+    got = http.post("/v1/sessions", json=opening(embodiment=body.to_json())).json()
+    assert got["cameras"]["navigation"] == {"height": HEIGHT, "width": WIDTH}
+    assert got["state"] == {"hand": ["in_hand"]}
+    assert got["masked"] == ["pickup"]
+    assert len(got["actions"]) == 20
+    assert (got["horizon"], got["control_period_s"], got["expires_after_s"]) == (3, 1.0, 600.0)
+
+
+def test_msgpack_and_multipart_give_the_same_decision(http: httpx.Client) -> None:
+    fast = act(http, open_path(http))
+    assert fast.headers["content-type"] == MSGPACK
+    decision = decision_from_fields(unpack(fast.content))
+    observation = {"stamp_ns": 7, "state": {"hand": [0.0]}}
+    pictures = {name: encode_picture(GREY, "png") for name in ("navigation", "manipulation")}
+    slow = post_form(http, open_path(http), observation, pictures)
+    assert slow.headers["content-type"] == "application/json"
+    assert (slow.json()["name"], slow.json()["stamp_ns"]) == (decision.name, 7) == ("move_ahead", 7)
+    assert decision.probabilities is not None
+    np.testing.assert_allclose(slow.json()["probabilities"], decision.probabilities, rtol=1e-6)
+
+
+def test_msgpack_takes_jpeg_files_too(http: httpx.Client) -> None:
+    pictures = {name: encode_picture(GREY, "jpeg") for name in ("navigation", "manipulation")}
+    assert act(http, open_path(http), images=pictures).status_code == 200
+
+
+def test_every_reply_carries_its_timing(http: httpx.Client) -> None:
+    reply = act(http, open_path(http))
+    timing = unpack(reply.content)["timing_s"]
+    assert timing.keys() == {"decode", "preprocess", "inference", "total"}
+    assert timing["total"] >= sum(seconds for name, seconds in timing.items() if name != "total")
+    parts = [part.split(";")[0] for part in reply.headers["server-timing"].split(", ")]
+    assert parts == list(timing)
+
+
+def test_an_episode_ends_at_its_horizon(http: httpx.Client) -> None:
+    path = open_path(http)
+    for step in range(3):
+        fields = {"executed": "move_ahead"} if step else {}
+        assert unpack(act(http, path, step=step, **fields).content)["step"] == step
+    error = refusal(act(http, path, executed="move_ahead"), 410, "horizon_exceeded")
+    assert error["details"] == {"horizon": 3}
+
+
+def test_closed_and_unknown_sessions(http: httpx.Client) -> None:
+    path = open_path(http)
+    assert http.delete(path).status_code == 204
+    refusal(act(http, path), 410, "session_closed")
+    refusal(http.delete(path), 410, "session_closed")
+    refusal(act(http, "/v1/sessions/nonsense"), 404, "unknown_session")
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "message"),
+    [
+        ({"images": {"navigation": GREY}}, "missing_field", "images: got missing manipulation"),
+        ({"images": {"navigation": GREY, "manipulation": GREY, "rear": GREY}}, "unknown_field", "got unknown rear"),
+        (
+            {"images": {"navigation": GREY, "manipulation": GREY[:-1]}},
+            "image_size",
+            "image of camera 'manipulation': got shape (83, 144, 3), expected shape (84, 144, 3)",
+        ),
+        (
+            {"images": {"navigation": GREY, "manipulation": GREY.astype(np.float32)[:2, :2]}},
+            "image_size",
+            "got dtype float32, expected dtype uint8",
+        ),
+        ({"images": {"navigation": GREY, "manipulation": b"hello"}}, "not_an_image", "whole JPEG or PNG"),
+        ({"state": {"hand": [float("nan")]}}, "state", "state 'hand' 'in_hand': got nan, expected [0.0, 1.0]"),
+        ({"state": {"hand": [float("inf")]}}, "state", "got inf"),
+        ({"state": {"hand": [1.5]}}, "state", "got 1.5, expected [0.0, 1.0]"),
+        ({"state": {"hand": [0.0, 0.0]}}, "state", "got shape (2,), expected shape (1,) (in_hand)"),
+        ({"state": {}}, "missing_field", "state: got missing hand"),
+        ({"state": {"hand": [0.0], "tail": [1.0]}}, "unknown_field", "state: got unknown tail, expected hand"),
+        ({"speed": 3}, "unknown_field", "fields: got unknown speed"),
+        ({"stamp_ns": "now"}, "invalid", "stamp_ns: got 'now'"),
+        ({"executed": "move_ahead"}, "invalid", "executed: got 'move_ahead' at the first step"),
+    ],
+)
+def test_observations_that_do_not_fit(http: httpx.Client, changes: Fields, code: str, message: str) -> None:
+    path = open_path(http)
+    assert message in refusal(act(http, path, **changes), 422, code)["message"]
+    assert act(http, path).status_code == 200  # the session is unharmed
+
+
+def test_what_was_executed_must_be_said(http: httpx.Client) -> None:
+    path = open_path(http)
+    act(http, path)
+    refusal(act(http, path), 422, "missing_field")
+    refusal(act(http, path, executed="fly"), 422, "invalid")
+    error = refusal(act(http, path, executed=None, step=0), 409, "wrong_step")
+    assert error["details"] == {"got": 0, "expected": 1}
+    assert act(http, path, executed=None, step=1).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("observation", "pictures", "code"),
+    [
+        ({"stamp_ns": 1, "state": {"hand": [0]}}, {"navigation": b"x", "manipulation": b"x"}, "not_an_image"),
+        ({"stamp_ns": 1, "state": {"hand": [0]}}, {"navigation": b"x"}, "missing_field"),
+        ({"stamp_ns": 1, "images": {}}, {"navigation": b"x"}, "unknown_field"),
+        ({"state": {}}, {"navigation": b"x"}, "missing_field"),
+    ],
+)
+def test_forms_that_do_not_fit(http: httpx.Client, observation: Fields, pictures: dict[str, bytes], code: str) -> None:
+    refusal(post_form(http, open_path(http), observation, pictures), 422, code)
+
+
+def test_broken_forms(http: httpx.Client) -> None:
+    act_path = f"{open_path(http)}/act"
+    boundary = {"Content-Type": "multipart/form-data; boundary=x"}
+    refusal(http.post(act_path, content=b"hello", headers=boundary), 400, "bad_request")
+    refusal(http.post(act_path, content=b"", headers={"Content-Type": "multipart/form-data"}), 400, "bad_request")
+    refusal(http.post(act_path, data={"observation": "{"}, files={"a": b""}), 400, "bad_request")
+    refusal(http.post(act_path, data={"observation": "{}", "text": "a"}, files={"a": b""}), 422, "unknown_field")
+    refusal(http.post(act_path, data={"other": "{}"}, files={"observation": b"[]"}), 422, "unknown_field")
+    refusal(http.post(act_path, data={}, files=[("a", b""), ("a", b"")]), 422, "invalid")
+
+
+def test_other_content_types_are_refused(http: httpx.Client) -> None:
+    path = open_path(http)
+    error = refusal(http.post(f"{path}/act", json={}), 415, "unsupported_media_type")
+    assert error["details"]["expected"] == "application/msgpack or multipart/form-data"
+    refusal(http.post("/v1/sessions", content=b"{}"), 415, "unsupported_media_type")
+    broken = http.post(f"{path}/act", content=b"\xc1", headers={"Content-Type": MSGPACK})
+    refusal(broken, 400, "bad_request")
+
+
+def test_bodies_are_limited_while_they_stream(http: httpx.Client) -> None:
+    path = f"{open_path(http)}/act"
+    headers = {"Content-Type": MSGPACK}
+    declared = http.post(path, content=bytes(200_001), headers=headers)
+    assert refusal(declared, 413, "body_too_large")["details"]["got"] == "200001 bytes"
+    streamed = http.post(path, content=(bytes(10_000) for _ in range(21)), headers=headers)
+    assert refusal(streamed, 413, "body_too_large")["details"]["got"] == "more than 200000 bytes"
+    form = http.post(path, data={"observation": "{}"}, files={"navigation": bytes(200_000)})
+    refusal(form, 413, "body_too_large")
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "message"),
+    [
+        ({"instruction": 3}, "invalid", "instruction: got 3"),
+        ({"instruction": ""}, "instruction", "got 0 tokens, expected 1 to 64 tokens"),
+        ({"instruction": "a " * 20 + "mug"}, "instruction", "got 43 characters, expected at most 40 characters"),
+        ({"sampling": "best"}, "invalid", "sampling: got 'best'"),
+        ({"seed": -1}, "invalid", "seed: got -1"),
+        ({"speed": 1}, "unknown_field", "speed"),
+        ({"embodiment": {}}, "embodiment", "expected the fields of Embodiment"),
+        ({"embodiment": []}, "invalid", "embodiment: got []"),
+    ],
+)
+def test_sessions_that_cannot_be_opened(http: httpx.Client, changes: Fields, code: str, message: str) -> None:
+    assert message in refusal(http.post("/v1/sessions", json=opening(**changes)), 422, code)["message"]
+
+
+def without_camera(body: Fields) -> None:
+    body["cameras"] = body["cameras"][:1]
+
+
+def other_camera(body: Fields) -> None:
+    body["cameras"][1]["vertical_fov_deg"] = 90.0
+
+
+def without_state(body: Fields) -> None:
+    del body["state"]["hand"]
+
+
+def other_actions(body: Fields) -> None:
+    body["actions"] = {"fly": body["actions"]["move_ahead"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "available"),
+    [
+        (without_camera, "camera", ["navigation"]),
+        (other_camera, "field_of_view", ["manipulation", "navigation"]),
+        (other_actions, "action", ["fly"]),
+    ],
+)
+def test_a_body_that_does_not_fit_is_told_why(
+    http: httpx.Client, change: Callable[[Fields], None], code: str, available: list[str]
+) -> None:
+    body = tiny_body().to_json()
+    change(body)
+    error = refusal(http.post("/v1/sessions", json=opening(embodiment=body)), 409, code)
+    assert error["details"].keys() == {"got", "expected", "available"}
+    assert error["details"]["available"] == available
+
+
+def test_a_body_without_the_state_is_told_why(http: httpx.Client) -> None:
+    body = tiny_body().to_json()
+    without_state(body)
+    error = refusal(http.post("/v1/sessions", json=opening(embodiment=body)), 409, "state")
+    assert error["details"]["expected"] == "'in_hand' [bool]"
+
+
+def test_cameras_are_limited(folder: Path) -> None:
+    with serving(folder, ServiceOptions(max_image_pixels=10_000)) as url:
+        error = refusal(httpx.post(f"{url}/v1/sessions", json=opening()), 422, "embodiment")
+        assert "got (84, 144), expected sides up to 8192, 10000 pixels at most" in error["message"]
+
+
+def test_paths_and_methods_that_do_not_exist(http: httpx.Client) -> None:
+    refusal(http.get("/v2"), 404, "not_found")
+    refusal(http.get("/v1/sessions"), 405, "method_not_allowed")
+
+
+def test_the_number_of_sessions_is_limited(folder: Path) -> None:
+    with serving(folder, ServiceOptions(max_sessions=1)) as url:
+        assert httpx.post(f"{url}/v1/sessions", json=opening()).status_code == 201
+        reply = httpx.post(f"{url}/v1/sessions", json=opening())
+        refusal(reply, 503, "too_many_sessions")
+        assert reply.headers["retry-after"] == "1"
+
+
+def test_idle_sessions_expire(folder: Path) -> None:
+    with serving(folder, ServiceOptions(session_timeout_s=0.05)) as url, httpx.Client(base_url=url) as http:
+        path = open_path(http)
+        wait_until(lambda: "ferry_sessions 0.0" in http.get("/metrics").text)
+        refusal(act(http, path), 410, "session_expired")
+
+
+def test_a_token_guards_everything_but_health(folder: Path) -> None:
+    with serving(folder, ServiceOptions(token="secret")) as url, httpx.Client(base_url=url) as http:
+        assert http.get("/healthz").status_code == http.get("/readyz").status_code == 200
+        for path in ("/v1/manifest", "/metrics"):
+            for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "secret"}):
+                reply = http.get(path, headers=header)
+                refusal(reply, 401, "unauthorized")
+                assert reply.headers["www-authenticate"] == "Bearer"
+            assert http.get(path, headers={"Authorization": "Bearer secret"}).status_code == 200
+        refusal(http.post("/v1/sessions", content=bytes(10)), 401, "unauthorized")
+
+
+def test_nan_is_a_typed_error_and_the_server_lives_on(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path, nan_at_step=0)
+    with serving(tmp_path) as url, httpx.Client(base_url=url) as http:
+        error = refusal(act(http, open_path(http)), 500, "not_finite")
+        assert error["message"] == "logits: got NaN or infinity, expected finite numbers at step 0"
+        assert act(http, open_path(http, sampling="uniform")).status_code == 200
+
+
+def test_health_answers_while_inference_runs(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path, work=150)
+    with serving(tmp_path) as url, httpx.Client(base_url=url, timeout=60) as http, ThreadPoolExecutor(1) as thread:
+        path = open_path(http)
+        decision = thread.submit(act, http, path)
+        wait_until(lambda: BUSY in http.get("/metrics").text)
+        refusal(act(http, path), 409, "busy")
+        assert http.get("/healthz").status_code == 200
+        assert not decision.done()
+        assert decision.result().status_code == 200
+
+
+def test_a_session_closed_during_inference_still_answers(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path, work=50)
+    with serving(tmp_path) as url, httpx.Client(base_url=url, timeout=60) as http, ThreadPoolExecutor(1) as thread:
+        path = open_path(http)
+        decision = thread.submit(act, http, path)
+        wait_until(lambda: BUSY in http.get("/metrics").text)
+        assert http.delete(path).status_code == 204
+        assert decision.result().status_code == 200
+
+
+def test_it_is_not_ready_before_it_is_warm_and_when_it_drains(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    warm = threading.Event()
+    monkeypatch.setattr(PolicyBundle, "warm_up", lambda self: warm.wait(20))
+    app = create_app(PolicyBundle.load(folder, threads=1))
+    with running(app) as url:
+        wait_until(lambda: httpx.get(f"{url}/healthz").status_code == 200)
+        reply = httpx.get(f"{url}/readyz")
+        assert (reply.status_code, reply.json()) == (503, {"status": "warming_up"})
+        error = refusal(httpx.post(f"{url}/v1/sessions", json=opening()), 503, "not_ready")
+        assert error["message"] == "server: got 'warming_up', expected 'ready'"
+        warm.set()
+        wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 200)
+        app.state.api.ready.status = "draining"
+        assert httpx.get(f"{url}/readyz").json() == {"status": "draining"}
+
+
+def test_a_failed_warm_up_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: PolicyBundle) -> None:
+        raise BundleError("policy.onnx: no")
+
+    monkeypatch.setattr(PolicyBundle, "warm_up", fail)
+    with running(create_app(PolicyBundle.load(folder, threads=1))) as url:
+        wait_until(lambda: httpx.get(f"{url}/readyz").json() == {"status": "failed"})
+
+
+def test_an_unforeseen_error_is_typed_json(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: PolicyBundle) -> None:
+        raise RuntimeError("a secret path")
+
+    with serving(folder) as url:
+        monkeypatch.setattr(PolicyBundle, "initial_state", fail)
+        error = refusal(httpx.post(f"{url}/v1/sessions", json=opening()), 500, "internal")
+        assert "secret" not in error["message"]
+
+
+def test_metrics_count_by_route_and_code(folder: Path) -> None:
+    with serving(folder) as url, httpx.Client(base_url=url) as http:
+        path = open_path(http)
+        act(http, path)
+        act(http, path)
+        text = http.get("/metrics").text
+    route = 'method="POST",route="/v1/sessions/{session_id}/act"'
+    assert f'ferry_requests_total{{{route},status="200"}} 1.0' in text
+    assert f'ferry_requests_total{{{route},status="422"}} 1.0' in text
+    assert 'ferry_errors_total{code="missing_field"} 1.0' in text
+    assert "ferry_inference_seconds_count 1.0" in text
+    assert "ferry_sessions 1.0" in text
+    assert path.rsplit("/", 1)[1] not in text
+
+
+def test_openapi_describes_every_route(http: httpx.Client) -> None:
+    api = http.get("/openapi.json").json()
+    assert set(api["paths"]) == {
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/v1/manifest",
+        "/v1/sessions",
+        "/v1/sessions/{session_id}",
+        "/v1/sessions/{session_id}/act",
+    }
+    act_route = api["paths"]["/v1/sessions/{session_id}/act"]["post"]
+    assert act_route["requestBody"]["content"].keys() == {"application/msgpack", "multipart/form-data"}
+    assert act_route["responses"].keys() >= {"200", "400", "401", "404", "409", "410", "413", "415", "422", "500"}
+    opening_route = api["paths"]["/v1/sessions"]["post"]
+    assert "embodiment" in opening_route["requestBody"]["content"]["application/json"]["schema"]["required"]
+    for references in find_references(api):
+        assert references.startswith("#/components/schemas/")
+        assert references.rsplit("/", 1)[1] in api["components"]["schemas"]
+    for path in api["paths"].values():
+        assert all(method["description"] for method in path.values())
+    assert http.get("/docs").status_code == 200
+
+
+def find_references(value: object) -> list[str]:
+    if isinstance(value, dict):
+        own = [value["$ref"]] if "$ref" in value else []
+        return own + [one for inner in value.values() for one in find_references(inner)]
+    return [one for inner in value for one in find_references(inner)] if isinstance(value, list) else []
+
+
+def test_the_documented_examples_work(http: httpx.Client) -> None:
+    api = http.get("/openapi.json").json()
+    content = api["paths"]["/v1/sessions"]["post"]["requestBody"]["content"]["application/json"]
+    reply = http.post("/v1/sessions", json=content["example"])
+    assert reply.status_code == 201
+    assert reply.json()["cameras"]["navigation"] == {"height": 720, "width": 1280}
+    form = api["paths"]["/v1/sessions/{session_id}/act"]["post"]["requestBody"]["content"]["multipart/form-data"]
+    pictures = {name: encode_picture(GREY, "png") for name in ("navigation", "manipulation")}
+    assert post_form(http, open_path(http), form["example"]["observation"], pictures).status_code == 200
