@@ -51,20 +51,22 @@ def check_python(machine: Machine) -> str:
 
 def check_gl(_machine: Machine) -> str:
     """Checks that MuJoCo can draw without a display."""
-    _python(_DRAW, "apt-get install -y libegl1 libgl1-mesa-dri; pip install -e '.[sim]'")
+    run_python(_DRAW, "apt-get install -y libegl1 libgl1-mesa-dri; pip install -e '.[sim]'")
     return "MuJoCo draws without a display"
 
 
 def check_ros(_machine: Machine) -> str:
     """Checks that a ROS 2 node can be created, with its middleware."""
     fix = "pip install -e '.[ros]', or source /opt/ros/jazzy/setup.bash where ROS 2 itself is installed"
-    _python(_IMPORT_ROS, fix)
+    run_python(_IMPORT_ROS, fix)
     return "rclpy creates a node"
 
 
 def check_onnxruntime(_machine: Machine) -> str:
     """Checks that onnxruntime can be loaded."""
-    return "onnxruntime " + _python("import onnxruntime; print(onnxruntime.__version__)", "pip install -e '.[server]'")
+    return "onnxruntime " + run_python(
+        "import onnxruntime; print(onnxruntime.__version__)", "pip install -e '.[server]'"
+    )
 
 
 def check_disk(machine: Machine) -> str:
@@ -135,7 +137,7 @@ def report(name: str, machine: Machine) -> bool:
     return True
 
 
-def _python(code: str, fix: str) -> str:
+def run_python(code: str, fix: str) -> str:
     """Runs Python in its own process, where a missing library, a crash or a hang harms nothing; returns its output."""
     try:
         done = subprocess.run(

@@ -1,0 +1,17 @@
+# The policy server: onnxruntime and FastAPI, no torch and no simulator.
+#   docker build -f docker/server.Dockerfile -t ferry-server .
+FROM python:3.11-slim
+WORKDIR /ferry
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY ferry ferry
+COPY robots robots
+COPY policy_server policy_server
+COPY policies policies
+RUN pip install --no-cache-dir -c constraints.txt '.[server]' && useradd --create-home ferry
+USER ferry
+EXPOSE 8765
+HEALTHCHECK --interval=5s --timeout=3s --start-period=20s \
+  CMD ["ferry", "doctor", "--only", "server", "--server", "http://127.0.0.1:8765"]
+# Listens on every address of the container: publish the port to a network you trust, or give it --token-file.
+ENTRYPOINT ["ferry", "serve"]
+CMD ["policies/objectnav_stretch_mini", "--host", "0.0.0.0", "--port", "8765"]
