@@ -86,9 +86,9 @@ def test_every_extra_exists() -> None:
 
 
 def test_an_unknown_verb_suggests_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["evalute"]) == 2
+    assert cli.main(["evaluates"]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("ferry evalute: no such verb; available: train, export,")
+    assert error.startswith("ferry evaluates: no such verb; available: train, export,")
     assert "did you mean 'evaluate'?" in error
 
 

@@ -85,9 +85,9 @@ def test_mistakes_are_named_with_their_place(source: str, message: str) -> None:
 
 def test_an_unknown_variable_lists_those_there_are() -> None:
     with pytest.raises(
-        LaunchError, match=r"no such launch argument or variable: got 'nmae'; available: name, quote, which"
+        LaunchError, match=r"no such launch argument or variable: got 'names'; available: name, quote, which"
     ):
-        text("$(var nmae)")
+        text("$(var names)")
 
 
 def test_an_unset_environment_variable_without_default() -> None:

@@ -34,8 +34,8 @@ def test_elements_keep_their_lines_and_order(tmp_path: Path) -> None:
         ("<param name='a' value='1'/>", "unknown tag here: got 'param'"),
         ("<let name='a' value='1'><choice value='1'/></let>", "unknown tag here: got 'choice'; available: none"),
         (
-            "<let nam='a' name='a' value='1'/>",
-            "unknown attribute of <let>: got 'nam'; available: if, name, unless, value",
+            "<let title='a' name='a' value='1'/>",
+            "unknown attribute of <let>: got 'title'; available: if, name, unless, value",
         ),
         ("<node pkg='a' exec='b' on_exit='shutdown'/>", "unknown attribute of <node>: got 'on_exit'"),
         ("<let name='a'/>", "<let> needs the attribute 'value': got ['name']"),
