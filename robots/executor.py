@@ -186,6 +186,17 @@ class Executor:
             self._wake.notify_all()
         return answer.result(timeout_s)
 
+    def restart(self, job: Callable[[], T]) -> T:
+        """Stops the body, runs `job` in the body thread (a new episode) and voids every decision made before it."""
+        self.stop("reset")
+
+        def begin() -> T:
+            answer = job()
+            self._fresh.void("reset")
+            return answer
+
+        return self.call(begin)
+
     def _stop_body(self) -> str:
         try:
             self.robot.stop()
@@ -193,14 +204,14 @@ class Executor:
             return f"the body's stop failed: {type(error).__name__}: {error}"
         return ""
 
-    def _refusal(self, order: Order) -> str:
+    def _unfit(self) -> str:
+        """Why nothing may move now, whatever is asked."""
         if self._closed:
             return "closed: the executor is closed"
-        if self._runstop:
-            return "runstop: the runstop is on"
-        if self._unhealthy:
-            return self._unhealthy
-        return self._fresh.refusal(order.stamp_ns, order.valid_for_s, time.monotonic())
+        return "runstop: the runstop is on" if self._runstop else self._unhealthy
+
+    def _refusal(self, order: Order) -> str:
+        return self._unfit() or self._fresh.refusal(order.stamp_ns, order.valid_for_s, time.monotonic())
 
     def _run(self) -> None:
         while True:
@@ -284,6 +295,8 @@ class Executor:
             self._counts["refused" if sent.refused else "blocked" if sent.blocked else "executed"] += 1
             age = self._fresh.age_s(order.stamp_ns, time.monotonic() - duration_s)
             after = order.stamp_ns if sent.refused else self._fresh.latest_ns
+            if sent.refused:
+                stopped = self._unfit() or self._fresh.voided(order.stamp_ns)
         self._on_result(Result(order.stamp_ns, sent, stopped, after, age, duration_s))
 
     def _run_watch(self) -> None:

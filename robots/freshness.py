@@ -52,7 +52,7 @@ class Freshness:
             return f"unknown: no observation with stamp {stamp_ns} was handed out lately"
         if stamp_ns <= self._used_ns:
             return f"replayed: a decision from stamp {self._used_ns} was executed already, got {stamp_ns}"
-        if stamp_ns <= self._void_ns:
+        if self.voided(stamp_ns):
             return f"void: decided before the robot stopped ({self._void_reason})"
         limit = min(valid_for_s, self.max_age_s)
         if age > limit:
@@ -66,3 +66,7 @@ class Freshness:
     def void(self, reason: str) -> None:
         """From now on no decision made from an observation handed out so far may be executed."""
         self._void_ns, self._void_reason = self.latest_ns, reason
+
+    def voided(self, stamp_ns: int) -> str:
+        """The reason for which decisions made from this observation were voided; empty when they were not."""
+        return self._void_reason if stamp_ns <= self._void_ns else ""

@@ -30,7 +30,8 @@ class Result:
     Attributes:
         stamp_ns: the order's.
         sent: what was sent, clipped, refused or blocked.
-        stopped: why the executor stopped the motion before its end; empty otherwise.
+        stopped: why the executor stopped the motion before its end, or lets nothing move; empty otherwise. Whoever
+            drives the robot must not go on by itself after that.
         after_ns: stamp of the newest observation that was taken before the motion ended; later ones show its effect.
         age_s: age of the observation when the order was judged; None when its stamp is unknown.
         duration_s: how long the motion took.

@@ -177,7 +177,8 @@ def test_a_stop_between_taking_and_starting_an_order_still_stops(host: Host) -> 
 
 def test_the_runstop_is_latched(host: Host) -> None:
     assert host.executor.runstop(True)
-    assert host.do(MoveBase(0.1)).sent.refused == "runstop: the runstop is on"
+    result = host.do(MoveBase(0.1))
+    assert result.sent.refused == result.stopped == "runstop: the runstop is on"
     assert host.executor.status.state == "runstop"
     host.executor.runstop(False)
     assert host.do(MoveBase(0.1)).sent.executed
@@ -256,6 +257,16 @@ def test_a_stop_that_fails_is_reported(host: Host) -> None:
     assert not host.executor.stop("test")
     assert host.stops == ["test; the body's stop failed: OSError: serial line gone"]
     host.robot.stop = stop  # type: ignore[method-assign]
+
+
+def test_a_restart_voids_what_was_decided_before_it(host: Host) -> None:
+    order = host.order(MoveBase(0.1))
+    assert host.executor.restart(lambda: threading.current_thread().name) == "body"
+    host.executor.submit(order)
+    assert host.results[0].sent.refused == "void: decided before the robot stopped (reset)"
+    assert host.results[0].stopped == "reset"
+    host.results.clear()
+    assert host.do(MoveBase(0.05)).sent.executed
 
 
 def test_jobs_run_in_the_one_body_thread(host: Host) -> None:

@@ -1,0 +1,49 @@
+"""Puts an observation together from messages that arrive one by one: complete when all of one stamp are there."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+
+from robots.embodiment import Embodiment
+from robots.observation import Observation
+from robots.spec import F32Vector, U8Image
+
+
+class Assembly:
+    """Collects images and states by their stamp.
+
+    Args:
+        body: its cameras are what an observation needs besides its state.
+        remembered: how many stamps are kept while they are not complete; older ones are given up.
+    """
+
+    def __init__(self, body: Embodiment, remembered: int = 4) -> None:
+        self._body, self._remembered = body, remembered
+        self._images: OrderedDict[int, dict[str, U8Image]] = OrderedDict()
+        self._states: OrderedDict[int, dict[str, F32Vector]] = OrderedDict()
+
+    def add_image(self, stamp_ns: int, camera: str, image: U8Image) -> Observation | None:
+        """Takes one camera's (H, W, 3) uint8 image; SpecError unless it fits its spec. Returns what is now complete."""
+        spec = next(one for one in self._body.cameras if one.name == camera)
+        spec.check(image)
+        self._images.setdefault(stamp_ns, {})[camera] = image
+        return self._complete(stamp_ns)
+
+    def add_state(self, stamp_ns: int, state: Mapping[str, F32Vector]) -> Observation | None:
+        """Takes the body's state. Returns the observation that is now complete."""
+        self._states[stamp_ns] = dict(state)
+        return self._complete(stamp_ns)
+
+    def _complete(self, stamp_ns: int) -> Observation | None:
+        images = self._images.get(stamp_ns, {})
+        if len(images) < len(self._body.cameras) or stamp_ns not in self._states:
+            self._give_up()
+            return None
+        del self._images[stamp_ns]
+        return Observation(stamp_ns, images, self._states.pop(stamp_ns))
+
+    def _give_up(self) -> None:
+        for parts in (self._images, self._states):
+            while len(parts) > self._remembered:
+                parts.popitem(last=False)

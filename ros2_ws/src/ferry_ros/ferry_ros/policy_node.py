@@ -1,0 +1,267 @@
+"""`policy_node`: a managed node that drives the robot in its namespace with the policy of a policy server.
+
+configure: asks the server for its manifest and the robot for its body, and binds them, or says what does not fit.
+activate: listens to the robot. `~/run_trial` runs one episode and answers with how it ended. Whatever ends the node, a
+trial or a transition, the robot is stopped first.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from std_srvs.srv import Trigger
+
+from evaluation.runner import Runner
+from evaluation.step import RunEnd, Step
+from ferry_ros import parameters, qos, report
+from ferry_ros.process import run
+from ferry_ros.ros_robot import RosRobot, RosRobotOptions, find_body
+from policy_server.client import PolicyClient
+from policy_server.errors import PolicyError, Unreachable
+from policy_server.manifest import PolicyManifest
+from robots.binding import Binding, bind
+from robots.errors import ConnectionFailed, RobotError
+
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+@dataclass(frozen=True)
+class PolicyNodeOptions:
+    """Parameters of policy_node. Those of a trial are read when it begins.
+
+    Attributes:
+        server_url: the policy server.
+        token: its bearer token; empty when it wants none.
+        body: name of the body the robot must have; empty takes any that the policy fits.
+        control_period_s: how long after its observation a decision may start to be executed, and the longest time for
+            one decision; 0 takes the policy's control period, which it never exceeds.
+        observe_timeout_s: longest wait for a new observation.
+        motion_timeout_s: longest wait for the result of a command.
+        instruction: what the robot is asked to do, in words; empty takes what the robot's episode asks for.
+        sampling: greedy, sample, or uniform (the random baseline).
+        seed: of the sampling.
+        max_steps: decisions until a trial ends; 0 takes the policy's horizon.
+        autostart: configure and activate without a lifecycle manager; retries while server or robot are not there yet.
+        startup_timeout_s: how long autostart retries.
+        run_once: with autostart, run one trial and end.
+    """
+
+    server_url: str = "http://127.0.0.1:8765"
+    token: str = ""
+    body: str = ""
+    control_period_s: float = 0.0
+    observe_timeout_s: float = 2.0
+    motion_timeout_s: float = 10.0
+    instruction: str = ""
+    sampling: str = "greedy"
+    seed: int = 0
+    max_steps: int = 0
+    autostart: bool = False
+    startup_timeout_s: float = 60.0
+    run_once: bool = False
+
+
+class PolicyNode(LifecycleNode):
+    """Hosts the Runner over ROS topics."""
+
+    def __init__(self) -> None:
+        super().__init__("policy_node")
+        self.finished, self.exit_code = threading.Event(), 0
+        parameters.declare(self, PolicyNodeOptions)
+        self._group = ReentrantCallbackGroup()
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVERY)
+        self._decisions = self.create_publisher(DiagnosticArray, "~/decision", qos.EVERY)
+        self._trials = self.create_publisher(DiagnosticArray, "~/trial", qos.LATCHED)
+        self.create_service(Trigger, "~/run_trial", self._run_trial, callback_group=self._group)
+        self._client: PolicyClient | None = None
+        self._manifest: PolicyManifest | None = None
+        self._binding: Binding | None = None
+        self._robot: RosRobot | None = None
+        self._runner: Runner | None = None
+        self._trial = threading.Lock()
+        self._hopeless = False
+        if self.options.autostart:
+            self._starter = self.create_timer(0.0, self._autostart, callback_group=self._group)
+
+    @property
+    def options(self) -> PolicyNodeOptions:
+        """The parameters as they are now."""
+        return parameters.read(self, PolicyNodeOptions)
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Reads the manifest and binds it to the robot's body; FAILURE names the difference."""
+        try:
+            self._bind(self.options)
+        except (PolicyError, RobotError, ValueError) as error:
+            self._hopeless = not isinstance(error, (Unreachable, ConnectionFailed))
+            self._tell(report.ERROR, f"not configured: {type(error).__name__}: {error}")
+            return FAILURE
+        assert self._manifest is not None  # `_bind` read it
+        self._tell(report.OK, f"configured with policy {self._manifest.name}")
+        return SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Listens to the robot; FAILURE when it does not speak."""
+        assert self._robot is not None  # configured
+        try:
+            self._robot.connect()
+        except RobotError as error:
+            self._tell(report.ERROR, f"not activated: {error}")
+            return FAILURE
+        self._tell(report.OK, "active")
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Ends a running trial and stops the robot."""
+        self._end("deactivated")
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Lets the server go."""
+        self._release()
+        return SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Ends a running trial, stops the robot and lets the server go."""
+        self._end("shut down")
+        self._release()
+        return SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stops the robot; the node may be configured again."""
+        self._end("error in a transition")
+        self._release()
+        return SUCCESS
+
+    def close(self, reason: str) -> None:
+        """Ends a running trial and stops the robot before the process ends."""
+        self._end(reason)
+        self._release()
+
+    def _bind(self, options: PolicyNodeOptions) -> None:
+        with PolicyClient(options.server_url, token=options.token or None) as client:
+            self._manifest = client.manifest()
+        period_s = self._manifest.spec.control_period_s
+        period_s = min(options.control_period_s or period_s, period_s)
+        body = find_body(self, options.body, timeout_s=5.0)
+        self._binding = bind(self._manifest.spec, body)
+        waits = RosRobotOptions(
+            valid_for_s=period_s,
+            observe_timeout_s=options.observe_timeout_s,
+            motion_timeout_s=options.motion_timeout_s,
+        )
+        self._robot = RosRobot(self, body, waits)
+        self._client = PolicyClient(options.server_url, token=options.token or None, timeout_s=period_s)
+
+    def _end(self, reason: str) -> None:
+        """Ends a running trial, waits for it, stops the robot and lets its topics go."""
+        if self._runner:
+            self._runner.interrupt(reason)
+        elif self._robot:
+            self._robot.stop()
+        if self._trial.acquire(timeout=5.0):
+            self._trial.release()
+        if self._robot:
+            self._robot.disconnect()
+
+    def _release(self) -> None:
+        if self._client:
+            self._client.close()
+        self._client = self._manifest = self._binding = self._robot = None
+
+    def _run_trial(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        if not self._trial.acquire(blocking=False):
+            response.message = "busy: a trial is running"
+            return response
+        try:
+            end = self._play()
+        except (PolicyError, RobotError, ValueError) as error:
+            end = RunEnd("policy_failed", f"{type(error).__name__}: {error}", 0)
+        finally:
+            self._runner = None
+            self._trial.release()
+        response.success = end.reason in ("done", "max_steps")
+        response.message = json.dumps(asdict(end))
+        self._tell_trial(end, response.success)
+        return response
+
+    def _play(self) -> RunEnd:
+        options = self.options
+        if not self._client or not self._binding or not self._robot or not self._manifest or not self._active():
+            return RunEnd("interrupted", "policy_node is not active; configure and activate it first", 0)
+        instruction = options.instruction or self._robot.instruction
+        session = self._client.open(self._binding.body, instruction, sampling=options.sampling, seed=options.seed)
+        try:
+            self._robot.renew()
+            steps = options.max_steps or self._manifest.spec.horizon
+            self._runner = Runner(self._robot, session, self._binding, max_steps=steps, subscribers=(self,))
+            return self._runner.run()
+        finally:
+            session.close()
+
+    def _active(self) -> bool:
+        return bool(self._state_machine.current_state[1] == "active")
+
+    def on_start(self) -> None:
+        """Subscriber of the Runner: nothing to say yet."""
+
+    def on_step(self, step: Step) -> None:
+        """Subscriber of the Runner: publishes the decision and what became of it."""
+        values = {
+            "step": step.decision.step,
+            "late": step.late,
+            "refused": step.sent.refused,
+            "blocked": step.sent.blocked,
+            "timing_s": dict(step.timing_s),
+            "server_s": dict(step.decision.timing_s),
+        }
+        one = report.status("decision", report.OK if step.sent.executed else report.WARN, step.decision.name, values)
+        self._decisions.publish(report.diagnostics(step.decision.stamp_ns, one))
+
+    def on_end(self, end: RunEnd) -> None:
+        """Subscriber of the Runner: the trial's end is told where it was asked for."""
+
+    def _tell_trial(self, end: RunEnd, finished: bool) -> None:
+        message = f"trial ended: {end.reason}" + (f": {end.message}" if end.message else "")
+        one = report.status("trial", report.OK if finished else report.ERROR, end.reason, asdict(end))
+        self._trials.publish(report.diagnostics(time.monotonic_ns(), one))
+        self._tell(report.OK if finished else report.ERROR, message)
+
+    def _tell(self, level: bytes, message: str) -> None:
+        log = self.get_logger()
+        (log.info if level == report.OK else log.error)(message)
+        one = report.status(f"{self.get_name()}: policy", level, message, {})
+        self._diagnostics.publish(report.diagnostics(time.monotonic_ns(), one))
+
+    def _autostart(self) -> None:
+        self._starter.cancel()
+        deadline = time.monotonic() + self.options.startup_timeout_s
+        while not self._started():
+            if self._hopeless or time.monotonic() > deadline or self.finished.wait(0.5):
+                self.exit_code = 1
+                self.finished.set()
+                return
+        if self.options.run_once:
+            self.exit_code = 0 if self._run_trial(Trigger.Request(), Trigger.Response()).success else 1
+            self.finished.set()
+
+    def _started(self) -> bool:
+        """Configures, unless that was done, and activates."""
+        configured = self._client is not None or self.trigger_configure() == SUCCESS
+        return configured and bool(self.trigger_activate() == SUCCESS)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Entry point of the executable `policy_node`."""
+    run(PolicyNode, args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,14 @@
+"""The three ways in which Ferry's topics deliver, by name."""
+
+from __future__ import annotations
+
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+"""Only the newest counts: observations and commands. A backlog of either would be a danger."""
+
+EVERY = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+"""Every one counts: results and diagnostics."""
+
+LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+"""A late listener gets the last one: what does not change, or the end of a trial."""

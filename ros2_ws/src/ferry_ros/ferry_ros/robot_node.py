@@ -1,0 +1,187 @@
+"""`robot_node`: puts any Robot on ROS topics and services.
+
+Publishes `camera/<name>/image_raw`, `camera/<name>/camera_info`, `joint_states`, `in_hand`, `odom`, `result`,
+`embodiment` and `instruction` (latched) and `/diagnostics`; takes `command`; serves `stop`, `done`, `reset`, `runstop`.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from diagnostic_msgs.msg import DiagnosticArray
+from nav_msgs.msg import Odometry
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import Bool, String
+from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from ferry_ros import convert, episodes, parameters, qos, report, robots_table
+from ferry_ros.process import run
+from robots.errors import RobotError, SpecError
+from robots.executor import Executor, ExecutorOptions
+from robots.observation import Observation
+from robots.order import Result
+
+
+@dataclass(frozen=True)
+class RobotNodeOptions:
+    """Parameters of robot_node; those of the body stand beside them with the body's prefix, e.g. `fake.height`.
+
+    Attributes:
+        robot: which body: fake or stretch_re1_twin.
+        control_period_s: the time one decision is given.
+        publish_rate_hz: how often it observes while nothing moves; it also observes right after every command.
+        odom_rate_hz: how often the pose is published, where the body knows one.
+        episode: what `reset` begins, as JSON of an EpisodeSpec; empty takes house_seed. Simulated bodies only.
+        house_seed: which house the twin stands in where `episode` is empty.
+    """
+
+    robot: str = "fake"
+    control_period_s: float = 0.5
+    publish_rate_hz: float = 5.0
+    odom_rate_hz: float = 20.0
+    episode: str = ""
+    house_seed: int = 10_000_000
+
+
+class RobotNode(Node):
+    """Translates between ROS and an Executor with its Robot."""
+
+    def __init__(self) -> None:
+        super().__init__("robot_node")
+        self.finished, self.exit_code = threading.Event(), 0
+        parameters.declare(self, RobotNodeOptions)
+        self.options = parameters.read(self, RobotNodeOptions)
+        body = robots_table.body(self.options.robot)
+        parameters.declare(self, body.options, body.prefix)
+        self.robot = body.create(parameters.read(self, body.options, body.prefix))
+        self._group = ReentrantCallbackGroup()
+        self._advertise()
+        self.executor_ = Executor(
+            self.robot,
+            ExecutorOptions(self.options.control_period_s, self._observe_period_s()),
+            on_observation=self._publish_observation,
+            on_result=self._publish_result,
+            on_stop=self._tell_stop,
+        )
+        self.executor_.start(self._begin_episode)
+        self._serve()
+        self.get_logger().info(f"{self.robot.spec.name} is ready")
+
+    def close(self, reason: str) -> None:
+        """Stops the body and says why."""
+        self.executor_.close(reason)
+
+    def _observe_period_s(self) -> float:
+        """A camera may stay silent for one and a half control periods; so it is asked at least twice in each."""
+        return min(1.0 / self.options.publish_rate_hz, self.options.control_period_s / 2)
+
+    def _advertise(self) -> None:
+        body = self.robot.spec
+        images = [(c.name, f"camera/{c.name}/") for c in body.cameras]
+        self._images = {name: self.create_publisher(Image, topic + "image_raw", qos.NEWEST) for name, topic in images}
+        self._infos = {
+            name: self.create_publisher(CameraInfo, topic + "camera_info", qos.NEWEST) for name, topic in images
+        }
+        self._states = self.create_publisher(JointState, "joint_states", qos.NEWEST)
+        flags = [name for spec in body.state.values() for name, unit in zip(spec.names, spec.units) if unit == "bool"]
+        self._flags = {name: self.create_publisher(Bool, name, qos.NEWEST) for name in flags}
+        self._odom = self.create_publisher(Odometry, "odom", qos.NEWEST)
+        self._results = self.create_publisher(DiagnosticArray, "result", qos.EVERY)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVERY)
+        self._instruction = self.create_publisher(String, "instruction", qos.LATCHED)
+        self._embodiment = self.create_publisher(String, "embodiment", qos.LATCHED)
+        self._embodiment.publish(String(data=json.dumps(body.to_json())))
+
+    def _serve(self) -> None:
+        group = self._group
+        self.create_subscription(JointTrajectory, "command", self._take_command, qos.NEWEST, callback_group=group)
+        self.create_service(Trigger, "stop", self._stop, callback_group=group)
+        self.create_service(Trigger, "done", self._done, callback_group=group)
+        self.create_service(Trigger, "reset", self._reset, callback_group=group)
+        self.create_service(SetBool, "runstop", self._runstop, callback_group=group)
+        self.create_timer(1.0, self._publish_diagnostics, callback_group=group)
+        if hasattr(self.robot, "pose"):
+            self.create_timer(1.0 / self.options.odom_rate_hz, self._publish_pose, callback_group=group)
+
+    def _publish_observation(self, observation: Observation) -> None:
+        stamp = observation.stamp_ns
+        for camera in self.robot.spec.cameras:
+            self._images[camera.name].publish(convert.image_msg(observation.images[camera.name], stamp, camera.name))
+            self._infos[camera.name].publish(convert.camera_info_msg(camera, stamp))
+        state = convert.state_msg(observation.state, self.robot.spec, stamp)
+        for name, value in zip(state.name, state.position):
+            if name in self._flags:
+                self._flags[name].publish(Bool(data=bool(value)))
+        self._states.publish(state)
+
+    def _publish_pose(self) -> None:
+        self._odom.publish(convert.odometry_msg(self.robot.pose, time.monotonic_ns()))  # type: ignore[attr-defined]
+
+    def _publish_result(self, result: Result) -> None:
+        self._results.publish(report.result_msg(result))
+        if not result.sent.executed:
+            self.get_logger().warning(f"not executed: {result.sent.refused or result.sent.blocked}")
+
+    def _publish_diagnostics(self) -> None:
+        status = report.executor_status(self.executor_.status)
+        status.name, status.hardware_id = f"{self.get_name()}: executor", self.robot.spec.name
+        self._diagnostics.publish(report.diagnostics(time.monotonic_ns(), status))
+
+    def _tell_stop(self, reason: str) -> None:
+        self.get_logger().warning(f"stopped: {reason}")
+        self._publish_diagnostics()
+
+    def _take_command(self, message: JointTrajectory) -> None:
+        try:
+            order = convert.order_of(message)
+        except SpecError as error:
+            self.get_logger().warning(f"not a command: {error}")
+            return
+        self.executor_.submit(order)
+
+    def _stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self.executor_.stop("stop service")
+        response.message = "the robot stands" if response.success else "the robot has not come to a stand"
+        return response
+
+    def _runstop(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        response.success = self.executor_.runstop(request.data)
+        response.message = f"runstop is {'on' if request.data else 'off'}"
+        self._publish_diagnostics()
+        return response
+
+    def _done(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        return self._answer(response, lambda: json.dumps(self.executor_.call(lambda: episodes.judge(self.robot))))
+
+    def _reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        return self._answer(response, lambda: self.executor_.restart(self._begin_episode))
+
+    def _begin_episode(self) -> str:
+        options = parameters.read(self, RobotNodeOptions)
+        episode = episodes.begin(self.robot, options.episode, options.house_seed)
+        self._instruction.publish(String(data=str(episode.get("instruction", ""))))
+        return json.dumps(episode)
+
+    def _answer(self, response: Trigger.Response, job: Callable[[], str]) -> Trigger.Response:
+        """The text that `job` returns, or its error by name, is the message."""
+        try:
+            response.success, response.message = True, job()
+        except (RobotError, ValueError, RuntimeError) as error:
+            response.success, response.message = False, f"{type(error).__name__}: {error}"
+        return response
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Entry point of the executable `robot_node`."""
+    run(RobotNode, args)
+
+
+if __name__ == "__main__":
+    main()

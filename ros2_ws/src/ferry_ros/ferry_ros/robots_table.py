@@ -1,0 +1,43 @@
+"""The bodies a robot node can have. One line each; what a body needs is imported when it is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from robots.errors import SpecError
+from robots.robot import Robot
+
+
+@dataclass(frozen=True)
+class Body:
+    """A body's class, the dataclass of its options, and the prefix of their parameters."""
+
+    create: Callable[[Any], Robot]
+    options: type[Any]
+    prefix: str
+
+
+def fake() -> Body:
+    """The kinematic body without hardware."""
+    from robots.fake import FakeOptions, FakeRobot
+
+    return Body(FakeRobot, FakeOptions, "fake.")
+
+
+def stretch_re1_twin() -> Body:
+    """The Stretch RE1 in a simulated house."""
+    from simulation.twin import StretchTwin, TwinOptions
+
+    return Body(StretchTwin, TwinOptions, "twin.")
+
+
+ROBOTS: dict[str, Callable[[], Body]] = {"fake": fake, "stretch_re1_twin": stretch_re1_twin}
+
+
+def body(name: str) -> Body:
+    """The body called `name`; SpecError names the ones there are."""
+    if name not in ROBOTS:
+        raise SpecError("robot", repr(name), f"one of {', '.join(sorted(ROBOTS))}")
+    return ROBOTS[name]()

@@ -1,0 +1,243 @@
+"""A Robot at the other end of ROS topics: what the policy node and `ferry evaluate --robot ros` drive."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.node import Node
+from rclpy.task import Future
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from ferry_ros import convert, qos, report
+from ferry_ros.assembly import Assembly
+from robots.command import Command
+from robots.embodiment import Embodiment
+from robots.errors import ConnectionFailed, NotConnected, RobotError
+from robots.observation import Observation
+from robots.order import Order, Result
+from robots.robot import Connected, Sent
+
+
+class RobotStopped(RobotError):
+    """The robot was stopped, or lets nothing move; whoever drives it must not go on by itself."""
+
+
+@dataclass(frozen=True)
+class RosRobotOptions:
+    """How long a RosRobot waits; every wait has an end.
+
+    Attributes:
+        valid_for_s: how long after an observation was taken a motion decided from it may start.
+        connect_timeout_s: until the robot node must have been found.
+        observe_timeout_s: until an observation newer than the last motion must have come.
+        motion_timeout_s: until the result of a command must have come.
+        stop_timeout_s: until the stop service must have answered.
+    """
+
+    valid_for_s: float = 0.5
+    connect_timeout_s: float = 5.0
+    observe_timeout_s: float = 2.0
+    motion_timeout_s: float = 10.0
+    stop_timeout_s: float = 1.0
+
+
+class RosRobot(Connected):
+    """Drives the robot behind a robot node in the same namespace.
+
+    Args:
+        node: spun by its owner in other threads than the one that calls the methods here.
+        body: what the robot node published on `embodiment`.
+
+    Attributes:
+        instruction: what the robot's episode asks for, as the robot node said last; empty when it asks for nothing.
+    """
+
+    def __init__(self, node: Node, body: Embodiment, options: RosRobotOptions | None = None) -> None:
+        self._node, self._body, self.options = node, body, options or RosRobotOptions()
+        self._changed = threading.Condition()
+        self._assembly = Assembly(body)
+        self._newest: Observation | None = None
+        self._result: Result | None = None
+        self._trouble = ""
+        self.instruction = ""
+        self._seen_ns = self._after_ns = -1
+        self._entities: list[Callable[[], object]] = []
+        self._command: Any = None
+        self._stop_client: Any = None
+
+    @property
+    def spec(self) -> Embodiment:
+        """The body behind the topics."""
+        return self._body
+
+    def connect(self) -> None:
+        """Subscribes; ConnectionFailed when no robot node is found or it publishes nothing."""
+        node, group = self._node, ReentrantCallbackGroup()
+        subscribe = partial(node.create_subscription, callback_group=group)
+        kept = [
+            subscribe(Image, f"camera/{camera.name}/image_raw", partial(self._take_image, camera.name), qos.NEWEST)
+            for camera in self._body.cameras
+        ]
+        kept.append(subscribe(JointState, "joint_states", self._take_state, qos.NEWEST))
+        kept.append(subscribe(DiagnosticArray, "result", self._take_result, qos.EVERY))
+        kept.append(subscribe(String, "instruction", self._take_instruction, qos.LATCHED))
+        self._command = node.create_publisher(JointTrajectory, "command", qos.NEWEST)
+        self._stop_client = node.create_client(Trigger, "stop", callback_group=group)
+        self._entities = [partial(node.destroy_subscription, one) for one in kept]
+        self._entities.append(partial(node.destroy_publisher, self._command))
+        self._entities.append(partial(node.destroy_client, self._stop_client))
+        try:
+            self._wait_for_robot()
+        except ConnectionFailed:
+            self.disconnect()
+            raise
+
+    def disconnect(self) -> None:
+        """Lets the topics go; also called twice."""
+        for destroy in self._entities:
+            destroy()
+        self._entities, self._command, self._stop_client = [], None, None
+
+    def renew(self) -> None:
+        """Forgets what was seen so far, as at the start of an episode; the next observation is newer."""
+        with self._changed:
+            self._after_ns = max(self._after_ns, self._newest.stamp_ns if self._newest else -1)
+            self._trouble = ""
+
+    def observe(self) -> Observation:
+        """The newest complete observation that shows the effect of the last motion.
+
+        Raises RobotError when none comes in time, and SpecError when what comes does not fit the body.
+        """
+        self._require("observe")
+        with self._changed:
+            if not self._changed.wait_for(self._has_news, self.options.observe_timeout_s):
+                raise RobotError(
+                    f"{self._body.name}: got no new observation within {self.options.observe_timeout_s} s, expected one"
+                    " after every motion; are the cameras and the robot node alive?"
+                )
+            if self._trouble:
+                raise RobotError(self._trouble)
+            assert self._newest is not None  # there is news and no trouble
+            self._seen_ns = self._newest.stamp_ns
+            return self._newest
+
+    def execute(self, command: Command) -> Sent:
+        """Sends `command` as decided from the last observation and waits for its result.
+
+        Raises RobotStopped when the robot was stopped or lets nothing move, RobotError when no result comes in time.
+        """
+        self._require("execute")
+        order = Order(self._seen_ns, command, self.options.valid_for_s)
+        with self._changed:
+            self._result = None
+        self._command.publish(convert.order_msg(order))
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._answers(order), self.options.motion_timeout_s):
+                raise RobotError(
+                    f"{self._body.name}: got no result within {self.options.motion_timeout_s} s, expected one for every"
+                    " command; is the robot node alive?"
+                )
+            assert self._result is not None  # it answers the order
+            self._after_ns = max(self._after_ns, self._result.after_ns)
+            if self._result.stopped:
+                raise RobotStopped(f"{self._body.name} stopped: {self._result.stopped}")
+            return self._result.sent
+
+    def stop(self) -> None:
+        """Calls the robot's stop service; returns in time even when nothing answers, which is logged."""
+        if self._stop_client is None:
+            return
+        if not self._stop_client.service_is_ready():
+            self._node.get_logger().error("stop: the robot node offers no stop service; is it alive?")
+            return
+        answered = threading.Event()
+        future: Future = self._stop_client.call_async(Trigger.Request())
+        future.add_done_callback(lambda _: answered.set())
+        if not answered.wait(self.options.stop_timeout_s):
+            self._node.get_logger().error(f"stop: no answer within {self.options.stop_timeout_s} s")
+
+    def _require(self, operation: str) -> None:
+        if self._command is None:
+            raise NotConnected(self._body.name, operation)
+
+    def _wait_for_robot(self) -> None:
+        deadline = time.monotonic() + self.options.connect_timeout_s
+        while self._command.get_subscription_count() == 0 or not self._stop_client.service_is_ready():
+            if time.monotonic() > deadline:
+                topic = self._command.topic_name
+                raise ConnectionFailed(f"nobody listens on {topic}; is the robot node running in this namespace?")
+            time.sleep(0.02)
+        with self._changed:
+            if not self._changed.wait_for(self._has_news, max(0.0, deadline - time.monotonic())):
+                raise ConnectionFailed(f"no complete observation of {self._body.name}; are its cameras alive?")
+
+    def _has_news(self) -> bool:
+        return bool(self._trouble) or (self._newest is not None and self._newest.stamp_ns > self._after_ns)
+
+    def _answers(self, order: Order) -> bool:
+        return self._result is not None and self._result.stamp_ns == order.stamp_ns
+
+    def _take_instruction(self, message: String) -> None:
+        self.instruction = message.data
+
+    def _take_image(self, camera: str, message: Image) -> None:
+        stamp_ns = convert.stamp_of(message.header)
+        self._take(lambda: self._assembly.add_image(stamp_ns, camera, convert.image_of(message)))
+
+    def _take_state(self, message: JointState) -> None:
+        stamp_ns = convert.stamp_of(message.header)
+        self._take(lambda: self._assembly.add_state(stamp_ns, convert.state_of(message, self._body)))
+
+    def _take(self, part: Callable[[], Observation | None]) -> None:
+        with self._changed:
+            try:
+                complete = part()
+            except RobotError as error:
+                self._trouble = str(error)
+            else:
+                if complete and (self._newest is None or complete.stamp_ns > self._newest.stamp_ns):
+                    self._newest = complete
+            self._changed.notify_all()
+
+    def _take_result(self, message: DiagnosticArray) -> None:
+        with self._changed:
+            self._result = report.result_of(message)
+            self._changed.notify_all()
+
+
+def find_body(node: Node, name: str, timeout_s: float) -> Embodiment:
+    """The body that the robot node in this namespace publishes.
+
+    Raises ConnectionFailed when there is none in time or it is not the one called `name` (empty: any).
+    """
+    found: list[str] = []
+    there = threading.Event()
+
+    def take(message: String) -> None:
+        found.append(message.data)
+        there.set()
+
+    listening = node.create_subscription(
+        String, "embodiment", take, qos.LATCHED, callback_group=ReentrantCallbackGroup()
+    )
+    try:
+        if not there.wait(timeout_s):
+            raise ConnectionFailed(f"nobody publishes {listening.topic_name}; is the robot node running?")
+    finally:
+        node.destroy_subscription(listening)
+    body = Embodiment.from_json(json.loads(found[0]))
+    if name and body.name != name:
+        raise ConnectionFailed(f"body: got {body.name}, expected {name}")
+    return body

@@ -1,0 +1,230 @@
+"""A real ROS graph for tests: nodes as processes of their own, and a node in this process that watches them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from ferry_ros import convert, qos, report
+from nav_msgs.msg import Odometry
+from rcl_interfaces.srv import SetParameters
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import JointState
+from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from robots.order import Order, Result
+
+ROOT = Path(__file__).parents[2]
+PERIOD_S = 0.5
+"""Control period of the graphs in these tests."""
+
+MOVING_M = 1e-4
+"""A base that moved less between two odometry messages stands."""
+
+
+class NodeProcess:
+    """One node as a process, with its log."""
+
+    def __init__(self, module: str, log: Path, namespace: str, **parameters: object) -> None:
+        self.log = log
+        assignments = [part for name, value in parameters.items() for part in ("-p", _assignment(name, value))]
+        command = [sys.executable, "-m", f"ferry_ros.{module}", "--ros-args", "-r", f"__ns:={namespace}", *assignments]
+        path = os.pathsep.join((str(ROOT), str(ROOT / "ros2_ws" / "src" / "ferry_ros")))
+        with log.open("w") as file:
+            self.process = subprocess.Popen(
+                command, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}
+            )
+
+    def text(self) -> str:
+        """What it wrote so far."""
+        return self.log.read_text()
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends it a signal."""
+        self.process.send_signal(number)
+
+    def end(self) -> int:
+        """Its exit status, after SIGINT if it still runs, after SIGKILL if that does not end it."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        try:
+            return self.process.wait(8)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+
+class Watcher(Node):
+    """Watches a robot node, gives it orders by hand, and calls services.
+
+    Attributes:
+        odometry: (monotonic seconds, (x, y, yaw)) of every odometry message.
+        results: of every order.
+        stamps_ns: of every observation.
+        told: (monotonic seconds, name, message) of every diagnostic.
+    """
+
+    def __init__(self, namespace: str) -> None:
+        super().__init__("watcher", namespace=namespace)
+        self.odometry: list[tuple[float, tuple[float, float, float]]] = []
+        self.results: list[Result] = []
+        self.stamps_ns: list[int] = []
+        self.told: list[tuple[float, str, str]] = []
+        group = ReentrantCallbackGroup()
+        self._group = group
+        self.create_subscription(Odometry, "odom", self._odom, qos.NEWEST, callback_group=group)
+        self.create_subscription(DiagnosticArray, "result", self._result, qos.EVERY, callback_group=group)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._diagnostic, qos.EVERY, callback_group=group)
+        self.create_subscription(JointState, "joint_states", self._state, qos.NEWEST, callback_group=group)
+        self._commands = self.create_publisher(JointTrajectory, "command", qos.NEWEST)
+
+    def order(self, order: Order) -> None:
+        """Publishes `order` by hand."""
+        wait_until(lambda: self._commands.get_subscription_count() > 0)
+        self._commands.publish(convert.order_msg(order))
+
+    def call(self, service: str, request: Any = None, timeout_s: float = 20.0) -> Any:
+        """Calls a Trigger (or, with a bool, a SetBool) service and returns its response."""
+        future = self.call_async(service, request)
+        wait_until(future.done, timeout_s)
+        return future.result()
+
+    def call_async(self, service: str, request: Any = None) -> Any:
+        """Calls a service; returns the future of its response."""
+        kind = Trigger if request is None else SetBool
+        client = self.create_client(kind, service, callback_group=self._group)
+        assert client.wait_for_service(15.0), f"nobody offers {service}"
+        return client.call_async(Trigger.Request() if request is None else SetBool.Request(data=request))
+
+    def set(self, node: str, **parameters: object) -> None:
+        """Sets parameters of another node."""
+        client = self.create_client(SetParameters, f"{node}/set_parameters", callback_group=self._group)
+        assert client.wait_for_service(15.0)
+        messages = [Parameter(name, value=value).to_parameter_msg() for name, value in parameters.items()]
+        future = client.call_async(SetParameters.Request(parameters=messages))
+        wait_until(future.done)
+        assert all(one.successful for one in future.result().results), future.result()
+
+    def pose(self) -> tuple[float, float, float]:
+        """The newest pose."""
+        return self.odometry[-1][1]
+
+    def moves(self) -> list[tuple[float, float]]:
+        """(begin, end) in monotonic seconds of every motion of the base so far, as the odometry shows them."""
+        spans: list[tuple[float, float]] = []
+        for (before_s, before), (now_s, now) in zip(self.odometry, self.odometry[1:]):
+            if max(abs(a - b) for a, b in zip(before, now)) <= MOVING_M:
+                continue
+            if spans and before_s - spans[-1][1] < 0.02:
+                spans[-1] = spans[-1][0], now_s
+            else:
+                spans.append((before_s, now_s))
+        return spans
+
+    def moving(self) -> bool:
+        """Whether the newest two odometry messages differ."""
+        return (
+            len(self.odometry) > 1 and max(abs(a - b) for a, b in zip(*(p for _, p in self.odometry[-2:]))) > MOVING_M
+        )
+
+    def heard(self, name: str, words: str) -> float | None:
+        """When a diagnostic of `name` first said `words`; None when it did not."""
+        return next((at for at, who, message in list(self.told) if name in who and words in message), None)
+
+    def _odom(self, message: Odometry) -> None:
+        self.odometry.append((time.monotonic(), convert.pose_of(message)))
+
+    def _result(self, message: DiagnosticArray) -> None:
+        self.results.append(report.result_of(message))
+
+    def _state(self, message: JointState) -> None:
+        self.stamps_ns.append(convert.stamp_of(message.header))
+
+    def _diagnostic(self, message: DiagnosticArray) -> None:
+        for one in message.status:
+            extra = report.values_of(one).get("last_stop", "")
+            self.told.append((time.monotonic(), one.name, f"{one.message} {extra}"))
+
+
+class Graph:
+    """Processes in one namespace and a watcher, started and ended together."""
+
+    def __init__(self, folder: Path, namespace: str) -> None:
+        self._folder, self._namespace = folder, namespace
+        self.processes: dict[str, NodeProcess] = {}
+        self.watcher = Watcher(namespace)
+
+    def robot(self, **parameters: object) -> NodeProcess:
+        """Starts a robot_node with the fake body and waits until it has spoken."""
+        chosen = {"robot": "fake", "control_period_s": PERIOD_S, "odom_rate_hz": 50.0, **parameters}
+        process = self._start("robot_node", chosen)
+        wait_until(lambda: self.watcher.odometry and self.watcher.stamps_ns, 20.0, process)
+        return process
+
+    def policy(self, server_url: str, **parameters: object) -> NodeProcess:
+        """Starts a policy_node and waits until it is active."""
+        chosen = {"server_url": server_url, "autostart": True, "instruction": "find a mug", **parameters}
+        process = self._start("policy_node", chosen)
+        wait_until(lambda: self.watcher.heard("policy_node", "active"), 20.0, process)
+        return process
+
+    def _start(self, module: str, parameters: dict[str, object]) -> NodeProcess:
+        process = NodeProcess(module, self._folder / f"{module}.log", self._namespace, **parameters)
+        self.processes[module] = process
+        return process
+
+
+@contextmanager
+def graph(folder: Path) -> Iterator[Graph]:
+    """A graph in a namespace of its own; every process has ended when the context ends."""
+    rclpy.init()
+    graph = Graph(folder, "/t" + folder.name.translate(str.maketrans("-.[]", "____")))
+    executor = MultiThreadedExecutor(3)
+    executor.add_node(graph.watcher)
+    spinning = threading.Thread(target=_spin, args=(executor,), daemon=True)
+    spinning.start()
+    try:
+        yield graph
+    finally:
+        for process in reversed(graph.processes.values()):
+            process.end()
+        executor.shutdown(timeout_sec=2.0)
+        spinning.join(2.0)
+        graph.watcher.destroy_node()
+        rclpy.try_shutdown()
+
+
+def wait_until(condition: Callable[[], object], timeout_s: float = 10.0, process: NodeProcess | None = None) -> None:
+    """Returns once `condition()` holds; fails, with the process's log, when it does not or the process ended."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        log = process.text() if process else ""
+        assert time.monotonic() < deadline, f"it did not happen within {timeout_s} s {log}"
+        assert not process or process.process.poll() is None, f"the process ended: {log}"
+        time.sleep(0.01)
+
+
+def _spin(executor: MultiThreadedExecutor) -> None:
+    try:
+        executor.spin()
+    except ExternalShutdownException:
+        return
+
+
+def _assignment(name: str, value: object) -> str:
+    text = str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else str(value)
+    return f"{name}:={text}"
