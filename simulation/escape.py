@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from robots.command import MoveBase, RotateBase
 from robots.stretch_re1 import ACTIONS, STEP_M
-from simulation.navigation import FreeSpace
+from simulation.navigation import Field
 from simulation.world import BasePose, World, straight, turning
 
 MOVES: Mapping[str, MoveBase | RotateBase] = {
@@ -31,44 +31,50 @@ class Escape:
 
     Attributes:
         world: asked for contact; left as it was.
-        space: its clearance says how far from the open a pose is at least, since clearance grows by at most a metre a metre.
-        open_m: clearance of a pose that ends the search.
-        good: what else must hold there, and what it costs to go on from it [actions].
+        field: where to go on to, and how much room there is.
+        open_m: clearance of a pose that may end the search.
+        below_m: cost to go that such a pose should be under, so that the way out is also a way on.
         most: poses to look at before giving up.
     """
 
     world: World
-    space: FreeSpace
+    field: Field
     open_m: float
-    good: Callable[[float, float], float]
+    below_m: float
     most: int = 300
 
-    def first_action(self) -> str | None:
-        """The first action of the shortest way out, None where none was found."""
+    def actions(self) -> list[str]:
+        """A short sequence of actions to an open pose, under `below_m` where one was found; empty where there is none."""
         start = self.world.base
-        queue: list[tuple[float, int, int, BasePose, str]] = [(0.0, 0, 0, start, "")]
-        seen, order = {_key(start)}, 0
+        queue: list[tuple[float, int, int, BasePose]] = [(0.0, 0, 0, start)]
+        came: dict[int, tuple[int, str]] = {}
+        seen, order, fallback = {_key(start)}, 0, 0
         for _ in range(self.most):
             if not queue:
-                return None
-            _, _, count, pose, first = heapq.heappop(queue)
-            if first and self._lack(pose) <= 0.0 and math.isfinite(self.good(*pose[:2])):
-                return first
+                break
+            _, node, count, pose = heapq.heappop(queue)
+            if node and self._is_open(pose):
+                if self.field.cost_at(*pose[:2]) < self.below_m:
+                    return _way(came, node)
+                fallback = fallback or node
             for name, move in MOVES.items():
                 end = swept(pose, move)[-1]
                 if _key(end) in seen or self._touches(pose, move):
                     continue
                 seen.add(_key(end))
                 order += 1
-                heapq.heappush(queue, (self._estimate(count + 1, end), order, count + 1, end, first or name))
-        return None
+                came[order] = node, name
+                heapq.heappush(queue, (self._estimate(count + 1, end), order, count + 1, end))
+        return _way(came, fallback)
+
+    def _is_open(self, pose: BasePose) -> bool:
+        return self.field.space.clearance_at(*pose[:2]) >= self.open_m
 
     def _estimate(self, count: int, pose: BasePose) -> float:
-        onward = self.good(*pose[:2])
-        return count + max(self._lack(pose), 0.0) / STEP_M + (onward if math.isfinite(onward) else 0.0)
-
-    def _lack(self, pose: BasePose) -> float:
-        return self.open_m - self.space.clearance_at(*pose[:2])
+        """Actions so far and to come; a cell without a way on is as good as where the search may end."""
+        onward = self.field.cost_at(*pose[:2])
+        limit = self.below_m if math.isfinite(self.below_m) else 0.0
+        return count + (onward if math.isfinite(onward) else limit) / STEP_M
 
     def _touches(self, pose: BasePose, move: MoveBase | RotateBase) -> bool:
         here, self.world.base = self.world.base, pose
@@ -76,6 +82,14 @@ class Escape:
             return self.world.first_contact(swept(pose, move)) is not None
         finally:
             self.world.base = here
+
+
+def _way(came: Mapping[int, tuple[int, str]], node: int) -> list[str]:
+    way = []
+    while node:
+        node, name = came[node]
+        way.append(name)
+    return way[::-1]
 
 
 def _key(pose: BasePose) -> tuple[int, int, int]:

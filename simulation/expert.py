@@ -10,27 +10,29 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
-from robots.command import Command, MoveBase, RotateBase
+from robots.command import Command, Done, MoveBase, RotateBase
 from robots.robot import Sent
 from robots.stretch_re1 import ACTIONS, STEP_M
 from simulation.episode import EpisodeSpec
 from simulation.escape import Escape
 from simulation.navigation import DISC_M, Cell, Field, Point
-from simulation.object_nav import cached_goals, cached_space, goals_for, visible_points
+from simulation.object_nav import CLEAR_POINTS, Floats, cached_goals, visible_points
 from simulation.twin import StretchTwin, TwinOptions
 from simulation.world import wrapped
 
-DONE_M = 1.7
-"""`done` is said when a point of the target is seen this near: 0.3 m inside the rule, so that a clone has a margin."""
+DONE_M = 1.6
+"""`done` is said when a point of the target is seen this near: 0.4 m inside the rule, so that a clone has a margin."""
 
 DONE_BEARING_RAD = math.radians(24.0)
 TURN_M = 0.34
 """With this clearance the robot can turn on the spot: its collision boxes reach 0.334 m from the point between the wheels."""
 
 _TURN_RAD = math.radians(18.0)
-_SMALL_TURN_RAD = math.radians(7.0)
+_SMALL_TURN_RAD, _TIGHT_TURN_RAD = math.radians(7.0), math.radians(4.0)
 _LOOKAHEAD = 40
+_PROGRESS_M = 0.15
 _SURE_M = 0.45  # with this clearance no motion can touch anything: 0.334 m of robot and half a cell diagonal
 
 
@@ -41,7 +43,10 @@ class ObjectNavExpert:
         self.twin = twin
         self._episode: EpisodeSpec | None = None
         self._field: Field
-        self._instance: np.ndarray
+        self._instance: npt.NDArray[np.intp]
+        self._goal_cost: Floats
+        self._way: list[str] = []
+        self._way_at = 0
 
     def action(self) -> str:
         """Name of the policy action to take now."""
@@ -54,48 +59,71 @@ class ObjectNavExpert:
         episode = self.twin.episode
         if self._episode is episode:
             return
-        self._episode = episode
+        self._episode, self._way = episode, []
         goals, self._field = cached_goals(episode.house_seed, episode.target)
         self._goal_cost, self._instance = goals.cost_m.copy(), goals.instance
 
-    def _is_done(self) -> bool:
-        points = visible_points(self.twin.world, self.twin.episode.target, DONE_M)
-        return any(abs(self._bearing(point)) <= DONE_BEARING_RAD for point in points)
+    def _is_done(self, least_points: int = CLEAR_POINTS) -> bool:
+        x, y, _ = self.twin.pose
+        for thing in self.twin.house.objects_of(self.twin.episode.target):
+            near = math.hypot(thing.position_m[0] - x, thing.position_m[1] - y) < 2 * DONE_M
+            points = visible_points(self.twin.world, thing) if near else []
+            ready = any(self._is_ready(point) for point in points)
+            if ready and len(points) >= least_points:
+                return True
+        return False
+
+    def _is_ready(self, point: Floats) -> bool:
+        x, y, _ = self.twin.pose
+        return math.hypot(point[0] - x, point[1] - y) <= DONE_M and abs(self._bearing(point)) <= DONE_BEARING_RAD
 
     def _bearing(self, point: Sequence[float]) -> float:
         x, y, yaw = self.twin.pose
         return wrapped(math.atan2(point[1] - y, point[0] - x) - yaw)
 
     def _step(self) -> str:
+        begun = self._begun()
+        if begun is not None:
+            return begun
+        tight = self._field.space.clearance_at(*self.twin.pose[:2]) < TURN_M
+        action = None if tight else self._planned()
+        return action if action is not None and self._can(action) else self._escape()
+
+    def _planned(self) -> str | None:
+        """What a disc would do: face the target at a goal, otherwise follow the field; None where there is no way."""
         x, y, _ = self.twin.pose
-        if self._field.space.clearance_at(x, y) < TURN_M:
-            return self._escape()
         cell = self._field.space.cell(x, y)
         if self._field.is_goal[cell]:
-            turn = self._turn(self._bearing(self._facing(cell)))
-            if turn is None:
-                self._drop_goals(cell)
-            return turn or self._step()
+            return self._turn(self._bearing(self._facing(cell))) or self._settle(cell)
         waypoint = self._waypoint()
-        if waypoint is None:
-            return self._escape()
-        return self._turn(self._bearing(waypoint)) or ("move_ahead" if self._can("move_ahead") else self._escape())
+        return None if waypoint is None else self._turn(self._bearing(waypoint)) or "move_ahead"
+
+    def _settle(self, cell: Cell) -> str | None:
+        """At a goal and facing the target: less of it is in sight than planned, so take what there is or plan anew."""
+        if self._is_done(least_points=1):
+            return "done"
+        self._drop_goals(cell)
+        return self._planned()
 
     def _escape(self) -> str:
         """The first action of a search that knows the robot's true shape, for where a disc does not do."""
         here = self._field.cost_at(*self.twin.pose[:2])
-        better = here - 0.15 if math.isfinite(here) else math.inf
-
-        def onward(x: float, y: float) -> float:
-            cost = self._field.cost_at(x, y)
-            return cost / STEP_M if cost < better else math.inf
-
-        space, world = self._field.space, self.twin.world
-        anywhere = Escape(world, space, TURN_M, lambda x, y: self._field.cost_at(x, y) / STEP_M)
-        found = Escape(world, space, TURN_M, onward, 60).first_action() or anywhere.first_action()
-        if found is not None:
-            return found
+        below = here - _PROGRESS_M if math.isfinite(here) else math.inf
+        self._way = Escape(self.twin.world, self._field, TURN_M, below).actions()
+        self._way_at = len(self.twin.history)
+        if self._way:
+            return self._way[0]
         return "move_back" if self._can("move_back") else self._freer_side()
+
+    def _begun(self) -> str | None:
+        """The next action of an escape that has begun, as long as all of it was executed as it was said."""
+        done = self.twin.history[self._way_at :]
+        if len(done) >= len(self._way) or any(
+            not sent.executed or sent.command != ACTIONS[action] for sent, action in zip(done, self._way)
+        ):
+            return None
+        action = self._way[len(done)]
+        return action if self._can(action) else None
 
     def _facing(self, cell: Cell) -> Sequence[float]:
         things = self.twin.house.objects_of(self.twin.episode.target)
@@ -109,7 +137,9 @@ class ObjectNavExpert:
 
     def _turn(self, error_rad: float) -> str | None:
         """The turn that makes a heading error [rad] smaller, None when it is small enough."""
-        if abs(error_rad) <= _SMALL_TURN_RAD:
+        x, y, _ = self.twin.pose
+        roomy = self._field.space.clearance_at(x, y) > _SURE_M
+        if abs(error_rad) <= (_SMALL_TURN_RAD if roomy else _TIGHT_TURN_RAD):
             return None
         side = "left" if error_rad > 0 else "right"
         return f"rotate_{side}" if abs(error_rad) > _TURN_RAD else f"rotate_{side}_small"
@@ -143,6 +173,8 @@ class ObjectNavExpert:
         """Whether the motion would touch nothing."""
         x, y, _ = self.twin.pose
         command = ACTIONS[action]
+        if isinstance(command, Done):
+            return True
         reach = abs(command.distance_m) if isinstance(command, MoveBase) else 0.0
         if self._field.space.clearance_at(x, y) > _SURE_M + reach:
             return True

@@ -35,9 +35,12 @@ START_CLEARANCE_M = 0.40
 START_COST_M = 1.0
 """An episode starts farther than this from the goal, along the clearance-weighted way."""
 
-GOAL_FAR_M = 1.6
+CLEAR_POINTS = 3
+"""Of the 8 sample points of an object, as many as should be in sight from a goal."""
+
+GOAL_FAR_M = 1.5
 _GOAL_NEAR_M = 0.75
-_GOAL_BEST_M = 1.25
+_GOAL_BEST_M = 1.2
 _EDGE_RAD = math.radians(4.0)
 
 Floats = npt.NDArray[np.float64]
@@ -101,12 +104,12 @@ def _goal_cost(house: House, space: FreeSpace, thing: HouseObject) -> Floats:
         return cost
     eyes = np.column_stack([x[near], y[near], np.full(len(cells), _CAMERA.position_m[2])])
     blockers = [obstacle for obstacle in house.obstacles if obstacle.name != thing.name]
-    seen = np.zeros(len(cells), bool)
+    seen = np.zeros(len(cells), np.intp)
     for k, point in enumerate(points):
-        asked = ~seen & (distance[near][:, k] <= GOAL_FAR_M) & _in_height(distance[near][:, k], point[2])
-        seen[asked] = in_sight(eyes[asked], point, blockers)
+        asked = _in_height(distance[near][:, k], point[2])
+        seen[asked] += in_sight(eyes[asked], point, blockers)
     preference = np.abs(nearest[near] - _GOAL_BEST_M) + 0.5 * (space.clearance_m[near] < START_CLEARANCE_M)
-    cost[near] = np.where(seen, preference, np.inf)
+    cost[near] = np.where(seen >= CLEAR_POINTS, preference, np.inf)
     return cost
 
 
@@ -169,15 +172,9 @@ def _starts(space: FreeSpace, goals: Goals, field: Field) -> npt.NDArray[np.intp
     return np.argwhere((space.clearance_m >= START_CLEARANCE_M) & joined & far)
 
 
-def visible_points(world: World, target: str, within_m: float = SUCCESS_M) -> Floats:
-    """(n, 3) sample points of instances of `target` that the navigation camera sees within `within_m` of the base [m]."""
-    x, y, _ = world.base
-    seen = []
-    for thing in world.house.objects_of(target):
-        for point in sample_points(thing):
-            if math.hypot(point[0] - x, point[1] - y) <= within_m and world.sees(point, thing.name):
-                seen.append(point)
-    return np.array(seen).reshape(-1, 3)
+def visible_points(world: World, thing: HouseObject) -> list[Floats]:
+    """Sample points (3,) of an object that the navigation camera sees, at any distance."""
+    return [point for point in sample_points(thing) if world.sees(point, thing.name)]
 
 
 def is_success(world: World, target: str) -> bool:
