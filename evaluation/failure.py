@@ -1,0 +1,66 @@
+"""What kind of failure a trial was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evaluation.judge import Verdict
+from evaluation.step import RunEnd
+from evaluation.trial import Outcome
+
+TARGET_WITHIN_M = 2.0  # CHORES: FLaRe tasks/object_nav_task.py, maxDistance
+RECENT = 30
+STUCK_SHARE = 0.5
+"""A robot that was blocked in this share of its last `RECENT` decisions ran out of steps because it was stuck."""
+
+ABORTS = {
+    "policy_failed": "policy failed",
+    "robot_failed": "robot failed",
+    "interrupted": "interrupted",
+}
+KINDS = (
+    "timeout",
+    "stuck",
+    "wrong done: target not visible",
+    "wrong done: target too far",
+    "wrong done",
+    "late",
+    "intervention",
+    "policy failed",
+    "robot failed",
+    "interrupted",
+    "could not begin",
+    "cut off",
+    "aborted",
+)
+"""Every kind, in the order in which reports list them."""
+
+
+def failure_kind(end: RunEnd, verdict: Verdict, blocked: Sequence[bool]) -> str:
+    """The kind of failure, one of `KINDS`; empty for a success. `blocked` says it of each decision."""
+    if verdict.outcome is Outcome.SUCCESS:
+        return ""
+    if verdict.outcome is Outcome.INTERVENTION:
+        return "intervention"
+    if verdict.outcome is Outcome.ABORTED:
+        return ABORTS.get(end.reason, "aborted")
+    if end.reason == "done":
+        return _wrong_done(verdict)
+    recent = blocked[-RECENT:]
+    if end.reason == "max_steps" and sum(recent) >= STUCK_SHARE * len(recent):
+        return "stuck"
+    return "late" if end.reason == "late" else "timeout"
+
+
+def _wrong_done(verdict: Verdict) -> str:
+    if verdict.target_visible is None:
+        return "wrong done"
+    return f"wrong done: target {'too far' if verdict.target_visible else 'not visible'}"
+
+
+def failure_note(kind: str, verdict: Verdict) -> str:
+    """The verdict's note, or what is known of how far the target was."""
+    if verdict.note or not kind or verdict.target_distance_m is None:
+        return verdict.note
+    seen = "in sight" if verdict.target_visible else "not in sight"
+    return f"nearest target {verdict.target_distance_m:.1f} m away, {seen}"
