@@ -157,26 +157,22 @@ class _Planner:
         namespace = self.scope.namespace
         if "namespace" in element.attributes:
             namespace = _join_namespace(namespace, self.text(element, "namespace"))
-        full_name = f"{namespace.rstrip('/')}/{name}" if namespace and name else ""
         words = list(evaluate_words(element.attributes.get("args", ()), self.scope, element.where))
         words += ["--ros-args"]
         words += ["-r", f"__node:={name}"] if name else []
         words += ["-r", f"__ns:={namespace}"] if namespace else []
         for param in element.named("param"):
-            words += self.param(param, full_name)
+            words += self.param(param)
         for remap in element.named("remap"):
             words += ["-r", f"{self.text(remap, 'from')}:={self.text(remap, 'to')}"]
         self.add(element, name or executable, f"{package}/{executable}", program, tuple(words))
 
-    def param(self, element: Element, full_name: str) -> list[str]:
+    def param(self, element: Element) -> list[str]:
         if "from" in element.attributes:
-            file = Path(self.text(element, "from"))
-            if not file.is_file():
-                raise LaunchError(element.where, "no such parameter file", str(file))
-            return ["--params-file", str(file)]
+            return ["--params-file", _checked_parameters(Path(self.text(element, "from")), element.where)]
         name, kind = self.text(element, "name"), element.literal("type")
         value = _typed(self.text(element, "value"), kind, f"parameter {name!r}", element.where)
-        return ["-p", f"{full_name}:{name}:={json.dumps(value)}" if full_name else f"{name}:={json.dumps(value)}"]
+        return ["-p", f"{name}:={json.dumps(value)}"]
 
     def add(self, element: Element, name: str, origin: str, program: Program, words: tuple[str, ...]) -> None:
         output = self.text(element, "output", "log")
@@ -220,6 +216,23 @@ def _typed(text: str, kind: str, what: str, where: Where) -> bool | int | float 
     except (ValueError, yaml.YAMLError) as error:
         raise LaunchError(where, f"{what} is not of the type {kind or 'YAML'}", text) from error
     return value if isinstance(value, (bool, int, float, str, list)) else text
+
+
+def _checked_parameters(file: Path, where: Where) -> str:
+    """Returns the path of a parameter file all of whose parameters stand under `/**`.
+
+    Under a node's own name they would win over a later `-p`, which is how <param name=...> is passed on here.
+    """
+    if not file.is_file():
+        raise LaunchError(where, "no such parameter file", str(file))
+    try:
+        sections = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise LaunchError(where, f"{file.name} is no YAML", str(error)) from error
+    if not isinstance(sections, dict) or list(sections) != ["/**"]:
+        got = list(sections) if isinstance(sections, dict) else sections
+        raise LaunchError(where, f"sections of the parameter file {file.name}", got, ["/**"])
+    return str(file)
 
 
 def _join_namespace(base: str | None, namespace: str) -> str:

@@ -29,7 +29,7 @@ def test_a_node_becomes_a_command_line(workspace: Workspace) -> None:
     assert process.arguments == (
         *("--fast", "two words", "--ros-args", "-r", "__node:=robot", "-r", "__ns:=/arm"),
         *("--params-file", str(workspace.root / "src/ferry_try/config.yaml")),
-        *("-p", "/arm/robot:rate:=10.0", "-r", "image:=camera/image"),
+        *("-p", "rate:=10.0", "-r", "image:=camera/image"),
     )
     assert dict(process.environment) == {"LEVEL": "3"}
     assert (process.output, process.respawn, process.where.line) == ("screen", False, 2)
@@ -185,6 +185,21 @@ def test_what_cannot_be_resolved_is_named_before_anything_starts(workspace: Work
         workspace.plan(body)
     assert message in str(caught.value)
     assert str(workspace.root) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("/stretch/robot_node:\n  ros__parameters: {x: 1}\n", "got ['/stretch/robot_node']; available: /**"),
+        ("just words", "sections of the parameter file other.yaml: got 'just words'"),
+        ("x: [1", "other.yaml is no YAML"),
+    ],
+)
+def test_a_parameter_file_that_would_win_over_what_follows_it(workspace: Workspace, text: str, message: str) -> None:
+    (workspace.root / "other.yaml").write_text(text)
+    with pytest.raises(LaunchError) as caught:
+        workspace.plan(f"{NODE}><param from='$(dirname)/other.yaml'/></node>")
+    assert message in str(caught.value)
 
 
 def test_console_scripts_of_a_package_without_setup_py(workspace: Workspace) -> None:

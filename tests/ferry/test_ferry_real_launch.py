@@ -63,26 +63,21 @@ def make_prefix(root: Path) -> tuple[Path, Path]:
 
 
 def meaning(words: list[str]) -> dict[str, Any]:
-    """Returns what a node's arguments say, however they are written: remappings, and parameters by node."""
+    """Returns what a node's arguments say, however they are written: remappings and parameters."""
     said: dict[str, Any] = {"words": [], "remaps": [], "parameters": {}}
     pairs = itertools.chain(words, [""])
     for word in pairs:
         if word == "-r":
             said["remaps"].append(next(pairs))
         elif word == "-p":
-            left, _, value = next(pairs).partition(":=")
-            node, _, name = left.rpartition(":")
-            said["parameters"].setdefault(node or "/**", {})[name] = yaml.safe_load(value)
+            name, _, value = next(pairs).partition(":=")
+            said["parameters"][name] = yaml.safe_load(value)
         elif word == "--params-file":
-            merge_parameters(said["parameters"], Path(next(pairs)))
+            for section in yaml.safe_load(Path(next(pairs)).read_text()).values():
+                said["parameters"].update(section["ros__parameters"])
         elif word not in ("", "--ros-args"):
             said["words"].append(word)
     return said
-
-
-def merge_parameters(into: dict[str, Any], file: Path) -> None:
-    for node, sections in yaml.safe_load(file.read_text()).items():
-        into.setdefault(node, {}).update(sections["ros__parameters"])
 
 
 def run_real_launch(file: Path, arguments: dict[str, str], prefix: Path) -> None:
