@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import gymnasium as gym
@@ -33,16 +34,15 @@ _DRAWS = 20
 class FerryEnv(gym.Env[dict[str, Any], np.int64]):
     """One Stretch in one house after another.
 
-    Observation: "navigation" and "manipulation", each (height, width, 3) uint8 RGB; "state" (1,) float32, the in-hand flag;
-    "previous_action", what was executed last (`START` at first, `BLOCKED` when the body did not do it); "step", decisions so
-    far; "goal", index into `TARGETS`. The instruction is in `info`.
+    Observation: "navigation" and "manipulation", each (height, width, 3) uint8 RGB; "state" (1,) float32, the in-hand
+    flag; "previous_action", what was executed last (`START` at first, `BLOCKED` when the body did not do it); "step"
+    (1,) int64, decisions so far; "goal", index into `TARGETS`. The instruction is in `info`.
 
-    Reward: 1.0 when `done` is said and the task's rule holds, else 0. `done` and `sub_done` are the policy's actions; only
-    `done` ends an episode.
+    Reward: 1.0 when `done` is said and the task's rule holds, else 0. Only `done` ends an episode; `sub_done` does not.
 
-    `info` has "success", "collided" (this action was blocked), "collisions", "instruction", "episode" (its JSON form), and
-    at the end "sel" (NaN while the expert's length is not known) and "path_m". The expert's action for the present state is
-    `env.unwrapped.expert.action()`.
+    `info` has "success", "collided" (this action was blocked), "collisions", "instruction" and "episode" (as JSON);
+    at the end also "sel" (NaN while the expert's length is not known) and "path_m". The expert's action for the present
+    state is `env.unwrapped.expert.action()`.
 
     Args:
         options: of the twin.
@@ -52,11 +52,11 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
         measure: run the expert before each episode that does not know its length, so that "sel" is known.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 - as Gymnasium declares it
 
     def __init__(
         self,
-        options: TwinOptions = TwinOptions(),
+        options: TwinOptions = TwinOptions(),  # noqa: B008 - frozen
         *,
         split: str = "train",
         max_steps: int = 150,
@@ -109,7 +109,7 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
             info |= self._result(success)
         return self._observation(), float(success), terminated, truncated, info
 
-    def render(self) -> U8Image | None:  # type: ignore[override]
+    def render(self) -> U8Image | None:
         """The house from above, (480, 640, 3) uint8 RGB; None without a render mode."""
         return self.twin.frame(480, 640) if self.render_mode == "rgb_array" else None
 
@@ -118,17 +118,16 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
         self.twin.disconnect()
 
     def _draw(self, house: int | None) -> EpisodeSpec:
-        error: Exception | None = None
-        for _ in range(_DRAWS):
-            seed = house_seed(self._split, int(self.np_random.integers(len(SPLITS[self._split])))) if house is None else house
-            try:
-                return sample_episode(seed, int(self.np_random.integers(2**31)), max_steps=self._max_steps)
-            except (EpisodeGenerationError, HouseGenerationError) as caught:
-                error = caught
-                if house is not None:
-                    break
-        assert error is not None
-        raise error
+        """An episode in `house`, or in a house of the split: a few tries, since not every house can be made."""
+        if house is not None:
+            return sample_episode(house, int(self.np_random.integers(2**31)), max_steps=self._max_steps)
+        for _ in range(_DRAWS - 1):
+            with suppress(EpisodeGenerationError, HouseGenerationError):
+                return self._draw(self._draw_house())
+        return self._draw(self._draw_house())
+
+    def _draw_house(self) -> int:
+        return house_seed(self._split, int(self.np_random.integers(len(SPLITS[self._split]))))
 
     def _observation(self) -> dict[str, Any]:
         seen = self.twin.observe()

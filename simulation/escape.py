@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from robots.command import MoveBase, RotateBase
 from robots.stretch_re1 import ACTIONS, STEP_M
 from simulation.navigation import Field
-from simulation.world import BasePose, World, straight, turning
+from simulation.world import BasePose, World, swept
 
 MOVES: Mapping[str, MoveBase | RotateBase] = {
     name: command for name, command in ACTIONS.items() if isinstance(command, MoveBase | RotateBase)
@@ -18,11 +18,6 @@ MOVES: Mapping[str, MoveBase | RotateBase] = {
 """Actions that move the base."""
 
 _NEAR_M, _NEAR_RAD = 0.05, math.radians(6.0)
-
-
-def swept(pose: BasePose, move: MoveBase | RotateBase) -> list[BasePose]:
-    """The poses that a move without noise goes through."""
-    return straight(pose, move.distance_m) if isinstance(move, MoveBase) else turning(pose, move.angle_rad)
 
 
 @dataclass(frozen=True)
@@ -44,7 +39,7 @@ class Escape:
     most: int = 300
 
     def actions(self) -> list[str]:
-        """A short sequence of actions to an open pose, under `below_m` where one was found; empty where there is none."""
+        """A short sequence of actions to an open pose, under `below_m` if one was found; empty where there is none."""
         start = self.world.base
         queue: list[tuple[float, int, int, BasePose]] = [(0.0, 0, 0, start)]
         came: dict[int, tuple[int, str]] = {}

@@ -1,7 +1,7 @@
 """A shortest-path expert for ObjectNav that looks at the simulator's truth. Policies are cloned from what it says.
 
-It follows the geodesic field to a place from which the target can be seen, faces it and says `done`. After a bump it backs
-out, turns away and plans again, so that a clone learns to do the same.
+It follows the geodesic field to a place from which the target can be seen, faces it and says `done`. After a bump it
+backs out, turns away and plans again, so that a clone learns to do the same.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from robots.command import Command, Done, MoveBase, RotateBase
+from robots.command import Command, MoveBase, RotateBase
 from robots.robot import Sent
-from robots.stretch_re1 import ACTIONS, STEP_M
+from robots.stretch_re1 import ACTIONS
 from simulation.episode import EpisodeSpec
-from simulation.escape import Escape
+from simulation.escape import MOVES, Escape
 from simulation.navigation import DISC_M, Cell, Field, Point
 from simulation.object_nav import CLEAR_POINTS, Floats, cached_goals, visible_points
 from simulation.twin import StretchTwin, TwinOptions
@@ -27,7 +27,7 @@ DONE_M = 1.6
 
 DONE_BEARING_RAD = math.radians(24.0)
 TURN_M = 0.34
-"""With this clearance the robot can turn on the spot: its collision boxes reach 0.334 m from the point between the wheels."""
+"""With this clearance the robot can turn on the spot: its collision boxes reach 0.334 m from between its wheels."""
 
 _TURN_RAD = math.radians(18.0)
 _SMALL_TURN_RAD, _TIGHT_TURN_RAD = math.radians(7.0), math.radians(4.0)
@@ -77,7 +77,7 @@ class ObjectNavExpert:
         x, y, _ = self.twin.pose
         return math.hypot(point[0] - x, point[1] - y) <= DONE_M and abs(self._bearing(point)) <= DONE_BEARING_RAD
 
-    def _bearing(self, point: Sequence[float]) -> float:
+    def _bearing(self, point: Sequence[float] | Floats) -> float:
         x, y, yaw = self.twin.pose
         return wrapped(math.atan2(point[1] - y, point[0] - x) - yaw)
 
@@ -171,14 +171,13 @@ class ObjectNavExpert:
 
     def _can(self, action: str) -> bool:
         """Whether the motion would touch nothing."""
-        x, y, _ = self.twin.pose
-        command = ACTIONS[action]
-        if isinstance(command, Done):
+        move = MOVES.get(action)
+        if move is None:
             return True
-        reach = abs(command.distance_m) if isinstance(command, MoveBase) else 0.0
-        if self._field.space.clearance_at(x, y) > _SURE_M + reach:
+        reach = abs(move.distance_m) if isinstance(move, MoveBase) else 0.0
+        if self._field.space.clearance_at(*self.twin.pose[:2]) > _SURE_M + reach:
             return True
-        return self.twin.would_touch(command) is None
+        return self.twin.would_touch(move) is None
 
     def _freer_side(self) -> str:
         """The turn of 30 degrees whose next half metre has more room; the field breaks a tie."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 
 def sel(success: bool, expert_steps: int, steps: int) -> float:
@@ -22,4 +23,4 @@ def sel(success: bool, expert_steps: int, steps: int) -> float:
 
 def path_length(path: Sequence[tuple[float, float]]) -> float:
     """Length [m] of a path of (x, y) points [m]; 0 for fewer than two points."""
-    return math.fsum(math.dist(a, b) for a, b in zip(path, path[1:]))
+    return math.fsum(math.dist(a, b) for a, b in pairwise(path))

@@ -81,12 +81,12 @@ class FreeSpace:
     @cached_property
     def x_m(self) -> Floats:
         """(nx,) middle of each column of cells."""
-        return self.origin_m[0] + (np.arange(self.clearance_m.shape[0]) + 0.5) * CELL_M
+        return _middles(self.origin_m[0], self.clearance_m.shape[0])
 
     @cached_property
     def y_m(self) -> Floats:
         """(ny,) middle of each row of cells."""
-        return self.origin_m[1] + (np.arange(self.clearance_m.shape[1]) + 0.5) * CELL_M
+        return _middles(self.origin_m[1], self.clearance_m.shape[1])
 
     def cell(self, x_m: float, y_m: float) -> Cell:
         """The cell that a point lies in, or the nearest one."""
@@ -119,7 +119,7 @@ class FreeSpace:
 
     @cached_property
     def parts(self) -> npt.NDArray[np.int32]:
-        """(nx, ny) number of the connected floor that a disc of `DISC_M` can reach each cell in; 0 where it cannot be."""
+        """(nx, ny) number of the connected floor in which a disc of `DISC_M` gets to a cell; 0 where it cannot be."""
         labels: npt.NDArray[np.int32] = label(self.clearance_m >= DISC_M)[0]
         return labels
 
@@ -181,7 +181,7 @@ class Field:
         return float(self.cost_m[self.space.cell(x_m, y_m)])
 
     def entry(self, x_m: float, y_m: float) -> Cell | None:
-        """The point's cell where there is a way from it; otherwise the cell nearby that is cheapest to reach and leave."""
+        """The point's cell if there is a way from it, otherwise the one nearby that is cheapest to reach and leave."""
         i, j = self.space.cell(x_m, y_m)
         if np.isfinite(self.cost_m[i, j]):
             return i, j
@@ -213,6 +213,10 @@ class Field:
             for b in range(max(j - 1, 0), min(j + 2, ny))
             if (a, b) != cell
         ]
+
+
+def _middles(origin_m: float, count: int) -> Floats:
+    return np.asarray(origin_m + (np.arange(count) + 0.5) * CELL_M, dtype=np.float64)
 
 
 def _shifted(di: int, dj: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:

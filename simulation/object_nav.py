@@ -1,14 +1,15 @@
 """ObjectNav of CHORES: episodes, where the target can be seen from, and when an episode is a success.
 
-Success at `done`: any instance of the target category is visible in the navigation camera within 2 m (FLaRe
-tasks/object_nav_task.py: `GetVisibleObjects maxDistance=2`). Here that means: a sample point of an instance lies at most
-2.0 m from the base (horizontally, from the point between the wheels), in the navigation camera's frustum, and the ray from
-the camera to it meets nothing else before it. The robot's own body does not block the ray.
+Success at `done`: any instance of the target category is visible in the navigation camera within 2 m (FLaRe, its
+ObjectNavType task: `GetVisibleObjects maxDistance=2`). Here that means: a sample point of an instance lies at most
+2.0 m from the base (horizontally, from the point between the wheels), in the navigation camera's frustum, and the ray
+from the camera to it meets nothing else before it. The robot's own body does not block the ray.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,7 +22,7 @@ from simulation.clearance import Obstacle
 from simulation.episode import EpisodeGenerationError, EpisodeSpec
 from simulation.house import House, HouseObject, generate_house
 from simulation.instructions import goto_instruction
-from simulation.navigation import DISC_M, Field, FreeSpace
+from simulation.navigation import CELL_M, DISC_M, Field, FreeSpace
 from simulation.world import World
 
 TASK = "object_nav"
@@ -45,14 +46,17 @@ _EDGE_RAD = math.radians(4.0)
 
 Floats = npt.NDArray[np.float64]
 _CAMERA = StretchCameras().navigation
-_INWARDS = np.array([[0, 0, 0], [0, 0, 0.8], [0.7, 0, 0], [-0.7, 0, 0], [0, 0.7, 0], [0, -0.7, 0], [0.7, 0, 0.7], [-0.7, 0, 0.7]])
+_INWARDS = np.array(
+    [[0, 0, 0], [0, 0, 0.8], [0.7, 0, 0], [-0.7, 0, 0], [0, 0.7, 0], [0, -0.7, 0], [0.7, 0, 0.7], [-0.7, 0, 0.7]]
+)
 
 
 def sample_points(thing: HouseObject) -> Floats:
     """(8, 3) points of an object in the world [m], inside its bounding box, its middle first."""
     local = _INWARDS * np.array(thing.size_m) / 2
     c, s = math.cos(thing.yaw_rad), math.sin(thing.yaw_rad)
-    return np.array(thing.position_m) + local @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
+    points: Floats = np.array(thing.position_m) + local @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
+    return points
 
 
 @lru_cache(maxsize=2)
@@ -103,14 +107,29 @@ def _goal_cost(house: House, space: FreeSpace, thing: HouseObject) -> Floats:
     if not len(cells):
         return cost
     eyes = np.column_stack([x[near], y[near], np.full(len(cells), _CAMERA.position_m[2])])
-    blockers = [obstacle for obstacle in house.obstacles if obstacle.name != thing.name]
-    seen = np.zeros(len(cells), np.intp)
+    blockers = _blockers(house, thing)
+    seen = np.zeros((len(cells), len(points)), bool)
     for k, point in enumerate(points):
         asked = _in_height(distance[near][:, k], point[2])
-        seen[asked] += in_sight(eyes[asked], point, blockers)
-    preference = np.abs(nearest[near] - _GOAL_BEST_M) + 0.5 * (space.clearance_m[near] < START_CLEARANCE_M)
-    cost[near] = np.where(seen >= CLEAR_POINTS, preference, np.inf)
+        seen[asked, k] = in_sight(eyes[asked], point, blockers, CELL_M / 2)
+    closest = np.where(seen, distance[near], np.inf).min(axis=1)
+    good = (seen.sum(axis=1) >= CLEAR_POINTS) & (closest <= GOAL_FAR_M)
+    preference = np.abs(closest - _GOAL_BEST_M) + 0.5 * (space.clearance_m[near] < START_CLEARANCE_M)
+    cost[near] = np.where(good, preference, np.inf)
     return cost
+
+
+def _blockers(house: House, target: HouseObject) -> list[Obstacle]:
+    """Boxes that may stand before a target: the obstacles, and what stands on the furniture."""
+    small = [
+        Obstacle(thing.name, (x, y), (depth / 2, width / 2), thing.yaw_rad, z - height / 2, z + height / 2)
+        for thing in house.objects
+        if not thing.is_on_floor
+        for (x, y, z), (depth, width, height) in ((thing.position_m, thing.size_m),)
+    ]
+    x, y = np.array(target.position_m[0]), np.array(target.position_m[1])
+    reach = GOAL_FAR_M + max(target.size_m)
+    return [b for b in (*house.obstacles, *small) if b.name != target.name and b.distance_m(x, y) < reach]
 
 
 def _in_height(distance_m: Floats, z_m: float) -> npt.NDArray[np.bool_]:
@@ -121,14 +140,20 @@ def _in_height(distance_m: Floats, z_m: float) -> npt.NDArray[np.bool_]:
     return inside
 
 
-def in_sight(eyes: Floats, point: Floats, obstacles: list[Obstacle]) -> npt.NDArray[np.bool_]:
-    """(n,) whether the segments from `eyes` (n, 3) to `point` (3,) pass every box; slab test in each box's own frame."""
+def in_sight(
+    eyes: Floats, point: Floats, obstacles: Sequence[Obstacle], margin_m: float = 0.0
+) -> npt.NDArray[np.bool_]:
+    """(n,) whether the segments from `eyes` (n, 3) to `point` (3,) pass every box, by `margin_m` to its sides.
+
+    Slab test in each box's own frame.
+    """
     clear = np.ones(len(eyes), bool)
     for box in obstacles:
         c, s = math.cos(box.yaw_rad), math.sin(box.yaw_rad)
         turn = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
         middle = np.array([*box.centre_xy_m, (box.bottom_m + box.top_m) / 2])
-        half = np.array([*box.half_xy_m, (box.top_m - box.bottom_m) / 2])
+        u, v = box.half_xy_m
+        half = np.array([u + margin_m, v + margin_m, (box.top_m - box.bottom_m) / 2])
         start, end = (eyes - middle) @ turn, (point - middle) @ turn
         way = end - start
         way = np.where(np.abs(way) < 1e-9, 1e-9, way)

@@ -11,7 +11,6 @@ import numpy as np
 
 from robots.command import (
     Command,
-    Done,
     Grasp,
     JointTarget,
     LookAt,
@@ -20,10 +19,11 @@ from robots.command import (
     Release,
     RotateBase,
     SetGripper,
+    Stop,
 )
 from robots.embodiment import Embodiment
 from robots.errors import NotConnected
-from robots.limits import HEAD_JOINTS, limit
+from robots.limits import limit
 from robots.observation import Observation
 from robots.robot import Connected, Sent
 from robots.spec import F32Vector, U8Image
@@ -32,12 +32,12 @@ from simulation.appearance import Appearance
 from simulation.cameras import StretchCameras
 from simulation.episode import EpisodeSpec
 from simulation.house import House
+from simulation.motion import STOPPED, Motion, joint_targets
 from simulation.object_nav import cached_house, is_success
-from simulation.renderer import PICTURE, Renderer
-from simulation.world import BasePose, World, straight, turning
+from simulation.renderer import FAST, PICTURE, Renderer
+from simulation.world import BasePose, World, swept
 
 NAMES = tuple(camera.name for camera in CAMERAS)
-_JOINT_SLICE = 0.02
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class TwinOptions:
         turn_noise_rad: standard deviation of a full turn (30 degrees); smaller turns have less.
         randomise_cameras: draw another calibration for each episode (FLaRe `calibrate_agent`).
         randomise_appearance: draw other looks of the house for each episode.
-        contact: "strict" puts the robot back where a blocked step began; "slide" lets it slip along (for curricula only:
-            no real base does so).
+        contact: "strict" puts the robot back where a blocked step began; "slide" lets it slip along what it touches
+            (for curricula only: no real base does so).
         real_time: motions take the time that the body's speed limits give them, and `stop` interrupts them.
         detail: of the robot's meshes, "low" or "high".
     """
@@ -75,8 +75,8 @@ class TwinOptions:
 class StretchTwin(Connected):
     """A simulated Stretch RE1.
 
-    `observe`, `execute`, `stop`, `connect` and `disconnect` are what any robot has. What else is public is privileged: for
-    tasks, experts and judges only. `observe` and `frame` draw: always call them in one and the same thread.
+    `observe`, `execute`, `stop`, `connect` and `disconnect` are what any robot has. What else is public is privileged:
+    for tasks, experts and judges only. `observe` and `frame` draw: always call them in one and the same thread.
 
     Attributes:
         collisions: blocked motions in this episode.
@@ -86,9 +86,9 @@ class StretchTwin(Connected):
 
     def __init__(self, options: TwinOptions = TwinOptions()) -> None:
         self.options = options
-        size = {"height": options.height, "width": options.width}
-        self._spec = STRETCH_RE1.with_cameras(*(replace(camera, **size) for camera in CAMERAS))
-        self._lock = threading.RLock()
+        cameras = (replace(camera, height=options.height, width=options.width) for camera in CAMERAS)
+        self._spec = STRETCH_RE1.with_cameras(*cameras)
+        self._lock, self._moving = threading.RLock(), threading.Lock()
         self._stopped = threading.Event()
         self._connected = False
         self._world: World | None = None
@@ -132,7 +132,8 @@ class StretchTwin(Connected):
         world = World(house, appearance=looks, cameras=cameras, detail=self.options.detail, aspect=aspect)
         world.base = episode.start
         world.settle()
-        with self._lock:
+        self.stop()
+        with self._moving, self._lock:
             self._retire()
             self._world, self._episode, self._rng = world, episode, rng
             self.collisions, self._in_hand = 0, False
@@ -155,14 +156,15 @@ class StretchTwin(Connected):
     def execute(self, command: Command) -> Sent:
         """Moves, and returns when the motion ended, was blocked, refused, or stopped. Raises NotConnected."""
         self._check_connected("execute")
-        self._stopped.clear()
-        sent = limit(command, self._spec, self.world.joints)
-        if not sent.refused:
-            sent = self._run(sent)
-        with self._lock:
-            self.world.settle()
-            self.history.append(sent)
-        return sent
+        with self._moving:
+            self._stopped.clear()
+            sent = limit(command, self._spec, self.world.joints)
+            if not sent.refused:
+                sent = self._run(sent)
+            with self._lock:
+                self.world.settle()
+                self.history.append(sent)
+            return sent
 
     def stop(self) -> None:
         """Interrupts a running `execute`; the robot stays where it is then."""
@@ -196,10 +198,10 @@ class StretchTwin(Connected):
         """The task's rule now: whether `done` would be a success."""
         return is_success(self.world, self.episode.target)
 
-    def would_touch(self, command: Command) -> str | None:
+    def would_touch(self, command: MoveBase | RotateBase) -> str | None:
         """What a base motion would touch if it went without noise, or None."""
         with self._lock:
-            return self.world.first_contact(_base_slices(self.world.base, command))
+            return self.world.first_contact(swept(self.world.base, command))
 
     def frame(self, height: int, width: int) -> U8Image:
         """The house from above, (height, width, 3) uint8 RGB: for videos, not for policies."""
@@ -219,9 +221,8 @@ class StretchTwin(Connected):
         self._free_old()
         key = height, width
         if key not in self._renderers:
-            is_camera = key == (self.options.height, self.options.width)
-            quality = {} if is_camera else {"quality": PICTURE}
-            self._renderers[key] = Renderer(self.world.model, height, width, **quality)
+            quality = FAST if key == (self.options.height, self.options.width) else PICTURE
+            self._renderers[key] = Renderer(self.world.model, height, width, quality)
         return self._renderers[key]
 
     def _retire(self) -> None:
@@ -235,88 +236,27 @@ class StretchTwin(Connected):
 
     def _run(self, sent: Sent) -> Sent:
         command = sent.command
+        motion = Motion(self.world, self._lock, self._pause, slides=self.options.contact == "slide")
         if isinstance(command, MoveBase | RotateBase):
-            return self._drive(sent, command)
+            blocked = motion.drive(self._with_noise(command))
+            self.path.append(self.world.base[:2])
+            return self._ended(sent, blocked)
         if isinstance(command, MoveJoint | JointTarget | SetGripper | LookAt):
-            return self._reach(sent, _joint_targets(command, self.world.joints))
+            return self._ended(sent, motion.reach(joint_targets(command, self.world.joints)))
         if isinstance(command, Grasp):
             return replace(sent, refused="nothing within reach of the gripper")
         if isinstance(command, Release) and not self._in_hand:
             return replace(sent, refused="the gripper holds nothing")
-        if not isinstance(command, Done):
+        if isinstance(command, Stop):
             self.stop()
         return sent
 
-    def _drive(self, sent: Sent, command: MoveBase | RotateBase) -> Sent:
-        start = self.world.base
-        noisy, duration_s = self._with_noise(command), _duration_s(command, self._spec)
-        slices = _base_slices(start, noisy)
-        blocked = ""
-        for planned, pose in zip([start, *slices], slices):
-            with self._lock:
-                blocked = self._advance(start, planned, pose)
-            if blocked or self._interrupted(duration_s / len(slices)):
-                break
-        self.path.append(self.world.base[:2])
-        return self._ended(sent, blocked)
-
-    def _advance(self, start: BasePose, planned: BasePose, pose: BasePose) -> str:
-        """One slice: names what is in the way, where `strict` contact puts the base back to `start`."""
-        if self.options.contact == "slide":
-            return self._slide(pose[0] - planned[0], pose[1] - planned[1], pose[2])
-        blocked = self._step_to(pose)
-        if blocked:
-            self.world.base = start
-        return blocked
-
-    def _step_to(self, pose: BasePose) -> str:
-        """Moves the base to `pose`, or names what is in the way."""
-        before, self.world.base = self.world.base, pose
-        touched = self.world.contact()
-        if touched is None:
-            return ""
-        self.world.base = before
-        return f"contact with {touched}"
-
-    def _slide(self, dx: float, dy: float, yaw: float) -> str:
-        """Moves by (dx, dy) [m], or along one axis of the house where only that is free."""
-        x, y, _ = self.world.base
-        blocked = self._step_to((x + dx, y + dy, yaw))
-        if blocked and abs(dx) + abs(dy) > 0.0:
-            blocked = blocked if self._step_to((x + dx, y, yaw)) and self._step_to((x, y + dy, yaw)) else ""
-        return blocked
-
-    def _reach(self, sent: Sent, targets: dict[str, float]) -> Sent:
-        start = dict(self.world.joints)
-        far = max((abs(target - start[name]) for name, target in targets.items()), default=0.0)
-        seconds = max((abs(t - start[name]) / JOINTS[name].max_speed for name, t in targets.items()), default=0.0)
-        count = max(1, math.ceil(far / _JOINT_SLICE - 1e-9))
-        blocked = ""
-        for k in range(1, count + 1):
-            with self._lock:
-                self._place(start, targets, k / count)
-                touched = self.world.contact()
-                if touched is not None:
-                    blocked = f"contact with {touched}"
-                    self._place(start, targets, 0.0)
-            if blocked or self._interrupted(seconds / count):
-                break
-        return self._ended(sent, blocked)
-
-    def _place(self, start: dict[str, float], targets: dict[str, float], share: float) -> None:
-        for name, target in targets.items():
-            self.world.move_joint(name, start[name] + share * (target - start[name]))
-
-    def _interrupted(self, seconds: float) -> bool:
+    def _pause(self, seconds: float) -> bool:
         return self.options.real_time and self._stopped.wait(seconds)
 
     def _ended(self, sent: Sent, blocked: str) -> Sent:
-        if blocked:
-            self.collisions += 1
-            return replace(sent, blocked=blocked)
-        if self.options.real_time and self._stopped.is_set():
-            return replace(sent, blocked="stopped")
-        return sent
+        self.collisions += blocked not in ("", STOPPED)
+        return replace(sent, blocked=blocked)
 
     def _with_noise(self, command: MoveBase | RotateBase) -> MoveBase | RotateBase:
         draw = float(self._rng.normal())
@@ -325,28 +265,3 @@ class StretchTwin(Connected):
             return MoveBase(command.distance_m + share * self.options.move_noise_m * draw)
         share = abs(command.angle_rad) / TURN_RAD
         return RotateBase(command.angle_rad + share * self.options.turn_noise_rad * draw)
-
-
-def _base_slices(pose: BasePose, command: Command) -> list[BasePose]:
-    if isinstance(command, MoveBase):
-        return straight(pose, command.distance_m)
-    return turning(pose, command.angle_rad) if isinstance(command, RotateBase) else []
-
-
-def _duration_s(command: MoveBase | RotateBase, body: Embodiment) -> float:
-    assert body.base is not None
-    if isinstance(command, MoveBase):
-        return abs(command.distance_m) / body.base.max_speed_mps
-    return abs(command.angle_rad) / body.base.max_turn_radps
-
-
-def _joint_targets(command: MoveJoint | JointTarget | SetGripper | LookAt, now: dict[str, float]) -> dict[str, float]:
-    """Joint name -> position [m] or [rad]."""
-    if isinstance(command, MoveJoint):
-        return {command.joint: now[command.joint] + command.delta}
-    if isinstance(command, LookAt):
-        return dict(zip(HEAD_JOINTS, (command.pan_rad, command.tilt_rad)))
-    if isinstance(command, SetGripper):
-        limits = JOINTS["gripper_aperture"]
-        return {"gripper_aperture": min(max(command.aperture_m, limits.low), limits.high)}
-    return dict(zip(command.joints, command.positions))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from simulation import gl  # noqa: F401  (first: it chooses MuJoCo's back-end)
 
@@ -11,6 +11,7 @@ import mujoco  # isort: skip
 import numpy as np
 import numpy.typing as npt
 
+from robots.command import MoveBase, RotateBase
 from simulation.appearance import Appearance
 from simulation.cameras import StretchCameras
 from simulation.house import House
@@ -33,7 +34,7 @@ STOWED: Mapping[str, float] = {
     "joint_head_tilt": 0.0,
     "gripper_aperture": 0.03,
 }
-"""Arm in, gripper folded back over the base: how Hello Robot drives (stretch_body `stow`), and the smallest footprint."""
+"""Arm in, gripper folded back over the base: how Hello Robot drives (stretch_body `stow`), the smallest footprint."""
 
 _HOUSE_GROUPS = np.array([1, 1, 0, 0, 1, 1], dtype=np.uint8)  # without the robot (2, 3) and the hidden boxes (3)
 
@@ -54,7 +55,7 @@ class World:
         house: House,
         *,
         appearance: Appearance | None = None,
-        cameras: StretchCameras = StretchCameras(),
+        cameras: StretchCameras = StretchCameras(),  # noqa: B008 - frozen
         detail: str = "low",
         aspect: float = 12 / 7,
     ) -> None:
@@ -81,12 +82,12 @@ class World:
     @base.setter
     def base(self, pose: BasePose) -> None:
         self._base = pose
-        for name, value in zip(StretchBody.BASE_JOINTS, pose):
+        for name, value in zip(StretchBody.BASE_JOINTS, pose, strict=True):
             self.data.qpos[self._address[name]] = value
 
-    def move_joint(self, joint: str, position: float) -> None:
-        """Puts one joint of the embodiment at `position` [m] or [rad]."""
-        self.joints[joint] = position
+    def move_joints(self, positions: Mapping[str, float]) -> None:
+        """Puts joints of the embodiment (name -> [m] or [rad]) where they are told to be."""
+        self.joints |= positions
         self._place_joints()
 
     def _place_joints(self) -> None:
@@ -112,7 +113,7 @@ class World:
         mujoco.mj_kinematics(self.model, self.data)
         mujoco.mj_camlight(self.model, self.data)
 
-    def first_contact(self, poses: Iterator[BasePose] | list[BasePose]) -> str | None:
+    def first_contact(self, poses: Iterable[BasePose]) -> str | None:
         """What the base would touch on its way through `poses`, or None; the robot stays where it is."""
         here = self._base
         try:
@@ -139,22 +140,18 @@ class World:
         geom = np.array([-1], dtype=np.int32)
         way = np.asarray(point_m - eye)
         share = mujoco.mj_ray(self.model, self.data, eye, way, _HOUSE_GROUPS, 1, -1, geom)
-        return share < 0 or share > 0.99 or int(self.model.geom_bodyid[geom[0]]) == self._bodies[body]
+        return bool(share < 0 or share > 0.99 or self.model.geom_bodyid[geom[0]] == self._bodies[body])
 
 
-def straight(pose: BasePose, distance_m: float) -> list[BasePose]:
-    """Poses every `SLICE_M` on a straight drive, the last one at its end."""
+def swept(pose: BasePose, move: MoveBase | RotateBase) -> list[BasePose]:
+    """The poses that a base move goes through, every `SLICE_M` or `SLICE_RAD`, the last one at its end."""
     x, y, yaw = pose
-    count = max(1, math.ceil(abs(distance_m) / SLICE_M - 1e-9))
-    steps = [distance_m * k / count for k in range(1, count + 1)]
-    return [(x + s * math.cos(yaw), y + s * math.sin(yaw), yaw) for s in steps]
-
-
-def turning(pose: BasePose, angle_rad: float) -> list[BasePose]:
-    """Poses every `SLICE_RAD` on a turn in place, the last one at its end."""
-    x, y, yaw = pose
-    count = max(1, math.ceil(abs(angle_rad) / SLICE_RAD - 1e-9))
-    return [(x, y, wrapped(yaw + angle_rad * k / count)) for k in range(1, count + 1)]
+    if isinstance(move, MoveBase):
+        count = max(1, math.ceil(abs(move.distance_m) / SLICE_M - 1e-9))
+        steps = [move.distance_m * k / count for k in range(1, count + 1)]
+        return [(x + s * math.cos(yaw), y + s * math.sin(yaw), yaw) for s in steps]
+    count = max(1, math.ceil(abs(move.angle_rad) / SLICE_RAD - 1e-9))
+    return [(x, y, wrapped(yaw + move.angle_rad * k / count)) for k in range(1, count + 1)]
 
 
 def wrapped(angle_rad: float) -> float:

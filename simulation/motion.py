@@ -1,0 +1,112 @@
+"""Moves the robot of a world slice by slice, with a look for contact after each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from robots.command import JointTarget, LookAt, MoveBase, MoveJoint, RotateBase, SetGripper
+from robots.limits import HEAD_JOINTS
+from robots.stretch_re1 import JOINTS, STRETCH_RE1
+from simulation.world import BasePose, World, swept
+
+BaseMove = MoveBase | RotateBase
+JointMove = MoveJoint | JointTarget | SetGripper | LookAt
+
+STOPPED = "stopped"
+_JOINT_SLICE = 0.02  # metres or radians between two looks for contact
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How to move.
+
+    Attributes:
+        world: what is moved.
+        lock: held while the pose changes.
+        pause: waits for so many seconds, or not at all when simulating fast; True when it was interrupted.
+        slides: along what the base touches, instead of being put back to where its step began.
+    """
+
+    world: World
+    lock: AbstractContextManager[object]
+    pause: Callable[[float], bool]
+    slides: bool = False
+
+    def drive(self, move: BaseMove) -> str:
+        """Moves the base; returns why it did not end ("contact with ...", "stopped"), or ""."""
+        start = self.world.base
+        poses = swept(start, move)
+        seconds = base_duration_s(move) / len(poses)
+        for planned, pose in zip([start, *poses], poses, strict=False):
+            with self.lock:
+                blocked = self._advance(start, planned, pose)
+            if blocked:
+                return blocked
+            if self.pause(seconds):
+                return STOPPED
+        return ""
+
+    def reach(self, targets: Mapping[str, float]) -> str:
+        """Moves joints (name -> [m] or [rad]) together; on contact they go back to where they began. Returns as `drive`."""
+        start = dict(self.world.joints)
+        way = {name: target - start[name] for name, target in targets.items()}
+        count = max([1, *(math.ceil(abs(delta) / _JOINT_SLICE - 1e-9) for delta in way.values())])
+        seconds = max((abs(delta) / JOINTS[name].max_speed for name, delta in way.items()), default=0.0) / count
+        for k in range(1, count + 1):
+            with self.lock:
+                self.world.move_joints({name: start[name] + delta * k / count for name, delta in way.items()})
+                touched = self.world.contact()
+                if touched is not None:
+                    self.world.move_joints(start)
+                    return f"contact with {touched}"
+            if self.pause(seconds):
+                return STOPPED
+        return ""
+
+    def _advance(self, start: BasePose, planned: BasePose, pose: BasePose) -> str:
+        if self.slides:
+            return self._slide(pose[0] - planned[0], pose[1] - planned[1], pose[2])
+        blocked = self._step_to(pose)
+        if blocked:
+            self.world.base = start
+        return blocked
+
+    def _step_to(self, pose: BasePose) -> str:
+        before, self.world.base = self.world.base, pose
+        touched = self.world.contact()
+        if touched is None:
+            return ""
+        self.world.base = before
+        return f"contact with {touched}"
+
+    def _slide(self, dx_m: float, dy_m: float, yaw_rad: float) -> str:
+        """Moves by (dx, dy), or along one axis of the house where only that is free."""
+        x, y, _ = self.world.base
+        blocked = self._step_to((x + dx_m, y + dy_m, yaw_rad))
+        if not blocked or dx_m == dy_m == 0.0:
+            return blocked
+        slid = not self._step_to((x + dx_m, y, yaw_rad)) or not self._step_to((x, y + dy_m, yaw_rad))
+        return "" if slid else blocked
+
+
+def base_duration_s(move: BaseMove) -> float:
+    """How long the body takes for it at its top speed [s]."""
+    assert STRETCH_RE1.base is not None
+    if isinstance(move, MoveBase):
+        return abs(move.distance_m) / STRETCH_RE1.base.max_speed_mps
+    return abs(move.angle_rad) / STRETCH_RE1.base.max_turn_radps
+
+
+def joint_targets(command: JointMove, now: Mapping[str, float]) -> dict[str, float]:
+    """Where `command` sends each joint that it names: joint -> position [m] or [rad]."""
+    if isinstance(command, MoveJoint):
+        return {command.joint: now[command.joint] + command.delta}
+    if isinstance(command, LookAt):
+        return dict(zip(HEAD_JOINTS, (command.pan_rad, command.tilt_rad), strict=True))
+    if isinstance(command, SetGripper):
+        limits = JOINTS["gripper_aperture"]
+        return {"gripper_aperture": min(max(command.aperture_m, limits.low), limits.high)}
+    return dict(zip(command.joints, command.positions, strict=True))
