@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from enum import Enum
 from pathlib import Path
 
 from evaluation.errors import RecordError
@@ -141,16 +140,10 @@ class Episode:
 
 
 def write_json(path: Path, data: object) -> None:
-    """Writes `data` in one move, with a line per top-level field and no NaN."""
+    """Writes `data` in one move; ValueError when it holds a NaN, which JSON does not know."""
     temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(json.dumps(data, allow_nan=False, default=_plain) + "\n", encoding="utf-8")
+    temporary.write_text(json.dumps(data, allow_nan=False) + "\n", encoding="utf-8")
     os.replace(temporary, path)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Enum):
-        return value.value
-    raise TypeError(f"{type(value).__name__} is no JSON value")
 
 
 def read_json(path: Path) -> object:

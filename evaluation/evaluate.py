@@ -1,0 +1,119 @@
+"""`ferry evaluate PLAN`: runs an evaluation plan and writes down every trial."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Literal
+
+import tyro
+
+from evaluation.errors import PlanError
+from evaluation.examiner import Examiner, ExaminerOptions, StageFactory
+from evaluation.folder import RunFolder
+from evaluation.plan import Plan, PolicyEntry, read_plan
+from evaluation.progress import Progress
+from evaluation.results import results_of
+from evaluation.table import text_table
+from evaluation.workers import Workers
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Runs an evaluation plan. The same command goes on where it was cut off."""
+
+    plan: tyro.conf.Positional[Path]
+    """The plan, a YAML file."""
+    output: Path
+    """Folder for the trials' records."""
+    robot: Literal["twin", "ros", "fake"] | None = None
+    """Another robot than the plan's."""
+    server: str | None = None
+    """URL of a policy server that serves the plan's policies, instead of their bundles in this process."""
+    token_file: Path | None = None
+    """File with the server's bearer token."""
+    workers: int = 1
+    """Processes side by side; for the twin only. 0 takes one per core."""
+    video: bool = True
+    """Write a video and a filmstrip of each trial."""
+    retry_aborted: bool = False
+    """Do trials again that were aborted."""
+
+
+def main(argv: Sequence[str], stages: Mapping[str, StageFactory] | None = None) -> int:
+    """Runs the verb; `stages` says how to reach robots that are not in this package ("ros")."""
+    return evaluate(tyro.cli(Evaluate, prog="ferry evaluate", args=list(argv)), stages)
+
+
+def evaluate(options: Evaluate, stages: Mapping[str, StageFactory] | None = None) -> int:
+    """Runs the plan, prints its table, and returns the exit status: 0 when every trial was judged, else 1."""
+    plan = _overridden(read_plan(options.plan), options)
+    token = options.token_file.read_text(encoding="utf-8").strip() if options.token_file else None
+    count = _workers(plan, options.workers)
+    settings = ExaminerOptions(options.video, token, threads=max(1, (os.cpu_count() or 1) // count))
+    with _terminable(), Examiner(plan, settings, stages) as examiner:
+        folder = RunFolder.open(options.output, plan, examiner.policies)
+        _run(examiner, folder, options, count)
+    episodes = folder.episodes()
+    print(text_table(results_of([folder])))
+    print(f"\n{folder.path}   (ferry report {folder.path} --output report)")
+    return 0 if all(episode.outcome.value != "aborted" for episode in episodes) else 1
+
+
+def _run(examiner: Examiner, folder: RunFolder, options: Evaluate, count: int) -> None:
+    trials = folder.left(retry_aborted=options.retry_aborted)
+    done = len(examiner.plan.trials()) - len(trials)
+    print(f"{examiner.plan.name}: {len(trials)} trials to do" + (f", {done} done before" if done else ""))
+    progress = Progress(len(trials), [one.name for one in examiner.plan.policies])
+    try:
+        if count > 1:
+            Workers(examiner.plan, folder, examiner.options, progress.episode).run(trials, min(count, len(trials)))
+            return
+        for trial in trials:
+            progress.begin(trial)
+            progress.episode(examiner.run(trial, folder, (progress,)))
+    finally:
+        progress.close()
+
+
+def _overridden(plan: Plan, options: Evaluate) -> Plan:
+    """The plan with what the command line says otherwise; this is the plan that the output folder belongs to."""
+    policies = plan.policies
+    if options.server is not None:
+        policies = tuple(_at(one, options.server) for one in policies)
+    plan = replace(plan, policies=policies, robot=options.robot or plan.robot)
+    experts = [one.name for one in policies if one.expert]
+    if experts and plan.robot != "twin":
+        raise PlanError("--robot", f"'{plan.robot}' with the expert '{experts[0]}'", "'twin', whose truth it looks at")
+    return plan
+
+
+def _at(policy: PolicyEntry, server: str) -> PolicyEntry:
+    return policy if policy.expert else replace(policy, bundle=None, server=server)
+
+
+def _workers(plan: Plan, asked: int) -> int:
+    if asked < 0 or (asked != 1 and plan.robot != "twin"):
+        raise PlanError(
+            "--workers", asked, "1 (only the twin can be had several times)" if asked >= 0 else "at least 0"
+        )
+    return asked or os.cpu_count() or 1
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM is an interrupt, too: the body is stopped and the trial recorded before the process ends."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

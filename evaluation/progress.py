@@ -1,0 +1,85 @@
+"""One line that says how far an evaluation is."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import TextIO
+
+from evaluation.episode import Episode
+from evaluation.step import RunEnd, Step
+from evaluation.trial import Outcome, Trial
+
+QUIET_S = 10.0  # a log file gets a line this often at most [s]
+WIDTH = 100
+
+
+class Progress:
+    """Shows trials done, successes by policy and the time left; a `Subscriber` of the running trial.
+
+    On a terminal one line is written over and over; into a file a line now and then.
+    """
+
+    def __init__(self, trials: int, policies: Sequence[str], stream: TextIO | None = None) -> None:
+        self._total, self._stream = trials, stream or sys.stderr
+        self._done = self._step = 0
+        self._judged: Counter[str] = Counter()
+        self._successes: Counter[str] = Counter(dict.fromkeys(policies, 0))
+        self._aborted = 0
+        self._trial: Trial | None = None
+        self._began_s = self._said_s = time.monotonic()
+
+    def begin(self, trial: Trial) -> None:
+        """A trial is about to begin."""
+        self._trial, self._step = trial, 0
+        self._show()
+
+    def episode(self, episode: Episode) -> None:
+        """A trial has ended."""
+        self._done, self._trial = self._done + 1, None
+        self._aborted += episode.outcome is Outcome.ABORTED
+        self._judged[episode.trial.policy] += episode.outcome is not Outcome.ABORTED
+        self._successes[episode.trial.policy] += episode.success
+        self._show(force=self._done == self._total)
+
+    def on_start(self) -> None:
+        """The running trial begins."""
+
+    def on_step(self, step: Step) -> None:
+        """The running trial goes on."""
+        self._step += 1
+        if self._stream.isatty() and self._step % 5 == 0:
+            self._show()
+
+    def on_end(self, end: RunEnd) -> None:
+        """The running trial is over."""
+
+    def close(self) -> None:
+        """Leaves the line."""
+        if self._stream.isatty():
+            self._stream.write("\n")
+            self._stream.flush()
+
+    def line(self) -> str:
+        """E.g. "[ 12/60] mini 5/6  random 0/6  3 min left"."""
+        width = len(str(self._total))
+        scores = "  ".join(f"{name} {count}/{self._judged[name]}" for name, count in self._successes.items())
+        aborted = f"  aborted {self._aborted}" if self._aborted else ""
+        now = f"  {self._trial.policy} in {self._trial.place}, step {self._step}" if self._trial else ""
+        return f"[{self._done:>{width}}/{self._total}] {scores}{aborted}{self._left()}{now}"[:WIDTH]
+
+    def _left(self) -> str:
+        if not 0 < self._done < self._total:
+            return ""
+        seconds = (time.monotonic() - self._began_s) / self._done * (self._total - self._done)
+        return f"  {seconds / 60:.0f} min left" if seconds > 90 else f"  {seconds:.0f} s left"
+
+    def _show(self, force: bool = False) -> None:
+        if self._stream.isatty():
+            self._stream.write(f"\r{self.line():<{WIDTH}}")
+        elif force or time.monotonic() - self._said_s > QUIET_S:
+            self._stream.write(self.line() + "\n")
+            self._said_s = time.monotonic()
+        self._stream.flush()

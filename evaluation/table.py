@@ -1,0 +1,74 @@
+"""Results as a plain table, for the terminal and for Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from evaluation.results import Comparison, Results, Row, Transfer
+from evaluation.statistics import Estimate
+
+HEADER = ("policy", "robot", "task", "success", "SEL", "trials")
+
+
+def percent(value: float) -> str:
+    """E.g. "64 %"; "-" when there is none."""
+    return "-" if math.isnan(value) else f"{100 * value:.0f} %"
+
+
+def interval(estimate: Estimate | None) -> str:
+    """A fraction and its 95 % interval in percent, e.g. "64 % [52, 75]"; "-" when there is none."""
+    if estimate is None or math.isnan(estimate.value):
+        return "-"
+    return f"{percent(estimate.value)} [{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"
+
+
+def trials(row: Row) -> str:
+    """How many trials a row stands on, e.g. "50 (2 aborted)"."""
+    left = row.planned - row.success.n - row.aborted
+    extras = ((row.aborted, "aborted"), (row.interventions, "interventions"), (left, "not yet run"))
+    notes = [f"{count} {what}" for count, what in extras if count > 0]
+    return f"{row.success.n}" + (f" ({', '.join(notes)})" if notes else "")
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """A row in words, in the order of `HEADER`."""
+    key = row.key
+    return key.policy, key.robot, key.task, interval(row.success), interval(row.sel), trials(row)
+
+
+def compared(one: Comparison) -> str:
+    """A comparison in one sentence."""
+    result = one.result
+    if result.difference.n == 0:
+        return f"{one.first.policy} against {one.second.policy} on {one.first.robot}: no trial in common"
+    gap = result.difference
+    points = f"{100 * gap.value:+.0f} points [{100 * gap.low:+.0f}, {100 * gap.high:+.0f}]"
+    where = f"paired over {gap.n} trials on {one.first.robot}"
+    return f"{one.first.policy} against {one.second.policy}: {points}, {where}, {p_value(result.p_value)}"
+
+
+def transferred(one: Transfer) -> str:
+    """A sim-to-real difference in one sentence."""
+    gap = one.difference
+    points = f"{100 * gap.value:+.0f} points [{100 * gap.low:+.0f}, {100 * gap.high:+.0f}]"
+    where = f"{one.real.policy}, {one.task}: {one.real.robot} against {one.simulated.robot}"
+    return f"{where}: {points}; zero-shot: bundle {one.bundle_sha256[:12]} stands in both"
+
+
+def p_value(p: float) -> str:
+    """E.g. "p = 0.013", "p < 0.001" (McNemar's exact test)."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
+def text_table(results: Results) -> str:
+    """The table for a terminal: success and SEL with 95 % intervals, then the comparisons."""
+    lines = aligned([HEADER, *(cells(row) for row in results.rows)])
+    notes = [compared(one) for one in results.comparisons] + [transferred(one) for one in results.transfers]
+    return "\n".join([*lines, *([""] if notes else []), *notes])
+
+
+def aligned(table: Sequence[Sequence[str]]) -> list[str]:
+    """Lines with the cells of each column below one another."""
+    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in table]
