@@ -72,7 +72,7 @@ class Watcher(Node):
     """Watches a robot node, gives it orders by hand, and calls services.
 
     Attributes:
-        odometry: (monotonic seconds, (x, y, yaw)) of every odometry message.
+        odometry: (monotonic seconds, (x, y, yaw)) of every odometry message; the robot node's clock is this machine's.
         results: of every order.
         stamps_ns: of every observation.
         told: (monotonic seconds, name, message) of every diagnostic.
@@ -123,17 +123,14 @@ class Watcher(Node):
         """The newest pose."""
         return self.odometry[-1][1]
 
-    def moves(self) -> list[tuple[float, float]]:
-        """(begin, end) in monotonic seconds of every motion of the base so far, as the odometry shows them."""
-        spans: list[tuple[float, float]] = []
-        for (before_s, before), (now_s, now) in zip(self.odometry, self.odometry[1:]):
-            if max(abs(a - b) for a, b in zip(before, now)) <= MOVING_M:
-                continue
-            if spans and before_s - spans[-1][1] < 0.02:
-                spans[-1] = spans[-1][0], now_s
-            else:
-                spans.append((before_s, now_s))
-        return spans
+    def began_s(self) -> list[float]:
+        """When each motion so far began, in monotonic seconds, as the robot node says."""
+        return [result.began_ns / 1e9 for result in self.results if result.began_ns > 0]
+
+    def last_moved_s(self) -> float:
+        """When the odometry last differed from the one before."""
+        pairs = list(zip(self.odometry, self.odometry[1:]))
+        return max(at for (_, before), (at, now) in pairs if max(abs(a - b) for a, b in zip(before, now)) > MOVING_M)
 
     def moving(self) -> bool:
         """Whether the newest two odometry messages differ."""
@@ -146,7 +143,7 @@ class Watcher(Node):
         return next((at for at, who, message in list(self.told) if name in who and words in message), None)
 
     def _odom(self, message: Odometry) -> None:
-        self.odometry.append((time.monotonic(), convert.pose_of(message)))
+        self.odometry.append((convert.stamp_of(message.header) / 1e9, convert.pose_of(message)))
 
     def _result(self, message: DiagnosticArray) -> None:
         self.results.append(report.result_of(message))
@@ -169,18 +166,21 @@ class Graph:
         self.watcher = Watcher(namespace)
 
     def robot(self, **parameters: object) -> NodeProcess:
-        """Starts a robot_node with the fake body and waits until it has spoken."""
-        chosen = {"robot": "fake", "control_period_s": PERIOD_S, "odom_rate_hz": 50.0, **parameters}
-        process = self._start("robot_node", chosen)
-        wait_until(lambda: self.watcher.odometry and self.watcher.stamps_ns, 20.0, process)
-        return process
+        """Starts a robot_node with the fake body."""
+        return self._start(
+            "robot_node", {"robot": "fake", "control_period_s": PERIOD_S, "odom_rate_hz": 50.0, **parameters}
+        )
 
     def policy(self, server_url: str, **parameters: object) -> NodeProcess:
-        """Starts a policy_node and waits until it is active."""
+        """Starts a policy_node that drives the robot node."""
         chosen = {"server_url": server_url, "autostart": True, "instruction": "find a mug", **parameters}
-        process = self._start("policy_node", chosen)
-        wait_until(lambda: self.watcher.heard("policy_node", "active"), 20.0, process)
-        return process
+        return self._start("policy_node", chosen)
+
+    def ready(self) -> None:
+        """Waits until the robot node has spoken and the policy node, if there is one, is active."""
+        wait_until(lambda: self.watcher.odometry and self.watcher.stamps_ns, 20.0, self.processes["robot_node"])
+        if "policy_node" in self.processes:
+            wait_until(lambda: self.watcher.heard("policy_node", "active"), 20.0, self.processes["policy_node"])
 
     def _start(self, module: str, parameters: dict[str, object]) -> NodeProcess:
         process = NodeProcess(module, self._folder / f"{module}.log", self._namespace, **parameters)

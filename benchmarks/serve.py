@@ -1,0 +1,226 @@
+"""What the policy server adds to the bare onnxruntime call, for one bundle on this machine.
+
+    python benchmarks/serve.py BUNDLE
+
+Each round makes one decision in every way, one after the other, so that a change of load meets all of them. The server
+is a process of its own, reached over TCP on this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import onnxruntime as ort
+import tyro
+
+from policy_server.bundle import PolicyBundle
+from policy_server.client import PolicyClient
+from policy_server.onnx_policy import OnnxPolicy
+from policy_server.pictures import encode_picture
+from robots.embodiment import Embodiment
+from robots.observation import Observation
+from robots.spec import U8Image
+from robots.stretch_re1 import STRETCH_RE1
+
+EXECUTED = "move_ahead"
+Way = Callable[[int], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Measures one bundle."""
+
+    bundle: tyro.conf.Positional[Path]
+    """The bundle to serve."""
+    rounds: int = 300
+    """Decisions per way, warm-up not counted."""
+    warm_up: int = 20
+    """Decisions per way before measuring."""
+    threads: int = 0
+    """Threads of one inference, in the server and in the bare call; 0 for one per core."""
+    camera: tuple[int, int] | None = None
+    """Height and width of the camera images that are sent; the policy's own size when not given."""
+    instruction: str = "find a mug"
+    """What the policy is asked to do."""
+
+
+@dataclass
+class Timings:
+    """Seconds per decision of one way, by part."""
+
+    parts: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, timing_s: dict[str, float]) -> None:
+        """Adds one decision."""
+        for name, seconds in timing_s.items():
+            self.parts.setdefault(name, []).append(seconds)
+
+    def row(self, name: str) -> str:
+        """p50 and p99 in milliseconds; dashes for a part this way does not have."""
+        if name not in self.parts:
+            return f"{'-':>8} {'-':>8}"
+        p50, p99 = np.percentile(np.array(self.parts[name]) * 1000, [50, 99])
+        return f"{p50:8.2f} {p99:8.2f}"
+
+
+def main() -> None:
+    """Runs the benchmark and prints a table."""
+    args = tyro.cli(Benchmark, description=__doc__)
+    bundle = PolicyBundle.load(args.bundle, threads=args.threads)
+    body = camera_body(bundle, args.camera)
+    with serving(args) as url, PolicyClient(url, timeout_s=60) as client, PolicyClient(
+        url, timeout_s=60, images="jpeg"
+    ) as jpeg, httpx.Client(base_url=url, timeout=60) as http:  # fmt: skip
+        seen = observation(body)
+        ways: dict[str, Way] = {
+            "onnxruntime alone": bare(bundle, body, seen, args.instruction),
+            "in this process": session_way(lambda: OnnxPolicy(bundle).open(body, args.instruction), seen),
+            "msgpack, raw": session_way(lambda: client.open(body, args.instruction), seen),
+            "msgpack, JPEG": session_way(lambda: jpeg.open(body, args.instruction), seen),
+            "multipart, JPEG": multipart(http, body, seen, args.instruction),
+        }
+        results = measure(ways, bundle.manifest.spec.horizon, args)
+    report(bundle, body, results, args)
+
+
+def camera_body(bundle: PolicyBundle, size: tuple[int, int] | None) -> Embodiment:
+    """A Stretch RE1 with cameras of `size`, or of the policy's."""
+    inputs = {one.name: one for one in bundle.manifest.spec.cameras}
+    cameras = []
+    for camera in STRETCH_RE1.cameras:
+        height, width = size or (inputs[camera.name].height, inputs[camera.name].width)
+        cameras.append(replace(camera, height=height, width=width))
+    return STRETCH_RE1.with_cameras(*cameras)
+
+
+def observation(body: Embodiment) -> Observation:
+    """Smooth images, which JPEG packs about as well as a room, and the lowest state."""
+    random = np.random.default_rng(0)
+
+    def picture(height: int, width: int) -> U8Image:
+        coarse = random.integers(0, 256, (height // 12 + 1, width // 12 + 1, 3), dtype=np.uint8)
+        return np.ascontiguousarray(coarse.repeat(12, 0).repeat(12, 1)[:height, :width])
+
+    images = {camera.name: picture(camera.height, camera.width) for camera in body.cameras}
+    state = {group: np.array(spec.low, np.float32) for group, spec in body.state.items()}
+    return Observation(0, images, state)
+
+
+def bare(bundle: PolicyBundle, body: Embodiment, seen: Observation, instruction: str) -> Way:
+    """The policy graph alone, with the recurrent state of an episode."""
+    episode = OnnxPolicy(bundle).open(body, instruction)
+    images, state = episode.binding.images(seen), episode.binding.state(seen)
+    recurrent = bundle.initial_state()
+
+    def run(step: int) -> dict[str, float]:
+        nonlocal recurrent
+        recurrent = recurrent if step else bundle.initial_state()
+        started = time.perf_counter()
+        _, recurrent = bundle.run(images, episode.text_features, state, 0, step, recurrent)
+        return {"seen": time.perf_counter() - started}
+
+    return run
+
+
+def session_way(open_session: Callable[[], Any], seen: Observation) -> Way:
+    """Anything with `act`, opened again for every episode."""
+    session: Any = None
+
+    def run(step: int) -> dict[str, float]:
+        nonlocal session
+        if step == 0:
+            if session is not None:
+                session.close()
+            session = open_session()
+        started = time.perf_counter()
+        decision = session.act(seen, EXECUTED if step else None)
+        return {"seen": time.perf_counter() - started, **decision.timing_s}
+
+    return run
+
+
+def multipart(http: httpx.Client, body: Embodiment, seen: Observation, instruction: str) -> Way:
+    """JPEG files in a form, as curl would send them; encoding them counts."""
+    path = ""
+
+    def run(step: int) -> dict[str, float]:
+        nonlocal path
+        if step == 0:
+            if path:
+                http.delete(path)
+            message = {"embodiment": body.to_json(), "instruction": instruction}
+            path = f"/v1/sessions/{http.post('/v1/sessions', json=message).json()['session_id']}"
+        fields: dict[str, Any] = {"stamp_ns": 0, "state": {"hand": [0.0]}}
+        fields |= {"executed": EXECUTED} if step else {}
+        started = time.perf_counter()
+        pictures = {name: encode_picture(image, "jpeg") for name, image in seen.images.items()}
+        reply = http.post(f"{path}/act", data={"observation": json.dumps(fields)}, files=pictures)
+        timing: dict[str, float] = reply.raise_for_status().json()["timing_s"]
+        return {"seen": time.perf_counter() - started, **timing}
+
+    return run
+
+
+def measure(ways: dict[str, Way], horizon: int, args: Benchmark) -> dict[str, Timings]:
+    """Runs every way once per round, in turn."""
+    results = {name: Timings() for name in ways}
+    for number in range(args.warm_up + args.rounds):
+        for name, way in ways.items():
+            timing_s = way(number % horizon)
+            if number >= args.warm_up:
+                results[name].add(timing_s)
+    return results
+
+
+@contextmanager
+def serving(args: Benchmark) -> Iterator[str]:
+    """Runs `ferry serve` on a free port until the block ends; yields its URL."""
+    command = [sys.executable, "-m", "policy_server.serve", str(args.bundle), "--port", "0"]
+    command += ["--threads", str(args.threads)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if " ready at " not in line:
+            sys.exit("ferry serve did not start")
+        try:
+            yield line.split()[-1]
+        finally:
+            process.terminate()
+
+
+def report(bundle: PolicyBundle, body: Embodiment, results: dict[str, Timings], args: Benchmark) -> None:
+    """Prints the machine and one row per way."""
+    sizes = ", ".join(f"{one.name} {one.height}x{one.width}" for one in body.cameras)
+    print(f"machine: {cpu()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {platform.platform()}")
+    print(f"Python {platform.python_version()}, onnxruntime {ort.__version__}, threads {args.threads or 'all'}")
+    print(f"bundle {bundle.manifest.name} {bundle.sha256[:12]}; images sent: {sizes}; {args.rounds} rounds\n")
+    parts = {"seen": "client [ms]", "total": "server [ms]", "inference": "inference [ms]"}
+    print(f"{'':<18}" + "".join(f"{title:>19}" for title in parts.values()) + f"{'added [ms]':>12}")
+    print(f"{'':<18}" + "  " + "  ".join(f"{'p50':>8} {'p99':>8}" for _ in parts) + f"{'p50':>12}")
+    alone = float(np.median(results["onnxruntime alone"].parts["seen"]))
+    for name, timings in results.items():
+        added = 1000 * (float(np.median(timings.parts["seen"])) - alone)
+        print(f"{name:<18}  " + "  ".join(timings.row(part) for part in parts) + f"{added:12.2f}")
+
+
+def cpu() -> str:
+    """The processor's name, where Linux tells it."""
+    info = Path("/proc/cpuinfo")
+    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+if __name__ == "__main__":
+    main()
