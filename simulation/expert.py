@@ -41,7 +41,7 @@ class ObjectNavExpert:
 
     def __init__(self, twin: StretchTwin) -> None:
         self.twin = twin
-        self._episode: EpisodeSpec | None = None
+        self._history: list[Sent] | None = None
         self._field: Field
         self._instance: npt.NDArray[np.intp]
         self._goal_cost: Floats
@@ -56,10 +56,9 @@ class ObjectNavExpert:
         return self._recovery() or self._step()
 
     def _plan(self) -> None:
-        episode = self.twin.episode
-        if self._episode is episode:
+        if self._history is self.twin.history:
             return
-        self._episode, self._way = episode, []
+        episode, self._history, self._way = self.twin.episode, self.twin.history, []
         goals, self._field = cached_goals(episode.house_seed, episode.target)
         self._goal_cost, self._instance = goals.cost_m.copy(), goals.instance
 
@@ -102,8 +101,7 @@ class ObjectNavExpert:
         """At a goal and facing the target: less of it is in sight than planned, so take what there is or plan anew."""
         if self._is_done(least_points=1):
             return "done"
-        self._drop_goals(cell)
-        return self._planned()
+        return self._planned() if self._drop_goals(cell) else None
 
     def _escape(self) -> str:
         """The first action of a search that knows the robot's true shape, for where a disc does not do."""
@@ -119,7 +117,7 @@ class ObjectNavExpert:
         """The next action of an escape that has begun, as long as all of it was executed as it was said."""
         done = self.twin.history[self._way_at :]
         if len(done) >= len(self._way) or any(
-            not sent.executed or sent.command != ACTIONS[action] for sent, action in zip(done, self._way)
+            not sent.executed or sent.command != ACTIONS[action] for sent, action in zip(done, self._way, strict=False)
         ):
             return None
         action = self._way[len(done)]
@@ -129,11 +127,15 @@ class ObjectNavExpert:
         things = self.twin.house.objects_of(self.twin.episode.target)
         return things[int(self._instance[cell])].position_m
 
-    def _drop_goals(self, cell: Cell) -> None:
-        """The target is not seen from a place that faces it: plan for other places."""
+    def _drop_goals(self, cell: Cell) -> bool:
+        """The target is not seen from a place that faces it: plan for other places, if there are any."""
         i, j = cell
         self._goal_cost[max(i - 2, 0) : i + 3, max(j - 2, 0) : j + 3] = np.inf
+        if not np.isfinite(self._goal_cost).any():
+            self._history = None  # start again with every goal
+            return False
         self._field = self._field.space.field(self._goal_cost)
+        return True
 
     def _turn(self, error_rad: float) -> str | None:
         """The turn that makes a heading error [rad] smaller, None when it is small enough."""

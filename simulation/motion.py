@@ -50,7 +50,7 @@ class Motion:
         return ""
 
     def reach(self, targets: Mapping[str, float]) -> str:
-        """Moves joints (name -> [m] or [rad]) together; on contact they go back to where they began. Returns as `drive`."""
+        """Moves joints (name -> [m] or [rad]) together; on contact they go back to their start. Returns as `drive`."""
         start = dict(self.world.joints)
         way = {name: target - start[name] for name, target in targets.items()}
         count = max([1, *(math.ceil(abs(delta) / _JOINT_SLICE - 1e-9) for delta in way.values())])
