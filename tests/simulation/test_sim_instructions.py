@@ -1,0 +1,37 @@
+"""What the robot is told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from simulation.categories import CATEGORIES
+from simulation.instructions import GOTO_VERBS, goto_instruction, with_article
+
+
+@pytest.mark.parametrize(
+    ("noun", "expected"),
+    [("Apple", "an apple"), ("alarm clock", "an alarm clock"), ("mug", "a mug"), ("house plant", "a house plant")],
+)
+def test_the_article_follows_the_sound(noun: str, expected: str) -> None:
+    assert with_article(noun) == expected
+
+
+def test_every_instruction_is_a_verb_and_the_object_in_lower_case() -> None:
+    rng = np.random.default_rng(0)
+    for category in CATEGORIES:
+        said = goto_instruction(category, rng)
+        assert said == said.lower()
+        verb = said.removesuffix(f" {with_article(category)}")
+        assert verb in GOTO_VERBS
+
+
+def test_every_verb_of_chores_is_used() -> None:
+    rng = np.random.default_rng(0)
+    said = {goto_instruction("mug", rng) for _ in range(200)}
+    assert said == {f"{verb} a mug" for verb in ("go to", "locate", "find", "search for", "navigate to")}
+
+
+def test_the_same_chance_gives_the_same_words() -> None:
+    first, second = (goto_instruction("bed", np.random.default_rng(7)) for _ in range(2))
+    assert first == second
