@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from ferry.errors import LaunchError
+from ferry.launcher.parent import end_with_parent
 from ferry.launcher.plan import Process
 
 GRACE_S = 5.0
@@ -23,8 +23,6 @@ LAST_WORDS_S = 1.0
 """Time for which the output of a process that has ended is still read; a stray grandchild may hold it open for ever."""
 
 _COLOURS = (36, 33, 35, 32, 34, 31)
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True)
@@ -127,7 +125,7 @@ class _Launch:
                 stderr=asyncio.subprocess.PIPE,
                 env=environment,
                 start_new_session=True,
-                preexec_fn=_end_with(os.getpid()),
+                preexec_fn=end_with_parent(),
             )
         except OSError as error:
             raise LaunchError(process.where, f"{process.name} cannot be started", error.strerror) from error
@@ -207,17 +205,3 @@ async def _exit_of(pid: int) -> None:
 def _signal_group(pid: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
-
-
-def _end_with(parent: int) -> Callable[[], None]:
-    """Returns what a child does before it starts: ask for SIGTERM when this launcher dies, however it dies.
-
-    SIGTERM and not SIGKILL, so that a robot node still stops its robot.
-    """
-
-    def ask() -> None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return ask

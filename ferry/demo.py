@@ -1,0 +1,130 @@
+"""`ferry demo`: the whole line, in houses that no training has seen.
+
+A policy server, a simulated Stretch and a policy node run as processes of their own, started by the launch file; the
+shipped policy and a random one are tried over ROS 2, the expert inside of the simulator; one report shows all three.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from ferry.errors import DemoError
+from ferry.graph import free_port, isolated, running, wait_for_server
+from ferry.launcher.lookup import REPOSITORY
+
+HOUSES = 12
+MAX_STEPS = 150
+START_S = 120.0
+"""Time for the server to load its graphs and for the twin to build its first house, on a busy machine."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What is shown."""
+
+    bundle: Path
+    houses: int
+    first: int
+    """Index of the first house of the test split."""
+    max_steps: int
+    folder: Path
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the processes' logs."""
+        return self.folder / "logs"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs `ferry demo`; returns 0 when there is a report."""
+    demo = _demo(_parser().parse_args(argv))
+    began_s = time.monotonic()
+    port = free_port()
+    arguments = {"bundle": str(demo.bundle), "server_port": str(port), "max_steps": str(demo.max_steps)}
+    print(f"starting policy server, twin and policy node; logs in {demo.logs}", flush=True)
+    with running("stretch_twin", arguments, demo.logs) as launch:
+        url = f"http://127.0.0.1:{port}"
+        wait_for_server(url, launch, demo.logs, START_S)
+        ferry("evaluate", write_plan(demo, "ros"), "--output", demo.folder / "ros", "--server", url)
+    ferry("evaluate", write_plan(demo, "twin"), "--output", demo.folder / "expert", "--no-video")
+    ferry("report", demo.folder / "ros", demo.folder / "expert", "--output", demo.folder / "report")
+    print(f"\n{(time.monotonic() - began_s) / 60:.1f} minutes; everything is in {demo.folder}")
+    return 0
+
+
+def write_plan(demo: Demo, robot: str) -> Path:
+    """Writes the plan of one of the two evaluations: the policies behind ROS, the expert inside of the simulator."""
+    policies: list[dict[str, object]] = [{"name": "expert", "expert": True}]
+    if robot == "ros":
+        bundle = str(demo.bundle)
+        policies = [{"name": "policy", "bundle": bundle}, {"name": "random", "bundle": bundle, "sampling": "uniform"}]
+    plan = {
+        "name": f"demo, {'over ROS 2' if robot == 'ros' else 'expert'}",
+        "robot": robot,
+        "policies": policies,
+        "houses": {"split": "test", "start": demo.first, "count": demo.houses},
+        "max_steps": demo.max_steps,
+    }
+    file = demo.folder / f"{robot}.yaml"
+    file.write_text(yaml.safe_dump(plan, sort_keys=False), encoding="utf-8")
+    return file
+
+
+def ferry(verb: str, *words: object) -> None:
+    """Runs a verb of `ferry` in a process of its own, which hears the same ROS graph as the launch.
+
+    A status of 1 lets the demo go on: single trials were aborted, and the report shows them.
+
+    Raises:
+        DemoError: it failed; it has said why.
+    """
+    done = subprocess.run([sys.executable, "-m", "ferry", verb, *map(str, words)], env=isolated(), check=False)
+    if done.returncode not in (0, 1):
+        raise DemoError(f"ferry {verb} ended with exit status {done.returncode}")
+
+
+def find_bundle(given: Path | None, shipped: Path = REPOSITORY / "policies") -> Path:
+    """Returns the given bundle, or the one that ships with the repository.
+
+    Raises:
+        DemoError: there is none.
+    """
+    if given is not None:
+        if not (given / "manifest.json").is_file():
+            raise DemoError(f"no policy bundle in {given}: it has no manifest.json")
+        return given
+    found = sorted(manifest.parent for manifest in shipped.glob("*/manifest.json"))
+    if not found:
+        raise DemoError(f"no policy bundle in {shipped}; name one with --bundle")
+    return next((bundle for bundle in found if bundle.name == "objectnav_stretch_mini"), found[0])
+
+
+def _demo(options: argparse.Namespace) -> Demo:
+    bundle = find_bundle(options.bundle)
+    horizon = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))["spec"]["horizon"]
+    folder = options.output or Path("runs") / "demo" / time.strftime("%Y%m%d-%H%M%S")
+    folder.mkdir(parents=True, exist_ok=True)
+    return Demo(bundle, options.houses, options.first, min(options.max_steps, horizon), folder)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ferry demo",
+        description="The shipped policy drives a simulated Stretch over ROS 2 in unseen houses; a report says how well.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--bundle", type=Path, help="a policy bundle other than the shipped one")
+    parser.add_argument("--houses", type=int, default=HOUSES, help="test houses; each policy has one trial in each")
+    parser.add_argument("--first", type=int, default=0, help="index of the first house of the test split")
+    parser.add_argument("--max-steps", type=int, default=MAX_STEPS, help="decisions until a trial ends")
+    parser.add_argument("--output", type=Path, help="folder for everything; runs/demo/TIME when left out")
+    return parser

@@ -1,0 +1,95 @@
+"""A ROS graph of its own, started from a launch file and ended with the context that started it."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from ferry.errors import DemoError
+from ferry.launcher.parent import end_with_parent
+
+END_S = 20.0
+"""Longer than the launcher takes to end whatever will not end: twice its grace, and SIGKILL."""
+
+_DOMAIN = random.SystemRandom().randint(1, 101)  # from 102 on, DDS meets Linux's ephemeral ports (docs.ros.org)
+
+
+@contextmanager
+def running(launch: str, arguments: Mapping[str, str], logs: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs a launch file in a process of its own, with one log per process; ends it with the context.
+
+    Args:
+        launch: name or path of the launch file.
+        arguments: of the launch file.
+        logs: folder of the logs; `launch.log` has all of them in the order of time.
+    """
+    logs.mkdir(parents=True, exist_ok=True)
+    words = [f"{name}:={value}" for name, value in arguments.items()]
+    command = [sys.executable, "-m", "ferry", "run", launch, *words, "--log-dir", str(logs)]
+    with (logs / "launch.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+            preexec_fn=end_with_parent(), env=isolated(),
+        )  # fmt: skip
+        try:
+            yield process
+        finally:
+            _end(process)
+
+
+def isolated() -> dict[str, str]:
+    """Returns an environment in which ROS hears this machine and this process's children alone."""
+    return {**os.environ, "ROS_DOMAIN_ID": str(_DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+
+
+def free_port() -> int:
+    """Returns a TCP port of this machine that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_for_server(url: str, process: subprocess.Popen[bytes], logs: Path, timeout_s: float) -> None:
+    """Waits until the policy server of a launch is ready.
+
+    Raises:
+        DemoError: the launch has ended, or the time is over; the message ends with the log's last line.
+    """
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise DemoError(f"the launch ended with exit status {process.returncode}: {last_line(logs)}")
+        try:
+            with urllib.request.urlopen(f"{url}/readyz", timeout=1.0):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise DemoError(f"the policy server was not ready within {timeout_s:.0f} s: {last_line(logs)}")
+
+
+def last_line(logs: Path) -> str:
+    """Returns the last line of a launch that says something, with the log's name."""
+    log = logs / "launch.log"
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    said = [line for line in lines if line.strip() and not line.startswith("[ferry run]")]
+    return f"{said[-1] if said else 'no output'} (see {log})"
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+    try:
+        process.wait(END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
