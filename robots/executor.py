@@ -274,13 +274,13 @@ class Executor:
                 self._moving, self._awaiting = True, not isinstance(order.command, Done)
                 self._counts["started"] += 1
                 self._stop_reason = ""
-        began = time.monotonic()
+        began_ns = time.monotonic_ns()
         sent = allowed if allowed.refused else self._move(allowed)
         with self._wake:
             self._order, self._moving, self._observe_at_s = None, False, 0.0
             stopped = self._stop_reason if self._stops != stops else ""
             self._wake.notify_all()
-        self._finish(order, sent, stopped, time.monotonic() - began)
+        self._finish(order, sent, stopped, began_ns)
 
     def _move(self, allowed: Sent) -> Sent:
         try:
@@ -290,14 +290,17 @@ class Executor:
             self._stop_body()
         return replace(sent, clipped=tuple(dict.fromkeys((*allowed.clipped, *sent.clipped))))
 
-    def _finish(self, order: Order, sent: Sent, stopped: str = "", duration_s: float = 0.0) -> None:
+    def _finish(self, order: Order, sent: Sent, stopped: str = "", began_ns: int | None = None) -> None:
+        ended_ns = time.monotonic_ns()
+        judged_ns = ended_ns if began_ns is None else began_ns
         with self._wake:
             self._counts["refused" if sent.refused else "blocked" if sent.blocked else "executed"] += 1
-            age = self._fresh.age_s(order.stamp_ns, time.monotonic() - duration_s)
+            age = self._fresh.age_s(order.stamp_ns, judged_ns / 1e9)
             after = order.stamp_ns if sent.refused else self._fresh.latest_ns
             if sent.refused:
                 stopped = self._unfit() or self._fresh.voided(order.stamp_ns)
-        self._on_result(Result(order.stamp_ns, sent, stopped, after, age, duration_s))
+        began_ns, duration_s = (-1, 0.0) if sent.refused else (judged_ns, (ended_ns - judged_ns) / 1e9)
+        self._on_result(Result(order.stamp_ns, sent, stopped, after, age, began_ns, duration_s))
 
     def _run_watch(self) -> None:
         while not self._closed:

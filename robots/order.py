@@ -34,6 +34,7 @@ class Result:
             drives the robot must not go on by itself after that.
         after_ns: stamp of the newest observation that was taken before the motion ended; later ones show its effect.
         age_s: age of the observation when the order was judged; None when its stamp is unknown.
+        began_ns: when the motion began, on the executor's monotonic clock; -1 when none did.
         duration_s: how long the motion took.
     """
 
@@ -42,6 +43,7 @@ class Result:
     stopped: str = ""
     after_ns: int = -1
     age_s: float | None = None
+    began_ns: int = -1
     duration_s: float = 0.0
 
 

@@ -69,6 +69,7 @@ def test_it_executes_a_fresh_order_and_says_what_was_sent(host: Host) -> None:
     assert result.age_s is not None
     assert 0 <= result.age_s < 0.4
     assert not result.stopped
+    assert result.stamp_ns < result.began_ns < time.monotonic_ns()
 
 
 def test_a_new_observation_follows_every_order(host: Host) -> None:

@@ -180,7 +180,9 @@ def test_the_camera_info_says_the_field_of_view() -> None:
 def test_a_result_survives_the_wire(
     command: Command, refused: str, blocked: str, clipped: list[str], age: float | None, stamp_ns: int
 ) -> None:
-    result = Result(stamp_ns, Sent(command, tuple(clipped), refused, blocked), "because", stamp_ns + 1, age, 0.25)
+    result = Result(
+        stamp_ns, Sent(command, tuple(clipped), refused, blocked), "because", stamp_ns + 1, age, stamp_ns + 2, 0.25
+    )
     assert result_of(over_the_wire(result_msg(result))) == result
 
 

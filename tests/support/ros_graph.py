@@ -85,7 +85,7 @@ class Watcher(Node):
         self.stamps_ns: list[int] = []
         self.told: list[tuple[float, str, str]] = []
         group = ReentrantCallbackGroup()
-        self._group = group
+        self.group = group
         self.create_subscription(Odometry, "odom", self._odom, qos.NEWEST, callback_group=group)
         self.create_subscription(DiagnosticArray, "result", self._result, qos.EVERY, callback_group=group)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._diagnostic, qos.EVERY, callback_group=group)
@@ -106,13 +106,13 @@ class Watcher(Node):
     def call_async(self, service: str, request: Any = None) -> Any:
         """Calls a service; returns the future of its response."""
         kind = Trigger if request is None else SetBool
-        client = self.create_client(kind, service, callback_group=self._group)
+        client = self.create_client(kind, service, callback_group=self.group)
         assert client.wait_for_service(15.0), f"nobody offers {service}"
         return client.call_async(Trigger.Request() if request is None else SetBool.Request(data=request))
 
     def set(self, node: str, **parameters: object) -> None:
         """Sets parameters of another node."""
-        client = self.create_client(SetParameters, f"{node}/set_parameters", callback_group=self._group)
+        client = self.create_client(SetParameters, f"{node}/set_parameters", callback_group=self.group)
         assert client.wait_for_service(15.0)
         messages = [Parameter(name, value=value).to_parameter_msg() for name, value in parameters.items()]
         future = client.call_async(SetParameters.Request(parameters=messages))

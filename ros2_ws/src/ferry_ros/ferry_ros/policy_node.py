@@ -11,7 +11,7 @@ import json
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -50,7 +50,7 @@ class PolicyNodeOptions:
         max_steps: decisions until a trial ends; 0 takes the policy's horizon.
         autostart: configure and activate without a lifecycle manager; retries while server or robot are not there yet.
         startup_timeout_s: how long autostart retries.
-        run_once: with autostart, run one trial and end.
+        run_once: with autostart, run one trial and end; the exit status is 1 when it did not come to its end.
     """
 
     server_url: str = "http://127.0.0.1:8765"
@@ -80,13 +80,15 @@ class PolicyNode(LifecycleNode):
         self._decisions = self.create_publisher(DiagnosticArray, "~/decision", qos.EVERY)
         self._trials = self.create_publisher(DiagnosticArray, "~/trial", qos.LATCHED)
         self.create_service(Trigger, "~/run_trial", self._run_trial, callback_group=self._group)
+        self._said = report.status(f"{self.get_name()}: policy", report.OK, "unconfigured", {})
+        self.create_timer(1.0, self._repeat, callback_group=self._group)
         self._client: PolicyClient | None = None
         self._manifest: PolicyManifest | None = None
         self._binding: Binding | None = None
         self._robot: RosRobot | None = None
         self._runner: Runner | None = None
         self._trial = threading.Lock()
-        self._hopeless = False
+        self._hopeless, self._ending = False, ""
         if self.options.autostart:
             self._starter = self.create_timer(0.0, self._autostart, callback_group=self._group)
 
@@ -115,6 +117,7 @@ class PolicyNode(LifecycleNode):
         except RobotError as error:
             self._tell(report.ERROR, f"not activated: {error}")
             return FAILURE
+        self._ending = ""
         self._tell(report.OK, "active")
         return super().on_activate(state)
 
@@ -162,6 +165,7 @@ class PolicyNode(LifecycleNode):
 
     def _end(self, reason: str) -> None:
         """Ends a running trial, waits for it, stops the robot and lets its topics go."""
+        self._ending = reason
         if self._runner:
             self._runner.interrupt(reason)
         elif self._robot:
@@ -182,18 +186,22 @@ class PolicyNode(LifecycleNode):
             return response
         try:
             end = self._play()
-        except (PolicyError, RobotError, ValueError) as error:
-            end = RunEnd("policy_failed", f"{type(error).__name__}: {error}", 0)
+            response.success = end.reason in ("done", "max_steps")
+            response.message = json.dumps(asdict(end))
+            self._tell_trial(end, response.success)
         finally:
-            self._runner = None
             self._trial.release()
-        response.success = end.reason in ("done", "max_steps")
-        response.message = json.dumps(asdict(end))
-        self._tell_trial(end, response.success)
         return response
 
     def _play(self) -> RunEnd:
-        options = self.options
+        try:
+            return self._run_session(self.options)
+        except (PolicyError, RobotError, ValueError) as error:
+            return RunEnd("policy_failed", f"{type(error).__name__}: {error}", 0)
+        finally:
+            self._runner = None
+
+    def _run_session(self, options: PolicyNodeOptions) -> RunEnd:
         if not self._client or not self._binding or not self._robot or not self._manifest or not self._active():
             return RunEnd("interrupted", "policy_node is not active; configure and activate it first", 0)
         instruction = options.instruction or self._robot.instruction
@@ -202,7 +210,8 @@ class PolicyNode(LifecycleNode):
             self._robot.renew()
             steps = options.max_steps or self._manifest.spec.horizon
             self._runner = Runner(self._robot, session, self._binding, max_steps=steps, subscribers=(self,))
-            return self._runner.run()
+            end = self._runner.run()
+            return replace(end, reason="interrupted", message=self._ending) if self._ending else end
         finally:
             session.close()
 
@@ -235,21 +244,26 @@ class PolicyNode(LifecycleNode):
         self._tell(report.OK if finished else report.ERROR, message)
 
     def _tell(self, level: bytes, message: str) -> None:
-        log = self.get_logger()
-        (log.info if level == report.OK else log.error)(message)
-        one = report.status(f"{self.get_name()}: policy", level, message, {})
-        self._diagnostics.publish(report.diagnostics(time.monotonic_ns(), one))
+        if level == report.OK:
+            self.get_logger().info(message)
+        else:
+            self.get_logger().error(message)
+        self._said = report.status(self._said.name, level, message, {})
+        self._repeat()
+
+    def _repeat(self) -> None:
+        self._diagnostics.publish(report.diagnostics(time.monotonic_ns(), self._said))
 
     def _autostart(self) -> None:
+        """Starts, or stays as it is and says on /diagnostics what is in the way; with `run_once` it then ends."""
         self._starter.cancel()
         deadline = time.monotonic() + self.options.startup_timeout_s
-        while not self._started():
+        while not (started := self._started()):
             if self._hopeless or time.monotonic() > deadline or self.finished.wait(0.5):
-                self.exit_code = 1
-                self.finished.set()
-                return
+                break
         if self.options.run_once:
-            self.exit_code = 0 if self._run_trial(Trigger.Request(), Trigger.Response()).success else 1
+            success = started and self._run_trial(Trigger.Request(), Trigger.Response()).success
+            self.exit_code = 0 if success else 1
             self.finished.set()
 
     def _started(self) -> bool:

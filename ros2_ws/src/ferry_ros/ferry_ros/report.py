@@ -45,6 +45,7 @@ def result_msg(result: Result) -> DiagnosticArray:
         "stopped": result.stopped,
         "after_ns": result.after_ns,
         "age_s": result.age_s,
+        "began_ns": result.began_ns,
         "duration_s": result.duration_s,
     }
     one = status("executor", level, sent.refused or sent.blocked or "executed", values)
@@ -63,7 +64,7 @@ def result_of(message: DiagnosticArray) -> Result:
             refused=values["refused"],
             blocked=values["blocked"],
         )
-        numbers = {name: json.loads(values[name]) for name in ("after_ns", "age_s", "duration_s")}
+        numbers = {name: json.loads(values[name]) for name in ("after_ns", "age_s", "began_ns", "duration_s")}
         return Result(stamp_of(message.header), sent, values["stopped"], **numbers)
     except (KeyError, json.JSONDecodeError) as error:
         raise SpecError("result values", f"{type(error).__name__} {error}", "those of result_msg") from error

@@ -23,7 +23,7 @@ from ferry_ros import convert, qos, report
 from ferry_ros.assembly import Assembly
 from robots.command import Command
 from robots.embodiment import Embodiment
-from robots.errors import ConnectionFailed, NotConnected, RobotError
+from robots.errors import BindError, ConnectionFailed, NotConnected, RobotError
 from robots.observation import Observation
 from robots.order import Order, Result
 from robots.robot import Connected, Sent
@@ -42,14 +42,14 @@ class RosRobotOptions:
         connect_timeout_s: until the robot node must have been found.
         observe_timeout_s: until an observation newer than the last motion must have come.
         motion_timeout_s: until the result of a command must have come.
-        stop_timeout_s: until the stop service must have answered.
+        stop_timeout_s: until the stop service must have answered; it answers when the robot stands.
     """
 
     valid_for_s: float = 0.5
     connect_timeout_s: float = 5.0
     observe_timeout_s: float = 2.0
     motion_timeout_s: float = 10.0
-    stop_timeout_s: float = 1.0
+    stop_timeout_s: float = 2.0
 
 
 class RosRobot(Connected):
@@ -220,7 +220,7 @@ class RosRobot(Connected):
 def find_body(node: Node, name: str, timeout_s: float) -> Embodiment:
     """The body that the robot node in this namespace publishes.
 
-    Raises ConnectionFailed when there is none in time or it is not the one called `name` (empty: any).
+    Raises ConnectionFailed when there is none in time, BindError when it is not the one called `name` (empty: any).
     """
     found: list[str] = []
     there = threading.Event()
@@ -239,5 +239,5 @@ def find_body(node: Node, name: str, timeout_s: float) -> Embodiment:
         node.destroy_subscription(listening)
     body = Embodiment.from_json(json.loads(found[0]))
     if name and body.name != name:
-        raise ConnectionFailed(f"body: got {body.name}, expected {name}")
+        raise BindError("body", "body of the robot node", body.name, name, [body.name])
     return body
