@@ -102,20 +102,27 @@ class Recorder:
         self._video.add(frame)
 
     def _metrics(self, end: RunEnd, verdict: Verdict) -> Metrics:
-        expert = self.scene.expert_steps
-        judged = verdict.outcome is not Outcome.ABORTED and expert is not None
         way = verdict.path or tuple(self.way)
         return Metrics(
             steps=end.steps,
             late=end.late,
             blocked=sum(not step.executed for step in self.steps),
             duration_s=round(self._duration_s, 3),
-            expert_steps=expert,
-            sel=sel(verdict.outcome is Outcome.SUCCESS, expert, max(end.steps, 1)) if judged and expert else None,
+            expert_steps=self.scene.expert_steps,
+            sel=self._sel(end, verdict),
             path_length_m=round(path_length(way), 3) if way else None,
             collisions=verdict.collisions,
             target_distance_m=verdict.target_distance_m,
         )
+
+    def _sel(self, end: RunEnd, verdict: Verdict) -> float | None:
+        """0 for any failure where an expert could be asked, even one who failed himself."""
+        expert = self.scene.expert_steps
+        if verdict.outcome is Outcome.ABORTED or not (expert or self.scene.episode):
+            return None
+        if verdict.outcome is not Outcome.SUCCESS:
+            return 0.0
+        return sel(True, expert, max(end.steps, 1)) if expert else None
 
 
 def step_record(step: Step) -> StepRecord:

@@ -11,7 +11,7 @@ from evaluation.failure import KINDS
 from evaluation.folder import RunFolder
 from evaluation.plan import Plan
 from evaluation.source import PolicyIdentity
-from evaluation.statistics import Estimate, PairedComparison, difference, mean, paired, wilson
+from evaluation.statistics import Estimate, PairedComparison, difference, mean, mean_fraction, paired, wilson
 from evaluation.trial import Outcome
 
 
@@ -116,7 +116,7 @@ def results_of(folders: Sequence[RunFolder]) -> Results:
             key = Key(folder.info.plan.name, one.robot, one.trial.task, one.trial.policy)
             episodes.setdefault(key, []).append(one)
             policies[key] = names[one.trial.policy]
-    order = [key for key in planned if key in episodes]
+    order = sorted((key for key in planned if key in episodes), key=lambda key: _turn(key, folders))
     rows = tuple(_row(key, episodes[key], planned[key]) for key in order)
     plans = {folder.info.plan.name: folder.info.plan for folder in folders}
     return Results(
@@ -129,6 +129,13 @@ def results_of(folders: Sequence[RunFolder]) -> Results:
         policies=policies,
         episodes={key: tuple(episodes[key]) for key in order},
     )
+
+
+def _turn(key: Key, folders: Sequence[RunFolder]) -> tuple[int, str, str, int]:
+    """Where a row stands: by plan, robot, task, and the policy's place in its plan."""
+    plans = [folder.info.plan for folder in folders]
+    index = next(i for i, plan in enumerate(plans) if plan.name == key.plan)
+    return index, key.robot, key.task, [one.name for one in plans[index].policies].index(key.policy)
 
 
 def judged(episodes: Iterable[Episode]) -> list[Episode]:
@@ -150,7 +157,7 @@ def _row(key: Key, episodes: Sequence[Episode], planned: int) -> Row:
         interventions=sum(one.outcome is Outcome.INTERVENTION for one in told),
         success=wilson(successes, len(told)),
         success_of_all=wilson(successes, len(episodes)),
-        sel=mean(sel) if sel else None,
+        sel=mean_fraction(sel) if sel else None,
         steps=mean([float(one.metrics.steps) for one in told]),
         collisions=mean(collisions) if collisions else None,
     )

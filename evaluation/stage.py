@@ -59,7 +59,7 @@ class Stage(Protocol):
 
 def run_here(stage: Stage, trial: Trial, scene: Scene, source: Source, subscribers: Sequence[Subscriber]) -> RunEnd:
     """Runs an episode of `source` on the stage's body, in this process."""
-    session, binding = source.open(stage.robot.spec, scene.instruction, trial.seed)
+    session, binding = source.open(stage.robot.spec, scene.instruction, trial.sampling_seed)
     try:
         return Runner(stage.robot, session, binding, max_steps=trial.max_steps, subscribers=subscribers).run()
     finally:

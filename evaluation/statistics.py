@@ -54,11 +54,15 @@ def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> Estimate:
         raise ValueError(f"successes: got {successes} of {n}, expected 0 to {n}")
     if n == 0:
         return Estimate(math.nan, 0.0, 1.0, 0)
-    z, p = _z(confidence), successes / n
+    return _score_interval(successes / n, n, confidence)
+
+
+def _score_interval(p: float, n: int, confidence: float) -> Estimate:
+    z = _z(confidence)
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    low = 0.0 if successes == 0 else middle - half  # exact at the ends, where rounding would leave 1e-17
-    high = 1.0 if successes == n else middle + half
+    low = 0.0 if p == 0.0 else middle - half  # exact at the ends, where rounding would leave 1e-17
+    high = 1.0 if p == 1.0 else middle + half
     return Estimate(p, low, high, n)
 
 
@@ -138,6 +142,17 @@ def mean(values: Sequence[float], confidence: float = CONFIDENCE, *, resamples: 
     tail = 100 * (1 - confidence) / 2
     low, high = np.percentile(data[draws].mean(axis=1), [tail, 100 - tail])
     return Estimate(float(data.mean()), float(low), float(high), len(data))
+
+
+def mean_fraction(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
+    """The mean of values in [0, 1], as `mean`, or with Wilson's interval where all values are the same.
+
+    Equal values tell a bootstrap nothing of the spread; Wilson's interval is then no narrower than it should be,
+    because no values in [0, 1] spread more than zeros and ones.
+    """
+    if len(set(values)) == 1:
+        return _score_interval(float(values[0]), len(values), confidence)
+    return mean(values, confidence)
 
 
 def _z(confidence: float) -> float:

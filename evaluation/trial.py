@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+import numpy as np
+
 
 class Outcome(str, Enum):
     """What became of a trial; never blank.
@@ -45,7 +47,7 @@ class Trial:
         block: trials of a block differ in the policy alone, so they can be compared pair by pair.
         task: e.g. "object_nav".
         policy: the policy's name in the plan.
-        seed: of the noise and of a sampling policy; the same in the whole block.
+        seed: of what is asked and of the noise; the same in the whole block.
         max_steps: decisions until it ends.
         house_seed: where it takes place in simulation; None in a real home.
         start: where it takes place in a real home; None in simulation.
@@ -64,6 +66,11 @@ class Trial:
     def id(self) -> str:
         """Name of its folder, e.g. "0007-mini"."""
         return f"{self.index:04d}-{self.policy}"
+
+    @property
+    def sampling_seed(self) -> int:
+        """Seed of a sampling policy: the same in the whole block, another one in each block."""
+        return int(np.random.SeedSequence([self.seed, self.block]).generate_state(1)[0])
 
     @property
     def place(self) -> str:

@@ -62,7 +62,7 @@ def _silence() -> Iterator[None]:
         os.close(null)
 
 
-def filmstrip(pictures: Sequence[U8Image], count: int = 8, height: int = 84, gap: int = 2) -> U8Image:
+def filmstrip(pictures: Sequence[U8Image], count: int = 6, height: int = 84, gap: int = 2) -> U8Image:
     """`count` of the pictures, evenly spread, the first and the last among them, side by side; (height, W, 3) RGB."""
     if not pictures:
         raise VideoFailed("filmstrip: got no pictures, expected at least one")

@@ -1,0 +1,165 @@
+"""`ferry report FOLDER ...`: what was evaluated as one page, as JSON and as Markdown."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from evaluation.episode import VIDEO_FILE, write_json
+from evaluation.errors import FolderError
+from evaluation.folder import RunFolder
+from evaluation.page import page
+from evaluation.provenance import bundles_of, differing
+from evaluation.results import Results, results_of
+from evaluation.table import HEADER, cells, compared, interval, text_table, transferred
+
+SCHEMA = 1
+MEDIA = "media"
+
+
+@dataclass(frozen=True)
+class Report:
+    """Writes report.html, report.json and report.md about one or more evaluations."""
+
+    folders: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders that `ferry evaluate` wrote. A simulated and a real one together show the transfer."""
+    output: Path = Path("report")
+    """Folder for the report."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the verb."""
+    options = tyro.cli(Report, prog="ferry report", args=list(argv))
+    folders = [RunFolder.read(path) for path in options.folders]
+    results = write_report(folders, options.output)
+    print(text_table(results))
+    print(f"\n{options.output / 'report.html'}")
+    return 0
+
+
+def write_report(folders: Sequence[RunFolder], output: Path) -> Results:
+    """Writes the three files and the videos into `output`; returns what they show. FolderError without any trial."""
+    results = results_of(folders)
+    if not results.rows:
+        raise FolderError(f"{', '.join(str(one.path) for one in folders)}: got no trials yet, expected at least one")
+    output.mkdir(parents=True, exist_ok=True)
+    html = page(folders, _copy_videos(folders, output))
+    write_json(output / "report.json", report_json(results))
+    _write(output / "report.md", markdown(results))
+    _write(output / "report.html", html)
+    return results
+
+
+def report_json(results: Results) -> dict[str, Any]:
+    """The report as JSON values; what is not known is null."""
+    rows = [
+        {
+            **asdict(row),
+            "categories": {name: asdict(one) for name, one in results.categories[row.key].items()},
+            "failures": results.failures[row.key],
+            "trials": [_trial(one) for one in results.episodes[row.key]],
+        }
+        for row in results.rows
+    ]
+    bundles = [
+        {"sha256": one.sha256, "policies": one.policies, "claim": one.claim, "manifest": one.manifest}
+        for one in bundles_of(results)
+    ]
+    comparisons = [asdict(one) for one in results.comparisons]
+    transfers = [asdict(one) for one in results.transfers]
+    everything = {
+        "schema": SCHEMA,
+        "rows": rows,
+        "comparisons": comparisons,
+        "transfers": transfers,
+        "bundles": bundles,
+        "differing": differing(results),
+    }
+    plain: dict[str, Any] = _plain(everything)
+    return plain
+
+
+def _trial(episode: Any) -> dict[str, Any]:
+    kept = ("outcome", "failure", "note", "metrics", "end", "started", "attempt", "git_commit")
+    record = asdict(episode)
+    scene = record["scene"] or {}
+    about = {name: scene.get(name) for name in ("instruction", "target")}
+    return {"id": episode.trial.id, "place": episode.trial.place, **about, **{name: record[name] for name in kept}}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    return value
+
+
+def markdown(results: Results) -> str:
+    """The report as Markdown."""
+    lines = [f"# {', '.join(results.plans)}", "", _row(HEADER), _row(["---"] * len(HEADER))]
+    lines += [_row(cells(row)) for row in results.rows]
+    lines += [
+        "",
+        "Success with its 95 % Wilson interval, SEL with its 95 % bootstrap interval, over the judged trials.",
+    ]
+    lines += [
+        f"With {row.aborted} aborted of {row.key.policy} on {row.key.robot} counted as no success: "
+        f"{interval(row.success_of_all)} of {row.success_of_all.n}."
+        for row in results.rows
+        if row.aborted
+    ]
+    notes = [compared(one) for one in results.comparisons] + [transferred(one) for one in results.transfers]
+    notes += [f"behind the name {name} stand different bundles" for name in differing(results)]
+    lines += ["", *(f"- {note}" for note in notes)] if notes else []
+    lines += _failures(results)
+    for bundle in bundles_of(results):
+        lines += ["", f"## {bundle.manifest.get('name', '')}", "", bundle.claim, "", f"- bundle `{bundle.sha256}`"]
+        lines += [f"- at export: {line}" for line in bundle.simulated]
+        lines += [f"- {name}: `{value}`" for name, value in bundle.provenance.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _failures(results: Results) -> list[str]:
+    kinds = list(dict.fromkeys(kind for row in results.rows for kind in results.failures[row.key]))
+    if not kinds:
+        return []
+    head = ["failure", *(f"{row.key.policy}, {row.key.robot}" for row in results.rows)]
+    counts = [[kind, *(str(results.failures[row.key].get(kind, 0)) for row in results.rows)] for kind in kinds]
+    return ["", _row(head), _row(["---"] * len(head)), *map(_row, counts)]
+
+
+def _row(row: Sequence[str]) -> str:
+    return f"| {' | '.join(row)} |"
+
+
+def _copy_videos(folders: Sequence[RunFolder], output: Path) -> dict[Path, str]:
+    """Trial folder -> path of its video beside the page."""
+    videos = {}
+    for folder in folders:
+        for episode in folder.episodes():
+            home = folder.trial(episode.trial)
+            if (home / VIDEO_FILE).exists():
+                place = Path(MEDIA) / f"{folder.path.name}-{episode.trial.id}.webm"
+                (output / MEDIA).mkdir(exist_ok=True)
+                shutil.copyfile(home / VIDEO_FILE, output / place)
+                videos[home] = place.as_posix()
+    return videos
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
