@@ -107,9 +107,13 @@ class CnnEncoder(nn.Module):
             raise ConfigError("token width of a cnn", config.token_width, width)
         self.normalise = Normalise()
         self.body = nn.Sequential(
-            _convolution(3, 24, 5, 2), _convolution(24, 48, 3, 2), _convolution(48, 64, 3, 2), _Residual(64)
+            _convolution(3, 24, 5, 2),
+            _convolution(24, 48, 3, 2),
+            _convolution(48, 48, 3, 1),
+            _convolution(48, 96, 3, 2),
+            _Residual(96),
         )
-        self.neck = _convolution(64, self.features, 1, 1)
+        self.neck = _convolution(96, self.features, 1, 1)
         self.presence = nn.Conv2d(self.features, len(CATEGORIES), 1)
         self.geometry = nn.Conv2d(self.features, 3, 1)  # log of nearest and of mean depth [m], floor logit
 

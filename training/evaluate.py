@@ -1,0 +1,214 @@
+"""`ferry train evaluate`: closed-loop success in simulated houses, many at once, without a server between.
+
+The figures that are reported come from `ferry evaluate`, through the server; this is the quick look for choosing a
+checkpoint, and what `ferry export` writes into the provenance.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+
+from policy_server.sampling import SAMPLINGS, choose
+from robots.spec import F32Vector
+from robots.stretch_re1 import SPOC_ACTIONS
+from simulation.episode import EpisodeGenerationError, EpisodeSpec
+from simulation.errors import HouseGenerationError
+from simulation.expert import measure_expert
+from simulation.metrics import sel
+from simulation.object_nav import TASK, sample_episode
+from simulation.seeds import house_seed
+from simulation.twin import TwinOptions
+from training.checkpoint import load, policy_from
+from training.errors import ConfigError
+from training.progress import Bar
+from training.rollout import Rollout, Slot
+from training.workers import Report, WorkerPool
+
+CHUNK = 20
+"""Episodes per job."""
+
+POLICIES = (*SAMPLINGS, "expert")
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Measures a checkpoint's success in houses it was not trained on."""
+
+    checkpoint: Path = Path("runs/mini/bc/best.pt")
+    episodes: int = 200
+    """Houses, one episode each."""
+    split: str = "val"
+    """val while choosing, test once at the end."""
+    sampling: tuple[str, ...] = ("greedy", "sample")
+    """Of greedy, sample, uniform (the random baseline) and expert."""
+    max_steps: int = 200
+    """Longest episode; the policy's horizon at most."""
+    contact: str = "strict"
+    """strict, or slide (which no real base does)."""
+    workers: int = 2
+    slots: int = 8
+    """Episodes that one worker plays at once."""
+    first: int = 0
+    """Index of the first house in the split."""
+    out: Path | None = None
+    """Folder for the results; by default beside the checkpoint."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs `ferry train evaluate`."""
+    options = tyro.cli(EvaluateOptions, args=list(argv), prog="ferry train evaluate")
+    check(options)
+    folder = options.out or options.checkpoint.parent
+    for sampling in options.sampling:
+        result = evaluate(options, sampling)
+        path = folder / f"{options.split}_{sampling}{'' if options.contact == 'strict' else '_slide'}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        print(table(result) + f"\n{path}\n")
+    return 0
+
+
+def check(options: EvaluateOptions) -> None:
+    """Raises ConfigError for a sampling that is not known or episodes longer than the policy's horizon."""
+    horizon = policy_from(load(options.checkpoint, "policy"), options.checkpoint).config.horizon
+    if options.max_steps > horizon:
+        raise ConfigError("max_steps", options.max_steps, f"at most the policy's horizon, {horizon}")
+    for one in options.sampling:
+        if one not in POLICIES:
+            raise ConfigError("sampling", repr(one), f"one of {', '.join(POLICIES)}")
+
+
+def evaluate(options: EvaluateOptions, sampling: str) -> dict[str, Any]:
+    """Plays `options.episodes` episodes with worker processes; returns figures and every episode."""
+    jobs = [range(i, min(i + CHUNK, options.episodes)) for i in range(0, options.episodes, CHUNK)]
+    outcomes: list[dict[str, Any]] = []
+    with Bar(f"evaluate {sampling}", options.episodes, "episodes") as bar:
+        with WorkerPool(partial(Evaluator, options, sampling), options.workers, bar.steps) as pool:
+            for _, some in pool.run(jobs):
+                outcomes += some
+                bar.advance(len(some))
+                bar.say(f"{sum(one['success'] for one in outcomes)} of {len(outcomes)} solved")
+    return summarise(sorted(outcomes, key=lambda one: one["index"]), options, sampling)
+
+
+class Evaluator:
+    """A worker's work: plays the episodes of some indices."""
+
+    def __init__(self, options: EvaluateOptions, sampling: str) -> None:
+        torch.set_num_threads(1)
+        self.options, self.sampling = options, sampling
+        self.policy = policy_from(load(options.checkpoint, "policy"), options.checkpoint)
+        image = self.policy.config.image
+        twin = TwinOptions(height=image.height, width=image.width, contact=options.contact)
+        self.rollout = Rollout(self.policy, options.slots, twin, options.max_steps)
+
+    def __call__(self, job: range, report: Report) -> list[dict[str, Any]]:
+        """Plays `job`."""
+        episodes = dict(evaluation_episodes(self.options, job))
+        index = {id(episode): number for number, episode in episodes.items()}
+        outcomes = []
+        for slot in self.rollout.run(episodes.values(), self._decide):
+            report(slot.steps)
+            outcomes.append(outcome(slot, index[id(slot.seen.episode)]))
+        return outcomes
+
+    def _decide(self, slot: Slot, logits: F32Vector) -> str:
+        if self.sampling == "expert":
+            return slot.expert.action()
+        action, _ = choose(logits, self.sampling, slot.rng)  # type: ignore[arg-type]
+        return SPOC_ACTIONS.names[action]
+
+
+def evaluation_episodes(options: EvaluateOptions, indices: range) -> Iterator[tuple[int, EpisodeSpec]]:
+    """Index and episode, one per house, with the expert's length; what cannot be generated or solved is left out."""
+    for index in indices:
+        try:
+            episode = sample_episode(house_seed(options.split, options.first + index), max_steps=options.max_steps)
+        except (HouseGenerationError, EpisodeGenerationError):
+            continue
+        episode = measure_expert(episode)
+        if episode.expert_steps is not None:
+            yield index, episode
+
+
+def outcome(slot: Slot, index: int) -> dict[str, Any]:
+    """What came of one episode, as JSON values."""
+    episode = slot.seen.episode
+    assert episode.expert_steps is not None
+    return {
+        "index": index,
+        "house": episode.house_seed,
+        "rooms": len(slot.twin.house.rooms),
+        "target": episode.target,
+        "success": slot.seen.success,
+        "ended": slot.ended,
+        "steps": slot.steps,
+        "expert_steps": episode.expert_steps,
+        "sel": sel(slot.seen.success, episode.expert_steps, slot.steps),
+        "collisions": slot.seen.collisions,
+    }
+
+
+def summarise(outcomes: Sequence[Mapping[str, Any]], options: EvaluateOptions, sampling: str) -> dict[str, Any]:
+    """Success with its Wilson interval, SEL, lengths, and success by category and by number of rooms."""
+    count = max(len(outcomes), 1)
+    solved = sum(bool(one["success"]) for one in outcomes)
+    low, high = wilson(solved, len(outcomes))
+    plain = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
+    return {
+        "simulated": {
+            "task": TASK, "split": options.split, "episodes": len(outcomes), "success": solved / count,
+            "low": low, "high": high, "sampling": sampling,
+        },
+        "sel": sum(one["sel"] for one in outcomes) / count,
+        "steps": sum(one["steps"] for one in outcomes) / count,
+        "collisions": sum(one["collisions"] for one in outcomes) / count,
+        "done_rate": sum(one["ended"] == "done" for one in outcomes) / count,
+        "left_out": options.episodes - len(outcomes),
+        "by_target": _by(outcomes, "target"),
+        "by_rooms": _by(outcomes, "rooms"),
+        "options": plain,
+        "episodes": list(outcomes),
+    }  # fmt: skip
+
+
+def _by(outcomes: Sequence[Mapping[str, Any]], key: str) -> dict[str, dict[str, int]]:
+    groups: dict[str, dict[str, int]] = {}
+    for one in sorted(outcomes, key=lambda one: str(one[key])):
+        group = groups.setdefault(str(one[key]), {"solved": 0, "episodes": 0})
+        group["solved"] += bool(one["success"])
+        group["episodes"] += 1
+    return groups
+
+
+def wilson(solved: int, count: int, z: float = 1.96) -> tuple[float, float]:
+    """95 % interval of a share (Wilson 1927); (0, 1) for no trials."""
+    if count == 0:
+        return 0.0, 1.0
+    share, spread = solved / count, z * z / count
+    middle = (share + spread / 2) / (1 + spread)
+    half = z / (1 + spread) * math.sqrt(share * (1 - share) / count + spread / (4 * count))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """A result as lines of text."""
+    one = result["simulated"]
+    lines = [
+        f"{one['task']}, {one['split']}, {one['sampling']}: {one['success']:.1%} [{one['low']:.1%}, {one['high']:.1%}] "
+        f"of {one['episodes']}; SEL {result['sel']:.3f}; {result['steps']:.1f} steps, {result['collisions']:.1f} bumps, "
+        f"done said in {result['done_rate']:.0%}"
+    ]
+    for title in ("by_rooms", "by_target"):
+        cells = [f"{name} {group['solved']}/{group['episodes']}" for name, group in result[title].items()]
+        lines.append(f"  {title.replace('_', ' ')}: " + ", ".join(cells))
+    return "\n".join(lines)

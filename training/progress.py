@@ -1,0 +1,45 @@
+"""Progress on the terminal: one bar, its rate and the time that is left."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+from tqdm import tqdm
+
+
+class Bar:
+    """A progress bar on standard error; every 15 s a line where that is no terminal. Context manager."""
+
+    def __init__(self, what: str, total: int, unit: str) -> None:
+        seconds = 0.2 if sys.stderr.isatty() else 15.0
+        self._bar = tqdm(
+            total=total, desc=what, unit=f" {unit}", mininterval=seconds, dynamic_ncols=True, smoothing=0.05
+        )
+        self._steps = 0
+
+    def advance(self, count: int = 1) -> None:
+        """Counts towards the total."""
+        self._bar.update(count)
+
+    def steps(self, count: int) -> None:
+        """Counts simulation steps, shown beside the bar with their rate."""
+        self._steps += count
+        elapsed = max(self._bar.format_dict["elapsed"], 1e-3)
+        self._bar.set_postfix_str(f"{self._steps} steps, {self._steps / elapsed:.0f} steps/s", refresh=False)
+
+    def note(self, **values: float | str) -> None:
+        """Shows values beside the bar."""
+        self._bar.set_postfix(values, refresh=False)
+
+    def say(self, line: str) -> None:
+        """Prints a line above the bar."""
+        self._bar.write(line, file=sys.stderr)
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()

@@ -1,0 +1,66 @@
+"""`ferry train STAGE`: the stages that make a policy, each of them resumable and with its own options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from training.errors import ConfigError
+
+
+def _perception(argv: Sequence[str]) -> int:
+    from training.perception import main
+
+    return main(argv)
+
+
+def _collect(argv: Sequence[str]) -> int:
+    from training.collect import main
+
+    return main(argv)
+
+
+def _bc(argv: Sequence[str]) -> int:
+    from training.bc import main
+
+    return main(argv)
+
+
+def _dagger(argv: Sequence[str]) -> int:
+    from training.dagger import main
+
+    return main(argv)
+
+
+def _evaluate(argv: Sequence[str]) -> int:
+    from training.evaluate import main
+
+    return main(argv)
+
+
+STAGES: Mapping[str, tuple[str, Callable[[Sequence[str]], int]]] = {
+    "perception": ("pre-train the mini's image encoder on the simulator's labels", _perception),
+    "collect": ("collect the expert's episodes as features of the frozen image encoder", _collect),
+    "bc": ("clone the expert's decisions (behaviour cloning, as SPOC does it)", _bc),
+    "dagger": ("collect episodes that the clone drives and the expert labels", _dagger),
+    "evaluate": ("closed-loop success in simulated houses that were not trained on", _evaluate),
+}
+
+
+def usage() -> str:
+    """What `ferry train --help` prints."""
+    stages = "\n".join(f"  {name:<12}{summary}" for name, (summary, _) in STAGES.items())
+    return f"usage: ferry train STAGE ...\n\n{stages}\n\n`ferry train STAGE --help` lists a stage's options."
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs one stage.
+
+    Raises:
+        ConfigError: there is no such stage.
+    """
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    if argv[0] not in STAGES:
+        raise ConfigError("stage", repr(argv[0]), f"one of {', '.join(STAGES)}")
+    return STAGES[argv[0]][1](argv[1:])

@@ -1,0 +1,152 @@
+"""Long-lived worker processes that do numbered jobs; one that dies or hangs is replaced and its job done again."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any, Generic, Protocol, TypeVar
+
+from training.errors import WorkersLost
+
+CONTEXT = multiprocessing.get_context("spawn")  # fork copies GL contexts and thread pools in an unusable state
+ATTEMPTS = 3
+"""How often one job is tried before the run gives up."""
+
+JobT = TypeVar("JobT")
+ResultT = TypeVar("ResultT")
+Report = Callable[[int], None]
+"""Tells the parent that so many steps were done."""
+
+
+class Work(Protocol[JobT, ResultT]):
+    """What a worker does with a job; made once in the worker, so that it can keep simulators and networks."""
+
+    def __call__(self, job: JobT, report: Report) -> ResultT:
+        """Does one job."""
+
+
+@dataclass
+class _Worker:
+    process: Any
+    pipe: Connection
+    job: Any = None
+    attempts: int = 0
+    heard_s: float = 0.0
+
+
+class WorkerPool(Generic[JobT, ResultT]):
+    """`workers` processes. Context manager: they end with it.
+
+    Args:
+        make: makes the work in the worker; picklable (a function or a partial).
+        workers: number of processes.
+        progress: called with a number of steps whenever a worker reports them.
+        stall_s: a worker that says nothing for so long counts as hung.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Work[JobT, ResultT]],
+        workers: int,
+        progress: Report = lambda steps: None,
+        stall_s: float = 300.0,
+    ) -> None:
+        self._make, self._progress, self._stall_s = make, progress, stall_s
+        self.replaced = 0
+        self._workers = [self._start() for _ in range(workers)]
+
+    def __enter__(self) -> WorkerPool[JobT, ResultT]:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for worker in self._workers:
+            self._end(worker)
+
+    def run(self, jobs: Iterable[JobT], keep_on: Callable[[], bool] = lambda: True) -> Iterator[tuple[JobT, ResultT]]:
+        """Yields each job with its result as they are done; starts no further job once `keep_on()` is False.
+
+        Raises:
+            WorkersLost: a job failed, or killed its worker `ATTEMPTS` times.
+        """
+        waiting = deque(jobs)
+        while True:
+            for worker in self._workers:
+                if worker.job is None and waiting and keep_on():
+                    self._give(worker, waiting.popleft(), 1)
+            busy = [worker for worker in self._workers if worker.job is not None]
+            if not busy:
+                return
+            ready = wait([worker.pipe for worker in busy], timeout=1.0)
+            for worker in busy:
+                if worker.pipe in ready:
+                    yield from self._hear(worker)
+                elif time.monotonic() - worker.heard_s > self._stall_s:
+                    self._replace(worker, "says nothing")
+
+    def _hear(self, worker: _Worker) -> Iterator[tuple[JobT, ResultT]]:
+        try:
+            kind, value = worker.pipe.recv()
+        except (EOFError, OSError):
+            self._replace(worker, "died")
+            return
+        worker.heard_s = time.monotonic()
+        if kind == "steps":
+            self._progress(value)
+        elif kind == "failed":
+            raise WorkersLost(f"job {worker.job}: {value}")
+        else:
+            job, worker.job = worker.job, None
+            yield job, value
+
+    def _replace(self, worker: _Worker, why: str) -> None:
+        if worker.attempts >= ATTEMPTS:
+            raise WorkersLost(
+                f"job {worker.job}: its worker {why} {worker.attempts} times, expected at most {ATTEMPTS - 1}"
+            )
+        self._end(worker)
+        self.replaced += 1
+        fresh = self._start()
+        worker.process, worker.pipe = fresh.process, fresh.pipe
+        self._give(worker, worker.job, worker.attempts + 1)
+
+    def _give(self, worker: _Worker, job: JobT, attempts: int) -> None:
+        worker.job, worker.attempts, worker.heard_s = job, attempts, time.monotonic()
+        try:
+            worker.pipe.send(job)
+        except (BrokenPipeError, OSError):
+            return  # noticed as death when its answer is awaited
+
+    def _start(self) -> _Worker:
+        ours, theirs = CONTEXT.Pipe()
+        process = CONTEXT.Process(target=_serve, args=(theirs, self._make), daemon=True)
+        process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+    @staticmethod
+    def _end(worker: _Worker) -> None:
+        worker.process.kill()
+        worker.process.join()
+        worker.pipe.close()
+
+
+def _serve(pipe: Connection, make: Callable[[], Work[Any, Any]]) -> None:
+    """The worker's loop; ends when the pipe closes, as it does when the parent dies."""
+    try:
+        work = make()
+        while True:
+            job = pipe.recv()
+            try:
+                pipe.send(("done", work(job, lambda steps: pipe.send(("steps", steps)))))
+            except (EOFError, BrokenPipeError):
+                return
+            except Exception as error:
+                where = traceback.extract_tb(error.__traceback__)[-1]
+                pipe.send(("failed", f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"))
+    except (EOFError, BrokenPipeError, KeyboardInterrupt):
+        return
