@@ -6,6 +6,7 @@ import heapq
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from robots.command import MoveBase, RotateBase
 from robots.stretch_re1 import ACTIONS, STEP_M
@@ -17,6 +18,7 @@ MOVES: Mapping[str, MoveBase | RotateBase] = {
 }
 """Actions that move the base."""
 
+_LACK_COST = 16.0  # what a metre costs where the disc does not fit, as in the field
 _NEAR_M, _NEAR_RAD = 0.05, math.radians(6.0)
 
 
@@ -66,10 +68,17 @@ class Escape:
         return self.field.space.clearance_at(*pose[:2]) >= self.open_m
 
     def _estimate(self, count: int, pose: BasePose) -> float:
-        """Actions so far and to come; a cell without a way on is as good as where the search may end."""
-        onward = self.field.cost_at(*pose[:2])
-        limit = self.below_m if math.isfinite(self.below_m) else 0.0
-        return count + (onward if math.isfinite(onward) else limit) / STEP_M
+        """Actions so far and to come; where the field has no way on, it is as far to one as clearance is lacking."""
+        x, y, _ = pose
+        onward = self.field.cost_at(x, y)
+        if not math.isfinite(onward):
+            onward = self._entry_cost_m + _LACK_COST * max(self.open_m - self.field.space.clearance_at(x, y), 0.0)
+        return count + onward / STEP_M
+
+    @cached_property
+    def _entry_cost_m(self) -> float:
+        entry = self.field.entry(*self.world.base[:2])
+        return 0.0 if entry is None else float(self.field.cost_m[entry])
 
     def _touches(self, pose: BasePose, move: MoveBase | RotateBase) -> bool:
         here, self.world.base = self.world.base, pose

@@ -16,6 +16,7 @@ BaseMove = MoveBase | RotateBase
 JointMove = MoveJoint | JointTarget | SetGripper | LookAt
 
 STOPPED = "stopped"
+_LEAST_SLIDE_M = 1e-3
 _JOINT_SLICE = 0.02  # metres or radians between two looks for contact
 
 
@@ -86,10 +87,10 @@ class Motion:
         """Moves by (dx, dy), or along one axis of the house where only that is free."""
         x, y, _ = self.world.base
         blocked = self._step_to((x + dx_m, y + dy_m, yaw_rad))
-        if not blocked or dx_m == dy_m == 0.0:
-            return blocked
-        slid = not self._step_to((x + dx_m, y, yaw_rad)) or not self._step_to((x, y + dy_m, yaw_rad))
-        return "" if slid else blocked
+        for dx, dy in ((dx_m, 0.0), (0.0, dy_m)):
+            if blocked and abs(dx) + abs(dy) > _LEAST_SLIDE_M and not self._step_to((x + dx, y + dy, yaw_rad)):
+                return ""
+        return blocked
 
 
 def base_duration_s(move: BaseMove) -> float:

@@ -29,7 +29,7 @@ FINGER_M = 0.2
 STOWED: Mapping[str, float] = {
     "joint_lift": 0.3,
     "joint_arm": 0.0,
-    "joint_wrist_yaw": 3.0,
+    "joint_wrist_yaw": 3.2,
     "joint_head_pan": 0.0,
     "joint_head_tilt": 0.0,
     "gripper_aperture": 0.03,
