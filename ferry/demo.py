@@ -119,7 +119,7 @@ def _demo(options: argparse.Namespace) -> Demo:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ferry demo",
-        description="The shipped policy drives a simulated Stretch over ROS 2 in unseen houses; a report says how well.",
+        description="The shipped policy drives a simulated Stretch over ROS 2 in unseen houses; a report says how.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--bundle", type=Path, help="a policy bundle other than the shipped one")

@@ -43,7 +43,7 @@ sys.exit(main(sys.argv[1:]))
 def ferry(*words: str) -> subprocess.CompletedProcess[str]:
     """Runs ferry in a Python without the third-party packages that only some verbs need."""
     return subprocess.run(
-        [sys.executable, "-c", BLOCK, *words], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", BLOCK, *words], cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False
     )
 
 

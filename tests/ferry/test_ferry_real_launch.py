@@ -88,7 +88,7 @@ def run_real_launch(file: Path, arguments: dict[str, str], prefix: Path) -> None
     words = [f"{name}:={value}" for name, value in arguments.items()]
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", RUN, str(file), *words],
-        env=environment, capture_output=True, text=True, timeout=60, check=False,
+        env=environment, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -1,0 +1,142 @@
+"""The demonstration in parts: a graph that starts and ends with its context, plans that can be read, the bundle."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from bundles import write_tiny_bundle
+
+from evaluation.plan import read_plan
+from ferry.demo import Demo, find_bundle, write_plan
+from ferry.errors import DemoError
+from ferry.graph import free_port, isolated, last_line, running, wait_for_server
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/healthz", timeout=2.0):
+            return True
+    except urllib.error.URLError:
+        return False
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    folder = tmp_path / "tiny"
+    write_tiny_bundle(folder)
+    return folder
+
+
+def serve(bundle: Path, port: int) -> dict[str, str]:
+    return {"bundle": str(bundle), "port": str(port)}
+
+
+def test_a_graph_lives_as_long_as_its_context(bundle: Path, tmp_path: Path) -> None:
+    port, logs = free_port(), tmp_path / "logs"
+    url = f"http://127.0.0.1:{port}"
+    with running("policy_server", serve(bundle, port), logs) as launch:
+        wait_for_server(url, launch, logs, 60.0)
+        assert answers(url)
+    assert launch.returncode == 0
+    assert not answers(url)
+    assert "ready at" in (logs / "policy_server.log").read_text()
+    assert "[policy_server] " in (logs / "launch.log").read_text()
+
+
+def test_a_launch_that_fails_says_why(tmp_path: Path) -> None:
+    port, logs = free_port(), tmp_path / "logs"
+    with (
+        pytest.raises(DemoError, match=r"the launch ended with exit status 2: \[policy_server\] ferry serve: .*none"),
+        running("policy_server", serve(tmp_path / "none", port), logs) as launch,
+    ):
+        wait_for_server(f"http://127.0.0.1:{port}", launch, logs, 60.0)
+
+
+def test_a_launch_file_that_does_not_exist(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    with pytest.raises(DemoError, match="no launch file of the name 'nothing'"), running("nothing", {}, logs) as launch:
+        wait_for_server("http://127.0.0.1:1", launch, logs, 30.0)
+
+
+def test_a_server_that_never_comes(bundle: Path, tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    with (
+        pytest.raises(DemoError, match=r"the policy server was not ready within 1 s: .*launch.log\)"),
+        running("policy_server", serve(bundle, free_port()), logs) as launch,
+    ):
+        wait_for_server(f"http://127.0.0.1:{free_port()}", launch, logs, 1.0)
+
+
+def test_nothing_outlives_a_demo_that_is_killed(bundle: Path, tmp_path: Path) -> None:
+    port, logs = free_port(), tmp_path / "logs"
+    code = f"""
+import pathlib, time
+from ferry.graph import running, wait_for_server
+logs = pathlib.Path({str(logs)!r})
+with running("policy_server", {serve(bundle, port)!r}, logs) as launch:
+    wait_for_server("http://127.0.0.1:{port}", launch, logs, 60.0)
+    print("up", flush=True)
+    time.sleep(60)
+"""
+    demo = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert demo.stdout is not None
+    assert demo.stdout.readline() == "up\n"
+    demo.send_signal(signal.SIGKILL)
+    demo.communicate()
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(200):
+        if not answers(url):
+            break
+        time.sleep(0.05)
+    assert not answers(url)
+
+
+def test_the_graph_hears_this_machine_alone() -> None:
+    environment = isolated()
+    assert environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
+    assert 1 <= int(environment["ROS_DOMAIN_ID"]) <= 101
+    assert isolated()["ROS_DOMAIN_ID"] == environment["ROS_DOMAIN_ID"], "the launch and the trials meet in one domain"
+    assert environment["PATH"] == os.environ["PATH"]
+
+
+def test_the_last_line_is_one_of_a_process(tmp_path: Path) -> None:
+    assert last_line(tmp_path).startswith("no output (see ")
+    (tmp_path / "launch.log").write_text("[a] one\n[b] two\n[ferry run] b ended\n\n")
+    assert last_line(tmp_path).startswith("[b] two (see ")
+
+
+@pytest.mark.parametrize(("robot", "names"), [("ros", ["policy", "random"]), ("twin", ["expert"])])
+def test_the_plans_can_be_read(robot: str, names: list[str], bundle: Path, tmp_path: Path) -> None:
+    plan = read_plan(write_plan(Demo(bundle, 3, 7, 100, tmp_path), robot))
+    assert plan.robot == robot
+    assert [policy.name for policy in plan.policies] == names
+    assert len(plan.trials()) == 3 * len(names)
+    assert plan.max_steps == 100
+
+
+def test_both_plans_go_through_the_same_houses(bundle: Path, tmp_path: Path) -> None:
+    demo = Demo(bundle, 3, 7, 100, tmp_path)
+    houses = [{trial.house_seed for trial in read_plan(write_plan(demo, robot)).trials()} for robot in ("ros", "twin")]
+    assert houses[0] == houses[1]
+    assert len(houses[0]) == 3
+
+
+def test_the_bundle_is_the_given_one_or_the_shipped_one(tmp_path: Path) -> None:
+    for name in ("a", "objectnav_stretch_mini"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").write_text(json.dumps({}))
+    assert find_bundle(tmp_path / "a") == tmp_path / "a"
+    assert find_bundle(None, tmp_path) == tmp_path / "objectnav_stretch_mini"
+    with pytest.raises(DemoError, match=r"it has no manifest\.json"):
+        find_bundle(tmp_path / "b")
+    with pytest.raises(DemoError, match="name one with --bundle"):
+        find_bundle(None, tmp_path / "empty")
