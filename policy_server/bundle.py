@@ -155,6 +155,8 @@ def _session(name: str, files: dict[str, bytes], threads: int) -> ort.InferenceS
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors only
+    # Idle threads must not spin: on a robot, and in the demo, other processes need those cores.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return ort.InferenceSession(files[name], options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exceptions have no common base
