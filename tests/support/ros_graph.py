@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,10 +39,21 @@ MOVING_M = 1e-4
 class NodeProcess:
     """One node as a process, with its log."""
 
-    def __init__(self, module: str, log: Path, namespace: str, **parameters: object) -> None:
+    def __init__(
+        self, module: str, log: Path, namespace: str, before: Sequence[str] = (), **parameters: object
+    ) -> None:
         self.log = log
         assignments = [part for name, value in parameters.items() for part in ("-p", _assignment(name, value))]
-        command = [sys.executable, "-m", f"ferry_ros.{module}", "--ros-args", "-r", f"__ns:={namespace}", *assignments]
+        command = [
+            sys.executable,
+            "-m",
+            f"ferry_ros.{module}",
+            *before,
+            "--ros-args",
+            "-r",
+            f"__ns:={namespace}",
+            *assignments,
+        ]
         path = os.pathsep.join((str(ROOT), str(ROOT / "ros2_ws" / "src" / "ferry_ros")))
         with log.open("w") as file:
             self.process = subprocess.Popen(
@@ -161,7 +172,7 @@ class Graph:
     """Processes in one namespace and a watcher, started and ended together."""
 
     def __init__(self, folder: Path, namespace: str) -> None:
-        self._folder, self._namespace = folder, namespace
+        self._folder, self.namespace = folder, namespace
         self.processes: dict[str, NodeProcess] = {}
         self.watcher = Watcher(namespace)
 
@@ -176,14 +187,14 @@ class Graph:
         chosen = {"server_url": server_url, "autostart": True, "instruction": "find a mug", **parameters}
         return self._start("policy_node", chosen)
 
-    def ready(self) -> None:
+    def ready(self, timeout_s: float = 20.0) -> None:
         """Waits until the robot node has spoken and the policy node, if there is one, is active."""
-        wait_until(lambda: self.watcher.odometry and self.watcher.stamps_ns, 20.0, self.processes["robot_node"])
+        wait_until(lambda: self.watcher.odometry and self.watcher.stamps_ns, timeout_s, self.processes["robot_node"])
         if "policy_node" in self.processes:
-            wait_until(lambda: self.watcher.heard("policy_node", "active"), 20.0, self.processes["policy_node"])
+            wait_until(lambda: self.watcher.heard("policy_node", "active"), timeout_s, self.processes["policy_node"])
 
     def _start(self, module: str, parameters: dict[str, object]) -> NodeProcess:
-        process = NodeProcess(module, self._folder / f"{module}.log", self._namespace, **parameters)
+        process = NodeProcess(module, self._folder / f"{module}.log", self.namespace, **parameters)
         self.processes[module] = process
         return process
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from robots.robot import Robot
@@ -26,14 +27,25 @@ def begin(robot: Robot, episode: str, house_seed: int) -> dict[str, Any]:
 
 
 def judge(robot: Robot) -> dict[str, Any]:
-    """What became of the episode so far: success, collisions, path [m] and pose, as far as the body knows."""
+    """What became of the episode so far, as far as the body knows: a twin all of it, another body its pose at most."""
     known: dict[str, Any] = {}
-    if hasattr(robot, "success"):
-        known["success"] = bool(robot.success())
-    if hasattr(robot, "collisions"):
-        known["collisions"] = int(robot.collisions)
-    if hasattr(robot, "path"):
-        known["path"] = [[float(x), float(y)] for x, y in robot.path]
     if hasattr(robot, "pose"):
         known["pose"] = [float(value) for value in robot.pose]
+    if hasattr(robot, "success"):
+        known.update(_judge_twin(robot))
     return known
+
+
+def _judge_twin(twin: Any) -> dict[str, Any]:
+    from simulation.object_nav import sample_points, visible_points
+
+    things = twin.house.objects_of(twin.episode.target)
+    x, y = twin.pose[:2]
+    points = [point for thing in things for point in sample_points(thing)]
+    return {
+        "success": bool(twin.success()),
+        "collisions": int(twin.collisions),
+        "path": [[round(float(a), 3), round(float(b), 3)] for a, b in twin.path],
+        "target_distance_m": round(float(min(math.hypot(point[0] - x, point[1] - y) for point in points)), 3),
+        "target_visible": any(len(visible_points(twin.world, thing)) for thing in things),
+    }

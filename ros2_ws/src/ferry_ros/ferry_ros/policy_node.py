@@ -1,8 +1,8 @@
 """`policy_node`: a managed node that drives the robot in its namespace with the policy of a policy server.
 
 configure: asks the server for its manifest and the robot for its body, and binds them, or says what does not fit.
-activate: listens to the robot. `~/run_trial` runs one episode and answers with how it ended. Whatever ends the node, a
-trial or a transition, the robot is stopped first.
+activate: listens to the robot. `~/run_trial` runs one episode and answers with how it ended; `~/decision` tells each
+step; `~/end_trial` ends it early. Whatever ends the node, a trial or a transition, the robot is stopped first.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from evaluation.step import RunEnd, Step
 from ferry_ros import parameters, qos, report
 from ferry_ros.process import run
 from ferry_ros.ros_robot import RosRobot, RosRobotOptions, find_body
+from ferry_ros.steps import step_msg
 from policy_server.client import PolicyClient
-from policy_server.errors import PolicyError, Unreachable
+from policy_server.errors import BundleError, PolicyError, Unreachable
 from policy_server.manifest import PolicyManifest
 from robots.binding import Binding, bind
 from robots.errors import ConnectionFailed, RobotError
@@ -39,6 +40,7 @@ class PolicyNodeOptions:
     Attributes:
         server_url: the policy server.
         token: its bearer token; empty when it wants none.
+        bundle_sha256: hash that the served bundle must have for a trial; empty takes any.
         body: name of the body the robot must have; empty takes any that the policy fits.
         control_period_s: how long after its observation a decision may start to be executed, and the longest time for
             one decision; 0 takes the policy's control period, which it never exceeds.
@@ -55,6 +57,7 @@ class PolicyNodeOptions:
 
     server_url: str = "http://127.0.0.1:8765"
     token: str = ""
+    bundle_sha256: str = ""
     body: str = ""
     control_period_s: float = 0.0
     observe_timeout_s: float = 2.0
@@ -80,6 +83,7 @@ class PolicyNode(LifecycleNode):
         self._decisions = self.create_publisher(DiagnosticArray, "~/decision", qos.EVERY)
         self._trials = self.create_publisher(DiagnosticArray, "~/trial", qos.LATCHED)
         self.create_service(Trigger, "~/run_trial", self._run_trial, callback_group=self._group)
+        self.create_service(Trigger, "~/end_trial", self._end_trial, callback_group=self._group)
         self._said = report.status(f"{self.get_name()}: policy", report.OK, "unconfigured", {})
         self.create_timer(1.0, self._repeat, callback_group=self._group)
         self._client: PolicyClient | None = None
@@ -87,6 +91,7 @@ class PolicyNode(LifecycleNode):
         self._binding: Binding | None = None
         self._robot: RosRobot | None = None
         self._runner: Runner | None = None
+        self._bundle_sha256 = ""
         self._trial = threading.Lock()
         self._hopeless, self._ending = False, ""
         if self.options.autostart:
@@ -150,7 +155,7 @@ class PolicyNode(LifecycleNode):
 
     def _bind(self, options: PolicyNodeOptions) -> None:
         with PolicyClient(options.server_url, token=options.token or None) as client:
-            self._manifest = client.manifest()
+            self._manifest, self._bundle_sha256 = client.manifest(), client.bundle_sha256()
         period_s = self._manifest.spec.control_period_s
         period_s = min(options.control_period_s or period_s, period_s)
         body = find_body(self, options.body, timeout_s=5.0)
@@ -193,6 +198,13 @@ class PolicyNode(LifecycleNode):
             self._trial.release()
         return response
 
+    def _end_trial(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        runner = self._runner
+        if runner:
+            runner.interrupt("end_trial was called")
+        response.success, response.message = True, "ended" if runner else "no trial is running"
+        return response
+
     def _play(self) -> RunEnd:
         try:
             return self._run_session(self.options)
@@ -204,6 +216,8 @@ class PolicyNode(LifecycleNode):
     def _run_session(self, options: PolicyNodeOptions) -> RunEnd:
         if not self._client or not self._binding or not self._robot or not self._manifest or not self._active():
             return RunEnd("interrupted", "policy_node is not active; configure and activate it first", 0)
+        if options.bundle_sha256 not in ("", self._bundle_sha256):
+            raise BundleError(f"bundle: got {self._bundle_sha256}, expected {options.bundle_sha256}")
         instruction = options.instruction or self._robot.instruction
         session = self._client.open(self._binding.body, instruction, sampling=options.sampling, seed=options.seed)
         try:
@@ -223,16 +237,7 @@ class PolicyNode(LifecycleNode):
 
     def on_step(self, step: Step) -> None:
         """Subscriber of the Runner: publishes the decision and what became of it."""
-        values = {
-            "step": step.decision.step,
-            "late": step.late,
-            "refused": step.sent.refused,
-            "blocked": step.sent.blocked,
-            "timing_s": dict(step.timing_s),
-            "server_s": dict(step.decision.timing_s),
-        }
-        one = report.status("decision", report.OK if step.sent.executed else report.WARN, step.decision.name, values)
-        self._decisions.publish(report.diagnostics(step.decision.stamp_ns, one))
+        self._decisions.publish(step_msg(step))
 
     def on_end(self, end: RunEnd) -> None:
         """Subscriber of the Runner: the trial's end is told where it was asked for."""

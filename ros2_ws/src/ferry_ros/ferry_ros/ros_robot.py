@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,13 +14,12 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
-from rclpy.task import Future
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from ferry_ros import convert, qos, report
+from ferry_ros import convert, qos, report, services
 from ferry_ros.assembly import Assembly
 from robots.command import Command
 from robots.embodiment import Embodiment
@@ -68,6 +68,7 @@ class RosRobot(Connected):
         self._changed = threading.Condition()
         self._assembly = Assembly(body)
         self._newest: Observation | None = None
+        self._recent: deque[Observation] = deque(maxlen=8)
         self._result: Result | None = None
         self._trouble = ""
         self.instruction = ""
@@ -159,14 +160,16 @@ class RosRobot(Connected):
         """Calls the robot's stop service; returns in time even when nothing answers, which is logged."""
         if self._stop_client is None:
             return
-        if not self._stop_client.service_is_ready():
-            self._node.get_logger().error("stop: the robot node offers no stop service; is it alive?")
-            return
-        answered = threading.Event()
-        future: Future = self._stop_client.call_async(Trigger.Request())
-        future.add_done_callback(lambda _: answered.set())
-        if not answered.wait(self.options.stop_timeout_s):
-            self._node.get_logger().error(f"stop: no answer within {self.options.stop_timeout_s} s")
+        try:
+            services.call(self._stop_client, Trigger.Request(), self.options.stop_timeout_s)
+        except RobotError as error:
+            self._node.get_logger().error(f"stop: {error}")
+
+    def observation(self, stamp_ns: int) -> Observation:
+        """The observation of that stamp if it came lately, else one without pictures."""
+        with self._changed:
+            found = [one for one in self._recent if one.stamp_ns == stamp_ns]
+        return found[0] if found else Observation(stamp_ns, {})
 
     def _require(self, operation: str) -> None:
         if self._command is None:
@@ -209,6 +212,7 @@ class RosRobot(Connected):
             else:
                 if complete and (self._newest is None or complete.stamp_ns > self._newest.stamp_ns):
                     self._newest = complete
+                    self._recent.append(complete)
             self._changed.notify_all()
 
     def _take_result(self, message: DiagnosticArray) -> None:

@@ -1,0 +1,259 @@
+"""Trials on the body behind ROS topics: the stage that `ferry evaluate --robot ros` plays on.
+
+A policy behind a server is run by the policy node, as on a robot; this process only says what is to be tried, follows
+the steps, and writes them down. A policy whose bundle is loaded here is run here, over the same topics.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from nav_msgs.msg import Odometry
+from rcl_interfaces.srv import GetParameters
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import try_shutdown
+from std_srvs.srv import Trigger
+
+from evaluation.judge import Verdict
+from evaluation.plan import Plan
+from evaluation.scene import Scene
+from evaluation.source import Source
+from evaluation.stage import CannotBegin, Pose, RobotStage, run_here
+from evaluation.step import RunEnd, Step, Subscriber
+from evaluation.trial import Outcome, Trial
+from ferry_ros import convert, qos, services
+from ferry_ros.ros_robot import RosRobot, find_body
+from ferry_ros.steps import step_of
+from robots.errors import RobotError
+from robots.robot import Robot
+
+NAMESPACE = "/stretch"
+START_S = 60.0  # a graph that is being launched may take so long to be there
+RESET_S = 120.0  # a twin builds its house and compiles it
+SILENCE_S = 30.0  # longer than a policy node waits for any one thing: after this it is gone
+CALL_S = 10.0
+
+ROUTES = {  # lifecycle transitions that lead from a state to "active" with new parameters
+    "unconfigured": (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE),
+    "inactive": (Transition.TRANSITION_CLEANUP, Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE),
+    "active": (
+        Transition.TRANSITION_DEACTIVATE,
+        Transition.TRANSITION_CLEANUP,
+        Transition.TRANSITION_CONFIGURE,
+        Transition.TRANSITION_ACTIVATE,
+    ),
+}
+
+
+def ros_stage(plan: Plan) -> RosStage:
+    """The stage for a plan whose robot is "ros"; waits until the robot node is there, or raises ConnectionFailed."""
+    return RosStage(NAMESPACE)
+
+
+class RosStage:
+    """The body, and the policy node beside it, in one ROS namespace.
+
+    Attributes:
+        attended: whether a person is asked to place the robot and to judge; a twin needs none.
+    """
+
+    name = "ros"
+
+    def __init__(self, namespace: str = NAMESPACE) -> None:
+        self._owns_context = not rclpy.ok()  # type: ignore[attr-defined]
+        if self._owns_context:
+            rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        self._node = Node("trials", namespace=namespace)
+        self._group = ReentrantCallbackGroup()
+        self._executor = MultiThreadedExecutor(4)
+        self._executor.add_node(self._node)
+        self._spinning = threading.Thread(target=self._spin, daemon=True)
+        self._spinning.start()
+        self._steps: queue.Queue[Step] = queue.Queue()
+        self._pose: Pose | None = None
+        try:
+            self._robot = RosRobot(self._node, find_body(self._node, "", START_S))
+        except RobotError:
+            self._close()
+            raise
+        subscribe = partial(self._node.create_subscription, callback_group=self._group)
+        subscribe(DiagnosticArray, "policy_node/decision", self._take_step, qos.EVERY)
+        subscribe(Odometry, "odom", self._take_pose, qos.NEWEST)
+        self._home = RobotStage(self._robot, name=self.name, pose=self.pose)
+        self.attended = False
+
+    @property
+    def robot(self) -> Robot:
+        """The body behind the topics."""
+        return self._robot
+
+    def begin(self, trial: Trial) -> Scene:
+        """Resets the twin to the trial's house, or asks the person beside the robot to place it."""
+        self.attended = trial.start is not None
+        if trial.start is not None:
+            return self._home.begin(trial)
+        from evaluation.twin_stage import house_scene  # a real robot's computer has no simulator
+
+        scene = house_scene(trial)
+        self._set("robot_node", {"episode": json.dumps(dict(scene.episode))})
+        answer = self._ask(Trigger, "reset", Trigger.Request(), RESET_S)
+        if not answer.success:
+            raise CannotBegin(answer.message)
+        if answer.message == "{}":
+            raise CannotBegin(f"{trial.place}: got a body without episodes, expected a twin; give 'starts' instead")
+        self._robot.renew()
+        return scene
+
+    def run(self, trial: Trial, scene: Scene, source: Source, subscribers: Sequence[Subscriber]) -> RunEnd:
+        """Lets the policy node run the episode, or runs it here when the policy was loaded here."""
+        if not source.identity.source.startswith("http"):
+            return run_here(self, trial, scene, source, subscribers)
+        values = {
+            "instruction": scene.instruction,
+            "sampling": source.identity.sampling,
+            "seed": trial.seed,
+            "max_steps": trial.max_steps,
+            "bundle_sha256": source.identity.bundle_sha256,
+        }
+        self._prepare(source.identity.source)
+        self._set("policy_node", values)
+        return self._follow(subscribers)
+
+    def verdict(self, end: RunEnd) -> Verdict:
+        """The twin's judgement, or that of the person beside the robot."""
+        if self.attended:
+            return self._home.verdict(end)
+        answer = self._ask(Trigger, "done", Trigger.Request(), CALL_S)
+        if not answer.success:
+            return Verdict(Outcome.ABORTED, answer.message)
+        known = json.loads(answer.message)
+        return Verdict(
+            Outcome.SUCCESS if end.reason == "done" and known["success"] else Outcome.FAILURE,
+            path=tuple((x, y) for x, y in known["path"]),
+            collisions=known["collisions"],
+            target_distance_m=known["target_distance_m"],
+            target_visible=known["target_visible"],
+        )
+
+    def pose(self) -> Pose | None:
+        """The last odometry."""
+        return self._pose
+
+    def __enter__(self) -> RosStage:
+        try:
+            self._robot.connect()
+        except RobotError:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._robot.__exit__(kind, error, trace)
+        finally:
+            self._close()
+
+    def _follow(self, subscribers: Sequence[Subscriber]) -> RunEnd:
+        """Runs a trial in the policy node and tells its steps; whatever comes through here ends it there."""
+        self._steps = queue.Queue()
+        end = RunEnd("interrupted", "the evaluation was interrupted", 0)
+        client = self._node.create_client(Trigger, "policy_node/run_trial", callback_group=self._group)
+        try:
+            for one in subscribers:
+                one.on_start()
+            future = client.call_async(Trigger.Request())
+            end = self._tell(future, subscribers)
+        except BaseException:
+            with suppress(RobotError):  # a policy node that is gone drives nothing, and what came through here counts
+                self._ask(Trigger, "policy_node/end_trial", Trigger.Request(), CALL_S)
+            raise
+        finally:
+            self._robot.stop()
+            self._node.destroy_client(client)
+            for one in subscribers:
+                one.on_end(end)
+        return end
+
+    def _tell(self, future: Any, subscribers: Sequence[Subscriber]) -> RunEnd:
+        """Tells each step as it comes, until the trial has ended and every step of it was told."""
+        told, heard_s, end = 0, time.monotonic(), None
+        while end is None or told < end.steps:
+            try:
+                step = self._steps.get(timeout=0.1)
+            except queue.Empty:
+                if time.monotonic() - heard_s > (SILENCE_S if end is None else CALL_S):
+                    return RunEnd("policy_failed", f"policy_node: silent for {SILENCE_S} s", told)
+            else:
+                told, heard_s = told + 1, time.monotonic()
+                for one in subscribers:
+                    one.on_step(replace(step, observation=self._robot.observation(step.decision.stamp_ns)))
+            if end is None and future.done():
+                end, heard_s = _end_of(future.result()), time.monotonic()
+        return end
+
+    def _prepare(self, url: str) -> None:
+        """Leads the policy node to "active" at the policy server `url`; RobotError when it does not get there."""
+        state = self._ask(GetState, "policy_node/get_state", GetState.Request(), START_S).current_state.label
+        if state == "active" and self._get("policy_node", "server_url") == url:
+            return
+        if state not in ROUTES:
+            raise RobotError(f"policy_node: got state {state}, expected one of {', '.join(ROUTES)}")
+        self._set("policy_node", {"server_url": url})
+        for transition in ROUTES[state]:
+            request = ChangeState.Request(transition=Transition(id=transition))
+            if not self._ask(ChangeState, "policy_node/change_state", request, START_S).success:
+                raise RobotError(f"policy_node did not get from {state} to active; /diagnostics and its log say why")
+
+    def _ask(self, kind: Any, name: str, request: Any, timeout_s: float) -> Any:
+        return services.ask(self._node, kind, name, request, timeout_s, self._group)
+
+    def _set(self, other: str, values: dict[str, object]) -> None:
+        services.set_parameters(self._node, other, values, CALL_S, self._group)
+
+    def _get(self, other: str, name: str) -> str:
+        request = GetParameters.Request(names=[name])
+        return str(self._ask(GetParameters, f"{other}/get_parameters", request, CALL_S).values[0].string_value)
+
+    def _take_step(self, message: DiagnosticArray) -> None:
+        self._steps.put(step_of(message))
+
+    def _take_pose(self, message: Odometry) -> None:
+        self._pose = convert.pose_of(message)
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            return
+
+    def _close(self) -> None:
+        self._executor.shutdown(timeout_sec=1.0)
+        self._spinning.join(1.0)
+        self._node.destroy_node()
+        if self._owns_context:
+            try_shutdown()
+
+
+def _end_of(answer: Trigger.Response) -> RunEnd:
+    try:
+        return RunEnd(**json.loads(answer.message))
+    except (json.JSONDecodeError, TypeError):
+        return RunEnd("policy_failed", f"policy_node: {answer.message}", 0)

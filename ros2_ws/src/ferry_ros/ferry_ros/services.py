@@ -1,0 +1,48 @@
+"""Calls to services of other nodes; every one ends in time."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from rcl_interfaces.srv import SetParameters
+from rclpy.callback_groups import CallbackGroup
+from rclpy.client import Client
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from robots.errors import ConnectionFailed, RobotError
+
+
+def call(client: Client, request: Any, timeout_s: float) -> Any:
+    """The response; the node must be spun in another thread.
+
+    Raises ConnectionFailed when nobody offers the service, RobotError when no response comes in time.
+    """
+    if not client.wait_for_service(timeout_s):
+        raise ConnectionFailed(f"nobody offers {client.srv_name}; is that node running?")
+    answered = threading.Event()
+    future = client.call_async(request)
+    future.add_done_callback(lambda _: answered.set())
+    if not answered.wait(timeout_s):
+        raise RobotError(f"{client.srv_name}: got no answer within {timeout_s} s, expected one")
+    return future.result()
+
+
+def ask(node: Node, kind: Any, name: str, request: Any, timeout_s: float, group: CallbackGroup) -> Any:
+    """`call` through a client that lives for this one call."""
+    client = node.create_client(kind, name, callback_group=group)
+    try:
+        return call(client, request, timeout_s)
+    finally:
+        node.destroy_client(client)
+
+
+def set_parameters(node: Node, other: str, values: dict[str, object], timeout_s: float, group: CallbackGroup) -> None:
+    """Sets parameters of the node called `other`; RobotError says which one it refuses and why."""
+    messages = [Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
+    request = SetParameters.Request(parameters=messages)
+    response = ask(node, SetParameters, f"{other}/set_parameters", request, timeout_s, group)
+    for name, result in zip(values, response.results):
+        if not result.successful:
+            raise RobotError(f"{other}: parameter {name}: {result.reason}")

@@ -1,0 +1,32 @@
+"""`trial_node`: runs an evaluation plan on the graph of its own namespace, as `ferry evaluate --robot ros` does."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import rclpy
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args, try_shutdown
+
+from evaluation.evaluate import main as evaluate
+from ferry_ros.ros_stage import RosStage
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Entry point of the executable `trial_node`; its arguments are those of `ferry evaluate`, the robot is "ros"."""
+    argv = list(sys.argv if args is None else args)
+    rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        node = Node("trial_node")
+        namespace = node.get_namespace()
+        node.destroy_node()
+        rest = remove_ros_args(argv)[1:]
+        return evaluate([*rest, "--robot", "ros"], {"ros": lambda _: RosStage(namespace)})
+    finally:
+        try_shutdown()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
