@@ -42,7 +42,7 @@ def make_current() -> None:
     Raises:
         NoDisplayDriver: there is no driver.
     """
-    global _context  # noqa: PLW0603  (one context per process: creating one costs more than a house)
+    global _context  # one per process: creating one costs more than a house
     if _context is None:
         try:
             _context = mujoco.GLContext(1, 1)

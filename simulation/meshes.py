@@ -16,6 +16,7 @@ from pathlib import Path
 import fast_simplification
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import ConvexHull
 
 WELD_M = 1e-5
 """Vertices closer than this are one vertex; STL repeats each vertex for each triangle that uses it."""
@@ -37,7 +38,7 @@ class Mesh:
 
 
 def cache_directory() -> Path:
-    """Returns the folder for files that Ferry can make again: ``$XDG_CACHE_HOME/ferry``, by default ``~/.cache/ferry``."""
+    """Returns the folder for what Ferry can make again: ``$XDG_CACHE_HOME/ferry``, by default ``~/.cache/ferry``."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "ferry"
 
@@ -52,35 +53,47 @@ def read_stl(path: Path) -> Mesh:
     count = int.from_bytes(raw[80:_STL_HEADER_BYTES], "little")
     expected = _STL_HEADER_BYTES + count * _STL_TRIANGLE.itemsize
     if count == 0 or len(raw) < expected:
-        raise MeshError(f"{path}: got {len(raw)} bytes, expected a binary STL with {count} triangles ({expected} bytes)")
+        raise MeshError(f"{path}: got {len(raw)} bytes, expected {expected} for a binary STL of {count} triangles")
     corners = np.frombuffer(raw, _STL_TRIANGLE, count, _STL_HEADER_BYTES)["corners"].reshape(-1, 3)
     return _welded(corners.astype(np.float32), np.arange(3 * count, dtype=np.int32).reshape(-1, 3))
 
 
 def simplified(mesh: Mesh, max_faces: int) -> Mesh:
-    """Returns the mesh with about ``max_faces`` triangles (quadric edge collapse); a smaller mesh comes back as it is."""
+    """Returns the mesh with about ``max_faces`` triangles (quadric edge collapse); a smaller mesh stays as it is."""
     if len(mesh.faces) <= max_faces:
         return mesh
     vertices, faces = fast_simplification.simplify(mesh.vertices_m, mesh.faces, target_count=max_faces)
     return _welded(vertices.astype(np.float32), faces.astype(np.int32))
 
 
+def convex_hull(mesh: Mesh) -> Mesh:
+    """Returns the convex hull of a mesh, its faces wound so that their normals point outwards."""
+    hull = ConvexHull(mesh.vertices_m)
+    faces = hull.simplices.copy()
+    a, b, c = (hull.points[faces[:, k]] for k in range(3))
+    inwards = np.einsum("ij,ij->i", np.cross(b - a, c - a), hull.equations[:, :3]) < 0
+    faces[inwards] = faces[inwards][:, ::-1]
+    return _welded(mesh.vertices_m, faces.astype(np.int32))
+
+
 @lru_cache(maxsize=256)
-def cached_mesh(source: Path, max_faces: int, version: str) -> Mesh:
+def cached_mesh(source: Path, max_faces: int, version: str, *, hull: bool = False) -> Mesh:
     """Returns ``source`` (an STL file) with about ``max_faces`` triangles, from the cache where it is already there.
 
     Args:
         source: the STL file.
         max_faces: the triangle budget.
         version: names the release of the files, so that an upgrade does not find the old ones.
+        hull: take the convex hull first.
 
     Several processes may ask at once: each writes a file of its own and renames it. A file that cannot be read is made
     again; a cache folder that cannot be written costs time only.
     """
-    path = cache_directory() / "meshes" / version / f"{source.stem}-{max_faces}.npz"
+    path = cache_directory() / "meshes" / version / f"{source.stem}-{max_faces}{'-hull' if hull else ''}.npz"
     mesh = _load(path)
     if mesh is None:
-        mesh = simplified(read_stl(source), max_faces)
+        whole = read_stl(source)
+        mesh = simplified(convex_hull(whole) if hull else whole, max_faces)
         _store(path, mesh)
     return mesh
 
@@ -90,8 +103,9 @@ def _welded(vertices_m: NDArray[np.float32], faces: NDArray[np.int32]) -> Mesh:
     _, first, index = np.unique(keys, axis=0, return_index=True, return_inverse=True)
     faces = index.reshape(-1)[faces].astype(np.int32)
     a, b, c = faces.T
-    whole = (a != b) & (b != c) & (c != a)
-    return Mesh(vertices_m[first], faces[whole])
+    faces = faces[(a != b) & (b != c) & (c != a)]
+    used, flat = np.unique(faces, return_inverse=True)
+    return Mesh(vertices_m[first][used], flat.reshape(-1, 3).astype(np.int32))
 
 
 def _load(path: Path) -> Mesh | None:

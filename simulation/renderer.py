@@ -1,4 +1,4 @@
-"""Fast off-screen pictures of a MuJoCo model: colour, depth and geom ids from named cameras, in software or on a GPU."""
+"""Fast off-screen pictures of a MuJoCo model from named cameras: colour, depth and geom ids."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ NEAR_M, FAR_M = 0.02, 60.0
 """Clipping planes, the same in a small house and in a large one; MuJoCo's own scale with the house."""
 
 _ALL = mujoco.mjtCatBit.mjCAT_ALL
+_HIDDEN_GROUP = 5
 _FLAG = mujoco.mjtRndFlag
 _OBJECT_CAMERA = mujoco.mjtObj.mjOBJ_CAMERA
 
@@ -31,7 +32,7 @@ class UnknownCamera(SimulationError):
 
 @dataclass(frozen=True)
 class RenderQuality:
-    """What a picture may cost. The default is for policies; MuJoCo's own defaults are 10 to 80 times slower in software.
+    """What a picture may cost; the default is for policies.
 
     Attributes:
         shadow_size: side of the shadow map, pixels; 0 draws no shadows.
@@ -53,8 +54,8 @@ PICTURE = RenderQuality(shadow_size=2048, samples=4, slices=28, quads=4)
 class Renderer:
     """Draws one model from its cameras; a context manager.
 
-    The process keeps one OpenGL context for all its renderers; each renderer frees its own part of it when closed. Use it
-    in the thread that made it.
+    The process keeps one OpenGL context for all its renderers; each renderer frees its own part of it when closed.
+    Use it in the thread that made it.
 
     Args:
         model: the model; its clipping planes (``vis.map``) are set, else it stays as it is.
@@ -91,7 +92,12 @@ class Renderer:
         return {name: self._draw(data, self._aim(name), depth=False)[0] for name in cameras}
 
     def free_view(
-        self, data: mujoco.MjData, lookat_m: Sequence[float], distance_m: float, azimuth_deg: float, elevation_deg: float
+        self,
+        data: mujoco.MjData,
+        lookat_m: Sequence[float],
+        distance_m: float,
+        azimuth_deg: float,
+        elevation_deg: float,
     ) -> NDArray[np.uint8]:
         """Returns a picture from anywhere: (height, width, 3) uint8 RGB; elevation -90 looks straight down."""
         camera = mujoco.MjvCamera()
@@ -131,7 +137,9 @@ class Renderer:
     def __enter__(self) -> Renderer:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _aim(self, name: str) -> mujoco.MjvCamera:
@@ -150,11 +158,43 @@ class Renderer:
         rgb = np.empty((height, width, 3), np.uint8)
         raw = np.empty((height, width) if depth else (0, 0), np.float32)
         gl.make_current()
-        mujoco.mjv_updateScene(self._model, data, self._options, None, camera, _ALL, self._scene)
+        self._update(data, camera)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         mujoco.mjr_render(self._viewport, self._scene, self._context)
         mujoco.mjr_readPixels(rgb, raw if depth else None, self._viewport, self._context)
         return np.ascontiguousarray(rgb[::-1]), raw[::-1]
+
+    def _update(self, data: mujoco.MjData, camera: mujoco.MjvCamera) -> None:
+        """Puts the geoms that this camera can see into the scene; MuJoCo itself would send the driver all of them."""
+        groups = self._model.geom_group
+        kept = groups.copy()
+        if camera.type == mujoco.mjtCamera.mjCAMERA_FIXED:
+            aspect = self._viewport.width / self._viewport.height
+            groups[outside_view(self._model, data, camera.fixedcamid, aspect)] = _HIDDEN_GROUP
+        try:
+            mujoco.mjv_updateScene(self._model, data, self._options, None, camera, _ALL, self._scene)
+        finally:
+            groups[:] = kept
+
+
+def outside_view(model: mujoco.MjModel, data: mujoco.MjData, camera: int, aspect: float) -> NDArray[np.bool_]:
+    """Returns (ngeom,) bool: geoms whose bounding sphere lies wholly outside the view of a camera.
+
+    Args:
+        model: the model.
+        data: its state, with kinematics up to date.
+        camera: the camera's id.
+        aspect: width over height of the picture.
+    """
+    right, up, back = ((data.geom_xpos - data.cam_xpos[camera]) @ data.cam_xmat[camera].reshape(3, 3)).T
+    half_up = np.deg2rad(model.cam_fovy[camera]) / 2
+    half_right = np.arctan(np.tan(half_up) * aspect)
+    beyond = np.maximum(
+        np.abs(right) * np.cos(half_right) + back * np.sin(half_right),
+        np.abs(up) * np.cos(half_up) + back * np.sin(half_up),
+    )
+    outside: NDArray[np.bool_] = (np.maximum(beyond, back) > model.geom_rbound) & (model.geom_rbound > 0)
+    return outside
 
 
 def _new_context(model: mujoco.MjModel, height: int, width: int, quality: RenderQuality) -> mujoco.MjrContext:

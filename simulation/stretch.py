@@ -13,7 +13,7 @@ import mujoco  # isort: skip
 import numpy as np
 
 from simulation.cameras import StretchCameras
-from simulation.meshes import Mesh, cached_mesh
+from simulation.meshes import cached_mesh
 from simulation.urdf import Joint, Link, Visual, read_urdf
 
 PACKAGE = "hello-robot-stretch-urdf"
@@ -21,7 +21,7 @@ VISUAL_GROUP, COLLISION_GROUP = 2, 3
 """MuJoCo draws geom groups 0 to 2 by default, so collision shapes stay invisible."""
 
 ROBOT_CONTYPE, HOUSE_CONTYPE = 2, 1
-"""Robot geoms answer to the house's contype (1) and offer one (2) that nobody answers to: they never touch each other."""
+"""Robot geoms answer to the house's contype and offer one that nobody answers to, so they never touch each other."""
 
 Corners = tuple[tuple[float, float, float], tuple[float, float, float]]
 
@@ -41,6 +41,7 @@ class StretchBody:
     GEOM_PREFIX = "stretch_"
 
 
+_CAMERAS = StretchCameras()
 LIFT_RANGE_M = (0.0, 1.10)
 ARM_RANGE_M = (0.0, 0.52)
 
@@ -65,9 +66,9 @@ MAST_CAPSULE_M = (0.065, 1.35, 0.025)
 
 FACES = {
     "low": {
-        "base_link": 300, "link_mast": 60, "link_lift": 300, "link_head": 200, "link_head_pan": 60,
-        "link_head_tilt": 120, "link_arm_l4": 90, "link_arm_l3": 70, "link_arm_l2": 70, "link_arm_l1": 70,
-        "link_arm_l0": 240, "link_wrist_yaw": 60, "link_gripper": 220, "link_gripper_finger_left": 80,
+        "base_link": 240, "link_mast": 60, "link_lift": 320, "link_head": 120, "link_head_pan": 60,
+        "link_head_tilt": 100, "link_arm_l4": 0, "link_arm_l3": 0, "link_arm_l2": 0, "link_arm_l1": 0,
+        "link_arm_l0": 300, "link_wrist_yaw": 60, "link_gripper": 220, "link_gripper_finger_left": 80,
         "link_gripper_finger_right": 80, "link_gripper_fingertip_left": 60, "link_gripper_fingertip_right": 60,
         "laser": 60,
     },
@@ -80,10 +81,13 @@ FACES = {
         "link_aruco_top_wrist": 12, "link_aruco_inner_wrist": 12, "laser": 400, "respeaker_base": 400,
     },
 }  # fmt: skip
-"""Triangles per link; a link that is not named is not drawn (what no camera or top view sees)."""
+"""Triangles per link: 0 draws its box instead, and a link that is not named is not drawn (no policy camera sees it)."""
+
+CONVEX = frozenset({"base_link", "link_head", "link_head_pan", "link_head_tilt", "link_wrist_yaw", "laser"})
+"""Links drawn as convex hulls where ``detail`` is low: their screw holes keep a plain decimation from its budget."""
 
 
-def add_stretch(scene: mujoco.MjSpec, *, cameras: StretchCameras = StretchCameras(), detail: str = "low") -> None:
+def add_stretch(scene: mujoco.MjSpec, *, cameras: StretchCameras = _CAMERAS, detail: str = "low") -> None:
     """Adds a Stretch RE1 to a scene, at the origin, facing +x.
 
     Args:
@@ -130,7 +134,7 @@ def _add_link(
         body.explicitinertial = True
         body.mass, body.ipos, body.fullinertia = link.mass_kg, link.centre_m, link.inertia_kg_m2
     for visual in link.visuals if link.name in faces else ():
-        _add_visual(spec, body, visual, faces[link.name])
+        _add_visual(spec, body, visual, faces)
     if link.name == "camera_link":
         _add_geom(body, "visual_camera", mujoco.mjtGeom.mjGEOM_BOX, VISUAL_GROUP, pos=(0, -0.0175, 0),
                   size=(0.0125, 0.045, 0.0125), rgba=(0.2, 0.2, 0.22, 1))  # fmt: skip
@@ -140,14 +144,19 @@ def _add_link(
 
 def _add_joint(spec: mujoco.MjSpec, body: mujoco.MjsBody, joint: Joint) -> None:
     """Adds a joint that moves; wheels stay still because the planar base carries the robot."""
-    if joint.kind == "prismatic":
-        kind, limits = mujoco.mjtJoint.mjJNT_SLIDE, joint.range
-    elif joint.kind == "revolute":
-        # a spec reads angles in the unit of its compiler
-        kind, limits = mujoco.mjtJoint.mjJNT_HINGE, np.rad2deg(joint.range) if spec.compiler.degree else joint.range
-    else:
+    if joint.kind not in ("prismatic", "revolute"):
         return
-    body.add_joint(name=joint.name, type=kind, axis=joint.axis, range=limits, limited=True, damping=10, armature=0.01)
+    slides = joint.kind == "prismatic"
+    limits = joint.range if slides or not spec.compiler.degree else np.rad2deg(joint.range)  # a spec's own angle unit
+    body.add_joint(
+        name=joint.name,
+        type=mujoco.mjtJoint.mjJNT_SLIDE if slides else mujoco.mjtJoint.mjJNT_HINGE,
+        axis=joint.axis,
+        range=limits,
+        limited=True,
+        damping=10,
+        armature=0.01,
+    )
 
 
 def _add_base_joints(base: mujoco.MjsBody) -> None:
@@ -167,11 +176,16 @@ def _couple_arm(spec: mujoco.MjSpec) -> None:
         equality.objtype = mujoco.mjtObj.mjOBJ_JOINT
 
 
-def _add_visual(spec: mujoco.MjSpec, body: mujoco.MjsBody, visual: Visual, faces: int) -> None:
+def _add_visual(spec: mujoco.MjSpec, body: mujoco.MjsBody, visual: Visual, faces: dict[str, int]) -> None:
+    """Adds what a link looks like; the head camera's own mesh is no STL, so ``_add_link`` draws it as a box."""
     if visual.path.suffix.lower() != ".stl":
         return
-    mesh = _mesh(visual.path, faces)
+    if faces[body.name] == 0:
+        _add_box(body, "visual", VISUAL_GROUP, rgba=visual.rgba)
+        return
     name = f"{StretchBody.GEOM_PREFIX}{body.name}"
+    hull = faces is FACES["low"] and body.name in CONVEX
+    mesh = cached_mesh(visual.path.resolve(), faces[body.name], f"{PACKAGE}-{metadata.version(PACKAGE)}", hull=hull)
     spec.add_mesh(
         name=name,
         uservert=mesh.vertices_m.ravel(),
@@ -183,15 +197,15 @@ def _add_visual(spec: mujoco.MjSpec, body: mujoco.MjsBody, visual: Visual, faces
               quat=visual.quaternion, meshname=name, rgba=visual.rgba)  # fmt: skip
 
 
-def _mesh(path: Path, faces: int) -> Mesh:
-    return cached_mesh(path.resolve(), faces, f"{PACKAGE}-{metadata.version(PACKAGE)}")
+def _add_box(body: mujoco.MjsBody, what: str, group: int, **values: object) -> None:
+    lower, upper = np.array(BOXES[body.name])
+    _add_geom(body, f"{what}_{body.name}", mujoco.mjtGeom.mjGEOM_BOX, group, pos=(lower + upper) / 2,
+              size=(upper - lower) / 2, **values)  # fmt: skip
 
 
 def _add_collision(body: mujoco.MjsBody) -> None:
     if body.name in BOXES:
-        lower, upper = np.array(BOXES[body.name])
-        box = mujoco.mjtGeom.mjGEOM_BOX
-        _add_geom(body, f"collision_{body.name}", box, COLLISION_GROUP, pos=(lower + upper) / 2, size=(upper - lower) / 2)
+        _add_box(body, "collision", COLLISION_GROUP)
     if body.name == "link_mast":
         bottom, top, radius = MAST_CAPSULE_M
         _add_geom(body, "collision_link_mast", mujoco.mjtGeom.mjGEOM_CAPSULE, COLLISION_GROUP,
@@ -234,16 +248,16 @@ class StretchPose:
         return {
             **dict(base),
             StretchBody.LIFT: self.lift_m,
-            **{name: self.arm_m / len(StretchBody.ARM_JOINTS) for name in StretchBody.ARM_JOINTS},
+            **dict.fromkeys(StretchBody.ARM_JOINTS, self.arm_m / len(StretchBody.ARM_JOINTS)),
             StretchBody.WRIST_YAW: self.wrist_yaw_rad,
-            **{name: self.gripper_rad for name in StretchBody.FINGERS},
+            **dict.fromkeys(StretchBody.FINGERS, self.gripper_rad),
             StretchBody.HEAD_PAN: self.pan_rad,
             StretchBody.HEAD_TILT: self.tilt_rad,
         }
 
 
 def set_pose(model: mujoco.MjModel, data: mujoco.MjData, **values: float) -> None:
-    """Writes ``StretchPose(**values)`` into ``data.qpos`` and brings frames and cameras up to date (no physics step)."""
+    """Writes ``StretchPose(**values)`` into ``data.qpos`` and brings the frames up to date; no physics step."""
     for name, position in StretchPose(**values).joints().items():
         data.qpos[model.jnt_qposadr[mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT, name)]] = position
     mujoco.mj_kinematics(model, data)
@@ -255,7 +269,7 @@ def in_collision(model: mujoco.MjModel, data: mujoco.MjData) -> str | None:
     mujoco.mj_kinematics(model, data)
     mujoco.mj_collision(model, data)
     for first, second in data.contact.geom[data.contact.dist <= 0]:
-        names = model.geom(first).name, model.geom(second).name
+        names: list[str] = [model.geom(first).name, model.geom(second).name]
         other = [name for name in names if not name.startswith(StretchBody.GEOM_PREFIX)]
         if len(other) == 1 and not other[0].startswith("floor"):
             return other[0]

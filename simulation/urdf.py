@@ -139,5 +139,5 @@ def _repaired(values: dict[str, float]) -> Vector:
     moments, axes = np.linalg.eigh(np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]))
     moments = np.maximum(moments, MIN_INERTIA_KG_M2)
     moments[2] = min(moments[2], 0.999 * (moments[0] + moments[1]))
-    inertia = axes @ np.diag(moments) @ axes.T
-    return inertia[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
+    inertia: Vector = axes @ np.diag(moments) @ axes.T
+    return np.asarray(inertia[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]])
