@@ -5,4 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
+
 sys.path.insert(0, str(Path(__file__).parent / "support"))
+
+# A busy machine must not fail a property: what is tested is what comes out, not how fast.
+settings.register_profile("ferry", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ferry")

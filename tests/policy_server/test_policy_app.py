@@ -339,7 +339,7 @@ def test_nan_is_a_typed_error_and_the_server_lives_on(tmp_path: Path) -> None:
 
 
 def test_health_answers_while_inference_runs(tmp_path: Path) -> None:
-    write_tiny_bundle(tmp_path, work=60)
+    write_tiny_bundle(tmp_path, work=30)
     with serving(tmp_path) as url, httpx.Client(base_url=url, timeout=60) as http, ThreadPoolExecutor(1) as thread:
         path = open_path(http)
         decision = thread.submit(act, http, path)
