@@ -1,10 +1,10 @@
 """Errors of the simulation.
 
-    SimulationError
-    ├── SeedError              a split is unknown, or a seed or index lies outside of it
-    ├── UnknownCategory        an object category that no house has
-    ├── HouseOptionsError      options of which no house can be made
-    └── HouseGenerationError   this seed and these options gave no house that can be walked through
+SimulationError
+├── SeedError              a split is unknown, or a seed or index lies outside of it
+├── UnknownCategory        an object category that no house has
+├── HouseOptionsError      options of which no house can be made
+└── HouseGenerationError   this seed and these options gave no house that can be walked through
 """
 
 from __future__ import annotations
@@ -44,5 +44,7 @@ class HouseGenerationError(SimulationError):
     """This seed and these options gave no house that can be walked through; `missing` says what had no place."""
 
     def __init__(self, seed: int, missing: str, attempts: int) -> None:
-        super().__init__(f"house {seed}: no place for {missing} in {attempts} attempts; try larger rooms or another seed")
+        super().__init__(
+            f"house {seed}: no place for {missing} in {attempts} attempts; try larger rooms or another seed"
+        )
         self.seed, self.missing, self.attempts = seed, missing, attempts

@@ -106,7 +106,9 @@ class FloorPlan:
     doors: tuple[Door, ...]
 
 
-def draw_floor_plan(rng: Generator, count: int, side_m: tuple[float, float], door_m: tuple[float, float]) -> FloorPlan | None:
+def draw_floor_plan(
+    rng: Generator, count: int, side_m: tuple[float, float], door_m: tuple[float, float]
+) -> FloorPlan | None:
     """Draws a plan of `count` rooms in a house centred on the origin, or None where some room got no door.
 
     Args:
@@ -147,7 +149,10 @@ def _centred(rooms: list[Rectangle]) -> list[Rectangle]:
 def bounding_rectangle(rooms: list[Rectangle]) -> Rectangle:
     """The smallest rectangle around all of them."""
     return Rectangle(
-        min(r.x_min for r in rooms), min(r.y_min for r in rooms), max(r.x_max for r in rooms), max(r.y_max for r in rooms)
+        min(r.x_min for r in rooms),
+        min(r.y_min for r in rooms),
+        max(r.x_max for r in rooms),
+        max(r.y_max for r in rooms),
     )
 
 

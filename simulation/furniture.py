@@ -105,7 +105,9 @@ def _shelf(size_m: Vector, rng: Generator) -> tuple[Part, ...]:
     for level in (0.095, height / 2 + board / 2):
         wide, tall = rng.uniform(0.3, 0.8) * (width - 0.1), rng.uniform(0.20, 0.28)
         y = rng.uniform(-1, 1) * (width - 0.1 - wide) / 2
-        parts.append(box((0.7 * depth, wide, tall), (-0.1 * depth, y, level + tall / 2), Paint(pick(rng, _BOOKS), "stripes")))
+        parts.append(
+            box((0.7 * depth, wide, tall), (-0.1 * depth, y, level + tall / 2), Paint(pick(rng, _BOOKS), "stripes"))
+        )
     return tuple(parts)
 
 
@@ -113,7 +115,10 @@ def _fridge(size_m: Vector, rng: Generator) -> tuple[Part, ...]:
     depth, width, height = size_m
     paint = _WHITE if rng.random() < 0.5 else _STEEL
     split = 0.62 * height
-    doors = [((0.03, width - 0.02, split - 0.08), 0.06 + (split - 0.08) / 2), ((0.03, width - 0.02, height - split - 0.02), (height + split) / 2)]
+    doors = [
+        ((0.03, width - 0.02, split - 0.08), 0.06 + (split - 0.08) / 2),
+        ((0.03, width - 0.02, height - split - 0.02), (height + split) / 2),
+    ]
     parts = [box((depth - 0.03, width, height), (-0.015, 0.0, height / 2), Paint((0.6, 0.6, 0.62)))]
     parts += [box(size, (depth / 2 - 0.02, 0.0, z), paint) for size, z in doors]
     parts += [box((0.03, 0.03, 0.3), (depth / 2, -0.38 * width, z), _KNOB) for z in (split - 0.25, split + 0.22)]
@@ -122,7 +127,9 @@ def _fridge(size_m: Vector, rng: Generator) -> tuple[Part, ...]:
 
 def _vanity(size_m: Vector, rng: Generator) -> tuple[Part, ...]:
     depth, width, height = size_m
-    basin = lathe([(0.16, height), (0.17, height + 0.02), (0.14, height + 0.02), (0.05, height + 0.003), (0, height + 0.003)], 14)
+    basin = lathe(
+        [(0.16, height), (0.17, height + 0.02), (0.14, height + 0.02), (0.05, height + 0.003), (0, height + 0.003)], 14
+    )
     tap = rod(0.014, 0.14, (-0.40 * depth, -0.26 * width, height + 0.07), _STEEL)
     body = _drawers((depth, width, height), rng, 1, 2)
     return (*body, solid(basin, (-0.02, -0.26 * width, 0.0), _WHITE), tap)

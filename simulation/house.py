@@ -1,7 +1,7 @@
 """Procedural houses: one to six furnished rooms from a seed.
 
-World frame: x and y on the floor, z up, origin in the middle of the house on the floor; yaw counter-clockwise. A thing's
-own frame has x towards its front.
+World frame: x and y on the floor, z up, origin in the middle of the house on the floor; yaw counter-clockwise.
+A thing's own frame has x towards its front.
 """
 
 from __future__ import annotations
@@ -17,8 +17,16 @@ from numpy.typing import NDArray
 from simulation.categories import CATEGORIES
 from simulation.clearance import ClearanceGrid, Obstacle, clearance_grid
 from simulation.errors import HouseGenerationError, HouseOptionsError, SeedError
-from simulation.floor_plan import MAX_ROOMS, WALL_THICKNESS_M, Door, FloorPlan, Generator, Rectangle
-from simulation.floor_plan import bounding_rectangle, draw_floor_plan
+from simulation.floor_plan import (
+    MAX_ROOMS,
+    WALL_THICKNESS_M,
+    Door,
+    FloorPlan,
+    Generator,
+    Rectangle,
+    bounding_rectangle,
+    draw_floor_plan,
+)
 from simulation.furnishing import RoomContents, furnish
 from simulation.inventory import draw_room_kinds, draw_wanted
 from simulation.objects.part import Vector
@@ -70,7 +78,9 @@ class HouseOptions:
                 raise HouseOptionsError(name, (low, high), "0 < shortest <= longest")
         chosen = self.room_weights[self.rooms_min - 1 : self.rooms_max]
         if len(self.room_weights) != MAX_ROOMS or min(self.room_weights) < 0 or sum(chosen) <= 0:
-            raise HouseOptionsError("room_weights", self.room_weights, f"{MAX_ROOMS} weights, some positive in the range")
+            raise HouseOptionsError(
+                "room_weights", self.room_weights, f"{MAX_ROOMS} weights, some positive in the range"
+            )
         if not 0 <= self.categories_min <= len(CATEGORIES):
             raise HouseOptionsError("categories_min", self.categories_min, f"0 to {len(CATEGORIES)}")
 
@@ -138,8 +148,8 @@ class House:
     def obstacles(self) -> tuple[Obstacle, ...]:
         """Every solid thing: walls, furniture, and objects on the floor."""
         walls = [wall.obstacle(f"wall_{i}", WALL_HEIGHT_M) for i, wall in enumerate(self.walls)]
-        things = [thing for thing in (*self.furniture, *self.objects) if isinstance(thing, Furniture) or thing.is_on_floor]
-        return (*walls, *(_obstacle(thing) for thing in things))
+        on_floor = [_obstacle(thing) for thing in self.objects if thing.is_on_floor]
+        return (*walls, *(_obstacle(piece) for piece in self.furniture), *on_floor)
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -160,12 +170,12 @@ class House:
 
     def spec(self, appearance: Appearance | None = None) -> mujoco.MjSpec:
         """Builds its MuJoCo scene; without an appearance, the one that belongs to its seed."""
-        from simulation.house_scene import house_spec  # generating and planning need no MuJoCo  # noqa: PLC0415
+        from simulation.house_scene import house_spec  # generating and planning need no MuJoCo
 
         return house_spec(self, appearance)
 
 
-def generate_house(seed: int, options: HouseOptions = HouseOptions()) -> House:  # noqa: B008 - frozen
+def generate_house(seed: int, options: HouseOptions = HouseOptions()) -> House:
     """Makes the house of a seed: the same seed and options always give the same house.
 
     Raises:
@@ -209,9 +219,13 @@ def _assemble(seed: int, plan: FloorPlan, kinds: Sequence[str], contents: Sequen
     objects, furniture = [], []
     for room, content in enumerate(contents):
         for thing in content.furniture:
-            furniture.append(Furniture(names.next(thing.kind), thing.kind, _middle(thing), thing.yaw_rad, thing.size_m, room))
+            furniture.append(
+                Furniture(names.next(thing.kind), thing.kind, _middle(thing), thing.yaw_rad, thing.size_m, room)
+            )
         for thing in content.objects:
-            objects.append(HouseObject(names.next(thing.kind), thing.kind, _middle(thing), thing.yaw_rad, thing.size_m, room))
+            objects.append(
+                HouseObject(names.next(thing.kind), thing.kind, _middle(thing), thing.yaw_rad, thing.size_m, room)
+            )
     house = bounding_rectangle(list(plan.rooms))
     bounds = (house.x_min, house.y_min, house.x_max, house.y_max)
     return House(seed, rooms, plan.doors, tuple(objects), tuple(furniture), walls_of(plan), bounds)

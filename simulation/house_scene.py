@@ -63,7 +63,9 @@ def house_spec(house: House, appearance: Appearance | None = None) -> mujoco.MjS
         scene.add_wall(f"wall_{i}", wall)
     for door in house.doors:
         scene.add_door_frame(door)
-    for thing in (*house.furniture, *house.objects):
+    for piece in house.furniture:
+        scene.add_thing(piece)
+    for thing in house.objects:
         scene.add_thing(thing)
     for obstacle in house.obstacles[len(house.walls) :]:
         scene.add_collision_box(obstacle)
@@ -163,7 +165,9 @@ class _Scene:
         if part.shape.texture_uv is not None:
             mesh.usertexcoord = part.shape.texture_uv.ravel()
 
-    def _slab(self, name: str, half: list[float], position: list[float], turn: tuple[float, ...], paint: Paint, bit: int) -> None:
+    def _slab(
+        self, name: str, half: list[float], position: list[float], turn: tuple[float, ...], paint: Paint, bit: int
+    ) -> None:
         geom = self.spec.worldbody.add_geom(name=name, type=_GEOMS["box"], size=half, pos=position, quat=turn)
         self._show(geom, paint, repeated=True)
         geom.contype = geom.conaffinity = bit
@@ -177,7 +181,11 @@ class _Scene:
         if key not in self.materials:
             name = f"paint_{len(self.materials)}"
             material = self.spec.add_material(
-                name=name, rgba=[*paint.colour, 1.0], emission=paint.emission, specular=paint.shine, shininess=paint.shine
+                name=name,
+                rgba=[*paint.colour, 1.0],
+                emission=paint.emission,
+                specular=paint.shine,
+                shininess=paint.shine,
             )
             if paint.texture:
                 self._add_texture(paint.texture)

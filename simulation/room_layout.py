@@ -75,11 +75,12 @@ class RoomLayout:
         return cls(inside, [door.zone(_DOOR_DEPTH_M, 0.05) for door in doors])
 
     def fits(self, outline: Rectangle, beneath: Placed | None = None) -> bool:
-        """Whether something with this outline, tucked `beneath` one thing, leaves doors free and passages wide enough."""
+        """Whether something of this outline, tucked `beneath` one thing, leaves doors free and passages wide enough."""
         room = self.inside
         to_walls = (
-            outline.x_min - room.x_min, outline.y_min - room.y_min, room.x_max - outline.x_max, room.y_max - outline.y_max
-        )  # fmt: skip
+            *(outline.x_min - room.x_min, outline.y_min - room.y_min),
+            *(room.x_max - outline.x_max, room.y_max - outline.y_max),
+        )
         if any(not _is_fair_gap(gap) for gap in to_walls) or any(zone.gap(outline) <= 0 for zone in self.keep_free):
             return False
         return all(other is beneath or _is_fair_gap(other.outline.gap(outline)) for other in self.placed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,9 @@ def _brick() -> Image:
     y, x = _grid()
     row = np.floor(y * 8)
     mortar = ((y * 8) % 1 < 0.14) | (((x * 4 + 0.5 * (row % 2)) % 1) < 0.07)
-    tone = np.random.default_rng(2).uniform(0.72, 0.95, (8, 8))[row.astype(int), ((x * 4 + 0.5 * (row % 2)) % 4).astype(int)]
+    tone = np.random.default_rng(2).uniform(0.72, 0.95, (8, 8))[
+        row.astype(int), ((x * 4 + 0.5 * (row % 2)) % 4).astype(int)
+    ]
     return _grey(np.where(mortar, 1.0, tone))
 
 
@@ -185,7 +187,11 @@ def _screen_night() -> Image:
 def _screen_news() -> Image:
     y, x = _grid()
     image = np.stack([0.08 + 0.1 * y, 0.12 + 0.12 * y, 0.30 + 0.25 * (1 - y)], axis=-1)
-    image[(np.hypot((x - 0.5) * 1.7, y - 0.4) < 0.14) | ((y > 0.56) & (np.abs(x - 0.5) < 0.16 + 0.2 * (y - 0.56)))] = (0.6, 0.42, 0.35)
+    image[(np.hypot((x - 0.5) * 1.7, y - 0.4) < 0.14) | ((y > 0.56) & (np.abs(x - 0.5) < 0.16 + 0.2 * (y - 0.56)))] = (
+        0.6,
+        0.42,
+        0.35,
+    )
     image[y > 0.85] = (0.6, 0.1, 0.1)
     return (image * 255).astype(np.uint8)
 
@@ -210,7 +216,7 @@ TEXTURES = tuple(_MAKERS)
 """Every texture's name."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def texture(name: str) -> Image:
     """The image of a texture: (height, width, 3) uint8, or for a cube texture (6 * side, side, 3)."""
     image = _MAKERS[name]()

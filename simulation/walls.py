@@ -38,7 +38,12 @@ def walls_of(plan: FloorPlan) -> tuple[Wall, ...]:
 
 def _room_walls(plan: FloorPlan, index: int) -> Iterator[Wall]:
     room, half = plan.rooms[index], WALL_THICKNESS_M / 2
-    for axis, line, inward in ((0, room.y_min, half), (0, room.y_max, -half), (1, room.x_min, half), (1, room.x_max, -half)):
+    for axis, line, inward in (
+        (0, room.y_min, half),
+        (0, room.y_max, -half),
+        (1, room.x_min, half),
+        (1, room.x_max, -half),
+    ):
         low, high = (room.x_min, room.x_max) if axis == 0 else (room.y_min, room.y_max)
         near, far = sorted((line, line + inward))
         for start, end in _solid_spans(low, high, _gaps(plan, index, axis, line)):

@@ -25,7 +25,9 @@ def _bell_clock(size_m: Vector, rng: Generator) -> tuple[Part, ...]:
     case = Paint(pick(rng, _CLOCK_COLOURS), shine=0.5)
     radius = min(0.40 * height, 0.47 * width)
     z = radius + 0.08 * height
-    drum = lathe([(0, -depth / 2), (radius, -depth / 2), (radius, depth / 2), (0.9 * radius, depth / 2), (0, 0.42 * depth)], 16)
+    drum = lathe(
+        [(0, -depth / 2), (radius, -depth / 2), (radius, depth / 2), (0.9 * radius, depth / 2), (0, 0.42 * depth)], 16
+    )
     face = panel(1.72 * radius, 1.72 * radius)
     disc = lathe([(0, -0.002), (0.86 * radius, -0.002), (0.86 * radius, 0.002), (0, 0.002)], 16)
     parts = [solid(drum, (0.0, 0.0, z), case, turn_y(np.pi / 2))]
@@ -41,7 +43,9 @@ def _bell_clock(size_m: Vector, rng: Generator) -> tuple[Part, ...]:
 def _digital_clock(size_m: Vector) -> tuple[Part, ...]:
     depth, width, height = size_m
     case = solid(chamfered_box((depth, width, height), 0.02), (0.0, 0.0, height / 2), _BLACK)
-    display = solid(panel(0.88 * width, 0.62 * height), (depth / 2 + 0.002, 0.0, 0.48 * height), Paint((1, 1, 1), "digits", 0.8))
+    display = solid(
+        panel(0.88 * width, 0.62 * height), (depth / 2 + 0.002, 0.0, 0.48 * height), Paint((1, 1, 1), "digits", 0.8)
+    )
     button = box((0.4 * depth, 0.4 * width, 0.012), (0.0, 0.0, height), _METAL)
     return case, display, button
 
@@ -59,7 +63,12 @@ def laptop(size_m: Vector, rng: Generator) -> tuple[Part, ...]:
                  Paint((1, 1, 1), "keyboard"), turn_y(-np.pi / 2))  # fmt: skip
     middle = (hinge - run / 2, 0.0, 0.015 + (height - 0.015) / 2)
     lid = box((0.010, width, height - 0.015), middle, shell, lean)
-    screen = solid(panel(0.92 * width, 0.86 * (height - 0.015)), (middle[0] + 0.0065, 0.0, middle[2]), Paint((1, 1, 1), "desktop", 0.7), lean)
+    screen = solid(
+        panel(0.92 * width, 0.86 * (height - 0.015)),
+        (middle[0] + 0.0065, 0.0, middle[2]),
+        Paint((1, 1, 1), "desktop", 0.7),
+        lean,
+    )
     return base, keys, lid, screen
 
 
@@ -70,7 +79,9 @@ def television(size_m: Vector, rng: Generator) -> tuple[Part, ...]:
     bottom = 0.12 * height
     tall = height - bottom
     case = box((0.05, width, tall), (0.0, 0.0, bottom + tall / 2), _BLACK)
-    screen = solid(panel(width - 0.05, tall - 0.06), (0.0265, 0.0, bottom + tall / 2 + 0.005), Paint((1, 1, 1), texture, 0.4, 0.6))
+    screen = solid(
+        panel(width - 0.05, tall - 0.06), (0.0265, 0.0, bottom + tall / 2 + 0.005), Paint((1, 1, 1), texture, 0.4, 0.6)
+    )
     neck = box((0.04, 0.10, bottom + 0.06), (-0.01, 0.0, bottom / 2 + 0.03), _BLACK)
     foot = box((depth, 0.42 * width, 0.018), (0.0, 0.0, 0.009), _METAL if rng.random() < 0.4 else _BLACK)
     return case, screen, neck, foot

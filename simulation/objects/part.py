@@ -55,7 +55,9 @@ class Part:
     shape: Shape | None = None
 
 
-def box(size_m: Sequence[float], position_m: Vector, paint: Paint, rotation: tuple[float, float, float, float] = UPRIGHT) -> Part:
+def box(
+    size_m: Sequence[float], position_m: Vector, paint: Paint, rotation: tuple[float, float, float, float] = UPRIGHT
+) -> Part:
     """A box with full extents `size_m` around `position_m`."""
     x, y, z = size_m
     return Part("box", (x / 2, y / 2, z / 2), position_m, paint, rotation)
@@ -67,12 +69,20 @@ def ball(size_m: Sequence[float], position_m: Vector, paint: Paint) -> Part:
     return Part("ellipsoid", (x / 2, y / 2, z / 2), position_m, paint)
 
 
-def rod(radius_m: float, length_m: float, position_m: Vector, paint: Paint, rotation: tuple[float, float, float, float] = UPRIGHT) -> Part:
+def rod(
+    radius_m: float,
+    length_m: float,
+    position_m: Vector,
+    paint: Paint,
+    rotation: tuple[float, float, float, float] = UPRIGHT,
+) -> Part:
     """An upright cylinder around `position_m`, before its rotation."""
     return Part("cylinder", (radius_m, length_m / 2), position_m, paint, rotation)
 
 
-def solid(shape: Shape, position_m: Vector, paint: Paint, rotation: tuple[float, float, float, float] = UPRIGHT) -> Part:
+def solid(
+    shape: Shape, position_m: Vector, paint: Paint, rotation: tuple[float, float, float, float] = UPRIGHT
+) -> Part:
     """A mesh, its origin at `position_m`."""
     return Part("mesh", (), position_m, paint, rotation, shape)
 
@@ -89,6 +99,6 @@ def turn_y(angle_rad: float) -> tuple[float, float, float, float]:
 
 def pick(rng: Generator, colours: Sequence[Colour], spread: float = 0.06) -> Colour:
     """One of the colours, a little off."""
-    colour = np.asarray(colours[rng.integers(len(colours))]) + rng.uniform(-spread, spread, size=3)
+    colour = np.asarray(colours[int(rng.integers(len(colours)))]) + rng.uniform(-spread, spread, size=3)
     red, green, blue = np.clip(colour, 0.02, 1.0)
     return float(red), float(green), float(blue)

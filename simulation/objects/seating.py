@@ -7,8 +7,22 @@ from simulation.objects.shapes import chamfered_box
 
 _WOODS = ((0.55, 0.36, 0.20), (0.72, 0.52, 0.33), (0.36, 0.22, 0.13), (0.85, 0.80, 0.72))
 _CHAIRS = (*_WOODS, (0.15, 0.15, 0.17), (0.90, 0.90, 0.88), (0.70, 0.15, 0.12))
-_BLANKETS = ((0.25, 0.35, 0.60), (0.60, 0.22, 0.25), (0.30, 0.50, 0.40), (0.85, 0.70, 0.35), (0.55, 0.45, 0.65), (0.5, 0.5, 0.52))
-_UPHOLSTERY = ((0.35, 0.38, 0.42), (0.55, 0.25, 0.20), (0.20, 0.32, 0.48), (0.62, 0.55, 0.42), (0.28, 0.42, 0.32), (0.72, 0.62, 0.30))
+_BLANKETS = (
+    (0.25, 0.35, 0.60),
+    (0.60, 0.22, 0.25),
+    (0.30, 0.50, 0.40),
+    (0.85, 0.70, 0.35),
+    (0.55, 0.45, 0.65),
+    (0.5, 0.5, 0.52),
+)
+_UPHOLSTERY = (
+    (0.35, 0.38, 0.42),
+    (0.55, 0.25, 0.20),
+    (0.20, 0.32, 0.48),
+    (0.62, 0.55, 0.42),
+    (0.28, 0.42, 0.32),
+    (0.72, 0.62, 0.30),
+)
 _LINEN = Paint((0.95, 0.95, 0.93), "fabric", shine=0.0)
 
 
@@ -33,7 +47,11 @@ def bed(size_m: Vector, rng: Generator) -> tuple[Part, ...]:
     count = 2 if width > 1.2 else 1
     for i in range(count):
         y = (i - (count - 1) / 2) * 0.48 * width
-        parts.append(_pad((0.36, 0.40 * width if count == 2 else 0.62 * width, 0.12), (-length / 2 + 0.30, y, top + 0.04), _LINEN))
+        parts.append(
+            _pad(
+                (0.36, 0.40 * width if count == 2 else 0.62 * width, 0.12), (-length / 2 + 0.30, y, top + 0.04), _LINEN
+            )
+        )
     return tuple(parts)
 
 
@@ -60,7 +78,11 @@ def sofa(size_m: Vector, rng: Generator) -> tuple[Part, ...]:
     """A sofa with arms, a back, and one cushion for each 0.7 m."""
     depth, width, height = size_m
     cloth = Paint(pick(rng, _UPHOLSTERY), "fabric", shine=0.0)
-    cushion = Paint((min(1.0, cloth.colour[0] * 1.15), min(1.0, cloth.colour[1] * 1.15), min(1.0, cloth.colour[2] * 1.15)), "fabric", shine=0.0)
+    cushion = Paint(
+        (min(1.0, cloth.colour[0] * 1.15), min(1.0, cloth.colour[1] * 1.15), min(1.0, cloth.colour[2] * 1.15)),
+        "fabric",
+        shine=0.0,
+    )
     arm, back = 0.18, 0.22
     inner = width - 2 * arm
     parts = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,7 +55,7 @@ def lathe(profile_m: Sequence[tuple[float, float]], sides: int = 14) -> Shape:
         vertices.append(np.column_stack([circle[:n] * radius, np.full(n, z)]))
         rings.append(count + np.arange(sides) % n)
         count += n
-    faces = [_band(low, high) for low, high in zip(rings, rings[1:])]
+    faces = [_band(low, high) for low, high in itertools.pairwise(rings)]
     return Shape(np.concatenate(vertices), np.concatenate(faces))
 
 
@@ -64,7 +65,8 @@ def _band(low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.int64]:
     second = np.stack([low, next_high, high], axis=1)
     faces = np.concatenate([first, second])
     distinct = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 0] != faces[:, 2])
-    return faces[distinct]
+    kept: NDArray[np.int64] = faces[distinct]
+    return kept
 
 
 def chamfered_box(size_m: Sequence[float], chamfer_m: float) -> Shape:
@@ -75,7 +77,16 @@ def chamfered_box(size_m: Sequence[float], chamfer_m: float) -> Shape:
 
     def ring(inset: float, z: float) -> NDArray[np.float64]:
         a, b, k = x - inset, y - inset, c
-        corners = [(a, -b + k), (a, b - k), (a - k, b), (-a + k, b), (-a, b - k), (-a, -b + k), (-a + k, -b), (a - k, -b)]
+        corners = [
+            (a, -b + k),
+            (a, b - k),
+            (a - k, b),
+            (-a + k, b),
+            (-a, b - k),
+            (-a, -b + k),
+            (-a + k, -b),
+            (a - k, -b),
+        ]
         return np.array([(u, v, z) for u, v in corners])
 
     layers = [ring(0.0, -half[2]), ring(0.0, half[2] - c), ring(0.6 * c, half[2])]
