@@ -21,7 +21,7 @@ from ferry.errors import DemoError
 from ferry.graph import free_port, isolated, running, wait_for_server
 from ferry.launcher.lookup import REPOSITORY
 
-HOUSES = 12
+HOUSES = 20
 MAX_STEPS = 150
 START_S = 120.0
 """Time for the server to load its graphs and for the twin to build its first house, on a busy machine."""
@@ -36,6 +36,8 @@ class Demo:
     first: int
     """Index of the first house of the test split."""
     max_steps: int
+    control_period_s: float
+    """The bundle's own: how old an observation may be when what it led to starts."""
     folder: Path
 
     @property
@@ -49,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     demo = _demo(_parser().parse_args(argv))
     began_s = time.monotonic()
     port = free_port()
-    arguments = {"bundle": str(demo.bundle), "server_port": str(port), "max_steps": str(demo.max_steps)}
+    period_s = str(demo.control_period_s)
+    arguments = {"bundle": str(demo.bundle), "server_port": str(port), "control_period_s": period_s}
     print(f"starting policy server, twin and policy node; logs in {demo.logs}", flush=True)
     with running("stretch_twin", arguments, demo.logs) as launch:
         url = f"http://127.0.0.1:{port}"
@@ -110,10 +113,11 @@ def find_bundle(given: Path | None, shipped: Path = REPOSITORY / "policies") -> 
 
 def _demo(options: argparse.Namespace) -> Demo:
     bundle = find_bundle(options.bundle)
-    horizon = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))["spec"]["horizon"]
+    spec = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))["spec"]
+    steps = min(options.max_steps, spec["horizon"])
     folder = options.output or Path("runs") / "demo" / time.strftime("%Y%m%d-%H%M%S")
     folder.mkdir(parents=True, exist_ok=True)
-    return Demo(bundle, options.houses, options.first, min(options.max_steps, horizon), folder)
+    return Demo(bundle, options.houses, options.first, steps, spec["control_period_s"], folder)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evaluation.plan import Plan
+    from evaluation.stage import Stage
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,13 @@ def _run(argv: Sequence[str]) -> int | None:
 def _evaluate(argv: Sequence[str]) -> int | None:
     from evaluation.evaluate import main
 
-    return main(argv)
+    return main(argv, {"ros": _ros_stage})
+
+
+def _ros_stage(plan: Plan) -> Stage:
+    from ferry_ros.ros_stage import ros_stage
+
+    return ros_stage(plan)
 
 
 def _report(argv: Sequence[str]) -> int | None:

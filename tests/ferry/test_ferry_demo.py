@@ -116,7 +116,7 @@ def test_the_last_line_is_one_of_a_process(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("robot", "names"), [("ros", ["policy", "random"]), ("twin", ["expert"])])
 def test_the_plans_can_be_read(robot: str, names: list[str], bundle: Path, tmp_path: Path) -> None:
-    plan = read_plan(write_plan(Demo(bundle, 3, 7, 100, tmp_path), robot))
+    plan = read_plan(write_plan(Demo(bundle, 3, 7, 100, 0.5, tmp_path), robot))
     assert plan.robot == robot
     assert [policy.name for policy in plan.policies] == names
     assert len(plan.trials()) == 3 * len(names)
@@ -124,7 +124,7 @@ def test_the_plans_can_be_read(robot: str, names: list[str], bundle: Path, tmp_p
 
 
 def test_both_plans_go_through_the_same_houses(bundle: Path, tmp_path: Path) -> None:
-    demo = Demo(bundle, 3, 7, 100, tmp_path)
+    demo = Demo(bundle, 3, 7, 100, 0.5, tmp_path)
     houses = [{trial.house_seed for trial in read_plan(write_plan(demo, robot)).trials()} for robot in ("ros", "twin")]
     assert houses[0] == houses[1]
     assert len(houses[0]) == 3
