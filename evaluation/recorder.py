@@ -55,15 +55,14 @@ class Recorder:
         started = datetime.now().astimezone().isoformat(timespec="seconds")
         self.episode = replace(self.episode, scene=self.scene, started=started)
         write_aborted(self.folder, self.episode, "cut off", CUT_OFF)
+        self._locate()
         if self.has_video and self.scene.floor is not None:
             self._floor = FloorPicture(self.scene.floor)
 
     def on_step(self, step: Step) -> None:
         """Takes down the decision, and its frame."""
         self.steps.append(step_record(step))
-        pose = self.pose()
-        if pose is not None:
-            self.way.append(pose[:2])
+        pose = self._locate()
         if self.has_video and step.observation.images:
             self._film(step, pose)
 
@@ -92,6 +91,12 @@ class Recorder:
         )
         episode.write(self.folder)
         return episode
+
+    def _locate(self) -> Pose | None:
+        pose = self.pose()
+        if pose is not None:
+            self.way.append((round(float(pose[0]), 3), round(float(pose[1]), 3)))
+        return pose
 
     def _film(self, step: Step, pose: Pose | None) -> None:
         self._strip.append(to_height(next(iter(step.observation.images.values())), 84))
