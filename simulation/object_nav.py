@@ -20,6 +20,7 @@ from simulation.cameras import StretchCameras
 from simulation.categories import category_of
 from simulation.clearance import Obstacle
 from simulation.episode import EpisodeGenerationError, EpisodeSpec
+from simulation.errors import SeedError
 from simulation.house import House, HouseObject, generate_house
 from simulation.instructions import goto_instruction
 from simulation.navigation import CELL_M, DISC_M, Field, FreeSpace
@@ -175,11 +176,14 @@ def sample_episode(house_seed: int, seed: int = 0, *, max_steps: int = 600) -> E
     """Draws an ObjectNav episode: a target that can be reached and seen, and a start from which it takes a way to go.
 
     Raises:
+        SeedError: a seed is negative.
         EpisodeGenerationError: no category of this house has a start and a goal.
         HouseGenerationError: there is no such house.
     """
-    rng = np.random.default_rng([house_seed, seed])
+    if seed < 0:
+        raise SeedError("episode seed", seed, "a whole number from 0")
     house, space = cached_house(house_seed), cached_space(house_seed)
+    rng = np.random.default_rng([house_seed, seed])
     for target in rng.permutation(house.categories):
         starts = _starts(space, *cached_goals(house_seed, str(target)))
         if len(starts):

@@ -63,7 +63,7 @@ def test_a_wrong_field_is_named(change: dict[str, Any], message: str) -> None:
 def test_a_missing_field_is_named() -> None:
     data = EPISODE.to_json()
     del data["target"]
-    with pytest.raises(EpisodeError, match="TypeError .*'target'"):
+    with pytest.raises(EpisodeError, match=r"TypeError .*'target'"):
         EpisodeSpec.from_json(data)
 
 

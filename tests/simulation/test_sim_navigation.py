@@ -58,7 +58,11 @@ def test_what_hangs_above_the_robot_is_no_obstacle() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    x=st.floats(0.3, 5.7), y=st.floats(0.3, 3.7), yaw=st.floats(-3.0, 3.0), half=st.floats(0.1, 0.6), away=st.floats(0, 6)
+    x=st.floats(0.3, 5.7),
+    y=st.floats(0.3, 3.7),
+    yaw=st.floats(-3.0, 3.0),
+    half=st.floats(0.1, 0.6),
+    away=st.floats(0, 6),
 )
 def test_clearance_agrees_with_the_exact_distance(x: float, y: float, yaw: float, half: float, away: float) -> None:
     obstacle = box(3, 2, half, 0.3, yaw)
