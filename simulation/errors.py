@@ -4,7 +4,11 @@ SimulationError
 ├── SeedError              a split is unknown, or a seed or index lies outside of it
 ├── UnknownCategory        an object category that no house has
 ├── HouseOptionsError      options of which no house can be made
-└── HouseGenerationError   this seed and these options gave no house that can be walked through
+├── HouseGenerationError   this seed and these options gave no house that can be walked through
+├── MeshError              a mesh file cannot be read
+├── NoDisplayDriver        this machine has no OpenGL driver that draws without a display
+├── UnknownCamera          a camera that the model lacks
+└── RendererMisuse         a renderer that is closed, or used outside of the thread that made it
 """
 
 from __future__ import annotations
@@ -48,3 +52,35 @@ class HouseGenerationError(SimulationError):
             f"house {seed}: no place for {missing} in {attempts} attempts; try larger rooms or another seed"
         )
         self.seed, self.missing, self.attempts = seed, missing, attempts
+
+
+class MeshError(SimulationError):
+    """A mesh file cannot be read."""
+
+    def __init__(self, path: object, got: str, expected: str) -> None:
+        super().__init__(f"{path}: got {got}, expected {expected}")
+
+
+class NoDisplayDriver(SimulationError):
+    """This machine has no OpenGL driver that draws without a display."""
+
+    def __init__(self, backend: str, cause: object) -> None:
+        super().__init__(
+            f"no off-screen OpenGL driver for MUJOCO_GL={backend} ({cause}): "
+            "run `apt-get install -y libegl1 libgl1-mesa-dri` and set MUJOCO_GL=egl"
+        )
+
+
+class UnknownCamera(SimulationError):
+    """A camera that the model lacks."""
+
+    def __init__(self, got: object, available: Iterable[str]) -> None:
+        self.got, self.available = got, tuple(available)
+        super().__init__(f"camera: got {got!r}, expected one of those available: {', '.join(self.available) or 'none'}")
+
+
+class RendererMisuse(SimulationError):
+    """A renderer that is closed, or used outside of the thread that made it."""
+
+    def __init__(self, got: str, expected: str) -> None:
+        super().__init__(f"renderer: got {got}, expected {expected}")

@@ -18,15 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 
+from simulation.errors import MeshError
+
 WELD_M = 1e-5
 """Vertices closer than this are one vertex; STL repeats each vertex for each triangle that uses it."""
 
 _STL_HEADER_BYTES = 84
 _STL_TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
-
-
-class MeshError(Exception):
-    """A mesh file cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ def read_stl(path: Path) -> Mesh:
     count = int.from_bytes(raw[80:_STL_HEADER_BYTES], "little")
     expected = _STL_HEADER_BYTES + count * _STL_TRIANGLE.itemsize
     if count == 0 or len(raw) < expected:
-        raise MeshError(f"{path}: got {len(raw)} bytes, expected {expected} for a binary STL of {count} triangles")
+        raise MeshError(path, f"{len(raw)} bytes", f"a binary STL ({expected} bytes for its {count} triangles)")
     corners = np.frombuffer(raw, _STL_TRIANGLE, count, _STL_HEADER_BYTES)["corners"].reshape(-1, 3)
     return _welded(corners.astype(np.float32), np.arange(3 * count, dtype=np.int32).reshape(-1, 3))
 

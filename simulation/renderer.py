@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -12,7 +13,7 @@ import mujoco  # isort: skip
 import numpy as np
 from numpy.typing import NDArray
 
-from simulation.errors import SimulationError
+from simulation.errors import RendererMisuse, UnknownCamera
 
 NEAR_M, FAR_M = 0.02, 60.0
 """Clipping planes, the same in a small house and in a large one; MuJoCo's own scale with the house."""
@@ -21,13 +22,6 @@ _ALL = mujoco.mjtCatBit.mjCAT_ALL
 _HIDDEN_GROUP = 5
 _FLAG = mujoco.mjtRndFlag
 _OBJECT_CAMERA = mujoco.mjtObj.mjOBJ_CAMERA
-
-
-class UnknownCamera(SimulationError):
-    """A camera that the model lacks."""
-
-    def __init__(self, got: str, available: Sequence[str]) -> None:
-        super().__init__(f"camera: got {got!r}, expected one of those available: {', '.join(available) or 'none'}")
 
 
 @dataclass(frozen=True)
@@ -54,8 +48,8 @@ PICTURE = RenderQuality(shadow_size=2048, samples=4, slices=28, quads=4)
 class Renderer:
     """Draws one model from its cameras; a context manager.
 
-    The process keeps one OpenGL context for all its renderers; each renderer frees its own part of it when closed.
-    Use it in the thread that made it.
+    A thread keeps one OpenGL context for all its renderers; each renderer frees its own part of it when closed, and
+    works only in the thread that made it.
 
     Args:
         model: the model; its clipping planes (``vis.map``) are set, else it stays as it is.
@@ -78,6 +72,7 @@ class Renderer:
         for flag in (_FLAG.mjRND_SHADOW, _FLAG.mjRND_REFLECTION, _FLAG.mjRND_HAZE, _FLAG.mjRND_SKYBOX):
             self._scene.flags[flag] = quality.shadow_size > 0
         model.vis.map.znear, model.vis.map.zfar = NEAR_M / model.stat.extent, FAR_M / model.stat.extent
+        self._thread = threading.get_ident()
         gl.make_current()
         self._context: mujoco.MjrContext | None = _new_context(model, height, width, quality)
 
@@ -88,6 +83,7 @@ class Renderer:
 
         Raises:
             UnknownCamera: the model has no camera of that name.
+            RendererMisuse: the renderer is closed, or this is another thread.
         """
         return {name: self._draw(data, self._aim(name), depth=False)[0] for name in cameras}
 
@@ -130,8 +126,7 @@ class Renderer:
     def close(self) -> None:
         """Frees the model's part of the OpenGL context; a closed renderer cannot draw."""
         if self._context is not None:
-            gl.make_current()
-            self._context.free()
+            self._drawing_context().free()
             self._context = None
 
     def __enter__(self) -> Renderer:
@@ -141,6 +136,14 @@ class Renderer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _drawing_context(self) -> mujoco.MjrContext:
+        if self._context is None:
+            raise RendererMisuse("a closed one", "one that is open: make a new one")
+        if threading.get_ident() != self._thread:
+            raise RendererMisuse("a call from another thread", "calls from the thread that made it")
+        gl.make_current()
+        return self._context
 
     def _aim(self, name: str) -> mujoco.MjvCamera:
         index = mujoco.mj_name2id(self._model, _OBJECT_CAMERA, name)
@@ -152,16 +155,14 @@ class Renderer:
     def _draw(
         self, data: mujoco.MjData, camera: mujoco.MjvCamera, *, depth: bool
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        if self._context is None:
-            raise SimulationError("this renderer is closed: make a new one")
+        context = self._drawing_context()
         height, width = self._viewport.height, self._viewport.width
         rgb = np.empty((height, width, 3), np.uint8)
         raw = np.empty((height, width) if depth else (0, 0), np.float32)
-        gl.make_current()
         self._update(data, camera)
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
-        mujoco.mjr_render(self._viewport, self._scene, self._context)
-        mujoco.mjr_readPixels(rgb, raw if depth else None, self._viewport, self._context)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
+        mujoco.mjr_render(self._viewport, self._scene, context)
+        mujoco.mjr_readPixels(rgb, raw if depth else None, self._viewport, context)
         return np.ascontiguousarray(rgb[::-1]), raw[::-1]
 
     def _update(self, data: mujoco.MjData, camera: mujoco.MjvCamera) -> None:

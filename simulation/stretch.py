@@ -66,7 +66,7 @@ MAST_CAPSULE_M = (0.065, 1.35, 0.025)
 
 FACES = {
     "low": {
-        "base_link": 240, "link_mast": 60, "link_lift": 320, "link_head": 120, "link_head_pan": 60,
+        "base_link": 240, "link_mast": 60, "link_lift": 700, "link_head": 120, "link_head_pan": 60,
         "link_head_tilt": 100, "link_arm_l4": 0, "link_arm_l3": 0, "link_arm_l2": 0, "link_arm_l1": 0,
         "link_arm_l0": 300, "link_wrist_yaw": 60, "link_gripper": 220, "link_gripper_finger_left": 80,
         "link_gripper_finger_right": 80, "link_gripper_fingertip_left": 60, "link_gripper_fingertip_right": 60,
@@ -93,7 +93,7 @@ def add_stretch(scene: mujoco.MjSpec, *, cameras: StretchCameras = _CAMERAS, det
     Args:
         scene: the spec to add to; it is changed in place.
         cameras: where the two head cameras look.
-        detail: "low" (about 2,000 triangles, for policy cameras) or "high" (about 15,000, for pictures).
+        detail: "low" (about 2,400 triangles, for policy cameras) or "high" (about 20,000, for pictures).
 
     Raises:
         ValueError: ``detail`` is neither.
