@@ -104,7 +104,7 @@ def test_nan_in_the_answer(tmp_path: Path) -> None:
 
 
 def test_a_frozen_camera(tmp_path: Path) -> None:
-    with line(tmp_path, ("rotate_left",), freeze_camera_after_s=6.0) as now:
+    with line(tmp_path, ("rotate_left",), freeze_camera_after_s=5.0) as now:
         watcher = now.graph.watcher
         wait_until(lambda: watcher.heard("robot_node", "camera frozen: no new observation for"), 20.0)
         last_s = watcher.stamps_ns[-1] / 1e9  # what was seen last; one decision made from it is still good
@@ -117,7 +117,7 @@ def test_a_frozen_camera(tmp_path: Path) -> None:
 
 
 def test_a_camera_that_is_unplugged(tmp_path: Path) -> None:
-    with line(tmp_path, ("rotate_left",), fail_observe_after_s=6.0) as now:
+    with line(tmp_path, ("rotate_left",), fail_observe_after_s=5.0) as now:
         watcher = now.graph.watcher
         wait_until(lambda: watcher.heard("robot_node", "camera failed: ConnectionError: fake camera unplugged"), 20.0)
         now.assert_stood_after(time.monotonic())
@@ -204,6 +204,7 @@ def test_orders_given_by_hand(tmp_path: Path) -> None:
         watcher = here.watcher
         done = submit(here, MoveBase(0.1))
         assert done.sent.executed
+        wait_until(lambda: watcher.pose()[0] == pytest.approx(0.1))
         stood_at = watcher.pose()
 
         def refusal(command: Command, *order: Any) -> str:

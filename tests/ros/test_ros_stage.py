@@ -1,18 +1,30 @@
-"""`ferry evaluate --robot ros`: the twin behind a robot node, driven by a policy node, judged and recorded."""
+"""`ferry evaluate --robot ros`: the body behind a robot node, driven by a policy node, judged and recorded."""
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import yaml
 from bundles import write_tiny_bundle
+from ferry_ros.ros_stage import RosStage
 from ros_graph import Graph, NodeProcess, graph, wait_until
+from ros_inside import robot_node
 from servers import ferry_serve
 
 from evaluation.episode import Episode
-from evaluation.trial import Outcome
+from evaluation.plan import PolicyEntry
+from evaluation.scene import Scene
+from evaluation.source import Source, open_source
+from evaluation.stage import CannotBegin
+from evaluation.step import RunEnd, Step
+from evaluation.trial import Outcome, Start, Trial
 
 SEED = 20_000_000  # the first house of the test split
+SCENE = Scene("find a mug", "mug")
+AT_HOME = Trial(0, 0, "object_nav", "tiny", 0, 8, start=Start("kitchen door", "find a mug", "mug"))
 
 
 def evaluate(here: Graph, plan: Path, output: Path, url: str, log: Path) -> NodeProcess:
@@ -24,6 +36,25 @@ def write_plan(folder: Path, bundle: Path, **changes: object) -> Path:
     plan = {"name": "over ROS", "robot": "ros", "policies": policies, "houses": {"seeds": [SEED]}, "max_steps": 4}
     (folder / "plan.yaml").write_text(yaml.safe_dump({**plan, **changes}))
     return folder / "plan.yaml"
+
+
+class Listener:
+    """Remembers a run; does something at its steps."""
+
+    def __init__(self, then: Callable[[], object] = lambda: None) -> None:
+        self.steps: list[Step] = []
+        self.ends: list[RunEnd] = []
+        self._then = then
+
+    def on_start(self) -> None:
+        assert not self.steps
+
+    def on_step(self, step: Step) -> None:
+        self.steps.append(step)
+        self._then()
+
+    def on_end(self, end: RunEnd) -> None:
+        self.ends.append(end)
 
 
 def test_a_plan_is_played_over_ros_by_the_policy_node(tmp_path: Path) -> None:
@@ -48,3 +79,72 @@ def test_a_plan_is_played_over_ros_by_the_policy_node(tmp_path: Path) -> None:
         assert (tmp_path / "run" / "trials" / greedy.trial.id / "video.webm").stat().st_size > 1000
         assert played["uniform"].metrics.steps in range(1, 5)
         wait_until(lambda: here.watcher.heard("policy_node", "trial ended: done"))
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def at(url: str) -> Source:
+    return open_source(PolicyEntry("tiny", server=url))
+
+
+def test_the_policy_node_is_led_ended_and_missed(tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    write_tiny_bundle(bundle, script=("rotate_left", "rotate_right", "done"), control_period_s=5.0)
+    with graph(tmp_path) as here, ferry_serve(bundle) as (url, _):
+        here.robot()
+        policy = here.policy("http://127.0.0.1:9", autostart=False)
+        here.watcher.call("policy_node/end_trial")
+        with RosStage(here.namespace, silence_s=3.0) as stage:
+            listener = Listener()
+            end = stage.run(AT_HOME, SCENE, at(url), [listener])
+            assert (end.reason, end.steps, listener.ends) == ("done", 3, [end])
+            assert [step.decision.name for step in listener.steps] == ["rotate_left", "rotate_right", "done"]
+            assert all(set(step.observation.images) == {"navigation", "manipulation"} for step in listener.steps)
+            pose = stage.pose()
+            assert pose == pytest.approx((0.0, 0.0, 0.0), abs=1e-6)
+
+            with pytest.raises(KeyboardInterrupt):
+                stage.run(AT_HOME, SCENE, at(url), [Listener(interrupt)])
+            wait_until(lambda: here.watcher.heard("policy_node", "trial ended: interrupted: end_trial was called"))
+
+            listener = Listener(lambda: policy.send(signal.SIGKILL))
+            end = stage.run(AT_HOME, SCENE, at(url), [listener])
+            assert (end.reason, end.message) == ("policy_failed", "policy_node was silent for 3.0 s")
+            assert listener.ends == [end]
+
+
+def test_another_bundle_than_the_plans_is_not_tried(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path / "bundle", script=("done",))
+    with graph(tmp_path) as here, ferry_serve(tmp_path / "bundle") as (url, _):
+        here.robot()
+        here.policy(url)
+        here.ready()
+        source = at(url)
+        here.watcher.set("policy_node", bundle_sha256="0" * 64)
+        answer = here.watcher.call("policy_node/run_trial")
+        assert f"bundle: got {source.identity.bundle_sha256}, expected {'0' * 64}" in answer.message
+        assert not here.watcher.results
+
+
+def test_a_person_places_and_judges_a_real_robot(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path, script=("move_ahead", "done"), control_period_s=5.0)
+    asked: list[str] = []
+
+    def person(question: str) -> str:
+        asked.append(question)
+        return "s" if "outcome?" in question else ""
+
+    source = open_source(PolicyEntry("tiny", bundle=str(tmp_path)))
+    with robot_node(), RosStage("/unit", ask=person) as stage:
+        scene = stage.begin(AT_HOME)
+        assert stage.attended
+        assert scene.instruction == "find a mug"
+        listener = Listener()
+        end = stage.run(AT_HOME, scene, source, [listener])
+        assert (end.reason, len(listener.steps)) == ("done", 2)
+        assert stage.verdict(end).outcome is Outcome.SUCCESS
+        assert 'place the robot at "kitchen door" for "find a mug"' in asked[0]
+        with pytest.raises(CannotBegin, match="house 20000000: got a body without episodes, expected a twin"):
+            stage.begin(Trial(0, 0, "object_nav", "tiny", 0, 8, house_seed=SEED))

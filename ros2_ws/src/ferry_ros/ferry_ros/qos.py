@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
-NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+
+def newest(depth: int) -> QoSProfile:
+    """The newest `depth` messages: 1 for whoever drives, more for whoever records."""
+    return QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE)
+
+
+NEWEST = newest(1)
 """Only the newest counts: observations and commands. A backlog of either would be a danger."""
 
 EVERY = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)

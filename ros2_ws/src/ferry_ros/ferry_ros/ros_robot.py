@@ -43,6 +43,7 @@ class RosRobotOptions:
         observe_timeout_s: until an observation newer than the last motion must have come.
         motion_timeout_s: until the result of a command must have come.
         stop_timeout_s: until the stop service must have answered; it answers when the robot stands.
+        kept: how many observations are kept; who drives needs the newest alone, who records needs each.
     """
 
     valid_for_s: float = 0.5
@@ -50,6 +51,7 @@ class RosRobotOptions:
     observe_timeout_s: float = 2.0
     motion_timeout_s: float = 10.0
     stop_timeout_s: float = 2.0
+    kept: int = 1
 
 
 class RosRobot(Connected):
@@ -66,9 +68,9 @@ class RosRobot(Connected):
     def __init__(self, node: Node, body: Embodiment, options: RosRobotOptions | None = None) -> None:
         self._node, self._body, self.options = node, body, options or RosRobotOptions()
         self._changed = threading.Condition()
-        self._assembly = Assembly(body)
+        self._assembly = Assembly(body, remembered=max(4, self.options.kept))
         self._newest: Observation | None = None
-        self._recent: deque[Observation] = deque(maxlen=8)
+        self._recent: deque[Observation] = deque(maxlen=self.options.kept)
         self._result: Result | None = None
         self._trouble = ""
         self.instruction = ""
@@ -86,11 +88,12 @@ class RosRobot(Connected):
         """Subscribes; ConnectionFailed when no robot node is found or it publishes nothing."""
         node, group = self._node, ReentrantCallbackGroup()
         subscribe = partial(node.create_subscription, callback_group=group)
+        newest = qos.newest(self.options.kept)
         kept = [
-            subscribe(Image, f"camera/{camera.name}/image_raw", partial(self._take_image, camera.name), qos.NEWEST)
+            subscribe(Image, f"camera/{camera.name}/image_raw", partial(self._take_image, camera.name), newest)
             for camera in self._body.cameras
         ]
-        kept.append(subscribe(JointState, "joint_states", self._take_state, qos.NEWEST))
+        kept.append(subscribe(JointState, "joint_states", self._take_state, newest))
         kept.append(subscribe(DiagnosticArray, "result", self._take_result, qos.EVERY))
         kept.append(subscribe(String, "instruction", self._take_instruction, qos.LATCHED))
         self._command = node.create_publisher(JointTrajectory, "command", qos.NEWEST)
@@ -165,9 +168,10 @@ class RosRobot(Connected):
         except RobotError as error:
             self._node.get_logger().error(f"stop: {error}")
 
-    def observation(self, stamp_ns: int) -> Observation:
-        """The observation of that stamp if it came lately, else one without pictures."""
+    def observation(self, stamp_ns: int, timeout_s: float = 0.0) -> Observation:
+        """The observation of that stamp, if it is kept or comes in time; else one without pictures."""
         with self._changed:
+            self._changed.wait_for(lambda: any(one.stamp_ns == stamp_ns for one in self._recent), timeout_s)
             found = [one for one in self._recent if one.stamp_ns == stamp_ns]
         return found[0] if found else Observation(stamp_ns, {})
 

@@ -10,7 +10,7 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -30,7 +30,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import try_shutdown
 from std_srvs.srv import Trigger
 
-from evaluation.judge import Verdict
+from evaluation.judge import HumanJudge, Verdict
 from evaluation.plan import Plan
 from evaluation.scene import Scene
 from evaluation.source import Source
@@ -38,7 +38,7 @@ from evaluation.stage import CannotBegin, Pose, RobotStage, run_here
 from evaluation.step import RunEnd, Step, Subscriber
 from evaluation.trial import Outcome, Trial
 from ferry_ros import convert, qos, services
-from ferry_ros.ros_robot import RosRobot, find_body
+from ferry_ros.ros_robot import RosRobot, RosRobotOptions, find_body
 from ferry_ros.steps import step_of
 from robots.errors import RobotError
 from robots.robot import Robot
@@ -48,6 +48,7 @@ START_S = 60.0  # a graph that is being launched may take so long to be there
 RESET_S = 120.0  # a twin builds its house and compiles it
 SILENCE_S = 30.0  # longer than a policy node waits for any one thing: after this it is gone
 CALL_S = 10.0
+PICTURE_S = 0.5  # a step may overtake its pictures
 
 ROUTES = {  # lifecycle transitions that lead from a state to "active" with new parameters
     "unconfigured": (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE),
@@ -69,13 +70,21 @@ def ros_stage(plan: Plan) -> RosStage:
 class RosStage:
     """The body, and the policy node beside it, in one ROS namespace.
 
+    Args:
+        namespace: of the graph.
+        ask: asks the person beside a real robot and returns the answer.
+        silence_s: a policy node that says nothing for so long is gone.
+
     Attributes:
         attended: whether a person is asked to place the robot and to judge; a twin needs none.
     """
 
     name = "ros"
 
-    def __init__(self, namespace: str = NAMESPACE) -> None:
+    def __init__(
+        self, namespace: str = NAMESPACE, *, ask: Callable[[str], str] = input, silence_s: float = SILENCE_S
+    ) -> None:
+        self._silence_s = silence_s
         self._owns_context = not rclpy.ok()  # type: ignore[attr-defined]
         if self._owns_context:
             rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
@@ -88,14 +97,14 @@ class RosStage:
         self._steps: queue.Queue[Step] = queue.Queue()
         self._pose: Pose | None = None
         try:
-            self._robot = RosRobot(self._node, find_body(self._node, "", START_S))
+            self._robot = RosRobot(self._node, find_body(self._node, "", START_S), RosRobotOptions(kept=16))
         except RobotError:
             self._close()
             raise
         subscribe = partial(self._node.create_subscription, callback_group=self._group)
         subscribe(DiagnosticArray, "policy_node/decision", self._take_step, qos.EVERY)
         subscribe(Odometry, "odom", self._take_pose, qos.NEWEST)
-        self._home = RobotStage(self._robot, name=self.name, pose=self.pose)
+        self._home = RobotStage(self._robot, HumanJudge(ask), name=self.name, ask=ask, pose=self.pose)
         self.attended = False
 
     @property
@@ -199,12 +208,12 @@ class RosStage:
             try:
                 step = self._steps.get(timeout=0.1)
             except queue.Empty:
-                if time.monotonic() - heard_s > (SILENCE_S if end is None else CALL_S):
-                    return RunEnd("policy_failed", f"policy_node: silent for {SILENCE_S} s", told)
+                if time.monotonic() - heard_s > (self._silence_s if end is None else CALL_S):
+                    return RunEnd("policy_failed", f"policy_node was silent for {self._silence_s} s", told)
             else:
                 told, heard_s = told + 1, time.monotonic()
                 for one in subscribers:
-                    one.on_step(replace(step, observation=self._robot.observation(step.decision.stamp_ns)))
+                    one.on_step(replace(step, observation=self._robot.observation(step.decision.stamp_ns, PICTURE_S)))
             if end is None and future.done():
                 end, heard_s = _end_of(future.result()), time.monotonic()
         return end

@@ -1,0 +1,97 @@
+"""RosRobot against a real robot node's executor in this process, over DDS: the waits end and say why."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import rclpy
+from ferry_ros.ros_robot import RobotStopped, RosRobot, RosRobotOptions, find_body
+from rclpy.node import Node
+from ros_inside import robot_node, spinning
+
+from robots.command import Done, MoveBase, RotateBase
+from robots.errors import BindError, ConnectionFailed, NotConnected, RobotError
+from robots.fake import FakeRobot
+
+QUICK = RosRobotOptions(kept=4, valid_for_s=1.0, connect_timeout_s=5.0, observe_timeout_s=0.8, motion_timeout_s=3.0)
+
+
+def test_it_drives_the_robot_behind_the_topics() -> None:
+    with robot_node() as (node, client):
+        body = find_body(client, "stretch_re1", 5.0)
+        assert body == node.robot.spec
+        with RosRobot(client, body, QUICK) as robot:
+            before = robot.observe()
+            sent = robot.execute(MoveBase(0.2))
+            assert sent.executed
+            assert sent.command == MoveBase(0.2)
+            after = robot.observe()
+            assert after.stamp_ns > before.stamp_ns
+            assert set(after.images) == {"navigation", "manipulation"}
+            assert robot.observation(before.stamp_ns).images
+            assert not robot.observation(1).images
+            assert isinstance(node.robot, FakeRobot)
+            assert node.robot.pose == pytest.approx((0.2, 0.0, 0.0))
+            assert robot.execute(Done()).executed
+            robot.observe()
+            assert robot.execute(MoveBase(3.0)).refused.startswith("base step of 3.000 m")
+            robot.stop()
+        with pytest.raises(NotConnected, match=r"stretch_re1: observe\(\) was called before connect"):
+            robot.observe()
+
+
+def test_each_observation_gives_one_motion_only() -> None:
+    with robot_node() as (_, client), RosRobot(client, find_body(client, "", 5.0), QUICK) as robot:
+        robot.observe()
+        assert robot.execute(RotateBase(0.1)).executed
+        assert robot.execute(RotateBase(0.1)).refused.startswith("replayed: ")
+
+
+def test_a_stopped_robot_is_an_error_for_whoever_drives_it() -> None:
+    with robot_node() as (node, client), RosRobot(client, find_body(client, "", 5.0), QUICK) as robot:
+        robot.observe()
+        node.executor_.stop("a person")
+        with pytest.raises(RobotStopped, match="stretch_re1 stopped: a person"):
+            robot.execute(MoveBase(0.1))
+        node.executor_.runstop(True)
+        robot.observe()
+        with pytest.raises(RobotStopped, match="stretch_re1 stopped: runstop: the runstop is on"):
+            robot.execute(MoveBase(0.1))
+
+
+def test_no_new_observation_is_an_error_in_time() -> None:
+    frozen = {"fake.freeze_camera_after_s": 1.5}
+    with robot_node(**frozen) as (_, client), RosRobot(client, find_body(client, "", 5.0), QUICK) as robot:
+        time.sleep(1.7)
+        robot.renew()
+        began = time.monotonic()
+        with pytest.raises(RobotError, match=r"got no new observation within 0\.8 s, expected one"):
+            robot.observe()
+        assert time.monotonic() - began >= 0.8
+
+
+def test_without_a_robot_node_it_does_not_connect() -> None:
+    with robot_node() as (_, client):
+        body = find_body(client, "", 5.0)
+        with pytest.raises(BindError, match="body of the robot node: got stretch_re1, expected locobot"):
+            find_body(client, "locobot", 5.0)
+    rclpy.init(args=["--ros-args", "-r", "__ns:=/empty"])
+    client = Node("client")
+    with spinning(client):
+        with pytest.raises(ConnectionFailed, match="nobody publishes /empty/embodiment; is the robot"):
+            find_body(client, "", 0.2)
+        robot = RosRobot(client, body, RosRobotOptions(connect_timeout_s=0.2))
+        with pytest.raises(ConnectionFailed, match="nobody listens on /empty/command; is the robot node running"):
+            robot.connect()
+        robot.stop()
+    rclpy.try_shutdown()
+
+
+def test_a_reset_begins_with_a_new_observation() -> None:
+    with robot_node() as (node, client), RosRobot(client, find_body(client, "", 5.0), QUICK) as robot:
+        old = robot.observe()
+        node.executor_.restart(lambda: None)
+        robot.renew()
+        assert robot.observe().stamp_ns > old.stamp_ns
+        assert robot.execute(RotateBase(0.1)).executed

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+from ferry_ros.steps import step_msg, step_of
+from rclpy.serialization import deserialize_message, serialize_message
+
+from evaluation.step import Step
+from policy_server.decision import Decision
+from robots.command import JointTarget, MoveBase
+from robots.errors import SpecError
+from robots.observation import Observation
+from robots.robot import Sent
+
+
+def back(step: Step) -> Step:
+    return step_of(deserialize_message(serialize_message(step_msg(step)), DiagnosticArray))
+
+
+def test_a_step_survives_the_wire() -> None:
+    decision = Decision(7, 3, 0, "move_ahead", np.array([0.75, 0.25], np.float32), None, 0.5, {"total": 0.01})
+    step = Step(Observation(7, {}), decision, Sent(MoveBase(0.2), blocked="contact"), 9, True, {"observe": 0.1})
+    got = back(step)
+    assert (got.observation, got.sent, got.stamp_ns, got.late, got.timing_s) == (
+        step.observation,
+        step.sent,
+        step.stamp_ns,
+        step.late,
+        step.timing_s,
+    )
+    assert got.decision.probabilities is not None
+    assert got.decision.probabilities.tolist() == [0.75, 0.25]
+    assert (got.decision.name, got.decision.action, got.decision.step) == ("move_ahead", 0, 3)
+    assert (got.decision.valid_for_s, got.decision.timing_s) == (0.5, {"total": 0.01})
+
+
+def test_a_chunk_survives_the_wire() -> None:
+    target = JointTarget(("joint_lift",), (0.5,), 0.1)
+    decision = Decision(7, 3, chunk=np.array([[0.5], [0.625]], np.float32), valid_for_s=0.5)
+    got = back(Step(Observation(7, {}), decision, Sent(target, ("joint_lift",)), 9))
+    assert got.decision.chunk is not None
+    assert got.decision.chunk.tolist() == [[0.5], [0.625]]
+    assert got.decision.action is None
+    assert got.sent == Sent(target, ("joint_lift",))
+
+
+def test_the_level_says_whether_the_body_did_it() -> None:
+    decision = Decision(7, 3, 0, "move_ahead")
+    levels = [
+        step_msg(Step(Observation(7, {}), decision, sent, 9)).status[0].level
+        for sent in (Sent(MoveBase(0.2)), Sent(MoveBase(0.2), refused="stale"))
+    ]
+    assert levels == [b"\x00", b"\x01"]
+
+
+def test_something_else_is_no_step() -> None:
+    with pytest.raises(SpecError, match="step message: got IndexError"):
+        step_of(DiagnosticArray())
+    message = step_msg(Step(Observation(7, {}), Decision(7, 3), Sent(MoveBase(0.2)), 9))
+    message.status[0].values = message.status[0].values[1:]
+    with pytest.raises(SpecError, match="step message: got KeyError 'step', expected what step_msg writes"):
+        step_of(message)
