@@ -122,7 +122,6 @@ class PolicyNode(LifecycleNode):
         except RobotError as error:
             self._tell(report.ERROR, f"not activated: {error}")
             return FAILURE
-        self._ending = ""
         self._tell(report.OK, "active")
         return super().on_activate(state)
 
@@ -199,9 +198,10 @@ class PolicyNode(LifecycleNode):
         return response
 
     def _end_trial(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        runner = self._runner
+        runner, reason = self._runner, "end_trial was called"
         if runner:
-            runner.interrupt("end_trial was called")
+            self._ending = reason
+            runner.interrupt(reason)
         response.success, response.message = True, "ended" if runner else "no trial is running"
         return response
 
@@ -214,6 +214,7 @@ class PolicyNode(LifecycleNode):
             self._runner = None
 
     def _run_session(self, options: PolicyNodeOptions) -> RunEnd:
+        self._ending = ""
         if not self._client or not self._binding or not self._robot or not self._manifest or not self._active():
             return RunEnd("interrupted", "policy_node is not active; configure and activate it first", 0)
         if options.bundle_sha256 not in ("", self._bundle_sha256):
