@@ -86,11 +86,11 @@ def episode_of(trial: Trial, outcome: Outcome = Outcome.SUCCESS, **changes: obje
 
 
 def run_folder(
-    path: Path, outcomes: dict[str, Sequence[Outcome | None]], plan: Plan | None = None, **changes: object
+    home: Path, outcomes: dict[str, Sequence[Outcome | None]], plan: Plan | None = None, **changes: object
 ) -> RunFolder:
     """A folder with one record per policy and block; None is a trial that was not yet run."""
     plan = plan or plan_of(count=max(map(len, outcomes.values())))
-    folder = RunFolder.open(path, plan, POLICIES)
+    folder = RunFolder.open(home, plan, POLICIES)
     for trial in plan.trials():
         outcome = outcomes[trial.policy][trial.block]
         if outcome is not None:

@@ -1,0 +1,51 @@
+"""The progress line."""
+
+from __future__ import annotations
+
+import io
+
+from episodes import episode_of, plan_of
+
+from evaluation.progress import WIDTH, Progress
+from evaluation.trial import Outcome
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_line_counts_trials_and_successes_by_policy() -> None:
+    progress = Progress(12, ["mini", "random"], io.StringIO())
+    first, second, third, *_ = plan_of().trials()
+    progress.episode(episode_of(first, Outcome.SUCCESS))
+    progress.episode(episode_of(second, Outcome.FAILURE))
+    progress.episode(episode_of(third, Outcome.ABORTED))
+    line = progress.line()
+    assert line.startswith("[ 3/12] mini ")
+    assert f"{first.policy} 1/1" in line
+    assert "aborted 1" in line
+    assert line.endswith(" left")
+
+
+def test_a_terminal_sees_one_line_that_says_what_runs_now() -> None:
+    stream = Terminal()
+    progress = Progress(4, ["mini", "random"], stream)
+    trial = plan_of().trials()[0]
+    progress.begin(trial)
+    progress.episode(episode_of(trial))
+    progress.close()
+    text = stream.getvalue()
+    assert f"{trial.policy} in house 20000000, step 0" in text
+    assert text.count("\n") == 1
+    assert all(len(part) == WIDTH for part in text.strip("\n").split("\r")[1:])
+
+
+def test_a_log_file_sees_whole_lines_and_few_of_them() -> None:
+    stream = io.StringIO()
+    progress = Progress(8, ["mini", "random"], stream)
+    for trial in plan_of().trials():
+        progress.begin(trial)
+        progress.episode(episode_of(trial))
+    progress.close()
+    assert stream.getvalue() == "[8/8] mini 4/4  random 4/4\n"
