@@ -1,0 +1,65 @@
+"""What worker processes do in tests. Imports little, because each worker imports it anew."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from training.workers import Report
+
+
+class Double:
+    """Twice the number; says so in steps."""
+
+    def __call__(self, job: int, report: Report) -> int:
+        """Does one job."""
+        report(job)
+        return 2 * job
+
+
+class Refuse:
+    """Cannot do any job."""
+
+    def __call__(self, job: int, report: Report) -> int:
+        """Raises."""
+        raise ValueError(f"no mug in house {job}")
+
+
+class Trouble:
+    """The first worker that gets job `bad` goes wrong in some way; who gets it next does it."""
+
+    def __init__(self, how: str, mark: Path, bad: int = 1) -> None:
+        self.how, self.mark, self.bad = how, mark, bad
+
+    def __call__(self, job: int, report: Report) -> str:
+        """Returns the job and the process that did it."""
+        if job == self.bad and not self.mark.exists():
+            self.mark.write_text(str(os.getpid()))
+            if self.how == "hangs":
+                time.sleep(600)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return f"{job} by {os.getpid()}"
+
+
+class Deadly:
+    """Every job kills its worker; counts how often."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+
+    def __call__(self, job: int, report: Report) -> None:
+        """Dies."""
+        with self.log.open("a") as file:
+            file.write("x")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Pid:
+    """Says which process it is, after a while."""
+
+    def __call__(self, job: int, report: Report) -> int:
+        """Returns the process id."""
+        time.sleep(0.02)
+        return os.getpid()
