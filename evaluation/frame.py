@@ -13,7 +13,7 @@ from evaluation.step import Step
 from evaluation.video import to_height
 from robots.spec import U8Image
 
-HEIGHT = 168
+HEIGHT = 126
 CAPTION = 24
 INK, PAPER = (30, 30, 30), (250, 250, 248)
 COLOURS = {"wall": (90, 90, 90), "furniture": (205, 200, 190), "object": (170, 185, 200), "target": (220, 110, 40)}

@@ -54,7 +54,7 @@ class Runner:
 
     def interrupt(self, reason: str) -> None:
         """Stops the body and ends the run before its next motion; from any thread."""
-        self._interruption = reason
+        self._interruption = reason or "interrupted"
         self.robot.stop()
 
     def run(self) -> RunEnd:

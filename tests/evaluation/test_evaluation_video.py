@@ -131,7 +131,7 @@ def step_of(sent: Sent) -> Step:
 def test_a_frame_shows_both_cameras_the_floor_and_the_decision() -> None:
     step = step_of(Sent(MoveBase(0.2)))
     bare = video_frame(step, 3)
-    assert bare.shape == (HEIGHT + CAPTION, 2 * 288, 3)
+    assert bare.shape == (HEIGHT + CAPTION, 2 * 216, 3)
     with_floor = video_frame(step, 3, FloorPicture(FLOOR).draw([]))
     assert with_floor.shape[0] == HEIGHT + CAPTION
     assert with_floor.shape[1] > bare.shape[1]

@@ -1,0 +1,123 @@
+"""The twin as a stage: scenes from seeds, verdicts by the task's rule, the expert as a policy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from evaluation.expert import EXPERT_SPEC, ExpertSource
+from evaluation.plan import TwinSettings
+from evaluation.runner import Runner
+from evaluation.stage import CannotBegin, RobotStage
+from evaluation.step import RunEnd
+from evaluation.trial import Outcome, Start, Trial
+from evaluation.twin_stage import TwinStage, house_scene
+from robots.command import Done, MoveBase
+from robots.errors import SpecError
+from robots.fake import FakeRobot
+from robots.stretch_re1 import SPOC_ACTIONS
+from simulation.episode import EpisodeSpec
+from simulation.seeds import house_seed
+
+ROOT = Path(__file__).parents[2]
+TRIAL = Trial(0, 0, "object_nav", "expert", 0, 40, house_seed=house_seed("test", 0))
+STILL = TwinSettings(move_noise_m=0.0, turn_noise_deg=0.0)
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[TwinStage]:
+    with TwinStage(STILL, (42, 72)) as stage:
+        yield stage
+
+
+def test_a_scene_says_what_is_asked_where_and_how_long_an_expert_needs() -> None:
+    scene = house_scene(TRIAL)
+    episode = EpisodeSpec.from_json(scene.episode)
+    assert (episode.house_seed, episode.max_steps, episode.task) == (TRIAL.house_seed, 40, "object_nav")
+    assert (episode.instruction, episode.target) == (scene.instruction, scene.target)
+    assert episode.expert_steps == scene.expert_steps
+    assert scene.expert_steps is not None
+    assert scene.target in scene.instruction
+
+
+def test_the_experts_length_does_not_hang_on_how_short_the_trial_is() -> None:
+    assert house_scene(replace(TRIAL, max_steps=2)).expert_steps == house_scene(TRIAL).expert_steps
+
+
+def test_another_seed_asks_for_something_else_in_the_same_house() -> None:
+    scenes = [house_scene(replace(TRIAL, seed=seed)) for seed in (0, 1)]
+    assert scenes[0].episode["start"] != scenes[1].episode["start"]
+
+
+def test_a_real_home_is_no_house_and_a_house_no_home() -> None:
+    with pytest.raises(CannotBegin, match="door: got a start in a real home, expected a simulated house"):
+        house_scene(replace(TRIAL, house_seed=None, start=Start("door", "go")))
+    with pytest.raises(CannotBegin, match=r"house \d+: got a simulated house, expected a start in a real home"):
+        RobotStage(FakeRobot(), name="fake", ask=None).begin(TRIAL)
+
+
+def test_the_cameras_have_the_size_that_was_asked_for(stage: TwinStage) -> None:
+    stage.begin(TRIAL)
+    assert stage.robot.observe().images["navigation"].shape == (42, 72, 3)
+
+
+def test_done_far_from_the_target_is_a_failure_with_the_distance(stage: TwinStage) -> None:
+    stage.begin(TRIAL)
+    verdict = stage.verdict(RunEnd("done", "", 1))
+    assert verdict.outcome is (Outcome.SUCCESS if stage.twin.success() else Outcome.FAILURE)
+    assert verdict.collisions == 0
+    assert verdict.target_distance_m is not None
+    assert verdict.target_distance_m > 0.3
+    assert verdict.path == (pytest.approx(stage.pose()[:2], abs=0.001),)
+
+
+def test_the_expert_runs_through_the_same_loop_and_the_rule_calls_it_a_success(stage: TwinStage) -> None:
+    scene = stage.begin(TRIAL)
+    source = ExpertSource("expert", stage.twin)
+    end = stage.run(TRIAL, scene, source, ())
+    assert (end.reason, end.steps) == ("done", scene.expert_steps)
+    verdict = stage.verdict(end)
+    assert (verdict.outcome, verdict.target_visible) == (Outcome.SUCCESS, True)
+    assert len(verdict.path) > 1
+
+
+def test_being_near_the_target_is_no_success_unless_the_policy_says_done(stage: TwinStage) -> None:
+    scene = stage.begin(TRIAL)
+    stage.run(TRIAL, scene, ExpertSource("expert", stage.twin), ())
+    assert stage.verdict(RunEnd("max_steps", "", 40)).outcome is Outcome.FAILURE
+
+
+def test_the_experts_decisions_name_the_policys_actions(stage: TwinStage) -> None:
+    stage.begin(TRIAL)
+    session, binding = ExpertSource("expert", stage.twin).open(stage.robot.spec, "", 0)
+    decision = session.act(stage.robot.observe())
+    assert decision.action is not None
+    assert decision.name == SPOC_ACTIONS.names[decision.action]
+    assert decision.valid_for_s == EXPERT_SPEC.control_period_s
+    assert isinstance(binding.command(SPOC_ACTIONS.index("move_ahead")), MoveBase)
+    assert binding.command(SPOC_ACTIONS.index("done")) == Done()
+    with pytest.raises(SpecError, match="expected an available action"):
+        binding.command(99)
+    Runner(stage.robot, session, binding, max_steps=1).run()
+    assert session.act(stage.robot.observe()).step == 2  # the loop asked once in between
+
+
+def test_a_robots_computer_needs_neither_simulator_nor_onnxruntime_nor_torch_to_evaluate() -> None:
+    code = """
+import sys
+
+class Nothing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"torch", "onnxruntime", "fastapi", "mujoco", "jinja2", "scipy", "rclpy"}:
+            raise ImportError(f"imported {name}")
+
+sys.meta_path.insert(0, Nothing())
+import evaluation.evaluate, evaluation.recorder, evaluation.stage
+"""
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
