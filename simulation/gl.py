@@ -6,8 +6,10 @@ user has set is left alone.
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
+import weakref
 
 from simulation.errors import NoDisplayDriver
 
@@ -21,6 +23,7 @@ except (AttributeError, ImportError, OSError, RuntimeError) as error:  # how a m
     raise NoDisplayDriver(os.environ["MUJOCO_GL"], error) from error
 
 _here = threading.local()
+_living: weakref.WeakSet[mujoco.GLContext] = weakref.WeakSet()
 
 
 def make_current() -> None:
@@ -45,4 +48,12 @@ def _new_context() -> mujoco.GLContext:
         ).free()  # a driver may fail here
     except (AttributeError, ImportError, OSError, RuntimeError, mujoco.FatalError) as error:
         raise NoDisplayDriver(os.environ["MUJOCO_GL"], error) from error
+    if not _living:
+        atexit.register(_free_all)  # runs before MuJoCo's own handler, which closes the display
+    _living.add(context)
     return context
+
+
+def _free_all() -> None:
+    for context in _living:
+        context.free()

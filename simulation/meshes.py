@@ -108,7 +108,7 @@ def _welded(vertices_m: NDArray[np.float32], faces: NDArray[np.int32]) -> Mesh:
 
 def _load(path: Path) -> Mesh | None:
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             mesh = Mesh(stored["vertices_m"], stored["faces"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

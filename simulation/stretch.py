@@ -66,11 +66,10 @@ MAST_CAPSULE_M = (0.065, 1.35, 0.025)
 
 FACES = {
     "low": {
-        "base_link": 240, "link_mast": 60, "link_lift": 700, "link_head": 120, "link_head_pan": 60,
-        "link_head_tilt": 100, "link_arm_l4": 0, "link_arm_l3": 0, "link_arm_l2": 0, "link_arm_l1": 0,
-        "link_arm_l0": 300, "link_wrist_yaw": 60, "link_gripper": 220, "link_gripper_finger_left": 80,
-        "link_gripper_finger_right": 80, "link_gripper_fingertip_left": 60, "link_gripper_fingertip_right": 60,
-        "laser": 60,
+        "base_link": 240, "link_mast": 60, "link_lift": 700, "link_head": 120,
+        "link_arm_l4": 0, "link_arm_l3": 0, "link_arm_l2": 0, "link_arm_l1": 0, "link_arm_l0": 300,
+        "link_wrist_yaw": 60, "link_gripper": 220, "link_gripper_finger_left": 80, "link_gripper_finger_right": 80,
+        "link_gripper_fingertip_left": 60, "link_gripper_fingertip_right": 60, "laser": 60,
     },
     "high": {
         "base_link": 2400, "link_right_wheel": 500, "link_left_wheel": 500, "caster_link": 300, "link_mast": 60,
@@ -81,9 +80,13 @@ FACES = {
         "link_aruco_top_wrist": 12, "link_aruco_inner_wrist": 12, "laser": 400, "respeaker_base": 400,
     },
 }  # fmt: skip
-"""Triangles per link: 0 draws its box instead, and a link that is not named is not drawn (no policy camera sees it)."""
+"""Triangles per link: 0 draws its box instead, and a link that is not named is not drawn.
 
-CONVEX = frozenset({"base_link", "link_head", "link_head_pan", "link_head_tilt", "link_wrist_yaw", "laser"})
+Low leaves out what no policy camera should see: wheels, small parts, and the tilting head camera, whose place SPOC's
+two fixed cameras take.
+"""
+
+CONVEX = frozenset({"base_link", "link_head", "link_wrist_yaw", "laser"})
 """Links drawn as convex hulls where ``detail`` is low: their screw holes keep a plain decimation from its budget."""
 
 
@@ -93,7 +96,7 @@ def add_stretch(scene: mujoco.MjSpec, *, cameras: StretchCameras = _CAMERAS, det
     Args:
         scene: the spec to add to; it is changed in place.
         cameras: where the two head cameras look.
-        detail: "low" (about 2,400 triangles, for policy cameras) or "high" (about 20,000, for pictures).
+        detail: "low" (about 2,200 triangles, for policy cameras) or "high" (about 20,000, for pictures).
 
     Raises:
         ValueError: ``detail`` is neither.
@@ -135,7 +138,7 @@ def _add_link(
         body.mass, body.ipos, body.fullinertia = link.mass_kg, link.centre_m, link.inertia_kg_m2
     for visual in link.visuals if link.name in faces else ():
         _add_visual(spec, body, visual, faces)
-    if link.name == "camera_link":
+    if link.name == "camera_link" and "link_head_tilt" in faces:
         _add_geom(body, "visual_camera", mujoco.mjtGeom.mjGEOM_BOX, VISUAL_GROUP, pos=(0, -0.0175, 0),
                   size=(0.0125, 0.045, 0.0125), rgba=(0.2, 0.2, 0.22, 1))  # fmt: skip
     _add_collision(body)
