@@ -144,7 +144,7 @@ def _small(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 def _read(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return {name: file[name] for name in names}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: got {type(error).__name__} {error}, expected a whole shard; delete it") from error

@@ -1,0 +1,117 @@
+"""Worker processes: real ones, which are killed, hang, refuse and die with their parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+from jobs import Deadly, Double, Pid, Refuse, Trouble
+
+from training.errors import WorkersLost
+from training.workers import ATTEMPTS, WorkerPool
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; a dead one whose end nobody has asked for yet counts as dead."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_every_job_is_done_once_and_steps_are_heard() -> None:
+    heard: list[int] = []
+    with WorkerPool(Double, 2, heard.append) as pool:
+        assert sorted(pool.run(range(5))) == [(i, 2 * i) for i in range(5)]
+        assert pool.replaced == 0
+        assert list(pool.run([7])) == [(7, 14)]  # the same workers again
+    assert sorted(heard) == [0, 1, 2, 3, 4, 7]
+
+
+def test_workers_live_on_between_jobs() -> None:
+    with WorkerPool(Pid, 2) as pool:
+        processes = {pid for _, pid in pool.run(range(12))}
+    assert len(processes) <= 2
+    assert os.getpid() not in processes
+    assert not any(is_alive(pid) for pid in processes)
+
+
+def test_no_further_job_is_started_after_the_time() -> None:
+    done: list[int] = []
+    with WorkerPool(Double, 1) as pool:
+        for job, _ in pool.run(range(100), keep_on=lambda: len(done) < 3):
+            done.append(job)
+    assert 3 <= len(done) <= 4
+
+
+def test_a_killed_worker_is_replaced_and_its_job_done_again(tmp_path: Path) -> None:
+    mark = tmp_path / "killed"
+    with WorkerPool(partial(Trouble, "dies", mark), 1) as pool:
+        results = dict(pool.run(range(3)))
+        assert pool.replaced == 1
+    assert sorted(results) == [0, 1, 2]
+    assert results[1] != f"1 by {mark.read_text()}"
+
+
+def test_a_hung_worker_is_replaced_and_its_job_done_again(tmp_path: Path) -> None:
+    mark = tmp_path / "hung"
+    with WorkerPool(partial(Trouble, "hangs", mark), 1, stall_s=3.0) as pool:
+        results = dict(pool.run(range(3)))
+        assert pool.replaced >= 1
+    assert sorted(results) == [0, 1, 2]
+    assert not is_alive(int(mark.read_text()))
+
+
+def test_a_worker_killed_from_outside_is_replaced() -> None:
+    with WorkerPool(Pid, 1) as pool:
+        jobs = pool.run(range(4))
+        _, pid = next(jobs)
+        os.kill(pid, signal.SIGKILL)
+        rest = dict(jobs)
+        assert pool.replaced == 1
+    assert sorted(rest) == [1, 2, 3]
+    assert pid not in [value for job, value in rest.items() if job > 1]
+
+
+def test_a_job_that_kills_every_worker_ends_the_run(tmp_path: Path) -> None:
+    expected = f"job 4: its worker died {ATTEMPTS} times, expected at most {ATTEMPTS - 1}"
+    with WorkerPool(partial(Deadly, tmp_path / "log"), 1) as pool, pytest.raises(WorkersLost, match=expected):
+        list(pool.run([4]))
+    assert (tmp_path / "log").read_text() == "x" * ATTEMPTS
+
+
+def test_a_job_that_fails_says_why_and_where() -> None:
+    expected = r"job 3: ValueError: no mug in house 3 \(__call__, line \d+\)"
+    with WorkerPool(Refuse, 1) as pool, pytest.raises(WorkersLost, match=expected):
+        list(pool.run([3]))
+
+
+def test_workers_end_with_their_parent() -> None:
+    code = """
+import sys
+sys.path[:0] = sys.argv[1:]
+from jobs import Pid
+from training.workers import WorkerPool
+
+if __name__ == "__main__":
+    pool = WorkerPool(Pid, 1)
+    for job, pid in pool.run(range(10_000)):
+        print(pid, flush=True)
+"""
+    root = Path(__file__).parents[2]
+    words = [sys.executable, "-c", code, str(root / "tests" / "support"), str(root)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=root) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        assert is_alive(worker)
+        parent.kill()
+    until = time.monotonic() + 20
+    while is_alive(worker) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not is_alive(worker)
