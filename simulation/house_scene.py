@@ -35,8 +35,8 @@ SOLID_BIT = 1
 FLOOR_BIT = 2
 """Contact type and affinity of the floors."""
 
-TILES_PER_M = 0.8
-"""How often a wall's or floor's texture repeats."""
+TEXTURES_PER_M = 0.4
+"""How often a wall's or floor's texture repeats. (MuJoCo counts repeats per two metres: its boxes have half sizes.)"""
 
 _NEAR_M, _FAR_M = 0.02, 40.0
 _GEOMS = {
@@ -191,7 +191,7 @@ class _Scene:
                 self._add_texture(paint.texture)
                 material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = paint.texture
             if repeated:
-                material.texuniform, material.texrepeat = True, [TILES_PER_M, TILES_PER_M]
+                material.texuniform, material.texrepeat = True, [2 * TEXTURES_PER_M] * 2
             self.materials[key] = name
         return self.materials[key]
 
