@@ -72,7 +72,7 @@ def context(results: Results, folders: Sequence[RunFolder], videos: Mapping[Path
     """What the template shows."""
     categories = sorted({name for row in results.categories.values() for name in row if name})
     return {
-        "title": ", ".join(results.plans),
+        "title": "; ".join(results.plans),
         "folders": folders,
         "results": results,
         "rows": results.rows,

@@ -109,7 +109,7 @@ def _plain(value: Any) -> Any:
 
 def markdown(results: Results) -> str:
     """The report as Markdown."""
-    lines = [f"# {', '.join(results.plans)}", "", _row(HEADER), _row(["---"] * len(HEADER))]
+    lines = [f"# {'; '.join(results.plans)}", "", _row(HEADER), _row(["---"] * len(HEADER))]
     lines += [_row(cells(row)) for row in results.rows]
     lines += [
         "",

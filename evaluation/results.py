@@ -67,7 +67,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Transfer:
-    """One bundle in simulation and on a robot: the difference of its success rates, robot minus simulation."""
+    """One bundle in simulation and on a robot: the difference of its success rates, robot minus simulation.
+
+    A random baseline transfers nothing, and has none.
+    """
 
     task: str
     bundle_sha256: str
@@ -123,7 +126,7 @@ def results_of(folders: Sequence[RunFolder]) -> Results:
         plans=plans,
         rows=rows,
         comparisons=tuple(_comparisons(plans, {key: episodes[key] for key in order})),
-        transfers=tuple(_transfers(rows)),
+        transfers=tuple(_transfers([row for row in rows if policies[row.key].sampling != "uniform"])),
         categories={key: _categories(episodes[key]) for key in order},
         failures={key: _failures(episodes[key]) for key in order},
         policies=policies,

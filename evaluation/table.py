@@ -26,7 +26,8 @@ def interval(estimate: Estimate | None) -> str:
 def trials(row: Row) -> str:
     """How many trials a row stands on, e.g. "50 (2 aborted)"."""
     left = row.planned - row.success.n - row.aborted
-    extras = ((row.aborted, "aborted"), (row.interventions, "interventions"), (left, "not yet run"))
+    stopped = "intervention" if row.interventions == 1 else "interventions"
+    extras = ((row.aborted, "aborted"), (row.interventions, stopped), (left, "not yet run"))
     notes = [f"{count} {what}" for count, what in extras if count > 0]
     return f"{row.success.n}" + (f" ({', '.join(notes)})" if notes else "")
 

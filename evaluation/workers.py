@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from multiprocessing.connection import Connection, wait
@@ -71,12 +72,14 @@ class Workers:
         for worker in self._workers:
             if self._blocks and not worker.queue and worker.current is None:
                 worker.queue = self._blocks.pop(0)
-                self._next(worker)
+                with suppress(ConnectionError):  # it is dead, as `_listen` will notice
+                    self._next(worker)
 
     def _next(self, worker: Worker) -> None:
-        worker.current = worker.queue.pop(0) if worker.queue else None
-        if worker.current is not None:
-            worker.pipe.send(worker.current)
+        worker.current = None
+        if worker.queue:
+            worker.pipe.send(worker.queue[0])
+            worker.current = worker.queue.pop(0)
 
     def _listen(self) -> None:
         by_pipe: dict[Any, Worker] = {one.pipe: one for one in self._workers}
@@ -99,10 +102,13 @@ class Workers:
         self._workers.remove(worker)
         if worker.queue:
             self._blocks.insert(0, worker.queue)
-        if worker.current is not None:
+        if worker.current is None:
+            return
+        known = self._folder.episode(worker.current) or Episode(worker.current, Outcome.ABORTED, "cut off")
+        if not known.is_finished:  # it may have died between writing its record and telling of it
             why = f"its process died with exit code {worker.process.exitcode}"
-            known = self._folder.episode(worker.current) or Episode(worker.current, Outcome.ABORTED)
-            self._on_episode(write_aborted(self._folder.trial(worker.current), known, "cut off", why))
+            known = write_aborted(self._folder.trial(worker.current), known, "cut off", why)
+        self._on_episode(known)
 
     def _dismiss(self) -> None:
         for worker in self._workers:

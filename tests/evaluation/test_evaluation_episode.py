@@ -82,7 +82,7 @@ def test_an_old_record_stays_when_the_new_one_cannot_be_written(tmp_path: Path) 
     ("change", "message"),
     [
         ({"outcome": ""}, "outcome: got '', expected one of success, failure, aborted, intervention"),
-        ({"outcome": "sucess"}, "did you mean 'success'?"),
+        ({"outcome": "successful"}, "did you mean 'success'?"),
         ({"outcome": None}, "outcome: got nothing, expected one of"),
         ({"schema": 2}, "got schema 2, expected schema 1"),
         ({"colour": 1}, "colour: got an unknown key"),

@@ -164,7 +164,7 @@ def test_workers_run_every_trial_once_and_a_dead_one_is_replaced(bundle: Path, t
     Workers(plan, folder, ExaminerOptions(has_video=False, threads=1), hear).run(folder.left(), 2)
     assert sorted(one.trial.index for one in heard) == list(range(6))
     lost = [one for one in heard if one.failure == "cut off"]
-    assert 1 <= len(lost) <= 2
+    assert len(lost) <= 2  # one that died between two trials had none to lose
     assert all("died with exit code -9" in one.note for one in lost)
     assert folder.left() == tuple(sorted((one.trial for one in lost), key=lambda trial: trial.index))
     assert multiprocessing.active_children() == []

@@ -123,7 +123,11 @@ def test_a_trial_has_a_folder_name_that_sorts_and_says_whose_it_is(tmp_path: Pat
         ("seed: 3", "sed: 3", "plan.yaml:2: sed: got an unknown key, expected one of .*did you mean 'seed'?"),
         ("max_steps", "max_step", "plan.yaml:4: max_step: got an unknown key, .*did you mean 'max_steps'?"),
         ("sampling:", "samplng:", r"plan.yaml:8: policies\[1\].samplng: got an unknown key, .*'sampling'"),
-        ("uniform", "unifrom", r"plan.yaml:8: policies\[1\].sampling: got 'unifrom', expected one of greedy, sample"),
+        (
+            "uniform",
+            "uniformly",
+            r"plan.yaml:8: policies\[1\].sampling: got 'uniformly', expected one of greedy, sample",
+        ),
         ("split: test", "split: tset", "plan.yaml:3: houses.split: got 'tset', .*did you mean 'test'?"),
         ("count: 2", "cuont: 2", "plan.yaml:3: houses.cuont: got an unknown key, .*did you mean 'count'?"),
         ("seed: 3", "seed: three", "plan.yaml:2: seed: got 'three', expected a whole number"),
@@ -170,7 +174,7 @@ def test_a_plan_with_a_mistake_says_where_and_what(wrong: str, right: str, messa
         ("[1, 2.5, 0]", "[1, 2.5]", r"starts\[0\].pose: got 2 entries, expected 3 entries"),
         ("[1, 2.5, 0]", "[1, 2.5, east]", r"starts\[0\].pose\[2\]: got 'east', expected a number"),
         ('server: "http://127.0.0.1:8765"', "expert: true", "got the expert on robot 'ros', expected robot 'twin'"),
-        ("instruction: go", "instructon: go", "plan.yaml:7: .*did you mean 'instruction'?"),
+        ("instruction: go", "instructions: go", "plan.yaml:7: .*did you mean 'instruction'?"),
     ],
 )
 def test_a_home_with_a_mistake_says_where_and_what(wrong: str, right: str, message: str, tmp_path: Path) -> None:

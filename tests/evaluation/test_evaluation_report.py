@@ -74,7 +74,7 @@ def page(folder: RunFolder, tmp_path: Path) -> Page:
 def test_the_first_section_is_the_table_with_intervals_and_both_denominators(page: Page) -> None:
     text = page.text["summary"]
     assert re.search(r"mini 5e5e5e5e twin object_nav 67 % \[21, 94\] 53 % \[0, 80\] 3 \(1 aborted\)", text)
-    assert "random 5e5e5e5e twin object_nav 0 % [0, 49] 0 % [0, 49] 4 (1 interventions)" in text
+    assert "random 5e5e5e5e twin object_nav 0 % [0, 49] 0 % [0, 49] 4 (1 intervention)" in text
     assert "With 1 aborted trial of mini on twin counted as no success: 50 % [15, 85] of 4." in text
     assert "mini against random: +67 points" in text
 

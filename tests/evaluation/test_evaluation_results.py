@@ -109,10 +109,9 @@ def real(path: Path, outcomes: list[Outcome | None], **changes: object) -> RunFo
 def test_one_bundle_in_simulation_and_on_a_robot_is_a_zero_shot_result(tmp_path: Path) -> None:
     simulated = run_folder(tmp_path / "sim", {"mini": [S, S, S, F], "random": [F, F, F, F]})
     results = results_of([simulated, real(tmp_path / "home", [S, F, F])])
-    (mini, random) = results.transfers
+    (mini,) = results.transfers  # and none for the random baseline
     assert (mini.simulated, mini.real.robot, mini.bundle_sha256) == (MINI, "stretch_re1", SHA256)
     assert mini.difference == difference((1, 3), (3, 4))
-    assert random.real.policy == "random"
     assert "mini, object_nav: stretch_re1 against twin: -42 points" in transferred(mini)
     assert "zero-shot: bundle 5e5e5e5e5e5e stands in both" in transferred(mini)
     (bundle,) = bundles_of(results)
@@ -160,7 +159,7 @@ def test_the_provenance_names_commit_command_and_network(results: Results) -> No
 def test_the_table_is_aligned_and_says_how_many_trials(results: Results) -> None:
     lines = text_table(results).splitlines()
     assert lines[0].split() == ["policy", "robot", "task", "success", "SEL", "trials"]
-    assert lines[1] == "mini    twin   object_nav  60 % [23, 88]  48 % [16, 80]  5 (1 aborted, 1 interventions)"
+    assert lines[1] == "mini    twin   object_nav  60 % [23, 88]  48 % [16, 80]  5 (1 aborted, 1 intervention)"
     assert lines[2].endswith("5 (1 not yet run)")
     assert {line.index("object_nav") for line in lines[1:3]} == {lines[0].index("task")}
     assert lines[4].startswith("mini against random: +50 points [")

@@ -74,7 +74,7 @@ def test_a_whole_number_is_a_number_but_not_the_other_way_round() -> None:
     [
         ({}, "cart.json: got no 'name', expected 'name' among the keys"),
         ({"name": 3}, "cart.json: name: got 3, expected text"),
-        ({"nam": "a"}, "cart.json: nam: got an unknown key, expected one of name, wheels, .*did you mean 'name'?"),
+        ({"names": "a"}, "cart.json: names: got an unknown key, expected one of name, wheels, .*did you mean 'name'?"),
         ({"name": "a", "wheels": {}}, "wheels: got keys and values, expected a list"),
         ({"name": "a", "wheels": [{"radius_m": "x"}]}, r"wheels\[0\].radius_m: got 'x', expected a number"),
         ({"name": "a", "colour": "rde"}, "colour: got 'rde', expected one of red, blue; did you mean 'red'?"),
