@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from robots.command import Command, JointTarget
+from robots.command import Command, Done, JointTarget
 from robots.embodiment import Embodiment
 from robots.errors import BindError, SpecError
 from robots.observation import Observation
@@ -48,6 +48,12 @@ class Binding:
 
     def state(self, observation: Observation) -> F32Vector:
         """The policy's state vector, shape (n,) float32, checked against the policy's bounds."""
+        for group in {group for group, _ in self.state_sources}:
+            if group not in observation.state:
+                raise SpecError("observation state", sorted(observation.state), f"group '{group}'")
+            if observation.state[group].shape != (len(self.body.state[group]),):
+                expected = f"shape {(len(self.body.state[group]),)}"
+                raise SpecError(f"state '{group}'", f"shape {observation.state[group].shape}", expected)
         values = [observation.state[group][index] for group, index in self.state_sources]
         state = np.array(values, dtype=np.float32)
         self.policy.state.check(state, "policy state")
@@ -98,11 +104,13 @@ def _bind_camera(target: CameraInput, body: Embodiment) -> tuple[str, View]:
     if name not in cameras:
         raise BindError("camera", f"camera of {body.name}", f"no '{name}'", f"'{name}'", cameras)
     camera = cameras[name]
-    if abs(camera.vertical_fov_deg - target.vertical_fov_deg) > target.fov_tolerance_deg:
-        expected = f"{target.vertical_fov_deg} +- {target.fov_tolerance_deg} degrees"
-        what = f"vertical field of view of camera '{name}' of {body.name}"
-        raise BindError("field_of_view", what, f"{camera.vertical_fov_deg} degrees", expected, cameras)
-    return name, View.between(camera, target)
+    view = View.between(camera, target)
+    seen_deg = view.vertical_fov_deg(camera.vertical_fov_deg)
+    if abs(seen_deg - target.vertical_fov_deg) > target.fov_tolerance_deg:
+        expected = f"{target.vertical_fov_deg:.1f} +- {target.fov_tolerance_deg:.1f} degrees"
+        what = f"vertical field of view of camera '{name}' of {body.name} after the crop"
+        raise BindError("field_of_view", what, f"{seen_deg:.1f} degrees", expected, cameras)
+    return name, view
 
 
 def _bind_state(name: str, index: int, policy: PolicySpec, body: Embodiment) -> tuple[str, int]:
@@ -119,13 +127,20 @@ def _bind_state(name: str, index: int, policy: PolicySpec, body: Embodiment) -> 
 
 def _bind_actions(policy: PolicySpec, body: Embodiment) -> tuple[Command | None, ...]:
     if isinstance(policy.actions, DiscreteActions):
-        commands = tuple(body.actions.get(name) for name in policy.actions.names)
-        if not any(command is not None for command in commands):
-            got = f"none of {', '.join(policy.actions.names)}"
-            raise BindError("action", f"actions of {body.name}", got, "at least one of the policy's", body.actions)
-        return commands
+        return _bind_names(policy.actions, body)
     wanted, available = policy.actions.vector, body.chunk
     if available is None or available.names != wanted.names or available.units != wanted.units:
         got = "discrete actions only" if available is None else f"{available.names} in {available.units}"
         raise BindError("action", f"chunk of {body.name}", got, f"{wanted.names} in {wanted.units}", body.actions)
     return ()
+
+
+def _bind_names(actions: DiscreteActions, body: Embodiment) -> tuple[Command | None, ...]:
+    for name in actions.names:
+        if name not in body.actions and name not in body.masked:
+            raise BindError("action", f"action of {body.name}", f"no '{name}'", f"'{name}', or masked", body.actions)
+    commands = tuple(body.actions.get(name) for name in actions.names)
+    if Done() not in commands:
+        got = f"none in {', '.join(actions.names)}"
+        raise BindError("action", f"action that ends an episode on {body.name}", got, "one that is Done", body.actions)
+    return commands

@@ -13,11 +13,12 @@ from robots.spec import CameraSpec, VectorSpec, vector_from_json
 
 @dataclass(frozen=True)
 class JointLimits:
-    """Range [m] or [rad] and top speed [m/s] or [rad/s] of one joint."""
+    """Range [m] or [rad], top speed [m/s] or [rad/s] and longest single step [m] or [rad] of one joint (None: any)."""
 
     low: float
     high: float
     max_speed: float
+    max_step: float | None = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,9 @@ class Embodiment:
         name: e.g. "stretch_re1".
         cameras: what it sees with.
         state: groups of named numbers it reports, e.g. {"joints": ..., "hand": ...}; no name stands in two groups.
-        actions: policy action name -> the command this body executes for it. A name that is absent is masked.
+        actions: policy action name -> the command this body executes for it.
+        masked: policy action names that this body knows of and cannot do; they are never chosen. A name in neither
+            place does not bind, so that a misspelt one is not masked in silence.
         joints: limits by joint name.
         base: limits of the base, None for a fixed arm.
         chunk: the vector of a continuous action this body takes, None where it takes only discrete ones.
@@ -55,12 +58,18 @@ class Embodiment:
     joints: Mapping[str, JointLimits]
     base: BaseLimits | None = None
     chunk: VectorSpec | None = None
+    masked: tuple[str, ...] = ()
     camera_views: Mapping[str, str] = field(default_factory=dict)
     stop: Mapping[str, str] = field(default_factory=dict)
 
     def with_cameras(self, *cameras: CameraSpec) -> Embodiment:
         """The same body seen through other cameras (a twin renders at its own size)."""
         return replace(self, cameras=cameras)
+
+    def without(self, *actions: str) -> Embodiment:
+        """The same body with some actions masked."""
+        kept = {name: command for name, command in self.actions.items() if name not in actions}
+        return replace(self, actions=kept, masked=(*self.masked, *actions))
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `from_json` gives back an equal embodiment."""
@@ -78,6 +87,7 @@ class Embodiment:
                 joints={name: JointLimits(**limits) for name, limits in data["joints"].items()},
                 base=BaseLimits(**data["base"]) if data.get("base") else None,
                 chunk=vector_from_json(data["chunk"]) if data.get("chunk") else None,
+                masked=tuple(data.get("masked", ())),
                 camera_views=dict(data.get("camera_views", {})),
                 stop=dict(data.get("stop", {})),
             )

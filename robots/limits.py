@@ -6,11 +6,23 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from robots.command import Command, Grasp, JointTarget, LookAt, MoveBase, MoveJoint, Release, RotateBase, check_finite
+from robots.command import (
+    Command,
+    Grasp,
+    JointTarget,
+    LookAt,
+    MoveBase,
+    MoveJoint,
+    Release,
+    RotateBase,
+    SetGripper,
+    check_finite,
+)
 from robots.embodiment import Embodiment
 from robots.errors import SpecError
 from robots.robot import Sent
 
+GRIPPER_JOINT = "gripper_aperture"
 HEAD_JOINTS = ("joint_head_pan", "joint_head_tilt")
 TOLERANCE = 1e-6  # a target this far past a limit [m or rad] is the limit: float32 positions are rounded
 
@@ -37,6 +49,12 @@ def limit(command: Command, body: Embodiment, positions: Mapping[str, float]) ->
         if sent.refused or not isinstance(sent.command, JointTarget):
             return Sent(command, refused=sent.refused)
         return Sent(LookAt(*sent.command.positions), sent.clipped)
+    if isinstance(command, SetGripper):
+        asked = JointTarget((GRIPPER_JOINT,), (command.aperture_m,))
+        sent = _limit_target(asked, body)
+        if sent.refused or not isinstance(sent.command, JointTarget):
+            return Sent(command, refused=sent.refused)
+        return Sent(SetGripper(*sent.command.positions), sent.clipped)
     if isinstance(command, (Grasp, Release)) and command not in body.actions.values():
         return Sent(command, refused=f"{body.name} cannot {type(command).__name__.lower()}")
     return Sent(command)
@@ -58,6 +76,9 @@ def _limit_joint(command: MoveJoint, body: Embodiment, positions: Mapping[str, f
     if command.joint not in body.joints or command.joint not in positions:
         return Sent(command, refused=f"{body.name} has no joint '{command.joint}'; it has {', '.join(body.joints)}")
     here, limits = positions[command.joint], body.joints[command.joint]
+    if limits.max_step is not None and abs(command.delta) > limits.max_step + TOLERANCE:
+        longest = f"beyond the longest of {limits.max_step:.3f}"
+        return Sent(command, refused=f"step of {command.delta:.3f} of {command.joint} is {longest}")
     target = min(max(here + command.delta, limits.low), limits.high)
     if math.isclose(target - here, command.delta, abs_tol=TOLERANCE):
         return Sent(command)
@@ -65,6 +86,8 @@ def _limit_joint(command: MoveJoint, body: Embodiment, positions: Mapping[str, f
 
 
 def _limit_target(command: JointTarget, body: Embodiment) -> Sent:
+    if not command.joints:
+        return Sent(command, refused="a joint target without joints")
     if len(command.joints) != len(command.positions):
         return Sent(command, refused=f"{len(command.joints)} joints but {len(command.positions)} positions")
     unknown = [joint for joint in command.joints if joint not in body.joints]

@@ -45,9 +45,11 @@ ACTIONS: dict[str, Command] = {
 SPOC_ACTIONS = DiscreteActions(tuple(ACTIONS))
 
 JOINTS: dict[str, JointLimits] = {
-    "joint_lift": JointLimits(0.0, 1.095, 0.15),  # range [urdf], speed [params] lift max
-    "joint_arm": JointLimits(0.0, 0.52, 0.30),  # four links of 0.13 m [urdf], speed [params] arm max
-    "joint_wrist_yaw": JointLimits(-1.384, 4.0, 3.0),  # low [params] -79 degrees, high [urdf], speed [params]
+    "joint_lift": JointLimits(0.0, 1.095, 0.15, ARM_STEP_M),  # range [urdf], speed [params] lift max
+    "joint_arm": JointLimits(0.0, 0.52, 0.30, ARM_STEP_M),  # four links of 0.13 m [urdf], speed [params] arm max
+    "joint_wrist_yaw": JointLimits(
+        -1.384, 4.0, 3.0, WRIST_STEP_RAD
+    ),  # low [params] -79 degrees, high [urdf], speed [params]
     "joint_head_pan": JointLimits(-3.9, 1.5, 7.0),  # range [urdf], inside the servo's; speed [params]
     "joint_head_tilt": JointLimits(-1.53, 0.419, 6.0),  # low [urdf], high [params]: the servo stops before the URDF
     "gripper_aperture": JointLimits(0.0, 0.09, 0.5),  # fingertips touch .. 0.09 m at 70 % [params]; speed: estimate

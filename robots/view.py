@@ -5,6 +5,7 @@ Simulation, training, export and serving all use this object; tests hold it stil
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -39,6 +40,11 @@ class View:
         height = min(self.source_height, round(self.source_width * self.height / self.width))
         width = min(self.source_width, round(self.source_height * self.width / self.height))
         return (self.source_height - height) // 2, (self.source_width - width) // 2, height, width
+
+    def vertical_fov_deg(self, source_deg: float) -> float:
+        """The vertical field of view after the crop of a pinhole camera that sees `source_deg` before it."""
+        half = math.tan(math.radians(source_deg) / 2) * self.crop[2] / self.source_height
+        return math.degrees(2 * math.atan(half))
 
     def __call__(self, image: U8Image) -> U8Image:
         """(source_height, source_width, 3) uint8 -> (height, width, 3) uint8; SpecError for any other image."""

@@ -109,7 +109,7 @@ def test_nan_is_an_error_and_not_an_action(tmp_path: Path) -> None:
 
 def test_actions_the_body_lacks_are_masked(policy: OnnxPolicy) -> None:
     body = tiny_body()
-    body = replace(body, actions={name: c for name, c in body.actions.items() if name != "move_ahead"})
+    body = body.without("move_ahead")
     decision = policy.open(body, "find a mug").act(tiny_observation())
     assert decision.name != "move_ahead"
     assert decision.probabilities is not None

@@ -169,7 +169,7 @@ GOOD: dict[str, Any] = {
 
 def session_with(reply: bytes, status: int = 200) -> PolicySession:
     body = tiny_body()
-    body = replace(body, actions={name: c for name, c in body.actions.items() if name != "pickup"})
+    body = body.without("pickup")
     return scripted(lambda _: httpx.Response(status, content=reply)).open(body, "find a mug")
 
 

@@ -25,6 +25,7 @@ POLICY = PolicySpec(
     control_period_s=0.5,
 )
 MIDDLE = {name: (limits.low + limits.high) / 2 for name, limits in JOINTS.items()}
+MAY_BE_ABSENT = [name for name in SPOC_ACTIONS.names if name != "done"]
 LOGITS = arrays(np.float32, len(SPOC_ACTIONS.names), elements=st.floats(-50, 50, width=32))
 
 
@@ -35,7 +36,7 @@ def observation(height: int = 720, width: int = 1280, in_hand: float = 0.0) -> O
 
 
 def without(*names: str) -> Embodiment:
-    return replace(STRETCH_RE1, actions={name: c for name, c in ACTIONS.items() if name not in names})
+    return STRETCH_RE1.without(*names)
 
 
 def test_the_stretch_has_every_spoc_action() -> None:
@@ -94,6 +95,12 @@ def test_a_camera_with_another_field_of_view_is_refused() -> None:
     assert error.value.code == "field_of_view"
 
 
+def test_the_crop_counts_for_the_field_of_view() -> None:
+    body = STRETCH_RE1.with_cameras(*(replace(camera, height=480, width=640) for camera in STRETCH_RE1.cameras))
+    with pytest.raises(BindError, match=r"after the crop: got 47.5 degrees, expected 59.0 \+- 5.0 degrees"):
+        bind(POLICY, body)
+
+
 def test_a_missing_state_is_named() -> None:
     body = replace(STRETCH_RE1, state={"joints": STATE["joints"]})
     with pytest.raises(BindError, match=r"got no 'in_hand', expected 'in_hand' \[bool\]; available: gripper_aperture"):
@@ -106,12 +113,19 @@ def test_a_state_in_another_unit_is_refused() -> None:
         bind(POLICY, body)
 
 
-def test_a_body_without_any_of_the_actions_is_refused() -> None:
-    with pytest.raises(BindError, match="got none of fly, swim, expected at least one"):
-        bind(replace(POLICY, actions=DiscreteActions(("fly", "swim"))), STRETCH_RE1)
+def test_a_misspelt_action_is_never_masked_in_silence() -> None:
+    with pytest.raises(BindError, match="got no 'move_ahed', expected 'move_ahed', or masked; available: done, "):
+        bind(replace(POLICY, actions=DiscreteActions(("move_ahed", "done"))), STRETCH_RE1)
 
 
-@given(logits=LOGITS, absent=st.sets(st.sampled_from(SPOC_ACTIONS.names), max_size=19))
+def test_a_policy_that_cannot_end_is_refused() -> None:
+    with pytest.raises(BindError, match="action that ends an episode on stretch_re1: got none in move_ahead, sub_done"):
+        bind(replace(POLICY, actions=DiscreteActions(("move_ahead", "sub_done"))), STRETCH_RE1)
+    with pytest.raises(BindError, match="action that ends an episode"):
+        bind(POLICY, without("done"))
+
+
+@given(logits=LOGITS, absent=st.sets(st.sampled_from(MAY_BE_ABSENT)))
 def test_masked_actions_have_probability_exactly_zero(logits: np.ndarray, absent: set[str]) -> None:
     binding = bind(POLICY, without(*absent))
     masked = binding.masked(logits)
@@ -126,7 +140,7 @@ def test_masked_actions_have_probability_exactly_zero(logits: np.ndarray, absent
             assert masked[index] == logits[index]
 
 
-@given(absent=st.sets(st.sampled_from(SPOC_ACTIONS.names), max_size=19))
+@given(absent=st.sets(st.sampled_from(MAY_BE_ABSENT)))
 def test_every_unmasked_action_yields_a_command_within_the_limits(absent: set[str]) -> None:
     binding = bind(POLICY, without(*absent))
     for index in np.flatnonzero(binding.mask):
@@ -135,7 +149,8 @@ def test_every_unmasked_action_yields_a_command_within_the_limits(absent: set[st
 
 def test_a_slot_can_be_remapped_by_name() -> None:
     tilt = MoveJoint("joint_head_tilt", 0.5)
-    body = replace(without("rotate_left_small"), actions={"rotate_left_small": tilt, "done": Done()})
+    masked = tuple(name for name in SPOC_ACTIONS.names if name not in ("rotate_left_small", "done"))
+    body = replace(STRETCH_RE1, actions={"rotate_left_small": tilt, "done": Done()}, masked=masked)
     binding = bind(POLICY, body)
     assert binding.command(SPOC_ACTIONS.index("rotate_left_small")) == tilt
     assert binding.mask.sum() == 2
@@ -164,6 +179,15 @@ def test_an_action_out_of_range_is_refused(action: int) -> None:
 def test_an_observation_without_the_camera_is_refused() -> None:
     with pytest.raises(SpecError, match="expected camera 'navigation'"):
         bind(POLICY, STRETCH_RE1).images(Observation(0, {}))
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [({}, "got \\[\\], expected group 'hand'"), ({"hand": np.zeros(2, np.float32)}, r"state 'hand': got shape \(2,\)")],
+)
+def test_an_observation_with_another_state_is_refused(state: dict, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        bind(POLICY, STRETCH_RE1).state(replace(observation(), state=state))
 
 
 CHUNK = ContinuousActions(VectorSpec(("j1", "j2"), ("rad", "rad"), (-1.0, -1.0), (1.0, 1.0)), horizon=3, period_s=0.05)

@@ -115,7 +115,8 @@ def test_what_the_limits_refuse_is_refused_by_name(host: Host, command: Command,
 
 
 def test_a_target_beyond_the_range_is_clipped_and_reported(host: Host) -> None:
-    result = host.do(MoveJoint("joint_arm", 5.0))
+    host.robot.positions["joint_arm"] = 0.5
+    result = host.do(MoveJoint("joint_arm", 0.1))
     assert result.sent.clipped == ("joint_arm",)
     assert host.robot.positions["joint_arm"] == pytest.approx(0.52)
 

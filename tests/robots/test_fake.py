@@ -75,7 +75,9 @@ def test_joints_gripper_and_head_reach_their_targets() -> None:
 
 def test_limits_hold() -> None:
     with FakeRobot(INSTANT) as robot:
-        sent = robot.execute(MoveJoint("joint_arm", 3.0))
+        assert "beyond the longest" in robot.execute(MoveJoint("joint_arm", 3.0)).refused
+        robot.execute(JointTarget(("joint_arm",), (0.5,)))
+        sent = robot.execute(MoveJoint("joint_arm", 0.1))
         assert sent.clipped == ("joint_arm",)
         assert robot.positions["joint_arm"] == pytest.approx(0.52)
         assert robot.execute(MoveBase(math.nan)).refused

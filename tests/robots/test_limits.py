@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robots.command import Command, Done, Grasp, JointTarget, LookAt, MoveBase, MoveJoint, RotateBase, Stop
+from robots.command import Command, Done, Grasp, JointTarget, LookAt, MoveBase, MoveJoint, RotateBase, SetGripper, Stop
 from robots.embodiment import Embodiment
 from robots.limits import limit
 from robots.stretch_re1 import ACTIONS, JOINTS, STRETCH_RE1
@@ -23,7 +23,7 @@ def test_every_action_of_the_table_passes_untouched_from_the_middle(command: Com
     assert sent.clipped == ()
 
 
-@given(joint=st.sampled_from(sorted(JOINTS)), delta=st.floats(-20, 20), start=st.floats(0, 1))
+@given(joint=st.sampled_from(sorted(JOINTS)), delta=st.floats(-0.1, 0.1), start=st.floats(0, 1))
 def test_a_joint_never_leaves_its_range(joint: str, delta: float, start: float) -> None:
     limits = JOINTS[joint]
     here = limits.low + start * (limits.high - limits.low)
@@ -40,6 +40,9 @@ def test_a_joint_never_leaves_its_range(joint: str, delta: float, start: float) 
         (RotateBase(math.inf), "RotateBase.angle_rad: got inf"),
         (MoveBase(0.5), "base step of 0.500 m is beyond the longest step of 0.200 m"),
         (RotateBase(-3.0), "base step of 3.000 rad is beyond"),
+        (MoveJoint("joint_lift", 5.0), "step of 5.000 of joint_lift is beyond the longest of 0.1"),
+        (JointTarget((), ()), "a joint target without joints"),
+        (SetGripper(math.nan), "SetGripper.aperture_m: got nan"),
         (MoveJoint("joint_tail", 0.1), "stretch_re1 has no joint 'joint_tail'; it has joint_lift, "),
         (JointTarget(("joint_tail",), (0.1,)), "stretch_re1 has no joint 'joint_tail'"),
         (JointTarget(("joint_lift",), (0.1, 0.2)), "1 joints but 2 positions"),
@@ -55,7 +58,12 @@ def test_what_cannot_be_done_is_refused_by_name(command: Command, reason: str) -
 
 @pytest.mark.parametrize(
     ("command", "reason"),
-    [(MoveBase(0.1), "table has no base"), (Grasp(), "table cannot grasp"), (LookAt(0.0, 0.0), "no joint")],
+    [
+        (MoveBase(0.1), "table has no base"),
+        (SetGripper(0.1), "no joint 'gripper_aperture'"),
+        (Grasp(), "table cannot grasp"),
+        (LookAt(0.0, 0.0), "no joint"),
+    ],
 )
 def test_a_body_refuses_what_it_lacks(command: Command, reason: str) -> None:
     assert reason in limit(command, BARE, {}).refused
@@ -71,6 +79,12 @@ def test_the_head_is_clipped_by_name() -> None:
     sent = limit(LookAt(0.0, 1.0), STRETCH_RE1, MIDDLE)
     assert sent.command == LookAt(0.0, 0.419)
     assert sent.clipped == ("joint_head_tilt",)
+
+
+def test_the_gripper_is_clipped_by_name() -> None:
+    sent = limit(SetGripper(5.0), STRETCH_RE1, MIDDLE)
+    assert sent.command == SetGripper(0.09)
+    assert sent.clipped == ("gripper_aperture",)
 
 
 def test_done_and_stop_are_always_allowed() -> None:
