@@ -31,7 +31,7 @@ def plan_of(seed: int, count: int) -> FloorPlan:
 
 
 plans = st.builds(plan_of, st.integers(0, 10**6), st.integers(1, MAX_ROOMS))
-many = settings(max_examples=40, deadline=None)
+many = settings(max_examples=20)
 
 
 class TestRectangle:

@@ -19,9 +19,9 @@ from simulation.furniture import FURNITURE
 from simulation.house import WALL_HEIGHT_M, House, HouseOptions, generate_house
 from simulation.seeds import SPLITS
 
-MANY = 120
+MANY = 100
 seeds = st.integers(0, 21_000_000)
-several = settings(max_examples=40)
+several = settings(max_examples=15)
 
 
 @cache
