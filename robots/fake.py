@@ -208,12 +208,13 @@ class FakeRobot(Connected):
 
     def _advance(self, length: float, speed: float, decel: float, place: Callable[[float], None]) -> str:
         """Moves `length` at `speed`, calling `place(length so far)`; after a stop request it slows down by `decel`."""
-        done = 0.0
+        done, moved_s = 0.0, time.monotonic()
         while self.options.real_time and done < length and speed > 0:
             time.sleep(SLICE_S)
+            before_s, moved_s = moved_s, time.monotonic()  # on a busy machine a slice may take longer, a motion not
             if self._stop.is_set():
-                speed = max(0.0, speed - decel * SLICE_S)
-            done = min(length, done + speed * SLICE_S)
+                speed = max(0.0, speed - decel * (moved_s - before_s))
+            done = min(length, done + speed * (moved_s - before_s))
             place(done)
         if self._stop.is_set():
             return "stopped"

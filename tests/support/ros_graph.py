@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,10 +15,9 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from ferry_ros import convert, qos, report
+from ferry_ros.spinner import Spinner
 from nav_msgs.msg import Odometry
 from rcl_interfaces.srv import SetParameters
-from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
@@ -95,12 +93,10 @@ class Watcher(Node):
         self.results: list[Result] = []
         self.stamps_ns: list[int] = []
         self.told: list[tuple[float, str, str]] = []
-        group = ReentrantCallbackGroup()
-        self.group = group
-        self.create_subscription(Odometry, "odom", self._odom, qos.NEWEST, callback_group=group)
-        self.create_subscription(DiagnosticArray, "result", self._result, qos.EVERY, callback_group=group)
-        self.create_subscription(DiagnosticArray, "/diagnostics", self._diagnostic, qos.EVERY, callback_group=group)
-        self.create_subscription(JointState, "joint_states", self._state, qos.NEWEST, callback_group=group)
+        self.create_subscription(Odometry, "odom", self._odom, qos.NEWEST)
+        self.create_subscription(DiagnosticArray, "result", self._result, qos.EVERY)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._diagnostic, qos.EVERY)
+        self.create_subscription(JointState, "joint_states", self._state, qos.NEWEST)
         self._commands = self.create_publisher(JointTrajectory, "command", qos.NEWEST)
 
     def order(self, order: Order) -> None:
@@ -117,13 +113,13 @@ class Watcher(Node):
     def call_async(self, service: str, request: Any = None) -> Any:
         """Calls a service; returns the future of its response."""
         kind = Trigger if request is None else SetBool
-        client = self.create_client(kind, service, callback_group=self.group)
+        client = self.create_client(kind, service)
         assert client.wait_for_service(15.0), f"nobody offers {service}"
         return client.call_async(Trigger.Request() if request is None else SetBool.Request(data=request))
 
     def set(self, node: str, **parameters: object) -> None:
         """Sets parameters of another node."""
-        client = self.create_client(SetParameters, f"{node}/set_parameters", callback_group=self.group)
+        client = self.create_client(SetParameters, f"{node}/set_parameters")
         assert client.wait_for_service(15.0)
         messages = [Parameter(name, value=value).to_parameter_msg() for name, value in parameters.items()]
         future = client.call_async(SetParameters.Request(parameters=messages))
@@ -204,18 +200,13 @@ def graph(folder: Path) -> Iterator[Graph]:
     """A graph in a namespace of its own; every process has ended when the context ends."""
     rclpy.init()
     graph = Graph(folder, "/t" + folder.name.translate(str.maketrans("-.[]", "____")))
-    executor = MultiThreadedExecutor(3)
-    executor.add_node(graph.watcher)
-    spinning = threading.Thread(target=_spin, args=(executor,), daemon=True)
-    spinning.start()
+    spinner = Spinner(graph.watcher)
     try:
         yield graph
     finally:
         for process in reversed(graph.processes.values()):
             process.end()
-        executor.shutdown(timeout_sec=2.0)
-        spinning.join(2.0)
-        graph.watcher.destroy_node()
+        spinner.close()
         rclpy.try_shutdown()
 
 
@@ -227,13 +218,6 @@ def wait_until(condition: Callable[[], object], timeout_s: float = 10.0, process
         assert time.monotonic() < deadline, f"it did not happen within {timeout_s} s {log}"
         assert not process or process.process.poll() is None, f"the process ended: {log}"
         time.sleep(0.01)
-
-
-def _spin(executor: MultiThreadedExecutor) -> None:
-    try:
-        executor.spin()
-    except ExternalShutdownException:
-        return
 
 
 def _assignment(name: str, value: object) -> str:

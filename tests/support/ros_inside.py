@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import rclpy
 from ferry_ros.robot_node import RobotNode
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from ferry_ros.spinner import Spinner
 from rclpy.node import Node
 
 FAST = {"robot": "fake", "fake.real_time": False, "control_period_s": 1.0, "publish_rate_hz": 20.0}
@@ -17,25 +16,12 @@ FAST = {"robot": "fake", "fake.real_time": False, "control_period_s": 1.0, "publ
 
 @contextmanager
 def spinning(*nodes: Node) -> Iterator[None]:
-    executor = MultiThreadedExecutor(6)
-    for node in nodes:
-        executor.add_node(node)
-    thread = threading.Thread(target=_spin, args=(executor,), daemon=True)
-    thread.start()
+    spinners = [Spinner(node) for node in nodes]
     try:
         yield
     finally:
-        executor.shutdown(timeout_sec=2.0)
-        thread.join(2.0)
-        for node in nodes:
-            node.destroy_node()
-
-
-def _spin(executor: MultiThreadedExecutor) -> None:
-    try:
-        executor.spin()
-    except ExternalShutdownException:
-        return
+        for spinner in spinners:
+            spinner.close()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from std_srvs.srv import Trigger
 
@@ -78,14 +78,14 @@ class PolicyNode(LifecycleNode):
         super().__init__("policy_node")
         self.finished, self.exit_code = threading.Event(), 0
         parameters.declare(self, PolicyNodeOptions)
-        self._group = ReentrantCallbackGroup()
+        own = MutuallyExclusiveCallbackGroup  # so that none waits for another
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVERY)
         self._decisions = self.create_publisher(DiagnosticArray, "~/decision", qos.EVERY)
         self._trials = self.create_publisher(DiagnosticArray, "~/trial", qos.LATCHED)
-        self.create_service(Trigger, "~/run_trial", self._run_trial, callback_group=self._group)
-        self.create_service(Trigger, "~/end_trial", self._end_trial, callback_group=self._group)
+        self.create_service(Trigger, "~/run_trial", self._run_trial, callback_group=ReentrantCallbackGroup())
+        self.create_service(Trigger, "~/end_trial", self._end_trial, callback_group=own())
         self._said = report.status(f"{self.get_name()}: policy", report.OK, "unconfigured", {})
-        self.create_timer(1.0, self._repeat, callback_group=self._group)
+        self.create_timer(1.0, self._repeat, callback_group=own())
         self._client: PolicyClient | None = None
         self._manifest: PolicyManifest | None = None
         self._binding: Binding | None = None
@@ -95,7 +95,7 @@ class PolicyNode(LifecycleNode):
         self._trial = threading.Lock()
         self._hopeless, self._ending = False, ""
         if self.options.autostart:
-            self._starter = self.create_timer(0.0, self._autostart, callback_group=self._group)
+            self._starter = self.create_timer(0.0, self._autostart, callback_group=own())
 
     @property
     def options(self) -> PolicyNodeOptions:
@@ -280,7 +280,7 @@ class PolicyNode(LifecycleNode):
 
 def main(args: Sequence[str] | None = None) -> None:
     """Entry point of the executable `policy_node`."""
-    run(PolicyNode, args)
+    run(PolicyNode, args, threads=6)
 
 
 if __name__ == "__main__":

@@ -14,14 +14,14 @@ from types import FrameType
 from typing import Any
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import try_shutdown
 
-THREADS = 6
+from ferry_ros.spinner import Spinner
 
 
-def run(create: Callable[[], Any], args: Sequence[str] | None = None) -> None:
+def run(create: Callable[[], Any], args: Sequence[str] | None = None, threads: int = 1) -> None:
     """Spins the node that `create` makes until it has finished or a signal comes, then closes it.
 
     The node has `finished`, an Event that it sets when its process may end, and `close(reason)`, called once while the
@@ -30,7 +30,7 @@ def run(create: Callable[[], Any], args: Sequence[str] | None = None) -> None:
     rclpy.init(args=None if args is None else list(args), signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = create()
-        _live(node, node.finished)
+        _live(node, node.finished, threads)
         if node.exit_code:
             raise SystemExit(node.exit_code)
     except (KeyboardInterrupt, ExternalShutdownException):
@@ -39,35 +39,23 @@ def run(create: Callable[[], Any], args: Sequence[str] | None = None) -> None:
         try_shutdown()
 
 
-def _live(node: Any, finished: threading.Event) -> None:
+def _live(node: Any, finished: threading.Event, threads: int) -> None:
     reason = ["the node has finished"]
 
     def end(number: int, _: FrameType | None) -> None:
         reason[0] = signal.Signals(number).name
         finished.set()
 
+    def fail(error: BaseException) -> None:
+        reason[0] = f"{type(error).__name__}: {error}"
+        node.exit_code = 1
+        finished.set()
+
     signal.signal(signal.SIGINT, end)
     signal.signal(signal.SIGTERM, end)
-    executor = MultiThreadedExecutor(THREADS)
-    executor.add_node(node)
-    spinning = threading.Thread(target=_spin, args=(executor, finished, reason), name="spin", daemon=True)
-    spinning.start()
+    spinner = Spinner(node, threads, on_error=fail)
     try:
         finished.wait()
     finally:
         node.close(reason[0])
-        executor.shutdown(timeout_sec=1.0)
-        spinning.join(1.0)
-        node.destroy_node()
-
-
-def _spin(executor: MultiThreadedExecutor, finished: threading.Event, reason: list[str]) -> None:
-    try:
-        executor.spin()
-    except ExternalShutdownException:
-        pass
-    except BaseException as error:  # a callback raised: the robot must stop and the process say why
-        reason[0] = f"{type(error).__name__}: {error}"
-        raise
-    finally:
-        finished.set()
+        spinner.close()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
-from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Bool, String
@@ -23,6 +23,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from ferry_ros import convert, episodes, parameters, qos, report, robots_table
 from ferry_ros.process import run
+from ferry_ros.spinner import Spinner, beside
 from robots.errors import RobotError, SpecError
 from robots.executor import Executor, ExecutorOptions
 from robots.observation import Observation
@@ -61,7 +62,6 @@ class RobotNode(Node):
         body = robots_table.body(self.options.robot)
         parameters.declare(self, body.options, body.prefix)
         self.robot = body.create(parameters.read(self, body.options, body.prefix))
-        self._group = ReentrantCallbackGroup()
         self._advertise()
         self.executor_ = Executor(
             self.robot,
@@ -77,6 +77,7 @@ class RobotNode(Node):
     def close(self, reason: str) -> None:
         """Stops the body and says why."""
         self.executor_.close(reason)
+        self._serving.close()
 
     def _observe_period_s(self) -> float:
         """A camera may stay silent for one and a half control periods; so it is asked at least twice in each."""
@@ -100,15 +101,16 @@ class RobotNode(Node):
         self._embodiment.publish(String(data=json.dumps(body.to_json())))
 
     def _serve(self) -> None:
-        group = self._group
-        self.create_subscription(JointTrajectory, "command", self._take_command, qos.NEWEST, callback_group=group)
-        self.create_service(Trigger, "stop", self._stop, callback_group=group)
-        self.create_service(Trigger, "done", self._done, callback_group=group)
-        self.create_service(Trigger, "reset", self._reset, callback_group=group)
-        self.create_service(SetBool, "runstop", self._runstop, callback_group=group)
-        self.create_timer(1.0, self._publish_diagnostics, callback_group=group)
+        self.create_subscription(JointTrajectory, "command", self._take_command, qos.NEWEST)
+        self.create_timer(1.0, self._publish_diagnostics)
         if hasattr(self.robot, "pose"):
-            self.create_timer(1.0 / self.options.odom_rate_hz, self._publish_pose, callback_group=group)
+            self.create_timer(1.0 / self.options.odom_rate_hz, self._publish_pose)
+        node, own = beside(self, "services"), MutuallyExclusiveCallbackGroup
+        node.create_service(Trigger, "stop", self._stop, callback_group=own())
+        node.create_service(Trigger, "done", self._done, callback_group=own())
+        node.create_service(Trigger, "reset", self._reset, callback_group=own())
+        node.create_service(SetBool, "runstop", self._runstop, callback_group=own())
+        self._serving = Spinner(node, threads=5)
 
     def _publish_observation(self, observation: Observation) -> None:
         stamp = observation.stamp_ns

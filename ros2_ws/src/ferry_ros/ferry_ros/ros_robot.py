@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
@@ -21,6 +20,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from ferry_ros import convert, qos, report, services
 from ferry_ros.assembly import Assembly
+from ferry_ros.spinner import Spinner, beside
 from robots.command import Command
 from robots.embodiment import Embodiment
 from robots.errors import BindError, ConnectionFailed, NotConnected, RobotError
@@ -58,7 +58,7 @@ class RosRobot(Connected):
     """Drives the robot behind a robot node in the same namespace.
 
     Args:
-        node: spun by its owner in other threads than the one that calls the methods here.
+        node: whose namespace the robot is in; this robot's topics have a node of their own beside it.
         body: what the robot node published on `embodiment`.
 
     Attributes:
@@ -75,7 +75,7 @@ class RosRobot(Connected):
         self._trouble = ""
         self.instruction = ""
         self._seen_ns = self._after_ns = -1
-        self._entities: list[Callable[[], object]] = []
+        self._spinner: Spinner | None = None
         self._command: Any = None
         self._stop_client: Any = None
 
@@ -86,21 +86,17 @@ class RosRobot(Connected):
 
     def connect(self) -> None:
         """Subscribes; ConnectionFailed when no robot node is found or it publishes nothing."""
-        node, group = self._node, ReentrantCallbackGroup()
-        subscribe = partial(node.create_subscription, callback_group=group)
+        node = beside(self._node, "robot")
         newest = qos.newest(self.options.kept)
-        kept = [
-            subscribe(Image, f"camera/{camera.name}/image_raw", partial(self._take_image, camera.name), newest)
-            for camera in self._body.cameras
-        ]
-        kept.append(subscribe(JointState, "joint_states", self._take_state, newest))
-        kept.append(subscribe(DiagnosticArray, "result", self._take_result, qos.EVERY))
-        kept.append(subscribe(String, "instruction", self._take_instruction, qos.LATCHED))
+        for camera in self._body.cameras:
+            take = partial(self._take_image, camera.name)
+            node.create_subscription(Image, f"camera/{camera.name}/image_raw", take, newest)
+        node.create_subscription(JointState, "joint_states", self._take_state, newest)
+        node.create_subscription(DiagnosticArray, "result", self._take_result, qos.EVERY)
+        node.create_subscription(String, "instruction", self._take_instruction, qos.LATCHED)
         self._command = node.create_publisher(JointTrajectory, "command", qos.NEWEST)
-        self._stop_client = node.create_client(Trigger, "stop", callback_group=group)
-        self._entities = [partial(node.destroy_subscription, one) for one in kept]
-        self._entities.append(partial(node.destroy_publisher, self._command))
-        self._entities.append(partial(node.destroy_client, self._stop_client))
+        self._stop_client = node.create_client(Trigger, "stop")
+        self._spinner = Spinner(node)
         try:
             self._wait_for_robot()
         except ConnectionFailed:
@@ -109,9 +105,9 @@ class RosRobot(Connected):
 
     def disconnect(self) -> None:
         """Lets the topics go; also called twice."""
-        for destroy in self._entities:
-            destroy()
-        self._entities, self._command, self._stop_client = [], None, None
+        spinner, self._spinner, self._command, self._stop_client = self._spinner, None, None, None
+        if spinner:
+            spinner.close()
 
     def renew(self) -> None:
         """Forgets what was seen so far, as at the start of an episode; the next observation is newer."""
@@ -237,14 +233,14 @@ def find_body(node: Node, name: str, timeout_s: float) -> Embodiment:
         found.append(message.data)
         there.set()
 
-    listening = node.create_subscription(
-        String, "embodiment", take, qos.LATCHED, callback_group=ReentrantCallbackGroup()
-    )
+    listener = beside(node, "finder")
+    topic = listener.create_subscription(String, "embodiment", take, qos.LATCHED).topic_name
+    spinner = Spinner(listener)
     try:
         if not there.wait(timeout_s):
-            raise ConnectionFailed(f"nobody publishes {listening.topic_name}; is the robot node running?")
+            raise ConnectionFailed(f"nobody publishes {topic}; is the robot node running?")
     finally:
-        node.destroy_subscription(listening)
+        spinner.close()
     body = Embodiment.from_json(json.loads(found[0]))
     if name and body.name != name:
         raise BindError("body", "body of the robot node", body.name, name, [body.name])

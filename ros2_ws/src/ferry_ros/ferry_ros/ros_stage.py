@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import json
 import queue
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -23,8 +21,6 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from nav_msgs.msg import Odometry
 from rcl_interfaces.srv import GetParameters
-from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import try_shutdown
@@ -39,6 +35,7 @@ from evaluation.step import RunEnd, Step, Subscriber
 from evaluation.trial import Outcome, Trial
 from ferry_ros import convert, qos, services
 from ferry_ros.ros_robot import RosRobot, RosRobotOptions, find_body
+from ferry_ros.spinner import Spinner
 from ferry_ros.steps import step_of
 from robots.errors import RobotError
 from robots.robot import Robot
@@ -89,11 +86,7 @@ class RosStage:
         if self._owns_context:
             rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         self._node = Node("trials", namespace=namespace)
-        self._group = ReentrantCallbackGroup()
-        self._executor = MultiThreadedExecutor(4)
-        self._executor.add_node(self._node)
-        self._spinning = threading.Thread(target=self._spin, daemon=True)
-        self._spinning.start()
+        self._spinner = Spinner(self._node)
         self._steps: queue.Queue[Step] = queue.Queue()
         self._pose: Pose | None = None
         try:
@@ -101,9 +94,8 @@ class RosStage:
         except RobotError:
             self._close()
             raise
-        subscribe = partial(self._node.create_subscription, callback_group=self._group)
-        subscribe(DiagnosticArray, "policy_node/decision", self._take_step, qos.EVERY)
-        subscribe(Odometry, "odom", self._take_pose, qos.NEWEST)
+        self._node.create_subscription(DiagnosticArray, "policy_node/decision", self._take_step, qos.EVERY)
+        self._node.create_subscription(Odometry, "odom", self._take_pose, qos.NEWEST)
         self._home = RobotStage(self._robot, HumanJudge(ask), name=self.name, ask=ask, pose=self.pose)
         self.attended = False
 
@@ -184,7 +176,7 @@ class RosStage:
         """Runs a trial in the policy node and tells its steps; whatever comes through here ends it there."""
         self._steps = queue.Queue()
         end = RunEnd("interrupted", "the evaluation was interrupted", 0)
-        client = self._node.create_client(Trigger, "policy_node/run_trial", callback_group=self._group)
+        client = self._node.create_client(Trigger, "policy_node/run_trial")
         try:
             for one in subscribers:
                 one.on_start()
@@ -232,10 +224,10 @@ class RosStage:
                 raise RobotError(f"policy_node did not get from {state} to active; /diagnostics and its log say why")
 
     def _ask(self, kind: Any, name: str, request: Any, timeout_s: float) -> Any:
-        return services.ask(self._node, kind, name, request, timeout_s, self._group)
+        return services.ask(self._node, kind, name, request, timeout_s)
 
     def _set(self, other: str, values: dict[str, object]) -> None:
-        services.set_parameters(self._node, other, values, CALL_S, self._group)
+        services.set_parameters(self._node, other, values, CALL_S)
 
     def _get(self, other: str, name: str) -> str:
         request = GetParameters.Request(names=[name])
@@ -247,16 +239,8 @@ class RosStage:
     def _take_pose(self, message: Odometry) -> None:
         self._pose = convert.pose_of(message)
 
-    def _spin(self) -> None:
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            return
-
     def _close(self) -> None:
-        self._executor.shutdown(timeout_sec=1.0)
-        self._spinning.join(1.0)
-        self._node.destroy_node()
+        self._spinner.close()
         if self._owns_context:
             try_shutdown()
 

@@ -6,7 +6,6 @@ import threading
 from typing import Any
 
 from rcl_interfaces.srv import SetParameters
-from rclpy.callback_groups import CallbackGroup
 from rclpy.client import Client
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -29,20 +28,20 @@ def call(client: Client, request: Any, timeout_s: float) -> Any:
     return future.result()
 
 
-def ask(node: Node, kind: Any, name: str, request: Any, timeout_s: float, group: CallbackGroup) -> Any:
-    """`call` through a client that lives for this one call."""
-    client = node.create_client(kind, name, callback_group=group)
+def ask(node: Node, kind: Any, name: str, request: Any, timeout_s: float) -> Any:
+    """`call` through a client that lives for this one call; not from a callback of the node's default group."""
+    client = node.create_client(kind, name)
     try:
         return call(client, request, timeout_s)
     finally:
         node.destroy_client(client)
 
 
-def set_parameters(node: Node, other: str, values: dict[str, object], timeout_s: float, group: CallbackGroup) -> None:
+def set_parameters(node: Node, other: str, values: dict[str, object], timeout_s: float) -> None:
     """Sets parameters of the node called `other`; RobotError says which one it refuses and why."""
     messages = [Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
     request = SetParameters.Request(parameters=messages)
-    response = ask(node, SetParameters, f"{other}/set_parameters", request, timeout_s, group)
+    response = ask(node, SetParameters, f"{other}/set_parameters", request, timeout_s)
     for name, result in zip(values, response.results):
         if not result.successful:
             raise RobotError(f"{other}: parameter {name}: {result.reason}")
