@@ -7,6 +7,7 @@ are computed once and stored, episodes are packed behind one another, and `mini`
 
 from __future__ import annotations
 
+import shlex
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,12 +23,12 @@ from torch.utils.tensorboard import SummaryWriter
 
 from training.checkpoint import load, new_policy, policy_from, policy_payload, random_state, save, set_random_state
 from training.collect import FOLDER
+from training.commit import git_commit
 from training.config import preset
 from training.dataset import Batch, Instructions, collate, epoch_batches
 from training.encoding import run_encoder
 from training.errors import CheckpointError, Diverged
 from training.imitation import Scores, batch_logits, imitation_loss
-from training.policy import SpocPolicy
 from training.progress import Bar
 from training.shards import Episodes, load_shards, shard_files
 from training.tokenizer import tokenizer_for
@@ -83,7 +84,8 @@ def main(argv: Sequence[str]) -> int:
     files = shard_files([options.run / one for one in options.data])
     held_out = files[:: options.hold_out] if len(files) > 1 else files
     trained_on = [path for path in files if path not in held_out] or files
-    trainer = Trainer(options, load_shards(trained_on), load_shards(held_out))
+    command = shlex.join(["ferry", "train", "bc", *argv])
+    trainer = Trainer(options, load_shards(trained_on), load_shards(held_out), command)
     if options.resume:
         trainer.resume()
     with stop_request() as stopping:
@@ -95,7 +97,8 @@ def main(argv: Sequence[str]) -> int:
 class Trainer:
     """Behaviour cloning, step by step; everything that a resumed run needs is in `payload`."""
 
-    def __init__(self, options: BcOptions, train: Episodes, held_out: Episodes) -> None:
+    def __init__(self, options: BcOptions, train: Episodes, held_out: Episodes, command: str = "") -> None:
+        self.commit, self.command = git_commit(), command
         self.options, self.train_set, self.held_out = options, train, held_out
         self.folder = options.run / options.name
         config = preset(options.size, options.weights)
@@ -176,7 +179,8 @@ class Trainer:
             "episodes": len(self.train_set),
             "seed": self.options.seed,
             "steps": self.steps_seen,
-            "command": f"ferry train bc --run {self.options.run} --name {self.options.name}",
+            "git_commit": self.commit,
+            "command": self.command,
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
             "random": random_state(self.rng),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +27,7 @@ from policy_server.manifest import (
 )
 from simulation.object_nav import TASK
 from training.checkpoint import load, policy_from
+from training.commit import git_commit
 from training.config import START, config_hash
 from training.errors import ExportError
 from training.graphs import write_policy_graph, write_text_graph
@@ -138,19 +138,6 @@ def provenance_of(payload: dict[str, Any], results: Sequence[dict[str, Any]] = (
         command=str(payload.get("command", "")),
         simulated=tuple(SimulatedResult(**one["simulated"]) for one in results),
     )
-
-
-def git_commit() -> str:
-    """The commit of the working tree that this file is in, with "+" when it has changes; "unknown" outside of git."""
-    folder = Path(__file__).parent
-    try:
-        head = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, timeout=20, check=True
-        )
-        changed = subprocess.run(["git", "diff", "--quiet", "HEAD"], cwd=folder, timeout=20, check=False).returncode
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return head.stdout.strip() + ("+" if changed else "")
 
 
 def _load(folder: Path) -> PolicyBundle:
