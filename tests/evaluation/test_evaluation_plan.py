@@ -21,8 +21,8 @@ houses: {split: test, start: 5, count: 2}
 max_steps: 40
 policies:
   - name: mini
-    bundle: policies/mini
-  - {name: random, bundle: policies/mini, sampling: uniform}
+    bundle: policies/objectnav_stretch_mini
+  - {name: random, bundle: policies/objectnav_stretch_mini, sampling: uniform}
 """
 
 HOME = """\
@@ -45,8 +45,8 @@ def plan_of(text: str, tmp_path: Path) -> Plan:
 def test_a_plan_is_read(tmp_path: Path) -> None:
     plan = plan_of(GOOD, tmp_path)
     assert plan.policies == (
-        PolicyEntry("mini", bundle="policies/mini"),
-        PolicyEntry("random", bundle="policies/mini", sampling="uniform"),
+        PolicyEntry("mini", bundle="policies/objectnav_stretch_mini"),
+        PolicyEntry("random", bundle="policies/objectnav_stretch_mini", sampling="uniform"),
     )
     assert plan.houses == Houses("test", 5, 2)
     assert (plan.robot, plan.seed, plan.max_steps, plan.tasks) == ("twin", 3, 40, ("object_nav",))
@@ -139,7 +139,7 @@ def test_a_trial_has_a_folder_name_that_sorts_and_says_whose_it_is(tmp_path: Pat
         ("seed: 3", "seed: 3\nseed: 4", "plan.yaml:3: seed: got it twice, expected each key once .*line 2"),
         ("name: random", "name: mini", r"plan.yaml:8: policies\[1\]: got name 'mini' twice"),
         ("name: random", "name: a/b", r"plan.yaml:8: policies\[1\]: got name 'a/b', expected letters"),
-        ("    bundle: policies/mini\n", "", r"plan.yaml:6: policies\[0\]: got policy 'mini' with none or several"),
+        ("    bundle: policies/objectnav_stretch_mini\n", "", r"plan.yaml:6: policies\[0\]: got policy 'mini' with none or several"),
         ("seed: 3", "baseline: rndom", "plan.yaml:2: baseline: got 'rndom', expected one of mini, random"),
         (
             "seed: 3",

@@ -49,14 +49,14 @@ MANIFEST = {
 }
 SHA256 = "5e" * 32
 POLICIES = (
-    PolicyIdentity("mini", "greedy", "policies/mini", SHA256, MANIFEST),
-    PolicyIdentity("random", "uniform", "policies/mini", SHA256, MANIFEST),
+    PolicyIdentity("mini", "greedy", "policies/objectnav_stretch_mini", SHA256, MANIFEST),
+    PolicyIdentity("random", "uniform", "policies/objectnav_stretch_mini", SHA256, MANIFEST),
 )
 
 
 def plan_of(name: str = "test houses", count: int = 4, robot: str = "twin") -> Plan:
     """A plan with a policy and a random one, in `count` houses."""
-    policies = (PolicyEntry("mini", bundle="policies/mini"), PolicyEntry("random", bundle="x", sampling="uniform"))
+    policies = (PolicyEntry("mini", bundle="policies/objectnav_stretch_mini"), PolicyEntry("random", bundle="x", sampling="uniform"))
     return Plan(name, policies, robot=robot, houses=Houses("test", 0, count), max_steps=50)  # type: ignore[arg-type]
 
 
