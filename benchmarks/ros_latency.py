@@ -14,10 +14,11 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import rclpy
@@ -54,6 +55,22 @@ class Benchmark:
     """Folder of the processes' logs."""
 
 
+class Options(Protocol):
+    """What the processes need to know."""
+
+    @property
+    def bundle(self) -> Path:
+        """The bundle to serve."""
+
+    @property
+    def threads(self) -> int:
+        """Threads of one inference; 0 for one per core."""
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the processes' logs."""
+
+
 @dataclass
 class Counts:
     """What was heard: every step of the policy node and every result of the robot node."""
@@ -76,7 +93,7 @@ def main() -> None:
     os.environ.update(isolated())
     args.logs.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        url = stack.enter_context(serving(args))
+        url, _ = stack.enter_context(serving(args))
         with PolicyClient(url) as client:
             manifest = client.manifest()
         stack.enter_context(ros_node("robot_node", args, robot_parameters(manifest)))
@@ -148,8 +165,8 @@ def row(name: str, seconds: Sequence[float]) -> str:
 
 
 @contextmanager
-def serving(args: Benchmark) -> Iterator[str]:
-    """Runs `ferry serve` on a free port until the block ends; yields its URL."""
+def serving(args: Options) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Runs `ferry serve` on a free port until the block ends; yields its URL and its process."""
     command = [sys.executable, "-m", "policy_server.serve", str(args.bundle), "--port", "0"]
     with subprocess.Popen([*command, "--threads", str(args.threads)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -157,23 +174,26 @@ def serving(args: Benchmark) -> Iterator[str]:
         if " ready at " not in line:
             sys.exit("ferry serve did not start")
         try:
-            yield line.split()[-1]
+            yield line.split()[-1], process
         finally:
-            process.terminate()
+            process.kill()
 
 
 @contextmanager
-def ros_node(name: str, args: Benchmark, parameters: dict[str, object]) -> Iterator[None]:
+def ros_node(name: str, args: Options, parameters: Mapping[str, object]) -> Iterator[subprocess.Popen[bytes]]:
     """Runs a node as a process until the block ends."""
     words = [part for key, value in parameters.items() for part in ("-p", f"{key}:={value}")]
     command = [sys.executable, "-m", f"ferry_ros.{name}", "--ros-args", "-r", f"__ns:={NAMESPACE}", *words]
     with (args.logs / f"{name}.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            yield
+            yield process
         finally:
             process.terminate()
-            process.wait(20)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:  # one that was stopped by a planted fault
+                process.kill()
 
 
 @contextmanager
