@@ -1,9 +1,9 @@
 """Augmentation of pictures in training, after FLaRe's "v2" (utils/transformation_util.py): (N, 3, H, W) in [0, 1].
 
-Colour jitter (brightness .4, contrast .4, saturation .2, hue .05), blur, sharpening (p .5) and posterisation (7 to 4 bits,
-p .2 each), one draw per picture. Two things differ, because 84 x 144 pictures are small: fewer are blurred, and there is
-no random crop, since labels belong to cells of the whole picture (the simulator draws another camera calibration for every
-episode instead).
+Colour jitter (brightness .4, contrast .4, saturation .2, hue .05), blur, sharpening (p .5) and posterisation (7 to 4
+bits, p .2 each), one draw per picture. Two things differ, because 84 x 144 pictures are small: fewer are blurred, and
+there is no random crop, since labels belong to cells of the whole picture (the simulator draws another camera
+calibration for every episode instead).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """`ferry train bc`: behaviour cloning as SPOC does it (Ehsani et al. 2023, "Imitating Shortest Paths in Simulation").
 
-Cross-entropy on the expert's action at every step of whole episodes, the image encoder frozen, AdamW. Kept from SPOC and
-FLaRe: the network, whole-episode context, previous executed action, in-hand flag and time as inputs. Different: features
-are computed once and stored, episodes are packed behind one another, and `mini`'s text table is trained with the rest.
+Cross-entropy on the expert's action at every step of whole episodes, the image encoder frozen, AdamW. Kept from SPOC
+and FLaRe: the network, whole-episode context, previous executed action, in-hand flag and time as inputs. Different:
+features are computed once and stored, episodes are packed behind one another, and `mini`'s text table is trained with
+the rest.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ class Trainer:
             self.policy = policy_from(load(options.init, "policy"), options.init)
         tokenizer = tokenizer_for(config.text)
         self.words = {id(one): Instructions(one, tokenizer) for one in (train, held_out)}
-        self.actions = config.spec().actions.names  # type: ignore[union-attr]
+        self.actions = config.spec().actions.names  # type: ignore[union-attr]  # discrete
         self.rng = np.random.default_rng(options.seed)
         self.per_epoch = len(self._batches(0))
         trained = [one for one in self.policy.parameters() if one.requires_grad]
@@ -196,7 +197,7 @@ class Trainer:
         if not torch.isfinite(loss):
             raise Diverged(self.step, loss.item(), self.folder / "last.pt")
         self.optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
         norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.options.clip)
         self.optimiser.step()
         self.schedule.step()

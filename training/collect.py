@@ -1,7 +1,7 @@
 """`ferry train collect`: the expert's episodes with noise, as shards of frozen features.
 
-Shards that exist are not made again, so that a run that was stopped goes on where it was; a shard's content depends on its
-number and the seed alone.
+Shards that exist are not made again, so that a run that was stopped goes on where it was; a shard's content depends on
+its number and the seed alone.
 """
 
 from __future__ import annotations
@@ -88,11 +88,13 @@ def collect(options: CollectOptions, config: PolicyConfig, numbers: Sequence[int
     make = partial(Collector, options, config)
     deadline = time.monotonic() + 60.0 * options.minutes if options.minutes else float("inf")
     reports = []
-    with Bar("collect", len(numbers) * options.shard, "episodes") as bar:
-        with WorkerPool(make, min(options.workers, max(len(numbers), 1)), bar.steps) as pool:
-            for _, report in pool.run(numbers, lambda: time.monotonic() < deadline):
-                reports.append(report)
-                bar.advance(report.episodes)
+    with (
+        Bar("collect", len(numbers) * options.shard, "episodes") as bar,
+        WorkerPool(make, min(options.workers, max(len(numbers), 1)), bar.steps) as pool,
+    ):
+        for _, report in pool.run(numbers, lambda: time.monotonic() < deadline):
+            reports.append(report)
+            bar.advance(report.episodes)
     return reports
 
 
@@ -129,5 +131,5 @@ class Collector:
 
 def training_twin(config: PolicyConfig) -> StretchTwin:
     """The twin in which data is collected: cameras and looks are drawn anew for each episode."""
-    size = {"height": config.image.height, "width": config.image.width}
-    return StretchTwin(TwinOptions(**size, randomise_cameras=True, randomise_appearance=True))
+    image = config.image
+    return StretchTwin(TwinOptions(image.height, image.width, randomise_cameras=True, randomise_appearance=True))

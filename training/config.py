@@ -70,8 +70,8 @@ class PolicyConfig:
         width: of every token and embedding ("d").
         fusion_layers, fusion_heads, fusion_ffn: the goal-conditioned visual encoder.
         decoder_layers, decoder_heads, decoder_ffn: the causal decoder.
-        goal_gate: multiply visual tokens by a gate made from the instruction before fusion (not in SPOC: one fusion layer
-            of `mini` cannot learn the product of "what is seen" and "what is wanted" by itself).
+        goal_gate: multiply visual tokens by a gate made from the instruction before fusion (not in SPOC: one fusion
+            layer of `mini` cannot learn the product of "what is seen" and "what is wanted" by itself).
         grid_position: add a learned vector per grid cell (DINOv2's features carry their position, the CNN's do not).
         summary: channels per token of a linear summary of both grids that is added to the fusion token; 0 for none.
         previous_tokens: size of the previous-action table; 23 has a token for "blocked", 22 as published has not.

@@ -1,7 +1,8 @@
-"""`ferry train dagger`: episodes that the clone drives and the expert labels (DAgger, Ross et al. 2011, arXiv:1011.0686).
+"""`ferry train dagger`: episodes that the clone drives and the expert labels.
 
-The clone's action is sampled; a share of the steps is the expert's. A wrong `done` is replaced by the expert's action, and
-a `done` that the clone keeps missing is carried out after a few steps. Then train on both:
+DAgger (Ross et al. 2011, arXiv:1011.0686). The clone's action is sampled; a share of the steps is the expert's. A wrong
+`done` is replaced by the expert's action, and a `done` that the clone keeps missing is carried out after a few steps.
+Then train on both:
 `ferry train bc --run RUN --name bc2 --data data dagger --init RUN/bc/best.pt --epochs 3 --lr 6e-4`.
 """
 
@@ -75,11 +76,13 @@ def main(argv: Sequence[str]) -> int:
     numbers = [n for n in range(-(-options.episodes // options.shard)) if not shard_path(folder, n).is_file()]
     deadline = time.monotonic() + 60.0 * options.minutes if options.minutes else float("inf")
     reports: list[ShardReport] = []
-    with Bar("dagger", len(numbers) * options.shard, "episodes") as bar:
-        with WorkerPool(partial(DaggerCollector, options), options.workers, bar.steps) as pool:
-            for _, report in pool.run(numbers, lambda: time.monotonic() < deadline):
-                reports.append(report)
-                bar.advance(report.episodes)
+    with (
+        Bar("dagger", len(numbers) * options.shard, "episodes") as bar,
+        WorkerPool(partial(DaggerCollector, options), options.workers, bar.steps) as pool,
+    ):
+        for _, report in pool.run(numbers, lambda: time.monotonic() < deadline):
+            reports.append(report)
+            bar.advance(report.episodes)
     steps, failed = sum(one.steps for one in reports), sum(one.failed for one in reports)
     print(f"{folder}: {len(reports)} shards made, {steps} steps, {failed} episodes unsolved (kept: the labels hold)")
     return 0
@@ -120,5 +123,5 @@ class DaggerCollector:
 
 
 def _twin(config: PolicyConfig) -> TwinOptions:
-    size = {"height": config.image.height, "width": config.image.width}
-    return TwinOptions(**size, randomise_cameras=True, randomise_appearance=True)
+    image = config.image
+    return TwinOptions(image.height, image.width, randomise_cameras=True, randomise_appearance=True)

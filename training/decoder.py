@@ -1,8 +1,9 @@
 """The causal decoder: pre-norm, RMSNorm, SwiGLU, no biases, no rotary encoding, with a key-value cache.
 
 Written from the mathematics: RMSNorm, Zhang and Sennrich 2019 (arXiv:1910.07467); SwiGLU, Shazeer 2020
-(arXiv:2002.05202); the arrangement of Touvron et al. 2023 (arXiv:2302.13971) without its rotary encoding, since time is
-an embedding that is added to the input. Keys and values carry no position, so the order of cached steps does not matter.
+(arXiv:2002.05202); the arrangement of Touvron et al. 2023 (arXiv:2302.13971) without its rotary encoding, since time
+is an embedding that is added to the input. Keys and values carry no position, so the order of cached steps does not
+matter.
 """
 
 from __future__ import annotations
@@ -55,7 +56,10 @@ class CausalAttention(nn.Module):
     def forward(
         self, x: Tensor, mask: Tensor | None, past: tuple[Tensor, Tensor] | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """x (B, T, d), mask (B, 1, T, P + T) bool or None, past two of (B, H, P, h) -> y, keys, values (B, H, P + T, h)."""
+        """x (B, T, d), mask (B, 1, T, P + T) bool or None, past two of (B, H, P, h) -> y, keys and values.
+
+        y is (B, T, d), keys and values are (B, H, P + T, h).
+        """
         query, key, value = (self._split(layer(x)) for layer in (self.query, self.key, self.value))
         if past is not None:
             key, value = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
@@ -63,7 +67,7 @@ class CausalAttention(nn.Module):
         return self.out(y.transpose(1, 2).flatten(2)), key, value
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, self.size)).transpose(1, 2)  # (B, H, T, h)
+        return torch.unflatten(x, -1, (self.heads, self.size)).transpose(1, 2)  # (B, H, T, h)
 
 
 class DecoderLayer(nn.Module):

@@ -1,4 +1,4 @@
-"""The expert's episodes with noise: what is executed is sometimes something else, what is learnt is always the expert's.
+"""The expert's episodes with noise: some of what is executed is something else, what is learnt is always the expert's.
 
 Noise shows the clone states that only its own mistakes would bring it to (Laskey et al. 2017, DART, arXiv:1703.09327).
 Some of it drives on until the base bumps into something, because recovery from bumps can be cloned only if it is shown.

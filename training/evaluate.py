@@ -91,12 +91,14 @@ def evaluate(options: EvaluateOptions, sampling: str) -> dict[str, Any]:
     """Plays `options.episodes` episodes with worker processes; returns figures and every episode."""
     jobs = [range(i, min(i + CHUNK, options.episodes)) for i in range(0, options.episodes, CHUNK)]
     outcomes: list[dict[str, Any]] = []
-    with Bar(f"evaluate {sampling}", options.episodes, "episodes") as bar:
-        with WorkerPool(partial(Evaluator, options, sampling), options.workers, bar.steps) as pool:
-            for _, some in pool.run(jobs):
-                outcomes += some
-                bar.advance(len(some))
-                bar.say(f"{sum(one['success'] for one in outcomes)} of {len(outcomes)} solved")
+    with (
+        Bar(f"evaluate {sampling}", options.episodes, "episodes") as bar,
+        WorkerPool(partial(Evaluator, options, sampling), options.workers, bar.steps) as pool,
+    ):
+        for _, some in pool.run(jobs):
+            outcomes += some
+            bar.advance(len(some))
+            bar.say(f"{sum(one['success'] for one in outcomes)} of {len(outcomes)} solved")
     return summarise(sorted(outcomes, key=lambda one: one["index"]), options, sampling)
 
 
@@ -124,7 +126,7 @@ class Evaluator:
     def _decide(self, slot: Slot, logits: F32Vector) -> str:
         if self.sampling == "expert":
             return slot.expert.action()
-        action, _ = choose(logits, self.sampling, slot.rng)  # type: ignore[arg-type]
+        action, _ = choose(logits, self.sampling, slot.rng)  # type: ignore[arg-type]  # checked by `check`
         return SPOC_ACTIONS.names[action]
 
 
@@ -205,8 +207,8 @@ def table(result: Mapping[str, Any]) -> str:
     one = result["simulated"]
     lines = [
         f"{one['task']}, {one['split']}, {one['sampling']}: {one['success']:.1%} [{one['low']:.1%}, {one['high']:.1%}] "
-        f"of {one['episodes']}; SEL {result['sel']:.3f}; {result['steps']:.1f} steps, {result['collisions']:.1f} bumps, "
-        f"done said in {result['done_rate']:.0%}"
+        f"of {one['episodes']}; SEL {result['sel']:.3f}; {result['steps']:.1f} steps, "
+        f"{result['collisions']:.1f} bumps, done said in {result['done_rate']:.0%}"
     ]
     for title in ("by_rooms", "by_target"):
         cells = [f"{name} {group['solved']}/{group['episodes']}" for name, group in result[title].items()]

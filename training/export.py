@@ -67,9 +67,8 @@ def main(argv: Sequence[str]) -> int:
     manifest = export(policy, options.out, recording, provenance, name=options.name, tolerance=options.tolerance)
     size = sum(one.stat().st_size for one in options.out.iterdir()) / 1e6
     worst = max(manifest.parity.values())
-    print(
-        f"{options.out}: {manifest.name}, {size:.1f} MB, {len(recording.steps)} steps compared, largest difference {worst:.1e}"
-    )
+    compared = f"{len(recording.steps)} steps compared, largest difference {worst:.1e}"
+    print(f"{options.out}: {manifest.name}, {size:.1f} MB, {compared}")
     return 0
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robots.binding import bind
+from simulation.episode import EpisodeSpec
 from training.collect import training_twin
 from training.config import PolicyConfig
 from training.demonstration import demonstrate, training_episodes
@@ -71,11 +72,15 @@ class FrameCollector:
         return len(images) // cameras
 
     def _play(
-        self, episode: object, rng: np.random.Generator, images: list[npt.NDArray[np.uint8]], labels: list[CellLabels]
+        self,
+        episode: EpisodeSpec,
+        rng: np.random.Generator,
+        images: list[npt.NDArray[np.uint8]],
+        labels: list[CellLabels],
     ) -> None:
         labeller: Labeller | None = None
         try:
-            steps = demonstrate(self.twin, self.binding, episode, rng, self.config.blocked_token)  # type: ignore[arg-type]
+            steps = demonstrate(self.twin, self.binding, episode, rng, self.config.blocked_token)
             for number, shown in enumerate(steps):
                 labeller = labeller or Labeller(self.twin)
                 if number % EVERY == 0:
@@ -89,7 +94,7 @@ class FrameCollector:
 def write_frames(path: Path, images: Sequence[npt.NDArray[np.uint8]], labels: Sequence[CellLabels]) -> None:
     """Writes pictures (N, H, W, 3) and their labels, presence (N, 15, h, w) packed to bits."""
     presence = np.stack([one.presence for one in labels])
-    arrays = {
+    arrays: dict[str, npt.NDArray[np.generic]] = {
         "images": np.stack(images),
         "presence": np.packbits(presence, axis=1),
         "geometry": np.stack([one.geometry for one in labels]),

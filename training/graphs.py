@@ -64,7 +64,7 @@ def write_policy_graph(policy: SpocPolicy, path: Path) -> None:
     numbers = torch.zeros(1, dtype=torch.int64)
     text = torch.randn(1, 5, config.text.width, generator=generator)
     example = (images, text, torch.zeros(1, 1), numbers, numbers.clone(), cache, cache.clone())
-    dynamic = (tuple({} for _ in images), {1: _open()}, {}, {}, {}, {3: _open()}, {3: _open()})
+    dynamic: Any = (tuple({} for _ in images), {1: _open()}, {}, {}, {}, {3: _open()}, {3: _open()})
     _write(PolicyStep(policy), example, dynamic, (*config.cameras, *STATE_INPUTS), OUTPUTS, path)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -38,9 +40,9 @@ class Normalise(nn.Module):
 class DinoEncoder(nn.Module):
     """DINOv2's patch tokens, averaged to a small grid.
 
-    FLaRe architecture/allenact_preprocessors/dino_preprocessors.py: 384 columns are cropped to a whole number of patches
-    (378), 16 x 27 patches are averaged to 7 x 12. The position table for that grid and the adaptive average are constants
-    of the graph.
+    FLaRe architecture/allenact_preprocessors/dino_preprocessors.py: 384 columns are cropped to a whole number of
+    patches (378), 16 x 27 patches are averaged to 7 x 12. The position table for that grid and the adaptive average are
+    constants of the graph.
     """
 
     def __init__(self, config: ImageConfig) -> None:
@@ -66,17 +68,19 @@ class DinoEncoder(nn.Module):
         x = torch.cat([first, x], dim=1) + self.get_buffer("position")
         for layer in self.model.encoder.layer:
             x = layer(x)
-        return self.get_buffer("pooling") @ self.model.layernorm(x)[:, 1:]
+        out: Tensor = self.get_buffer("pooling") @ self.model.layernorm(x)[:, 1:]
+        return out
 
 
-def _dino(config: ImageConfig) -> nn.Module:
+def _dino(config: ImageConfig) -> Any:
     if config.weights:
-        model: nn.Module = Dinov2Model.from_pretrained(config.weights, attn_implementation="sdpa")
-        return model
+        return Dinov2Model.from_pretrained(config.weights, attn_implementation="sdpa")
     size = 518  # pixels of DINOv2's own position table, 37 x 37
-    sizes = {"hidden_size": config.token_width, "num_hidden_layers": config.layers, "num_attention_heads": config.heads}
-    model = Dinov2Model(Dinov2Config(**sizes, image_size=size, patch_size=PATCH, attn_implementation="sdpa"))
-    return model
+    sizes: dict[str, Any] = {
+        "hidden_size": config.token_width, "num_hidden_layers": config.layers, "num_attention_heads": config.heads,
+        "attn_implementation": "sdpa",
+    }  # fmt: skip
+    return Dinov2Model(Dinov2Config(**sizes, image_size=size, patch_size=PATCH))
 
 
 def average_matrix(source: int, target: int) -> Tensor:
@@ -89,8 +93,9 @@ class CnnEncoder(nn.Module):
     """A small convolutional network on a grid of 8-pixel cells; 3 x 3 cells become one visual token.
 
     It is pre-trained to say what the simulator knows of each cell (`training.perception`) and then frozen, in the role
-    that DINOv2 has in SPOC. A token holds, for each of its three columns, the strongest evidence for each category, the
-    nearest and the mean closeness, and the share of floor; then the mean of the 32 features that all of it is read from.
+    that DINOv2 has in SPOC. A token holds, for each of its three columns, the strongest evidence for each category,
+    the nearest and the mean closeness, and the share of floor; then the mean of the 32 features that all of it is read
+    from.
     """
 
     features = 32
@@ -130,7 +135,7 @@ class CnnEncoder(nn.Module):
         smooth = self._whole(torch.cat([closeness[:, 1:], floor], dim=1))
         peaks = functional.max_pool2d(sharp, (BLOCK, 1))  # (N, 16, rows, columns * 3)
         means = functional.avg_pool2d(smooth, (BLOCK, 1))
-        fine = torch.cat([peaks, means], dim=1).unflatten(3, (-1, BLOCK)).permute(0, 2, 3, 1, 4).flatten(3)
+        fine = torch.unflatten(torch.cat([peaks, means], dim=1), 3, (-1, BLOCK)).permute(0, 2, 3, 1, 4).flatten(3)
         coarse = functional.avg_pool2d(self._whole(features), BLOCK).permute(0, 2, 3, 1)
         return torch.cat([fine, coarse], dim=3).flatten(1, 2)
 

@@ -20,7 +20,7 @@ def batch_logits(policy: SpocPolicy, batch: Batch, instructions: Instructions) -
 
 
 def imitation_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy (B, T, A), (B, T) -> scalar, over the places that hold a step (SPOC's loss over 20 actions)."""
+    """Mean cross-entropy (B, T, A), (B, T) -> scalar over the places that hold a step (SPOC's loss, 20 actions)."""
     return functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE)
 
 

@@ -37,7 +37,7 @@ class CellLabels:
 
 
 class Labeller:
-    """Labels what a twin sees now; one renderer for as long as the twin stays in its house. Close it before the next."""
+    """Labels what a twin sees now; one renderer as long as the twin stays in its house. Close it before the next."""
 
     def __init__(self, twin: StretchTwin) -> None:
         self.twin = twin

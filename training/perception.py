@@ -85,7 +85,7 @@ def fit(encoder: CnnEncoder, frames: Frames, options: PerceptionOptions) -> None
         Diverged: the loss is no longer a number.
     """
     encoder.train().requires_grad_(True)
-    encoder.to(memory_format=torch.channels_last)
+    encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
     batches = max(1, len(frames["images"]) // options.batch)
     optimiser = torch.optim.AdamW(encoder.parameters(), options.lr, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.lr, total_steps=batches * options.epochs)
@@ -100,13 +100,13 @@ def fit(encoder: CnnEncoder, frames: Frames, options: PerceptionOptions) -> None
             if not torch.isfinite(loss):
                 raise Diverged(step, loss.item(), "none")
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
             optimiser.step()
             schedule.step()
             bar.advance()
             bar.note(loss=f"{loss.item():.3f}")
     encoder.eval().requires_grad_(False)
-    encoder.to(memory_format=torch.contiguous_format)
+    encoder.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # missing in torch's stub
 
 
 def positive_weights(frames: Frames) -> Tensor:

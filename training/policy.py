@@ -94,7 +94,7 @@ class SpocPolicy(nn.Module):
         self.previous_action = nn.Embedding(config.previous_tokens, config.width)
         self.in_hand = nn.Embedding(3, config.width)
         self.decoder = CausalDecoder(config.width, config.decoder_layers, config.decoder_heads, config.decoder_ffn)
-        self.actor = nn.Linear(config.width, len(config.spec().actions.names))  # type: ignore[union-attr]
+        self.actor = nn.Linear(config.width, len(config.spec().actions.names))  # type: ignore[union-attr]  # discrete
 
     def train(self, mode: bool = True) -> SpocPolicy:
         """Training mode for what is trained; the frozen encoders stay in evaluation mode."""
@@ -114,8 +114,8 @@ class SpocPolicy(nn.Module):
 
     def images(self, *cameras: Tensor) -> Tensor:
         """Frozen features of one (N, H, W, 3) uint8 batch per camera -> (N, cameras, K, C)."""
-        tokens = self.image_encoder(torch.cat(cameras)).unflatten(0, (len(cameras), -1))
-        out: Tensor = tokens.transpose(0, 1)
+        tokens: Tensor = self.image_encoder(torch.cat(cameras))
+        out: Tensor = torch.unflatten(tokens, 0, (len(cameras), -1)).transpose(0, 1)
         return out
 
     def fuse(self, tokens: Tensor, text: Text, previous: Tensor, state: Tensor, step: Tensor) -> Tensor:
@@ -123,19 +123,20 @@ class SpocPolicy(nn.Module):
         words = self.text_adapter(text.features)
         goal = _mean(words, text.present)
         visual, summary = self.visual(tokens, goal)
-        x = self.fusion(torch.cat([visual, words], dim=1), summary, self._padding(visual, text.present))
+        x: Tensor = self.fusion(torch.cat([visual, words], dim=1), summary, self._padding(visual, text.present))
         x = x + self.previous_action(previous) + self.in_hand(state[:, 0].round().long().clamp(0, 2))
         return x + time_encoding(step, self.config.width)
 
     def sequence(
         self, tokens: Tensor, text: Text, previous: Tensor, state: Tensor, step: Tensor, trajectory: Tensor
     ) -> Tensor:
-        """Logits (B, T, A) of packed rows: tokens (B, T, cameras, K, C); previous, step, trajectory (B, T); state (B, T, 1).
+        """Logits (B, T, A) of packed rows.
 
+        tokens (B, T, cameras, K, C); previous, step, trajectory (B, T); state (B, T, 1).
         `text` is of every step in order, B * T of them. Steps of one trajectory see each other causally.
         """
         x = self.fuse(tokens.flatten(0, 1), text, previous.flatten(), state.flatten(0, 1), step.flatten())
-        x = self.decoder.sequence(x.unflatten(0, trajectory.shape), trajectory)
+        x = self.decoder.sequence(torch.unflatten(x, 0, trajectory.shape), trajectory)
         out: Tensor = self.actor(x)
         return out
 

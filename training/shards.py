@@ -1,7 +1,8 @@
 """Training data on disk: shards of episodes with the frozen encoder's features instead of pictures.
 
-A shard is one uncompressed .npz without pickles: `features` (S, cameras, K, C) float16, `labels`, `previous` and `in_hand`
-(S,) uint8, `lengths` (E,) int32, and of each episode `instructions`, `targets`, `houses`, `success` and `collisions`.
+A shard is one uncompressed .npz without pickles: `features` (S, cameras, K, C) float16, `labels`, `previous` and
+`in_hand` (S,) uint8, `lengths` (E,) int32, and of each episode `instructions`, `targets`, `houses`, `success` and
+`collisions`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +51,7 @@ def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     with part.open("wb") as file:
-        np.savez(file, **dict(arrays))
+        np.savez(file, **cast(dict[str, Any], arrays))  # its stub takes no names but "allow_pickle"
     os.replace(part, path)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers import T5Config, T5EncoderModel
@@ -30,7 +32,12 @@ def _t5(config: TextConfig) -> nn.Module:
     if config.weights:
         model: nn.Module = T5EncoderModel.from_pretrained(config.weights)
         return model
-    sizes = {"d_model": config.width, "d_ff": config.ffn, "num_layers": config.layers, "num_heads": config.heads}
+    sizes: dict[str, Any] = {
+        "d_model": config.width,
+        "d_ff": config.ffn,
+        "num_layers": config.layers,
+        "num_heads": config.heads,
+    }
     size = config.width // config.heads
     return T5EncoderModel(T5Config(**sizes, d_kv=size, vocab_size=T5_VOCABULARY, dropout_rate=0.0))
 

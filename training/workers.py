@@ -19,14 +19,16 @@ ATTEMPTS = 3
 
 JobT = TypeVar("JobT")
 ResultT = TypeVar("ResultT")
+JobIn = TypeVar("JobIn", contravariant=True)
+ResultOut = TypeVar("ResultOut", covariant=True)
 Report = Callable[[int], None]
 """Tells the parent that so many steps were done."""
 
 
-class Work(Protocol[JobT, ResultT]):
+class Work(Protocol[JobIn, ResultOut]):
     """What a worker does with a job; made once in the worker, so that it can keep simulators and networks."""
 
-    def __call__(self, job: JobT, report: Report) -> ResultT:
+    def __call__(self, job: JobIn, report: Report) -> ResultOut:
         """Does one job."""
 
 

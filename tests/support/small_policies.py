@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -96,13 +95,13 @@ def learnable_episode(number: int, steps: int, seed: int = 0) -> Demonstration:
     return shown
 
 
-def write_run(run: Path, *, shards: int = 3, episodes: int = 6, steps: Sequence[int] = (3, 9)) -> Path:
+def write_run(run: Path, *, shards: int = 3, episodes: int = 6, steps: tuple[int, int] = (3, 9)) -> Path:
     """A run's folder with an untrained encoder and shards of learnable episodes; returns it."""
     torch.manual_seed(0)
     encoder = image_encoder(TINY.image)
     save(encoder_path(run), "image_encoder", {"image": asdict(TINY.image), "weights": encoder.state_dict()})
     for shard in range(shards):
-        lengths = np.random.default_rng(shard).integers(*steps, size=episodes).tolist()
+        lengths = np.random.default_rng(shard).integers(steps[0], steps[1], size=episodes).tolist()
         shown = [learnable_episode(shard * episodes + i, length) for i, length in enumerate(lengths)]
         write_shard(shard_path(run / "data", shard), shown)
     return run
@@ -111,6 +110,5 @@ def write_run(run: Path, *, shards: int = 3, episodes: int = 6, steps: Sequence[
 def start_ferry(*words: str) -> subprocess.Popen[str]:
     """`ferry ...` in a process of its own that knows the size "tiny"."""
     code = _MAIN.format(support=str(Path(__file__).parent))
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    root = Path(__file__).parents[2]
-    return subprocess.Popen([sys.executable, "-c", code, *words], cwd=root, text=True, **pipes)  # type: ignore[call-overload,no-any-return]
+    line, root, pipe = [sys.executable, "-c", code, *words], Path(__file__).parents[2], subprocess.PIPE
+    return subprocess.Popen(line, cwd=root, text=True, stdout=pipe, stderr=pipe)

@@ -129,7 +129,7 @@ def test_a_run_is_not_resumed_with_more_data(tmp_path: Path) -> None:
 
 
 def test_there_must_be_something_to_resume(shared_run: Path) -> None:
-    with pytest.raises(CheckpointError, match="never/last.pt: got no such file"):
+    with pytest.raises(CheckpointError, match=r"never/last.pt: got no such file"):
         trainer(shared_run, "never").resume()
 
 

@@ -111,7 +111,7 @@ def test_random_numbers_go_on_where_they_were() -> None:
 
 
 def test_a_run_without_an_encoder_says_what_makes_it(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="expected what `ferry train perception --run .*` writes"):
+    with pytest.raises(CheckpointError, match=r"expected what `ferry train perception --run .*` writes"):
         run_encoder(tmp_path, TINY)
     assert encoder_name(tmp_path, TINY) == "untrained"
 

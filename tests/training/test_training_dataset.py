@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import itertools
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def test_no_row_is_too_long_unless_one_episode_is(lengths: list[int], context: i
 @given(LENGTHS)
 def test_a_row_is_opened_only_when_the_one_before_is_too_full(lengths: list[int]) -> None:
     rows = packed(lengths, context=100)
-    for before, row in zip(rows, rows[1:]):
+    for before, row in itertools.pairwise(rows):
         assert sum(lengths[one] for one in before) + lengths[row[0]] > 100
 
 

@@ -102,9 +102,7 @@ def test_memory_matters_along_the_recording(folder: Path, recording: Recording) 
     for number, one in enumerate(recording.steps):
         logits, state = bundle.run(dict(one.images), features, one.state, one.previous_action, number, state)
     assert state["past_keys"].shape == (1, 1, 2, STEPS, 16)
-    fresh, _ = bundle.run(
-        dict(one.images), features, one.state, one.previous_action, number, bundle.initial_state()
-    )
+    fresh, _ = bundle.run(dict(one.images), features, one.state, one.previous_action, number, bundle.initial_state())
     assert np.abs(logits - fresh).max() > TOLERANCE
 
 
@@ -154,9 +152,7 @@ def test_nothing_is_written_when_they_differ(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_old_bundle_survives_a_failed_export(
-    folder: Path, policy: SpocPolicy, recording: Recording
-) -> None:
+def test_an_old_bundle_survives_a_failed_export(folder: Path, policy: SpocPolicy, recording: Recording) -> None:
     before = {one.name: one.read_bytes() for one in folder.iterdir()}
     with pytest.raises(ExportError, match="expected at most 0"):
         export(policy, folder, recording, WHERE_FROM, tolerance=0.0)

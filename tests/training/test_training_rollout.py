@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from simulation.seeds import house_seed
 from simulation.twin import TwinOptions
 from training import config
 from training.checkpoint import policy_payload, save
-from training.collect import Collector, CollectOptions
+from training.collect import CollectOptions, Collector
 from training.config import BLOCKED, START
 from training.dagger import PATIENCE, DaggerCollector, DaggerOptions
 from training.errors import ConfigError
@@ -104,7 +105,7 @@ def test_the_policy_is_told_what_was_executed() -> None:
     rollout.close()
     assert told[0] == (START, 0)
     assert slot.seen.collisions > 0
-    for (_, before), (previous, after) in zip(told, told[1:]):
+    for (_, before), (previous, after) in itertools.pairwise(told):
         assert previous == (BLOCKED if after > before else SPOC_ACTIONS.index("move_ahead"))
 
 
@@ -165,7 +166,7 @@ def test_the_same_houses_are_drawn_again(run: Path) -> None:
 def test_options_that_make_no_sense_are_refused(run: Path) -> None:
     with pytest.raises(ConfigError, match="max_steps: got 61, expected at most the policy's horizon, 60"):
         check(options(run, max_steps=61))
-    with pytest.raises(ConfigError, match="sampling: got 'best', expected one of greedy, .*, expert"):
+    with pytest.raises(ConfigError, match=r"sampling: got 'best', expected one of greedy, .*, expert"):
         check(options(run, sampling=("best",)))
 
 

@@ -87,19 +87,19 @@ def test_flipped_bytes_are_found(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 3] ^= 0xFF
     path.write_bytes(bytes(data))
-    with pytest.raises(DataError, match="got BadZipFile .*expected a whole shard"):
+    with pytest.raises(DataError, match=r"got BadZipFile .*expected a whole shard"):
         load_shards([path])
 
 
 def test_a_shard_without_labels_is_named(tmp_path: Path) -> None:
     write_arrays(shard_path(tmp_path, 0), {"features": np.zeros((2, 2, 4, 86), np.float16)})
-    with pytest.raises(DataError, match="got KeyError .*labels.*, expected a whole shard"):
+    with pytest.raises(DataError, match=r"got KeyError .*labels.*, expected a whole shard"):
         load_shards([shard_path(tmp_path, 0)])
 
 
 def test_pickles_are_not_read(tmp_path: Path) -> None:
     write_arrays(shard_path(tmp_path, 0), {"labels": np.array([{"a": 1}], dtype=object)})
-    with pytest.raises(DataError, match="got ValueError .*allow_pickle"):
+    with pytest.raises(DataError, match=r"got ValueError .*allow_pickle"):
         load_shards([shard_path(tmp_path, 0)])
 
 

@@ -20,9 +20,13 @@ from training.policy import SpocPolicy
 
 def millions(*modules: nn.Module | nn.Parameter) -> float:
     """Parameters, in millions."""
-    return sum(
-        one.numel() if isinstance(one, nn.Parameter) else sum(p.numel() for p in one.parameters()) for one in modules
-    ) / 1e6
+    return (
+        sum(
+            one.numel() if isinstance(one, nn.Parameter) else sum(p.numel() for p in one.parameters())
+            for one in modules
+        )
+        / 1e6
+    )
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +118,7 @@ def test_a_table_of_previous_actions_has_one_of_two_sizes() -> None:
 
 def test_json_with_a_field_too_many_or_too_few_is_refused() -> None:
     data = TINY.to_json()
-    with pytest.raises(ConfigError, match="policy configuration: got TypeError .*colour"):
+    with pytest.raises(ConfigError, match=r"policy configuration: got TypeError .*colour"):
         PolicyConfig.from_json({**data, "colour": "red"})
     del data["image"]
     with pytest.raises(ConfigError, match="got KeyError 'image', expected its fields"):
