@@ -128,7 +128,7 @@ class RosStage:
         values = {
             "instruction": scene.instruction,
             "sampling": source.identity.sampling,
-            "seed": trial.seed,
+            "seed": trial.sampling_seed,
             "max_steps": trial.max_steps,
             "bundle_sha256": source.identity.bundle_sha256,
         }
