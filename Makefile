@@ -10,6 +10,7 @@ help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/.demo  ## a policy drives a simulated Stretch through ROS 2, and a report says how well
+	@$(BIN)/ferry doctor --only gl --only ros
 	@$(BIN)/ferry demo
 
 test: $(VENV)/.dev lint  ## lint, the whole test suite, and the robot side under Python 3.10 where there is one
