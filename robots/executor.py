@@ -10,16 +10,20 @@ thread); the watch thread looks after time. `stop()` may be called from any thre
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NoAnswer
 from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
 from robots.command import Done, Stop
+from robots.errors import RobotError
 from robots.freshness import Freshness
 from robots.limits import limit
 from robots.observation import Observation
@@ -37,17 +41,23 @@ class ExecutorOptions:
     Attributes:
         control_period_s: the time one decision is given.
         observe_period_s: how often it observes while nothing moves; it also observes right after every order.
-        silence_periods: control periods without an order, after the last one ended, until the body is stopped.
+        silence_periods: control periods without an order, after the last one ended, until the body is stopped; below 2,
+            so that a body whose policy died stands within two control periods.
         frozen_periods: control periods without an observation that advances until the cameras count as frozen.
         max_age_periods: control periods after which a decision is stale, however long it says it is valid.
+        longest_motion_s: how long the body may take for one order until it is stopped; the longest steps of the bodies
+            here take about a second.
+        job_timeout_s: how long `call` waits; building and compiling a twin's house is the longest job.
         stop_timeout_s: how long `stop` waits for the body to stand.
     """
 
     control_period_s: float = 0.5
     observe_period_s: float = 0.2
-    silence_periods: float = 2.0
+    silence_periods: float = 1.5
     frozen_periods: float = 1.5
     max_age_periods: float = 2.0
+    longest_motion_s: float = 10.0
+    job_timeout_s: float = 120.0
     stop_timeout_s: float = 3.0
 
 
@@ -78,14 +88,14 @@ class Executor:
         self._on_observation, self._on_result, self._on_stop = on_observation, on_result, on_stop
         self._wake = threading.Condition(threading.RLock())
         self._fresh = Freshness(self.options.max_age_periods * self.options.control_period_s)
-        self._jobs: deque[Callable[[], None]] = deque()
+        self._jobs: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._order: Order | None = None
         self._busy = self._moving = self._awaiting = self._closed = self._runstop = False
         self._unhealthy = self._stop_reason = self._last_stop = ""
         self._stops = 0
         self._counts: Counter[str] = Counter()
         self._positions: dict[str, float] = {}
-        self._idle_since_s = self._advanced_s = self._observe_at_s = time.monotonic()
+        self._idle_since_s = self._advanced_s = self._observe_at_s = self._moving_since_s = time.monotonic()
         self._body = threading.Thread(target=self._run, name="body", daemon=True)
         self._watch = threading.Thread(target=self._run_watch, name="watch", daemon=True)
 
@@ -102,7 +112,7 @@ class Executor:
                 self._closed = True
                 raise
 
-        self._jobs.append(lambda: _fulfil(ready, connect))
+        self._jobs.append((ready, connect))
         self._body.start()
         ready.result()
         self._watch.start()
@@ -117,6 +127,7 @@ class Executor:
             self._wake.notify_all()
         if self._body.ident is not None:
             self._body.join(self.options.stop_timeout_s)
+        self._drop_jobs()  # also those of a body that hangs
 
     def __enter__(self) -> Executor:
         self.start()
@@ -142,8 +153,8 @@ class Executor:
         Its Result always reaches `on_result`.
         """
         if isinstance(order.command, Stop):
-            self.stop("stop command")
-            self._finish(order, Sent(order.command))
+            stands = self.stop("stop command")
+            self._finish(order, Sent(order.command, blocked="" if stands else "the body has not come to a stand"))
             return
         with self._wake:
             refusal = "busy: another order is running" if self._order else self._refusal(order)
@@ -169,22 +180,38 @@ class Executor:
             with self._wake:
                 self._wake.wait(0.02)
             failure = self._stop_body()
-        self._on_stop(f"{reason}; {failure}" if failure else reason)
+        self._tell_stop(f"{reason}; {failure}" if failure else reason)
         return not self._moving and not failure
 
     def runstop(self, on: bool) -> bool:
-        """Sets or clears the latched emergency stop; while it is set every order is refused. Clearing moves nothing."""
+        """Sets or clears the latched emergency stop; while it is set every order is refused.
+
+        Clearing moves nothing, and voids what was decided meanwhile.
+        """
         with self._wake:
+            if self._runstop and not on:
+                self._fresh.void("runstop")
             self._runstop = on
         return self.stop("runstop") if on else True
 
     def call(self, job: Callable[[], T], timeout_s: float | None = None) -> T:
-        """Runs `job` in the body thread between orders (a reset, a judge) and returns what it returns."""
+        """Runs `job` in the body thread between orders (a reset, a judge) and returns what it returns.
+
+        Raises what `job` raises, and RobotError when the executor is closed or gives no answer in time; a job that has
+        not begun by then never will.
+        """
+        timeout_s = self.options.job_timeout_s if timeout_s is None else timeout_s
         answer: Future[T] = Future()
         with self._wake:
-            self._jobs.append(lambda: _fulfil(answer, job))
+            if self._closed:
+                raise RobotError("closed: the executor is closed")
+            self._jobs.append((answer, job))
             self._wake.notify_all()
-        return answer.result(timeout_s)
+        try:
+            return answer.result(timeout_s)
+        except NoAnswer:
+            answer.cancel()
+            raise RobotError(f"{self.robot.spec.name}: got no answer within {timeout_s} s, expected one") from None
 
     def restart(self, job: Callable[[], T]) -> T:
         """Stops the body, runs `job` in the body thread (a new episode) and voids every decision made before it."""
@@ -204,6 +231,12 @@ class Executor:
             return f"the body's stop failed: {type(error).__name__}: {error}"
         return ""
 
+    def _tell_stop(self, text: str) -> None:
+        try:
+            self._on_stop(text)
+        except Exception:  # whoever cannot be told of a stop must not keep another from happening
+            logging.getLogger(__name__).exception("a listener failed at the stop: %s", text)
+
     def _unfit(self) -> str:
         """Why nothing may move now, whatever is asked."""
         if self._closed:
@@ -214,15 +247,32 @@ class Executor:
         return self._unfit() or self._fresh.refusal(order.stamp_ns, order.valid_for_s, time.monotonic())
 
     def _run(self) -> None:
-        while True:
-            job = self._next()
-            if job is None:
-                break
+        try:
+            while (job := self._next()) is not None:
+                self._do(job)
+        finally:
+            self._drop_jobs()
+            self.robot.disconnect()
+
+    def _do(self, job: Callable[[], None]) -> None:
+        """A listener may raise anything; the thread that moves the body must outlive it, with the body stopped."""
+        try:
             job()
+        except Exception as error:
+            if job == self._execute:
+                self._order, self._moving = None, False
+            self._fail(f"{type(error).__name__}: {error}")
+        finally:
             with self._wake:
                 if self._busy:  # an observation does not count as work: one that blocks must be noticed
                     self._busy, self._idle_since_s = False, time.monotonic()
-        self.robot.disconnect()
+
+    def _drop_jobs(self) -> None:
+        with self._wake:
+            while self._jobs:
+                answer, _ = self._jobs.popleft()
+                if answer.set_running_or_notify_cancel():
+                    answer.set_exception(RobotError("closed: the executor is closed"))
 
     def _next(self) -> Callable[[], None] | None:
         """Waits for the body's next job: an asked one, the order, or an observation that is due. None at the end."""
@@ -231,7 +281,7 @@ class Executor:
                 now = time.monotonic()
                 if self._jobs:
                     self._busy = True
-                    return self._jobs.popleft()
+                    return partial(_fulfil, *self._jobs.popleft())
                 if self._order:
                     self._busy = True
                     return self._execute
@@ -251,9 +301,9 @@ class Executor:
         with self._wake:
             if not self._fresh.hand_out(observation.stamp_ns, taken):
                 return
-            self._advanced_s, self._unhealthy = time.monotonic(), ""
-            self._positions = self._positions_of(observation)
+            self._advanced_s, self._positions = time.monotonic(), self._positions_of(observation)
         self._on_observation(observation)
+        self._unhealthy = ""  # seen and told
 
     def _positions_of(self, observation: Observation) -> dict[str, float]:
         """Every named number of the state by its name; joints among them [m] or [rad]."""
@@ -273,7 +323,7 @@ class Executor:
                 self._fresh.use(order.stamp_ns)
                 self._moving, self._awaiting = True, not isinstance(order.command, Done)
                 self._counts["started"] += 1
-                self._stop_reason = ""
+                self._stop_reason, self._moving_since_s = "", time.monotonic()
         began_ns = time.monotonic_ns()
         sent = allowed if allowed.refused else self._move(allowed)
         with self._wake:
@@ -308,14 +358,20 @@ class Executor:
             self._look()
 
     def _look(self) -> None:
-        """Stops the body when its cameras froze or orders ceased."""
+        """Stops the body when it takes too long, its cameras froze or orders ceased."""
         period = self.options.control_period_s
         with self._wake:
-            if self._busy or self._closed:
+            if self._closed:
                 return
+            lasted = time.monotonic() - self._moving_since_s if self._moving else 0.0
+            busy = self._busy
             quiet = time.monotonic() - self._idle_since_s if self._awaiting else 0.0
             unseen = time.monotonic() - max(self._idle_since_s, self._advanced_s)
-        if unseen > self.options.frozen_periods * period:
+        if lasted > self.options.longest_motion_s:
+            self._fail(f"the motion took longer than {self.options.longest_motion_s} s")
+        elif busy:
+            return
+        elif unseen > self.options.frozen_periods * period:
             self._fail(f"camera frozen: no new observation for {unseen:.2f} s")
         elif quiet > self.options.silence_periods * period:
             self.stop(f"no fresh order for {quiet:.2f} s")
@@ -329,6 +385,8 @@ class Executor:
 
 
 def _fulfil(answer: Future[T], job: Callable[[], T]) -> None:
+    if not answer.set_running_or_notify_cancel():
+        return
     try:
         answer.set_result(job())
     except BaseException as error:  # whatever it is belongs to whoever waits for the answer

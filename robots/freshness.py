@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 
+STALE = "stale: "
+"""How the refusal of a decision begins that was right but came too late."""
+
 
 class Freshness:
     """Remembers when observations were handed out, on this process's own monotonic clock.
@@ -56,7 +59,7 @@ class Freshness:
             return f"void: decided before the robot stopped ({self._void_reason})"
         limit = min(valid_for_s, self.max_age_s)
         if age > limit:
-            return f"stale: the observation is {age:.3f} s old, expected at most {limit:.3f} s"
+            return f"{STALE}the observation is {age:.3f} s old, expected at most {limit:.3f} s"
         return ""
 
     def use(self, stamp_ns: int) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from robots.command import Command, Done, Grasp, JointTarget, MoveBase, MoveJoint, RotateBase, Stop
-from robots.errors import ConnectionFailed
+from robots.errors import ConnectionFailed, RobotError
 from robots.executor import Executor, ExecutorOptions
 from robots.fake import FakeOptions, FakeRobot
 from robots.observation import Observation
@@ -196,7 +196,7 @@ def test_a_stop_command_is_executed_whatever_its_stamp(host: Host) -> None:
 def test_it_stops_once_when_orders_cease(host: Host) -> None:
     host.do(MoveBase(0.05))
     wait_for(lambda: host.stops)
-    assert host.stops[0].startswith("no fresh order for 0.8")
+    assert host.stops[0].startswith("no fresh order for 0.6")
     time.sleep(1.0)
     assert len(host.stops) == 1
     assert host.do(MoveBase(0.05)).sent.executed, "a fresh order begins anew"
@@ -258,6 +258,8 @@ def test_a_stop_that_fails_is_reported(host: Host) -> None:
     stop, host.robot.stop = host.robot.stop, broken  # type: ignore[method-assign]
     assert not host.executor.stop("test")
     assert host.stops == ["test; the body's stop failed: OSError: serial line gone"]
+    host.executor.submit(Order(1, Stop(), 0.0))
+    assert host.results[0].sent.blocked == "the body has not come to a stand"
     host.robot.stop = stop  # type: ignore[method-assign]
 
 
@@ -310,3 +312,103 @@ def test_grasp_is_remembered_as_executed(host: Host) -> None:
     assert host.do(Grasp()).sent.executed
     assert host.executor.status.counts == {"started": 1, "executed": 1}
     assert host.executor.status.observation_age_s is not None
+
+
+def test_it_stops_within_two_control_periods_of_the_last_order(host: Host) -> None:
+    host.do(MoveBase(0.05))
+    ended_s = time.monotonic()
+    wait_for(lambda: host.stops)
+    assert host.executor.options.silence_periods * 0.4 < 2 * 0.4
+    assert time.monotonic() - ended_s < 2 * 0.4
+
+
+def test_what_was_decided_during_the_runstop_is_void_after_it(host: Host) -> None:
+    host.executor.runstop(True)
+    order = host.order(MoveBase(0.1))
+    host.executor.runstop(False)
+    host.executor.submit(order)
+    assert host.results[0].sent.refused == "void: decided before the robot stopped (runstop)"
+    assert host.robot.pose == (0.0, 0.0, 0.0)
+
+
+def test_a_motion_that_takes_too_long_is_stopped() -> None:
+    host = Host(FakeRobot(), replace(OPTIONS, longest_motion_s=0.2))
+    with host.executor:
+        result = host.do(MoveBase(0.2))
+        assert host.stops == ["the motion took longer than 0.2 s"]
+        assert result.stopped == "the motion took longer than 0.2 s"
+        assert result.sent.blocked == "stopped"
+        assert host.robot.pose[0] < 0.2
+        assert host.do(MoveBase(0.01)).sent.executed
+
+
+def test_a_listener_of_observations_that_fails_stops_the_body_once_and_is_survived(host: Host) -> None:
+    def full(_: Observation) -> None:
+        raise OSError("no space left")
+
+    told, host.executor._on_observation = host.executor._on_observation, full
+    wait_for(lambda: host.stops)
+    time.sleep(0.2)
+    assert host.stops == ["OSError: no space left"]
+    assert host.executor.status.state == "unhealthy"
+    host.executor._on_observation = told
+    assert host.do(MoveBase(0.05)).sent.executed
+
+
+def test_a_listener_of_results_that_fails_does_not_leave_it_busy(host: Host) -> None:
+    def full(_: Result) -> None:
+        raise OSError("no space left")
+
+    told, host.executor._on_result = host.executor._on_result, full
+    host.executor.submit(host.order(MoveBase(0.05)))
+    wait_for(lambda: host.stops)
+    assert host.stops == ["OSError: no space left"]
+    host.executor._on_result = told
+    assert host.do(MoveBase(0.05)).sent.executed
+
+
+def test_a_listener_of_stops_that_fails_is_logged(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+    def full(_: str) -> None:
+        raise OSError("no space left")
+
+    told, host.executor._on_stop = host.executor._on_stop, full
+    assert host.executor.stop("a person said so")
+    assert "a listener failed at the stop: a person said so" in caplog.text
+    host.executor._on_stop = told
+
+
+def test_a_job_without_an_answer_in_time_is_an_error_and_never_begins(host: Host) -> None:
+    go, began = threading.Event(), []
+    hanging = threading.Thread(target=host.executor.call, args=(lambda: go.wait(5.0),))
+    hanging.start()
+    with pytest.raises(RobotError, match=r"stretch_re1: got no answer within 0\.1 s, expected one"):
+        host.executor.call(lambda: began.append(1), timeout_s=0.1)
+    go.set()
+    hanging.join()
+    assert host.executor.call(lambda: began) == []
+
+
+def test_closing_answers_the_jobs_that_wait() -> None:
+    host, go, errors = Host(FakeRobot(), replace(OPTIONS, stop_timeout_s=0.2)), threading.Event(), []
+
+    def wait() -> None:
+        try:
+            host.executor.call(lambda: None)
+        except RobotError as error:
+            errors.append(str(error))
+
+    with host.executor:
+        threads = [
+            threading.Thread(target=host.executor.call, args=(lambda: go.wait(5.0),)),
+            threading.Thread(target=wait),
+        ]
+        threads[0].start()
+        wait_for(lambda: host.executor._busy)
+        threads[1].start()
+        wait_for(lambda: host.executor._jobs)
+    threads[1].join(1.0)
+    go.set()
+    threads[0].join()
+    assert errors == ["closed: the executor is closed"]
+    with pytest.raises(RobotError, match="closed: the executor is closed"):
+        host.executor.call(lambda: None)
