@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import random
-import sys
 import warnings
 from pathlib import Path
 
 os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(102))
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-PACKAGE = str(Path(__file__).parents[2] / "ros2_ws" / "src" / "ferry_ros")
-if PACKAGE not in sys.path:
-    sys.path.insert(0, PACKAGE)
+os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(Path(__file__).parents[1] / "support" / "fastdds.xml")
 
 with warnings.catch_warnings():  # rclpy's message support imports lark, which imports the deprecated sre_parse
     warnings.simplefilter("ignore", DeprecationWarning)
