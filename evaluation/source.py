@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 from evaluation.errors import StageError
 from evaluation.plan import PolicyEntry
 from evaluation.step import Session
-from policy_server.client import PolicyClient
+from policy_server.client import PolicyClient, PolicySession
 from policy_server.manifest import PolicyManifest
 from robots.binding import Binding
 from robots.embodiment import Embodiment
@@ -65,14 +65,24 @@ class NetworkSource:
         self._opener, self.identity, self.spec, self._sampling = opener, identity, spec, sampling
 
     def open(self, body: Embodiment, instruction: str, seed: int) -> tuple[Session, Binding]:
-        """Starts an episode."""
+        """Starts an episode. StageError when the server serves another bundle than when the evaluation began."""
         session = self._opener.open(body, instruction, sampling=self._sampling, seed=seed)
+        self._check_bundle(session)
         return session, session.binding
 
     def close(self) -> None:
         """Closes the connections to a server."""
         if isinstance(self._opener, PolicyClient):
             self._opener.close()
+
+    def _check_bundle(self, session: BoundSession) -> None:
+        """A bundle in this process cannot change; a server may have been started again with another one."""
+        if isinstance(session, PolicySession) and session.bundle_sha256 != self.identity.bundle_sha256:
+            session.close()
+            raise StageError(
+                f"policy '{self.identity.name}': got bundle {session.bundle_sha256[:12]} from {self.identity.source}, "
+                f"expected {self.identity.bundle_sha256[:12]} as when the evaluation began"
+            )
 
 
 def open_source(entry: PolicyEntry, *, token: str | None = None, threads: int = 0) -> Source:

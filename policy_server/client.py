@@ -70,7 +70,7 @@ class PolicyClient:
         if not isinstance(opened.get("session_id"), str):
             raise WireError("session: got no session_id, expected one")
         binding = bind(manifest.spec, body)
-        return PolicySession(self._connection, opened["session_id"], binding, self._timeout_s, self._images)
+        return PolicySession(self._connection, opened["session_id"], binding, self._timeout_s, self._images, sha256)
 
     def close(self) -> None:
         """Closes the connections."""
@@ -94,11 +94,17 @@ class PolicyClient:
 
 
 class PolicySession:
-    """One episode of a policy on one body. Context manager: closes itself."""
+    """One episode of a policy on one body. Context manager: closes itself.
 
-    def __init__(self, connection: Connection, id: str, binding: Binding, timeout_s: float, images: str) -> None:
+    Attributes:
+        bundle_sha256: the hash that names the bundle which the server opened this session with.
+    """
+
+    def __init__(
+        self, connection: Connection, id: str, binding: Binding, timeout_s: float, images: str, bundle_sha256: str = ""
+    ) -> None:
         self._connection, self._path, self.binding = connection, f"/v1/sessions/{id}", binding
-        self._timeout_s, self._images = timeout_s, images
+        self._timeout_s, self._images, self.bundle_sha256 = timeout_s, images, bundle_sha256
         self.step = 0
         """The next decision's number."""
         self._cameras = {camera for camera, _ in binding.views.values()}

@@ -27,6 +27,8 @@ class Connection:
 
     def send(self, method: str, path: str, body: bytes = b"", *, kind: str = JSON, timeout_s: float) -> bytes:
         """The body of a 2xx reply; Refused for any other reply, Unreachable when none is whole within `timeout_s`."""
+        if timeout_s <= 0:
+            raise Unreachable(f"{self._name}: got no time left to ask ({timeout_s:.3f} s), expected some")
         deadline = time.monotonic() + timeout_s
         headers, timeout = {"Content-Type": kind}, httpx.Timeout(max(timeout_s, 1e-3))
         request = self._http.build_request(method, path, content=body, headers=headers, timeout=timeout)

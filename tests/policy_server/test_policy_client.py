@@ -242,6 +242,35 @@ def test_a_manifest_that_is_none_is_refused(manifest: dict[str, Any]) -> None:
         scripted(manifest=manifest).manifest()
 
 
+def test_a_session_names_the_bundle_it_was_opened_with() -> None:
+    with scripted(act=lambda _: httpx.Response(204)).open(tiny_body(), "find a mug") as session:
+        assert session.bundle_sha256 == SHA
+
+
+def test_a_call_without_time_left_is_not_sent() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        return httpx.Response(200)
+
+    connection = Connection("http://scripted", transport=httpx.MockTransport(answer))
+    for left_s in (0.0, -0.25):
+        with pytest.raises(Unreachable, match="policy server http://scripted: got no time left to ask"):
+            connection.send("GET", "/v1/manifest", timeout_s=left_s)
+    assert asked == []
+
+
+def test_packing_that_takes_the_whole_limit_is_unreachable() -> None:
+    binding = scripted().open(tiny_body(), "find a mug").binding
+    transport = httpx.MockTransport(lambda _: httpx.Response(200))
+    connection = Connection("http://scripted", transport=transport)
+    session = PolicySession(connection, "one", binding, timeout_s=1e-9, images="png")
+    with pytest.raises(Unreachable, match="got no time left to ask"):
+        session.act(tiny_observation())
+    assert session.step == 0
+
+
 def test_the_client_binds_as_well() -> None:
     """A server that accepts a body which the policy does not fit is not believed."""
     with pytest.raises(BindError, match="got no 'manipulation'"):
