@@ -16,6 +16,7 @@ from policy_server.decision import Decision
 from robots.binding import Binding
 from robots.command import Command, Done, JointTarget
 from robots.errors import SpecError
+from robots.freshness import STALE
 from robots.observation import Observation
 from robots.robot import Robot, Sent
 
@@ -127,7 +128,7 @@ class Runner:
             valid_s += command.duration_s if isinstance(command, JointTarget) else 0.0
             if not sent.executed:
                 break
-        return sent, False
+        return sent, sent.refused.startswith(STALE)
 
     def _stop(self, end: RunEnd) -> RunEnd:
         try:

@@ -13,6 +13,8 @@ from evaluation.step import RunEnd, Step, Subscriber
 from policy_server.errors import NotFinite, Unreachable
 from robots.binding import bind
 from robots.command import Done, JointTarget, MoveBase
+from robots.freshness import STALE
+from robots.robot import Sent
 from robots.spec import ContinuousActions, VectorSpec
 
 
@@ -117,6 +119,14 @@ def test_a_policy_that_is_always_late_ends_the_run_and_moves_nothing() -> None:
     assert (end.reason, end.steps, end.late) == ("late", 4, 4)
     assert "2.000 s after the observation" in end.message
     assert robot.commands == []
+
+
+def test_what_the_robot_refuses_as_stale_counts_as_late() -> None:
+    robot = WatchedFake()
+    robot.connect()
+    robot.execute = lambda command: Sent(command, refused=f"{STALE}0.6 s old")  # type: ignore[method-assign]
+    end = Runner(robot, ScriptedSession(["move_ahead"]), stretch_binding(), max_steps=9, max_late=3).run()
+    assert end == RunEnd("late", "stale: 0.6 s old", 3, late=3)
 
 
 def test_late_decisions_count_only_when_they_come_in_a_row() -> None:
