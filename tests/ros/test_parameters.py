@@ -98,3 +98,10 @@ def test_the_table_makes_bodies_by_name() -> None:
 def test_an_unknown_body_is_refused_with_the_ones_there_are() -> None:
     with pytest.raises(SpecError, match="robot: got 'unicorn', expected one of fake, stretch_re1_twin"):
         robots_table.body("unicorn")
+
+
+@pytest.mark.parametrize("name", ["control_period_s", "publish_rate_hz", "odom_rate_hz"])
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_rate_of_the_robot_node_must_be_above_zero(name: str, value: float) -> None:
+    with pytest.raises(SpecError, match=f"{name}: got {value}, expected a finite number above 0"):
+        RobotNodeOptions(**{name: value})  # type: ignore[arg-type]

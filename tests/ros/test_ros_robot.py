@@ -6,8 +6,10 @@ import time
 
 import pytest
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from ferry_ros.ros_robot import RobotStopped, RosRobot, RosRobotOptions, find_body
 from rclpy.node import Node
+from ros_graph import wait_until
 from ros_inside import robot_node, spinning
 
 from robots.command import Done, MoveBase, RotateBase
@@ -93,5 +95,28 @@ def test_a_reset_begins_with_a_new_observation() -> None:
         old = robot.observe()
         node.executor_.restart(lambda: None)
         robot.renew()
+        assert robot.observe().stamp_ns > old.stamp_ns
+        assert robot.execute(RotateBase(0.1)).executed
+
+
+def test_a_result_that_is_none_is_an_error_and_does_not_end_the_listening() -> None:
+    with robot_node() as (node, client), RosRobot(client, find_body(client, "", 5.0), QUICK) as robot:
+        robot.observe()
+        node._results.publish(DiagnosticArray())
+        trouble = "result statuses: got 0, expected exactly one"
+        wait_until(lambda: robot._trouble)
+        with pytest.raises(RobotError, match=trouble):
+            robot.observe()
+        with pytest.raises(RobotError, match=trouble):
+            robot.execute(Done())
+        robot.renew()
+        robot.observe()
+        assert robot.execute(RotateBase(0.1)).executed
+
+
+def test_after_a_stop_it_sees_anew() -> None:
+    with robot_node() as (_, client), RosRobot(client, find_body(client, "", 5.0), QUICK) as robot:
+        old = robot.observe()
+        robot.stop()
         assert robot.observe().stamp_ns > old.stamp_ns
         assert robot.execute(RotateBase(0.1)).executed

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import yaml
 from bundles import write_tiny_bundle
+from diagnostic_msgs.msg import DiagnosticArray
+from ferry_ros import qos
 from ferry_ros.ros_stage import RosStage
+from ferry_ros.steps import step_msg
+from rclpy.task import Future
 from ros_graph import Graph, NodeProcess, graph, wait_until
 from ros_inside import robot_node
 from servers import ferry_serve
+from std_srvs.srv import Trigger
 
 from evaluation.episode import Episode
 from evaluation.plan import PolicyEntry
@@ -21,6 +29,10 @@ from evaluation.source import Source, open_source
 from evaluation.stage import CannotBegin
 from evaluation.step import RunEnd, Step
 from evaluation.trial import Outcome, Start, Trial
+from policy_server.decision import Decision
+from robots.command import MoveBase
+from robots.observation import Observation
+from robots.robot import Sent
 
 SEED = 20_000_000  # the first house of the test split
 SCENE = Scene("find a mug", "mug")
@@ -148,3 +160,36 @@ def test_a_person_places_and_judges_a_real_robot(tmp_path: Path) -> None:
         assert 'place the robot at "kitchen door" for "find a mug"' in asked[0]
         with pytest.raises(CannotBegin, match="house 20000000: got a body without episodes, expected a twin"):
             stage.begin(Trial(0, 0, "object_nav", "tiny", 0, 8, house_seed=SEED))
+
+
+def a_step(number: int) -> Step:
+    decision = Decision(number, number, 0, "move_ahead", None, None, 0.5, {})
+    return Step(Observation(number, {}), decision, Sent(MoveBase(0.2)), number, False, {})
+
+
+def test_no_step_is_lost_while_the_evaluation_is_busy() -> None:
+    with robot_node() as (_, client), RosStage("/unit") as stage:
+        steps = client.create_publisher(DiagnosticArray, "policy_node/decision", qos.ALL)
+        wait_until(lambda: steps.get_subscription_count() > 0)
+        steps.publish(DiagnosticArray())  # not a step: logged, and the listening goes on
+        busy, go = threading.Event(), threading.Event()
+        timer = stage._node.create_timer(0.01, lambda: (busy.set(), go.wait(10.0)))
+        assert busy.wait(5.0)
+        for number in range(200):
+            steps.publish(step_msg(a_step(number)))
+        timer.cancel()
+        go.set()
+        wait_until(lambda: stage._steps.qsize() == 200)
+
+
+def test_a_trial_whose_steps_were_lost_still_ends_as_it_ended() -> None:
+    with robot_node(), RosStage("/unit") as stage:
+        answer, listener = Future(), Listener()
+        answer.set_result(Trigger.Response(success=True, message=json.dumps(["no end"])))
+        assert stage._tell(answer, [listener]).message == 'policy_node: ["no end"]'
+        answer = Future()
+        end = RunEnd("done", "", 2)
+        answer.set_result(Trigger.Response(success=True, message=json.dumps(asdict(end))))
+        stage._steps.put(a_step(0))
+        assert stage._tell(answer, [listener]) == end
+        assert [step.decision.step for step in listener.steps] == [0]

@@ -71,6 +71,28 @@ class PolicyNodeOptions:
     run_once: bool = False
 
 
+@dataclass
+class Trial:
+    """The trial under way, from the moment it was asked for: it may be ended before its Runner exists."""
+
+    runner: Runner | None = None
+    ending: str = ""
+
+    def begin(self, runner: Runner) -> RunEnd:
+        """Runs it, unless it was ended already."""
+        self.runner = runner
+        if self.ending:  # looked at after the runner was set, as `end` sets it before it looks for the runner
+            runner.interrupt(self.ending)
+        end = runner.run()
+        return replace(end, reason="interrupted", message=self.ending) if self.ending else end
+
+    def end(self, reason: str) -> None:
+        """Ends it, whether it runs already or not; from any thread."""
+        self.ending = reason
+        if self.runner:
+            self.runner.interrupt(reason)
+
+
 class PolicyNode(LifecycleNode):
     """Hosts the Runner over ROS topics."""
 
@@ -80,7 +102,7 @@ class PolicyNode(LifecycleNode):
         parameters.declare(self, PolicyNodeOptions)
         own = MutuallyExclusiveCallbackGroup  # so that none waits for another
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVERY)
-        self._decisions = self.create_publisher(DiagnosticArray, "~/decision", qos.EVERY)
+        self._decisions = self.create_publisher(DiagnosticArray, "~/decision", qos.ALL)
         self._trials = self.create_publisher(DiagnosticArray, "~/trial", qos.LATCHED)
         self.create_service(Trigger, "~/run_trial", self._run_trial, callback_group=ReentrantCallbackGroup())
         self.create_service(Trigger, "~/end_trial", self._end_trial, callback_group=own())
@@ -90,10 +112,10 @@ class PolicyNode(LifecycleNode):
         self._manifest: PolicyManifest | None = None
         self._binding: Binding | None = None
         self._robot: RosRobot | None = None
-        self._runner: Runner | None = None
+        self._current: Trial | None = None
         self._bundle_sha256 = ""
         self._trial = threading.Lock()
-        self._hopeless, self._ending = False, ""
+        self._hopeless = False
         if self.options.autostart:
             self._starter = self.create_timer(0.0, self._autostart, callback_group=own())
 
@@ -169,10 +191,10 @@ class PolicyNode(LifecycleNode):
 
     def _end(self, reason: str) -> None:
         """Ends a running trial, waits for it, stops the robot and lets its topics go."""
-        self._ending = reason
-        if self._runner:
-            self._runner.interrupt(reason)
-        elif self._robot:
+        current = self._current
+        if current:
+            current.end(reason)
+        if self._robot and not (current and current.runner):
             self._robot.stop()
         if self._trial.acquire(timeout=5.0):
             self._trial.release()
@@ -188,47 +210,49 @@ class PolicyNode(LifecycleNode):
         if not self._trial.acquire(blocking=False):
             response.message = "busy: a trial is running"
             return response
+        self._current = Trial()
         try:
-            end = self._play()
+            end = self._play(self._current)
             response.success = end.reason in ("done", "max_steps")
             response.message = json.dumps(asdict(end))
             self._tell_trial(end, response.success)
         finally:
+            self._current = None
             self._trial.release()
         return response
 
     def _end_trial(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        runner, reason = self._runner, "end_trial was called"
-        if runner:
-            self._ending = reason
-            runner.interrupt(reason)
-        response.success, response.message = True, "ended" if runner else "no trial is running"
+        current = self._current
+        if current:
+            current.end("end_trial was called")
+        response.success, response.message = True, "ended" if current else "no trial is running"
         return response
 
-    def _play(self) -> RunEnd:
+    def _play(self, trial: Trial) -> RunEnd:
         try:
-            return self._run_session(self.options)
+            return self._run_session(trial, self.options)
         except (PolicyError, RobotError, ValueError) as error:
             return RunEnd("policy_failed", f"{type(error).__name__}: {error}", 0)
-        finally:
-            self._runner = None
 
-    def _run_session(self, options: PolicyNodeOptions) -> RunEnd:
-        self._ending = ""
+    def _run_session(self, trial: Trial, options: PolicyNodeOptions) -> RunEnd:
         if not self._client or not self._binding or not self._robot or not self._manifest or not self._active():
             return RunEnd("interrupted", "policy_node is not active; configure and activate it first", 0)
         if options.bundle_sha256 not in ("", self._bundle_sha256):
             raise BundleError(f"bundle: got {self._bundle_sha256}, expected {options.bundle_sha256}")
+        self._expect_configured(self._client.bundle_sha256())
         instruction = options.instruction or self._robot.instruction
         session = self._client.open(self._binding.body, instruction, sampling=options.sampling, seed=options.seed)
         try:
             self._robot.renew()
             steps = options.max_steps or self._manifest.spec.horizon
-            self._runner = Runner(self._robot, session, self._binding, max_steps=steps, subscribers=(self,))
-            end = self._runner.run()
-            return replace(end, reason="interrupted", message=self._ending) if self._ending else end
+            return trial.begin(Runner(self._robot, session, session.binding, max_steps=steps, subscribers=(self,)))
         finally:
             session.close()
+
+    def _expect_configured(self, got: str) -> None:
+        """A server that was started again may serve another bundle, whose actions, period and horizon are others."""
+        if got != self._bundle_sha256:
+            raise BundleError(f"bundle: got {got}, expected {self._bundle_sha256}; configure policy_node again")
 
     def _active(self) -> bool:
         return bool(self._state_machine.current_state[1] == "active")

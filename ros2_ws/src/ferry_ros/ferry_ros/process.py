@@ -8,7 +8,6 @@ context still lives, and then the context ends. SIGTERM is treated like SIGINT.
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
@@ -25,12 +24,27 @@ def run(create: Callable[[], Any], args: Sequence[str] | None = None, threads: i
     """Spins the node that `create` makes until it has finished or a signal comes, then closes it.
 
     The node has `finished`, an Event that it sets when its process may end, and `close(reason)`, called once while the
-    context still lives. Raises SystemExit with its `exit_code` when that is not 0.
+    context still lives. A signal during the start waits until the node is there, as only then it can be closed; a
+    second one does not. Raises SystemExit with its `exit_code` when that is not 0.
     """
+    node: Any = None
+    signals: list[str] = []
+
+    def end(number: int, _: FrameType | None) -> None:
+        signals.append(signal.Signals(number).name)
+        if node is not None:
+            node.finished.set()
+        elif len(signals) > 1:  # a start that does not end
+            raise KeyboardInterrupt
+
     rclpy.init(args=None if args is None else list(args), signal_handler_options=SignalHandlerOptions.NO)
+    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGTERM, end)
     try:
         node = create()
-        _live(node, node.finished, threads)
+        if signals:
+            node.finished.set()
+        _live(node, signals, threads)
         if node.exit_code:
             raise SystemExit(node.exit_code)
     except (KeyboardInterrupt, ExternalShutdownException):
@@ -39,23 +53,15 @@ def run(create: Callable[[], Any], args: Sequence[str] | None = None, threads: i
         try_shutdown()
 
 
-def _live(node: Any, finished: threading.Event, threads: int) -> None:
-    reason = ["the node has finished"]
-
-    def end(number: int, _: FrameType | None) -> None:
-        reason[0] = signal.Signals(number).name
-        finished.set()
-
+def _live(node: Any, reasons: list[str], threads: int) -> None:
     def fail(error: BaseException) -> None:
-        reason[0] = f"{type(error).__name__}: {error}"
+        reasons.append(f"{type(error).__name__}: {error}")
         node.exit_code = 1
-        finished.set()
+        node.finished.set()
 
-    signal.signal(signal.SIGINT, end)
-    signal.signal(signal.SIGTERM, end)
     spinner = Spinner(node, threads, on_error=fail)
     try:
-        finished.wait()
+        node.finished.wait()
     finally:
-        node.close(reason[0])
+        node.close(reasons[-1] if reasons else "the node has finished")
         spinner.close()

@@ -1,4 +1,4 @@
-"""The three ways in which Ferry's topics deliver, by name."""
+"""The ways in which Ferry's topics deliver, by name."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ NEWEST = newest(1)
 
 EVERY = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 """Every one counts: results and diagnostics."""
+
+ALL = newest(1000)
+"""None may be lost however long the listener is busy: the steps of a whole trial. One holds numbers, no pictures."""
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """A late listener gets the last one: what does not change, or the end of a trial."""

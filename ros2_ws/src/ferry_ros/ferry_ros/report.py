@@ -66,7 +66,7 @@ def result_of(message: DiagnosticArray) -> Result:
         )
         numbers = {name: json.loads(values[name]) for name in ("after_ns", "age_s", "began_ns", "duration_s")}
         return Result(stamp_of(message.header), sent, values["stopped"], **numbers)
-    except (KeyError, json.JSONDecodeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise SpecError("result values", f"{type(error).__name__} {error}", "those of result_msg") from error
 
 

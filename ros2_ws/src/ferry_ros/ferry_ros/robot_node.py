@@ -7,6 +7,7 @@ Publishes `camera/<name>/image_raw`, `camera/<name>/camera_info`, `joint_states`
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -49,6 +50,11 @@ class RobotNodeOptions:
     odom_rate_hz: float = 20.0
     episode: str = ""
     house_seed: int = 10_000_000
+
+    def __post_init__(self) -> None:
+        for name in ("control_period_s", "publish_rate_hz", "odom_rate_hz"):
+            if not 0.0 < getattr(self, name) < math.inf:
+                raise SpecError(name, getattr(self, name), "a finite number above 0")
 
 
 class RobotNode(Node):

@@ -112,8 +112,8 @@ class RosRobot(Connected):
     def renew(self) -> None:
         """Forgets what was seen so far, as at the start of an episode; the next observation is newer."""
         with self._changed:
-            self._after_ns = max(self._after_ns, self._newest.stamp_ns if self._newest else -1)
             self._trouble = ""
+        self._forget()
 
     def observe(self) -> Observation:
         """The newest complete observation that shows the effect of the last motion.
@@ -144,11 +144,13 @@ class RosRobot(Connected):
             self._result = None
         self._command.publish(convert.order_msg(order))
         with self._changed:
-            if not self._changed.wait_for(lambda: self._answers(order), self.options.motion_timeout_s):
+            if not self._changed.wait_for(lambda: self._trouble or self._answers(order), self.options.motion_timeout_s):
                 raise RobotError(
                     f"{self._body.name}: got no result within {self.options.motion_timeout_s} s, expected one for every"
                     " command; is the robot node alive?"
                 )
+            if self._trouble:
+                raise RobotError(self._trouble)
             assert self._result is not None  # it answers the order
             self._after_ns = max(self._after_ns, self._result.after_ns)
             if self._result.stopped:
@@ -156,13 +158,17 @@ class RosRobot(Connected):
             return self._result.sent
 
     def stop(self) -> None:
-        """Calls the robot's stop service; returns in time even when nothing answers, which is logged."""
+        """Calls the robot's stop service; returns in time even when nothing answers, which is logged.
+
+        What was seen before it is forgotten: a decision made from it would be void.
+        """
         if self._stop_client is None:
             return
         try:
             services.call(self._stop_client, Trigger.Request(), self.options.stop_timeout_s)
         except RobotError as error:
             self._node.get_logger().error(f"stop: {error}")
+        self._forget()
 
     def observation(self, stamp_ns: int, timeout_s: float = 0.0) -> Observation:
         """The observation of that stamp, if it is kept or comes in time; else one without pictures."""
@@ -170,6 +176,10 @@ class RosRobot(Connected):
             self._changed.wait_for(lambda: any(one.stamp_ns == stamp_ns for one in self._recent), timeout_s)
             found = [one for one in self._recent if one.stamp_ns == stamp_ns]
         return found[0] if found else Observation(stamp_ns, {})
+
+    def _forget(self) -> None:
+        with self._changed:
+            self._after_ns = max(self._after_ns, self._newest.stamp_ns if self._newest else -1)
 
     def _require(self, operation: str) -> None:
         if self._command is None:
@@ -217,7 +227,10 @@ class RosRobot(Connected):
 
     def _take_result(self, message: DiagnosticArray) -> None:
         with self._changed:
-            self._result = report.result_of(message)
+            try:
+                self._result = report.result_of(message)
+            except RobotError as error:
+                self._trouble = str(error)
             self._changed.notify_all()
 
 

@@ -45,6 +45,7 @@ START_S = 60.0  # a graph that is being launched may take so long to be there
 RESET_S = 120.0  # a twin builds its house and compiles it
 SILENCE_S = 30.0  # longer than a policy node waits for any one thing: after this it is gone
 CALL_S = 10.0
+LAST_STEPS_S = 2.0  # the answer that a trial has ended may overtake its last steps
 PICTURE_S = 0.5  # a step may overtake its pictures
 
 ROUTES = {  # lifecycle transitions that lead from a state to "active" with new parameters
@@ -89,12 +90,13 @@ class RosStage:
         self._spinner = Spinner(self._node)
         self._steps: queue.Queue[Step] = queue.Queue()
         self._pose: Pose | None = None
+        options = RosRobotOptions(kept=16, connect_timeout_s=START_S)  # a twin may still be building its house
         try:
-            self._robot = RosRobot(self._node, find_body(self._node, "", START_S), RosRobotOptions(kept=16))
+            self._robot = RosRobot(self._node, find_body(self._node, "", START_S), options)
         except RobotError:
             self._close()
             raise
-        self._node.create_subscription(DiagnosticArray, "policy_node/decision", self._take_step, qos.EVERY)
+        self._node.create_subscription(DiagnosticArray, "policy_node/decision", self._take_step, qos.ALL)
         self._node.create_subscription(Odometry, "odom", self._take_pose, qos.NEWEST)
         self._home = RobotStage(self._robot, HumanJudge(ask), name=self.name, ask=ask, pose=self.pose)
         self.attended = False
@@ -194,13 +196,17 @@ class RosStage:
         return end
 
     def _tell(self, future: Any, subscribers: Sequence[Subscriber]) -> RunEnd:
-        """Tells each step as it comes, until the trial has ended and every step of it was told."""
+        """Tells each step as it comes, until the trial has ended and every step of it was told, as far as they came."""
         told, heard_s, end = 0, time.monotonic(), None
         while end is None or told < end.steps:
             try:
                 step = self._steps.get(timeout=0.1)
             except queue.Empty:
-                if time.monotonic() - heard_s > (self._silence_s if end is None else CALL_S):
+                silent_s = time.monotonic() - heard_s
+                if end is not None and silent_s > LAST_STEPS_S:
+                    self._node.get_logger().warning(f"steps of the trial: got {told}, expected {end.steps}")
+                    return end
+                if silent_s > self._silence_s:
                     return RunEnd("policy_failed", f"policy_node was silent for {self._silence_s} s", told)
             else:
                 told, heard_s = told + 1, time.monotonic()
@@ -234,7 +240,10 @@ class RosStage:
         return str(self._ask(GetParameters, f"{other}/get_parameters", request, CALL_S).values[0].string_value)
 
     def _take_step(self, message: DiagnosticArray) -> None:
-        self._steps.put(step_of(message))
+        try:
+            self._steps.put(step_of(message))
+        except RobotError as error:  # one step is missing then, which the trial's end tells
+            self._node.get_logger().error(f"policy_node/decision: {error}")
 
     def _take_pose(self, message: Odometry) -> None:
         self._pose = convert.pose_of(message)

@@ -60,5 +60,5 @@ def step_of(message: DiagnosticArray) -> Step:
             **{name: None if one is None else np.array(one, dtype=np.float32) for name, one in arrays.items()},
         )
         return Step(Observation(stamp_ns, {}), decision, sent, numbers["seen_ns"], numbers["late"], numbers["timing_s"])
-    except (IndexError, KeyError, json.JSONDecodeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise SpecError("step message", f"{type(error).__name__} {error}", "what step_msg writes") from error

@@ -1,0 +1,51 @@
+"""A trial that is ended before it runs, and a server that serves another bundle than the one configured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from bundles import write_tiny_bundle
+from ferry_ros.policy_node import Trial
+from ros_graph import graph, wait_until
+from scripted import ScriptedSession, WatchedFake, stretch_binding
+from servers import ferry_serve
+
+from evaluation.runner import Runner
+from evaluation.step import RunEnd
+
+
+def test_a_trial_that_was_ended_before_it_ran_moves_nothing() -> None:
+    robot, trial = WatchedFake(), Trial()
+    robot.connect()
+    trial.end("end_trial was called")
+    end = trial.begin(Runner(robot, ScriptedSession(["move_ahead"]), stretch_binding(), max_steps=3))
+    assert end == RunEnd("interrupted", "end_trial was called", 0)
+    assert robot.commands == []
+
+
+def test_a_trial_that_was_not_ended_runs() -> None:
+    robot = WatchedFake()
+    robot.connect()
+    end = Trial().begin(Runner(robot, ScriptedSession(["done"]), stretch_binding(), max_steps=3))
+    assert (end.reason, end.steps) == ("done", 1)
+
+
+def test_a_server_that_came_back_with_another_bundle_is_not_tried(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path / "one", script=("done",))
+    write_tiny_bundle(tmp_path / "two", script=("move_ahead",))
+    with graph(tmp_path) as here:
+        here.robot()
+        with ferry_serve(tmp_path / "one") as (url, _):
+            policy = here.policy(url)
+            here.ready()
+        with ferry_serve(tmp_path / "two", "--port", url.rpartition(":")[2]) as (again, _):
+            assert again == url
+            answer = here.watcher.call("policy_node/run_trial")
+            assert not answer.success
+            end = json.loads(answer.message)
+            assert (end["reason"], end["steps"]) == ("policy_failed", 0)
+            assert end["message"].startswith("BundleError: bundle: got ")
+            assert end["message"].endswith("; configure policy_node again")
+            wait_until(lambda: "trial ended: policy_failed" in policy.text())
+        assert not here.watcher.results

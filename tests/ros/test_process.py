@@ -1,0 +1,70 @@
+"""The life of a node's process, with real signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+from ferry_ros.process import run
+from rclpy.node import Node
+
+
+class Patient(Node):
+    """A node that remembers why it was closed."""
+
+    def __init__(self) -> None:
+        super().__init__("patient")
+        self.finished, self.exit_code = threading.Event(), 0
+        self.reasons: list[str] = []
+
+    def close(self, reason: str) -> None:
+        self.reasons.append(reason)
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_the_start_closes_the_node_once_it_is_there(number: signal.Signals) -> None:
+    made: list[Patient] = []
+
+    def slow() -> Patient:
+        os.kill(os.getpid(), number)
+        made.append(Patient())
+        return made[0]
+
+    run(slow, [])
+    assert made[0].reasons == [number.name]
+
+
+def test_a_second_signal_ends_a_start_that_does_not_end() -> None:
+    def stuck() -> Patient:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        threading.Event().wait(10.0)
+        raise AssertionError("the second signal did not come through")
+
+    run(stuck, [])
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # it is printed, too
+def test_a_callback_that_raises_closes_the_node_and_fails_the_process() -> None:
+    made: list[Patient] = []
+
+    def broken() -> Patient:
+        node = Patient()
+        node.create_timer(0.01, lambda: 1 // 0)
+        made.append(node)
+        return node
+
+    with pytest.raises(SystemExit, match="1"):
+        run(broken, [])
+    assert made[0].reasons == ["ZeroDivisionError: integer division or modulo by zero"]
