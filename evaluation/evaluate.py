@@ -13,14 +13,19 @@ from typing import Literal
 
 import tyro
 
+from evaluation.episode import Episode
 from evaluation.errors import PlanError
 from evaluation.examiner import Examiner, ExaminerOptions, StageFactory
 from evaluation.folder import RunFolder
 from evaluation.plan import Plan, PolicyEntry, read_plan
 from evaluation.progress import Progress
-from evaluation.results import results_of
+from evaluation.results import judged, results_of
 from evaluation.table import text_table
 from evaluation.workers import Workers
+
+
+SOME_ABORTED = 3
+"""Exit status when some trials were judged and others aborted; 1 is Python's own after an uncaught error."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,10 @@ def main(argv: Sequence[str], stages: Mapping[str, StageFactory] | None = None) 
 
 
 def evaluate(options: Evaluate, stages: Mapping[str, StageFactory] | None = None) -> int:
-    """Runs the plan, prints its table, and returns the exit status: 0 when every trial was judged, else 1."""
+    """Runs the plan, prints its table, and returns the exit status.
+
+    It is 0 when every trial was judged, `SOME_ABORTED` when some were, 1 when none was.
+    """
     plan = _overridden(read_plan(options.plan), options)
     token = options.token_file.read_text(encoding="utf-8").strip() if options.token_file else None
     count = _workers(plan, options.workers)
@@ -59,10 +67,14 @@ def evaluate(options: Evaluate, stages: Mapping[str, StageFactory] | None = None
     with _terminable(), Examiner(plan, settings, stages) as examiner:
         folder = RunFolder.open(options.output, plan, examiner.policies)
         _run(examiner, folder, options, count)
-    episodes = folder.episodes()
     print(text_table(results_of([folder])))
     print(f"\n{folder.path}   (ferry report {folder.path} --output report)")
-    return 0 if all(episode.outcome.value != "aborted" for episode in episodes) else 1
+    return _status(folder.episodes())
+
+
+def _status(episodes: Sequence[Episode]) -> int:
+    told = len(judged(episodes))
+    return 0 if told == len(episodes) else SOME_ABORTED if told else 1
 
 
 def _run(examiner: Examiner, folder: RunFolder, options: Evaluate, count: int) -> None:

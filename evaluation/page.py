@@ -65,6 +65,7 @@ def page(folders: Sequence[RunFolder], videos: Mapping[Path, str]) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(interval=table.interval, percent=table.percent, bar=bar, trials=table.trials)
+    environment.filters["success"] = table.success
     return environment.get_template("report.html.j2").render(context(results, folders, videos))
 
 

@@ -12,14 +12,14 @@ from evaluation.episode import Episode
 from evaluation.step import RunEnd, Step
 from evaluation.trial import Outcome, Trial
 
-QUIET_S = 10.0  # a log file gets a line this often at most [s]
+QUIET_S = 10.0  # a log file gets a line this often while trials run [s]
 WIDTH = 100
 
 
 class Progress:
     """Shows trials done, successes by policy and the time left; a `Subscriber` of the running trial.
 
-    On a terminal one line is written over and over; into a file a line now and then.
+    On a terminal one line is written over and over; into a file a line each 10 s.
     """
 
     def __init__(self, trials: int, policies: Sequence[str], stream: TextIO | None = None) -> None:
@@ -50,7 +50,7 @@ class Progress:
     def on_step(self, step: Step) -> None:
         """The running trial goes on."""
         self._step += 1
-        if self._stream.isatty() and self._step % 5 == 0:
+        if not self._stream.isatty() or self._step % 5 == 0:
             self._show()
 
     def on_end(self, end: RunEnd) -> None:
@@ -79,7 +79,7 @@ class Progress:
     def _show(self, force: bool = False) -> None:
         if self._stream.isatty():
             self._stream.write(f"\r{self.line():<{WIDTH}}")
-        elif force or time.monotonic() - self._said_s > QUIET_S:
+        elif force or time.monotonic() - self._said_s >= QUIET_S:
             self._stream.write(self.line() + "\n")
             self._said_s = time.monotonic()
         self._stream.flush()

@@ -23,6 +23,11 @@ def interval(estimate: Estimate | None) -> str:
     return f"{percent(estimate.value)} [{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"
 
 
+def success(row: Row) -> str:
+    """Success over the judged trials; where some were aborted, also with these counted as no success."""
+    return interval(row.success) + (f", {percent(row.success_of_all.value)} of all" if row.aborted else "")
+
+
 def trials(row: Row) -> str:
     """How many trials a row stands on, e.g. "50 (2 aborted)"."""
     left = row.planned - row.success.n - row.aborted
@@ -35,7 +40,7 @@ def trials(row: Row) -> str:
 def cells(row: Row) -> tuple[str, ...]:
     """A row in words, in the order of `HEADER`."""
     key = row.key
-    return key.policy, key.robot, key.task, interval(row.success), interval(row.sel), trials(row)
+    return key.policy, key.robot, key.task, success(row), interval(row.sel), trials(row)
 
 
 def compared(one: Comparison) -> str:

@@ -16,7 +16,7 @@ from servers import serving
 
 from evaluation.episode import Episode
 from evaluation.errors import FolderError, PlanError, StageError
-from evaluation.evaluate import main
+from evaluation.evaluate import SOME_ABORTED, main
 from evaluation.examiner import ExaminerOptions
 from evaluation.folder import RunFolder
 from evaluation.plan import Houses, Plan, PolicyEntry
@@ -101,9 +101,18 @@ def test_the_command_line_may_name_a_server_instead_of_bundles(plan: Path, bundl
     assert [one.source for one in info.policies] == [url, url]
 
 
-def test_aborted_trials_give_exit_status_1(tmp_path: Path, plan: Path) -> None:
-    write_tiny_bundle(tmp_path / "tiny", script=("move_ahead",), nan_at_step=1, control_period_s=30.0)
-    assert main([str(plan), "--output", str(tmp_path / "run"), "--no-video"]) == 1
+def test_the_exit_status_tells_some_aborted_trials_from_no_judged_one(
+    tmp_path: Path, plan: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_tiny_bundle(tmp_path / "tiny", script=("move_ahead",), control_period_s=30.0)
+    write_tiny_bundle(tmp_path / "nan", script=("move_ahead",), nan_at_step=1, control_period_s=30.0)
+    text = plan.read_text().replace(f"tiny, bundle: {tmp_path / 'tiny'}", f"tiny, bundle: {tmp_path / 'nan'}")
+    plan.write_text(text, encoding="utf-8")
+    assert main([str(plan), "--output", str(tmp_path / "some"), "--no-video"]) == SOME_ABORTED == 3
+    assert "-, 0 % of all" in capsys.readouterr().out
+    alone = [line for line in text.splitlines() if "random" not in line and "there" not in line]
+    plan.write_text("\n".join(alone), encoding="utf-8")
+    assert main([str(plan), "--output", str(tmp_path / "none"), "--no-video"]) == 1
 
 
 def test_the_expert_on_another_robot_is_refused(tmp_path: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+from typing import cast
 
+import pytest
 from episodes import episode_of, plan_of
 
 from evaluation.progress import WIDTH, Progress
+from evaluation.step import Step
 from evaluation.trial import Outcome
 
 
@@ -39,6 +42,21 @@ def test_a_terminal_sees_one_line_that_says_what_runs_now() -> None:
     assert f"{trial.policy} in house 20000000, step 0" in text
     assert text.count("\n") == 1
     assert all(len(part) == WIDTH for part in text.strip("\n").split("\r")[1:])
+
+
+def test_a_log_file_hears_of_a_long_trial_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("evaluation.progress.time.monotonic", lambda: now[0])
+    stream = io.StringIO()
+    progress = Progress(4, ["mini", "random"], stream)
+    trial = plan_of().trials()[0]
+    progress.begin(trial)
+    for _ in range(30):
+        now[0] += 1.0
+        progress.on_step(cast(Step, None))
+    said = stream.getvalue().splitlines()
+    assert [line.rpartition("step ")[2] for line in said] == ["10", "20", "30"]
+    assert all(line.startswith("[0/4] mini 0/0") for line in said)
 
 
 def test_a_log_file_sees_whole_lines_and_few_of_them() -> None:
