@@ -21,8 +21,11 @@ from ferry.errors import DemoError
 from ferry.graph import free_port, isolated, running, wait_for_server
 from ferry.launcher.lookup import REPOSITORY
 
-HOUSES = 20
+HOUSES = 12
 MAX_STEPS = 150
+JUDGED = (0, 3)
+"""Exit statuses of `ferry evaluate` that the report can go on from: 3 says that some trials were aborted."""
+
 START_S = 120.0
 """Time for the server to load its graphs and for the twin to build its first house, on a busy machine."""
 
@@ -39,6 +42,8 @@ class Demo:
     control_period_s: float
     """The bundle's own: how old an observation may be when what it led to starts."""
     folder: Path
+    camera: tuple[int, int] = (84, 144)
+    """Height and width of the largest pictures that the bundle takes [pixels]."""
 
     @property
     def logs(self) -> Path:
@@ -51,17 +56,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     demo = _demo(_parser().parse_args(argv))
     began_s = time.monotonic()
     port = free_port()
-    period_s = str(demo.control_period_s)
-    arguments = {"bundle": str(demo.bundle), "server_port": str(port), "control_period_s": period_s}
-    print(f"starting policy server, twin and policy node; logs in {demo.logs}", flush=True)
-    with running("stretch_twin", arguments, demo.logs) as launch:
+    say(1, f"starting a policy server, a simulated Stretch and a policy node over ROS 2; logs in {demo.logs}")
+    with running("stretch_twin", arguments(demo, port), demo.logs) as launch:
         url = f"http://127.0.0.1:{port}"
         wait_for_server(url, launch, demo.logs, START_S)
+        say(2, f"the policy and a random one look for things over ROS 2, in {demo.houses} unseen houses each")
         ferry("evaluate", write_plan(demo, "ros"), "--output", demo.folder / "ros", "--server", url)
+    say(3, "the expert, who knows the way, does the same inside of the simulator: the best that can be had")
     ferry("evaluate", write_plan(demo, "twin"), "--output", demo.folder / "expert", "--no-video")
+    say(4, f"writing the report; it took {(time.monotonic() - began_s) / 60:.1f} minutes until here")
     ferry("report", demo.folder / "ros", demo.folder / "expert", "--output", demo.folder / "report")
-    print(f"\n{(time.monotonic() - began_s) / 60:.1f} minutes; everything is in {demo.folder}")
+    print(f"open {demo.folder / 'report' / 'report.html'}")
     return 0
+
+
+def say(stage: int, what: str) -> None:
+    """Prints what comes next, in one line."""
+    print(f"\n[{stage}/4] {what}", flush=True)
+
+
+def arguments(demo: Demo, port: int) -> dict[str, str]:
+    """Returns the launch arguments: the bundle, and what its manifest says of time and pictures."""
+    height, width = demo.camera
+    return {
+        "bundle": str(demo.bundle),
+        "server_port": str(port),
+        "control_period_s": str(demo.control_period_s),
+        "camera_height": str(height),
+        "camera_width": str(width),
+    }
 
 
 def write_plan(demo: Demo, robot: str) -> Path:
@@ -85,14 +108,15 @@ def write_plan(demo: Demo, robot: str) -> Path:
 def ferry(verb: str, *words: object) -> None:
     """Runs a verb of `ferry` in a process of its own, which hears the same ROS graph as the launch.
 
-    A status of 1 lets the demo go on: single trials were aborted, and the report shows them.
+    Aborted trials let the demo go on as long as another was judged; the report shows them.
 
     Raises:
-        DemoError: it failed; it has said why.
+        DemoError: it failed, and has said why; or no trial was judged.
     """
     done = subprocess.run([sys.executable, "-m", "ferry", verb, *map(str, words)], env=isolated(), check=False)
-    if done.returncode not in (0, 1):
-        raise DemoError(f"ferry {verb} ended with exit status {done.returncode}")
+    if done.returncode not in JUDGED:
+        none = ": no trial was judged, or an error that it printed" if done.returncode == 1 else ""
+        raise DemoError(f"ferry {verb} ended with exit status {done.returncode}{none}")
 
 
 def find_bundle(given: Path | None, shipped: Path = REPOSITORY / "policies") -> Path:
@@ -117,7 +141,8 @@ def _demo(options: argparse.Namespace) -> Demo:
     steps = min(options.max_steps, spec["horizon"])
     folder = options.output or Path("runs") / "demo" / time.strftime("%Y%m%d-%H%M%S")
     folder.mkdir(parents=True, exist_ok=True)
-    return Demo(bundle, options.houses, options.first, steps, spec["control_period_s"], folder)
+    camera = max((one["height"], one["width"]) for one in spec["cameras"])
+    return Demo(bundle, options.houses, options.first, steps, spec["control_period_s"], folder, camera)
 
 
 def _parser() -> argparse.ArgumentParser:

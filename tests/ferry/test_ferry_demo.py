@@ -16,9 +16,11 @@ import pytest
 from bundles import write_tiny_bundle
 
 from evaluation.plan import read_plan
-from ferry.demo import Demo, find_bundle, write_plan
+from ferry.demo import HOUSES, Demo, _demo, _parser, arguments, ferry, find_bundle, write_plan
 from ferry.errors import DemoError
 from ferry.graph import free_port, isolated, last_line, running, wait_for_server
+from ferry.launcher.arguments import declared
+from ferry.launcher.lookup import REPOSITORY, Lookup
 
 
 def answers(url: str) -> bool:
@@ -121,6 +123,43 @@ def test_the_plans_can_be_read(robot: str, names: list[str], bundle: Path, tmp_p
     assert [policy.name for policy in plan.policies] == names
     assert len(plan.trials()) == 3 * len(names)
     assert plan.max_steps == 100
+
+
+FAKE = """\
+name: rehearsal
+robot: fake
+max_steps: 4
+policies: [{policies}]
+starts: [{{name: here, instruction: find an apple, target: apple}}]
+"""
+
+
+def test_aborted_trials_are_no_failure_as_long_as_one_was_judged(bundle: Path, tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path / "nan", nan_at_step=0, control_period_s=30.0)
+    nan, random = f"{{name: tiny, bundle: {tmp_path / 'nan'}}}", f"{{name: r, bundle: {bundle}, sampling: uniform}}"
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(FAKE.format(policies=f"{nan}, {random}"), encoding="utf-8")
+    ferry("evaluate", plan, "--output", tmp_path / "some", "--no-video")
+    assert len(list((tmp_path / "some").glob("trials/*/episode.json"))) == 2
+    plan.write_text(FAKE.format(policies=nan), encoding="utf-8")
+    with pytest.raises(DemoError, match="ferry evaluate ended with exit status 1: no trial was judged"):
+        ferry("evaluate", plan, "--output", tmp_path / "none", "--no-video")
+
+
+def test_a_verb_that_fails_ends_the_demo(tmp_path: Path) -> None:
+    with pytest.raises(DemoError, match="ferry report ended with exit status 2"):
+        ferry("report", tmp_path / "nothing", "--output", tmp_path / "report")
+
+
+def test_the_launch_gets_the_pictures_and_the_period_of_the_bundle(bundle: Path, tmp_path: Path) -> None:
+    demo = _demo(_parser().parse_args(["--bundle", str(bundle), "--output", str(tmp_path / "demo")]))
+    spec = json.loads((bundle / "manifest.json").read_text())["spec"]
+    given = arguments(demo, 9)
+    assert demo.houses == HOUSES == 12
+    assert given["camera_height"] == str(max(one["height"] for one in spec["cameras"]))
+    assert given["camera_width"] == str(max(one["width"] for one in spec["cameras"]))
+    assert given["control_period_s"] == str(spec["control_period_s"])
+    assert set(given) <= set(declared(REPOSITORY / "launch" / "stretch_twin.launch.xml", Lookup(())))
 
 
 def test_both_plans_go_through_the_same_houses(bundle: Path, tmp_path: Path) -> None:

@@ -42,7 +42,9 @@ def test_the_demo_ends_with_a_table_and_a_report(command: list[str], tmp_path: P
         ["random", "ros"],
         ["expert", "twin"],
     ]
-    assert str(tmp_path / "demo" / "report" / "report.html") in last_table
+    assert done.stdout.splitlines()[-1] == f"open {tmp_path / 'demo' / 'report' / 'report.html'}"
+    stages = [line[:5] for line in done.stdout.splitlines() if line.startswith("[") and line[2:5] == "/4]"]
+    assert stages == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
     assert (tmp_path / "demo" / "report" / "report.html").stat().st_size > 10_000
     logs = sorted(path.name for path in (tmp_path / "demo" / "logs").iterdir())
     assert logs == ["launch.log", "policy_node.log", "policy_server.log", "robot_node.log"]

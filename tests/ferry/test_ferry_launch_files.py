@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from ferry.launcher.grammar import Element
 from ferry.launcher.lookup import REPOSITORY, Lookup, console_scripts
 from ferry.launcher.plan import plan
 from ferry.launcher.xml_file import read_launch_file
+from robots.fake import FakeOptions
+from simulation.twin import TwinOptions
 
 LAUNCH = REPOSITORY / "launch"
 FILES = sorted(LAUNCH.glob("*.launch.xml"))
@@ -35,7 +38,7 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
         "stretch_re1",
         {"run_once": "True", "instruction": "find a mug", "namespace": "/lab/stretch", "control_period_s": "1"},
     ),
-    "fake": ("stretch", {"robot": "fake", "serve": "0", "episode": '{"task": "object_nav"}', "max_steps": "20"}),
+    "fake": ("stretch", {"robot": "fake", "serve": "0", "episode": '{"task": "object_nav"}', "max_steps": "20", "camera_height": "168", "camera_width": "288"}),
 }
 
 
@@ -94,6 +97,8 @@ def test_every_parameter_is_declared_by_the_configuration_of_its_node(element: E
     config = REPOSITORY / "ros2_ws" / "src" / package / "config" / f"{executable}.yaml"
     sections = yaml.safe_load(config.read_text(encoding="utf-8"))
     known = {name: value for section in sections.values() for name, value in section["ros__parameters"].items()}
+    for prefix, options in (("twin.", TwinOptions), ("fake.", FakeOptions)):  # a body's stand beside the node's
+        known |= {prefix + one.name: one.default for one in fields(options) if executable == "robot_node"}
     for param in element.named("param"):
         if "name" in param.attributes:
             assert type(known[param.literal("name")]).__name__ == param.literal("type"), param.literal("name")
