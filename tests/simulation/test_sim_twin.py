@@ -208,7 +208,7 @@ def test_in_real_time_a_move_takes_its_time_and_stop_ends_it() -> None:
     with StretchTwin(TwinOptions(move_noise_m=0.0, real_time=True)) as twin:
         twin.reset(EPISODE)
         begun = time.monotonic()
-        lift = MoveJoint("joint_lift", 0.6)  # 4 s at 0.15 m/s
+        lift = JointTarget(("joint_lift",), (0.8,))  # 4 s at 0.15 m/s
         timer = threading.Timer(0.2, twin.stop)
         timer.start()
         sent = twin.execute(lift)
