@@ -6,17 +6,22 @@ import json
 from pathlib import Path
 
 from bundles import write_tiny_bundle
-from ferry_ros.policy_node import Trial
+from ferry_ros.policy_node import Trial as RunningTrial
+from ferry_ros.ros_stage import RosStage
 from ros_graph import graph, wait_until
 from scripted import ScriptedSession, WatchedFake, stretch_binding
 from servers import ferry_serve
 
+from evaluation.plan import PolicyEntry
 from evaluation.runner import Runner
+from evaluation.scene import Scene
+from evaluation.source import open_source
 from evaluation.step import RunEnd
+from evaluation.trial import Start, Trial
 
 
 def test_a_trial_that_was_ended_before_it_ran_moves_nothing() -> None:
-    robot, trial = WatchedFake(), Trial()
+    robot, trial = WatchedFake(), RunningTrial()
     robot.connect()
     trial.end("end_trial was called")
     end = trial.begin(Runner(robot, ScriptedSession(["move_ahead"]), stretch_binding(), max_steps=3))
@@ -27,13 +32,13 @@ def test_a_trial_that_was_ended_before_it_ran_moves_nothing() -> None:
 def test_a_trial_that_was_not_ended_runs() -> None:
     robot = WatchedFake()
     robot.connect()
-    end = Trial().begin(Runner(robot, ScriptedSession(["done"]), stretch_binding(), max_steps=3))
+    end = RunningTrial().begin(Runner(robot, ScriptedSession(["done"]), stretch_binding(), max_steps=3))
     assert (end.reason, end.steps) == ("done", 1)
 
 
 def test_a_server_that_came_back_with_another_bundle_is_not_tried(tmp_path: Path) -> None:
     write_tiny_bundle(tmp_path / "one", script=("done",))
-    write_tiny_bundle(tmp_path / "two", script=("move_ahead",))
+    write_tiny_bundle(tmp_path / "two", script=("move_ahead",), control_period_s=5.0)
     with graph(tmp_path) as here:
         here.robot()
         with ferry_serve(tmp_path / "one") as (url, _):
@@ -43,9 +48,14 @@ def test_a_server_that_came_back_with_another_bundle_is_not_tried(tmp_path: Path
             assert again == url
             answer = here.watcher.call("policy_node/run_trial")
             assert not answer.success
-            end = json.loads(answer.message)
-            assert (end["reason"], end["steps"]) == ("policy_failed", 0)
-            assert end["message"].startswith("BundleError: bundle: got ")
-            assert end["message"].endswith("; configure policy_node again")
+            told = json.loads(answer.message)
+            assert (told["reason"], told["steps"]) == ("policy_failed", 0)
+            assert told["message"].startswith("BundleError: bundle: got ")
+            assert told["message"].endswith("; configure policy_node again")
             wait_until(lambda: "trial ended: policy_failed" in policy.text())
-        assert not here.watcher.results
+            assert not here.watcher.results
+            with RosStage(here.namespace) as stage:  # an evaluation configures it anew
+                trial = Trial(0, 0, "object_nav", "tiny", 0, 2, start=Start("door", "find a mug", "mug"))
+                source = open_source(PolicyEntry("tiny", server=url))
+                end = stage.run(trial, Scene("find a mug", "mug"), source, [])
+                assert (end.reason, end.steps) == ("max_steps", 2)

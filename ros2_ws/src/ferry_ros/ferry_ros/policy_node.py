@@ -239,10 +239,10 @@ class PolicyNode(LifecycleNode):
             return RunEnd("interrupted", "policy_node is not active; configure and activate it first", 0)
         if options.bundle_sha256 not in ("", self._bundle_sha256):
             raise BundleError(f"bundle: got {self._bundle_sha256}, expected {options.bundle_sha256}")
-        self._expect_configured(self._client.bundle_sha256())
         instruction = options.instruction or self._robot.instruction
         session = self._client.open(self._binding.body, instruction, sampling=options.sampling, seed=options.seed)
         try:
+            self._expect_configured(session.bundle_sha256)
             self._robot.renew()
             steps = options.max_steps or self._manifest.spec.horizon
             return trial.begin(Runner(self._robot, session, session.binding, max_steps=steps, subscribers=(self,)))

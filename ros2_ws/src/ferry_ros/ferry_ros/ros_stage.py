@@ -90,6 +90,7 @@ class RosStage:
         self._spinner = Spinner(self._node)
         self._steps: queue.Queue[Step] = queue.Queue()
         self._pose: Pose | None = None
+        self._prepared = ""
         options = RosRobotOptions(kept=16, connect_timeout_s=START_S)  # a twin may still be building its house
         try:
             self._robot = RosRobot(self._node, find_body(self._node, "", START_S), options)
@@ -134,7 +135,7 @@ class RosStage:
             "max_steps": trial.max_steps,
             "bundle_sha256": source.identity.bundle_sha256,
         }
-        self._prepare(source.identity.source)
+        self._prepare(source.identity.source, source.identity.bundle_sha256)
         self._set("policy_node", values)
         return self._follow(subscribers)
 
@@ -216,10 +217,14 @@ class RosStage:
                 end, heard_s = _end_of(future.result()), time.monotonic()
         return end
 
-    def _prepare(self, url: str) -> None:
-        """Leads the policy node to "active" at the policy server `url`; RobotError when it does not get there."""
+    def _prepare(self, url: str, bundle_sha256: str) -> None:
+        """Leads the policy node to "active" at the policy server `url`; RobotError when it does not get there.
+
+        Before the first trial of a bundle it is configured anew: the server may serve another one than it did then.
+        """
         state = self._ask(GetState, "policy_node/get_state", GetState.Request(), START_S).current_state.label
-        if state == "active" and self._get("policy_node", "server_url") == url:
+        known = self._prepared == bundle_sha256 and self._get("policy_node", "server_url") == url
+        if state == "active" and known:
             return
         if state not in ROUTES:
             raise RobotError(f"policy_node: got state {state}, expected one of {', '.join(ROUTES)}")
@@ -228,6 +233,7 @@ class RosStage:
             request = ChangeState.Request(transition=Transition(id=transition))
             if not self._ask(ChangeState, "policy_node/change_state", request, START_S).success:
                 raise RobotError(f"policy_node did not get from {state} to active; /diagnostics and its log say why")
+        self._prepared = bundle_sha256
 
     def _ask(self, kind: Any, name: str, request: Any, timeout_s: float) -> Any:
         return services.ask(self._node, kind, name, request, timeout_s)
