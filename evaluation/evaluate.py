@@ -23,7 +23,6 @@ from evaluation.results import judged, results_of
 from evaluation.table import text_table
 from evaluation.workers import Workers
 
-
 SOME_ABORTED = 3
 """Exit status when some trials were judged and others aborted; 1 is Python's own after an uncaught error."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ def context(results: Results, folders: Sequence[RunFolder], videos: Mapping[Path
         "differing": differing(results),
         "categories": categories,
         "kinds": _kinds(results),
-        "blocks": [block for folder in folders for block in _blocks(folder, videos)],
+        "blocks": list(_blocks(folders, videos)),
         "outcomes": sorted({one.outcome.value for row in results.episodes.values() for one in row}),
     }
 
@@ -105,18 +105,23 @@ def _kinds(results: Results) -> list[str]:
     return [kind for kind in KINDS if any(kind in row for row in results.failures.values())]
 
 
-def _blocks(folder: RunFolder, videos: Mapping[Path, str]) -> Iterable[Block]:
-    order = {one.name: index for index, one in enumerate(folder.info.plan.policies)}
-    grouped: dict[int, list[Episode]] = {}
-    for episode in folder.episodes():
-        grouped.setdefault(episode.trial.block, []).append(episode)
-    for number, episodes in sorted(grouped.items()):
-        episodes.sort(key=lambda one: order[one.trial.policy])
-        yield _block(f"{folder.path.name}-{number}", folder, episodes, videos)
+def _blocks(folders: Sequence[RunFolder], videos: Mapping[Path, str]) -> Iterable[Block]:
+    """Trials in one simulated house with one seed stand together, whichever folder they are in."""
+    grouped: dict[Hashable, list[tuple[Episode, Card]]] = {}
+    for folder in folders:
+        order = {one.name: index for index, one in enumerate(folder.info.plan.policies)}
+        for one in sorted(folder.episodes(), key=lambda one: (one.trial.block, order[one.trial.policy])):
+            trial = one.trial
+            home = trial.house_seed if trial.house_seed is not None else (folder.path, trial.block)
+            card = _card(folder, one, videos)
+            grouped.setdefault((trial.task, trial.seed, home), []).append((one, card))
+    for number, pairs in enumerate(grouped.values()):
+        yield _block(str(number), [one for one, _ in pairs], [card for _, card in pairs])
 
 
-def _block(name: str, folder: RunFolder, episodes: Sequence[Episode], videos: Mapping[Path, str]) -> Block:
-    first, scene = episodes[0], next((one.scene for one in episodes if one.scene), None)
+def _block(name: str, episodes: Sequence[Episode], cards: Sequence[Card]) -> Block:
+    scenes = sorted((one.scene for one in episodes if one.scene), key=lambda scene: scene.floor is None)
+    first, scene = episodes[0], next(iter(scenes), None)
     way = [point for one in episodes for point in one.path]
     floor = scene.floor if scene and scene.floor else FloorMap.around(way) if way else None
     return Block(
@@ -127,7 +132,7 @@ def _block(name: str, folder: RunFolder, episodes: Sequence[Episode], videos: Ma
         expert_steps=scene.expert_steps if scene else None,
         view_box=view_box(floor) if floor else "",
         floor=Markup(floor_svg(floor)) if floor else Markup(""),
-        cards=tuple(_card(folder, one, videos) for one in episodes),
+        cards=tuple(cards),
     )
 
 

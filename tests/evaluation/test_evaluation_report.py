@@ -213,6 +213,17 @@ def test_several_folders_make_one_report(folder: RunFolder, tmp_path: Path, caps
     assert len(set(anchors)) == len(anchors)
 
 
+def test_a_house_stands_once_with_the_trials_of_all_folders(folder: RunFolder, tmp_path: Path) -> None:
+    other = run_folder(tmp_path / "other", {"mini": [S, F], "random": [F, F]}, robot="ros")
+    write_report([folder, other], tmp_path / "report")
+    page = Page((tmp_path / "report" / "report.html").read_text(encoding="utf-8"))
+    assert len(page.having("class", "block")) == 4
+    assert len(page.having("class", "card")) == 12
+    assert len([tag for tag, _ in page.elements if tag == "symbol"]) == 4
+    order = [values["id"] for values in page.having("class", "card")][:4]
+    assert order == ["twin-0000-mini", "twin-0001-random", "ros-0000-mini", "ros-0001-random"]
+
+
 def test_a_folder_that_holds_no_evaluation_or_no_trial_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match=r"run.json: got no such file"):
         main([str(tmp_path), "--output", str(tmp_path / "report")])

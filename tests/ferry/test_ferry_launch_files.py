@@ -38,7 +38,10 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
         "stretch_re1",
         {"run_once": "True", "instruction": "find a mug", "namespace": "/lab/stretch", "control_period_s": "1"},
     ),
-    "fake": ("stretch", {"robot": "fake", "serve": "0", "episode": '{"task": "object_nav"}', "max_steps": "20", "camera_height": "168", "camera_width": "288"}),
+    "fake": (
+        "stretch",
+        {"robot": "fake", "serve": "0", "episode": '{"task": "object_nav"}', "max_steps": "20", "camera_height": "168"},
+    ),
 }
 
 
