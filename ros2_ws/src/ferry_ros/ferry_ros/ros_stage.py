@@ -46,6 +46,7 @@ RESET_S = 120.0  # a twin builds its house and compiles it
 SILENCE_S = 30.0  # longer than a policy node waits for any one thing: after this it is gone
 CALL_S = 10.0
 LAST_STEPS_S = 2.0  # the answer that a trial has ended may overtake its last steps
+END_S = 3.0  # a policy node that lives ends a trial in this time
 PICTURE_S = 0.5  # a step may overtake its pictures
 
 ROUTES = {  # lifecycle transitions that lead from a state to "active" with new parameters
@@ -176,25 +177,28 @@ class RosStage:
             self._close()
 
     def _follow(self, subscribers: Sequence[Subscriber]) -> RunEnd:
-        """Runs a trial in the policy node and tells its steps; whatever comes through here ends it there."""
+        """Runs a trial in the policy node and tells its steps; when that fails here, it is ended there."""
         self._steps = queue.Queue()
         end = RunEnd("interrupted", "the evaluation was interrupted", 0)
         client = self._node.create_client(Trigger, "policy_node/run_trial")
+        future: Any = None
         try:
             for one in subscribers:
                 one.on_start()
             future = client.call_async(Trigger.Request())
             end = self._tell(future, subscribers)
-        except BaseException:
-            with suppress(RobotError):  # a policy node that is gone drives nothing, and what came through here counts
-                self._ask(Trigger, "policy_node/end_trial", Trigger.Request(), CALL_S)
-            raise
         finally:
+            if future and not future.done():
+                self._end_trial()
             self._robot.stop()
             self._node.destroy_client(client)
             for one in subscribers:
                 one.on_end(end)
         return end
+
+    def _end_trial(self) -> None:
+        with suppress(RobotError):  # a policy node that is gone drives nothing
+            self._ask(Trigger, "policy_node/end_trial", Trigger.Request(), END_S)
 
     def _tell(self, future: Any, subscribers: Sequence[Subscriber]) -> RunEnd:
         """Tells each step as it comes, until the trial has ended and every step of it was told, as far as they came."""
