@@ -139,7 +139,11 @@ def test_a_trial_has_a_folder_name_that_sorts_and_says_whose_it_is(tmp_path: Pat
         ("seed: 3", "seed: 3\nseed: 4", "plan.yaml:3: seed: got it twice, expected each key once .*line 2"),
         ("name: random", "name: mini", r"plan.yaml:8: policies\[1\]: got name 'mini' twice"),
         ("name: random", "name: a/b", r"plan.yaml:8: policies\[1\]: got name 'a/b', expected letters"),
-        ("    bundle: policies/objectnav_stretch_mini\n", "", r"plan.yaml:6: policies\[0\]: got policy 'mini' with none or several"),
+        (
+            "    bundle: policies/objectnav_stretch_mini\n",
+            "",
+            r"plan.yaml:6: policies\[0\]: got policy 'mini' with none or several",
+        ),
         ("seed: 3", "baseline: rndom", "plan.yaml:2: baseline: got 'rndom', expected one of mini, random"),
         (
             "seed: 3",

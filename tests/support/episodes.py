@@ -56,7 +56,10 @@ POLICIES = (
 
 def plan_of(name: str = "test houses", count: int = 4, robot: str = "twin") -> Plan:
     """A plan with a policy and a random one, in `count` houses."""
-    policies = (PolicyEntry("mini", bundle="policies/objectnav_stretch_mini"), PolicyEntry("random", bundle="x", sampling="uniform"))
+    policies = (
+        PolicyEntry("mini", bundle="policies/objectnav_stretch_mini"),
+        PolicyEntry("random", bundle="x", sampling="uniform"),
+    )
     return Plan(name, policies, robot=robot, houses=Houses("test", 0, count), max_steps=50)  # type: ignore[arg-type]
 
 
