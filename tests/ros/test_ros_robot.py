@@ -32,7 +32,9 @@ def test_it_drives_the_robot_behind_the_topics() -> None:
             assert after.stamp_ns > before.stamp_ns
             assert set(after.images) == {"navigation", "manipulation"}
             assert robot.observation(before.stamp_ns).images
-            assert not robot.observation(1).images
+            begun_s = time.monotonic()
+            assert not robot.observation(1, 60.0).images  # a newer one is there: it is not waited for
+            assert time.monotonic() - begun_s < 30.0
             assert isinstance(node.robot, FakeRobot)
             assert node.robot.pose == pytest.approx((0.2, 0.0, 0.0))
             assert robot.execute(Done()).executed

@@ -171,9 +171,12 @@ class RosRobot(Connected):
         self._forget()
 
     def observation(self, stamp_ns: int, timeout_s: float = 0.0) -> Observation:
-        """The observation of that stamp, if it is kept or comes in time; else one without pictures."""
+        """The observation of that stamp, if it is kept or comes in time; else one without pictures.
+
+        They come in order: once a newer one is there, this one is not waited for any more.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: any(one.stamp_ns == stamp_ns for one in self._recent), timeout_s)
+            self._changed.wait_for(lambda: any(one.stamp_ns >= stamp_ns for one in self._recent), timeout_s)
             found = [one for one in self._recent if one.stamp_ns == stamp_ns]
         return found[0] if found else Observation(stamp_ns, {})
 

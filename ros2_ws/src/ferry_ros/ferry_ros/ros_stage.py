@@ -92,7 +92,7 @@ class RosStage:
         self._steps: queue.Queue[Step] = queue.Queue()
         self._pose: Pose | None = None
         self._prepared = ""
-        options = RosRobotOptions(kept=16, connect_timeout_s=START_S)  # a twin may still be building its house
+        options = RosRobotOptions(kept=64, connect_timeout_s=START_S)  # a twin may still be building its house
         try:
             self._robot = RosRobot(self._node, find_body(self._node, "", START_S), options)
         except RobotError:
