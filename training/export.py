@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
     payload = load(options.checkpoint, "policy")
     policy = policy_from(payload, options.checkpoint)
     recording = record_episode(policy.config.spec(), policy.config.blocked_token, steps=options.steps)
-    provenance = provenance_of(payload, [json.loads(path.read_text()) for path in options.results])
+    provenance = provenance_of(payload, [read_result(path) for path in options.results])
     manifest = export(policy, options.out, recording, provenance, name=options.name, tolerance=options.tolerance)
     size = sum(one.stat().st_size for one in options.out.iterdir()) / 1e6
     worst = max(manifest.parity.values())
@@ -124,6 +124,21 @@ def write_files(policy: SpocPolicy, folder: Path, provenance: Provenance, name: 
             tasks=(TASK,),
         ),
     )
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """What `ferry train evaluate` wrote.
+
+    Raises:
+        ExportError: the file is missing, damaged or something else.
+    """
+    try:
+        result = json.loads(path.read_text())
+        SimulatedResult(**result["simulated"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        got = f"{type(error).__name__} ({error})"
+        raise ExportError(f"{path}: got {got}, expected what `ferry train evaluate` writes") from error
+    return dict(result)
 
 
 def provenance_of(payload: dict[str, Any], results: Sequence[dict[str, Any]] = ()) -> Provenance:

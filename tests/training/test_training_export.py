@@ -21,7 +21,7 @@ from robots.stretch_re1 import SPOC_ACTIONS
 from training.checkpoint import policy_payload, save
 from training.config import BLOCKED, START
 from training.errors import ExportError
-from training.export import export, git_commit, main, provenance_of, write_files
+from training.export import export, git_commit, main, provenance_of, read_result, write_files
 from training.parity import TOLERANCE, Parity, compare
 from training.policy import SpocPolicy
 from training.recording import Recording, random_recording, record_episode
@@ -235,3 +235,13 @@ def test_every_action_has_a_logit(folder: Path) -> None:
     features = bundle.text_features("find a mug", 10)
     logits, _ = bundle.run(dict(noise.images), features, noise.state, START, 0, bundle.initial_state())
     assert logits.shape == (len(SPOC_ACTIONS.names),)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", '{"simulated": {"success": 1}}', "[1]"], ids=["empty", "bare", "part", "list"]
+)
+def test_a_damaged_result_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "test_greedy.json"
+    path.write_text(text)
+    with pytest.raises(ExportError, match=r"test_greedy.json: got .*, expected what `ferry train evaluate` writes"):
+        read_result(path)
