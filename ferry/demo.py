@@ -21,7 +21,7 @@ from ferry.errors import DemoError
 from ferry.graph import free_port, isolated, running, wait_for_server
 from ferry.launcher.lookup import REPOSITORY
 
-HOUSES = 12
+HOUSES = 40
 MAX_STEPS = 150
 JUDGED = (0, 3)
 """Exit statuses of `ferry evaluate` that the report can go on from: 3 says that some trials were aborted."""

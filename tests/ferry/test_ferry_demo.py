@@ -155,7 +155,7 @@ def test_the_launch_gets_the_pictures_and_the_period_of_the_bundle(bundle: Path,
     demo = _demo(_parser().parse_args(["--bundle", str(bundle), "--output", str(tmp_path / "demo")]))
     spec = json.loads((bundle / "manifest.json").read_text())["spec"]
     given = arguments(demo, 9)
-    assert demo.houses == HOUSES == 12
+    assert demo.houses == HOUSES == 40
     assert given["camera_height"] == str(max(one["height"] for one in spec["cameras"]))
     assert given["camera_width"] == str(max(one["width"] for one in spec["cameras"]))
     assert given["control_period_s"] == str(spec["control_period_s"])
