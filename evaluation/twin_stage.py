@@ -20,7 +20,7 @@ from robots.robot import Robot
 from simulation.episode import EpisodeGenerationError, EpisodeSpec
 from simulation.errors import HouseGenerationError
 from simulation.expert import measure_expert
-from simulation.object_nav import cached_house, sample_episode, sample_points, visible_points
+from simulation.object_nav import cached_house, nearest_and_seen, sample_episode
 from simulation.twin import StretchTwin, TwinOptions
 
 DEFAULT_SIZE = (84, 144)  # height, width in pixels of TwinOptions, for the expert, who looks at nothing
@@ -66,15 +66,14 @@ class TwinStage:
 
     def verdict(self, end: RunEnd) -> Verdict:
         """The task's rule: success is `done` where the target is visible within 2 m."""
-        target, (x, y, _) = self.twin.episode.target, self.twin.pose
-        things = self.twin.house.objects_of(target)
-        points = [point for thing in things for point in sample_points(thing)]
+        things = self.twin.house.objects_of(self.twin.episode.target)
+        nearest_m, seen = nearest_and_seen(self.twin.world, things)
         return Verdict(
             Outcome.SUCCESS if end.reason == "done" and self.twin.success() else Outcome.FAILURE,
             path=tuple((round(float(a), 3), round(float(b), 3)) for a, b in self.twin.path),
             collisions=self.twin.collisions,
-            target_distance_m=round(min(math.hypot(point[0] - x, point[1] - y) for point in points), 3),
-            target_visible=any(len(visible_points(self.twin.world, thing)) for thing in things),
+            target_distance_m=round(nearest_m, 3),
+            target_visible=seen,
         )
 
     def pose(self) -> Pose:

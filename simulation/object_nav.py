@@ -206,6 +206,14 @@ def visible_points(world: World, thing: HouseObject) -> list[Floats]:
     return [point for point in sample_points(thing) if world.sees(point, thing.name)]
 
 
+def nearest_and_seen(world: World, things: Sequence[HouseObject]) -> tuple[float, bool]:
+    """How far the base is from the nearest sample point of `things`, horizontally [m], and whether any is seen now."""
+    x, y = world.base[:2]
+    points = [point for thing in things for point in sample_points(thing)]
+    nearest_m = float(min(math.hypot(point[0] - x, point[1] - y) for point in points))
+    return nearest_m, any(len(visible_points(world, thing)) > 0 for thing in things)
+
+
 def is_success(world: World, target: str) -> bool:
     """Whether `done` would be a success now."""
     x, y, _ = world.base

@@ -119,6 +119,9 @@ def test_closing_twice_is_no_error(client: PolicyClient) -> None:
     session = client.open(tiny_body(), "find a mug")
     session.close()
     session.close()
+    with pytest.raises(Refused) as error:
+        session.act(tiny_observation())
+    assert error.value.status == 410
 
 
 def test_a_nan_from_the_network_is_refused(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 from robots.robot import Robot
@@ -37,15 +36,13 @@ def judge(robot: Robot) -> dict[str, Any]:
 
 
 def _judge_twin(twin: Any) -> dict[str, Any]:
-    from simulation.object_nav import sample_points, visible_points
+    from simulation.object_nav import nearest_and_seen
 
-    things = twin.house.objects_of(twin.episode.target)
-    x, y = twin.pose[:2]
-    points = [point for thing in things for point in sample_points(thing)]
+    nearest_m, seen = nearest_and_seen(twin.world, twin.house.objects_of(twin.episode.target))
     return {
         "success": bool(twin.success()),
         "collisions": int(twin.collisions),
         "path": [[round(float(a), 3), round(float(b), 3)] for a, b in twin.path],
-        "target_distance_m": round(float(min(math.hypot(point[0] - x, point[1] - y) for point in points)), 3),
-        "target_visible": any(len(visible_points(twin.world, thing)) for thing in things),
+        "target_distance_m": round(nearest_m, 3),
+        "target_visible": seen,
     }
