@@ -14,7 +14,7 @@ from typing import TypeVar
 from evaluation.step import Reason, RunEnd, Session, Step, Subscriber
 from policy_server.decision import Decision
 from robots.binding import Binding
-from robots.command import Command, Done, JointTarget
+from robots.command import Command, Done
 from robots.errors import SpecError
 from robots.freshness import STALE
 from robots.observation import Observation
@@ -99,35 +99,29 @@ class Runner:
         observation = _try("robot_failed", self.robot.observe)
         seen = self._clock()
         decision = _try("policy_failed", partial(self.session.act, observation, executed))
-        commands = _try("policy_failed", partial(self._commands, observation, decision))
+        command = _try("policy_failed", partial(self._command, observation, decision))
         decided = self._clock()
-        sent, late = self._execute(commands, decision, seen)
+        sent, late = self._execute(command, decision, seen)
         times = (began, seen, decided, self._clock())
         timing = {name: (b - a) / 1e9 for name, a, b in zip(("observe", "decide", "execute"), times, times[1:])}
-        return Step(observation, decision, sent, seen, late, timing), commands[0]
+        return Step(observation, decision, sent, seen, late, timing), command
 
-    def _commands(self, observation: Observation, decision: Decision) -> Sequence[Command]:
+    def _command(self, observation: Observation, decision: Decision) -> Command:
         if decision.stamp_ns != observation.stamp_ns:
             raise SpecError("decision's observation", f"stamp {decision.stamp_ns}", f"stamp {observation.stamp_ns}")
-        if decision.chunk is not None and len(decision.chunk):
+        if decision.chunk is not None:
             return self.binding.chunk(decision.chunk)
-        return (self.binding.command(-1 if decision.action is None else decision.action),)
+        return self.binding.command(-1 if decision.action is None else decision.action)
 
-    def _execute(self, commands: Sequence[Command], decision: Decision, seen_ns: int) -> tuple[Sent, bool]:
-        """Each row of a chunk may start one period after the one before; a row that is not executed ends the chunk."""
-        sent, valid_s = Sent(commands[0]), decision.valid_for_s
-        for command in commands:
-            age_s = (self._clock() - seen_ns) / 1e9
-            if not age_s <= valid_s < math.inf:  # also when it is NaN
-                _try("robot_failed", self.robot.stop)
-                late = f"late: {age_s:.3f} s after the observation, expected at most {valid_s:.3f} s"
-                return Sent(command, refused=late), True
-            if self._interruption:
-                return Sent(command, refused=f"interrupted: {self._interruption}"), False
-            sent = _try("robot_failed", partial(self.robot.execute, command))
-            valid_s += command.duration_s if isinstance(command, JointTarget) else 0.0
-            if not sent.executed:
-                break
+    def _execute(self, command: Command, decision: Decision, seen_ns: int) -> tuple[Sent, bool]:
+        age_s = (self._clock() - seen_ns) / 1e9
+        if not age_s <= decision.valid_for_s < math.inf:  # also when it is NaN
+            _try("robot_failed", self.robot.stop)
+            late = f"late: {age_s:.3f} s after the observation, expected at most {decision.valid_for_s:.3f} s"
+            return Sent(command, refused=late), True
+        if self._interruption:
+            return Sent(command, refused=f"interrupted: {self._interruption}"), False
+        sent = _try("robot_failed", partial(self.robot.execute, command))
         return sent, sent.refused.startswith(STALE)
 
     def _stop(self, end: RunEnd) -> RunEnd:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from robots.command import Command, Done, JointTarget
+from robots.command import Chunk, Command, Done
 from robots.embodiment import Embodiment
 from robots.errors import BindError, SpecError
 from robots.observation import Observation
@@ -77,14 +77,16 @@ class Binding:
             raise SpecError("action", action, f"an available action of {self.body.name}")
         return command
 
-    def chunk(self, rows: npt.NDArray[np.float32]) -> tuple[JointTarget, ...]:
-        """The body's commands for a chunk of shape (horizon, n), one every `period_s`, checked row by row."""
+    def chunk(self, rows: npt.NDArray[np.float32]) -> Chunk:
+        """The body's command for a chunk of shape (horizon, n), one row every `period_s`; each row is checked."""
         actions = self.policy.actions
         if not isinstance(actions, ContinuousActions):
             raise SpecError("policy actions", "discrete", "continuous")
         for row in rows:
             actions.vector.check(row, "chunk")
-        return tuple(JointTarget(actions.vector.names, tuple(row.tolist()), actions.period_s) for row in rows)
+        if not 1 <= len(rows) <= actions.horizon:
+            raise SpecError("chunk", f"{len(rows)} rows", f"1 to {actions.horizon}")
+        return Chunk(actions.vector.names, tuple(tuple(row.tolist()) for row in rows), actions.period_s)
 
 
 def bind(policy: PolicySpec, body: Embodiment) -> Binding:
@@ -128,9 +130,9 @@ def _bind_state(name: str, index: int, policy: PolicySpec, body: Embodiment) -> 
 def _bind_actions(policy: PolicySpec, body: Embodiment) -> tuple[Command | None, ...]:
     if isinstance(policy.actions, DiscreteActions):
         return _bind_names(policy.actions, body)
-    wanted, available = policy.actions.vector, body.chunk
-    if available is None or available.names != wanted.names or available.units != wanted.units:
-        got = "discrete actions only" if available is None else f"{available.names} in {available.units}"
+    wanted = policy.actions.vector
+    if not any((one.names, one.units) == (wanted.names, wanted.units) for one in body.chunks):
+        got = "; ".join(f"{one.names} in {one.units}" for one in body.chunks) or "discrete actions only"
         raise BindError("action", f"chunk of {body.name}", got, f"{wanted.names} in {wanted.units}", body.actions)
     return ()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -48,6 +49,19 @@ class JointTarget:
 
 
 @dataclass(frozen=True)
+class Chunk:
+    """Follow `rows`, one every `period_s`, the first one a period from now; between rows the body interpolates.
+
+    `names` say what a row's numbers are, in its order, and are those of one of the body's `chunks`: joint positions, or
+    increments of the gripper's pose (`robots.chunk.CARTESIAN_DELTA`).
+    """
+
+    names: tuple[str, ...]
+    rows: tuple[tuple[float, ...], ...]
+    period_s: float
+
+
+@dataclass(frozen=True)
 class LookAt:
     """Point the head: absolute pan (counter-clockwise positive) and tilt (up positive)."""
 
@@ -77,20 +91,27 @@ class Done:
     subgoal: bool = False
 
 
-Command = MoveBase | RotateBase | MoveJoint | SetGripper | JointTarget | LookAt | Grasp | Release | Stop | Done
+Command = MoveBase | RotateBase | MoveJoint | SetGripper | JointTarget | Chunk | LookAt | Grasp | Release | Stop | Done
 COMMANDS: dict[str, type[Command]] = {
     kind.__name__: kind
-    for kind in (MoveBase, RotateBase, MoveJoint, SetGripper, JointTarget, LookAt, Grasp, Release, Stop, Done)
+    for kind in (MoveBase, RotateBase, MoveJoint, SetGripper, JointTarget, Chunk, LookAt, Grasp, Release, Stop, Done)
 }
 
 
 def check_finite(command: Command) -> None:
     """Raises SpecError when a number in `command` is NaN or infinite."""
     for field in fields(command):
-        value = getattr(command, field.name)
-        for number in value if isinstance(value, tuple) else (value,):
+        for number in _flat(getattr(command, field.name)):
             if isinstance(number, float) and not math.isfinite(number):
                 raise SpecError(f"{type(command).__name__}.{field.name}", number, "a finite number")
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    if isinstance(value, (tuple, list)):
+        for one in value:
+            yield from _flat(one)
+    else:
+        yield value
 
 
 def command_to_json(command: Command) -> dict[str, Any]:
@@ -100,7 +121,7 @@ def command_to_json(command: Command) -> dict[str, Any]:
 
 def command_from_json(data: dict[str, Any]) -> Command:
     """Inverse of `command_to_json`; SpecError on an unknown kind or field."""
-    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in data.items()}
+    values: dict[str, Any] = {name: _tuples(value) for name, value in data.items()}
     kind = values.pop("kind", None)
     if kind not in COMMANDS:
         raise SpecError("command kind", repr(kind), f"one of {', '.join(COMMANDS)}")
@@ -108,3 +129,7 @@ def command_from_json(data: dict[str, Any]) -> Command:
         return COMMANDS[kind](**values)
     except TypeError as error:
         raise SpecError(f"{kind} fields", sorted(values), [f.name for f in fields(COMMANDS[kind])]) from error
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(one) for one in value) if isinstance(value, list) else value

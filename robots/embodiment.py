@@ -34,6 +34,14 @@ class BaseLimits:
 
 
 @dataclass(frozen=True)
+class Workspace:
+    """The box, in the base frame, that the point between the fingertips must stay in: (x, y, z) [m]."""
+
+    low: tuple[float, float, float]
+    high: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
 class Embodiment:
     """What a body is.
 
@@ -46,7 +54,9 @@ class Embodiment:
             place does not bind, so that a misspelt one is not masked in silence.
         joints: limits by joint name.
         base: limits of the base, None for a fixed arm.
-        chunk: the vector of a continuous action this body takes, None where it takes only discrete ones.
+        chunks: the vectors of the continuous actions this body takes; none where it takes only discrete ones. Their
+            bounds are those of one row.
+        workspace: where its gripper may go, None where only the joints are limited.
         camera_views: policy camera name -> this body's camera name, where they differ.
         stop: what `stop()` does to each part, in words.
     """
@@ -57,7 +67,8 @@ class Embodiment:
     actions: Mapping[str, Command]
     joints: Mapping[str, JointLimits]
     base: BaseLimits | None = None
-    chunk: VectorSpec | None = None
+    chunks: tuple[VectorSpec, ...] = ()
+    workspace: Workspace | None = None
     masked: tuple[str, ...] = ()
     camera_views: Mapping[str, str] = field(default_factory=dict)
     stop: Mapping[str, str] = field(default_factory=dict)
@@ -70,6 +81,16 @@ class Embodiment:
         """The same body with some actions masked."""
         kept = {name: command for name, command in self.actions.items() if name not in actions}
         return replace(self, actions=kept, masked=(*self.masked, *actions))
+
+    def slowed(self, share: float) -> Embodiment:
+        """The same body at a share (0, 1] of its top speeds; what it decelerates with stays. SpecError otherwise."""
+        if not 0.0 < share <= 1.0:
+            raise SpecError(f"speed of {self.name}", share, "a share in (0, 1]")
+        joints = {name: replace(one, max_speed=share * one.max_speed) for name, one in self.joints.items()}
+        base = self.base and replace(
+            self.base, max_speed_mps=share * self.base.max_speed_mps, max_turn_radps=share * self.base.max_turn_radps
+        )
+        return replace(self, joints=joints, base=base)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `from_json` gives back an equal embodiment."""
@@ -86,10 +107,15 @@ class Embodiment:
                 actions={name: command_from_json(command) for name, command in data["actions"].items()},
                 joints={name: JointLimits(**limits) for name, limits in data["joints"].items()},
                 base=BaseLimits(**data["base"]) if data.get("base") else None,
-                chunk=vector_from_json(data["chunk"]) if data.get("chunk") else None,
+                chunks=tuple(vector_from_json(vector) for vector in data.get("chunks", ())),
+                workspace=_workspace_from_json(data.get("workspace")),
                 masked=tuple(data.get("masked", ())),
                 camera_views=dict(data.get("camera_views", {})),
                 stop=dict(data.get("stop", {})),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise SpecError("embodiment", f"{type(error).__name__} {error}", "the fields of Embodiment") from error
+
+
+def _workspace_from_json(data: Mapping[str, Any] | None) -> Workspace | None:
+    return Workspace(tuple(data["low"]), tuple(data["high"])) if data else None

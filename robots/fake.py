@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robots.command import (
+    Chunk,
     Command,
     Done,
     Grasp,
@@ -52,6 +53,7 @@ class FakeOptions:
         height: camera image height in pixels.
         width: camera image width in pixels.
         real_time: motions take the time they would take at the body's top speed; otherwise none.
+        speed: the share of the body's top speeds that it moves with, in (0, 1].
         arena_m: half the side of the square it may drive in.
         freeze_camera_after_s: the cameras deliver the same old observation from then on.
         fail_observe_after_s: `observe()` raises from then on, as when a camera is unplugged.
@@ -60,6 +62,7 @@ class FakeOptions:
     height: int = 84
     width: int = 144
     real_time: bool = True
+    speed: float = 1.0
     arena_m: float = 3.0
     freeze_camera_after_s: float | None = None
     fail_observe_after_s: float | None = None
@@ -77,7 +80,8 @@ class FakeRobot(Connected):
     def __init__(self, options: FakeOptions | None = None, body: Embodiment = STRETCH_RE1) -> None:
         self.options = options or FakeOptions()
         height, width = self.options.height, self.options.width
-        self._spec = body.with_cameras(*(replace(camera, height=height, width=width) for camera in body.cameras))
+        cameras = (replace(camera, height=height, width=width) for camera in body.cameras)
+        self._spec = body.with_cameras(*cameras).slowed(self.options.speed)
         self.pose = (0.0, 0.0, 0.0)
         self.positions = {name: max(limits.low, min(0.2, limits.high)) for name, limits in body.joints.items()}
         self.holding = False
@@ -164,6 +168,8 @@ class FakeRobot(Connected):
             return self._reach({"gripper_aperture": command.aperture_m})
         if isinstance(command, JointTarget):
             return self._reach(dict(zip(command.joints, command.positions)))
+        if isinstance(command, Chunk):
+            return self._follow(command)
         if isinstance(command, LookAt):
             return self._reach({"joint_head_pan": command.pan_rad, "joint_head_tilt": command.tilt_rad})
         if isinstance(command, (Grasp, Release)):
@@ -195,9 +201,17 @@ class FakeRobot(Connected):
 
         return self._advance(abs(angle_rad), base.max_turn_radps, base.max_turn_decel_radps2, place)
 
-    def _reach(self, targets: dict[str, float]) -> str:
+    def _follow(self, chunk: Chunk) -> str:
+        for row in chunk.rows:
+            blocked = self._reach(dict(zip(chunk.names, row)), chunk.period_s)
+            if blocked:
+                return blocked
+        return ""
+
+    def _reach(self, targets: dict[str, float], least_s: float = 0.0) -> str:
         starts = {joint: self.positions[joint] for joint in targets}
         duration = max(abs(targets[joint] - starts[joint]) / self._spec.joints[joint].max_speed for joint in targets)
+        duration = max(duration, least_s)
 
         def place(elapsed: float) -> None:
             done = 1.0 if duration == 0 else elapsed / duration

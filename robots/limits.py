@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from robots.command import (
+    Chunk,
     Command,
     Grasp,
     JointTarget,
@@ -26,12 +27,15 @@ GRIPPER_JOINT = "gripper_aperture"
 HEAD_JOINTS = ("joint_head_pan", "joint_head_tilt")
 TOLERANCE = 1e-6  # a target this far past a limit [m or rad] is the limit: float32 positions are rounded
 
+JUMP = 1.05  # a row may ask for this share of what the top speed allows: rows and measured positions are rounded
+
 
 def limit(command: Command, body: Embodiment, positions: Mapping[str, float]) -> Sent:
     """What may be sent for `command` to `body` whose joints are at `positions` (joint name -> m or rad).
 
     A number that is not finite, a joint or base the body lacks, and a base step beyond the longest step are refused by
-    name; a joint target beyond its range is clipped to the range. Nothing is sent here.
+    name, as is a chunk with a jump that the body's joints cannot follow; a joint target beyond its range is clipped to the
+    range. Nothing is sent here.
     """
     try:
         check_finite(command)
@@ -43,6 +47,8 @@ def limit(command: Command, body: Embodiment, positions: Mapping[str, float]) ->
         return _limit_joint(command, body, positions)
     if isinstance(command, JointTarget):
         return _limit_target(command, body)
+    if isinstance(command, Chunk):
+        return _limit_chunk(command, body, positions)
     if isinstance(command, LookAt):
         asked = JointTarget(HEAD_JOINTS, (command.pan_rad, command.tilt_rad))
         sent = _limit_target(asked, body)
@@ -99,3 +105,41 @@ def _limit_target(command: JointTarget, body: Embodiment) -> Sent:
         joint for joint, asked, p in zip(command.joints, command.positions, positions) if abs(asked - p) > TOLERANCE
     )
     return Sent(replace(command, positions=positions), clipped)
+
+
+def _limit_chunk(command: Chunk, body: Embodiment, positions: Mapping[str, float]) -> Sent:
+    vector = next((one for one in body.chunks if one.names == command.names), None)
+    if vector is None:
+        known = "; ".join(", ".join(one.names) for one in body.chunks) or "none"
+        return Sent(command, refused=f"{body.name} takes no chunk of {', '.join(command.names)}; it takes: {known}")
+    if not command.rows or command.period_s <= 0 or any(len(row) != len(vector) for row in command.rows):
+        got = f"{len(command.rows)} rows of {sorted({len(row) for row in command.rows})} every {command.period_s} s"
+        return Sent(command, refused=f"chunk of {got}, expected rows of {len(vector)} and a period above 0 s")
+    if all(name in body.joints for name in command.names):
+        return _limit_joint_rows(command, body, positions)
+    for number, row in enumerate(command.rows):
+        for name, value, low, high in zip(vector.names, row, vector.low, vector.high):
+            if not low - TOLERANCE <= value <= high + TOLERANCE:
+                return Sent(command, refused=f"jump: row {number} of {name} is {value:.4f}, beyond [{low}, {high}]")
+    return Sent(command)
+
+
+def _limit_joint_rows(command: Chunk, body: Embodiment, positions: Mapping[str, float]) -> Sent:
+    limits = [body.joints[name] for name in command.names]
+    if missing := [name for name in command.names if name not in positions]:
+        return Sent(command, refused=f"{body.name} does not tell where {missing[0]} is")
+    rows = tuple(tuple(min(max(v, one.low), one.high) for v, one in zip(row, limits)) for row in command.rows)
+    before = tuple(positions[name] for name in command.names)
+    for number, row in enumerate(rows):
+        for name, here, there, one in zip(command.names, before, row, limits):
+            reach = one.max_speed * command.period_s
+            if abs(there - here) > reach * JUMP + TOLERANCE:
+                moves = f"row {number} moves {name} by {there - here:.4f} in {command.period_s} s"
+                return Sent(command, refused=f"jump: {moves}, expected at most {reach:.4f}")
+        before = row
+    clipped = tuple(
+        name
+        for column, name in enumerate(command.names)
+        if any(abs(asked[column] - row[column]) > TOLERANCE for asked, row in zip(command.rows, rows))
+    )
+    return Sent(replace(command, rows=rows), clipped)

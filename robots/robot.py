@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, TypeVar
 
@@ -34,6 +35,24 @@ class Sent:
         return not self.refused and not self.blocked
 
 
+@dataclass(frozen=True)
+class Health:
+    """What the body says of itself.
+
+    Attributes:
+        runstop: the body's own emergency stop (a button, a firmware latch) is on.
+        fault: why it must not move, beginning with a name that is stable for programs ("bus-off: ...", "feedback
+            stale: ...", "not homed: ..."); empty when it may.
+        battery: charge in [0, 1]; None where the body does not tell.
+        notes: what else a person should see: names and values, e.g. {"voltage_v": 12.1}.
+    """
+
+    runstop: bool = False
+    fault: str = ""
+    battery: float | None = None
+    notes: Mapping[str, float] = field(default_factory=dict)
+
+
 class Robot(Protocol):
     """A body. Context manager: `with robot:` connects and always stops and disconnects."""
 
@@ -55,6 +74,10 @@ class Robot(Protocol):
         """Called at any time, from any thread, also twice: stops with the body's own semantics and interrupts a running
         `execute`."""
 
+    def health(self) -> Health:
+        """Called many times a second, from another thread, also while `execute` runs: what the body says of itself.
+        Returns at once, from what was received last; never raises."""
+
     def disconnect(self) -> None:
         """Called once at the end, after `stop()`."""
 
@@ -71,7 +94,11 @@ RobotT = TypeVar("RobotT", bound=Robot)
 
 
 class Connected:
-    """Mixin: the context manager part of `Robot`, the same for every body."""
+    """Mixin: the parts of `Robot` that are the same for every body."""
+
+    def health(self) -> Health:
+        """A body without anything to tell of itself is well."""
+        return Health()
 
     def __enter__(self: RobotT) -> RobotT:
         self.connect()

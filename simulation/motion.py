@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from robots.command import JointTarget, LookAt, MoveBase, MoveJoint, RotateBase, SetGripper
+from robots.embodiment import Embodiment
 from robots.limits import HEAD_JOINTS
-from robots.stretch_re1 import JOINTS, STRETCH_RE1
 from simulation.world import BasePose, World, swept
 
 BaseMove = MoveBase | RotateBase
@@ -26,12 +26,14 @@ class Motion:
 
     Attributes:
         world: what is moved.
+        body: whose limits and speeds it has.
         lock: held while the pose changes.
         pause: waits for so many seconds, or not at all when simulating fast; True when it was interrupted.
         slides: along what the base touches, instead of being put back to where its step began.
     """
 
     world: World
+    body: Embodiment
     lock: AbstractContextManager[object]
     pause: Callable[[float], bool]
     slides: bool = False
@@ -40,7 +42,7 @@ class Motion:
         """Moves the base; returns why it did not end ("contact with ...", "stopped"), or ""."""
         start = self.world.base
         poses = swept(start, move)
-        seconds = base_duration_s(move) / len(poses)
+        seconds = base_duration_s(move, self.body) / len(poses)
         for planned, pose in zip([start, *poses], poses, strict=False):
             with self.lock:
                 blocked = self._advance(start, planned, pose)
@@ -55,7 +57,9 @@ class Motion:
         start = dict(self.world.joints)
         way = {name: target - start[name] for name, target in targets.items()}
         count = max([1, *(math.ceil(abs(delta) / _JOINT_SLICE - 1e-9) for delta in way.values())])
-        seconds = max((abs(delta) / JOINTS[name].max_speed for name, delta in way.items()), default=0.0) / count
+        seconds = (
+            max((abs(delta) / self.body.joints[name].max_speed for name, delta in way.items()), default=0.0) / count
+        )
         for k in range(1, count + 1):
             with self.lock:
                 self.world.move_joints({name: start[name] + delta * k / count for name, delta in way.items()})
@@ -93,21 +97,20 @@ class Motion:
         return blocked
 
 
-def base_duration_s(move: BaseMove) -> float:
+def base_duration_s(move: BaseMove, body: Embodiment) -> float:
     """How long the body takes for it at its top speed [s]."""
-    assert STRETCH_RE1.base is not None
+    assert body.base is not None  # limits refuse a base move to a body without one
     if isinstance(move, MoveBase):
-        return abs(move.distance_m) / STRETCH_RE1.base.max_speed_mps
-    return abs(move.angle_rad) / STRETCH_RE1.base.max_turn_radps
+        return abs(move.distance_m) / body.base.max_speed_mps
+    return abs(move.angle_rad) / body.base.max_turn_radps
 
 
 def joint_targets(command: JointMove, now: Mapping[str, float]) -> dict[str, float]:
-    """Where `command` sends each joint that it names: joint -> position [m] or [rad]."""
+    """Where `command`, within the limits, sends each joint that it names: joint -> position [m] or [rad]."""
     if isinstance(command, MoveJoint):
         return {command.joint: now[command.joint] + command.delta}
     if isinstance(command, LookAt):
         return dict(zip(HEAD_JOINTS, (command.pan_rad, command.tilt_rad), strict=True))
     if isinstance(command, SetGripper):
-        limits = JOINTS["gripper_aperture"]
-        return {"gripper_aperture": min(max(command.aperture_m, limits.low), limits.high)}
+        return {"gripper_aperture": command.aperture_m}
     return dict(zip(command.joints, command.positions, strict=True))

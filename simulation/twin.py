@@ -54,6 +54,7 @@ class TwinOptions:
         contact: "strict" puts the robot back where a blocked step began; "slide" lets it slip along what it touches
             (for curricula only: no real base does so).
         real_time: motions take the time that the body's speed limits give them, and `stop` interrupts them.
+        speed: the share of the body's top speeds that it moves with in real time, in (0, 1].
         detail: of the robot's meshes, "low" or "high".
     """
 
@@ -65,6 +66,7 @@ class TwinOptions:
     randomise_appearance: bool = False
     contact: str = "strict"
     real_time: bool = False
+    speed: float = 1.0
     detail: str = "low"
 
     def __post_init__(self) -> None:
@@ -87,7 +89,7 @@ class StretchTwin(Connected):
     def __init__(self, options: TwinOptions = TwinOptions()) -> None:
         self.options = options
         cameras = (replace(camera, height=options.height, width=options.width) for camera in CAMERAS)
-        self._spec = STRETCH_RE1.with_cameras(*cameras)
+        self._spec = STRETCH_RE1.with_cameras(*cameras).slowed(options.speed)
         self._lock, self._moving = threading.RLock(), threading.Lock()
         self._stopped = threading.Event()
         self._connected = False
@@ -236,7 +238,7 @@ class StretchTwin(Connected):
 
     def _run(self, sent: Sent) -> Sent:
         command = sent.command
-        motion = Motion(self.world, self._lock, self._pause, slides=self.options.contact == "slide")
+        motion = Motion(self.world, self._spec, self._lock, self._pause, slides=self.options.contact == "slide")
         if isinstance(command, MoveBase | RotateBase):
             blocked = motion.drive(self._with_noise(command))
             self.path.append(self.world.base[:2])

@@ -12,7 +12,7 @@ from evaluation.runner import Runner
 from evaluation.step import RunEnd, Step, Subscriber
 from policy_server.errors import NotFinite, Unreachable
 from robots.binding import bind
-from robots.command import Done, JointTarget, MoveBase
+from robots.command import Chunk, Done, MoveBase
 from robots.freshness import STALE
 from robots.robot import Sent
 from robots.spec import ContinuousActions, VectorSpec
@@ -221,18 +221,17 @@ def test_interrupt_from_outside_stops_and_ends_the_run_before_the_next_motion() 
     assert robot.calls[-3:] == ["observe", "stop", "stop"]
 
 
-def test_the_rows_of_a_chunk_are_executed_in_order_and_each_has_its_deadline() -> None:
+def test_a_chunk_is_one_command() -> None:
     joints = ("joint_lift", "joint_arm")
     vector = VectorSpec(joints, ("m", "m"), (0.0, 0.0), (1.0, 0.5))
-    spec = replace(SPEC, actions=ContinuousActions(vector, horizon=3, period_s=0.1))
-    robot, clock, diary = WatchedFake(), Clock(), Diary()
+    spec = replace(SPEC, actions=ContinuousActions(vector, horizon=3, period_s=0.5))
+    robot, diary = WatchedFake(), Diary()
+    robot._spec = replace(robot.spec, chunks=(vector,))
     robot.connect()
-    body = replace(robot.spec, chunk=vector)
-    rows = np.array([[0.1, 0.2], [0.2, 0.2], [0.3, 0.2]], np.float32)
+    here = [robot.positions[joint] for joint in joints]
+    rows = np.array([here, here], np.float32) + np.array([[0.05, 0.0], [0.1, 0.0]], np.float32)
     session = ScriptedSession(["done"], change=lambda one: replace(one, action=None, name="", chunk=rows))
-    plain = robot.execute
-    robot.execute = lambda command: (clock.sleep(0.45), plain(command))[1]  # type: ignore[method-assign]
-    Runner(robot, session, bind(spec, body), max_steps=1, clock=clock, subscribers=[diary]).run()
-    assert [command.positions[0] for command in robot.commands] == pytest.approx([0.1, 0.2])  # the third came late
-    assert robot.commands[0] == JointTarget(joints, (float(rows[0, 0]), float(rows[0, 1])), 0.1)
-    assert diary.steps[0].late
+    Runner(robot, session, bind(spec, robot.spec), max_steps=1, subscribers=[diary]).run()
+    assert robot.commands == [Chunk(joints, tuple(tuple(row) for row in rows.tolist()), 0.5)]
+    assert diary.steps[0].sent.executed
+    assert robot.positions["joint_lift"] == pytest.approx(here[0] + 0.1)

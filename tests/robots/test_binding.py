@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from robots.binding import bind
-from robots.command import Done, JointTarget, MoveBase, MoveJoint
+from robots.command import Chunk, Done, MoveBase, MoveJoint
 from robots.embodiment import Embodiment, JointLimits
 from robots.errors import BindError, SpecError
 from robots.limits import limit
@@ -191,14 +191,19 @@ def test_an_observation_with_another_state_is_refused(state: dict, message: str)
 
 
 CHUNK = ContinuousActions(VectorSpec(("j1", "j2"), ("rad", "rad"), (-1.0, -1.0), (1.0, 1.0)), horizon=3, period_s=0.05)
-ARM = Embodiment("arm", (), {}, {}, {"j1": JointLimits(-1, 1, 1), "j2": JointLimits(-1, 1, 1)}, chunk=CHUNK.vector)
+ARM = Embodiment("arm", (), {}, {}, {"j1": JointLimits(-1, 1, 1), "j2": JointLimits(-1, 1, 1)}, chunks=(CHUNK.vector,))
 ARM_POLICY = PolicySpec((), VectorSpec((), (), (), ()), CHUNK, 100, 0.15)
 
 
-def test_a_chunk_becomes_joint_targets() -> None:
+def test_a_chunk_becomes_one_command() -> None:
     rows = np.array([[0.0, 0.5], [0.25, 0.5]], np.float32)
-    targets = bind(ARM_POLICY, ARM).chunk(rows)
-    assert targets == (JointTarget(("j1", "j2"), (0.0, 0.5), 0.05), JointTarget(("j1", "j2"), (0.25, 0.5), 0.05))
+    assert bind(ARM_POLICY, ARM).chunk(rows) == Chunk(("j1", "j2"), ((0.0, 0.5), (0.25, 0.5)), 0.05)
+
+
+def test_a_chunk_has_between_one_row_and_the_horizon() -> None:
+    for rows in (0, CHUNK.horizon + 1):
+        with pytest.raises(SpecError, match=f"chunk: got {rows} rows, expected 1 to {CHUNK.horizon}"):
+            bind(ARM_POLICY, ARM).chunk(np.zeros((rows, 2), np.float32))
 
 
 def test_a_chunk_beyond_its_bounds_or_nan_is_refused() -> None:
@@ -208,7 +213,7 @@ def test_a_chunk_beyond_its_bounds_or_nan_is_refused() -> None:
 
 
 def test_a_chunk_for_other_joints_is_refused_never_zipped_by_position() -> None:
-    swapped = replace(ARM, chunk=VectorSpec(("j2", "j1"), ("rad", "rad"), (-1.0, -1.0), (1.0, 1.0)))
+    swapped = replace(ARM, chunks=(VectorSpec(("j2", "j1"), ("rad", "rad"), (-1.0, -1.0), (1.0, 1.0)),))
     with pytest.raises(BindError, match=r"\('j2', 'j1'\)"):
         bind(ARM_POLICY, swapped)
     with pytest.raises(BindError, match="got discrete actions only"):

@@ -4,6 +4,8 @@ A command is a `trajectory_msgs/JointTrajectory`:
 
 - `header.stamp` is the stamp of the observation it was decided from, echoed: the robot's own clock, never ours.
 - `header.frame_id` is "current" for increments from where the body is, "" for absolute values.
+- A Chunk has `frame_id` "chunk": `points[0]` has no positions, the points after it are its rows, `time_from_start` of
+  each counted from when the first motion starts.
 - `points[0].positions` holds one number per joint name; `points[0].time_from_start` is how long after the observation
   the motion may start.
 - Joint names are the body's, and these virtual ones: translate_mobile_base [m], rotate_mobile_base [rad],
@@ -26,6 +28,7 @@ from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from robots.command import (
+    Chunk,
     Command,
     Done,
     Grasp,
@@ -46,6 +49,9 @@ from robots.spec import CameraSpec, F32Vector, U8Image
 
 CURRENT = "current"
 """`frame_id` of a command whose numbers are increments from where the body is."""
+
+CHUNK = "chunk"
+"""`frame_id` of a command whose points are the rows of a Chunk."""
 
 VIRTUAL = ("translate_mobile_base", "rotate_mobile_base", "gripper_aperture", "gripper_grasp", "done", "duration")
 """Joint names with a meaning of their own."""
@@ -131,25 +137,59 @@ def pose_of(message: Odometry) -> tuple[float, float, float]:
 
 def order_msg(order: Order) -> JointTrajectory:
     """An order as a command message; SpecError for a joint whose name has another meaning."""
+    if isinstance(order.command, Chunk):
+        return _chunk_msg(order, order.command)
     frame_id, values = _encode(order.command)
     message = JointTrajectory(header=Header(stamp=time_msg(order.stamp_ns), frame_id=frame_id))
     message.joint_names = [name for name, _ in values]
-    nanoseconds = round(order.valid_for_s * NS)
-    start = Duration(sec=nanoseconds // NS, nanosec=nanoseconds % NS)
+    start = _duration_msg(order.valid_for_s)
     message.points = [JointTrajectoryPoint(positions=[value for _, value in values], time_from_start=start)]
     return message
 
 
+def _chunk_msg(order: Order, chunk: Chunk) -> JointTrajectory:
+    message = JointTrajectory(header=Header(stamp=time_msg(order.stamp_ns), frame_id=CHUNK))
+    message.joint_names = list(chunk.names)
+    message.points = [JointTrajectoryPoint(time_from_start=_duration_msg(order.valid_for_s))]
+    for number, row in enumerate(chunk.rows, start=1):
+        due = _duration_msg(number * chunk.period_s)
+        message.points.append(JointTrajectoryPoint(positions=list(row), time_from_start=due))
+    return message
+
+
+def _duration_msg(seconds: float) -> Duration:
+    nanoseconds = round(seconds * NS)
+    return Duration(sec=nanoseconds // NS, nanosec=nanoseconds % NS)
+
+
+def _seconds(duration: Duration) -> float:
+    return float(duration.sec + duration.nanosec / NS)
+
+
 def order_of(message: JointTrajectory) -> Order:
     """Inverse of `order_msg`; SpecError when the message is no command."""
+    if message.header.frame_id == CHUNK:
+        return _chunk_order(message)
     if len(message.points) != 1:
         raise SpecError("command points", len(message.points), "exactly one")
     point = message.points[0]
     if len(point.positions) != len(message.joint_names):
         raise SpecError("command positions", len(point.positions), f"{len(message.joint_names)}, one per joint name")
     command = _decode(message.header.frame_id, tuple(message.joint_names), tuple(point.positions))
-    valid_for_s = point.time_from_start.sec + point.time_from_start.nanosec / NS
-    return Order(stamp_of(message.header), command, valid_for_s)
+    return Order(stamp_of(message.header), command, _seconds(point.time_from_start))
+
+
+def _chunk_order(message: JointTrajectory) -> Order:
+    if len(message.points) < 2 or message.points[0].positions:
+        raise SpecError("chunk points", len(message.points), "one without positions, then at least one row")
+    start, *rows = message.points
+    lengths = {len(row.positions) for row in rows}
+    if lengths != {len(message.joint_names)}:
+        raise SpecError("chunk positions", sorted(lengths), f"{len(message.joint_names)} in every row")
+    chunk = Chunk(
+        tuple(message.joint_names), tuple(tuple(row.positions) for row in rows), _seconds(rows[0].time_from_start)
+    )
+    return Order(stamp_of(message.header), chunk, _seconds(start.time_from_start))
 
 
 def _encode(command: Command) -> tuple[str, list[tuple[str, float]]]:
