@@ -2,7 +2,8 @@
 
 A body moves only on a fresh decision. The executor refuses by name what is stale, unknown, replayed, not finite, beyond
 the limits, or comes while another order runs, and keeps no backlog. It stops the body, and says why, when orders cease,
-when the cameras freeze, on the runstop, and on every way out.
+when the cameras freeze, on every hold (the runstop, a lost heartbeat, the body's own fault: `robots.guard`), and on
+every way out.
 
 Two threads: the body thread is the only one that observes and moves (a renderer's or a driver's handles belong to one
 thread); the watch thread looks after time. `stop()` may be called from any thread.
@@ -13,52 +14,31 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NoAnswer
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, TypeVar
 
 from robots.command import Done, Stop
 from robots.errors import RobotError
+from robots.executor_options import ExecutorOptions
 from robots.freshness import Freshness
+from robots.guard import CAMERA, RUNSTOP, Guard
+from robots.jobs import Jobs
 from robots.limits import limit
 from robots.observation import Observation
 from robots.order import Order, Result, Status
-from robots.robot import Robot, Sent
+from robots.robot import Health, Robot, Sent
+
+__all__ = ["Executor", "ExecutorOptions"]
 
 T = TypeVar("T")
 Listener = Callable[[Any], None]
 
-
-@dataclass(frozen=True)
-class ExecutorOptions:
-    """How the executor judges time.
-
-    Attributes:
-        control_period_s: the time one decision is given.
-        observe_period_s: how often it observes while nothing moves; it also observes right after every order.
-        silence_periods: control periods without an order, after the last one ended, until the body is stopped; below 2,
-            so that a body whose policy died stands within two control periods.
-        frozen_periods: control periods without an observation that advances until the cameras count as frozen.
-        max_age_periods: control periods after which a decision is stale, however long it says it is valid.
-        longest_motion_s: how long the body may take for one order until it is stopped; the longest steps of the bodies
-            here take about a second.
-        job_timeout_s: how long `call` waits; building and compiling a twin's house is the longest job.
-        stop_timeout_s: how long `stop` waits for the body to stand.
-    """
-
-    control_period_s: float = 0.5
-    observe_period_s: float = 0.2
-    silence_periods: float = 1.5
-    frozen_periods: float = 1.5
-    max_age_periods: float = 2.0
-    longest_motion_s: float = 10.0
-    job_timeout_s: float = 120.0
-    stop_timeout_s: float = 3.0
+LOOK_S = 0.005
+"""The shortest time between two looks of the watch thread; it looks twenty times in a control period, if that is longer."""
 
 
 def ignore(_: object) -> None:
@@ -88,10 +68,11 @@ class Executor:
         self._on_observation, self._on_result, self._on_stop = on_observation, on_result, on_stop
         self._wake = threading.Condition(threading.RLock())
         self._fresh = Freshness(self.options.max_age_periods * self.options.control_period_s)
-        self._jobs: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._jobs = Jobs()
         self._order: Order | None = None
-        self._busy = self._moving = self._awaiting = self._closed = self._runstop = False
-        self._unhealthy = self._stop_reason = self._last_stop = ""
+        self._busy = self._moving = self._awaiting = self._closed = False
+        self._guard = Guard(self.options.guard)
+        self._stop_reason = self._last_stop = ""
         self._stops = 0
         self._counts: Counter[str] = Counter()
         self._positions: dict[str, float] = {}
@@ -101,7 +82,6 @@ class Executor:
 
     def start(self, *prepare: Callable[[], object]) -> None:
         """Connects the body and runs `prepare` in the body thread; then observing begins. Raises what they raise."""
-        ready: Future[None] = Future()
 
         def connect() -> None:
             try:
@@ -112,7 +92,7 @@ class Executor:
                 self._closed = True
                 raise
 
-        self._jobs.append((ready, connect))
+        ready = self._jobs.ask(connect)
         self._body.start()
         ready.result()
         self._watch.start()
@@ -127,7 +107,8 @@ class Executor:
             self._wake.notify_all()
         if self._body.ident is not None:
             self._body.join(self.options.stop_timeout_s)
-        self._drop_jobs()  # also those of a body that hangs
+        with self._wake:
+            self._jobs.drop()  # also those of a body that hangs
 
     def __enter__(self) -> Executor:
         self.start()
@@ -142,8 +123,9 @@ class Executor:
     def status(self) -> Status:
         """How it stands now."""
         with self._wake:
-            reason = "runstop is on" if self._runstop else self._unhealthy
-            state = "runstop" if self._runstop else "unhealthy" if reason else "moving" if self._moving else "idle"
+            reason = self._guard.reason
+            held = "runstop" if RUNSTOP in self._guard.holds else "held" if reason else ""
+            state = held or ("moving" if self._moving else "idle")
             age = None if self._fresh.latest_ns < 0 else time.monotonic() - self._advanced_s
             return Status("closed" if self._closed else state, reason, self._last_stop, dict(self._counts), age)
 
@@ -183,16 +165,41 @@ class Executor:
         self._tell_stop(f"{reason}; {failure}" if failure else reason)
         return not self._moving and not failure
 
-    def runstop(self, on: bool) -> bool:
-        """Sets or clears the latched emergency stop; while it is set every order is refused.
+    def hold(self, name: str, reason: str) -> bool:
+        """Stops the body and refuses everything, for `reason`, until `release(name)`; returns whether it stands.
 
-        Clearing moves nothing, and voids what was decided meanwhile.
+        Held by that name already, only the reason changes.
         """
         with self._wake:
-            if self._runstop and not on:
-                self._fresh.void("runstop")
-            self._runstop = on
-        return self.stop("runstop") if on else True
+            new = self._guard.hold(name, reason)
+        return self.stop(reason) if new else not self._moving
+
+    def release(self, name: str) -> None:
+        """Ends a hold. That moves nothing, and voids what was decided meanwhile."""
+        with self._wake:
+            if self._guard.release(name):
+                self._fresh.void(name)
+
+    def runstop(self, on: bool) -> bool:
+        """Sets or clears the latched emergency stop; returns whether what was asked is so."""
+        if on:
+            return self.hold(RUNSTOP, "runstop: the runstop is on")
+        self.release(RUNSTOP)
+        return True
+
+    def expect(self, name: str, timeout_s: float, required: bool) -> None:
+        """From now on `beat(name)` must be called at least every `timeout_s`.
+
+        A required pulse that ceases, or was never heard, is a hold until it is back. Another one is expected from its
+        first beat, and its end stops the body once.
+        """
+        with self._wake:
+            self._guard.expect(name, timeout_s, required)
+
+    def beat(self, name: str, last: bool = False) -> None:
+        """A pulse was heard; the `last` one says that it is not to be missed."""
+        with self._wake:
+            self._guard.end(name) if last else self._guard.beat(name, time.monotonic())
 
     def call(self, job: Callable[[], T], timeout_s: float | None = None) -> T:
         """Runs `job` in the body thread between orders (a reset, a judge) and returns what it returns.
@@ -201,11 +208,10 @@ class Executor:
         not begun by then never will.
         """
         timeout_s = self.options.job_timeout_s if timeout_s is None else timeout_s
-        answer: Future[T] = Future()
         with self._wake:
             if self._closed:
                 raise RobotError("closed: the executor is closed")
-            self._jobs.append((answer, job))
+            answer = self._jobs.ask(job)
             self._wake.notify_all()
         try:
             return answer.result(timeout_s)
@@ -241,7 +247,7 @@ class Executor:
         """Why nothing may move now, whatever is asked."""
         if self._closed:
             return "closed: the executor is closed"
-        return "runstop: the runstop is on" if self._runstop else self._unhealthy
+        return self._guard.reason
 
     def _refusal(self, order: Order) -> str:
         return self._unfit() or self._fresh.refusal(order.stamp_ns, order.valid_for_s, time.monotonic())
@@ -251,7 +257,8 @@ class Executor:
             while (job := self._next()) is not None:
                 self._do(job)
         finally:
-            self._drop_jobs()
+            with self._wake:
+                self._jobs.drop()
             self.robot.disconnect()
 
     def _do(self, job: Callable[[], None]) -> None:
@@ -267,13 +274,6 @@ class Executor:
                 if self._busy:  # an observation does not count as work: one that blocks must be noticed
                     self._busy, self._idle_since_s = False, time.monotonic()
 
-    def _drop_jobs(self) -> None:
-        with self._wake:
-            while self._jobs:
-                answer, _ = self._jobs.popleft()
-                if answer.set_running_or_notify_cancel():
-                    answer.set_exception(RobotError("closed: the executor is closed"))
-
     def _next(self) -> Callable[[], None] | None:
         """Waits for the body's next job: an asked one, the order, or an observation that is due. None at the end."""
         with self._wake:
@@ -281,7 +281,7 @@ class Executor:
                 now = time.monotonic()
                 if self._jobs:
                     self._busy = True
-                    return partial(_fulfil, *self._jobs.popleft())
+                    return self._jobs.take()
                 if self._order:
                     self._busy = True
                     return self._execute
@@ -303,7 +303,8 @@ class Executor:
                 return
             self._advanced_s, self._positions = time.monotonic(), self._positions_of(observation)
         self._on_observation(observation)
-        self._unhealthy = ""  # seen and told
+        with self._wake:
+            self._guard.release(CAMERA)  # seen and told
 
     def _positions_of(self, observation: Observation) -> dict[str, float]:
         """Every named number of the state by its name; joints among them [m] or [rad]."""
@@ -318,7 +319,9 @@ class Executor:
             assert order is not None  # `_next` looked
             stops, refusal = self._stops, self._refusal(order)  # asked again: time has passed since it was taken
             allowed = limit(order.command, self.robot.spec, self._positions)
-            allowed = replace(allowed, command=order.command, refused=refusal) if refusal else allowed
+            if not refusal and not allowed.refused and self.options.shadow and not isinstance(order.command, Done):
+                refusal = "shadow: nothing is sent to the body"
+            allowed = replace(allowed, refused=refusal) if refusal else allowed
             if not allowed.refused:
                 self._fresh.use(order.stamp_ns)
                 self._moving, self._awaiting = True, not isinstance(order.command, Done)
@@ -354,12 +357,19 @@ class Executor:
 
     def _run_watch(self) -> None:
         while not self._closed:
-            time.sleep(self.options.control_period_s / 20)
+            time.sleep(max(self.options.control_period_s / 20, LOOK_S))
             self._look()
 
     def _look(self) -> None:
-        """Stops the body when it takes too long, its cameras froze or orders ceased."""
+        """Stops the body when it takes too long, its cameras froze, orders ceased, or its guard says so."""
         period = self.options.control_period_s
+        health = self._health()
+        with self._wake:
+            stops, released = self._guard.look(time.monotonic(), time.time(), health)
+            for name in released:
+                self._fresh.void(name)
+        for reason in stops:
+            self.stop(reason)
         with self._wake:
             if self._closed:
                 return
@@ -376,18 +386,12 @@ class Executor:
         elif quiet > self.options.silence_periods * period:
             self.stop(f"no fresh order for {quiet:.2f} s")
 
+    def _health(self) -> Health:
+        try:
+            return self.robot.health()
+        except Exception as error:  # it never should; a body that cannot be asked must not move
+            return Health(fault=f"health failed: {type(error).__name__}: {error}")
+
     def _fail(self, reason: str) -> None:
-        """Marks the body as unfit to move until a new observation comes, and stops it once."""
-        with self._wake:
-            known, self._unhealthy = bool(self._unhealthy), reason
-        if not known:
-            self.stop(reason)
-
-
-def _fulfil(answer: Future[T], job: Callable[[], T]) -> None:
-    if not answer.set_running_or_notify_cancel():
-        return
-    try:
-        answer.set_result(job())
-    except BaseException as error:  # whatever it is belongs to whoever waits for the answer
-        answer.set_exception(error)
+        """Keeps the body from moving until a new observation comes."""
+        self.hold(CAMERA, reason)

@@ -52,7 +52,7 @@ class Status:
     """How the executor stands.
 
     Attributes:
-        state: "idle", "moving", "runstop", "unhealthy" or "closed".
+        state: "idle", "moving", "runstop", "held" (it must not move) or "closed".
         reason: why it is not ready to move; empty when it is.
         last_stop: reason of the last stop; empty when there was none.
         counts: number of orders by what became of them: started, executed, blocked, refused.

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from robots.command import (
     COMMANDS,
+    Chunk,
     Command,
     Done,
     Grasp,
@@ -33,6 +34,7 @@ commands = st.one_of(
     st.builds(MoveJoint, st.sampled_from(["joint_lift", "joint_arm"]), number),
     st.builds(SetGripper, number),
     st.builds(JointTarget, st.just(("a", "b")), st.tuples(number, number), number),
+    st.builds(Chunk, st.just(("a", "b")), st.tuples(st.tuples(number, number), st.tuples(number, number)), number),
     st.builds(LookAt, number, number),
     st.sampled_from([Grasp(), Release(), Stop(), Done(), Done(subgoal=True)]),
 )
@@ -44,7 +46,7 @@ def test_a_command_survives_json(command: Command) -> None:
 
 
 def test_every_kind_is_tested() -> None:
-    assert len(COMMANDS) == 10
+    assert len(COMMANDS) == 11
 
 
 def test_an_unknown_kind_names_the_known_ones() -> None:
@@ -59,7 +61,13 @@ def test_a_wrong_field_names_the_right_ones() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [MoveBase(math.nan), RotateBase(math.inf), JointTarget(("a", "b"), (0.0, math.nan)), LookAt(0.0, -math.inf)],
+    [
+        MoveBase(math.nan),
+        RotateBase(math.inf),
+        JointTarget(("a", "b"), (0.0, math.nan)),
+        LookAt(0.0, -math.inf),
+        Chunk(("a",), ((math.nan,),), 0.1),
+    ],
 )
 def test_a_number_that_is_not_finite_is_found(command: Command) -> None:
     with pytest.raises(SpecError, match="expected a finite number"):

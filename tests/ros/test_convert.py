@@ -205,10 +205,10 @@ def test_something_else_is_no_result() -> None:
 
 
 def test_the_executor_tells_how_it_stands() -> None:
-    one = executor_status(Status("unhealthy", "camera frozen", "camera frozen", {"executed": 3}, 1.5))
+    one = executor_status(Status("held", "camera frozen", "camera frozen", {"executed": 3}, 1.5))
     assert (ord(one.level), one.message) == (2, "camera frozen")
     assert values_of(one) == {
-        "state": "unhealthy",
+        "state": "held",
         "reason": "camera frozen",
         "last_stop": "camera frozen",
         "observation_age_s": "1.5",

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import pytest
+
+from robots.guard import Guard, GuardOptions
+from robots.robot import Health
+
+WELL = Health()
+
+
+def test_a_hold_keeps_until_it_is_released() -> None:
+    guard = Guard()
+    assert guard.hold("runstop", "runstop: the runstop is on")
+    assert not guard.hold("runstop", "runstop: again")
+    assert guard.reason == "runstop: again"
+    assert guard.release("runstop")
+    assert not guard.release("runstop")
+    assert guard.reason == ""
+
+
+@pytest.mark.parametrize(
+    ("health", "reason"),
+    [
+        (Health(runstop=True), "runstop: the body's own runstop is on"),
+        (Health(fault="bus-off: no acknowledgement on can0"), "bus-off: no acknowledgement on can0"),
+        (Health(battery=0.04), "battery low: 4 %, expected at least 10 %"),
+    ],
+)
+def test_the_body_itself_may_forbid_motion(health: Health, reason: str) -> None:
+    guard = Guard()
+    assert guard.look(0.0, 100.0, health) == ([reason], [])
+    assert guard.reason == reason
+    assert guard.look(0.1, 100.1, health) == ([], [])  # told once
+    assert guard.look(0.2, 100.2, WELL) == ([], ["body"])
+    assert guard.reason == ""
+
+
+def test_a_battery_that_is_not_told_or_full_is_no_trouble() -> None:
+    assert Guard().look(0.0, 0.0, Health(battery=0.9)) == ([], [])
+    assert Guard().look(0.0, 0.0, WELL) == ([], [])
+
+
+def test_a_required_pulse_holds_from_the_start_and_again_when_it_ceases() -> None:
+    guard = Guard()
+    guard.expect("supervisor", 0.3, required=True)
+    assert guard.reason == "supervisor lost: it was not heard yet"
+    guard.beat("supervisor", 1.0)
+    assert guard.look(1.1, 0.0, WELL) == ([], ["supervisor"])
+    stops, _ = guard.look(1.5, 0.4, WELL)
+    assert stops == ["supervisor lost: not heard for 0.50 s"]
+    assert guard.reason == stops[0]
+    guard.beat("supervisor", 1.6)
+    assert guard.look(1.7, 0.6, WELL) == ([], ["supervisor"])
+
+
+def test_an_optional_pulse_is_missed_once_after_it_was_heard() -> None:
+    guard = Guard()
+    guard.expect("policy", 0.3, required=False)
+    assert guard.look(0.0, 0.0, WELL) == ([], [])
+    guard.beat("policy", 0.1)
+    assert guard.look(0.2, 0.2, WELL) == ([], [])
+    assert guard.look(0.9, 0.9, WELL) == (["policy lost: not heard for 0.80 s"], [])
+    assert guard.look(1.2, 1.2, WELL) == ([], [])
+    assert guard.reason == ""
+
+
+def test_a_pulse_that_said_its_last_is_not_missed() -> None:
+    guard = Guard()
+    guard.expect("policy", 0.3, required=False)
+    guard.beat("policy", 0.1)
+    guard.end("policy")
+    assert guard.look(0.9, 0.9, WELL) == ([], [])
+
+
+@pytest.mark.parametrize("jump_s", [3600.0, -0.6])
+def test_a_clock_that_jumps_stops_once(jump_s: float) -> None:
+    guard = Guard()
+    guard.look(0.0, 1000.0, WELL)
+    assert guard.look(0.1, 1000.1 + jump_s, WELL) == ([f"clock jump: the time of day moved by {jump_s:+.2f} s"], [])
+    assert guard.look(0.2, 1000.2 + jump_s, WELL) == ([], [])
+
+
+def test_a_process_that_slept_stops_before_it_goes_on() -> None:
+    guard = Guard(GuardOptions(asleep_s=0.5))
+    guard.look(0.0, 10.0, WELL)
+    assert guard.look(2.0, 12.0, WELL) == (["asleep: this process did not run for 2.00 s"], [])
