@@ -1,0 +1,1 @@
+"""Robots behind the ROS 2 drivers of their vendors."""

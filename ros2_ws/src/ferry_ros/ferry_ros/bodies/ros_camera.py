@@ -1,0 +1,150 @@
+"""A camera behind an image topic: the newest picture, when it was sensed, and whether the camera still lives.
+
+Takes `sensor_msgs/Image` (rgb8 or bgr8) and `sensor_msgs/CompressedImage` from topics whose names end in "/compressed".
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CompressedImage, Image
+
+from ferry_ros import convert
+from robots.errors import ConnectionFailed, RobotError, SpecError
+from robots.spec import CameraSpec, U8Image
+
+SENSOR = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+"""Hears reliable and unreliable publishers alike; a picture that was overtaken is not waited for."""
+
+BELIEVED_AGE_S = 1.0
+"""A picture's age by its header is believed up to this: beyond, its stamp comes from another clock."""
+
+
+@dataclass(frozen=True)
+class CameraTuning:
+    """What counts as a camera that lives.
+
+    Attributes:
+        stale_s: no new picture for so long means it is frozen; a RealSense at 15 Hz sends one every 0.067 s.
+        same_is_frozen: the same pixels for so long mean it too. A sensor has noise; for a renderer, say False.
+        quarter_turns_cw: how often a picture is turned by 90 degrees clockwise, for a camera that is mounted on its
+            side (the RE1's own D435i: 1).
+    """
+
+    stale_s: float = 0.5
+    same_is_frozen: bool = True
+    quarter_turns_cw: int = 0
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A picture: when it was sensed on this computer's monotonic clock [ns], and its message."""
+
+    stamp_ns: int
+    message: Any
+
+
+class RosCamera:
+    """Listens to `topic` from now on; its callback runs in whatever thread spins `node`.
+
+    Args:
+        node: subscribes; who closes it closes this.
+        spec: what the pictures must be like after turning.
+        topic: e.g. "/camera/color/image_raw", "/camera/color/image_raw/compressed".
+    """
+
+    def __init__(self, node: Node, spec: CameraSpec, topic: str, tuning: CameraTuning | None = None) -> None:
+        self.spec, self.topic, self.tuning = spec, topic, tuning or CameraTuning()
+        self._clock = node.get_clock()
+        self._changed = threading.Condition()
+        self._newest: Shot | None = None
+        self._arrived_s = self._differed_s = time.monotonic()
+        self._checksum = -1
+        kind: Any = CompressedImage if topic.endswith("/compressed") else Image
+        node.create_subscription(kind, topic, self._take, SENSOR)
+
+    @property
+    def trouble(self) -> str:
+        """Why what it shows is not what is there, beginning with "camera frozen"; empty while it lives."""
+        now, most = time.monotonic(), self.tuning.stale_s
+        if now - self._arrived_s > most:
+            return f"camera frozen: no picture of {self.spec.name} on {self.topic} for {now - self._arrived_s:.2f} s"
+        if self.tuning.same_is_frozen and now - self._differed_s > most:
+            return f"camera frozen: {self.spec.name} sends the same pixels for {now - self._differed_s:.2f} s"
+        return ""
+
+    def connect(self, timeout_s: float) -> None:
+        """Waits for the first picture; ConnectionFailed when none comes, SpecError when it is of another size."""
+        try:
+            self.picture(self.wait(-1, timeout_s))
+        except SpecError:
+            raise
+        except RobotError:
+            message = f"no picture of camera '{self.spec.name}' on {self.topic} within {timeout_s} s"
+            raise ConnectionFailed(f"{message}; is its driver running, and is that the topic?") from None
+
+    def wait(self, after_ns: int, timeout_s: float) -> Shot:
+        """The newest shot that was sensed after `after_ns`; RobotError says what is wrong when none comes in time."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._sensed(after_ns), timeout_s):
+                silent = f"camera frozen: no new picture of {self.spec.name} on {self.topic} within {timeout_s} s"
+                raise RobotError(self.trouble or silent)
+            shot = self._newest
+        if self.trouble:
+            raise RobotError(self.trouble)
+        assert shot is not None  # it was sensed
+        return shot
+
+    def picture(self, shot: Shot) -> U8Image:
+        """(H, W, 3) uint8 RGB as the spec says; SpecError for another encoding or size."""
+        image = decode(shot.message)
+        if self.tuning.quarter_turns_cw % 4:
+            image = np.ascontiguousarray(np.rot90(image, -self.tuning.quarter_turns_cw))
+        self.spec.check(image)
+        return image
+
+    def _sensed(self, after_ns: int) -> bool:
+        return self._newest is not None and self._newest.stamp_ns > after_ns
+
+    def _take(self, message: Any) -> None:
+        now_ns = time.monotonic_ns()
+        age_s = (self._clock.now().nanoseconds - convert.stamp_of(message.header)) / 1e9
+        sensed_ns = now_ns - round(age_s * 1e9) if 0.0 <= age_s <= BELIEVED_AGE_S else now_ns
+        checksum = zlib.adler32(message.data)
+        with self._changed:
+            self._arrived_s = now_ns / 1e9
+            if checksum != self._checksum:
+                self._checksum, self._differed_s = checksum, self._arrived_s
+            if self._newest is None or sensed_ns > self._newest.stamp_ns:
+                self._newest = Shot(sensed_ns, message)
+            self._changed.notify_all()
+
+
+def decode(message: Image | CompressedImage) -> U8Image:
+    """rgb8, bgr8 or compressed -> (H, W, 3) uint8 RGB; SpecError for anything else."""
+    if isinstance(message, CompressedImage):
+        return _decompress(message)
+    if message.encoding not in ("rgb8", "bgr8"):
+        raise SpecError("image encoding", repr(message.encoding), "'rgb8' or 'bgr8'")
+    least = message.step * message.height
+    if message.step < 3 * message.width or len(message.data) < least:
+        raise SpecError("image data", f"{len(message.data)} bytes of step {message.step}", f"{least} bytes")
+    rows = np.frombuffer(message.data, dtype=np.uint8)[:least].reshape(message.height, message.step)
+    image = rows[:, : 3 * message.width].reshape(message.height, message.width, 3)
+    return np.ascontiguousarray(image[:, :, ::-1]) if message.encoding == "bgr8" else image
+
+
+def _decompress(message: CompressedImage) -> U8Image:
+    import cv2  # only where a topic is compressed
+
+    image = cv2.imdecode(np.frombuffer(message.data, dtype=np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise SpecError("compressed image", f"format {message.format!r} that cannot be decoded", "JPEG or PNG")
+    return np.ascontiguousarray(image[:, :, ::-1]).astype(np.uint8)
