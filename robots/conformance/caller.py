@@ -1,0 +1,70 @@
+"""Calls a body in one thread of its own, each call with a time limit."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NoAnswer
+from typing import Any, TypeVar
+
+from robots.conformance.verdict import Failed
+
+T = TypeVar("T")
+POLL_S = 0.005
+
+
+def nothing(_elapsed_s: float) -> None:
+    """Does nothing meanwhile."""
+
+
+class Caller:
+    """A thread for one body: a renderer's or a driver's handles may belong to the thread that made them.
+
+    Attributes:
+        lost: the call that never returned; empty while the thread answers.
+    """
+
+    def __init__(self) -> None:
+        self.lost = ""
+        self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
+        threading.Thread(target=self._run, name="conformance", daemon=True).start()
+
+    def call(self, what: str, job: Callable[[], T], limit_s: float, during: Callable[[float], None] = nothing) -> T:
+        """What `job` returns or raises; Failed when it takes longer than `limit_s`.
+
+        Meanwhile `during(seconds since the call)` is called again and again in the caller's thread.
+        """
+        if self.lost:
+            raise Failed(what, f"a body that hangs in {self.lost}", "one that answers")
+        answer: Future[T] = Future()
+        self._jobs.put((answer, job))
+        began = time.monotonic()
+        while not answer.done():
+            elapsed = time.monotonic() - began
+            if elapsed > limit_s:
+                self.lost = what
+                raise Failed(what, f"no return within {limit_s:g} s", "a return")
+            during(elapsed)
+            _wait(answer)
+        return answer.result()
+
+    def close(self) -> None:
+        """Ends the thread once it is idle."""
+        self._jobs.put(None)
+
+    def _run(self) -> None:
+        while (task := self._jobs.get()) is not None:
+            answer, job = task
+            try:
+                answer.set_result(job())
+            except BaseException as error:  # whatever it is belongs to whoever waits for the answer
+                answer.set_exception(error)
+
+
+def _wait(answer: Future[T]) -> None:
+    with contextlib.suppress(NoAnswer):
+        answer.exception(POLL_S)

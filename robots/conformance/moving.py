@@ -1,0 +1,202 @@
+"""Checks that the body does what it was told and what it says it did."""
+
+from __future__ import annotations
+
+import math
+
+from robots.command import Command, Done, Grasp, JointTarget, LookAt, MoveBase, Release, RotateBase, SetGripper, Stop
+from robots.conformance.judge import arrived, coherent, reached, stood, unmoved
+from robots.conformance.place import Move, Pose, base_way
+from robots.conformance.steps import (
+    back,
+    base_of,
+    drive,
+    home,
+    joint_delta,
+    joint_step,
+    long_base_step,
+    long_delta,
+    long_joint_target,
+    movable,
+    turn,
+)
+from robots.conformance.subject import Make, Subject
+from robots.conformance.verdict import Failed, NotApplicable, expect
+from robots.limits import GRIPPER_JOINT, HEAD_JOINTS
+
+FASTER = 1.1
+"""Share of the top speed that is too fast: measuring is not exact."""
+WINDOW_S = 0.2
+"""Speed of the base is measured over at least this long."""
+
+
+def base_steps_arrive(subject: Subject) -> None:
+    """`MoveBase` drives by what `Sent` says, straight ahead, and moves nothing else."""
+    _there_and_back(subject, drive(subject))
+
+
+def base_turns_arrive(subject: Subject) -> None:
+    """`RotateBase` turns in place by what `Sent` says, counter-clockwise positive, and moves nothing else."""
+    _there_and_back(subject, turn(subject))
+
+
+def joint_steps_arrive(subject: Subject) -> None:
+    """`MoveJoint` moves its joint by what `Sent` says, and no other."""
+    for joint in movable(subject):
+        step = joint_step(subject, subject.place(), joint)
+        arrived(subject.move(step), subject.options)
+        arrived(subject.move(type(step)(joint, -step.delta)), subject.options)
+
+
+def joint_targets_arrive(subject: Subject) -> None:
+    """`JointTarget` brings all joints to their positions together."""
+    place, joints = subject.place(), tuple(movable(subject))
+    goals = tuple(place.joints[joint] + joint_delta(subject, place, joint) for joint in joints)
+    arrived(subject.move(JointTarget(joints, goals)), subject.options)
+    arrived(subject.move(JointTarget(joints, tuple(place.joints[joint] for joint in joints))), subject.options)
+
+
+def the_gripper_arrives(subject: Subject) -> None:
+    """`SetGripper` opens or closes to the aperture."""
+    if GRIPPER_JOINT not in movable(subject, gripper=True):
+        raise NotApplicable(f"{subject.spec.name} has no {GRIPPER_JOINT} that may be moved")
+    place = subject.place()
+    here = place.joints[GRIPPER_JOINT]
+    arrived(subject.move(SetGripper(here + joint_delta(subject, place, GRIPPER_JOINT))), subject.options)
+    arrived(subject.move(SetGripper(here)), subject.options)
+
+
+def the_head_looks(subject: Subject) -> None:
+    """`LookAt` points the head: pan counter-clockwise positive, tilt up positive."""
+    if not set(HEAD_JOINTS) <= set(movable(subject)):
+        raise NotApplicable(f"{subject.spec.name} has no head that may be moved")
+    place = subject.place()
+    here = [place.joints[joint] for joint in HEAD_JOINTS]
+    there = [angle + joint_delta(subject, place, joint) for joint, angle in zip(HEAD_JOINTS, here)]
+    arrived(subject.move(LookAt(*there)), subject.options)
+    arrived(subject.move(LookAt(*here)), subject.options)
+
+
+def every_action_is_executed_or_says_why(subject: Subject) -> None:
+    """Each action of the table is executed as `Sent` says, or moves nothing and says why."""
+    start = subject.place()
+    for command in subject.spec.actions.values():
+        move = subject.move(command)
+        _told_truly(move, subject)
+        if isinstance(command, (MoveBase, RotateBase)) and move.sent.executed:
+            subject.execute(back(command))
+        home(subject, start)
+
+
+def done_and_stop_move_nothing(subject: Subject) -> None:
+    """`Done` and `Stop` are executed, and nothing moves."""
+    for command in (Done(), Done(subgoal=True), Stop()):
+        move = subject.move(command)
+        expect(move.sent.executed, f"{command}", move.sent, "an executed command")
+        unmoved(move.before, move.after, subject.options, f"after {command}")
+
+
+def the_body_stands_when_execute_returns(subject: Subject) -> None:
+    """`execute` returns when the motion has ended, not when it was sent."""
+    if subject.spec.base is not None:
+        for command in (drive(subject), turn(subject)):
+            move = subject.move(command)
+            subject.execute(back(command))
+            stood(move, subject.options)
+    if set(subject.spec.joints) - {GRIPPER_JOINT, *subject.options.spared}:
+        place = subject.place()
+        move = subject.move(long_joint_target(subject, place)[0])
+        home(subject, place)
+        stood(move, subject.options)
+
+
+def the_base_keeps_its_speed(subject: Subject) -> None:
+    """No step of the base is faster than the spec's top speed."""
+    base = base_of(subject)
+    _driven_within(subject, MoveBase(base.max_step_m), base.max_speed_mps, subject.options.still_m)
+    _driven_within(subject, RotateBase(base.max_step_rad), base.max_turn_radps, subject.options.still_rad)
+
+
+def joints_keep_their_speed(subject: Subject) -> None:
+    """No joint takes less time for a way than the spec's top speed allows."""
+    for joint in movable(subject):
+        place, speed = subject.place(), subject.spec.joints[joint].max_speed
+        goal = place.joints[joint] + long_delta(subject, place, joint)
+        move = subject.move(JointTarget((joint,), (goal,)))
+        home(subject, place)
+        way = abs(move.after.joints[joint] - place.joints[joint]) - 2 * subject.options.still_joint
+        _lasted(move, way, speed, joint)
+
+
+def a_slowed_body_is_slower(subject: Subject) -> None:
+    """With a lower `speed` the spec's top speeds are lower, and the same motion takes longer."""
+    if subject.slow is None:
+        raise NotApplicable("no `slow` was given: a function that makes the body with a lower speed")
+    fast_s, command = _timed(subject, None)
+    slow_s, _ = _timed(subject, subject.slow)
+    subject.fresh()
+    expect(slow_s > 1.2 * fast_s, f"{command} with a lower speed", f"{slow_s:.2f} s", f"well above {fast_s:.2f} s")
+
+
+def _timed(subject: Subject, make: Make | None) -> tuple[float, Command]:
+    subject.fresh(make)
+    subject.connect()
+    place = subject.place()
+    command: Command
+    if subject.spec.base is not None:
+        command, least_s = long_base_step(subject, MoveBase)
+        move = subject.move(command)
+        subject.execute(back(MoveBase(subject.spec.base.max_step_m)))
+    else:
+        command, least_s = long_joint_target(subject, place)
+        move = subject.move(command)
+        home(subject, place)
+    arrived(move, subject.options)
+    expect(move.duration_s > least_s / FASTER, f"{command}", f"{move.duration_s:.2f} s", f"at least {least_s:.2f} s")
+    return move.duration_s, command
+
+
+def _there_and_back(subject: Subject, command: MoveBase | RotateBase) -> None:
+    arrived(subject.move(command), subject.options)
+    arrived(subject.move(back(command)), subject.options)
+
+
+def _told_truly(move: Move, subject: Subject) -> None:
+    sent = move.sent
+    coherent(move.asked, sent)
+    if sent.refused:
+        unmoved(move.before, move.after, subject.options, f"after the refused {move.asked}")
+    elif sent.executed and isinstance(move.asked, (Grasp, Release)):
+        return  # how far the gripper goes depends on what it holds
+    elif sent.executed:
+        reached(move, subject.options)
+
+
+def _driven_within(subject: Subject, command: MoveBase | RotateBase, most: float, still: float) -> None:
+    track: list[tuple[float, Pose | None]] = []
+    move = subject.move(command, lambda elapsed: track.append((elapsed, subject.pose())))
+    subject.execute(back(command))
+    if not move.sent.executed:
+        raise Failed(f"{command}", move.sent, "an executed command")
+    forward, _, turned = base_way(move.before.pose, move.after.pose)
+    _lasted(move, abs(forward if isinstance(command, MoveBase) else turned) - 2 * still, most, "the base")
+    peak = _peak(track, isinstance(command, MoveBase), subject.options.lag_s)
+    expect(peak <= FASTER * most + still / WINDOW_S, f"speed in {command}", f"{peak:.3f}", f"at most {most:.3f}")
+
+
+def _peak(track: list[tuple[float, Pose | None]], driving: bool, lag_s: float) -> float:
+    """The highest speed over a window; odometry that comes late may hide `lag_s` of it."""
+    peak, first = 0.0, 0
+    for end_s, end in track:
+        while end_s - track[first][0] > WINDOW_S:
+            start_s, start = track[first]
+            forward, left, turned = base_way(start, end)
+            way = math.hypot(forward, left) if driving else abs(turned)
+            peak, first = max(peak, way / (end_s - start_s + lag_s)), first + 1
+    return peak
+
+
+def _lasted(move: Move, way: float, speed: float, what: str) -> None:
+    least_s = way / speed / FASTER
+    got = f"{way:.3f} in {move.duration_s:.3f} s"
+    expect(move.duration_s >= least_s, f"{what} in {move.asked}", got, f"at least {least_s:.3f} s at {speed:.3f} per s")

@@ -1,0 +1,74 @@
+"""What the suite may do with a body, and how exact the body is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+Point = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a body is tried. The defaults suit real hardware; a fake that is exact can do with less time.
+
+    Attributes:
+        checks: names of the checks to run; all when empty.
+        skip: names of checks to leave out.
+        spared: joints that are never moved.
+        exclusive: the body is real hardware, which a second driver must be refused.
+        base_step_m: how far the base is driven, and back; never beyond the body's longest step.
+        base_step_rad: how far it is turned, and back.
+        joint_step: how far a joint is moved, and back [m] or [rad].
+        long_step: how far a joint may be moved where a long motion is needed, and to a limit [m] or [rad].
+        chunk_rows: rows of a chunk.
+        chunk_period_s: time of a row.
+        base_tolerance_m: by how much a base may miss.
+        base_tolerance_rad: by how much a turn may miss.
+        joint_tolerance: by how much a joint may miss [m] or [rad].
+        tolerances: the same for single joints, by name.
+        tip_tolerance_m: by how much the point between the fingertips may miss.
+        still_m: what a standing base may seem to move between two measurements.
+        still_rad: what a standing base may seem to turn.
+        still_joint: what a standing joint may seem to move [m] or [rad].
+        lag_s: how old what the body tells of itself may be.
+        settle_s: how long it is watched for standing after `execute` returned.
+        stop_s: from `stop()` until the body begins to slow down.
+        health_s: how long `health()` may take; it is asked 40 times a second.
+        observe_s: how long `observe()` may take, and how old an observation may be.
+        connect_s: how long `connect()` and `disconnect()` may take.
+        motion_s: how long one command may take.
+        tip: where the point between the fingertips is in the base frame [m], from the joint positions by name; the
+            driver's own kinematics are not asked. None: a Cartesian chunk is judged by its way back only.
+    """
+
+    checks: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+    spared: tuple[str, ...] = ()
+    exclusive: bool = False
+    base_step_m: float = 0.1
+    base_step_rad: float = 0.25
+    joint_step: float = 0.06
+    long_step: float = 0.3
+    chunk_rows: int = 8
+    chunk_period_s: float = 0.1
+    base_tolerance_m: float = 0.03
+    base_tolerance_rad: float = 0.05
+    joint_tolerance: float = 0.015
+    tolerances: Mapping[str, float] = field(default_factory=dict)
+    tip_tolerance_m: float = 0.01
+    still_m: float = 0.005
+    still_rad: float = 0.01
+    still_joint: float = 0.005
+    lag_s: float = 0.05
+    settle_s: float = 0.3
+    stop_s: float = 0.4
+    health_s: float = 0.025
+    observe_s: float = 2.0
+    connect_s: float = 60.0
+    motion_s: float = 30.0
+    tip: Callable[[Mapping[str, float]], Point] | None = None
+
+    def tolerance(self, joint: str) -> float:
+        """By how much `joint` may miss [m] or [rad]."""
+        return self.tolerances.get(joint, self.joint_tolerance)

@@ -1,0 +1,23 @@
+"""What a check says of a body."""
+
+from __future__ import annotations
+
+from robots.errors import RobotError
+
+
+class Failed(RobotError, AssertionError):
+    """The body breaks the rule."""
+
+    def __init__(self, what: str, got: object, expected: object) -> None:
+        super().__init__(f"{what}: got {got}, expected {expected}")
+        self.what, self.got, self.expected = what, got, expected
+
+
+class NotApplicable(RobotError):
+    """The rule says nothing of this body; the message says why."""
+
+
+def expect(fact: bool, what: str, got: object, expected: object) -> None:
+    """Raises Failed unless `fact`."""
+    if not fact:
+        raise Failed(what, got, expected)
