@@ -2,8 +2,7 @@
 
 A body moves only on a fresh decision. The executor refuses by name what is stale, unknown, replayed, not finite, beyond
 the limits, or comes while another order runs, and keeps no backlog. It stops the body, and says why, when orders cease,
-when the cameras freeze, on every hold (the runstop, a lost heartbeat, the body's own fault: `robots.guard`), and on
-every way out.
+when cameras freeze, on every hold (runstop, lost heartbeat, the body's own fault: `robots.guard`), on every way out.
 
 Two threads: the body thread is the only one that observes and moves (a renderer's or a driver's handles belong to one
 thread); the watch thread looks after time. `stop()` may be called from any thread.
@@ -38,7 +37,7 @@ T = TypeVar("T")
 Listener = Callable[[Any], None]
 
 LOOK_S = 0.005
-"""The shortest time between two looks of the watch thread; it looks twenty times in a control period, if that is longer."""
+"""The watch thread looks twenty times in a control period, and waits at least this long between two looks [s]."""
 
 
 def ignore(_: object) -> None:
@@ -147,32 +146,18 @@ class Executor:
         self._finish(order, Sent(order.command, refused=refusal))
 
     def stop(self, reason: str) -> bool:
-        """Stops the body now and voids every decision made so far; returns whether the body stands.
+        """Stops the body now, voids every decision made so far, and returns whether the body stands.
 
-        Stopping is repeated until a running motion has ended, so that a stop cannot fall between two steps.
-        """
-        with self._wake:
-            self._stops += 1
-            self._stop_reason = self._last_stop = reason
-            self._awaiting = False
-            self._fresh.void(reason)
-        deadline = time.monotonic() + self.options.stop_timeout_s
-        failure = self._stop_body()
-        while self._moving and time.monotonic() < deadline:
-            with self._wake:
-                self._wake.wait(0.02)
-            failure = self._stop_body()
-        self._tell_stop(f"{reason}; {failure}" if failure else reason)
-        return not self._moving and not failure
+        Stopping is repeated until it does, so that a stop cannot fall between two steps."""
+        self._begin_stop(reason)
+        return self._await_stand() == ""
 
-    def hold(self, name: str, reason: str) -> bool:
-        """Stops the body and refuses everything, for `reason`, until `release(name)`; returns whether it stands.
-
-        Held by that name already, only the reason changes.
-        """
+    def hold(self, name: str, reason: str) -> None:
+        """Stops the body and refuses everything, for `reason`, until `release(name)`; waits for nothing."""
         with self._wake:
             new = self._guard.hold(name, reason)
-        return self.stop(reason) if new else not self._moving
+        if new:
+            self._begin_stop(reason)
 
     def release(self, name: str) -> None:
         """Ends a hold. That moves nothing, and voids what was decided meanwhile."""
@@ -181,18 +166,15 @@ class Executor:
                 self._fresh.void(name)
 
     def runstop(self, on: bool) -> bool:
-        """Sets or clears the latched emergency stop; returns whether what was asked is so."""
-        if on:
-            return self.hold(RUNSTOP, "runstop: the runstop is on")
-        self.release(RUNSTOP)
-        return True
+        """Sets or clears the latched emergency stop; returns whether the body stands, or the latch is clear."""
+        if not on:
+            self.release(RUNSTOP)
+            return True
+        self.hold(RUNSTOP, "runstop: the runstop is on")
+        return self._await_stand() == ""
 
     def expect(self, name: str, timeout_s: float, required: bool) -> None:
-        """From now on `beat(name)` must be called at least every `timeout_s`.
-
-        A required pulse that ceases, or was never heard, is a hold until it is back. Another one is expected from its
-        first beat, and its end stops the body once.
-        """
+        """From now on `beat(name)` must be called at least every `timeout_s`; see `robots.guard.Pulse`."""
         with self._wake:
             self._guard.expect(name, timeout_s, required)
 
@@ -229,6 +211,25 @@ class Executor:
             return answer
 
         return self.call(begin)
+
+    def _begin_stop(self, reason: str) -> None:
+        with self._wake:
+            self._stops += 1
+            self._stop_reason = self._last_stop = reason
+            self._awaiting = False
+            self._fresh.void(reason)
+        failure = self._stop_body()
+        self._tell_stop(f"{reason}; {failure}" if failure else reason)
+
+    def _await_stand(self) -> str:
+        """Repeats the stop until the body stands or time is over; returns why it does not, or nothing."""
+        deadline = time.monotonic() + self.options.stop_timeout_s
+        failure = self._stop_body()
+        while self._moving and time.monotonic() < deadline:
+            with self._wake:
+                self._wake.wait(0.02)
+            failure = self._stop_body()
+        return "the body has not come to a stand" if self._moving else failure
 
     def _stop_body(self) -> str:
         try:
@@ -369,7 +370,9 @@ class Executor:
             for name in released:
                 self._fresh.void(name)
         for reason in stops:
-            self.stop(reason)
+            self._begin_stop(reason)
+        if self._moving and self._stop_reason:
+            self._stop_body()  # again, until it stands
         with self._wake:
             if self._closed:
                 return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from robots.guard import GuardOptions
 
@@ -35,4 +35,4 @@ class ExecutorOptions:
     job_timeout_s: float = 120.0
     stop_timeout_s: float = 3.0
     shadow: bool = False
-    guard: GuardOptions = GuardOptions()
+    guard: GuardOptions = field(default_factory=GuardOptions)

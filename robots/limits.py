@@ -34,8 +34,8 @@ def limit(command: Command, body: Embodiment, positions: Mapping[str, float]) ->
     """What may be sent for `command` to `body` whose joints are at `positions` (joint name -> m or rad).
 
     A number that is not finite, a joint or base the body lacks, and a base step beyond the longest step are refused by
-    name, as is a chunk with a jump that the body's joints cannot follow; a joint target beyond its range is clipped to the
-    range. Nothing is sent here.
+    name, as is a chunk with a jump that the body's joints cannot follow; a joint target beyond its range is clipped to
+    the range. Nothing is sent here.
     """
     try:
         check_finite(command)

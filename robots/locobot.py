@@ -25,7 +25,7 @@ from robots.stretch_re1 import ACTIONS as STRETCH_ACTIONS
 from robots.stretch_re1 import TURN_RAD
 
 PAN, TILT = "joint_head_pan", "joint_head_tilt"
-"""Pan counter-clockwise positive, tilt up positive, as `LookAt` counts. Both vendors count tilt downwards: their drivers
+"""Pan counter-clockwise positive, tilt up positive, as `LookAt` counts. Both vendors count tilt downwards: drivers
 send `-tilt`."""
 
 LOOK_STEP_RAD = math.radians(30.0)  # LookUp and LookDown of a LoCoBot in AI2-THOR [PoliFormer]

@@ -16,6 +16,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from robots.command import (
     COMMANDS,
+    Chunk,
     Command,
     Done,
     Grasp,
@@ -45,6 +46,11 @@ commands = st.one_of(
     st.builds(
         lambda pairs, s: JointTarget(tuple(n for n, _ in pairs), tuple(v for _, v in pairs), s), targets, numbers
     ),
+    st.builds(
+        lambda rows, period_ns: Chunk(("delta_x", "gripper"), tuple(rows), period_ns / 1e9),
+        st.lists(st.tuples(numbers, numbers), min_size=1, max_size=4),
+        st.integers(1, 10**10),
+    ),
     st.sampled_from([Grasp(), Release(), Stop(), Done(), Done(subgoal=True)]),
 )
 words = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)  # no NUL on the wire
@@ -66,7 +72,7 @@ def test_every_command_survives_the_wire(command: Command, stamp_ns: int, valid_
 
 
 def test_the_strategy_covers_every_kind_of_command() -> None:
-    kinds = {MoveBase, RotateBase, MoveJoint, SetGripper, LookAt, JointTarget, Grasp, Release, Stop, Done}
+    kinds = {MoveBase, RotateBase, MoveJoint, SetGripper, LookAt, JointTarget, Chunk, Grasp, Release, Stop, Done}
     assert kinds == set(COMMANDS.values())
 
 
@@ -110,6 +116,10 @@ def trajectory(frame_id: str, values: dict[str, float]) -> JointTrajectory:
         (trajectory("", {"gripper_grasp": 0.5}), "gripper_grasp: got 0.5, expected 0 or 1"),
         (trajectory("current", {"done": 1.0}), "joint: got 'done'"),
         (JointTrajectory(joint_names=["joint_lift"]), "command points: got 0, expected exactly one"),
+        (
+            trajectory("chunk", {"joint_lift": 0.1}),
+            "chunk points: got 1, expected one without positions, then",
+        ),
     ],
 )
 def test_what_is_no_command_is_refused_by_name(message: JointTrajectory, error: str) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "ros2_ws" / "src" / "ferry_ros"
 SOURCES = sorted((PACKAGE / "ferry_ros").glob("*.py"))
-EXECUTABLES = ("robot_node", "policy_node", "trial_node")
+EXECUTABLES = ("robot_node", "policy_node", "trial_node", "supervisor_node", "estop_key")
 OURS = {"ferry_ros", "robots", "policy_server", "evaluation", "simulation"}
 
 
@@ -51,6 +51,7 @@ def test_it_builds_with_colcon_and_a_node_runs_from_the_build(tmp_path: Path) ->
     assert {one.name for one in (prefix / "share" / "ferry_ros" / "config").iterdir()} == {
         "policy_node.yaml",
         "robot_node.yaml",
+        "supervisor_node.yaml",
     }
     libraries = next(prefix.glob("lib/python*/site-packages"))
     path = os.pathsep.join((str(libraries), str(Path(__file__).parents[2])))

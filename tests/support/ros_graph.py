@@ -38,7 +38,13 @@ class NodeProcess:
     """One node as a process, with its log."""
 
     def __init__(
-        self, module: str, log: Path, namespace: str, before: Sequence[str] = (), **parameters: object
+        self,
+        module: str,
+        log: Path,
+        namespace: str,
+        before: Sequence[str] = (),
+        stdin: int | None = None,
+        **parameters: object,
     ) -> None:
         self.log = log
         assignments = [part for name, value in parameters.items() for part in ("-p", _assignment(name, value))]
@@ -55,7 +61,12 @@ class NodeProcess:
         path = os.pathsep.join((str(ROOT), str(ROOT / "ros2_ws" / "src" / "ferry_ros")))
         with log.open("w") as file:
             self.process = subprocess.Popen(
-                command, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}
+                command,
+                stdin=stdin,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": path},
             )
 
     def text(self) -> str:
@@ -182,6 +193,10 @@ class Graph:
         """Starts a policy_node that drives the robot node."""
         chosen = {"server_url": server_url, "autostart": True, "instruction": "find a mug", **parameters}
         return self._start("policy_node", chosen)
+
+    def supervisor(self, **parameters: object) -> NodeProcess:
+        """Starts a supervisor_node."""
+        return self._start("supervisor_node", parameters)
 
     def ready(self, timeout_s: float = 20.0) -> None:
         """Waits until the robot node has spoken and the policy node, if there is one, is active."""

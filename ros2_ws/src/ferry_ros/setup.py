@@ -1,13 +1,13 @@
 from glob import glob
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 package_name = "ferry_ros"
 
 setup(
     name=package_name,
     version="0.1.0",
-    packages=[package_name],
+    packages=find_packages(include=[package_name, package_name + ".*"]),
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/" + package_name]),
         ("share/" + package_name, ["package.xml"]),
@@ -24,6 +24,8 @@ setup(
             "robot_node = ferry_ros.robot_node:main",
             "policy_node = ferry_ros.policy_node:main",
             "trial_node = ferry_ros.trial_node:main",
+            "supervisor_node = ferry_ros.supervisor_node:main",
+            "estop_key = ferry_ros.estop_key:main",
         ],
     },
 )

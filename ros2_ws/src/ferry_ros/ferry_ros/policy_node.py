@@ -10,17 +10,22 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
+from evaluation.recorder import Recorder
 from evaluation.runner import Runner
 from evaluation.step import RunEnd, Step
-from ferry_ros import parameters, qos, report
+from ferry_ros import parameters, qos, report, trial_record
+from ferry_ros.heartbeat import Heartbeat
 from ferry_ros.process import run
 from ferry_ros.ros_robot import RosRobot, RosRobotOptions, find_body
 from ferry_ros.steps import step_msg
@@ -52,6 +57,7 @@ class PolicyNodeOptions:
         max_steps: decisions until a trial ends; 0 takes the policy's horizon.
         autostart: configure and activate without a lifecycle manager; retries while server or robot are not there yet.
         startup_timeout_s: how long autostart retries.
+        record: folder in which every trial is written down; empty for none.
         run_once: with autostart, run one trial and end; the exit status is 1 when it did not come to its end.
     """
 
@@ -68,6 +74,7 @@ class PolicyNodeOptions:
     max_steps: int = 0
     autostart: bool = False
     startup_timeout_s: float = 60.0
+    record: str = ""
     run_once: bool = False
 
 
@@ -103,6 +110,7 @@ class PolicyNode(LifecycleNode):
         own = MutuallyExclusiveCallbackGroup  # so that none waits for another
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVERY)
         self._decisions = self.create_publisher(DiagnosticArray, "~/decision", qos.ALL)
+        self._heartbeat = self.create_publisher(Bool, "policy_heartbeat", qos.NEWEST)
         self._trials = self.create_publisher(DiagnosticArray, "~/trial", qos.LATCHED)
         self.create_service(Trigger, "~/run_trial", self._run_trial, callback_group=ReentrantCallbackGroup())
         self.create_service(Trigger, "~/end_trial", self._end_trial, callback_group=own())
@@ -245,9 +253,24 @@ class PolicyNode(LifecycleNode):
             self._expect_configured(session.bundle_sha256)
             self._robot.renew()
             steps = options.max_steps or self._manifest.spec.horizon
-            return trial.begin(Runner(self._robot, session, session.binding, max_steps=steps, subscribers=(self,)))
+            with self._recorded(options, instruction, steps) as recorders, Heartbeat(self._heartbeat):
+                runner = Runner(self._robot, session, session.binding, max_steps=steps, subscribers=(self, *recorders))
+                return trial.begin(runner)
         finally:
             session.close()
+
+    @contextmanager
+    def _recorded(self, options: PolicyNodeOptions, instruction: str, steps: int) -> Iterator[tuple[Recorder, ...]]:
+        """The recorder of a trial, none where nothing is to be recorded; its record is written on every way out."""
+        if not options.record or not self._manifest or not self._binding:
+            yield ()
+            return
+        known = (self._manifest.name, self._bundle_sha256, self._binding.body.name)
+        recorder = trial_record.begin(Path(options.record).expanduser(), instruction, *known, steps)
+        try:
+            yield (recorder,)
+        finally:
+            trial_record.finish(recorder)
 
     def _expect_configured(self, got: str) -> None:
         """A server that was started again may serve another bundle, whose actions, period and horizon are others."""

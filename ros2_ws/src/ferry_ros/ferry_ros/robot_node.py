@@ -1,7 +1,8 @@
 """`robot_node`: puts any Robot on ROS topics and services.
 
 Publishes `camera/<name>/image_raw`, `camera/<name>/camera_info`, `joint_states`, `in_hand`, `odom`, `result`,
-`embodiment` and `instruction` (latched) and `/diagnostics`; takes `command`; serves `stop`, `done`, `reset`, `runstop`.
+`embodiment` and `instruction` (latched), `robot_heartbeat` and `/diagnostics`; takes `command`, `estop`,
+`policy_heartbeat` and the supervisor's `permit`; serves `stop`, `done`, `reset`, `runstop`.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from nav_msgs.msg import Odometry
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
@@ -27,8 +29,13 @@ from ferry_ros.process import run
 from ferry_ros.spinner import Spinner, beside
 from robots.errors import RobotError, SpecError
 from robots.executor import Executor, ExecutorOptions
+from robots.guard import RUNSTOP, GuardOptions
 from robots.observation import Observation
 from robots.order import Result
+
+MODES = ("shadow", "slow", "full")
+SUPERVISOR, POLICY, PERMIT = "supervisor", "policy heartbeat", "permit"
+HEARTBEAT_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,14 @@ class RobotNodeOptions:
     """Parameters of robot_node; those of the body stand beside them with the body's prefix, e.g. `fake.height`.
 
     Attributes:
-        robot: which body: fake or stretch_re1_twin.
+        robot: which body, one of `ferry_ros.robots_table`.
+        mode: shadow judges and tells every command and sends none to the body; slow moves at a share of the body's top
+            speeds; full moves at its own.
+        slow_speed: that share, in (0, 1].
+        supervised: move only on the permit of a supervisor_node in the same namespace.
+        permit_timeout_s: how old that permit may be.
+        heartbeat_timeout_s: how long a policy_node that drives may be silent until the body is stopped.
+        battery_low: charge, in [0, 1], below which nothing moves, where the body tells its charge.
         control_period_s: the time one decision is given.
         publish_rate_hz: how often it observes while nothing moves; it also observes right after every command.
         odom_rate_hz: how often the pose is published, where the body knows one.
@@ -45,6 +59,12 @@ class RobotNodeOptions:
     """
 
     robot: str = "fake"
+    mode: str = "full"
+    slow_speed: float = 0.3
+    supervised: bool = False
+    permit_timeout_s: float = 0.5
+    heartbeat_timeout_s: float = 0.5
+    battery_low: float = 0.1
     control_period_s: float = 0.5
     publish_rate_hz: float = 5.0
     odom_rate_hz: float = 20.0
@@ -52,7 +72,9 @@ class RobotNodeOptions:
     house_seed: int = 10_000_000
 
     def __post_init__(self) -> None:
-        for name in ("control_period_s", "publish_rate_hz", "odom_rate_hz"):
+        if self.mode not in MODES:
+            raise SpecError("mode", repr(self.mode), f"one of {', '.join(MODES)}")
+        for name in ("control_period_s", "publish_rate_hz", "odom_rate_hz", "permit_timeout_s", "heartbeat_timeout_s"):
             if not 0.0 < getattr(self, name) < math.inf:
                 raise SpecError(name, getattr(self, name), "a finite number above 0")
 
@@ -67,23 +89,42 @@ class RobotNode(Node):
         self.options = parameters.read(self, RobotNodeOptions)
         body = robots_table.body(self.options.robot)
         parameters.declare(self, body.options, body.prefix)
-        self.robot = body.create(parameters.read(self, body.options, body.prefix))
+        self.robot = body.create(self._body_options(body))
         self._advertise()
         self.executor_ = Executor(
             self.robot,
-            ExecutorOptions(self.options.control_period_s, self._observe_period_s()),
+            self._executor_options(),
             on_observation=self._publish_observation,
             on_result=self._publish_result,
             on_stop=self._tell_stop,
         )
+        self.executor_.expect(POLICY, self.options.heartbeat_timeout_s, required=False)
+        if self.options.supervised:
+            self.executor_.expect(SUPERVISOR, self.options.permit_timeout_s, required=True)
         self.executor_.start(self._begin_episode)
         self._serve()
-        self.get_logger().info(f"{self.robot.spec.name} is ready")
+        self.get_logger().info(f"{self.robot.spec.name} is ready, mode {self.options.mode}")
 
     def close(self, reason: str) -> None:
         """Stops the body and says why."""
         self.executor_.close(reason)
+        self._heartbeat.publish(Bool(data=False))
         self._serving.close()
+
+    def _body_options(self, body: robots_table.Body) -> Any:
+        options = parameters.read(self, body.options, body.prefix)
+        slow = self.options.mode == "slow"
+        return replace(options, speed=options.speed * self.options.slow_speed) if slow else options
+
+    def _executor_options(self) -> ExecutorOptions:
+        slower = 1.0 / self.options.slow_speed if self.options.mode == "slow" else 1.0
+        return ExecutorOptions(
+            self.options.control_period_s,
+            self._observe_period_s(),
+            longest_motion_s=10.0 * slower,
+            shadow=self.options.mode == "shadow",
+            guard=GuardOptions(battery_low=self.options.battery_low),
+        )
 
     def _observe_period_s(self) -> float:
         """A camera may stay silent for one and a half control periods; so it is asked at least twice in each."""
@@ -103,11 +144,17 @@ class RobotNode(Node):
         self._results = self.create_publisher(DiagnosticArray, "result", qos.EVERY)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVERY)
         self._instruction = self.create_publisher(String, "instruction", qos.LATCHED)
+        self._heartbeat = self.create_publisher(Bool, "robot_heartbeat", qos.NEWEST)
         self._embodiment = self.create_publisher(String, "embodiment", qos.LATCHED)
         self._embodiment.publish(String(data=json.dumps(body.to_json())))
 
     def _serve(self) -> None:
         self.create_subscription(JointTrajectory, "command", self._take_command, qos.NEWEST)
+        self.create_subscription(Bool, "estop", self._take_estop, qos.EVERY)
+        self.create_subscription(Bool, "policy_heartbeat", self._take_policy_heartbeat, qos.NEWEST)
+        if self.options.supervised:
+            self.create_subscription(DiagnosticStatus, "permit", self._take_permit, qos.NEWEST)
+        self.create_timer(HEARTBEAT_S, lambda: self._heartbeat.publish(Bool(data=True)))
         self.create_timer(1.0, self._publish_diagnostics)
         if hasattr(self.robot, "pose"):
             self.create_timer(1.0 / self.options.odom_rate_hz, self._publish_pose)
@@ -153,6 +200,20 @@ class RobotNode(Node):
             self.get_logger().warning(f"not a command: {error}")
             return
         self.executor_.submit(order)
+
+    def _take_estop(self, message: Bool) -> None:
+        if message.data:  # false clears nothing: that takes the service
+            self.executor_.hold(RUNSTOP, "runstop: the emergency stop was pressed")
+
+    def _take_policy_heartbeat(self, message: Bool) -> None:
+        self.executor_.beat(POLICY, last=not message.data)
+
+    def _take_permit(self, message: DiagnosticStatus) -> None:
+        self.executor_.beat(SUPERVISOR)
+        if message.level == DiagnosticStatus.OK:
+            self.executor_.release(PERMIT)
+        else:
+            self.executor_.hold(PERMIT, message.message)
 
     def _stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self.executor_.stop("stop service")

@@ -1,0 +1,168 @@
+"""The wire to a Piper: piper_sdk over CAN, with what the SDK does not tell.
+
+The SDK neither times feedback on a clock that cannot jump, nor tells that a frame was not sent, nor sees that the bus is
+off (python-can's socketcan always says "active"). So its two buses are wrapped: every frame passes through a `Watch`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import threading
+import time
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from robots.errors import ConnectionFailed
+
+BITRATE = 1_000_000  # piper_sdk C_STD_CAN expected_bitrate
+
+# Linux include/uapi/linux/can/error.h: classes in the identifier of an error frame.
+ERROR_BUS_OFF, ERROR_RESTARTED = 0x40, 0x100
+
+FAILED_SENDS = 3
+"""So many frames in a row that could not be sent mean that nobody on the bus acknowledges."""
+
+SLICE_S = 0.05
+"""Receiving looks this often whether it should end; the SDK's own 1 s would outlive a disconnect."""
+
+
+class Watch:
+    """Remembers when each kind of frame was heard last, and whether the bus carries frames. Any thread may call."""
+
+    def __init__(self) -> None:
+        self._heard_ns: dict[int, int] = {}
+        self._failed = 0
+        self._lock = threading.Lock()
+        self.fault = ""
+
+    def heard(self, message: Any) -> None:
+        """Notes a frame (`can.Message`) that came in."""
+        with self._lock:
+            if message.is_error_frame:
+                self._judge(message.arbitration_id)
+            else:
+                self._heard_ns[message.arbitration_id] = time.monotonic_ns()
+
+    def sent(self, error: Exception | None) -> None:
+        """Notes that a frame went out, or why it did not."""
+        with self._lock:
+            self._failed = 0 if error is None else self._failed + 1
+            if self._failed >= FAILED_SENDS:
+                self.fault = f"bus-off: {self._failed} frames in a row could not be sent ({error})"
+
+    def last_ns(self, identifiers: Iterable[int]) -> int:
+        """When the oldest of these frames was heard, on the monotonic clock; -1 when one never was."""
+        with self._lock:
+            return min(self._heard_ns.get(one, -1) for one in identifiers)
+
+    def _judge(self, error_class: int) -> None:
+        if error_class & ERROR_BUS_OFF:
+            self.fault = "bus-off: the CAN controller left the bus; check cable and termination, then `ip link set` it up"
+        elif error_class & ERROR_RESTARTED:
+            self.fault, self._failed = "", 0
+
+
+def open_sdk(channel: str, interface: str, watch: Watch) -> Any:
+    """A connected `C_PiperInterface_V2` whose frames all pass `watch`.
+
+    Raises:
+        ConnectionFailed: the SDK or the interface is missing, down, of another bit rate, or not ours to open.
+    """
+    sdk_class = _sdk()
+    if interface == "socketcan":
+        check_link(channel)
+    sdk = sdk_class(channel, judge_flag=False, can_auto_init=False)
+    with quiet():
+        _create_bus(sdk, channel, interface)
+        port = sdk.GetCanBus()
+        if port.recv_bus is None or port.send_bus is None:
+            raise ConnectionFailed(f"piper: CAN bus {channel} ({interface}) cannot be opened; is the name right?")
+        port.recv_bus, port.send_bus = watched(port.recv_bus, watch), watched(port.send_bus, watch)
+        sdk.ConnectPort(can_init=True, piper_init=False)
+    return sdk
+
+
+def close_sdk(sdk: Any) -> None:
+    """Ends the SDK's reading; afterwards `open_sdk` with the same channel works again.
+
+    The SDK keeps one object per channel and forgets to wait for its reading thread.
+    """
+    sdk.DisconnectPort()
+    time.sleep(2 * SLICE_S)
+
+
+def check_link(channel: str, folder: Path = Path("/sys/class/net")) -> None:
+    """Raises ConnectionFailed unless Linux has the CAN interface `channel` and it is up."""
+    here = folder / channel
+    if not here.exists():
+        known = ", ".join(sorted(one.name for one in folder.glob("*can*"))) or "none"
+        raise ConnectionFailed(f"piper: no CAN interface '{channel}'; is the adapter plugged in? available: {known}")
+    state = (here / "operstate").read_text(encoding="utf-8").strip()
+    if state != "up":
+        bring_up = f"ip link set {channel} up type can bitrate {BITRATE}"
+        raise ConnectionFailed(f"piper: CAN interface {channel} is {state}, expected up: `sudo {bring_up}`")
+
+
+def watched(bus: Any, watch: Watch) -> Any:
+    """A python-can bus that passes every frame by `watch` and, once the bus is off, sends none."""
+    import can
+
+    class WatchedBus(can.BusABC):  # the SDK asks for an instance of it
+        channel_info = str(bus.channel_info)
+
+        def __init__(self) -> None:
+            self._is_shutdown = False
+
+        def _recv_internal(self, timeout: float | None) -> tuple[can.Message | None, bool]:
+            message = bus.recv(SLICE_S)
+            if message is not None:
+                watch.heard(message)
+            return message, True
+
+        def recv(self, timeout: float | None = None) -> can.Message | None:
+            return self._recv_internal(timeout)[0]
+
+        def send(self, msg: can.Message, timeout: float | None = None) -> None:
+            if watch.fault:
+                raise can.CanOperationError(watch.fault)
+            try:
+                bus.send(msg, timeout)
+            except Exception as error:
+                watch.sent(error)
+                raise
+            watch.sent(None)
+
+        def shutdown(self) -> None:
+            self._is_shutdown = True
+            bus.shutdown()
+
+    return WatchedBus()
+
+
+@contextlib.contextmanager
+def quiet() -> Any:
+    """The SDK prints, and calls python-can in a way that is deprecated until python-can 5."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
+def _create_bus(sdk: Any, channel: str, interface: str) -> None:
+    try:
+        sdk.CreateCanBus(channel, bustype=interface, expected_bitrate=BITRATE, judge_flag=False)
+    except Exception as error:
+        cause = error.__context__ or error  # the SDK says only where it failed
+        if isinstance(cause, PermissionError):
+            raise ConnectionFailed(f"piper: permission denied for {channel}; add yourself to its group") from error
+        raise ConnectionFailed(f"piper: CAN bus {channel} ({interface}) cannot be opened: {cause}") from error
+
+
+def _sdk() -> Any:
+    try:
+        from piper_sdk import C_PiperInterface_V2
+    except ImportError as error:
+        raise ConnectionFailed(f"piper_sdk cannot be imported ({error}); pip install 'ferry[piper]'") from error
+    return C_PiperInterface_V2

@@ -1,0 +1,159 @@
+"""`fake_arm_controller`: an arm behind ros2_control, without the arm.
+
+Publishes `joint_states` and pictures, takes `<controller>/joint_trajectory` for the arm and for its gripper. It can be
+stopped (e-stop), lost and frozen while it runs: set its parameters.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data, qos_profile_system_default
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Bool
+from trajectory_msgs.msg import JointTrajectory
+
+from ferry_ros import convert, parameters, qos
+from ferry_ros.fakes.joint_controller import JointController
+from ferry_ros.fakes.scene import picture
+from ferry_ros.process import run
+from robots import arms
+from robots.embodiment import JointLimits
+
+
+@dataclass(frozen=True)
+class FakeArmOptions:
+    """What the fake arm is and what is wrong with it; all faults can be set while it runs.
+
+    Attributes:
+        arm: preset: ur5e, fr3 or xarm6.
+        gripper: whether the preset's usual gripper is mounted.
+        rate_hz: of the control loop and of joint_states.
+        camera_topics: where pictures are published, separated by commas; empty for none.
+        height: of a picture, in pixels.
+        width: of a picture, in pixels.
+        camera_rate_hz: pictures a second.
+        latency_s: how long after it was sent a trajectory begins.
+        object_m: thickness of what is between the fingertips [m]; they close no further.
+        estop: the drives are stopped and the controller is not active.
+        lost: nothing is published and nothing is followed, as when the arm's computer was switched off.
+        freeze_camera: the same picture with the same stamp is published again and again.
+    """
+
+    arm: str = "ur5e"
+    gripper: bool = True
+    rate_hz: float = 125.0
+    camera_topics: str = "camera/color/image_raw"
+    height: int = 48
+    width: int = 64
+    camera_rate_hz: float = 30.0
+    latency_s: float = 0.0
+    object_m: float = 0.0
+    estop: bool = False
+    lost: bool = False
+    freeze_camera: bool = False
+
+
+class FakeArmController(Node):
+    """The arm's controller, its gripper's, joint_state_broadcaster and the cameras in one node."""
+
+    def __init__(self) -> None:
+        super().__init__("fake_arm_controller")
+        self.finished, self.exit_code = threading.Event(), 0
+        parameters.declare(self, FakeArmOptions)
+        self._options = parameters.read(self, FakeArmOptions)
+        self._preset = arms.arm(self._options.arm)
+        preset, ready = self._preset, np.array(self._preset.ready)
+        self._controllers = {preset.controller: JointController(preset.joints, ready, preset.decel_radps2)}
+        if self._options.gripper:
+            self._controllers[preset.gripper.controller] = self._gripper()
+        for name, controller in self._controllers.items():
+            take = partial(self._take, controller)
+            self.create_subscription(JointTrajectory, f"{name}/joint_trajectory", take, qos_profile_system_default)
+        self._states = self.create_publisher(JointState, "joint_states", qos_profile_system_default)
+        self._running = self.create_publisher(Bool, preset.running_topic or "~/running", qos.LATCHED)
+        topics = [topic for topic in self._options.camera_topics.split(",") if topic]
+        self._images = [self.create_publisher(Image, topic, qos_profile_sensor_data) for topic in topics]
+        self._last_image: Image | None = None
+        self._due: list[tuple[float, JointController, JointTrajectory]] = []
+        self._ticked_s = time.monotonic()
+        self._running.publish(Bool(data=True))
+        self.create_timer(1.0 / self._options.rate_hz, self._tick)
+        self.create_timer(1.0 / self._options.camera_rate_hz, self._publish_images)
+        self.create_timer(0.05, self._read_faults)
+        self.get_logger().info(f"ready: {preset.name} on {preset.controller}/joint_trajectory")
+
+    def close(self, reason: str) -> None:
+        """Nothing is left to do: a controller that ends leaves the arm standing."""
+
+    def _gripper(self) -> JointController:
+        gripper = self._preset.gripper
+        closed, opened = gripper.joint_of(self._options.object_m), gripper.open
+        speed = gripper.speed_mps * abs(gripper.open - gripper.closed) / gripper.aperture_m
+        limits = JointLimits(min(closed, opened), max(closed, opened), speed)
+        return JointController({gripper.joint: limits}, np.array([gripper.open]), 10 * speed)
+
+    def _read_faults(self) -> None:
+        before, self._options = self._options, parameters.read(self, FakeArmOptions)
+        if before.estop == self._options.estop:
+            return
+        for controller in self._controllers.values():
+            if self._options.estop:
+                controller.deactivate(time.monotonic())
+            else:
+                controller.activate()
+        self._running.publish(Bool(data=not self._options.estop))
+
+    def _take(self, controller: JointController, message: JointTrajectory) -> None:
+        self._due.append((time.monotonic() + self._options.latency_s, controller, message))
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        period, self._ticked_s = now - self._ticked_s, now
+        if self._options.lost:
+            self._due.clear()
+            return
+        while self._due and self._due[0][0] <= now:
+            _, controller, message = self._due.pop(0)
+            self._warn("rejected", controller.accept(message, now))
+        for controller in self._controllers.values():
+            self._warn("aborted", controller.tick(now, period))
+        self._publish_states()
+
+    def _warn(self, what: str, reason: str) -> None:
+        if reason:
+            self.get_logger().warning(f"trajectory {what}: {reason}")
+
+    def _publish_states(self) -> None:
+        message = JointState(header=convert.Header(stamp=self.get_clock().now().to_msg()))
+        for controller in self._controllers.values():
+            message.name += list(controller.names)
+            message.position = [*message.position, *controller.positions.tolist()]
+            message.velocity = [*message.velocity, *controller.velocities.tolist()]
+        self._states.publish(message)
+
+    def _publish_images(self) -> None:
+        if self._options.lost or not self._images:
+            return
+        if self._last_image is None or not self._options.freeze_camera:
+            values: Any = tuple(float(v) for one in self._controllers.values() for v in one.positions)
+            image = picture(self._options.height, self._options.width, values)
+            self._last_image = convert.image_msg(image, self.get_clock().now().nanoseconds, "camera")
+        for publisher in self._images:
+            publisher.publish(self._last_image)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Entry point of the executable `fake_arm_controller`."""
+    run(FakeArmController, args)
+
+
+if __name__ == "__main__":
+    main()

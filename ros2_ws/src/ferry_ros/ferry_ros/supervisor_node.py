@@ -1,0 +1,156 @@
+"""`supervisor_node`: lets the robot in its namespace move, as long as nothing speaks against it.
+
+It stands beside robot_node in a process of its own, on the robot's computer. It publishes a `permit` twenty times a
+second, and robot_node moves nothing without a fresh one. It holds the emergency stop: the services `~/estop` and
+`~/clear`, the topic `estop`. So the stop is latched even when robot_node dies and is started again. When robot_node
+falls silent, it tells the vendor's own controllers to stop, on the topics it was given: some of them go on for seconds.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import Twist
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.node import Node
+from std_msgs.msg import Bool
+from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from ferry_ros import parameters, qos, report, services
+from ferry_ros.process import run
+from ferry_ros.spinner import Spinner, beside
+from robots.errors import RobotError
+
+PERMIT_PERIOD_S = 0.05
+
+
+@dataclass(frozen=True)
+class SupervisorOptions:
+    """Parameters of supervisor_node.
+
+    Attributes:
+        heartbeat_timeout_s: how long robot_node may be silent until its controllers are told to stop.
+        halt_cmd_vel: topic (Twist) that gets zeros then; empty for none.
+        halt_trajectory: topic (JointTrajectory) that gets an empty trajectory then, which cancels; empty for none.
+        halt_for_s: how long these are repeated; longer than the time limits of velocity controllers.
+    """
+
+    heartbeat_timeout_s: float = 0.5
+    halt_cmd_vel: str = ""
+    halt_trajectory: str = ""
+    halt_for_s: float = 3.0
+
+
+class SupervisorNode(Node):
+    """Owns the emergency stop and the permit."""
+
+    def __init__(self) -> None:
+        super().__init__("supervisor_node")
+        self.finished, self.exit_code = threading.Event(), 0
+        parameters.declare(self, SupervisorOptions)
+        self.options = parameters.read(self, SupervisorOptions)
+        self._estop = ""
+        self._heard_s: float | None = None
+        self._halt_until_s = 0.0
+        self._permit = self.create_publisher(DiagnosticStatus, "permit", qos.NEWEST)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVERY)
+        self._cmd_vel = self._publisher(Twist, self.options.halt_cmd_vel)
+        self._trajectory = self._publisher(JointTrajectory, self.options.halt_trajectory)
+        self.create_subscription(Bool, "estop", self._take_estop, qos.EVERY)
+        self.create_subscription(Bool, "robot_heartbeat", self._take_heartbeat, qos.NEWEST)
+        self.create_timer(PERMIT_PERIOD_S, self._look)
+        self.create_timer(1.0, self._publish_diagnostics)
+        serving = beside(self, "services")
+        own = MutuallyExclusiveCallbackGroup  # so that none waits for another
+        serving.create_service(Trigger, f"{self.get_name()}/estop", self._serve_estop, callback_group=own())
+        serving.create_service(Trigger, f"{self.get_name()}/clear", self._serve_clear, callback_group=own())
+        self._client = serving.create_client(SetBool, "runstop", callback_group=own())
+        self._serving = Spinner(serving, threads=3)
+
+    def close(self, reason: str) -> None:
+        """Says that nothing may move any more."""
+        self._publish_permit(f"supervisor ended: {reason}")
+        self._serving.close()
+
+    @property
+    def reason(self) -> str:
+        """Why nothing may move; empty when the robot may."""
+        return self._estop
+
+    def _publisher(self, kind: type, topic: str) -> object | None:
+        return self.create_publisher(kind, topic, qos.NEWEST) if topic else None
+
+    def _look(self) -> None:
+        """Publishes the permit, and stops the controllers of a robot_node that fell silent."""
+        now = time.monotonic()
+        if self._heard_s is not None and now - self._heard_s > self.options.heartbeat_timeout_s:
+            self._heard_s = None
+            self._halt_until_s = now + self.options.halt_for_s
+            self.get_logger().error("robot_node fell silent: its controllers are told to stop")
+            self._publish_diagnostics()
+        if now < self._halt_until_s:
+            self._halt()
+        self._publish_permit(self.reason)
+
+    def _halt(self) -> None:
+        if self._cmd_vel is not None:
+            self._cmd_vel.publish(Twist())  # type: ignore[attr-defined]
+        if self._trajectory is not None:
+            self._trajectory.publish(JointTrajectory())  # type: ignore[attr-defined]
+
+    def _publish_permit(self, reason: str) -> None:
+        level = report.ERROR if reason else report.OK
+        self._permit.publish(report.status("supervisor", level, reason or "the robot may move", {}))
+
+    def _publish_diagnostics(self) -> None:
+        silent = time.monotonic() < self._halt_until_s
+        message = self.reason or ("robot_node fell silent" if silent else "the robot may move")
+        level = report.ERROR if self.reason or silent else report.OK
+        one = report.status(f"{self.get_name()}: supervisor", level, message, {"estop": self._estop})
+        self._diagnostics.publish(report.diagnostics(time.monotonic_ns(), one))
+
+    def _take_heartbeat(self, message: Bool) -> None:
+        self._heard_s = time.monotonic() if message.data else None
+        self._halt_until_s = 0.0
+
+    def _take_estop(self, message: Bool) -> None:
+        if message.data:  # false clears nothing: that takes the service
+            self._set_estop("e-stop: pressed on its topic")
+
+    def _set_estop(self, reason: str) -> None:
+        self._estop = reason
+        self._publish_permit(self.reason)
+        self._publish_diagnostics()
+        self.get_logger().error(reason)
+
+    def _serve_estop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._set_estop("e-stop: pressed by its service")
+        response.success, response.message = True, "the emergency stop is on"
+        return response
+
+    def _serve_clear(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Clears the robot node's latch first: while that cannot be reached, this one stays."""
+        try:
+            answer = services.call(self._client, SetBool.Request(data=False), timeout_s=2.0)
+            response.success, response.message = answer.success, answer.message
+        except RobotError as error:
+            response.success, response.message = False, f"the emergency stop stays on: {error}"
+        if response.success:
+            self._estop = ""
+            self._publish_diagnostics()
+            self.get_logger().warning("the emergency stop was cleared")
+        return response
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Entry point of the executable `supervisor_node`."""
+    run(SupervisorNode, args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""The supervisor, the emergency stop and the modes: real processes over DDS."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from ferry_ros import qos
+from geometry_msgs.msg import Twist
+from ros_graph import PERIOD_S, Graph, NodeProcess, graph, wait_until
+from std_msgs.msg import Bool
+
+from robots.command import Command, MoveBase
+from robots.order import Order, Result
+
+STEP = MoveBase(0.2)
+
+
+def do(here: Graph, command: Command = STEP) -> Result:
+    """Gives an order made from the newest observation; returns its result."""
+    stamp_ns = start(here, command)
+
+    def answers() -> list[Result]:
+        return [result for result in here.watcher.results if result.stamp_ns == stamp_ns]
+
+    wait_until(answers)
+    return answers()[0]
+
+
+def start(here: Graph, command: Command = STEP) -> int:
+    """Gives an order made from the newest observation; returns that one's stamp."""
+    seen = len(here.watcher.stamps_ns)
+    wait_until(lambda: len(here.watcher.stamps_ns) > seen)
+    stamp_ns = here.watcher.stamps_ns[-1]
+    here.watcher.order(Order(stamp_ns, command, PERIOD_S))
+    return stamp_ns
+
+
+def under_way(here: Graph) -> float:
+    """Starts a motion; returns in its middle: the time then."""
+    before = here.watcher.pose()[0]
+    start(here)
+    wait_until(lambda: here.watcher.pose()[0] > before + 0.03)
+    return time.monotonic()
+
+
+def until_allowed(here: Graph) -> None:
+    wait_until(lambda: do(here, MoveBase(0.01)).sent.executed, 15.0)
+
+
+def press(here: Graph, value: bool) -> None:
+    """Publishes on the e-stop's topic."""
+    publisher = here.watcher.create_publisher(Bool, "estop", qos.EVERY)
+    wait_until(lambda: publisher.get_subscription_count() > 0)
+    publisher.publish(Bool(data=value))
+    time.sleep(0.2)
+
+
+def test_nothing_moves_without_a_supervisor_where_one_is_asked_for(tmp_path: Path) -> None:
+    with graph(tmp_path) as here:
+        here.robot(supervised=True)
+        here.ready()
+        assert do(here).sent.refused == "supervisor lost: it was not heard yet"
+        here.supervisor()
+        until_allowed(here)
+
+
+def test_the_emergency_stop_is_latched_until_it_is_cleared_on_purpose(tmp_path: Path) -> None:
+    with graph(tmp_path) as here:
+        here.supervisor()
+        robot = here.robot(supervised=True)
+        here.ready()
+        until_allowed(here)
+        pressed_s = under_way(here)
+        assert here.watcher.call("supervisor_node/estop").success
+        time.sleep(2.5 * PERIOD_S)
+        assert here.watcher.last_moved_s() < pressed_s + 2 * PERIOD_S
+        stood = here.watcher.pose()
+        press(here, False)  # a message that says "no" clears nothing
+        assert "e-stop: pressed by its service" in do(here).sent.refused
+        here.watcher.call("runstop", False)  # nor does the robot node's own latch
+        assert "e-stop" in do(here).sent.refused
+        robot.send(signal.SIGKILL)  # nor does a robot node that is started again
+        robot.process.wait()
+        here.robot(supervised=True)
+        wait_until(lambda: here.watcher.odometry[-1][0] > time.monotonic() - 0.1, 20.0)
+        time.sleep(0.3)
+        assert "e-stop" in do(here).sent.refused
+        assert here.watcher.call("supervisor_node/clear").success
+        until_allowed(here)
+        assert stood != here.watcher.pose()
+        assert here.watcher.heard("supervisor_node", "e-stop: pressed by its service")
+
+
+def test_the_topic_stops_with_or_without_a_supervisor(tmp_path: Path) -> None:
+    with graph(tmp_path) as here:
+        here.robot()
+        here.ready()
+        pressed_s = under_way(here)
+        press(here, True)
+        time.sleep(2 * PERIOD_S)
+        assert here.watcher.last_moved_s() < pressed_s + 2 * PERIOD_S
+        assert do(here).sent.refused == "runstop: the emergency stop was pressed"
+        here.watcher.call("runstop", False)
+        assert do(here).sent.executed
+
+
+def test_a_supervisor_that_dies_stops_the_robot_and_another_one_lets_it_move(tmp_path: Path) -> None:
+    with graph(tmp_path) as here:
+        supervisor = here.supervisor()
+        here.robot(supervised=True, permit_timeout_s=0.3)
+        here.ready()
+        until_allowed(here)
+        killed_s = under_way(here)
+        supervisor.send(signal.SIGKILL)
+        wait_until(lambda: here.watcher.heard("robot_node", "supervisor lost: not heard for"))
+        time.sleep(PERIOD_S)
+        assert here.watcher.last_moved_s() < killed_s + 2 * PERIOD_S
+        assert "supervisor lost" in do(here).sent.refused
+        supervisor.process.wait()
+        here.supervisor()
+        until_allowed(here)
+
+
+def test_a_robot_node_that_dies_has_its_controllers_told_to_stop(tmp_path: Path) -> None:
+    with graph(tmp_path) as here:
+        halts: list[Twist] = []
+        here.watcher.create_subscription(Twist, "/vendor/cmd_vel", halts.append, qos.EVERY)
+        here.supervisor(halt_cmd_vel="/vendor/cmd_vel")
+        robot = here.robot()
+        here.ready()
+        time.sleep(1.0)
+        assert halts == []
+        killed_s = time.monotonic()
+        robot.send(signal.SIGKILL)
+        wait_until(lambda: len(halts) > 10)
+        assert time.monotonic() < killed_s + 3.0
+        assert all(halt == Twist() for halt in halts)
+        assert here.watcher.heard("supervisor_node", "robot_node fell silent")
+
+
+def test_a_policy_node_that_freezes_stops_what_it_drives(tmp_path: Path) -> None:
+    with graph(tmp_path) as here:
+        here.robot(heartbeat_timeout_s=0.3)
+        here.ready()
+        beats = here.watcher.create_publisher(Bool, "policy_heartbeat", qos.NEWEST)
+        wait_until(lambda: beats.get_subscription_count() > 0)
+        beats.publish(Bool(data=True))
+        under_way(here)
+        wait_until(lambda: here.watcher.heard("robot_node", "policy heartbeat lost: not heard for"))
+        wait_until(lambda: here.watcher.results)
+        result = here.watcher.results[-1]
+        assert (result.sent.blocked, result.stopped[:21]) == ("stopped", "policy heartbeat lost")
+        assert do(here).sent.executed  # who is there again may drive again, from what it sees now
+
+
+def test_shadow_computes_and_sends_nothing(tmp_path: Path) -> None:
+    with graph(tmp_path) as here:
+        here.robot(mode="shadow")
+        here.ready()
+        result = do(here)
+        assert result.sent.refused == "shadow: nothing is sent to the body"
+        assert not result.stopped
+        assert do(here, MoveBase(9.0)).sent.refused.startswith("base step of 9.000 m is beyond")
+        assert here.watcher.pose() == (0.0, 0.0, 0.0)
+
+
+def test_slow_moves_at_a_share_of_the_speed(tmp_path: Path) -> None:
+    with graph(tmp_path) as here:
+        here.robot(mode="slow", slow_speed=0.5)
+        here.ready()
+        result = do(here)
+        assert result.sent.executed
+        assert result.duration_s >= 2 * 0.2 / 0.3
+
+
+def test_a_mode_that_is_not_known_is_refused_by_name(tmp_path: Path) -> None:
+    with graph(tmp_path) as here:
+        robot = here.robot(mode="careful")
+        assert robot.process.wait(15) == 1
+        assert "mode: got 'careful', expected one of shadow, slow, full" in robot.text()
+
+
+@pytest.mark.parametrize("key", [b" ", b"q"])
+def test_any_key_stops_and_a_word_clears(tmp_path: Path, key: bytes) -> None:
+    with graph(tmp_path) as here:
+        here.supervisor()
+        here.robot(supervised=True)
+        here.ready()
+        until_allowed(here)
+        ours, theirs = pty.openpty()
+        keys = NodeProcess("estop_key", tmp_path / "estop_key.log", here.namespace, stdin=theirs)
+        here.processes["estop_key"] = keys
+        os.close(theirs)
+        wait_until(lambda: "Any key" in keys.text(), process=keys)
+        time.sleep(0.5)  # its publisher is being discovered
+        under_way(here)
+        os.write(ours, key)
+        wait_until(lambda: here.watcher.heard("robot_node", "emergency stop was pressed"))
+        assert "emergency stop" in do(here).sent.refused
+        os.write(ours, b"\nclear\n")
+        wait_until(lambda: "cleared: runstop is off" in keys.text(), process=keys)
+        until_allowed(here)
+        os.close(ours)
