@@ -4,7 +4,8 @@ TrainingError
 ├── ConfigError        a configuration contradicts itself, or a name in it is unknown
 ├── CheckpointError    a checkpoint is missing, damaged, or of another kind
 ├── DataError          training data is missing, damaged, or was made by another encoder
-├── Diverged           the loss is no longer a number
+├── Diverged           the loss is no longer a number, or the policy changes too fast
+├── RewardError        a reward is not a number
 ├── WorkersLost        simulation workers die faster than they can be replaced
 └── ExportError        a policy cannot be exported, or its ONNX graphs differ from it
 """
@@ -33,13 +34,19 @@ class DataError(TrainingError):
 
 
 class Diverged(TrainingError):
-    """The loss is no longer a number; the last good checkpoint is kept."""
+    """The loss is no longer a number, or the policy changes too fast; the last good checkpoint is kept."""
 
-    def __init__(self, step: int, loss: float, checkpoint: object) -> None:
+    def __init__(
+        self, step: int, loss: float, checkpoint: object, what: str = "loss", expected: str = "a number"
+    ) -> None:
         super().__init__(
-            f"loss at step {step}: got {loss}, expected a number; the last good checkpoint is {checkpoint}"
+            f"{what} at step {step}: got {loss}, expected {expected}; the last good checkpoint is {checkpoint}"
         )
         self.step, self.loss = step, loss
+
+
+class RewardError(TrainingError):
+    """A reward is not a number; nothing was learnt from it."""
 
 
 class WorkersLost(TrainingError):

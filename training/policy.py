@@ -130,15 +130,20 @@ class SpocPolicy(nn.Module):
     def sequence(
         self, tokens: Tensor, text: Text, previous: Tensor, state: Tensor, step: Tensor, trajectory: Tensor
     ) -> Tensor:
-        """Logits (B, T, A) of packed rows.
+        """Logits (B, T, A) of packed rows; the arguments are those of `states`."""
+        out: Tensor = self.actor(self.states(tokens, text, previous, state, step, trajectory))
+        return out
+
+    def states(
+        self, tokens: Tensor, text: Text, previous: Tensor, state: Tensor, step: Tensor, trajectory: Tensor
+    ) -> Tensor:
+        """The decoder's outputs (B, T, d) of packed rows.
 
         tokens (B, T, cameras, K, C); previous, step, trajectory (B, T); state (B, T, 1).
         `text` is of every step in order, B * T of them. Steps of one trajectory see each other causally.
         """
         x = self.fuse(tokens.flatten(0, 1), text, previous.flatten(), state.flatten(0, 1), step.flatten())
-        x = self.decoder.sequence(torch.unflatten(x, 0, trajectory.shape), trajectory)
-        out: Tensor = self.actor(x)
-        return out
+        return self.decoder.sequence(torch.unflatten(x, 0, trajectory.shape), trajectory)
 
     def step(
         self,

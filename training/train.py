@@ -31,6 +31,12 @@ def _dagger(argv: Sequence[str]) -> int:
     return main(argv)
 
 
+def _ppo(argv: Sequence[str]) -> int:
+    from training.ppo import main
+
+    return main(argv)
+
+
 def _evaluate(argv: Sequence[str]) -> int:
     from training.evaluate import main
 
@@ -42,6 +48,7 @@ STAGES: Mapping[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     "collect": ("collect the expert's episodes as features of the frozen image encoder", _collect),
     "bc": ("clone the expert's decisions (behaviour cloning, as SPOC does it)", _bc),
     "dagger": ("collect episodes that the clone drives and the expert labels", _dagger),
+    "ppo": ("fine-tune the clone by reinforcement learning (PPO, as FLaRe does it)", _ppo),
     "evaluate": ("closed-loop success in simulated houses that were not trained on", _evaluate),
 }
 

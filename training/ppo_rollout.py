@@ -1,0 +1,238 @@
+"""The episodes that one update of PPO learns from, played by worker processes with the actor's present weights.
+
+An update plays a fixed number of whole episodes that are drawn from (seed, update), so its data is a function of those
+and the weights: nothing is carried over, short episodes are not over-represented, a resumed run equals an unbroken one,
+and a worker that dies is replaced and its share is played again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from policy_server.sampling import choose
+from robots.spec import F32Vector
+from robots.stretch_re1 import SPOC_ACTIONS
+from simulation.twin import TwinOptions
+from training.checkpoint import new_policy
+from training.config import PolicyConfig
+from training.demonstration import training_episodes
+from training.recording import shown
+from training.rollout import Rollout, Slot
+from training.shards import Episodes
+from training.workers import Report
+
+
+Weights = dict[str, npt.NDArray[Any]]
+"""A state dict for another process: as numbers, because torch would send its tensors through shared files."""
+
+
+@dataclass(frozen=True)
+class RewardOptions:
+    """What is rewarded; by default success alone."""
+
+    success: float = 10.0
+    """For a right `done` (FLaRe's code; its paper says 1)."""
+    step: float = 0.0
+    """For every decision; FLaRe's behaviour shaping uses -0.01."""
+    collision: float = 0.0
+    """For every blocked motion; FLaRe's behaviour shaping uses -0.5."""
+
+
+@dataclass(frozen=True)
+class PlayOptions:
+    """How episodes are played."""
+
+    max_steps: int = 150
+    """Longest episode; it is cut off there, not failed."""
+    contact: str = "strict"
+    """strict, or slide (a curriculum only: no real base slides)."""
+    slots: int = 16
+    """Episodes that one worker plays at once."""
+    bf16: bool = True
+    """Image encoder in bfloat16."""
+
+
+@dataclass(frozen=True)
+class PlayJob:
+    """One worker's share of an update.
+
+    Attributes:
+        seed: what its episodes are drawn from.
+        episodes: how many.
+        weights: of the actor, without the image encoder.
+    """
+
+    seed: tuple[int, ...]
+    episodes: int
+    weights: Weights = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Played:
+    """One whole episode of T decisions.
+
+    Attributes:
+        instruction: what the robot was told.
+        features: (T, cameras, K, C) float16, or T + 1 where it was cut off: then what was seen after the last action.
+        previous, in_hand: of as many steps, uint8.
+        actions: (T,) uint8.
+        log_p: (T,) float32, log-probability of each action when it was chosen.
+        rewards: (T,) float64.
+        success: whether the task was solved.
+        said_done: whether `done` ended it; else it was cut off.
+        collisions: blocked motions.
+    """
+
+    instruction: str
+    features: npt.NDArray[np.float16]
+    previous: npt.NDArray[np.uint8]
+    in_hand: npt.NDArray[np.uint8]
+    actions: npt.NDArray[np.uint8]
+    log_p: npt.NDArray[np.float32]
+    rewards: npt.NDArray[np.float64]
+    success: bool
+    said_done: bool
+    collisions: int
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+
+class Player:
+    """A worker's work: plays the episodes of a job by sampling from the actor."""
+
+    def __init__(self, config: PolicyConfig, encoder: Weights, play: PlayOptions, reward: RewardOptions) -> None:
+        torch.set_num_threads(1)
+        self.play, self.reward = play, reward
+        policy = new_policy(config)
+        policy.image_encoder.load_state_dict(tensors(encoder))
+        if play.bf16:
+            policy.image_encoder = HalfPrecision(policy.image_encoder)
+        self.rollout = Rollout(policy, play.slots, twin_options(policy.config, play), play.max_steps)
+        self._log_p: dict[int, list[float]] = {}
+
+    def __call__(self, job: PlayJob, report: Report) -> list[Played]:
+        """Plays `job`; the same job gives the same episodes."""
+        self.rollout.policy.load_state_dict(tensors(job.weights), strict=False)
+        drawn = training_episodes(np.random.default_rng(job.seed), per_house=1, max_steps=self.play.max_steps)
+        played = {}
+        episodes = list(islice(drawn, job.episodes))
+        for slot in self.rollout.run(episodes, self._decide, keep=True):
+            played[id(slot.seen.episode)] = self._played(slot)
+            report(slot.steps)
+        return [played[id(episode)] for episode in episodes]
+
+    def _decide(self, slot: Slot, logits: F32Vector) -> str:
+        assert slot.now is not None
+        action, probabilities = choose(logits, "sample", slot.rng)
+        self._log_p.setdefault(id(slot), []).append(float(np.log(probabilities[action])))
+        name = SPOC_ACTIONS.names[action]
+        slot.seen.add(name, slot.now.previous_action, float(slot.now.state[0]))
+        return name
+
+    def _played(self, slot: Slot) -> Played:
+        seen, actions = slot.seen, np.array(slot.seen.labels, np.uint8)
+        if slot.ended != "done":
+            self._look_once_more(slot)
+        return Played(
+            instruction=seen.episode.instruction,
+            features=np.stack(seen.features),
+            previous=np.array(seen.previous, np.uint8),
+            in_hand=np.array(seen.in_hand, np.uint8),
+            actions=actions,
+            log_p=np.array(self._log_p.pop(id(slot)), np.float32),
+            rewards=rewards(
+                self.reward, [bool(sent.blocked) for sent in slot.twin.history], len(actions), seen.success
+            ),
+            success=seen.success,
+            said_done=slot.ended == "done",
+            collisions=seen.collisions,
+        )
+
+    def _look_once_more(self, slot: Slot) -> None:
+        """Adds what is seen after the last action, whose value continues an episode that was cut off."""
+        policy = self.rollout.policy
+        now = shown(self.rollout.binding, slot.twin.observe(), slot.previous)
+        pictures = [torch.from_numpy(now.images[name])[None] for name in policy.config.cameras]
+        with torch.inference_mode():
+            slot.seen.features.append(policy.images(*pictures)[0].to(torch.float16).numpy())
+        slot.seen.previous.append(now.previous_action)
+        slot.seen.in_hand.append(round(float(now.state[0])))
+
+
+class HalfPrecision(nn.Module):
+    """An image encoder whose convolutions run in bfloat16, twice as fast on a CPU that has it."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, images: Tensor) -> Tensor:
+        """As the inner encoder, float32."""
+        with torch.autocast("cpu", torch.bfloat16):
+            out: Tensor = self.inner(images).float()
+        return out
+
+
+def arrays(weights: Mapping[str, Tensor]) -> Weights:
+    """A state dict's numbers, copied."""
+    return {name: one.detach().numpy().copy() for name, one in weights.items()}
+
+
+def tensors(weights: Weights) -> dict[str, Tensor]:
+    """Inverse of `arrays`."""
+    return {name: torch.from_numpy(one) for name, one in weights.items()}
+
+
+def twin_options(config: PolicyConfig, play: PlayOptions) -> TwinOptions:
+    """The twin that a policy is trained in."""
+    height, width = config.image.height, config.image.width
+    return TwinOptions(height, width, randomise_cameras=True, randomise_appearance=True, contact=play.contact)
+
+
+def rewards(options: RewardOptions, blocked: Sequence[bool], steps: int, success: bool) -> npt.NDArray[np.float64]:
+    """Rewards (T,) of one episode of `steps` decisions; `blocked` is of each that moved the body."""
+    made = np.full(steps, options.step, np.float64)
+    made[: len(blocked)] += options.collision * np.array(blocked, np.float64)
+    made[-1] += options.success * success
+    return made
+
+
+def joined(played: Sequence[Played]) -> Episodes:
+    """Episodes as one block of memory; the last step of one that was cut off has no action (0 stands for it)."""
+    lengths = np.array([len(one.previous) for one in played], np.int64)
+    actions = [np.pad(one.actions, (0, len(one.previous) - len(one))) for one in played]
+    return Episodes(
+        features=np.concatenate([one.features for one in played]),
+        labels=np.concatenate(actions),
+        previous=np.concatenate([one.previous for one in played]),
+        in_hand=np.concatenate([one.in_hand for one in played]),
+        starts=np.cumsum(lengths) - lengths,
+        lengths=lengths,
+        instructions=tuple(one.instruction for one in played),
+    )
+
+
+def per_step(
+    played: Sequence[Played], values: Sequence[npt.NDArray[np.floating]], empty: float
+) -> npt.NDArray[np.float32]:
+    """One number per step of `joined`, from one array (T,) per episode; `empty` where there is no action."""
+    return np.concatenate([
+        np.pad(one.astype(np.float32), (0, len(episode.previous) - len(one)), constant_values=empty)
+        for episode, one in zip(played, values)
+    ])  # fmt: skip
+
+
+def jobs(seed: int, update: int, episodes: int, shares: int, weights: Weights) -> Iterator[PlayJob]:
+    """An update's episodes in `shares` jobs of nearly equal size."""
+    for number in range(shares):
+        count = episodes // shares + (number < episodes % shares)
+        yield PlayJob((seed, 4, update, number), count, weights)
