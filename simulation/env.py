@@ -9,18 +9,20 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from robots.command import Done
+from robots.command import Command, Done
+from robots.errors import SpecError
 from robots.robot import Sent
 from robots.spec import U8Image
-from robots.stretch_re1 import ACTIONS, SPOC_ACTIONS
+from robots.stretch_re1 import SPOC_ACTIONS
 from simulation.categories import CATEGORIES
 from simulation.episode import EpisodeGenerationError, EpisodeSpec
 from simulation.errors import HouseGenerationError
-from simulation.expert import ObjectNavExpert, measure_expert
+from simulation.expert import QUIET, ObjectNavExpert, measure_expert
 from simulation.metrics import path_length, sel
 from simulation.object_nav import sample_episode
 from simulation.seeds import SPLITS, house_seed
-from simulation.twin import NAMES, StretchTwin, TwinOptions
+from simulation.twin import TwinOptions
+from simulation.twins import make_twin
 
 START, PADDING, BLOCKED = 20, 21, 22
 """Previous-action tokens beside the 20 actions: nothing yet, none (in padded batches), and "not executed"."""
@@ -28,11 +30,14 @@ START, PADDING, BLOCKED = 20, 21, 22
 TARGETS = tuple(CATEGORIES)
 """Target categories in the order of `goal`."""
 
+NAMES = ("navigation", "manipulation")
+"""Pictures of an observation, as SPOC's policies take them; a body with one camera shows it in both."""
+
 _DRAWS = 20
 
 
 class FerryEnv(gym.Env[dict[str, Any], np.int64]):
-    """One Stretch in one house after another.
+    """One robot in one house after another.
 
     Observation: "navigation" and "manipulation", each (height, width, 3) uint8 RGB; "state" (1,) float32, the in-hand
     flag; "previous_action", what was executed last (`START` at first, `BLOCKED` when the body did not do it); "step"
@@ -46,6 +51,8 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
 
     Args:
         options: of the twin.
+        body: whose twin it is, one of `simulation.twins.TWINS`. The actions are SPOC's 20 for every body; `mask` says
+            which of them it has, and a masked one is an error.
         split: where houses are drawn from: "train", "val" or "test".
         max_steps: an episode is truncated after this many decisions.
         render_mode: "rgb_array" or None.
@@ -58,15 +65,16 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
         self,
         options: TwinOptions = TwinOptions(),  # noqa: B008 - frozen
         *,
+        body: str = "stretch_re1",
         split: str = "train",
         max_steps: int = 150,
         measure: bool = False,
         render_mode: str | None = None,
     ) -> None:
         self.render_mode = render_mode
-        self.twin = StretchTwin(options)
+        self.twin = make_twin(body, options)
         self.expert = ObjectNavExpert(self.twin)
-        self._split, self._max_steps, self._measure = split, max_steps, measure
+        self._body, self._split, self._max_steps, self._measure = body, split, max_steps, measure
         picture = gym.spaces.Box(0, 255, (options.height, options.width, 3), np.uint8)
         self.action_space = gym.spaces.Discrete(len(SPOC_ACTIONS.names))
         self.observation_space = gym.spaces.Dict(
@@ -81,6 +89,11 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
         )
         self._previous, self._step = START, 0
 
+    @property
+    def mask(self) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
+        """(20,) 1 where the body has the action: what `action_space.sample` takes."""
+        return np.array([name in self.twin.spec.actions for name in SPOC_ACTIONS.names], np.int8)
+
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -89,15 +102,15 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
         chosen = dict(options or {})
         episode = chosen.get("episode") or self._draw(chosen.get("house_seed"))
         if self._measure and episode.expert_steps is None:
-            episode = measure_expert(episode)
+            episode = measure_expert(episode, make_twin(self._body, QUIET))
         self.twin.connect()
         self.twin.reset(episode)
         self._previous, self._step = START, 0
         return self._observation(), self._info(collided=False)
 
     def step(self, action: np.int64) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        """Executes one of the 20 actions."""
-        command = ACTIONS[SPOC_ACTIONS.names[int(action)]]
+        """Executes one of the 20 actions; SpecError for one that the body lacks."""
+        command = self._command(SPOC_ACTIONS.names[int(action)])
         sent: Sent = self.twin.execute(command)
         self._step += 1
         self._previous = int(action) if sent.executed else BLOCKED
@@ -117,10 +130,17 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
         """Frees the renderers."""
         self.twin.disconnect()
 
+    def _command(self, action: str) -> Command:
+        body = self.twin.spec
+        if action not in body.actions:
+            raise SpecError("action", repr(action), f"an available action of {body.name}: {', '.join(body.actions)}")
+        return body.actions[action]
+
     def _draw(self, house: int | None) -> EpisodeSpec:
         """An episode in `house`, or in a house of the split: a few tries, since not every house can be made."""
         if house is not None:
-            return sample_episode(house, int(self.np_random.integers(2**31)), max_steps=self._max_steps)
+            seed, eye = int(self.np_random.integers(2**31)), self.twin.eye
+            return sample_episode(house, seed, max_steps=self._max_steps, eye=eye)
         for _ in range(_DRAWS - 1):
             with suppress(EpisodeGenerationError, HouseGenerationError):
                 return self._draw(self._draw_house())
@@ -130,9 +150,9 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
         return house_seed(self._split, int(self.np_random.integers(len(SPLITS[self._split]))))
 
     def _observation(self) -> dict[str, Any]:
-        seen = self.twin.observe()
+        seen, views = self.twin.observe(), self.twin.spec.camera_views
         return {
-            **{name: seen.images[name] for name in NAMES},
+            **{name: seen.images[views.get(name, name)] for name in NAMES},
             "state": seen.state["hand"],
             "previous_action": np.int64(self._previous),
             "step": np.array([self._step], dtype=np.int64),

@@ -10,8 +10,9 @@ from functools import cached_property
 
 from robots.command import MoveBase, RotateBase
 from robots.stretch_re1 import ACTIONS, STEP_M
+from simulation.body import BasePose
 from simulation.navigation import Field
-from simulation.world import BasePose, World, swept
+from simulation.world import World, swept
 
 MOVES: Mapping[str, MoveBase | RotateBase] = {
     name: command for name, command in ACTIONS.items() if isinstance(command, MoveBase | RotateBase)

@@ -19,7 +19,7 @@ from simulation.episode import EpisodeSpec
 from simulation.escape import MOVES, Escape
 from simulation.navigation import DISC_M, Cell, Field, Point
 from simulation.object_nav import CLEAR_POINTS, Floats, cached_goals, visible_points
-from simulation.twin import StretchTwin, TwinOptions
+from simulation.twin import StretchTwin, Twin, TwinOptions
 from simulation.world import wrapped
 
 DONE_M = 1.6
@@ -39,7 +39,7 @@ _SURE_M = 0.45  # with this clearance no motion can touch anything: 0.334 m of r
 class ObjectNavExpert:
     """Says what to do next in the twin's present state: the same state and history always give the same answer."""
 
-    def __init__(self, twin: StretchTwin) -> None:
+    def __init__(self, twin: Twin) -> None:
         self.twin = twin
         self._history: list[Sent] | None = None
         self._field: Field
@@ -59,7 +59,7 @@ class ObjectNavExpert:
         if self._history is self.twin.history:
             return
         episode, self._history, self._way = self.twin.episode, self.twin.history, []
-        goals, self._field = cached_goals(episode.house_seed, episode.target)
+        goals, self._field = cached_goals(episode.house_seed, episode.target, self.twin.eye)
         self._goal_cost, self._instance = goals.cost_m.copy(), goals.instance
 
     def _is_done(self, least_points: int = CLEAR_POINTS) -> bool:
@@ -230,9 +230,15 @@ def _is_turn(sent: Sent) -> bool:
     return isinstance(sent.command, RotateBase) and sent.executed
 
 
-def measure_expert(episode: EpisodeSpec) -> EpisodeSpec:
-    """The episode with `expert_steps` filled in by a run of the expert without noise; None where the expert fails."""
-    twin = StretchTwin(TwinOptions(move_noise_m=0.0, turn_noise_rad=0.0))
+QUIET = TwinOptions(move_noise_m=0.0, turn_noise_rad=0.0)
+
+
+def measure_expert(episode: EpisodeSpec, twin: Twin | None = None) -> EpisodeSpec:
+    """The episode with `expert_steps` filled in by a run of the expert; None where the expert fails.
+
+    The run is that of `twin`, which should be made with `QUIET` options; a Stretch when None.
+    """
+    twin = twin or StretchTwin(QUIET)
     expert = ObjectNavExpert(twin)
     with twin:
         twin.reset(episode)

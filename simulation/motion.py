@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from robots.command import JointTarget, LookAt, MoveBase, MoveJoint, RotateBase, SetGripper
 from robots.embodiment import Embodiment
 from robots.limits import HEAD_JOINTS
-from simulation.world import BasePose, World, swept
+from simulation.body import BasePose
+from simulation.world import World, swept
 
 BaseMove = MoveBase | RotateBase
 JointMove = MoveJoint | JointTarget | SetGripper | LookAt

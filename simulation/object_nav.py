@@ -16,7 +16,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from simulation.cameras import StretchCameras
+from simulation.body import Eye
 from simulation.categories import category_of
 from simulation.clearance import Obstacle
 from simulation.episode import EpisodeGenerationError, EpisodeSpec
@@ -24,6 +24,7 @@ from simulation.errors import SeedError
 from simulation.house import House, HouseObject, generate_house
 from simulation.instructions import goto_instruction
 from simulation.navigation import CELL_M, DISC_M, Field, FreeSpace
+from simulation.stretch import STRETCH_EYE
 from simulation.world import World
 
 TASK = "object_nav"
@@ -46,7 +47,6 @@ _GOAL_BEST_M = 1.2
 _EDGE_RAD = math.radians(4.0)
 
 Floats = npt.NDArray[np.float64]
-_CAMERA = StretchCameras().navigation
 _INWARDS = np.array(
     [[0, 0, 0], [0, 0, 0.8], [0.7, 0, 0], [-0.7, 0, 0], [0, 0.7, 0], [0, -0.7, 0], [0.7, 0, 0.7], [-0.7, 0, 0.7]]
 )
@@ -86,18 +86,18 @@ class Goals:
     instance: npt.NDArray[np.intp]
 
 
-def goals_for(house: House, space: FreeSpace, target: str) -> Goals:
-    """Cells where the disc fits and from which an instance of `target` is near, in the frustum and in line of sight."""
+def goals_for(house: House, space: FreeSpace, target: str, eye: Eye = STRETCH_EYE) -> Goals:
+    """Cells where the disc fits and from which `eye` has an instance of `target` near, in the frustum and in sight."""
     cost = np.full(space.clearance_m.shape, np.inf)
     instance = np.zeros(space.clearance_m.shape, np.intp)
     for index, thing in enumerate(house.objects_of(target)):
-        one = _goal_cost(house, space, thing)
+        one = _goal_cost(house, space, thing, eye)
         better = one < cost
         cost[better], instance[better] = one[better], index
     return Goals(cost, instance)
 
 
-def _goal_cost(house: House, space: FreeSpace, thing: HouseObject) -> Floats:
+def _goal_cost(house: House, space: FreeSpace, thing: HouseObject, eye: Eye) -> Floats:
     cost = np.full(space.clearance_m.shape, np.inf)
     points = sample_points(thing)
     x, y = np.meshgrid(space.x_m, space.y_m, indexing="ij")
@@ -107,11 +107,11 @@ def _goal_cost(house: House, space: FreeSpace, thing: HouseObject) -> Floats:
     cells = np.argwhere(near)
     if not len(cells):
         return cost
-    eyes = np.column_stack([x[near], y[near], np.full(len(cells), _CAMERA.position_m[2])])
+    eyes = np.column_stack([x[near], y[near], np.full(len(cells), eye.height_m)])
     blockers = _blockers(house, thing)
     seen = np.zeros((len(cells), len(points)), bool)
     for k, point in enumerate(points):
-        asked = _in_height(distance[near][:, k], point[2])
+        asked = _in_height(eye, distance[near][:, k], point[2])
         seen[asked, k] = in_sight(eyes[asked], point, blockers, CELL_M / 2)
     closest = np.where(seen, distance[near], np.inf).min(axis=1)
     good = (seen.sum(axis=1) >= CLEAR_POINTS) & (closest <= GOAL_FAR_M)
@@ -133,10 +133,10 @@ def _blockers(house: House, target: HouseObject) -> list[Obstacle]:
     return [b for b in (*house.obstacles, *small) if b.name != target.name and b.distance_m(x, y) < reach]
 
 
-def _in_height(distance_m: Floats, z_m: float) -> npt.NDArray[np.bool_]:
+def _in_height(eye: Eye, distance_m: Floats, z_m: float) -> npt.NDArray[np.bool_]:
     """Whether a point `z_m` above the floor is between the upper and lower edge of a camera that faces it."""
-    down = np.arctan2(_CAMERA.position_m[2] - z_m, np.maximum(distance_m - _CAMERA.position_m[0], 1e-6))
-    pitch, half = math.radians(_CAMERA.pitch_deg), math.radians(_CAMERA.fovy_deg) / 2 - _EDGE_RAD
+    down = np.arctan2(eye.height_m - z_m, np.maximum(distance_m - eye.forward_m, 1e-6))
+    pitch, half = math.radians(eye.pitch_deg), math.radians(eye.fov_deg) / 2 - _EDGE_RAD
     inside: npt.NDArray[np.bool_] = np.abs(down - pitch) <= half
     return inside
 
@@ -165,15 +165,17 @@ def in_sight(
 
 
 @lru_cache(maxsize=4)
-def cached_goals(seed: int, target: str) -> tuple[Goals, Field]:
-    """Goals for `target` in the house of `seed`, and the field that leads to them."""
+def cached_goals(seed: int, target: str, eye: Eye = STRETCH_EYE) -> tuple[Goals, Field]:
+    """Goals of a body that sees with `eye` for `target` in the house of `seed`, and the field that leads to them."""
     space = cached_space(seed)
-    goals = goals_for(cached_house(seed), space, target)
+    goals = goals_for(cached_house(seed), space, target, eye)
     return goals, space.field(goals.cost_m)
 
 
-def sample_episode(house_seed: int, seed: int = 0, *, max_steps: int = 600) -> EpisodeSpec:
+def sample_episode(house_seed: int, seed: int = 0, *, max_steps: int = 600, eye: Eye = STRETCH_EYE) -> EpisodeSpec:
     """Draws an ObjectNav episode: a target that can be reached and seen, and a start from which it takes a way to go.
+
+    Where the robot fits is asked for the Stretch, the larger body; what can be seen is asked for `eye`.
 
     Raises:
         SeedError: a seed is negative.
@@ -185,7 +187,7 @@ def sample_episode(house_seed: int, seed: int = 0, *, max_steps: int = 600) -> E
     house, space = cached_house(house_seed), cached_space(house_seed)
     rng = np.random.default_rng([house_seed, seed])
     for target in rng.permutation(house.categories):
-        starts = _starts(space, *cached_goals(house_seed, str(target)))
+        starts = _starts(space, *cached_goals(house_seed, str(target), eye))
         if len(starts):
             x, y = space.point(tuple(starts[rng.integers(len(starts))]))
             yaw = math.radians(6.0 * int(rng.integers(60)))

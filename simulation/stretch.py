@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
@@ -12,16 +14,34 @@ from simulation import gl  # noqa: F401  (first: it chooses MuJoCo's back-end)
 import mujoco  # isort: skip
 import numpy as np
 
+from simulation.body import (
+    BASE_JOINTS,
+    COLLISION_GROUP,
+    HOUSE_CONTYPE,
+    ROBOT_CONTYPE,
+    VISUAL_GROUP,
+    Eye,
+    add_base_joints,
+    touched,
+)
 from simulation.cameras import StretchCameras
 from simulation.meshes import cached_mesh
 from simulation.urdf import Joint, Link, Visual, read_urdf
 
 PACKAGE = "hello-robot-stretch-urdf"
-VISUAL_GROUP, COLLISION_GROUP = 2, 3
-"""MuJoCo draws geom groups 0 to 2 by default, so collision shapes stay invisible."""
 
-ROBOT_CONTYPE, HOUSE_CONTYPE = 2, 1
-"""Robot geoms answer to the house's contype and offer one that nobody answers to, so they never touch each other."""
+FINGER_M = 0.2
+"""Length of a finger: half the aperture over it is the sine of the finger's angle (URDF: 0.196 m)."""
+
+STOWED: Mapping[str, float] = {
+    "joint_lift": 0.3,
+    "joint_arm": 0.0,
+    "joint_wrist_yaw": 3.2,
+    "joint_head_pan": 0.0,
+    "joint_head_tilt": 0.0,
+    "gripper_aperture": 0.03,
+}
+"""Arm in, gripper folded back over the base: how Hello Robot drives (stretch_body `stow`), the smallest footprint."""
 
 Corners = tuple[tuple[float, float, float], tuple[float, float, float]]
 
@@ -30,7 +50,7 @@ class StretchBody:
     """Names of what ``add_stretch`` adds to a model."""
 
     ROOT = "base_link"
-    BASE_JOINTS = ("base_x", "base_y", "base_yaw")
+    BASE_JOINTS = BASE_JOINTS
     LIFT = "joint_lift"
     ARM_JOINTS = ("joint_arm_l3", "joint_arm_l2", "joint_arm_l1", "joint_arm_l0")
     WRIST_YAW = "joint_wrist_yaw"
@@ -105,7 +125,7 @@ def add_stretch(scene: mujoco.MjSpec, *, cameras: StretchCameras = _CAMERAS, det
         raise ValueError(f"detail: got {detail!r}, expected one of {sorted(FACES)}")
     links, joints = _description()
     base = _add_link(scene, scene.worldbody, links[StretchBody.ROOT], None, FACES[detail])
-    _add_base_joints(base)
+    add_base_joints(base)
     _add_children(scene, base, links, joints, FACES[detail])
     _couple_arm(scene)
     cameras.add_to(base)
@@ -160,13 +180,6 @@ def _add_joint(spec: mujoco.MjSpec, body: mujoco.MjsBody, joint: Joint) -> None:
         damping=10,
         armature=0.01,
     )
-
-
-def _add_base_joints(base: mujoco.MjsBody) -> None:
-    slide, hinge = mujoco.mjtJoint.mjJNT_SLIDE, mujoco.mjtJoint.mjJNT_HINGE
-    axes = (slide, (1, 0, 0)), (slide, (0, 1, 0)), (hinge, (0, 0, 1))
-    for name, (kind, axis) in zip(StretchBody.BASE_JOINTS, axes, strict=True):
-        base.add_joint(name=name, type=kind, axis=axis, damping=50)
 
 
 def _couple_arm(spec: mujoco.MjSpec) -> None:
@@ -269,11 +282,50 @@ def set_pose(model: mujoco.MjModel, data: mujoco.MjData, **values: float) -> Non
 
 def in_collision(model: mujoco.MjModel, data: mujoco.MjData) -> str | None:
     """Returns the name of a house geom that the robot touches at ``data.qpos``, or None; the floor does not count."""
-    mujoco.mj_kinematics(model, data)
-    mujoco.mj_collision(model, data)
-    for first, second in data.contact.geom[data.contact.dist <= 0]:
-        names: list[str] = [model.geom(first).name, model.geom(second).name]
-        other = [name for name in names if not name.startswith(StretchBody.GEOM_PREFIX)]
-        if len(other) == 1 and not other[0].startswith("floor"):
-            return other[0]
-    return None
+    return touched(model, data, StretchBody.GEOM_PREFIX)
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The Stretch as a ``simulation.body.Body``.
+
+    Attributes:
+        cameras: where the two head cameras look in this episode.
+        detail: of its meshes, see ``add_stretch``.
+    """
+
+    cameras: StretchCameras = _CAMERAS
+    detail: str = "low"
+
+    geom_prefix = StretchBody.GEOM_PREFIX
+    rest = STOWED
+
+    @property
+    def lens(self) -> tuple[float, float] | None:
+        """Both cameras fill their pictures."""
+        return None
+
+    def add_to(self, scene: mujoco.MjSpec) -> None:
+        """Adds it to a scene."""
+        add_stretch(scene, cameras=self.cameras, detail=self.detail)
+
+    def positions(self, joints: Mapping[str, float]) -> dict[str, float]:
+        """Positions of the model's joints but the base's, for those of the embodiment."""
+        pose = StretchPose(
+            lift_m=joints["joint_lift"],
+            arm_m=joints["joint_arm"],
+            wrist_yaw_rad=joints["joint_wrist_yaw"],
+            gripper_rad=math.asin(joints["gripper_aperture"] / 2 / FINGER_M),
+            pan_rad=joints["joint_head_pan"],
+            tilt_rad=joints["joint_head_tilt"],
+        )
+        return {name: value for name, value in pose.joints().items() if name not in BASE_JOINTS}
+
+
+STRETCH = Stretch()
+STRETCH_EYE = Eye(
+    _CAMERAS.navigation.position_m[0],
+    _CAMERAS.navigation.position_m[2],
+    _CAMERAS.navigation.pitch_deg,
+    _CAMERAS.navigation.fovy_deg,
+)

@@ -1,4 +1,4 @@
-"""The Stretch RE1 in a procedural house, as a `Robot` like the real one."""
+"""A body in a procedural house, as a `Robot` like the real one; the Stretch RE1."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from robots.limits import limit
 from robots.observation import Observation
 from robots.robot import Connected, Sent
 from robots.spec import F32Vector, U8Image
-from robots.stretch_re1 import CAMERAS, JOINTS, STEP_M, STRETCH_RE1, TURN_RAD
+from robots.stretch_re1 import STEP_M, STRETCH_RE1, TURN_RAD
 from simulation.appearance import Appearance
+from simulation.body import BasePose, Body, Eye
 from simulation.cameras import StretchCameras
 from simulation.episode import EpisodeSpec
 from simulation.house import House
 from simulation.motion import STOPPED, Motion, joint_targets
 from simulation.object_nav import cached_house, is_success
 from simulation.renderer import FAST, PICTURE, Renderer
-from simulation.world import BasePose, World, swept
-
-NAMES = tuple(camera.name for camera in CAMERAS)
+from simulation.stretch import STRETCH_EYE, Stretch
+from simulation.world import World, swept
 
 
 @dataclass(frozen=True)
@@ -74,22 +74,28 @@ class TwinOptions:
             raise ValueError(f"contact: got {self.contact!r}, expected 'strict' or 'slide'")
 
 
-class StretchTwin(Connected):
-    """A simulated Stretch RE1.
+class Twin(Connected):
+    """A simulated body.
 
     `observe`, `execute`, `stop`, `connect` and `disconnect` are what any robot has. What else is public is privileged:
     for tasks, experts and judges only. `observe` and `frame` draw: always call them in one and the same thread.
 
+    Args:
+        options: how it behaves.
+        table: what the body is.
+        eye: where its navigation camera is at the start of an episode.
+
     Attributes:
+        eye: as given.
         collisions: blocked motions in this episode.
         path: base positions (x, y) [m], one at the start and one after each motion of the base.
         history: what became of each command of this episode.
     """
 
-    def __init__(self, options: TwinOptions = TwinOptions()) -> None:
-        self.options = options
-        cameras = (replace(camera, height=options.height, width=options.width) for camera in CAMERAS)
-        self._spec = STRETCH_RE1.with_cameras(*cameras).slowed(options.speed)
+    def __init__(self, options: TwinOptions, table: Embodiment, eye: Eye) -> None:
+        self.options, self.eye = options, eye
+        cameras = (replace(camera, height=options.height, width=options.width) for camera in table.cameras)
+        self._spec = table.with_cameras(*cameras).slowed(options.speed)
         self._lock, self._moving = threading.RLock(), threading.Lock()
         self._stopped = threading.Event()
         self._connected = False
@@ -126,12 +132,9 @@ class StretchTwin(Connected):
         """
         rng = np.random.default_rng([episode.house_seed, episode.seed, 1])
         looks = Appearance(int(rng.integers(2**31))) if self.options.randomise_appearance else None
-        cameras = StretchCameras()
-        if self.options.randomise_cameras:
-            cameras = cameras.randomised(rng, position_m=0.02)
+        body = self._body(rng if self.options.randomise_cameras else None)
         aspect = self.options.width / self.options.height
-        house = cached_house(episode.house_seed)
-        world = World(house, appearance=looks, cameras=cameras, detail=self.options.detail, aspect=aspect)
+        world = World(cached_house(episode.house_seed), body, appearance=looks, aspect=aspect)
         world.base = episode.start
         world.settle()
         self.stop()
@@ -142,17 +145,16 @@ class StretchTwin(Connected):
             self.path, self.history = [episode.start[:2]], []
 
     def observe(self) -> Observation:
-        """Both pictures, the joints and the hand. Raises NotConnected before `connect`."""
+        """Its pictures, the joints and the hand. Raises NotConnected before `connect`."""
         self._check_connected("observe")
         with self._lock:
             stamp_ns = time.monotonic_ns()
             self.world.settle()
-            images = self._renderer(self.options.height, self.options.width).render(self.world.data, NAMES)
-            return Observation(stamp_ns, images, self.state(), self.episode.instruction)
+            return Observation(stamp_ns, self._pictures(), self.state(), self.episode.instruction)
 
     def state(self) -> dict[str, F32Vector]:
-        """State groups of the embodiment: "joints" (6,) and "hand" (1,), float32."""
-        joints = np.array([self.world.joints[name] for name in JOINTS], dtype=np.float32)
+        """State groups of the embodiment: "joints" (n,) and "hand" (1,), float32."""
+        joints = np.array([self.world.joints[name] for name in self._spec.state["joints"].names], dtype=np.float32)
         return {"joints": joints, "hand": np.array([self._in_hand], dtype=np.float32)}
 
     def execute(self, command: Command) -> Sent:
@@ -176,14 +178,14 @@ class StretchTwin(Connected):
     def world(self) -> World:
         """The compiled house. Raises RuntimeError before `reset`."""
         if self._world is None:
-            raise RuntimeError("StretchTwin: got no episode yet, expected reset(episode) first")
+            raise RuntimeError(f"{type(self).__name__}: got no episode yet, expected reset(episode) first")
         return self._world
 
     @property
     def episode(self) -> EpisodeSpec:
         """The episode being played. Raises RuntimeError before `reset`."""
         if self._episode is None:
-            raise RuntimeError("StretchTwin: got no episode yet, expected reset(episode) first")
+            raise RuntimeError(f"{type(self).__name__}: got no episode yet, expected reset(episode) first")
         return self._episode
 
     @property
@@ -214,6 +216,14 @@ class StretchTwin(Connected):
         with self._lock:
             self.world.settle()
             return self._renderer(height, width).free_view(self.world.data, centre, distance, 90.0, -90.0)
+
+    def _body(self, rng: np.random.Generator | None) -> Body:
+        """The robot of one episode; with `rng`, its cameras as another calibration would have them."""
+        raise NotImplementedError
+
+    def _pictures(self) -> dict[str, U8Image]:
+        names = [camera.name for camera in self._spec.cameras]
+        return self._renderer(self.options.height, self.options.width).render(self.world.data, names)
 
     def _check_connected(self, operation: str) -> None:
         if not self._connected:
@@ -267,3 +277,14 @@ class StretchTwin(Connected):
             return MoveBase(command.distance_m + share * self.options.move_noise_m * draw)
         share = abs(command.angle_rad) / TURN_RAD
         return RotateBase(command.angle_rad + share * self.options.turn_noise_rad * draw)
+
+
+class StretchTwin(Twin):
+    """A simulated Stretch RE1."""
+
+    def __init__(self, options: TwinOptions = TwinOptions()) -> None:
+        super().__init__(options, STRETCH_RE1, STRETCH_EYE)
+
+    def _body(self, rng: np.random.Generator | None) -> Body:
+        cameras = StretchCameras()
+        return Stretch(cameras.randomised(rng, position_m=0.02) if rng else cameras, self.options.detail)

@@ -1,4 +1,4 @@
-"""A house with a Stretch RE1 in it, compiled: pose, contact and sight. Kinematic: nothing is integrated over time."""
+"""A house with a robot in it, compiled: pose, contact and sight. Kinematic: nothing is integrated over time."""
 
 from __future__ import annotations
 
@@ -13,28 +13,12 @@ import numpy.typing as npt
 
 from robots.command import MoveBase, RotateBase
 from simulation.appearance import Appearance
-from simulation.cameras import StretchCameras
+from simulation.body import BASE_JOINTS, BasePose, Body, touched
 from simulation.house import House
-from simulation.stretch import StretchBody, StretchPose, add_stretch, in_collision
-
-BasePose = tuple[float, float, float]
-"""x [m], y [m], yaw [rad], counter-clockwise."""
+from simulation.stretch import STRETCH
 
 SLICE_M, SLICE_RAD = 0.02, math.radians(3.0)
 """Motion between two looks for contact; the thinnest thing in a house (a wall) is thicker."""
-
-FINGER_M = 0.2
-"""Length of a finger: half the aperture over it is the sine of the finger's angle (URDF: 0.196 m)."""
-
-STOWED: Mapping[str, float] = {
-    "joint_lift": 0.3,
-    "joint_arm": 0.0,
-    "joint_wrist_yaw": 3.2,
-    "joint_head_pan": 0.0,
-    "joint_head_tilt": 0.0,
-    "gripper_aperture": 0.03,
-}
-"""Arm in, gripper folded back over the base: how Hello Robot drives (stretch_body `stow`), the smallest footprint."""
 
 _HOUSE_GROUPS = np.array([1, 1, 0, 0, 1, 1], dtype=np.uint8)  # without the robot (2, 3) and the hidden boxes (3)
 
@@ -44,32 +28,30 @@ class World:
 
     Args:
         house: the house.
-        appearance: its looks; None for those of its seed.
-        cameras: the robot's head cameras.
-        detail: of the robot's meshes, "low" or "high".
+        body: the robot.
+        appearance: the house's looks; None for those of its seed.
         aspect: width over height of the cameras' pictures, for the frustum.
     """
 
     def __init__(
         self,
         house: House,
+        body: Body = STRETCH,
         *,
         appearance: Appearance | None = None,
-        cameras: StretchCameras = StretchCameras(),  # noqa: B008 - frozen
-        detail: str = "low",
         aspect: float = 12 / 7,
     ) -> None:
         spec = house.spec(appearance)
-        add_stretch(spec, cameras=cameras, detail=detail)
-        self.house = house
+        body.add_to(spec)
+        self.house, self.body = house, body
         self.model = spec.compile()
         self.data = mujoco.MjData(self.model)
-        self.joints = dict(STOWED)
+        self.joints = dict(body.rest)
         self._aspect = aspect
         self._base: BasePose = (0.0, 0.0, 0.0)
         self._address = {
             name: int(self.model.jnt_qposadr[mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_JOINT, name)])
-            for name in StretchPose().joints()
+            for name in (*BASE_JOINTS, *body.positions(self.joints))
         }
         self._bodies = {thing.name: self.model.body(thing.name).id for thing in house.objects}
         self._place_joints()
@@ -82,7 +64,7 @@ class World:
     @base.setter
     def base(self, pose: BasePose) -> None:
         self._base = pose
-        for name, value in zip(StretchBody.BASE_JOINTS, pose, strict=True):
+        for name, value in zip(BASE_JOINTS, pose, strict=True):
             self.data.qpos[self._address[name]] = value
 
     def move_joints(self, positions: Mapping[str, float]) -> None:
@@ -91,21 +73,12 @@ class World:
         self._place_joints()
 
     def _place_joints(self) -> None:
-        pose = StretchPose(
-            *self._base,
-            lift_m=self.joints["joint_lift"],
-            arm_m=self.joints["joint_arm"],
-            wrist_yaw_rad=self.joints["joint_wrist_yaw"],
-            gripper_rad=math.asin(self.joints["gripper_aperture"] / 2 / FINGER_M),
-            pan_rad=self.joints["joint_head_pan"],
-            tilt_rad=self.joints["joint_head_tilt"],
-        )
-        for name, value in pose.joints().items():
+        for name, value in self.body.positions(self.joints).items():
             self.data.qpos[self._address[name]] = value
 
     def contact(self) -> str | None:
         """Name of what the robot touches now, or None."""
-        name = in_collision(self.model, self.data)
+        name = touched(self.model, self.data, self.body.geom_prefix)
         return None if name is None else name.removesuffix("_box")
 
     def settle(self) -> None:
@@ -134,13 +107,19 @@ class World:
         index = self.model.camera(camera).id
         eye = self.data.cam_xpos[index]
         right, up, back = self.data.cam_xmat[index].reshape(3, 3).T @ (point_m - eye)
-        edge = math.tan(math.radians(float(self.model.cam_fovy[index])) / 2)
-        if back >= 0 or abs(up) > -back * edge or abs(right) > -back * edge * self._aspect:
+        side, top = self._half_view(index)
+        if back >= 0 or abs(up) > -back * top or abs(right) > -back * side:
             return False
         geom = np.array([-1], dtype=np.int32)
         way = np.asarray(point_m - eye)
         share = mujoco.mj_ray(self.model, self.data, eye, way, _HOUSE_GROUPS, 1, -1, geom)
         return bool(share < 0 or share > 0.99 or self.model.geom_bodyid[geom[0]] == self._bodies[body])
+
+    def _half_view(self, camera: int) -> tuple[float, float]:
+        """Tangents of half the angle seen by a camera, to the side and up."""
+        top = math.tan(math.radians(float(self.model.cam_fovy[camera])) / 2)
+        side, lens = top * self._aspect, self.body.lens
+        return (side, top) if lens is None else (min(side, lens[0]), min(top, lens[1]))
 
 
 def swept(pose: BasePose, move: MoveBase | RotateBase) -> list[BasePose]:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from small_house import INSIDE_M, OUTLINE, small_house
 
+from simulation.body import BasePose
 from simulation.escape import MOVES, Escape
 from simulation.navigation import Field, FreeSpace
-from simulation.world import BasePose, World, swept
+from simulation.world import World, swept
 
 OPEN_M = 0.34
 

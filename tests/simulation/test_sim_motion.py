@@ -10,8 +10,10 @@ import pytest
 from small_house import INSIDE_M, OUTLINE, small_house
 
 from robots.command import JointTarget, LookAt, MoveBase, MoveJoint, RotateBase, SetGripper
+from robots.stretch_re1 import STRETCH_RE1
 from simulation.motion import STOPPED, Motion, base_duration_s, joint_targets
-from simulation.world import STOWED, World
+from simulation.stretch import STOWED
+from simulation.world import World
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,7 @@ def world(compiled: World) -> World:
 
 
 def motion(world: World, *, slides: bool = False, pause: Callable[[float], bool] = lambda seconds: False) -> Motion:
-    return Motion(world, contextlib.nullcontext(), pause, slides)
+    return Motion(world, STRETCH_RE1, contextlib.nullcontext(), pause, slides)
 
 
 def test_a_free_drive_ends_where_it_should(world: World) -> None:
@@ -104,13 +106,18 @@ def test_a_joint_move_takes_the_slowest_joints_time(world: World) -> None:
 
 
 def test_base_durations_are_those_of_the_limits() -> None:
-    assert base_duration_s(MoveBase(-0.2)) == pytest.approx(0.2 / 0.30)
-    assert base_duration_s(RotateBase(math.radians(-30))) == pytest.approx(math.radians(30) / 1.90)
+    assert base_duration_s(MoveBase(-0.2), STRETCH_RE1) == pytest.approx(0.2 / 0.30)
+    assert base_duration_s(RotateBase(math.radians(-30)), STRETCH_RE1) == pytest.approx(math.radians(30) / 1.90)
+
+
+def test_a_slowed_body_takes_longer() -> None:
+    slow = STRETCH_RE1.slowed(0.5)
+    assert base_duration_s(MoveBase(0.2), slow) == pytest.approx(2 * 0.2 / 0.30)
 
 
 def test_every_joint_command_names_its_targets() -> None:
     assert joint_targets(MoveJoint("joint_lift", 0.1), STOWED) == {"joint_lift": pytest.approx(0.4)}
     assert joint_targets(LookAt(0.2, -0.1), STOWED) == {"joint_head_pan": 0.2, "joint_head_tilt": -0.1}
-    assert joint_targets(SetGripper(5.0), STOWED) == {"gripper_aperture": 0.09}
+    assert joint_targets(SetGripper(0.07), STOWED) == {"gripper_aperture": 0.07}
     target = JointTarget(("joint_lift", "joint_arm"), (0.3, 0.2))
     assert joint_targets(target, STOWED) == {"joint_lift": 0.3, "joint_arm": 0.2}
