@@ -33,7 +33,7 @@ class Lock:
 
 
 def claim(robot: str, folder: Path | None = None) -> Lock:
-    """Claims what is called `robot`, e.g. "piper-can0"; ConnectionFailed when another process of this computer has it."""
+    """Claims what is called `robot`, e.g. "piper-can0"; ConnectionFailed when another process here has it."""
     path = (folder or Path(tempfile.gettempdir())) / f"ferry-{re.sub('[^A-Za-z0-9_.-]', '_', robot)}.lock"
     try:
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+", encoding="utf-8")

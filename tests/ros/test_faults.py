@@ -129,10 +129,9 @@ def test_a_killed_policy_node(tmp_path: Path) -> None:
         fault_s = now.until_under_way()
         now.policy.send(signal.SIGKILL)
         now.assert_stood_after(fault_s)
-        told = now.graph.watcher.heard("robot_node", "no fresh order for")
-        assert told
-        assert len(now.graph.watcher.results) == 2, "the step under way ends its bounded length, and nothing follows"
-        assert now.graph.watcher.pose()[0] == pytest.approx(0.4)
+        assert now.graph.watcher.heard("robot_node", "policy heartbeat lost: not heard for")
+        assert len(now.graph.watcher.results) == 2
+        assert now.graph.watcher.pose()[0] < 0.4 + 1e-6
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -180,7 +179,7 @@ def test_the_runstop_during_a_trial(tmp_path: Path) -> None:
         stood_at = now.graph.watcher.pose()
         assert (answer.success, answer.message) == (True, "runstop is on")
         end = now.end()
-        assert (end["reason"], end["message"]) == ("robot_failed", "RobotStopped: stretch_re1 stopped: runstop")
+        assert (end["reason"], end["message"]) == ("robot_failed", "RobotStopped: stretch_re1 stopped: runstop: the runstop is on")
         assert "runstop" in submit(now.graph, MoveBase(0.1)).sent.refused
         assert now.graph.watcher.call("runstop", False).message == "runstop is off"
         assert now.graph.watcher.pose() == pytest.approx(stood_at, abs=0.02)
