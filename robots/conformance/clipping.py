@@ -15,25 +15,16 @@ BEYOND = 0.2
 
 
 def targets_beyond_a_range_end_at_its_limit(subject: Subject) -> None:
-    """A joint target beyond the range goes to the limit; `Sent.command` and `Sent.clipped` say so."""
+    """A joint target or step beyond the range ends at the limit; `Sent.command` and `Sent.clipped` say so."""
     start, near = subject.place(), _near_limits(subject)
     for joint, limit in near.items():
-        command = JointTarget((joint,), (limit + _outwards(subject, joint, limit),))
-        _ends_at(subject, subject.move(command), joint, limit)
+        outwards = BEYOND if limit == subject.spec.joints[joint].high else -BEYOND
+        most = subject.spec.joints[joint].max_step or BEYOND
+        target = subject.move(JointTarget((joint,), (limit + outwards,)))
+        step = subject.move(MoveJoint(joint, max(-most, min(most, outwards))))
         home(subject, start, (joint,))
-
-
-def steps_beyond_a_range_end_at_its_limit(subject: Subject) -> None:
-    """A step of a joint that would leave its range ends at the limit; `Sent` says so."""
-    start, near = subject.place(), _near_limits(subject)
-    for joint, limit in near.items():
-        subject.execute(JointTarget((joint,), (limit,)))
-        step = _outwards(subject, joint, limit)
-        most = subject.spec.joints[joint].max_step
-        command = MoveJoint(joint, step if most is None else max(-most, min(most, step)))
-        move = subject.move(command)
-        home(subject, start, (joint,))
-        _ends_at(subject, move, joint, limit)
+        _ends_at(subject, target, joint, limit)
+        _ends_at(subject, step, joint, limit)
 
 
 def an_aperture_beyond_the_range_ends_at_its_limit(subject: Subject) -> None:
@@ -60,10 +51,6 @@ def _near_limits(subject: Subject) -> dict[str, float]:
     if not near:
         raise NotApplicable(f"no joint is within {subject.options.long_step} of a limit; place the body near one")
     return near
-
-
-def _outwards(subject: Subject, joint: str, limit: float) -> float:
-    return BEYOND if limit == subject.spec.joints[joint].high else -BEYOND
 
 
 def _ends_at(subject: Subject, move: Move, joint: str, limit: float) -> None:

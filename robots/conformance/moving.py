@@ -14,7 +14,6 @@ from robots.conformance.steps import (
     home,
     joint_delta,
     joint_step,
-    long_base_step,
     long_delta,
     long_joint_target,
     movable,
@@ -26,6 +25,8 @@ from robots.limits import GRIPPER_JOINT, HEAD_JOINTS
 
 FASTER = 1.1
 """Share of the top speed that is too fast: measuring is not exact."""
+SPEED_S = 0.5
+"""Speed of a joint is measured over a motion that takes no longer."""
 WINDOW_S = 0.2
 """Speed of the base is measured over at least this long."""
 
@@ -85,7 +86,7 @@ def every_action_is_executed_or_says_why(subject: Subject) -> None:
         _told_truly(move, subject)
         if isinstance(command, (MoveBase, RotateBase)) and move.sent.executed:
             subject.execute(back(command))
-        home(subject, start)
+    home(subject, start)
 
 
 def done_and_stop_move_nothing(subject: Subject) -> None:
@@ -105,7 +106,7 @@ def the_body_stands_when_execute_returns(subject: Subject) -> None:
             stood(move, subject.options)
     if set(subject.spec.joints) - {GRIPPER_JOINT, *subject.options.spared}:
         place = subject.place()
-        move = subject.move(long_joint_target(subject, place)[0])
+        move = subject.move(long_joint_target(subject, place, SPEED_S)[0])
         home(subject, place)
         stood(move, subject.options)
 
@@ -121,7 +122,7 @@ def joints_keep_their_speed(subject: Subject) -> None:
     """No joint takes less time for a way than the spec's top speed allows."""
     for joint in movable(subject):
         place, speed = subject.place(), subject.spec.joints[joint].max_speed
-        goal = place.joints[joint] + long_delta(subject, place, joint)
+        goal = place.joints[joint] + long_delta(subject, place, joint, SPEED_S)
         move = subject.move(JointTarget((joint,), (goal,)))
         home(subject, place)
         way = abs(move.after.joints[joint] - place.joints[joint]) - 2 * subject.options.still_joint
@@ -144,9 +145,10 @@ def _timed(subject: Subject, make: Make | None) -> tuple[float, Command]:
     place = subject.place()
     command: Command
     if subject.spec.base is not None:
-        command, least_s = long_base_step(subject, MoveBase)
+        command = way = drive(subject)
+        least_s = way.distance_m / subject.spec.base.max_speed_mps
         move = subject.move(command)
-        subject.execute(back(MoveBase(subject.spec.base.max_step_m)))
+        subject.execute(back(way))
     else:
         command, least_s = long_joint_target(subject, place)
         move = subject.move(command)
@@ -180,19 +182,19 @@ def _driven_within(subject: Subject, command: MoveBase | RotateBase, most: float
         raise Failed(f"{command}", move.sent, "an executed command")
     forward, _, turned = base_way(move.before.pose, move.after.pose)
     _lasted(move, abs(forward if isinstance(command, MoveBase) else turned) - 2 * still, most, "the base")
-    peak = _peak(track, isinstance(command, MoveBase), subject.options.lag_s)
+    peak = _peak(track, isinstance(command, MoveBase), subject.options.pose_period_s)
     expect(peak <= FASTER * most + still / WINDOW_S, f"speed in {command}", f"{peak:.3f}", f"at most {most:.3f}")
 
 
-def _peak(track: list[tuple[float, Pose | None]], driving: bool, lag_s: float) -> float:
-    """The highest speed over a window; odometry that comes late may hide `lag_s` of it."""
+def _peak(track: list[tuple[float, Pose | None]], driving: bool, period_s: float) -> float:
+    """The highest speed over a window, at whose ends the pose may be `period_s` old."""
     peak, first = 0.0, 0
     for end_s, end in track:
         while end_s - track[first][0] > WINDOW_S:
             start_s, start = track[first]
             forward, left, turned = base_way(start, end)
             way = math.hypot(forward, left) if driving else abs(turned)
-            peak, first = max(peak, way / (end_s - start_s + lag_s)), first + 1
+            peak, first = max(peak, way / (end_s - start_s + period_s)), first + 1
     return peak
 
 

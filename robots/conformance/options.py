@@ -32,6 +32,7 @@ class Options:
         still_rad: what a standing base may seem to turn.
         still_joint: what a standing joint may seem to move [m] or [rad].
         lag_s: how old what the body tells of itself may be.
+        pose_period_s: how often `pose` is told anew.
         settle_s: how long it is watched for standing after `execute` returned.
         stop_s: from `stop()` until the body begins to slow down.
         health_s: how long `health()` may take; it is asked 40 times a second.
@@ -61,6 +62,7 @@ class Options:
     still_rad: float = 0.01
     still_joint: float = 0.005
     lag_s: float = 0.05
+    pose_period_s: float = 0.05
     settle_s: float = 0.3
     stop_s: float = 0.4
     health_s: float = 0.025

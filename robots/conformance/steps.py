@@ -12,7 +12,7 @@ from robots.limits import GRIPPER_JOINT
 SHARE = 0.4
 """Of its range that a joint is moved at most."""
 LONG_S = 1.0
-"""A long motion takes no longer than this."""
+"""A long motion of a joint takes no longer at its top speed."""
 
 
 def base_of(subject: Subject) -> BaseLimits:
@@ -61,20 +61,20 @@ def joint_step(subject: Subject, place: Place, joint: str) -> MoveJoint:
     return MoveJoint(joint, joint_delta(subject, place, joint, size))
 
 
-def long_joint_target(subject: Subject, place: Place) -> tuple[JointTarget, float]:
+def long_joint_target(subject: Subject, place: Place, most_s: float = LONG_S) -> tuple[JointTarget, float]:
     """The slowest joint on its way over a long step, and how long that takes [s] at its top speed."""
 
     def lasts(joint: str) -> float:
-        return abs(long_delta(subject, place, joint)) / subject.spec.joints[joint].max_speed
+        return abs(long_delta(subject, place, joint, most_s)) / subject.spec.joints[joint].max_speed
 
     joint = max(movable(subject), key=lasts)
-    goal = place.joints[joint] + long_delta(subject, place, joint)
+    goal = place.joints[joint] + long_delta(subject, place, joint, most_s)
     return JointTarget((joint,), (goal,)), lasts(joint)
 
 
-def long_delta(subject: Subject, place: Place, joint: str) -> float:
-    """A long step of a joint [m] or [rad]."""
-    size = min(subject.options.long_step, LONG_S * subject.spec.joints[joint].max_speed)
+def long_delta(subject: Subject, place: Place, joint: str, most_s: float) -> float:
+    """A long step of a joint [m] or [rad], which takes at most `most_s` at its top speed."""
+    size = min(subject.options.long_step, most_s * subject.spec.joints[joint].max_speed)
     return joint_delta(subject, place, joint, size)
 
 
