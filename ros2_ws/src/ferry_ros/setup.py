@@ -24,6 +24,7 @@ setup(
             "robot_node = ferry_ros.robot_node:main",
             "policy_node = ferry_ros.policy_node:main",
             "trial_node = ferry_ros.trial_node:main",
+            "fake_stretch_driver = ferry_ros.fakes.stretch_driver:main",
             "supervisor_node = ferry_ros.supervisor_node:main",
             "estop_key = ferry_ros.estop_key:main",
         ],

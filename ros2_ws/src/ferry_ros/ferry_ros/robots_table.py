@@ -26,6 +26,13 @@ def fake() -> Body:
     return Body(FakeRobot, FakeOptions, "fake.")
 
 
+def stretch_re1_ros2() -> Body:
+    """The Stretch RE1 behind its vendor's ROS 2 driver."""
+    from ferry_ros.bodies.stretch_ros2 import StretchRos2, StretchRos2Options
+
+    return Body(StretchRos2, StretchRos2Options, "stretch_ros2.")
+
+
 def stretch_re1_twin() -> Body:
     """The Stretch RE1 in a simulated house."""
     from simulation.twin import StretchTwin, TwinOptions
@@ -33,7 +40,11 @@ def stretch_re1_twin() -> Body:
     return Body(StretchTwin, TwinOptions, "twin.")
 
 
-ROBOTS: dict[str, Callable[[], Body]] = {"fake": fake, "stretch_re1_twin": stretch_re1_twin}
+ROBOTS: dict[str, Callable[[], Body]] = {
+    "fake": fake,
+    "stretch_re1_ros2": stretch_re1_ros2,
+    "stretch_re1_twin": stretch_re1_twin,
+}
 
 
 def body(name: str) -> Body:

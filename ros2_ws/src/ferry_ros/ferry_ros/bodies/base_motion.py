@@ -147,8 +147,8 @@ class _Step:
         while True:
             reason = self.port.trouble()
             done, now = self.travelled(), time.monotonic()
-            left = self.length - done - self.speed * self.tuning.latency_s
-            if reason or left <= self.tolerance / 2:
+            left = self.length - done - self.speed * self.tuning.latency_s - self.speed**2 / (2 * self.decel)
+            if reason or left <= 0.0:
                 return reason
             if done > farthest + self.tolerance / 4:
                 headway_s, farthest = now, done
@@ -160,7 +160,7 @@ class _Step:
             self._command(max(self.creep, min(self.top, self._braking_speed(left))))
 
     def _braking_speed(self, left: float) -> float:
-        """From this speed half of the deceleration is enough to stop within `left`."""
+        """From this speed half of the deceleration is enough to stop within `left`, and more."""
         return math.sqrt(self.decel * left)
 
     def _command(self, wanted: float) -> None:

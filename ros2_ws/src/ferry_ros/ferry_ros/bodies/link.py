@@ -33,6 +33,11 @@ class Link:
         )
         self._spinner: Spinner | None = None
 
+    @property
+    def domain_id(self) -> int:
+        """The ROS domain it is on."""
+        return int(self._context.get_domain_id())
+
     def spin(self) -> None:
         """Messages come from now on."""
         self._spinner = Spinner(self.node)

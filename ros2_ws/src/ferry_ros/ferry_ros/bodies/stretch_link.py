@@ -1,0 +1,156 @@
+"""The topics and services of the vendor's `stretch_driver`, as hello-robot/stretch_ros2 (branch humble) has them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from geometry_msgs.msg import Twist
+from nav_msgs.msg import Odometry
+from sensor_msgs.msg import BatteryState, JointState
+from std_msgs.msg import Bool, Float64MultiArray, String
+from std_srvs.srv import Trigger
+
+from ferry_ros import convert, qos
+from ferry_ros.bodies import stretch_qpos
+from ferry_ros.bodies.base_motion import Pose
+from ferry_ros.bodies.link import Link
+from robots.errors import ConnectionFailed, RobotError
+
+SERVICES = (
+    "stop_the_robot",
+    "get_joint_states",
+    "switch_to_navigation_mode",
+    "activate_streaming_position",
+    "deactivate_streaming_position",
+)
+FLAGS = ("is_homed", "is_runstopped", "is_streaming_position")
+TEXTS = ("mode", "tool")
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """The joints as measured at `stamp_ns` (monotonic): positions [m] or [rad], efforts [%]."""
+
+    stamp_ns: int
+    positions: dict[str, float]
+    efforts: dict[str, float] = field(default_factory=dict)
+
+
+class StretchLink(Link):
+    """What the driver says, and how it is told. Every name is relative to `namespace`; the vendor's is the root.
+
+    Attributes:
+        pose: (x_m, y_m, yaw_rad) of the odometry.
+        feedback: the newest joint states; with stamp -1 before the first.
+        flags: those of `FLAGS` that were told.
+        texts: those of `TEXTS` that were told.
+        voltage_v: of the battery; None before it was told.
+        percentage: of the battery in [0, 1]; None where the driver does not tell.
+    """
+
+    def __init__(self, namespace: str = "") -> None:
+        super().__init__("ferry_stretch", namespace)
+        self.pose: Pose = (0.0, 0.0, 0.0)
+        self.feedback = Feedback(-1, {})
+        self.flags: dict[str, bool] = {}
+        self.texts: dict[str, str] = {}
+        self.voltage_v: float | None = None
+        self.percentage: float | None = None
+        self._odom_s = -1.0
+        self._changed = threading.Condition()
+        self._limits: JointState | None = None
+        self._stopping: Any = None
+        self._listen()
+        self._pose_cmd = self.node.create_publisher(Float64MultiArray, "joint_pose_cmd", qos.NEWEST)
+        self._cmd_vel = self.node.create_publisher(Twist, "stretch/cmd_vel", qos.NEWEST)
+        self._clients = {name: self.node.create_client(Trigger, name) for name in SERVICES}
+
+    def _listen(self) -> None:
+        listen = self.node.create_subscription
+        listen(JointState, "stretch/joint_states", self._take_joints, qos.NEWEST)
+        listen(JointState, "joint_limits", self._take_limits, qos.NEWEST)
+        listen(Odometry, "odom", self._take_odom, qos.NEWEST)
+        listen(BatteryState, "battery", self._take_battery, qos.NEWEST)
+        for name in FLAGS:
+            self._keep(Bool, name, self.flags)
+        for name in TEXTS:
+            self._keep(String, name, self.texts)
+
+    def _keep(self, kind: Any, name: str, kept: dict[str, Any]) -> None:
+        def take(message: Any) -> None:
+            kept[name] = message.data
+
+        self.node.create_subscription(kind, name, take, qos.NEWEST)
+
+    def silence_s(self) -> float:
+        """How long the joints or the odometry have said nothing."""
+        return time.monotonic() - min(self.feedback.stamp_ns / 1e9, self._odom_s)
+
+    def wait(self, after_ns: int, timeout_s: float) -> Feedback:
+        """The newest feedback once it is from after `after_ns`; RobotError when none comes in time."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self.feedback.stamp_ns > after_ns, timeout_s):
+                topic = self.node.resolve_topic_name("stretch/joint_states")
+                raise RobotError(f"feedback stale: no new message on {topic} within {timeout_s} s")
+            return self.feedback
+
+    def limits(self, timeout_s: float) -> dict[str, tuple[float, float]]:
+        """The ranges of this robot's joints. The driver publishes them once when it is asked; so it is asked again."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            self.ask("get_joint_states", timeout_s)
+            with self._changed:
+                self._changed.wait_for(lambda: self._limits is not None, 0.2)
+            if self._limits is not None:
+                return stretch_qpos.ranges_of(self._limits)
+        raise ConnectionFailed(f"/joint_limits: got nothing within {timeout_s} s after /get_joint_states was called")
+
+    def ask(self, service: str, timeout_s: float) -> str:
+        """Calls one of the driver's services; RobotError when it does not answer in time or fails."""
+        return self.trigger(self._clients[service], timeout_s)
+
+    def offers(self, service: str, timeout_s: float) -> bool:
+        """Whether the driver has that service."""
+        return bool(self._clients[service].wait_for_service(timeout_s))
+
+    def send_pose(self, positions: dict[str, float]) -> None:
+        """Streams positions [m] or [rad]; the driver takes those of all joints, each time."""
+        self._pose_cmd.publish(Float64MultiArray(data=stretch_qpos.pose_cmd(positions)))
+
+    def send_velocity(self, forward_mps: float, turn_radps: float) -> None:
+        """Navigation mode only; forgotten by the driver after 0.5 s."""
+        twist = Twist()
+        twist.linear.x, twist.angular.z = forward_mps, turn_radps
+        self._cmd_vel.publish(twist)
+
+    def stop_all(self) -> Any:
+        """Asks the driver to stop every actuator, and waits for nothing.
+
+        Returns the future of its answer, None when it cannot be asked; while it was asked, it is not asked again.
+        """
+        if self._stopping is None or self._stopping.done():
+            client = self._clients["stop_the_robot"]
+            self._stopping = client.call_async(Trigger.Request()) if client.service_is_ready() else None
+        return self._stopping
+
+    def _take_joints(self, message: JointState) -> None:
+        positions = stretch_qpos.positions_of(message)
+        if all(name in positions for name in stretch_qpos.ORDER):
+            with self._changed:
+                self.feedback = Feedback(time.monotonic_ns(), positions, stretch_qpos.efforts_of(message))
+                self._changed.notify_all()
+
+    def _take_limits(self, message: JointState) -> None:
+        with self._changed:
+            self._limits = message
+            self._changed.notify_all()
+
+    def _take_odom(self, message: Odometry) -> None:
+        self.pose, self._odom_s = convert.pose_of(message), time.monotonic()
+
+    def _take_battery(self, message: BatteryState) -> None:
+        self.voltage_v = message.voltage
+        self.percentage = message.percentage if 0.0 <= message.percentage <= 1.0 else None  # NaN: it does not tell
