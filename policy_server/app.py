@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+import numpy as np
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -215,5 +216,5 @@ def _decision_response(decision: Decision, kind: str) -> Response:
     headers = {"Server-Timing": ", ".join(parts)}
     if kind == MSGPACK:
         return Response(pack(fields), media_type=MSGPACK, headers=headers)
-    assert decision.probabilities is not None
-    return JSONResponse({**fields, "probabilities": decision.probabilities.tolist()}, headers=headers)
+    arrays = {name: value.tolist() for name, value in fields.items() if isinstance(value, np.ndarray)}
+    return JSONResponse({**fields, **arrays}, headers=headers)

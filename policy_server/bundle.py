@@ -18,7 +18,7 @@ from policy_server.errors import BundleError, PolicyError
 from policy_server.manifest import MANIFEST_FILE, GraphFile, PolicyManifest, sha256_of
 from policy_server.signature import check_graph, policy_ports, text_ports
 from policy_server.wire import invalid
-from robots.spec import F32Vector, U8Image
+from robots.spec import DiscreteActions, F32Vector, U8Image
 
 GRAPHS = ("policy", "text")
 Feed = dict[str, npt.NDArray[np.generic]]
@@ -76,14 +76,19 @@ class PolicyBundle:
         previous_action: int,
         step: int,
         recurrent: Feed,
-    ) -> tuple[F32Vector, Feed]:
-        """One step of the policy graph: logits of shape (number of actions,), and the next step's recurrent inputs."""
+    ) -> tuple[npt.NDArray[np.float32], Feed]:
+        """One step of the policy graph: logits (number of actions,), or the chunk (horizon, n) of a continuous policy,
+        and the next step's recurrent inputs. `previous_action` matters to discrete policies alone."""
         feed: Feed = {name: image[None] for name, image in images.items()}
-        feed |= {"text_features": text_features, "state": state[None], **recurrent}
-        feed |= {"previous_action": np.array([previous_action]), "step": np.array([step])}
+        feed |= {"text_features": text_features, "state": state[None], "step": np.array([step]), **recurrent}
+        discrete = isinstance(self.manifest.spec.actions, DiscreteActions)
+        if discrete:
+            feed["previous_action"] = np.array([previous_action])
         tensors = self.manifest.recurrent
-        logits, *outputs = self.policy.run(["logits", *(one.output for one in tensors)], feed)
-        return logits[0], {one.input: output for one, output in zip(tensors, outputs, strict=True)}
+        answer, *outputs = self.policy.run(
+            ["logits" if discrete else "actions", *(one.output for one in tensors)], feed
+        )
+        return answer[0], {one.input: output for one, output in zip(tensors, outputs, strict=True)}
 
     def warm_up(self) -> None:
         """Runs both graphs for two steps, so that no decision waits for the first run; BundleError if one fails."""

@@ -18,6 +18,7 @@ from policy_server.errors import PolicyError, Refused, Unreachable, WireError
 from policy_server.manifest import PolicyManifest
 from robots.binding import Binding, bind
 from robots.embodiment import Embodiment
+from robots.errors import SpecError
 from robots.observation import Observation
 from robots.spec import DiscreteActions, PolicySpec
 
@@ -166,15 +167,24 @@ class PolicySession:
 
 
 def check_decision(decision: Decision, binding: Binding, stamp_ns: int, step: int) -> None:
-    """Raises WireError unless `decision` answers this observation and step with an action that the body has."""
-    actions = binding.policy.actions
-    assert isinstance(actions, DiscreteActions)
-    period_s = binding.policy.control_period_s
-    action, probabilities = decision.action, decision.probabilities
-    assert action is not None
-    assert probabilities is not None
+    """Raises WireError unless `decision` answers this observation and step with what the body can do."""
     _expect("stamp_ns", decision.stamp_ns, stamp_ns)
     _expect("step", decision.step, step)
+    if isinstance(binding.policy.actions, DiscreteActions):
+        _check_action(decision, binding, binding.policy.actions)
+    else:
+        _check_chunk(decision, binding)
+    period_s = binding.policy.control_period_s
+    if not 0.0 < decision.valid_for_s <= period_s:
+        raise WireError(f"decision valid_for_s: got {decision.valid_for_s}, expected up to {period_s} s")
+    if not all(math.isfinite(seconds) for seconds in decision.timing_s.values()):
+        raise WireError(f"decision timing_s: got {dict(decision.timing_s)}, expected finite numbers")
+
+
+def _check_action(decision: Decision, binding: Binding, actions: DiscreteActions) -> None:
+    action, probabilities = decision.action, decision.probabilities
+    if action is None or probabilities is None:
+        raise WireError(f"decision action: got {action}, expected an action and its probabilities")
     if action >= len(actions.names) or binding.commands[action] is None:
         raise WireError(f"decision action: got {action}, expected an available action of {binding.body.name}")
     _expect("name", decision.name, actions.names[action])
@@ -182,10 +192,15 @@ def check_decision(decision: Decision, binding: Binding, stamp_ns: int, step: in
     sound = np.isfinite(probabilities).all() and (probabilities >= 0).all()
     if not sound or abs(float(probabilities.sum()) - 1.0) > 1e-3 or probabilities[~binding.mask].any():
         raise WireError(f"decision probabilities: got {probabilities}, expected finite ones, 0 where masked, sum 1")
-    if not 0.0 < decision.valid_for_s <= period_s:
-        raise WireError(f"decision valid_for_s: got {decision.valid_for_s}, expected up to {period_s} s")
-    if not all(math.isfinite(seconds) for seconds in decision.timing_s.values()):
-        raise WireError(f"decision timing_s: got {dict(decision.timing_s)}, expected finite numbers")
+
+
+def _check_chunk(decision: Decision, binding: Binding) -> None:
+    if decision.chunk is None:
+        raise WireError(f"decision: got action '{decision.name}', expected a chunk")
+    try:
+        binding.chunk(decision.chunk)
+    except SpecError as error:
+        raise WireError(f"decision {error}") from error
 
 
 def _expect(what: str, got: object, expected: object) -> None:

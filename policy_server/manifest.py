@@ -83,8 +83,10 @@ class PolicyManifest:
 
     Graphs: "policy" takes, with batch 1, every camera by its name as (1, H, W, 3) uint8, `text_features` (1, L, D)
     float32, `state` (1, S) float32, `previous_action` (1,) int64, `step` (1,) int64 and the recurrent inputs; it gives
-    `logits` (1, A) float32 and the recurrent outputs. Normalisation is inside the graph. "text" takes `token_ids`
-    (1, L) int64 and gives `text_features`; it runs once per instruction. `tokenizer` is a Hugging Face tokenizers file.
+    `logits` (1, A) float32 and the recurrent outputs. That of a policy with continuous actions takes no previous action
+    and gives `actions` (1, horizon, n) float32 in the units of its spec. Normalisation is inside the graph.
+    "text" takes `token_ids` (1, L) int64 and gives `text_features`; it runs once per instruction. `tokenizer` is a
+    Hugging Face tokenizers file.
     """
 
     name: str

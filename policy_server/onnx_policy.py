@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from robots.binding import Binding, bind
 from robots.embodiment import Embodiment
 from robots.errors import SpecError
 from robots.observation import Observation
-from robots.spec import DiscreteActions, F32Vector, U8Image
+from robots.spec import Actions, ContinuousActions, DiscreteActions, F32Vector, U8Image
 
 MAX_TOKENS = 64
 
@@ -53,11 +53,10 @@ class OnnxEpisode:
         self.recurrent = self.bundle.initial_state()
 
     @property
-    def actions(self) -> DiscreteActions:
-        """The policy's actions in logit order."""
+    def names(self) -> tuple[str, ...]:
+        """The policy's actions in logit order; the numbers of a row, for one that answers with chunks."""
         actions = self.binding.policy.actions
-        assert isinstance(actions, DiscreteActions)  # a bundle with chunks is refused when it is loaded
-        return actions
+        return actions.names if isinstance(actions, DiscreteActions) else actions.vector.names
 
     def act(self, observation: Observation, executed: str | None = None) -> Decision:
         """Decides what to do next.
@@ -74,15 +73,12 @@ class OnnxEpisode:
         previous = self._previous_action(executed)
         images, state = self._inputs(observation)
         prepared = time.perf_counter()
-        logits, recurrent = self._logits(images, state, previous)
+        answer, recurrent = self._answer(images, state, previous)
         inferred = time.perf_counter()
-        action, probabilities = choose(logits, self.sampling, self.random)
-        decision = Decision(
+        decision = replace(
+            self._decision(answer),
             stamp_ns=observation.stamp_ns,
             step=self.step,
-            action=action,
-            name=self.actions.names[action],
-            probabilities=probabilities,
             valid_for_s=self.binding.policy.control_period_s,
             timing_s={
                 "preprocess": prepared - started,
@@ -90,8 +86,15 @@ class OnnxEpisode:
                 "total": time.perf_counter() - started,
             },
         )
-        self.recurrent, self.tried, self.step = recurrent, action, self.step + 1
+        self.recurrent, self.tried, self.step = recurrent, decision.action or 0, self.step + 1
         return decision
+
+    def _decision(self, answer: npt.NDArray[np.float32]) -> Decision:
+        """What is chosen from logits (A,), or the chunk (horizon, n) itself."""
+        if isinstance(self.binding.policy.actions, ContinuousActions):
+            return Decision(0, 0, chunk=answer)
+        action, probabilities = choose(answer, self.sampling, self.random)
+        return Decision(0, 0, action, self.names[action], probabilities)
 
     def close(self) -> None:
         """Forgets the recurrent state."""
@@ -103,9 +106,12 @@ class OnnxEpisode:
             return tokens.start
         if executed is None:
             return self.tried if tokens.blocked is None else tokens.blocked
-        if executed not in self.actions.names:
-            raise invalid("executed", repr(executed)[:60], f"null or one of {', '.join(self.actions.names)}")
-        return self.actions.index(executed)
+        actions = self.binding.policy.actions
+        if not isinstance(actions, DiscreteActions):
+            raise invalid("executed", repr(executed)[:60], "null: a chunk has no name")
+        if executed not in actions.names:
+            raise invalid("executed", repr(executed)[:60], f"null or one of {', '.join(actions.names)}")
+        return actions.index(executed)
 
     def _inputs(self, observation: Observation) -> tuple[dict[str, U8Image], F32Vector]:
         groups = {group for group, _ in self.binding.state_sources}
@@ -116,11 +122,22 @@ class OnnxEpisode:
             code = "state" if "state" in error.what else "image_size"
             raise invalid(error.what, error.got, error.expected, code=code) from error
 
-    def _logits(self, images: dict[str, U8Image], state: F32Vector, previous: int) -> tuple[F32Vector, Feed]:
+    def _answer(self, images: dict[str, U8Image], state: F32Vector, previous: int) -> tuple[F32Vector, Feed]:
+        """Masked logits, or a chunk within its bounds, and the next recurrent state."""
+        actions = self.binding.policy.actions
         if self.sampling == "uniform":  # the baseline needs no network
-            return self.binding.masked(np.zeros(len(self.actions.names), np.float32)), self.recurrent
-        logits, recurrent = self.bundle.run(images, self.text_features, state, previous, self.step, self.recurrent)
+            return self._uniform(actions), self.recurrent
+        answer, recurrent = self.bundle.run(images, self.text_features, state, previous, self.step, self.recurrent)
         try:
-            return self.binding.masked(logits), recurrent
+            if isinstance(actions, DiscreteActions):
+                return self.binding.masked(answer), recurrent
+            self.binding.chunk(answer)
         except SpecError as error:
             raise NotFinite(f"{error} at step {self.step}", details={"step": self.step}) from error
+        return answer, recurrent
+
+    def _uniform(self, actions: Actions) -> npt.NDArray[np.float32]:
+        if isinstance(actions, DiscreteActions):
+            return self.binding.masked(np.zeros(len(actions.names), np.float32))
+        size = (actions.horizon, len(actions.vector))
+        return self.random.uniform(actions.vector.low, actions.vector.high, size).astype(np.float32)

@@ -39,7 +39,7 @@ class SessionOpened(BaseModel):
     expires_after_s: float = Field(description="The session is forgotten when idle for longer [s].")
     cameras: dict[str, ImageSize] = Field(description="Images every request must carry, by the body's camera name.")
     state: dict[str, list[str]] = Field(description="State groups every request must carry, with their entries.")
-    actions: list[str] = Field(description="Action names in the order of `probabilities`.")
+    actions: list[str] = Field(description="Action names in the order of `probabilities`, or of a row.")
     masked: list[str] = Field(description="Actions this body lacks; they are never chosen.")
 
 
@@ -64,9 +64,14 @@ class DecisionReply(BaseModel):
 
     stamp_ns: int
     step: int
-    action: int
-    name: str
-    probabilities: list[float] = Field(description="By action; exactly 0 where masked. A packed array in msgpack.")
+    action: int | None = Field(None, description="Index of the chosen action; null with a chunk.")
+    name: str = Field(description="Name of the chosen action; empty with a chunk.")
+    probabilities: list[float] | None = Field(
+        None, description="By action; exactly 0 where masked. A packed array in msgpack; null with a chunk."
+    )
+    chunk: list[list[float]] | None = Field(
+        None, description="Rows of a policy with continuous actions. A packed array in msgpack; null otherwise."
+    )
     valid_for_s: float = Field(description="How long after `stamp_ns` it may start to be executed [s].")
     timing_s: dict[str, float] = Field(description="decode, preprocess, inference, total [s].")
 

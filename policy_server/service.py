@@ -67,8 +67,8 @@ class Service:
             "expires_after_s": self.options.session_timeout_s,
             "cameras": {one.name: {"height": one.height, "width": one.width} for one in _cameras(episode.binding)},
             "state": {group: list(spec.names) for group, spec in _groups(episode.binding).items()},
-            "actions": list(episode.actions.names),
-            "masked": [name for name, has in zip(episode.actions.names, episode.binding.mask, strict=True) if not has],
+            "actions": list(episode.names),
+            "masked": [name for name, has in zip(episode.names, episode.binding.mask) if not has],  # none of a chunk
         }
 
     def act(self, session: Session, request: ActRequest) -> Decision:

@@ -39,19 +39,20 @@ class NodeArg(Protocol):
 
 
 def policy_ports(manifest: PolicyManifest) -> tuple[Ports, Ports]:
-    """Inputs and outputs of the policy graph; BundleError for a policy with continuous actions."""
-    spec = manifest.spec
-    if not isinstance(spec.actions, DiscreteActions):
-        raise BundleError("manifest actions: got continuous, expected discrete (chunks are not served)")
+    """Inputs and outputs of the policy graph."""
+    spec, actions = manifest.spec, manifest.spec.actions
     inputs = {camera.name: Port("uint8", (1, camera.height, camera.width, 3)) for camera in spec.cameras}
     inputs |= {
         "text_features": Port("float32", (1, None, None)),
         "state": Port("float32", (1, len(spec.state))),
-        "previous_action": Port("int64", (1,)),
         "step": Port("int64", (1,)),
     }
+    if isinstance(actions, DiscreteActions):
+        inputs["previous_action"] = Port("int64", (1,))
+        outputs = {"logits": Port("float32", (1, len(actions.names)))}
+    else:
+        outputs = {"actions": Port("float32", (1, actions.horizon, len(actions.vector)))}
     inputs |= {one.input: Port(one.dtype, one.initial_shape) for one in manifest.recurrent}
-    outputs = {"logits": Port("float32", (1, len(spec.actions.names)))}
     outputs |= {one.output: Port(one.dtype, one.initial_shape) for one in manifest.recurrent}
     return inputs, outputs
 

@@ -112,30 +112,33 @@ def unpack_array(what: str, value: object) -> npt.NDArray[Any]:
 
 
 def decision_to_fields(decision: Decision) -> dict[str, Any]:
-    """The message that carries a discrete `decision`; probabilities stay a numpy array (see `pack`)."""
+    """The message that carries `decision`; probabilities or chunk stay a numpy array (see `pack`)."""
     return {
         "stamp_ns": decision.stamp_ns,
         "step": decision.step,
         "action": decision.action,
         "name": decision.name,
         "probabilities": decision.probabilities,
+        "chunk": decision.chunk,
         "valid_for_s": decision.valid_for_s,
         "timing_s": dict(decision.timing_s),
     }
 
 
 def decision_from_fields(fields: Mapping[str, Any]) -> Decision:
-    """Inverse of `decision_to_fields` after unpacking; probabilities may be an array or a list of numbers."""
+    """Inverse of `decision_to_fields` after unpacking; an array may also be a list of numbers."""
     names = {"stamp_ns", "step", "action", "name", "probabilities", "valid_for_s", "timing_s"}
-    check_names("decision", fields, required=names)
+    check_names("decision", fields, required=names, optional={"chunk"})
+    chunk, action, probabilities = fields.get("chunk"), fields["action"], fields["probabilities"]
     if not isinstance(fields["name"], str):
         raise invalid("decision name", type(fields["name"]).__name__, "text")
     return Decision(
         stamp_ns=_integer("decision stamp_ns", fields["stamp_ns"]),
         step=_integer("decision step", fields["step"]),
-        action=_integer("decision action", fields["action"]),
+        action=None if action is None else _integer("decision action", action),
         name=fields["name"],
-        probabilities=_vector("probabilities", fields["probabilities"]),
+        probabilities=None if probabilities is None else _vector("probabilities", probabilities),
+        chunk=None if chunk is None else _rows("chunk", chunk),
         valid_for_s=_number("decision valid_for_s", fields["valid_for_s"]),
         timing_s={name: _number(name, value) for name, value in _map("timing_s", fields["timing_s"]).items()},
     )
@@ -184,6 +187,18 @@ def _vector(what: str, value: object) -> npt.NDArray[np.float32]:
         raise invalid(what, type(value).__name__, "a list of numbers")
     with np.errstate(over="ignore"):  # becomes infinity, which the specs refuse by name
         return np.array([_number(what, one) for one in value], dtype=np.float32)
+
+
+def _rows(what: str, value: object) -> npt.NDArray[np.float32]:
+    if isinstance(value, dict):
+        array = unpack_array(what, value)
+    else:
+        if not isinstance(value, list) or len({len(row) if isinstance(row, list) else -1 for row in value}) != 1:
+            raise invalid(what, type(value).__name__, "a list of rows of one length")
+        array = np.stack([_vector(what, row) for row in value])
+    if array.ndim != 2 or array.dtype != DTYPES["float32"]:
+        raise invalid(what, f"shape {array.shape} {array.dtype.name}", "a float32 matrix")
+    return array
 
 
 def _number(what: str, value: object) -> float:

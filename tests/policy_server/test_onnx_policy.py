@@ -37,7 +37,7 @@ def test_it_follows_its_script(policy: OnnxPolicy) -> None:
         assert (decision.step, decision.stamp_ns) == (step, step + 5)
         assert decision.name == SCRIPT[step % len(SCRIPT)]
         assert decision.action is not None
-        assert episode.actions.names[decision.action] == decision.name
+        assert episode.names[decision.action] == decision.name
         assert decision.valid_for_s == 1.0
         assert decision.timing_s.keys() == {"preprocess", "inference", "total"}
         executed = decision.name
