@@ -124,6 +124,8 @@ class FakeRobot(Connected):
         """Limits the command, moves for as long as the body would, and says what became of it."""
         self._require("execute")
         sent = limit(command, self._spec, self.positions)
+        if not sent.refused and isinstance(command, Chunk) and not set(command.names) <= set(self.positions):
+            sent = replace(sent, refused=f"a fake has no kinematics: it takes no Chunk of {', '.join(command.names)}")
         if sent.refused:
             return sent
         with self._motion:
@@ -139,11 +141,14 @@ class FakeRobot(Connected):
             raise NotConnected(self._spec.name, operation)
 
     def _sense(self) -> Observation:
-        joints = np.array([self.positions[name] for name in self._spec.state["joints"].names], dtype=np.float32)
+        told = {**self.positions, "in_hand": float(self.holding)}
         return Observation(
             stamp_ns=time.monotonic_ns(),
             images={camera.name: self._picture(camera) for camera in self._spec.cameras},
-            state={"joints": joints, "hand": np.array([float(self.holding)], dtype=np.float32)},
+            state={
+                group: np.array([told[name] for name in vector.names], dtype=np.float32)
+                for group, vector in self._spec.state.items()
+            },
         )
 
     def _picture(self, camera: CameraSpec) -> U8Image:

@@ -17,6 +17,8 @@ from robots.spec import VectorSpec
 Row = tuple[float, ...]
 GENTLE = 0.4
 """Share of what a row may ask for."""
+SLOW_ROW_S = 0.5
+"""Time of a row that a body at any speed can follow."""
 LATE_S = 1.0
 """How much longer than its rows a chunk may take."""
 
@@ -84,9 +86,9 @@ def targets_outside_the_workspace_are_refused(subject: Subject) -> None:
     vector, start = _cartesian_vector(subject), subject.place()
     for axis, sign in ((0, 1), (2, -1)):
         size = box.high[axis] - box.low[axis]
-        count = math.ceil(2 * size / vector.high[axis])
-        row = _row(subject, vector, start, float(sign), axis)
-        refused(subject, Chunk(vector.names, (row,) * count, subject.options.chunk_period_s), "workspace")
+        count = math.ceil(2 * size / vector.high[axis] / GENTLE)
+        row = _row(subject, vector, start, sign * GENTLE, axis)
+        refused(subject, Chunk(vector.names, (row,) * count, SLOW_ROW_S), "workspace", "reach")
 
 
 def joint_chunk(subject: Subject, vector: VectorSpec, start: Place) -> Chunk:

@@ -27,6 +27,8 @@ from robots.robot import Sent
 
 SAME = 1e-3
 """A number of a command that differs by less [m] or [rad] was only rounded."""
+REFUSED_S = 0.5
+"""A command that should be refused and runs for longer is stopped."""
 
 
 def same(one: Command, other: Command) -> bool:
@@ -143,13 +145,14 @@ def coherent(asked: Command, sent: Sent) -> None:
         expect(not sent.clipped or changed, what, f"clipped={sent.clipped}, nothing changed", "clipped=()")
 
 
-def refused(subject: Subject, command: Command, word: str = "") -> None:
-    """`command` is refused by name, and nothing moves."""
-    before = subject.place()
-    sent = subject.execute(command)
+def refused(subject: Subject, command: Command, *words: str) -> None:
+    """`command` is refused with one of `words` in the reason, and nothing moves; if it does, it is stopped."""
+    robot, before = subject.robot, subject.place()
+    sent = subject.execute(command, lambda elapsed_s: robot.stop() if elapsed_s > REFUSED_S else None)
     what = f"{command}"[:160]
     expect(bool(sent.refused), what, f"{sent}"[:200], "a refusal")
-    expect(word in sent.refused, f"refusal of {what}", f"'{sent.refused}'", f"a reason with '{word}'")
+    named = not words or any(word in sent.refused for word in words)
+    expect(named, f"refusal of {what}", repr(sent.refused), f"a reason with {' or '.join(map(repr, words))}")
     expect(same(sent.command, command), f"Sent.command of refused {what}", sent.command, "the command as asked")
     time.sleep(subject.options.settle_s)
     unmoved(before, subject.place(), subject.options, f"after the refused {what}")
