@@ -20,6 +20,10 @@ CHECK_EVERY_M = 0.01
 """A path is looked at where the fastest joint moved so far [rad] or [m]: the tip is never 1 cm between two looks."""
 
 
+SLACK_M = 1e-4
+"""An arm that stands outside its workspace may come back, or stay: it is refused what leads further out than this."""
+
+
 class Refused(Exception):
     """The command cannot be carried out; nothing was sent. The message begins with a stable name."""
 
@@ -65,15 +69,27 @@ class ArmPlanner:
     def _cartesian_rows(self, chunk: Chunk, start: Mapping[str, float]) -> list[list[float]]:
         """Joint rows for increments of the tip's pose in the base frame and the gripper's share."""
         q = np.array([start[name] for name in self.kinematics.joints])
-        position, rotation = self.kinematics.forward(q)
+        places = self._places(chunk, q)
         rows, opening = [], self.body.joints[GRIPPER_JOINT].high
-        for number, row in enumerate(chunk.rows):
-            position, rotation = position + np.array(row[:3]), rotation_of(row[3:6]) @ rotation
+        for number, (row, (position, rotation)) in enumerate(zip(chunk.rows, places)):
             before, q = q, self._solve(number, position, rotation, q)
             self._check_speed(number, q - before, chunk.period_s)
             joints = {**dict(zip(self.kinematics.joints, q.tolist())), GRIPPER_JOINT: opening * row[6]}
             rows.append([joints[name] for name in start])
         return self._paced(rows, start, chunk.period_s)
+
+    def _places(self, chunk: Chunk, q: F64) -> list[tuple[F64, F64]]:
+        """Position and rotation of the tip that each row asks for; all of them inside the workspace."""
+        position, rotation = self.kinematics.forward(q)
+        box = self.body.workspace
+        begun = outside(position, box) if box else 0.0
+        places = []
+        for row in chunk.rows:
+            position, rotation = position + np.array(row[:3]), rotation_of(row[3:6]) @ rotation
+            if box and outside(position, box) > begun + SLACK_M:
+                raise Refused(f"out of workspace: the fingertips at {_text(position)} m, expected {_range(box)}")
+            places.append((position, rotation))
+        return places
 
     def _solve(self, number: int, position: F64, rotation: F64, q: F64) -> F64:
         try:
@@ -105,7 +121,7 @@ class ArmPlanner:
             count = max(1, int(np.abs(after - before).max() / CHECK_EVERY_M))
             for k in range(1, count + 1):
                 tip = self.tip(before + (after - before) * k / count)
-                if outside(tip, box) > begun + 1e-4:  # an arm that stands outside may come back
+                if outside(tip, box) > begun + SLACK_M:
                     raise Refused(f"out of workspace: the fingertips at {_text(tip)} m, expected {_range(box)}")
 
     def _chain(self, positions: F64) -> F64:
@@ -122,6 +138,15 @@ def targets(command: Command, here: Mapping[str, float]) -> dict[str, float]:
     if isinstance(command, JointTarget):
         return dict(zip(command.joints, command.positions))
     return {}
+
+
+def moves_gripper(command: Command) -> bool:
+    """Whether `command` says anything of the gripper; otherwise it is left alone."""
+    if isinstance(command, MoveJoint):
+        return command.joint == GRIPPER_JOINT
+    if isinstance(command, JointTarget):
+        return GRIPPER_JOINT in command.joints
+    return isinstance(command, (SetGripper, Chunk))
 
 
 def outside(point: F64, box: Workspace) -> float:

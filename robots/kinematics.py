@@ -123,7 +123,8 @@ class Kinematics:
         return self._pin.updateFramePlacement(self._model, self._data, self._frame)
 
     def _off(self, target: Any, q: F64) -> F64:
-        return np.asarray(self._pin.log6(self._place(q).actInv(target)).vector, dtype=np.float64)
+        off: F64 = np.asarray(self._pin.log6(self._place(q).actInv(target)).vector, dtype=np.float64)
+        return off
 
     def _jacobian(self, q: F64) -> F64:
         whole = self._pin.computeFrameJacobian(self._model, self._data, self._inside(q), self._frame)
@@ -142,9 +143,24 @@ def rotation_of(vector: Sequence[float] | F64) -> F64:
     angle = float(np.sqrt(x * x + y * y + z * z))
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
     if angle < 1e-9:
-        return np.eye(3) + cross
+        return np.asarray(np.eye(3) + cross)
     sine, versine = np.sin(angle) / angle, (1.0 - np.cos(angle)) / angle**2
     return np.asarray(np.eye(3) + sine * cross + versine * cross @ cross)
+
+
+def rotation_vector(rotation: F64) -> F64:
+    """The rotation vector (3,) [rad] of a rotation (3, 3), of length 0 to pi; the inverse of `rotation_of`."""
+    cosine = min(max((float(np.trace(rotation)) - 1.0) / 2.0, -1.0), 1.0)
+    skew = np.array([rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]])
+    angle = float(np.arctan2(np.linalg.norm(skew) / 2.0, cosine))
+    if angle < 1e-6:
+        return np.asarray(skew / 2.0)
+    if angle < np.pi - 1e-3:
+        return np.asarray(angle / (2.0 * np.sin(angle)) * skew)
+    square = (rotation + rotation.T) / 2.0 - np.cos(angle) * np.eye(3)  # near a half turn: (1 - cos) axis axis^T
+    axis = square[:, int(np.argmax(np.diag(square)))]
+    axis = axis / np.linalg.norm(axis)
+    return np.asarray(angle * (axis if float(axis @ skew) >= 0.0 else -axis))
 
 
 def _damped(jacobian: F64, off: F64) -> F64:
@@ -165,7 +181,7 @@ def _text(position: Sequence[float] | F64) -> str:
 
 def _pinocchio() -> Any:
     try:
-        import pinocchio
+        import pinocchio  # type: ignore[import-untyped,import-not-found,unused-ignore]
     except ImportError as error:
         raise ConnectionFailed(f"Pinocchio cannot be imported ({error}); pip install 'ferry[arm]'") from error
     return pinocchio

@@ -1,7 +1,7 @@
 """The wire to a Piper: piper_sdk over CAN, with what the SDK does not tell.
 
-The SDK neither times feedback on a clock that cannot jump, nor tells that a frame was not sent, nor sees that the bus is
-off (python-can's socketcan always says "active"). So its two buses are wrapped: every frame passes through a `Watch`.
+The SDK neither times feedback on a clock that cannot jump, nor tells that a frame was not sent, nor sees that the bus
+is off (python-can's socketcan always says "active"). So its bus is wrapped: all frames pass through a `Watch`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,10 @@ import threading
 import time
 import warnings
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
+from robots.can_bus import open_bus
 from robots.errors import ConnectionFailed
-
-BITRATE = 1_000_000  # piper_sdk C_STD_CAN expected_bitrate
 
 # Linux include/uapi/linux/can/error.h: classes in the identifier of an error frame.
 ERROR_BUS_OFF, ERROR_RESTARTED = 0x40, 0x100
@@ -60,7 +58,9 @@ class Watch:
 
     def _judge(self, error_class: int) -> None:
         if error_class & ERROR_BUS_OFF:
-            self.fault = "bus-off: the CAN controller left the bus; check cable and termination, then `ip link set` it up"
+            self.fault = (
+                "bus-off: the CAN controller left the bus; check cable and termination, then `ip link set` it up"
+            )
         elif error_class & ERROR_RESTARTED:
             self.fault, self._failed = "", 0
 
@@ -68,19 +68,19 @@ class Watch:
 def open_sdk(channel: str, interface: str, watch: Watch) -> Any:
     """A connected `C_PiperInterface_V2` whose frames all pass `watch`.
 
+    The SDK would open two buses of its own (a serial adapter opens only once); it gets one of ours for both instead.
+
     Raises:
-        ConnectionFailed: the SDK or the interface is missing, down, of another bit rate, or not ours to open.
+        ConnectionFailed: the SDK, python-can or the interface is missing, down, or not ours to open.
     """
     sdk_class = _sdk()
-    if interface == "socketcan":
-        check_link(channel)
-    sdk = sdk_class(channel, judge_flag=False, can_auto_init=False)
+    bus = watched(open_bus(channel, interface), watch)
     with quiet():
-        _create_bus(sdk, channel, interface)
+        sdk = sdk_class(channel, judge_flag=False, can_auto_init=False)
+        sdk.CreateCanBus(f"unused-{channel}", bustype="virtual")
         port = sdk.GetCanBus()
-        if port.recv_bus is None or port.send_bus is None:
-            raise ConnectionFailed(f"piper: CAN bus {channel} ({interface}) cannot be opened; is the name right?")
-        port.recv_bus, port.send_bus = watched(port.recv_bus, watch), watched(port.send_bus, watch)
+        port.Close()
+        port.recv_bus = port.send_bus = bus
         sdk.ConnectPort(can_init=True, piper_init=False)
     return sdk
 
@@ -92,18 +92,6 @@ def close_sdk(sdk: Any) -> None:
     """
     sdk.DisconnectPort()
     time.sleep(2 * SLICE_S)
-
-
-def check_link(channel: str, folder: Path = Path("/sys/class/net")) -> None:
-    """Raises ConnectionFailed unless Linux has the CAN interface `channel` and it is up."""
-    here = folder / channel
-    if not here.exists():
-        known = ", ".join(sorted(one.name for one in folder.glob("*can*"))) or "none"
-        raise ConnectionFailed(f"piper: no CAN interface '{channel}'; is the adapter plugged in? available: {known}")
-    state = (here / "operstate").read_text(encoding="utf-8").strip()
-    if state != "up":
-        bring_up = f"ip link set {channel} up type can bitrate {BITRATE}"
-        raise ConnectionFailed(f"piper: CAN interface {channel} is {state}, expected up: `sudo {bring_up}`")
 
 
 def watched(bus: Any, watch: Watch) -> Any:
@@ -150,19 +138,9 @@ def quiet() -> Any:
         yield
 
 
-def _create_bus(sdk: Any, channel: str, interface: str) -> None:
-    try:
-        sdk.CreateCanBus(channel, bustype=interface, expected_bitrate=BITRATE, judge_flag=False)
-    except Exception as error:
-        cause = error.__context__ or error  # the SDK says only where it failed
-        if isinstance(cause, PermissionError):
-            raise ConnectionFailed(f"piper: permission denied for {channel}; add yourself to its group") from error
-        raise ConnectionFailed(f"piper: CAN bus {channel} ({interface}) cannot be opened: {cause}") from error
-
-
 def _sdk() -> Any:
     try:
-        from piper_sdk import C_PiperInterface_V2
+        from piper_sdk import C_PiperInterface_V2  # type: ignore[import-untyped,import-not-found,unused-ignore]
     except ImportError as error:
         raise ConnectionFailed(f"piper_sdk cannot be imported ({error}); pip install 'ferry[piper]'") from error
     return C_PiperInterface_V2

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +69,7 @@ class PiperLink:
         self._watch = Watch()
         self._opened_ns = time.monotonic_ns()
         self._sdk = open_sdk(channel, interface, self._watch)
+        self._sending = threading.Lock()  # the SDK fills one and the same message, whatever it sends
 
     def close(self) -> None:
         """Ends the connection; the arm stays as it is."""
@@ -134,33 +136,40 @@ class PiperLink:
             return f"not in control: the arm is in control mode {mode} and move mode {move}, expected 1 and 1"
         return ""
 
-    def send_joints(self, joints: Sequence[float]) -> None:
+    def send_joints(self, joints: Iterable[float]) -> None:
         """Tells where joints 1 to 6 are to be [rad]."""
-        self._sdk.JointCtrl(*(round(one * MILLIDEGREES) for one in joints))
+        with self._sending:
+            self._sdk.JointCtrl(*(round(one * MILLIDEGREES) for one in joints))
 
     def send_gripper(self, aperture_m: float) -> None:
         """Tells how wide the gripper is to be."""
-        self._sdk.GripperCtrl(round(aperture_m * 1e6), round(GRIPPER_EFFORT_NM * 1000), 0x01, 0)
+        with self._sending:
+            self._sdk.GripperCtrl(round(aperture_m * 1e6), round(GRIPPER_EFFORT_NM * 1000), 0x01, 0)
 
     def send_mode(self, percent: int) -> None:
         """Asks the arm to obey joint targets over CAN at most at so much of its top speed."""
-        self._sdk.ModeCtrl(CAN_CONTROL, MOVE_J, percent, 0x00)
+        with self._sending:
+            self._sdk.ModeCtrl(CAN_CONTROL, MOVE_J, percent, 0x00)
 
     def enable(self) -> bool:
         """Asks the motors to hold; whether they did already."""
-        return bool(self._sdk.EnablePiper())
+        with self._sending:
+            return bool(self._sdk.EnablePiper())
 
     def disable(self) -> None:
         """Lets the motors go: the arm falls."""
-        self._sdk.DisablePiper()
+        with self._sending:
+            self._sdk.DisablePiper()
 
     def emergency_stop(self) -> None:
         """Latches the arm's own emergency stop."""
-        self._sdk.EmergencyStop(EMERGENCY)
+        with self._sending:
+            self._sdk.EmergencyStop(EMERGENCY)
 
     def reset(self) -> None:
         """Clears the emergency stop. THE ARM LOSES POWER AND SINKS: to the arm this is the SDK's ResetPiper."""
-        self._sdk.EmergencyStop(RESUME)
+        with self._sending:
+            self._sdk.EmergencyStop(RESUME)
 
 
 def _motor(info: Any) -> Motor:

@@ -1,0 +1,140 @@
+"""Moves a connected Piper along paths, and stops it."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import numpy.typing as npt
+
+from robots.chunk_player import Path
+from robots.drivers.piper_link import PiperLink
+from robots.servo_watch import HELD_S, Standing, behind, missing
+
+F64 = npt.NDArray[np.float64]
+
+MARGIN_S = 2.0
+"""A motion may take so much longer than planned."""
+
+SETTLE_S = 1.0
+"""A stopped arm stands within this time: from 3 rad/s at 5 rad/s^2 it takes 0.6 s."""
+
+POLL_S = 0.02
+"""How often is looked for an arrival."""
+
+NEAR = 0.03
+"""A joint this near to where it was told to be is there, but for sag [rad]."""
+
+BRAKE_RAD = 0.05
+"""A stopped joint ends at most this far from where it was measured."""
+
+STOPPED = "stopped"
+
+
+class PiperMotion:
+    """Streams joint targets to one arm. `follow` belongs to one thread; `stop` may come from any.
+
+    Args:
+        link: the open connection.
+        names: the joints and the gripper, in the order of a row.
+        rate_hz: how often targets are sent.
+    """
+
+    def __init__(self, link: PiperLink, names: tuple[str, ...], rate_hz: float) -> None:
+        self._link, self._names, self._period_s = link, names, 1.0 / rate_hz
+        self._told: F64 | None = None
+        self._gripper_told = False
+        self._stopped, self._wire = threading.Event(), threading.RLock()
+
+    def begin(self) -> None:
+        """A new motion may be sent; a stop that came before is done with."""
+        self._stopped.clear()
+
+    def stop(self) -> None:
+        """Ends a running motion: the arm holds where it is, the gripper keeps what it was told."""
+        self._stopped.set()
+        with self._wire:
+            if not self._link.lost():
+                self.hold()
+
+    def here(self) -> dict[str, float]:
+        """Where a motion starts: where the joints were told to be if they are there, so that sag does not add up."""
+        measured = np.array(self._link.positions())
+        if self._told is not None:
+            near = np.abs(self._told - measured) < NEAR
+            near[-1] = self._gripper_told  # fingers that hold something are never at their goal
+            measured = np.where(near, self._told, measured)
+        return dict(zip(self._names, measured.tolist()))
+
+    def hold(self) -> None:
+        """Tells the arm to stay where it is; a moving one may go on to where it was told to be, if that is near.
+
+        The measured position of a moving arm lies behind it: told to be there, it would swing back.
+        """
+        held = measured = np.array(self._link.positions())
+        if self._told is not None:
+            held = measured + np.clip(self._told - measured, -BRAKE_RAD, BRAKE_RAD)
+            held[-1] = self._told[-1] if self._gripper_told else measured[-1]
+        self._link.send_joints(held[:-1].tolist())
+        self._told = held
+
+    def follow(self, path: Path, gripper: bool) -> str:
+        """Moves along `path` and waits until the measured joints stand at its end; why they do not, or nothing.
+
+        Args:
+            path: of the joints and the gripper.
+            gripper: whether the gripper is told anything.
+        """
+        blocked = self._play(path, gripper) or self._arrive(path.end)
+        if blocked:
+            self.stop()
+            self._settle()
+        return blocked
+
+    def _play(self, path: Path, gripper: bool) -> str:
+        began = time.monotonic()
+        while (elapsed := time.monotonic() - began) < path.duration_s:
+            if not self._send(path.at(elapsed), gripper):
+                return STOPPED
+            trouble = self._link.lost() or self._link.trouble()
+            trouble = trouble or behind(path, elapsed, self._names, np.array(self._link.positions()))
+            if trouble:
+                return trouble
+            self._stopped.wait(self._period_s)
+        return "" if self._send(path.end, gripper) else STOPPED
+
+    def _arrive(self, end: F64) -> str:
+        standing, goal = Standing(), dict(zip(self._names, end.tolist()))
+        deadline = time.monotonic() + MARGIN_S
+        while not self._stopped.wait(POLL_S):
+            if trouble := self._link.lost() or self._link.trouble():
+                return trouble
+            now, measured = time.monotonic(), np.array(self._link.positions())
+            held = bool(standing.still(now, measured, HELD_S)[-1])
+            off = missing(goal, measured, held)
+            if not off and standing.still(now, measured).all():
+                return ""
+            if now > deadline:
+                return f"time limit: {off or 'the arm does not stand'}"
+        return STOPPED
+
+    def _settle(self) -> None:
+        """Waits until the arm stands after a stop, as far as it tells."""
+        standing, deadline = Standing(), time.monotonic() + SETTLE_S
+        while time.monotonic() < deadline and not self._link.lost():
+            if standing.still(time.monotonic(), np.array(self._link.positions())).all():
+                return
+            time.sleep(POLL_S)
+
+    def _send(self, row: F64, gripper: bool) -> bool:
+        """Sends one row unless a stop came first; then nothing more of this motion ever is."""
+        with self._wire:
+            if self._stopped.is_set():
+                return False
+            self._link.send_joints(row[:-1].tolist())
+            if gripper:
+                self._link.send_gripper(float(row[-1]))
+                self._gripper_told = True
+            self._told = row
+            return True
