@@ -1,8 +1,8 @@
-"""A Stretch RE1 without hardware: `python -m robots.fakes.stretch --fleet FOLDER` is a process that stretch_body drives.
+"""A Stretch RE1 without hardware: `python -m robots.fakes.stretch --fleet FOLDER` is what stretch_body drives.
 
-It opens pseudo-terminals in place of the robot's serial devices and speaks the boards' and the servos' own protocols on
-them, and writes the calibration files that the SDK reads. Point the driver at FOLDER. Lines on FOLDER/control.sock change
-it while it runs (`robots.fakes.stretch_control`). Killing it is switching the robot off.
+It opens pseudo-terminals in place of the robot's serial devices, speaks the boards' and the servos' own protocols on
+them, and writes the calibration files that the SDK reads. Point the driver at FOLDER. Lines on FOLDER/control.sock
+change it while it runs (`robots.fakes.stretch_control`). Killing it is switching the robot off.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import os
 import pty
 import select
 import signal
-import socket
 import sys
 import time
 import tty
@@ -61,14 +60,14 @@ class FakeProcess:
     def run(self) -> None:
         """Until `ended`."""
         began = stepped = time.monotonic()
-        sources = [*self._ports.masters, self._control]
+        sources: list[int] = [*self._ports.masters, self._control.fileno()]
         while not self.ended:
             ready, _, _ = select.select(sources, [], [], TICK_S)
             before, stepped = stepped, time.monotonic()
             self._robot.step(stepped - before)
             self._age(stepped - began)
             for source in ready:
-                if isinstance(source, socket.socket):
+                if source == self._control.fileno():
                     self._obey()
                 else:
                     self._serve(source)

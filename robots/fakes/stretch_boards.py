@@ -32,7 +32,7 @@ def clock_us() -> int:
 
 @dataclass(frozen=True)
 class Order:
-    """A decoded SET_COMMAND: a mode, and a position [rad], velocity [rad/s], acceleration [rad/s^2] and currents [A]."""
+    """A decoded SET_COMMAND: a mode, position [rad], velocity [rad/s], acceleration [rad/s^2] and currents [A]."""
 
     mode: int
     x: float

@@ -1,4 +1,4 @@
-"""The socket through which a person, a test or the synthetic camera speaks to a running fake Stretch: a line, a line back."""
+"""The socket through which a person, a test or the synthetic camera speaks to a running fake Stretch."""
 
 from __future__ import annotations
 

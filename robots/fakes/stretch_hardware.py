@@ -1,4 +1,7 @@
-"""What a fake Stretch RE1 is made of: boards, servos, and what stands in their way."""
+"""What a fake Stretch RE1 is made of: boards, servos, and what stands in their way.
+
+Source [params]: hello-robot-stretch-body 0.7.31 robot_params_RE1V0.py.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,19 @@ from robots.fakes.stretch_boards import Pimu, Stepper, Wacc
 from robots.fakes.stretch_fleet import ARM_RANGE_M, LIFT_RANGE_M, SERVO_RANGES, WHEEL_SEPARATION_M
 from robots.fakes.stretch_frames import BoardLink
 
-# Metres per radian of the motor, from robot_params_RE1V0.py: chain pitch, sprocket and spur gear; belt and pinion; wheel.
+# Metres per radian of the motor [params]: chain pitch, sprocket and spur gear; belt and pinion; wheel and gear.
 ARM_M = 0.0167 * 10 / 3.875 / (2 * math.pi)
 LIFT_M = 12 * 0.005 / (2 * math.pi)
 WHEEL_M = 0.1016 / 2 / 3.4
 APERTURE_M_PER_PCT = 0.09 / 70  # gripper_conversion
 SERVOS = {"head_pan": (11, -1.0), "head_tilt": (12, -1.0), "wrist_yaw": (13, -2.4), "stretch_gripper": (14, 1.0)}
 """Number on the bus, and ratio of the gears with the sense of the encoder."""
+
+
+CONTROLS = (
+    "state, runstop on|off, contact JOINT=PLACE, clear, voltage V, silent on|off, freeze_camera on|off, overload SERVO"
+)
+"""Lines that the control socket takes."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,7 @@ def value(joint: str, position: float) -> float:
 
 
 class FakeStretch:
-    """The hardware; `devices` are its serial lines by the names they have in /dev on a robot, each from bytes to bytes."""
+    """The hardware; `devices` are its serial lines, from bytes to bytes, by the names they have in /dev on a robot."""
 
     def __init__(self, options: FakeStretchOptions) -> None:
         self.options = options
@@ -100,7 +109,7 @@ class FakeStretch:
         return Servo(SERVOS[name][0], Axis(ticks(name, start), low, high), homed)
 
     def _lines(self) -> dict[str, Callable[[bytes], bytes]]:
-        boards = {
+        boards: dict[str, Stepper | Pimu | Wacc] = {
             "hello-motor-lift": self._steppers["lift"],
             "hello-motor-arm": self._steppers["arm"],
             "hello-motor-left-wheel": self._steppers["left"],
@@ -129,7 +138,7 @@ class FakeStretch:
 
     def clear(self) -> None:
         """Takes all obstacles away."""
-        for axis in (one.axis for one in (*self._steppers.values(), *self._servos.values())):
+        for axis in self._axes():
             axis.obstacles = []
 
     def step(self, seconds: float) -> None:
@@ -140,6 +149,9 @@ class FakeStretch:
             stepper.step(seconds)
         for servo in self._servos.values():
             servo.step(seconds)
+
+    def _axes(self) -> list[Axis]:
+        return [one.axis for one in self._steppers.values()] + [one.axis for one in self._servos.values()]
 
     def _sync(self) -> None:
         for stepper in self._steppers.values():
@@ -156,7 +168,7 @@ class FakeStretch:
             "travelled_m": (left + right) / 2,
             "turned_rad": (right - left) / WHEEL_SEPARATION_M,
             "speed_mps": sum(speeds) / 2,
-            "moving": any(one.axis.velocity != 0.0 for one in (*self._steppers.values(), *self._servos.values())),
+            "moving": any(axis.velocity != 0.0 for axis in self._axes()),
             "homed": all(self._steppers[name].homed for name in ("lift", "arm")),
             "runstop": self.pimu.runstop,
             "camera_frozen": self.camera_frozen,
@@ -188,10 +200,4 @@ class FakeStretch:
         elif word == "overload":
             self._servos[rest].error = 32
         elif word != "state":
-            known = "state, runstop on|off, contact JOINT=PLACE, clear, voltage V, silent on|off, freeze_camera on|off, overload SERVO"
-            raise ValueError(f"control: got {line_of(word, rest)!r}, expected one of: {known}")
-
-
-def line_of(word: str, rest: str) -> str:
-    """The line again."""
-    return f"{word} {rest}".strip()
+            raise ValueError(f"control: got {word!r}, expected one of: {CONTROLS}")

@@ -1,0 +1,241 @@
+"""Cameras of a body, whatever they are: the newest picture, never an old one, and an error that says what is wrong.
+
+CameraError (RobotError)
+├── CameraMissing   there is no such device (also a ConnectionFailed, as are the next two)
+├── CameraDenied    it may not be opened
+├── CameraSize      it does not deliver pictures of the size asked for
+├── CameraLost      it delivers no pictures any more
+└── CameraFrozen    it delivers the same picture again and again
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from robots.errors import ConnectionFailed, RobotError
+from robots.spec import U8Image
+
+SAMPLE = 8
+"""Pictures are compared at every SAMPLEth pixel of both sides: sensor noise makes those of a live camera differ."""
+
+
+class CameraError(RobotError):
+    """A camera cannot be used."""
+
+
+class CameraMissing(CameraError, ConnectionFailed):
+    """There is no such camera."""
+
+
+class CameraDenied(CameraError, ConnectionFailed):
+    """The camera may not be opened."""
+
+
+class CameraSize(CameraError, ConnectionFailed):
+    """The camera does not deliver pictures of the size asked for."""
+
+
+class CameraLost(CameraError):
+    """The camera delivers no pictures any more."""
+
+
+class CameraFrozen(CameraError):
+    """The camera delivers the same picture again and again."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A picture: when it was taken on the monotonic clock of this computer [ns], and (H, W, 3) uint8 RGB."""
+
+    stamp_ns: int
+    image: U8Image
+
+
+class Source(Protocol):
+    """Where pictures come from. Used by one thread at a time."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages, e.g. "opencv:0"."""
+
+    @property
+    def lens_fov_deg(self) -> float:
+        """Vertical field of view that the device itself tells after `open`; 0 where it does not."""
+
+    def open(self) -> None:
+        """Raises CameraMissing, CameraDenied or CameraSize."""
+
+    def grab(self) -> Frame:
+        """Waits for the next picture. Raises CameraLost, also when none comes for a while."""
+
+    def close(self) -> None:
+        """Lets the device go; also called twice."""
+
+
+@dataclass(frozen=True)
+class CameraOptions:
+    """Time limits.
+
+    Attributes:
+        open_s: how long opening may take, until the first picture.
+        stale_s: age of the newest picture above which the camera is lost.
+        frozen_s: how long pictures may be equal, pixel by pixel, until the camera is frozen.
+        close_s: how long closing may take.
+    """
+
+    open_s: float = 10.0
+    stale_s: float = 1.0
+    frozen_s: float = 1.0
+    close_s: float = 2.0
+
+
+class Camera:
+    """The newest picture of a source, which a thread of its own empties as fast as it delivers.
+
+    Attributes:
+        source: where the pictures come from.
+        turned_deg: by how much each picture is turned clockwise so that it stands upright: 0, 90, 180 or 270.
+    """
+
+    def __init__(self, source: Source, options: CameraOptions | None = None, turned_deg: int = 0) -> None:
+        if turned_deg not in (0, 90, 180, 270):
+            raise CameraSize(f"camera {source.name}: got turned by {turned_deg}, expected 0, 90, 180 or 270 degrees")
+        self.source, self.turned_deg, self._options = source, turned_deg, options or CameraOptions()
+        self._news = threading.Condition()
+        self._frame: Frame | None = None
+        self._error: Exception | None = None
+        self._changed_s = 0.0
+        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
+
+    def open(self) -> None:
+        """Opens the source and waits for its first picture; raises what opening raises, CameraLost without one."""
+        self.close()
+        self._frame, self._error, self._ended = None, None, threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(self._ended,), name=self.source.name, daemon=True)
+        self._thread.start()
+        try:
+            self._wait(-1, self._options.open_s)
+        except BaseException:
+            self.close()
+            raise
+
+    def newest(self, after_ns: int = -1) -> Frame:
+        """The newest picture, waiting for one taken after `after_ns`.
+
+        Raises:
+            CameraLost: it was not opened, delivers nothing, or its newest picture is stale.
+            CameraFrozen: its pictures do not change.
+        """
+        frame = self._wait(after_ns, self._options.stale_s)
+        if fault := self.fault:
+            raise (CameraFrozen if "frozen" in fault else CameraLost)(fault)
+        return frame
+
+    @property
+    def fault(self) -> str:
+        """What is wrong now, beginning with "camera lost" or "camera frozen"; empty when nothing is. Never waits."""
+        with self._news:
+            frame, error, changed_s = self._frame, self._error, self._changed_s
+        if error is not None:
+            return f"camera lost: {error}"
+        if frame is None:
+            return f"camera lost: {self.source.name} was not opened"
+        age_s = (time.monotonic_ns() - frame.stamp_ns) / 1e9
+        if age_s > self._options.stale_s:
+            return f"camera lost: {self.source.name} delivered nothing for {age_s:.2f} s"
+        same_s = time.monotonic() - changed_s
+        if same_s > self._options.frozen_s:
+            return f"camera frozen: {self.source.name} delivers the same picture for {same_s:.2f} s"
+        return ""
+
+    def close(self) -> None:
+        """Ends the thread and closes the source; also called twice."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join(self._options.close_s)
+        with self._news:
+            self._thread, self._frame = None, None
+
+    def _wait(self, after_ns: int, limit_s: float) -> Frame:
+        deadline = time.monotonic() + limit_s
+        with self._news:
+            while self._frame is None or self._frame.stamp_ns <= after_ns:
+                if self._error is not None:
+                    raise self._error
+                left_s = deadline - time.monotonic()
+                if left_s <= 0 or self._thread is None:
+                    raise CameraLost(f"camera lost: {self.source.name} delivered nothing for {limit_s:.2f} s")
+                self._news.wait(left_s)
+            return self._frame
+
+    def _run(self, ended: threading.Event) -> None:
+        try:
+            self.source.open()
+            while not ended.is_set():
+                self._take(self.source.grab(), ended)
+        except Exception as error:  # whatever a vendor's library raises is told to whoever asks for a picture
+            known = isinstance(error, CameraError)
+            with self._news:
+                if not ended.is_set():
+                    self._error = error if known else CameraLost(f"{self.source.name}: {type(error).__name__}: {error}")
+                    self._news.notify_all()
+        finally:
+            self.source.close()
+
+    def _take(self, frame: Frame, ended: threading.Event) -> None:
+        image = frame.image
+        if self.turned_deg:
+            image = np.ascontiguousarray(np.rot90(image, -self.turned_deg // 90))
+        with self._news:
+            before = self._frame
+            if ended.is_set() or (before is not None and frame.stamp_ns <= before.stamp_ns):
+                return
+            if before is None or not np.array_equal(before.image[::SAMPLE, ::SAMPLE], image[::SAMPLE, ::SAMPLE]):
+                self._changed_s = time.monotonic()
+            self._frame = Frame(frame.stamp_ns, image)
+            self._news.notify_all()
+
+
+class Pushed:
+    """A source that is given its pictures, e.g. by a ROS subscription.
+
+    Args:
+        name: what it is called in messages.
+        wait_s: how long `grab` waits for a picture.
+    """
+
+    lens_fov_deg = 0.0
+
+    def __init__(self, name: str, wait_s: float = 5.0) -> None:
+        self.name, self._wait_s = name, wait_s
+        self._news = threading.Condition()
+        self._frame: Frame | None = None
+
+    def push(self, frame: Frame) -> None:
+        """Called for every picture, from any thread; one that was not fetched yet is replaced."""
+        with self._news:
+            self._frame = frame
+            self._news.notify_all()
+
+    def open(self) -> None:
+        """Nothing to open."""
+
+    def grab(self) -> Frame:
+        """The next picture; CameraLost when none is pushed in time."""
+        with self._news:
+            if not self._news.wait_for(lambda: self._frame is not None, self._wait_s):
+                raise CameraLost(f"{self.name}: no picture came within {self._wait_s} s")
+            frame, self._frame = self._frame, None
+        assert frame is not None  # waited for
+        return frame
+
+    def close(self) -> None:
+        """Forgets what was pushed."""
+        with self._news:
+            self._frame = None

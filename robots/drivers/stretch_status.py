@@ -1,0 +1,234 @@
+"""What a Stretch measured last: read again and again by two threads, one for the boards and one for the servos.
+
+The SDK writes a new time of its own (`timestamp_pc`) even when no answer came. Here a board counts as heard when its
+own clock has moved on, and a servo bus when no communication error was counted meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from robots.drivers.stretch_sdk import servos
+
+BOARDS_PERIOD_S, SERVOS_PERIOD_S = 1 / 25, 1 / 15
+"""The SDK's own rates (robot_params_RE1V0.py robot.rates)."""
+
+SERVO_JOINTS = {
+    "joint_wrist_yaw": "wrist_yaw",
+    "joint_head_pan": "head_pan",
+    "joint_head_tilt": "head_tilt",
+    "gripper_aperture": "stretch_gripper",
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One joint: position and velocity [m, m/s] or [rad, rad/s], effort [% of the most], and what its board says.
+
+    Attributes:
+        busy: its board has not ended the motion yet.
+        contacts: how many guarded contacts its board has counted.
+    """
+
+    position: float
+    velocity: float
+    effort_pct: float
+    busy: bool = False
+    contacts: int = 0
+
+
+@dataclass(frozen=True)
+class Status:
+    """Everything measured, at one moment.
+
+    Attributes:
+        boards_ns: when the last complete reading of the boards began, on the monotonic clock.
+        servos_ns: the same for the servos.
+        joints: by the embodiment's names.
+        wheels: left and right; positions [m] rolled.
+        pose: base (x [m], y [m], yaw [rad]) by odometry.
+    """
+
+    boards_ns: int
+    servos_ns: int
+    joints: dict[str, Measured]
+    wheels: tuple[Measured, Measured]
+    pose: tuple[float, float, float]
+    voltage_v: float
+    runstop: bool
+
+    @property
+    def stamp_ns(self) -> int:
+        """When its oldest part was measured."""
+        return min(self.boards_ns, self.servos_ns)
+
+    @property
+    def positions(self) -> dict[str, float]:
+        """Joint -> position."""
+        return {name: joint.position for name, joint in self.joints.items()}
+
+
+class Reader:
+    """Reads a started SDK robot until `close`, and steps its sentries, which guard the servos."""
+
+    def __init__(self, robot: Any, stale_s: float) -> None:
+        self._robot, self._stale_s = robot, stale_s
+        self._news = threading.Condition()
+        now = time.monotonic_ns()
+        self._heard_ns = dict.fromkeys(("boards", "servos"), now)
+        self._asked = {"boards": "", "servos": ""}
+        self._clocks: dict[str, float] = {}
+        self._ended = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._loop, args=("boards", self._read_boards, BOARDS_PERIOD_S), daemon=True),
+            threading.Thread(target=self._loop, args=("servos", self._read_servos, SERVOS_PERIOD_S), daemon=True),
+        ]
+
+    def start(self) -> None:
+        """Begins to read."""
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """Ends the threads; one that waits for a dead device ends with its next time limit."""
+        self._ended.set()
+        for thread in self._threads:
+            thread.join(3.0)
+
+    @property
+    def fault(self) -> str:
+        """Which device is silent; empty when all answer. Never waits."""
+        now = time.monotonic_ns()
+        for group, heard_ns in self._heard_ns.items():
+            age_s = (now - heard_ns) / 1e9
+            if age_s > self._stale_s:
+                return (
+                    f"feedback stale: {self._asked[group] or group} silent for {age_s:.2f} s; is the robot switched on?"
+                )
+        return ""
+
+    def wait(self, after_ns: int, limit_s: float) -> bool:
+        """Waits until everything was read once more after `after_ns`; False when it was not in time."""
+        with self._news:
+            return self._news.wait_for(lambda: min(self._heard_ns.values()) > after_ns, limit_s)
+
+    def status(self) -> Status:
+        """What was measured last. Never waits."""
+        robot = self._robot
+        wheels = (self._wheel(robot.base.left_wheel), self._wheel(robot.base.right_wheel))
+        base, pimu = robot.base.status, robot.pimu.status
+        yaw = math.remainder(base["theta"], 2 * math.pi)
+        return Status(
+            boards_ns=self._heard_ns["boards"],
+            servos_ns=self._heard_ns["servos"],
+            joints=self._joints(),
+            wheels=wheels,
+            pose=(float(base["x"]), float(base["y"]), float(yaw)),
+            voltage_v=float(pimu["voltage"]),
+            runstop=bool(pimu["runstop_event"]),
+        )
+
+    def _joints(self) -> dict[str, Measured]:
+        robot, found = self._robot, servos(self._robot)
+        joints = {"joint_lift": _prismatic(robot.lift), "joint_arm": _prismatic(robot.arm)}
+        for joint, name in SERVO_JOINTS.items():
+            status = found[name].status
+            position, velocity = status["pos"], status["vel"]
+            if joint == "gripper_aperture":
+                position = max(0.0, status["gripper_conversion"]["aperture_m"])  # squeezed: below 0
+                velocity = status["vel"] * aperture_per_rad(found[name])
+            joints[joint] = Measured(float(position), float(velocity), float(status["effort"]))
+        return joints
+
+    def _wheel(self, motor: Any) -> Measured:
+        status, metres = motor.status, self._robot.base.meters_per_motor_rad
+        return Measured(
+            metres * status["pos"],
+            metres * status["vel"],
+            float(status["effort_pct"]),
+            _busy(status),
+            _contacts(status),
+        )
+
+    def _loop(self, group: str, read: Callable[[], bool], period_s: float) -> None:
+        while not self._ended.is_set():
+            began_ns = time.monotonic_ns()
+            heard = False
+            try:
+                heard = read()
+            except (Exception, SystemExit) as error:  # a lost reply shows as an IndexError, a lost port as any other
+                logging.getLogger(__name__).debug("%s: %s: %s", self._asked[group], type(error).__name__, error)
+            if heard:
+                with self._news:
+                    self._heard_ns[group] = began_ns
+                    self._news.notify_all()
+            self._ended.wait(period_s - (time.monotonic_ns() - began_ns) / 1e9 if heard else period_s)
+
+    def _read_boards(self) -> bool:
+        robot = self._robot
+        boards = {
+            "hello-pimu": (robot.pimu, robot.pimu.status),
+            "hello-motor-lift": (robot.lift, robot.lift.motor.status),
+            "hello-motor-arm": (robot.arm, robot.arm.motor.status),
+            "hello-motor-left-wheel": (robot.base, robot.base.left_wheel.status),
+            "hello-motor-right-wheel": (None, robot.base.right_wheel.status),
+        }
+        for name, (board, status) in boards.items():
+            self._asked["boards"] = name
+            if board is not None:
+                board.pull_status()
+            if status["timestamp"] == self._clocks.get(name):
+                return False
+            self._clocks[name] = status["timestamp"]
+        for part in (robot.base, robot.arm, robot.lift):
+            part.step_sentry(robot)
+        return True
+
+    def _read_servos(self) -> bool:
+        for name, chain in (
+            ("hello-dynamixel-head", self._robot.head),
+            ("hello-dynamixel-wrist", self._robot.end_of_arm),
+        ):
+            self._asked["servos"] = name
+            errors = chain.comm_errors.status["n_rx"]
+            chain.pull_status()
+            if not chain.hw_valid or chain.comm_errors.status["n_rx"] != errors:
+                return False
+            chain.step_sentry(self._robot)
+        return True
+
+
+def aperture_per_rad(gripper: Any) -> float:
+    """Metres between the fingertips per radian of the gripper's servo."""
+    pct_per_rad = gripper.world_rad_to_pct(1.0) - gripper.world_rad_to_pct(0.0)
+    return float(gripper.gripper_conversion.robotis_to_aperture_slope * pct_per_rad)
+
+
+def servo_fault(robot: Any) -> str:
+    """A servo that switched itself off; empty when none did."""
+    for name, servo in servos(robot).items():
+        for error in ("overload_error", "overheating_error", "electrical_shock_error", "motor_encoder_error"):
+            if servo.status[error]:
+                return f"servo error: {name}: {error}; reboot it with stretch_robot_dynamixel_reboot.py"
+    return ""
+
+
+def _prismatic(joint: Any) -> Measured:
+    status, motor = joint.status, joint.motor.status
+    return Measured(
+        float(status["pos"]), float(status["vel"]), float(motor["effort_pct"]), _busy(motor), _contacts(motor)
+    )
+
+
+def _busy(motor: Any) -> bool:
+    return bool(motor["is_mg_moving"] or motor["waiting_on_sync"])
+
+
+def _contacts(motor: Any) -> int:
+    return int(motor["guarded_event"])
