@@ -10,7 +10,7 @@ They believe nothing that `Sent` says: they measure joints and base before and a
 from robots.conformance.options import Options
 from robots.conformance.report import Report, Result
 from robots.conformance.subject import Make, Subject
-from robots.conformance.suite import CHECKS, Check, chosen, name_of, rule_of, run, verify
+from robots.conformance.suite import CHECKS, Check, chosen, examine, name_of, rule_of, run, verify
 from robots.conformance.verdict import Failed, NotApplicable
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Result",
     "Subject",
     "chosen",
+    "examine",
     "name_of",
     "rule_of",
     "run",

@@ -15,6 +15,9 @@ from robots.conformance.verdict import Failed
 
 T = TypeVar("T")
 POLL_S = 0.005
+"""Between two looks at a call under way."""
+IDLE_S = 0.05
+"""The same when nothing is done meanwhile."""
 
 
 def nothing(_elapsed_s: float) -> None:
@@ -49,7 +52,7 @@ class Caller:
                 self.lost = what
                 raise Failed(what, f"no return within {limit_s:g} s", "a return")
             during(elapsed)
-            _wait(answer)
+            _wait(answer, IDLE_S if during is nothing else POLL_S)
         return answer.result()
 
     def close(self) -> None:
@@ -65,6 +68,6 @@ class Caller:
                 answer.set_exception(error)
 
 
-def _wait(answer: Future[T]) -> None:
+def _wait(answer: Future[T], seconds: float) -> None:
     with contextlib.suppress(NoAnswer):
-        answer.exception(POLL_S)
+        answer.exception(seconds)

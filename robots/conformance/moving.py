@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 from robots.command import Command, Done, Grasp, JointTarget, LookAt, MoveBase, Release, RotateBase, SetGripper, Stop
 from robots.conformance.judge import arrived, coherent, reached, stood, unmoved
@@ -23,6 +24,8 @@ from robots.conformance.subject import Make, Subject
 from robots.conformance.verdict import Failed, NotApplicable, expect
 from robots.limits import GRIPPER_JOINT, HEAD_JOINTS
 
+Sample = tuple[float, Pose | None, float]
+"""A pose, and the times [s] before and after it was read."""
 FASTER = 1.1
 """Share of the top speed that is too fast: measuring is not exact."""
 SPEED_S = 0.5
@@ -175,8 +178,8 @@ def _told_truly(move: Move, subject: Subject) -> None:
 
 
 def _driven_within(subject: Subject, command: MoveBase | RotateBase, most: float, still: float) -> None:
-    track: list[tuple[float, Pose | None]] = []
-    move = subject.move(command, lambda elapsed: track.append((elapsed, subject.pose())))
+    track: list[Sample] = []
+    move = subject.move(command, lambda _elapsed_s: track.append(_sample(subject)))
     subject.execute(back(command))
     if not move.sent.executed:
         raise Failed(f"{command}", move.sent, "an executed command")
@@ -186,12 +189,18 @@ def _driven_within(subject: Subject, command: MoveBase | RotateBase, most: float
     expect(peak <= FASTER * most + still / WINDOW_S, f"speed in {command}", f"{peak:.3f}", f"at most {most:.3f}")
 
 
-def _peak(track: list[tuple[float, Pose | None]], driving: bool, period_s: float) -> float:
+def _sample(subject: Subject) -> Sample:
+    before_s = time.monotonic()
+    pose = subject.pose()
+    return before_s, pose, time.monotonic()
+
+
+def _peak(track: list[Sample], driving: bool, period_s: float) -> float:
     """The highest speed over a window, at whose ends the pose may be `period_s` old."""
     peak, first = 0.0, 0
-    for end_s, end in track:
+    for _, end, end_s in track:
         while end_s - track[first][0] > WINDOW_S:
-            start_s, start = track[first]
+            start_s, start, _ = track[first]
             forward, left, turned = base_way(start, end)
             way = math.hypot(forward, left) if driving else abs(turned)
             peak, first = max(peak, way / (end_s - start_s + period_s)), first + 1

@@ -80,7 +80,8 @@ def long_delta(subject: Subject, place: Place, joint: str, most_s: float) -> flo
 
 def home(subject: Subject, place: Place, only: tuple[str, ...] = ()) -> None:
     """Brings the joints back to `place`."""
-    joints = tuple(joint for joint in only or movable(subject) if joint in place.joints)
+    spared = (*subject.options.spared, GRIPPER_JOINT)
+    joints = [joint for joint in only or place.joints if joint not in spared]
     here = subject.place().joints
     away = tuple(joint for joint in joints if abs(here[joint] - place.joints[joint]) > subject.options.still_joint)
     if away:

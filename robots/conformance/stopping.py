@@ -7,7 +7,7 @@ import time
 
 from robots.command import Chunk, Command, MoveBase, RotateBase
 from robots.conformance.chunks import any_chunk
-from robots.conformance.judge import arrived, stood
+from robots.conformance.judge import arrived, joint_goals, stood
 from robots.conformance.place import Move, base_way
 from robots.conformance.steps import back, drive, home, joint_step, long_base_step, long_joint_target, movable
 from robots.conformance.subject import Subject
@@ -76,9 +76,19 @@ def stop_ends_a_chunk(subject: Subject) -> None:
     start = subject.place()
     chunk = any_chunk(subject, start)
     chunk = Chunk(chunk.names, chunk.rows, SLOWER * chunk.period_s)
-    move, stopped_s = _stopped(subject, chunk, len(chunk.rows) * chunk.period_s)
+    lasts_s = len(chunk.rows) * chunk.period_s
+    move, stopped_s = _stopped(subject, chunk, lasts_s)
     home(subject, start)
     _ended(subject, move, stopped_s)
+    for joint, goal in joint_goals(chunk, start).items():
+        way, most = abs(move.after.joints[joint] - start.joints[joint]), abs(goal - start.joints[joint])
+        most = most * (stopped_s + subject.options.stop_s) / lasts_s + subject.options.still_joint
+        expect(
+            way <= most,
+            f"{joint} after a chunk stopped at {stopped_s:.2f} s",
+            f"{way:.4f} on its way",
+            f"at most {most:.4f}",
+        )
     _moves_on(subject)
 
 

@@ -81,7 +81,10 @@ class Subject:
         """Stops and disconnects what is connected, whatever state it is in."""
         if self._robot is not None and self._connected:
             try:
-                self.disconnect()
+                if self.lost:
+                    self._robot.stop()  # its thread hangs: nothing more can be asked of it
+                else:
+                    self.disconnect()
             except Exception:  # the checks of the life cycle judge it; here nothing more can be done
                 logging.getLogger(__name__).warning("the body did not disconnect", exc_info=True)
         self._robot, self._connected = None, False

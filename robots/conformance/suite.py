@@ -10,7 +10,7 @@ from robots.conformance import chunks, clipping, lifecycle, moving, refusing, se
 from robots.conformance.options import Options
 from robots.conformance.report import FAILED, NOT_APPLICABLE, NOT_RUN, PASSED, Report, Result
 from robots.conformance.subject import Make, Subject
-from robots.conformance.verdict import NotApplicable
+from robots.conformance.verdict import Failed, NotApplicable
 from robots.errors import SpecError
 
 Check = Callable[[Subject], None]
@@ -129,7 +129,14 @@ def verify(check: Check, make: Make, options: Options | None = None, *, slow: Ma
         unittest.SkipTest: the rule says nothing of this body; pytest counts it as skipped.
     """
     with Subject(make, options, slow) as subject:
-        try:
-            check(subject)
-        except NotApplicable as error:
-            raise unittest.SkipTest(str(error)) from None
+        examine(check, subject)
+
+
+def examine(check: Check, subject: Subject) -> None:
+    """Runs one check over a body that several checks share, where connecting takes long; raises as `verify`."""
+    if subject.lost:
+        raise Failed(name_of(check), f"a body that hangs in {subject.lost}", "one that answers")
+    try:
+        check(subject)
+    except NotApplicable as error:
+        raise unittest.SkipTest(str(error)) from None

@@ -20,7 +20,7 @@ from robots.robot import Health, Sent
 from robots.spec import CameraSpec, VectorSpec
 
 JOINTS = {
-    "lift": JointLimits(0.0, 1.0, 0.25, 0.1),
+    "lift": JointLimits(0.0, 1.0, 0.4, 0.1),
     "wrist": JointLimits(-1.0, 1.0, 0.6),
     "gripper_aperture": JointLimits(0.0, 0.1, 0.4),
 }
@@ -282,14 +282,15 @@ class DragsTheWrist(Cart):
 
 
 class DropsRows(Cart):
-    """Goes to the last row of a chunk at once."""
+    """Goes to the last row of a chunk at once, and waits there for its time to pass."""
 
     def execute(self, command: Command) -> Sent:
-        sent = super().execute(Chunk(command.names, command.rows[-1:], 1.0) if self._long(command) else command)
-        return replace(sent, command=command) if self._long(command) else sent
-
-    def _long(self, command: Command) -> bool:
-        return isinstance(command, Chunk) and len(command.rows) > 2 and self.spec.chunks[0].names == command.names
+        if not isinstance(command, Chunk) or len(command.rows) < 3 or limit(command, self.spec, self.positions).refused:
+            return super().execute(command)
+        began_s, lasts_s = time.monotonic(), len(command.rows) * command.period_s
+        sent = super().execute(Chunk(command.names, command.rows[-1:], 0.3))
+        stopped = self._stop.wait(lasts_s - (time.monotonic() - began_s))
+        return replace(sent, command=command, blocked="stopped" if stopped else sent.blocked)
 
 
 class PullsOpen(Cart):
