@@ -68,13 +68,25 @@ def _report(argv: Sequence[str]) -> int | None:
 
 
 def _doctor(argv: Sequence[str]) -> int | None:
-    from ferry.doctor import main
+    from ferry.doctor.main import main
 
     return main(argv)
 
 
 def _demo(argv: Sequence[str]) -> int | None:
     from ferry.demo import main
+
+    return main(argv)
+
+
+def _fake(argv: Sequence[str]) -> int | None:
+    from ferry.fakes import main
+
+    return main(argv)
+
+
+def _stop(argv: Sequence[str]) -> int | None:
+    from ferry.stop import main
 
     return main(argv)
 
@@ -86,6 +98,8 @@ VERBS: Mapping[str, Verb] = {
     "run": Verb("run a launch file: a robot or its twin, with the policy, over ROS 2", "robot,ros", _run),
     "evaluate": Verb("run an evaluation plan: tasks, houses, policies", "sim,server", _evaluate),
     "report": Verb("write what was evaluated as one page: HTML, JSON and Markdown", "report", _report),
-    "doctor": Verb("check what this machine needs, and say how to get what is missing", "robot", _doctor),
+    "doctor": Verb("check this machine, or a robot before a session, and say what to mend", "robot", _doctor),
+    "fake": Verb("run a fake of a robot's hardware, for its real driver", "robot", _fake),
+    "stop": Verb("a terminal whose every key stops the robot", "robot,ros", _stop),
     "demo": Verb("the whole line: server, twin and policy over ROS 2, then a report", "sim,server,ros,report", _demo),
 }

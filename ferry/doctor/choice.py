@@ -1,0 +1,77 @@
+"""Which robot is looked at: its driver, and what must be on the robot's computer beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ferry.doctor.check import Machine
+from ferry.doctor.devices import check_can, check_files, check_sdk
+from ferry.errors import UsageError
+
+HostCheck = Callable[[Any, Machine], str]
+"""Takes the driver's options and the machine."""
+
+
+@dataclass(frozen=True)
+class Driver:
+    """One way to drive one robot.
+
+    Attributes:
+        body: what `ferry_ros.robots_table` calls it.
+        checks: what must be on the robot's computer, by the name of the check.
+    """
+
+    body: str
+    checks: Mapping[str, HostCheck]
+
+
+def _stretch_sdk(_options: Any, _machine: Machine) -> str:
+    return check_sdk("stretch_body", "hello-robot-stretch-body", "0.7.31", "stretch")
+
+
+def _stretch_serial(options: Any, machine: Machine) -> str:
+    if _elsewhere(options.fleet):
+        return f"as the calibration files in {options.fleet} name them"
+    return check_files(("hello-*",), "dialout", "serial devices of a Stretch", machine)
+
+
+def _piper_sdk(_options: Any, _machine: Machine) -> str:
+    return check_sdk("piper_sdk", "piper_sdk", "0.6.2", "piper")
+
+
+def _piper_can(options: Any, machine: Machine) -> str:
+    if options.interface != "socketcan":
+        return f"{options.interface} {options.channel}: no CAN interface of this computer"
+    return check_can(options.channel, 1_000_000, machine)
+
+
+def _elsewhere(fleet: str) -> bool:
+    return bool(fleet)
+
+
+ROBOTS: Mapping[str, Mapping[str, Driver]] = {
+    "stretch_re1": {
+        "stretch_body": Driver("stretch_re1", {"sdk": _stretch_sdk, "serial": _stretch_serial}),
+        "stretch_ros2": Driver("stretch_re1_ros2", {}),
+    },
+    "locobot": {"interbotix": Driver("locobot_interbotix", {}), "pyrobot": Driver("locobot_pyrobot", {})},
+    "piper": {"piper_sdk": Driver("piper", {"sdk": _piper_sdk, "can": _piper_can})},
+    "ros2_control_arm": {"ros2_control": Driver("ros2_control_arm", {})},
+}
+"""Robots and their drivers by the names that the launch files use; the first driver is the launch file's default."""
+
+
+def choose(robot: str, driver: str | None) -> Driver:
+    """Returns the driver of a robot, its default one when none is named; any other body stands for itself.
+
+    Raises:
+        UsageError: the robot has no such driver.
+    """
+    drivers = ROBOTS.get(robot, {robot: Driver(robot, {})})
+    if driver is None:
+        return next(iter(drivers.values()))
+    if driver not in drivers:
+        raise UsageError(f"driver of {robot}: got {driver!r}; available: {', '.join(drivers)}")
+    return drivers[driver]

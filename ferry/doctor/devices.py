@@ -1,0 +1,106 @@
+"""Checks of what is plugged into this computer, serial devices and CAN interfaces, and of the SDKs that use them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+from ferry.doctor.check import CheckFailed, Doubtful, Machine
+
+_CAN = "280"
+"""ARPHRD_CAN of linux/if_arp.h, as /sys/class/net/NAME/type tells it."""
+_UP = 0x1
+"""IFF_UP of linux/if.h."""
+
+
+def check_sdk(module: str, distribution: str, tested: str, extra: str) -> str:
+    """Checks that a vendor's SDK is installed, in the version that its driver was tested with.
+
+    Args:
+        module: what the driver imports.
+        distribution: what pip calls it.
+        tested: the version that the driver was tested with.
+        extra: the extra of pyproject.toml that brings it.
+    """
+    fix = f"pip install -e '.[{extra}]'"
+    if find_spec(module) is None:
+        raise CheckFailed(f"{module} is not installed", fix)
+    try:
+        version = metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        raise Doubtful(f"{module} is there, but nothing tells its version; tested with {tested}", fix) from None
+    if version != tested:
+        raise Doubtful(f"{distribution} {version}; the driver was tested with {tested}", fix)
+    return f"{distribution} {version}"
+
+
+def check_files(patterns: Sequence[str], group: str, what: str, machine: Machine) -> str:
+    """Checks that device files exist, and that this user may read and write them.
+
+    Args:
+        patterns: names under /dev, with wildcards.
+        group: the group to which udev gives such devices.
+        what: what they are, for people.
+        machine: whose /dev is looked at.
+    """
+    found = sorted({file for pattern in patterns for file in (machine.root / "dev").glob(pattern)})
+    if not found:
+        looked = ", ".join(f"/dev/{pattern}" for pattern in patterns)
+        raise CheckFailed(f"no {what}: nothing matches {looked}", f"is it switched on and plugged in? {_udev(what)}")
+    closed = [file for file in found if not os.access(file, os.R_OK | os.W_OK)]
+    if closed:
+        fix = f"sudo usermod -aG {group} $USER, then log out and in again"
+        raise CheckFailed(f"permission denied: {', '.join(map(str, closed))}", fix)
+    return f"{len(found)} found: {', '.join(file.name for file in found)}"
+
+
+def _udev(what: str) -> str:
+    return f"`udevadm monitor` shows what happens when a plug goes in; {what} get their names from /etc/udev/rules.d"
+
+
+def check_can(name: str, bitrate: int, machine: Machine) -> str:
+    """Checks that a CAN interface exists, is up and has the bit rate of the robot.
+
+    Args:
+        name: of the interface, e.g. can0.
+        bitrate: of the robot's bus [bit/s].
+        machine: whose /sys is looked at.
+    """
+    nets = machine.root / "sys" / "class" / "net"
+    start = f"sudo ip link set {name} up type can bitrate {bitrate}"
+    known = sorted(net.name for net in nets.glob("*") if _read(net / "type") == _CAN)
+    if name not in known:
+        listed = ", ".join(known) or "none"
+        fix = f"plug the CAN adapter in (`lsusb`, `sudo modprobe gs_usb`), then: {start}"
+        raise CheckFailed(f"no CAN interface {name}; there are: {listed}", fix)
+    if not int(_read(nets / name / "flags") or "0", 16) & _UP:
+        raise CheckFailed(f"{name} is down", start)
+    rate = can_bitrate(name)
+    if rate is not None and rate != bitrate:
+        raise CheckFailed(
+            f"{name} runs at {rate} bit/s, the robot at {bitrate}", f"sudo ip link set {name} down; {start}"
+        )
+    return f"{name} is up" + (f" at {rate} bit/s" if rate else "; its bit rate is not told")
+
+
+def can_bitrate(name: str) -> int | None:
+    """Returns the bit rate of a CAN interface [bit/s] as `ip` tells it; None where it does not."""
+    if shutil.which("ip") is None:
+        return None
+    done = subprocess.run(
+        ["ip", "-details", "-json", "link", "show", name], capture_output=True, text=True, timeout=10.0, check=False
+    )
+    try:
+        return int(json.loads(done.stdout)[0]["linkinfo"]["info_data"]["bittiming"]["bitrate"])
+    except (ValueError, LookupError, TypeError):  # a virtual bus has none
+        return None
+
+
+def _read(file: Path) -> str:
+    return file.read_text(encoding="utf-8").strip() if file.is_file() else ""

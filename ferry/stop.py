@@ -1,0 +1,19 @@
+"""`ferry stop`: the emergency stop as a key of this terminal."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs `ferry stop` until Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        prog="ferry stop", description="Every key stops the robot of a namespace; clearing takes a whole word."
+    )
+    parser.add_argument("--namespace", default="/stretch", help="the namespace argument of the launch [/stretch]")
+    options = parser.parse_args(argv)
+    from ferry_ros import estop_key
+
+    estop_key.main(["--ros-args", "-r", f"__ns:=/{options.namespace.strip('/')}"])
+    return 0
