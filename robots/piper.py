@@ -24,6 +24,10 @@ GRIPPER_EFFORT_NM = 1.0  # [sdk] demos close with 1000 of 0-5000 mN m
 RANGES_RAD = ((-2.6179, 2.6179), (0.0, 3.14), (-2.967, 0.0), (-1.745, 1.745), (-1.22, 1.22), (-2.09439, 2.09439))
 """[sdk] JointCtrl: limits of joints 1 to 6."""
 
+HOME_RAD = (0.0, 1.3, -0.8, 0.0, 0.4, 0.0)
+"""A choice: gripper 0.36 m in front of the arm and 0.16 m above the table, looking down at it; from here it reaches
+10 cm to every side without turning."""
+
 JOINTS: dict[str, JointLimits] = {
     **{name: JointLimits(low, high, TOP_SPEED_RADPS) for name, (low, high) in zip(ARM, RANGES_RAD)},
     GRIPPER_JOINT: JointLimits(0.0, GRIPPER_OPEN_M, GRIPPER_SPEED_MPS),

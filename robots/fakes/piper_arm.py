@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from robots.piper import ACCELERATION_RADPS2, GRIPPER_SPEED_MPS, RANGES_RAD, TOP_SPEED_RADPS
+from robots.piper import ACCELERATION_RADPS2, GRIPPER_SPEED_MPS, HOME_RAD, RANGES_RAD, TOP_SPEED_RADPS
 
 FAULTS = ("estop", "freeze", "lose", "bus-off", "switch-off", "jam", "teach", "hot")
 """estop: the red button; freeze: feedback repeats itself; lose: the arm falls silent; bus-off: this computer's CAN
@@ -13,9 +13,6 @@ controller leaves the bus; switch-off: the motors let go; jam: no joint turns an
 puts it into teaching; hot: a motor is too hot."""
 
 STANDBY, CAN_CONTROL, TEACHING = 0x00, 0x01, 0x02
-
-START_RAD = (0.0, 1.35, -1.05, 0.0, 0.75, 0.0)
-"""Where the fake stands when it is switched on: gripper in front of the arm, looking at the table."""
 
 
 @dataclass
@@ -53,7 +50,7 @@ class PiperArm:
     """
 
     joints: list[Joint] = field(
-        default_factory=lambda: [Joint(low, high, at, at) for (low, high), at in zip(RANGES_RAD, START_RAD)]
+        default_factory=lambda: [Joint(low, high, at, at) for (low, high), at in zip(RANGES_RAD, HOME_RAD)]
     )
     gripper: Joint = field(default_factory=lambda: Joint(0.0, 0.07, 0.0, 0.0))
     mode: int = STANDBY

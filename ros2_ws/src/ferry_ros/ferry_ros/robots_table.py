@@ -26,6 +26,20 @@ def fake() -> Body:
     return Body(FakeRobot, FakeOptions, "fake.")
 
 
+def piper() -> Body:
+    """The AgileX Piper over CAN."""
+    from robots.drivers.piper import PiperOptions, PiperRobot
+
+    return Body(PiperRobot, PiperOptions, "piper.")
+
+
+def piper_twin() -> Body:
+    """The AgileX Piper on a simulated table."""
+    from simulation.piper_twin import PiperTwin, PiperTwinOptions
+
+    return Body(PiperTwin, PiperTwinOptions, "piper_twin.")
+
+
 def stretch_re1_ros2() -> Body:
     """The Stretch RE1 behind its vendor's ROS 2 driver."""
     from ferry_ros.bodies.stretch_ros2 import StretchRos2, StretchRos2Options
@@ -42,6 +56,8 @@ def stretch_re1_twin() -> Body:
 
 ROBOTS: dict[str, Callable[[], Body]] = {
     "fake": fake,
+    "piper": piper,
+    "piper_twin": piper_twin,
     "stretch_re1_ros2": stretch_re1_ros2,
     "stretch_re1_twin": stretch_re1_twin,
 }
