@@ -22,7 +22,7 @@ from robots.limits import GRIPPER_JOINT
 from robots.spec import CameraSpec, VectorSpec
 
 ROW_M, ROW_RAD = 0.05, 0.35
-"""Longest increment of one Cartesian row: LIBERO's controller maps 1 to 0.05 m and 0.5 rad; the smaller turn is ours."""
+"""Longest increment of one Cartesian row: LIBERO's controller maps 1 to 0.05 m and 0.5 rad; less turn is ours."""
 
 MEASURED_MARGIN = 0.02
 """Measured positions overshoot a range a little [rad] or [m]."""

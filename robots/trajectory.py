@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 F64 = npt.NDArray[np.float64]
+Row = Sequence[float] | F64
+"""One number for each joint."""
 
 LEAST_RAMP_S = 0.05
 """The shortest time that a stop is spread over."""
@@ -62,9 +64,7 @@ class Trajectory:
         return np.asarray(np.maximum.reduce([inner, np.abs(v0), np.abs(v1)]).max(axis=0))
 
 
-def through(
-    start: Sequence[float], rows: Sequence[Sequence[float]], period_s: float, speeds: Sequence[float]
-) -> Trajectory:
+def through(start: Row, rows: Sequence[Row], period_s: float, speeds: Sequence[float]) -> Trajectory:
     """From rest at `start` through `rows`, one every `period_s`, to rest at the last; slower where `speeds` ask for it.
 
     Slopes are the harmonic mean of the neighbouring ones (Fritsch and Butland 1984), so that no joint passes a row that
@@ -82,12 +82,12 @@ def through(
     return way.slower(max(1.0, float((way.peaks() / np.asarray(speeds)).max())))
 
 
-def reach(start: Sequence[float], target: Sequence[float], speeds: Sequence[float], least_s: float = 0.0) -> Trajectory:
+def reach(start: Row, target: Row, speeds: Sequence[float], least_s: float = 0.0) -> Trajectory:
     """From rest at `start` to rest at `target`, as fast as `speeds` allow and in no less than `least_s`."""
     return through(start, [target], max(least_s, LEAST_RAMP_S), speeds)
 
 
-def halt(positions: Sequence[float], velocities: Sequence[float], decelerations: Sequence[float]) -> Trajectory:
+def halt(positions: Row, velocities: Row, decelerations: Sequence[float]) -> Trajectory:
     """From a moving state to rest: every joint slows down evenly, the last one within its deceleration."""
     here, speed = np.asarray(positions, dtype=np.float64), np.asarray(velocities, dtype=np.float64)
     ramp_s = max(LEAST_RAMP_S, float((np.abs(speed) / np.asarray(decelerations)).max()))

@@ -40,6 +40,13 @@ def piper_twin() -> Body:
     return Body(PiperTwin, PiperTwinOptions, "piper_twin.")
 
 
+def ros2_control_arm() -> Body:
+    """An arm behind ros2_control: UR5e, FR3 or xArm6."""
+    from ferry_ros.bodies.ros2_control_arm import Ros2ControlArm, Ros2ControlArmOptions
+
+    return Body(Ros2ControlArm, Ros2ControlArmOptions, "arm.")
+
+
 def stretch_re1_ros2() -> Body:
     """The Stretch RE1 behind its vendor's ROS 2 driver."""
     from ferry_ros.bodies.stretch_ros2 import StretchRos2, StretchRos2Options
@@ -56,6 +63,7 @@ def stretch_re1_twin() -> Body:
 
 ROBOTS: dict[str, Callable[[], Body]] = {
     "fake": fake,
+    "ros2_control_arm": ros2_control_arm,
     "piper": piper,
     "piper_twin": piper_twin,
     "stretch_re1_ros2": stretch_re1_ros2,

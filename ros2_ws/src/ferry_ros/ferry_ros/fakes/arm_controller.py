@@ -17,7 +17,7 @@ import numpy as np
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data, qos_profile_system_default
 from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, Header
 from trajectory_msgs.msg import JointTrajectory
 
 from ferry_ros import convert, parameters, qos
@@ -82,6 +82,7 @@ class FakeArmController(Node):
         topics = [topic for topic in self._options.camera_topics.split(",") if topic]
         self._images = [self.create_publisher(Image, topic, qos_profile_sensor_data) for topic in topics]
         self._last_image: Image | None = None
+        self._pictures = 0
         self._due: list[tuple[float, JointController, JointTrajectory]] = []
         self._ticked_s = time.monotonic()
         self._running.publish(Bool(data=True))
@@ -132,7 +133,7 @@ class FakeArmController(Node):
             self.get_logger().warning(f"trajectory {what}: {reason}")
 
     def _publish_states(self) -> None:
-        message = JointState(header=convert.Header(stamp=self.get_clock().now().to_msg()))
+        message = JointState(header=Header(stamp=self.get_clock().now().to_msg()))
         for controller in self._controllers.values():
             message.name += list(controller.names)
             message.position = [*message.position, *controller.positions.tolist()]
@@ -143,8 +144,9 @@ class FakeArmController(Node):
         if self._options.lost or not self._images:
             return
         if self._last_image is None or not self._options.freeze_camera:
+            self._pictures += 1
             values: Any = tuple(float(v) for one in self._controllers.values() for v in one.positions)
-            image = picture(self._options.height, self._options.width, values)
+            image = picture(self._options.height, self._options.width, values, self._pictures)
             self._last_image = convert.image_msg(image, self.get_clock().now().nanoseconds, "camera")
         for publisher in self._images:
             publisher.publish(self._last_image)

@@ -1,7 +1,7 @@
 """What a ros2_control JointTrajectoryController does with trajectories, without ROS timing: it is ticked.
 
-As ros2_controllers' joint_trajectory_controller (doc/userdoc.rst, doc/trajectory.rst): a new trajectory replaces the one
-that runs and starts from the present state; points with velocities are joined by cubics, others by lines; a message
+As ros2_controllers' joint_trajectory_controller (doc/userdoc.rst, doc/trajectory.rst): a new trajectory replaces the
+one that runs and starts from the present state; points with velocities are joined by cubics, others by lines; a message
 without points, with unknown or missing joints, or with times that do not increase is rejected; falling behind by more
 than the path tolerance aborts and holds.
 """
@@ -45,7 +45,7 @@ class JointController:
         self.active = True
         self._way: Trajectory | None = None
         self._linear = False
-        self._began_s = 0.0
+        self._began_s = self._ticked_s = 0.0
 
     def accept(self, message: JointTrajectory, now_s: float) -> str:
         """Follows `message` from now on; returns why not, or nothing."""
@@ -60,7 +60,7 @@ class JointController:
         self._way = Trajectory(
             np.array([0.0, *times]), np.vstack([self.positions, rows]), np.vstack([self.velocities, slopes])
         )
-        self._began_s = now_s
+        self._began_s = self._ticked_s or now_s
         return ""
 
     def deactivate(self, now_s: float) -> None:
@@ -75,6 +75,7 @@ class JointController:
 
     def tick(self, now_s: float, period_s: float) -> str:
         """Moves the joints on by `period_s`; returns why the trajectory was aborted, or nothing."""
+        self._ticked_s = now_s
         if self._way is None:
             self.velocities = np.zeros_like(self.positions)
             return ""
@@ -100,7 +101,8 @@ class JointController:
         return np.array([np.interp(elapsed_s, self._way.times_s, column) for column in columns])
 
     def _hold(self, now_s: float) -> None:
-        self._way, self._linear = halt(self.positions, self.velocities, self._decels), False
+        self._way = halt(self.positions, self.velocities, self._decels.tolist())
+        self._linear = False
         self._began_s = now_s
 
     def _rejection(self, message: JointTrajectory) -> str:
@@ -113,7 +115,7 @@ class JointController:
         if missing := [name for name in self.names if name not in message.joint_names]:
             return f"joint {missing[0]} is missing"
         times = [point.time_from_start.sec + point.time_from_start.nanosec * 1e-9 for point in message.points]
-        if times[0] <= 0 or any(after <= before for before, after in zip(times, times[1:])):
+        if times[0] <= 0 or any(step <= 0 for step in np.diff(times)):
             return "times of the points do not increase"
         sizes = {len(point.positions) for point in message.points} | {
             len(point.velocities) for point in message.points if message.points[0].velocities

@@ -1,0 +1,112 @@
+"""The topics of an arm behind ros2_control."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from builtin_interfaces.msg import Duration
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from std_msgs.msg import Bool
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from ferry_ros import qos
+from ferry_ros.bodies.joint_feedback import JointFeedback
+from ferry_ros.bodies.link import Link
+from robots.arms import Arm
+from robots.errors import ConnectionFailed
+from robots.limits import GRIPPER_JOINT
+from robots.trajectory import Trajectory
+
+COMMAND = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+"""The newest trajectory alone counts: after a stop nobody wants the one before."""
+
+
+class ArmLink:
+    """Listens to an arm and tells its controllers what to do.
+
+    Attributes:
+        link: its node; cameras subscribe on it too, before `spin`.
+        feedback: of the arm's joints, and the gripper's where there is a `gripper_controller`.
+        running: what the arm says of itself; true where it says nothing.
+    """
+
+    def __init__(self, preset: Arm, namespace: str, controller: str, gripper_controller: str, states: str) -> None:
+        self._preset = preset
+        self.link = Link("ferry_arm", namespace)
+        node = self.link.node
+        names = (*preset.joints, *([preset.gripper.joint] if gripper_controller else []))
+        self.feedback = JointFeedback(node, states, names)
+        self.running = True
+        self.controllers = [
+            node.create_publisher(JointTrajectory, f"{name}/joint_trajectory", COMMAND)
+            for name in (controller, gripper_controller)
+            if name
+        ]
+        if preset.running_topic:
+            node.create_subscription(Bool, preset.running_topic, self._take_running, qos.LATCHED)
+
+    def wait(self, timeout_s: float) -> None:
+        """Returns once the arm speaks and its controllers listen; ConnectionFailed says what to check."""
+        deadline = time.monotonic() + timeout_s
+        if not self.feedback.wait(-1, timeout_s):
+            missing = ", ".join(self.feedback.missing)
+            raise ConnectionFailed(
+                f"{self._preset.name}: {self.feedback.topic} does not tell of {missing} within {timeout_s} s; is the"
+                " arm's driver running with joint_state_broadcaster, in this namespace?"
+            )
+        while lost := self.lost:
+            if time.monotonic() > deadline:
+                raise ConnectionFailed(
+                    f"{self._preset.name}: {lost}; is that controller loaded? `ros2 control list_controllers` tells"
+                )
+            time.sleep(0.02)
+
+    @property
+    def lost(self) -> str:
+        """Why trajectories would not arrive; empty when they would."""
+        silent = [one.topic_name for one in self.controllers if one.get_subscription_count() == 0]
+        return f"controller lost: nobody listens on {silent[0]}" if silent else ""
+
+    def positions(self) -> dict[str, float]:
+        """The body's joints by name [rad], the gripper's aperture [m] among them."""
+        told = self.feedback.positions()
+        ours = {name: told[name] for name in self._preset.joints if name in told}
+        if self._preset.gripper.joint in told:
+            ours[GRIPPER_JOINT] = self._preset.gripper.aperture_of(told[self._preset.gripper.joint])
+        return ours
+
+    def arm_speeds(self) -> list[float]:
+        """Of the arm's joints, in their order [rad/s]."""
+        told = self.feedback.velocities()
+        return [told.get(name, 0.0) for name in self._preset.joints]
+
+    def send_arm(self, way: Trajectory) -> None:
+        """Replaces what the arm follows; it starts at once."""
+        self.controllers[0].publish(message(tuple(self._preset.joints), way))
+
+    def send_gripper(self, way: Trajectory) -> None:
+        """Replaces what the gripper follows; `way` is of its aperture [m]."""
+        gripper = self._preset.gripper
+        scale = (gripper.open - gripper.closed) / gripper.aperture_m
+        joint_way = Trajectory(way.times_s, gripper.closed + scale * way.positions, scale * way.velocities)
+        self.controllers[1].publish(message((gripper.joint,), joint_way))
+
+    def close(self) -> None:
+        """Lets the topics go."""
+        self.link.close()
+
+    def _take_running(self, told: Bool) -> None:
+        self.running = bool(told.data)
+
+
+def message(joints: Sequence[str], way: Trajectory) -> JointTrajectory:
+    """`way` from its second point on: the first is where the controller is by itself. A stamp of 0 means now."""
+    points = []
+    for due_s, position, velocity in zip(way.times_s[1:], way.positions[1:], way.velocities[1:]):
+        nanoseconds = round(float(due_s) * 1e9)
+        due = Duration(sec=nanoseconds // 1_000_000_000, nanosec=nanoseconds % 1_000_000_000)
+        points.append(
+            JointTrajectoryPoint(positions=position.tolist(), velocities=velocity.tolist(), time_from_start=due)
+        )
+    return JointTrajectory(joint_names=list(joints), points=points)

@@ -1,0 +1,207 @@
+"""One motion of an arm and its gripper at a time: sent as trajectories, awaited by measured joints, ended by a ramp."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ferry_ros.bodies.arm_link import ArmLink
+from ferry_ros.bodies.arm_plan import Plan
+from robots.limits import GRIPPER_JOINT
+from robots.trajectory import F64, LEAST_RAMP_S, Trajectory, halt
+
+CALM = 3
+"""So many joint states in a row must say that the arm stands after a ramp; one may be an old one."""
+
+
+@dataclass(frozen=True)
+class ArmTuning:
+    """When a motion has ended. Choices of this project, tried on the fake.
+
+    Attributes:
+        near_rad: the arm is at its target this near; ur_robot_driver's goal tolerance is 0.1.
+        near_m: the gripper is at its target this near.
+        still_radps: an arm slower than this stands.
+        stall_s: an arm that does not move for so long, while it should, does not follow.
+        stall_rad: what counts as moving.
+        grip_s: a gripper that does not move for so long has closed on something.
+        late: a motion may take this many times its duration, and `margin_s`.
+        margin_s: what every motion may take longer.
+        stand_s: how long the arm may take to stand after its ramp; then the ramp is sent again.
+    """
+
+    near_rad: float = 0.01
+    near_m: float = 0.003
+    still_radps: float = 0.02
+    stall_s: float = 0.7
+    stall_rad: float = 0.002
+    grip_s: float = 0.4
+    late: float = 2.0
+    margin_s: float = 1.5
+    stand_s: float = 0.5
+
+
+@dataclass
+class _Watch:
+    """Since when something that is measured has not changed by more than `least`."""
+
+    least: float
+    value: F64
+    since_s: float
+
+    def still_s(self, value: F64, now_s: float) -> float:
+        if np.abs(value - self.value).max() > self.least:
+            self.value, self.since_s = value, now_s
+        return now_s - self.since_s
+
+
+class ArmMotion:
+    """Moves what `link` leads to.
+
+    Args:
+        decel_radps2: what the joints are slowed down with.
+        fault: why nothing may move now; empty while it may.
+    """
+
+    def __init__(self, link: ArmLink, decel_radps2: float, fault: Callable[[], str], tuning: ArmTuning) -> None:
+        self._link, self._decel, self._fault, self._tuning = link, decel_radps2, fault, tuning
+        self._stopping = threading.Event()
+        self._state = threading.Lock()
+        self._plan: Plan | None = None
+        self._began_s = 0.0
+
+    def begin(self) -> None:
+        """From now on `stop` ends the motion that `run` is about to begin."""
+        self._stopping.clear()
+
+    def stop(self) -> None:
+        """Ends a running motion; also called twice, and from any thread."""
+        with self._state:
+            first = not self._stopping.is_set()
+            self._stopping.set()
+            if first and self._plan is not None:
+                self._halt(self._plan)
+
+    def run(self, plan: Plan) -> str:
+        """Returns when the joints stand at the end of `plan`, or why they do not once they stand."""
+        with self._state:
+            if self._stopping.is_set():
+                return "stopped"
+            self._plan, self._began_s = plan, time.monotonic()
+            self._send(plan)
+        try:
+            reason = self._await(plan)
+            return reason and self._end(plan, reason)
+        finally:
+            with self._state:
+                self._plan = None
+
+    def _send(self, plan: Plan) -> None:
+        if plan.arm:
+            self._link.send_arm(plan.arm)
+        if plan.gripper:
+            self._link.send_gripper(plan.gripper)
+
+    def _await(self, plan: Plan) -> str:
+        """Why the motion must end before its end; empty when it has ended."""
+        return (self._await_arm(plan, plan.arm) if plan.arm else "") or (
+            self._await_gripper(plan.gripper) if plan.gripper else ""
+        )
+
+    def _await_arm(self, plan: Plan, way: Trajectory) -> str:
+        tuning, target = self._tuning, way.positions[-1]
+        start = self._arm()
+        watch = _Watch(tuning.stall_rad, start, self._began_s)
+        while True:
+            here, now = self._arm(), time.monotonic()
+            elapsed = now - self._began_s
+            if reason := self._trouble():
+                return reason
+            near = bool(np.abs(here - target).max() <= tuning.near_rad)
+            if near and elapsed >= way.duration_s and self._stands():
+                return ""
+            behind = np.abs(way.sample(elapsed)[0] - here).max() > tuning.near_rad
+            still_s = watch.still_s(here, now)
+            if not behind:
+                watch.since_s = now
+            elif still_s > tuning.stall_s:
+                return self._stalled(start, here, target)
+            if elapsed > tuning.late * way.duration_s + tuning.margin_s:
+                return f"time limit: the arm is {np.abs(here - target).max():.3f} rad from its target"
+            self._link.feedback.wait(self._link.feedback.stamp_ns, 0.02)
+
+    def _stalled(self, start: F64, here: F64, target: F64) -> str:
+        left = f"{np.abs(here - target).max():.3f} rad from its target"
+        if np.abs(here - start).max() < self._tuning.near_rad:
+            return f"not followed: the arm did not move and is {left}; is its controller active, its e-stop released?"
+        return f"contact: the arm stands {left} although it is driven"
+
+    def _await_gripper(self, way: Trajectory) -> str:
+        """A gripper that closes on something ends short of its target, and that is well."""
+        tuning, target, start = self._tuning, float(way.positions[-1, 0]), float(way.positions[0, 0])
+        watch = _Watch(tuning.near_m / 4, np.array([self._aperture()]), time.monotonic())
+        while True:
+            here, now = self._aperture(), time.monotonic()
+            elapsed = now - self._began_s
+            if reason := self._trouble():
+                return reason
+            still_s = watch.still_s(np.array([here]), now)
+            if elapsed >= way.duration_s and abs(here - target) <= tuning.near_m and still_s > 0.05:
+                return ""
+            if elapsed >= way.duration_s and still_s > tuning.grip_s:
+                closing = target < start
+                return "" if closing else f"contact: the gripper stands at {here:.4f} m of {target:.4f} m"
+            if elapsed > tuning.late * way.duration_s + tuning.margin_s:
+                return f"time limit: the gripper is at {here:.4f} m of {target:.4f} m"
+            self._link.feedback.wait(self._link.feedback.stamp_ns, 0.02)
+
+    def _trouble(self) -> str:
+        return "stopped" if self._stopping.is_set() else self._fault()
+
+    def _end(self, plan: Plan, reason: str) -> str:
+        """Has the arm slow down, and again if it does not stand in time; returns why, and whether it stands."""
+        self.stop()
+        for _ in range(3):
+            until = time.monotonic() + self._ramp_s() + self._tuning.stand_s
+            calm = 0
+            while time.monotonic() < until:
+                fresh = self._link.feedback.wait(self._link.feedback.stamp_ns, 0.02)
+                if fresh:
+                    calm = calm + 1 if self._stands() else 0
+                if calm == CALM:
+                    return reason
+            if self._fault():
+                return reason  # whoever is not heard cannot be seen to stand
+            with self._state:
+                self._halt(plan)
+        return f"{reason}; the arm does not stand"
+
+    def _halt(self, plan: Plan) -> None:
+        """From the measured motion to rest; from the one that was asked for where nothing is measured any more."""
+        elapsed = time.monotonic() - self._began_s
+        if plan.arm:
+            here, speed = self._arm(), np.array(self._link.arm_speeds())
+            if self._link.feedback.age_s > 0.1:
+                here, speed = plan.arm.sample(elapsed)
+            self._link.send_arm(halt(here.tolist(), speed.tolist(), [self._decel] * len(here)))
+        if plan.gripper:
+            told = plan.gripper.sample(elapsed)[0]
+            still = np.zeros((2, 1))
+            self._link.send_gripper(Trajectory(np.array([0.0, LEAST_RAMP_S]), np.vstack([told, told]), still))
+
+    def _ramp_s(self) -> float:
+        return max(abs(one) for one in self._link.arm_speeds()) / self._decel
+
+    def _stands(self) -> bool:
+        return max(abs(one) for one in self._link.arm_speeds()) <= self._tuning.still_radps
+
+    def _arm(self) -> F64:
+        positions = self._link.positions()
+        return np.array([value for name, value in positions.items() if name != GRIPPER_JOINT])
+
+    def _aperture(self) -> float:
+        return self._link.positions()[GRIPPER_JOINT]
