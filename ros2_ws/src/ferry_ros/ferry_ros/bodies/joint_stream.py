@@ -13,6 +13,9 @@ from dataclasses import dataclass
 
 Positions = Mapping[str, float]
 
+SHORT = "short: "
+"""How the reason begins for which joints made no headway any more."""
+
 
 @dataclass(frozen=True)
 class JointPort:
@@ -80,8 +83,8 @@ class JointStream:
         self.sent = {name: here[name] for name in targets}
 
     def run(self) -> str:
-        """Returns once the joints stand at their targets, or why they do not: "contact: ...", "time limit: ..." or what
-        the port's trouble said. What holds them there afterwards is the caller's."""
+        """Returns once the joints stand at their targets, or why they do not: "short: ..." when they make no headway,
+        "time limit: ..." or what the port's trouble said. Who calls must see to it that they stay there."""
         longest_s = max(abs(self._targets[name] - at) / self._speeds[name] for name, at in self.sent.items())
         began = moved = headway = time.monotonic()
         least, before = self._gap(self._port.positions()), dict(self.sent)
@@ -116,7 +119,7 @@ class JointStream:
 
     def _stalled(self, here: Positions) -> str:
         far = [name for name, target in self._targets.items() if abs(target - here[name]) > self._arrivals[name].far]
-        return f"contact: {self._where(here)}" if far else ""
+        return f"{SHORT}{self._where(here)}" if far else ""
 
     def _where(self, here: Positions) -> str:
         places = (f"{name} stands at {here[name]:.3f} of {target:.3f}" for name, target in self._targets.items())

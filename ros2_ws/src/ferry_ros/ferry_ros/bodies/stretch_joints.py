@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ferry_ros.bodies import stretch_qpos
-from ferry_ros.bodies.joint_stream import Arrival, JointPort, JointStream
+from ferry_ros.bodies.joint_stream import SHORT, Arrival, JointPort, JointStream
 from ferry_ros.bodies.stretch_link import StretchLink
 from ferry_ros.bodies.stretch_qpos import GRIPPER
 from robots.embodiment import JointLimits
@@ -26,6 +26,9 @@ ARRIVALS = {
 
 HELD_SHORT_M = 0.01
 """Fingers that squeeze and stand this far short of what they were sent to have something between them."""
+
+PUSHING_PCT = 20.0
+"""A joint that stands short of its target with this effort pushes against something: an estimate."""
 
 
 class StretchJoints:
@@ -63,19 +66,26 @@ class StretchJoints:
     def reach(self, targets: Mapping[str, float], duration_s: float = 0.0) -> str:
         """Moves to `targets` [m] or [rad], in `duration_s` if the speeds allow; returns why it did not get there."""
         self._squeezing = self._squeezing and GRIPPER not in targets
-        return self._stream(targets, duration_s)
+        reason = self._stream(targets, duration_s)
+        return self._explained(reason, targets) if reason.startswith(SHORT) else reason
 
     def grasp(self) -> str:
         """Closes until something holds the fingers apart; fingers that closed on nothing open again, and say so."""
         open_m = self._hold[GRIPPER]
         reason = self._stream({GRIPPER: self._squeeze_m})
-        if reason and not reason.startswith("contact"):
+        if reason and not reason.startswith(SHORT):
             return reason
         self._squeezing = True
         self._send({GRIPPER: self._squeeze_m})
         if self.in_hand:
             return ""
         return self.reach({GRIPPER: open_m}) or "nothing held: the fingers closed on nothing"
+
+    def _explained(self, reason: str, targets: Mapping[str, float]) -> str:
+        efforts = {name: abs(self._link.feedback.efforts.get(name, 0.0)) for name in targets}
+        kind = "contact" if max(efforts.values()) >= PUSHING_PCT else "not reached"
+        told = ", ".join(f"{effort:.0f}" for effort in efforts.values())
+        return f"{kind}: {reason.removeprefix(SHORT)} at an effort of {told} %"
 
     def settle(self) -> None:
         """Called before a motion: a joint that somebody else moved meanwhile is not pulled back by it."""

@@ -26,6 +26,7 @@ SERVICES = (
     "activate_streaming_position",
     "deactivate_streaming_position",
 )
+ASK_AGAIN_S = 0.5
 FLAGS = ("is_homed", "is_runstopped", "is_streaming_position")
 TEXTS = ("mode", "tool")
 
@@ -63,6 +64,7 @@ class StretchLink(Link):
         self._changed = threading.Condition()
         self._limits: JointState | None = None
         self._stopping: Any = None
+        self._stopping_s = -1.0
         self._listen()
         self._pose_cmd = self.node.create_publisher(Float64MultiArray, "joint_pose_cmd", qos.NEWEST)
         self._cmd_vel = self.node.create_publisher(Twist, "stretch/cmd_vel", qos.NEWEST)
@@ -109,8 +111,19 @@ class StretchLink(Link):
         raise ConnectionFailed(f"/joint_limits: got nothing within {timeout_s} s after /get_joint_states was called")
 
     def ask(self, service: str, timeout_s: float) -> str:
-        """Calls one of the driver's services; RobotError when it does not answer in time or fails."""
-        return self.trigger(self._clients[service], timeout_s)
+        """Calls one of the driver's services; RobotError when it does not answer in time or fails.
+
+        It is asked again when no answer comes: a driver that has just been started may not have found this node yet.
+        None of these services minds.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            left_s = max(0.0, deadline - time.monotonic())
+            try:
+                return self.trigger(self._clients[service], min(ASK_AGAIN_S, left_s))
+            except RobotError:
+                if left_s <= ASK_AGAIN_S:
+                    raise
 
     def offers(self, service: str, timeout_s: float) -> bool:
         """Whether the driver has that service."""
@@ -131,10 +144,17 @@ class StretchLink(Link):
 
         Returns the future of its answer, None when it cannot be asked; while it was asked, it is not asked again.
         """
-        if self._stopping is None or self._stopping.done():
-            client = self._clients["stop_the_robot"]
+        now, client = time.monotonic(), self._clients["stop_the_robot"]
+        if self._stopping is None or self._stopping.done() or now - self._stopping_s > ASK_AGAIN_S:
+            self._stopping_s = now
             self._stopping = client.call_async(Trigger.Request()) if client.service_is_ready() else None
         return self._stopping
+
+    def await_stop(self, timeout_s: float) -> None:
+        """Waits for the answer to `stop_all`, so that nothing follows it."""
+        deadline = time.monotonic() + timeout_s
+        while self._stopping is not None and not self._stopping.done() and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def _take_joints(self, message: JointState) -> None:
         positions = stretch_qpos.positions_of(message)

@@ -133,6 +133,7 @@ class StretchRos2(Connected):
         if link is None:
             return
         try:
+            link.await_stop(1.0)
             if link.offers("deactivate_streaming_position", 0.0):
                 link.ask("deactivate_streaming_position", 1.0)
         except RobotError as error:
@@ -233,7 +234,7 @@ class StretchRos2(Connected):
             if link.texts.get("mode") not in stretch_ready.TAKES_COMMANDS:
                 return f"mode: the driver is in '{link.texts.get('mode')}' and takes no commands"
             try:
-                stretch_ready.engage(link, 1.0)
+                stretch_ready.engage(link, 2.0)
             except RobotError as error:
                 return str(error)
         joints.settle()
@@ -276,7 +277,7 @@ class StretchRos2(Connected):
 
     def _drive(self, link: StretchLink, command: MoveBase | RotateBase) -> str:
         assert self._spec.base is not None  # an RE1 has one
-        limits = gated(self._spec.base, link.feedback.positions)
+        limits = gated(self._spec.base, link.feedback.positions, self.options.speed)
         port = base_motion.BasePort(link.send_velocity, lambda: link.pose, lambda: self._trouble(link))
         if isinstance(command, MoveBase):
             return base_motion.drive(port, limits, command.distance_m)
@@ -294,10 +295,11 @@ class StretchRos2(Connected):
             stopping.add_done_callback(lambda _: joints.repeat())
 
 
-def gated(base: BaseLimits, positions: Mapping[str, float]) -> BaseLimits:
+def gated(base: BaseLimits, positions: Mapping[str, float], share: float = 1.0) -> BaseLimits:
     """The base is slow unless lift, arm and wrist are stowed: in velocity mode, where the vendor's sentry forgets it.
 
-    Source: hello-robot/stretch_body, base.py step_sentry and robot_params_RE1V0.py; its issue 311.
+    Source: hello-robot/stretch_body, base.py step_sentry and robot_params_RE1V0.py; its issue 311. `share` is that of
+    the top speeds that the body may move with.
     """
     lift, arm, wrist = (positions[name] for name in ("joint_lift", "joint_arm", "joint_wrist_yaw"))
     if lift < 0.3 and arm < 0.03 and wrist > 2.54:
@@ -305,8 +307,8 @@ def gated(base: BaseLimits, positions: Mapping[str, float]) -> BaseLimits:
     slow_mps, slow_mps2, wheels_m = 0.10, 0.15, 0.3153
     return replace(
         base,
-        max_speed_mps=min(base.max_speed_mps, slow_mps),
-        max_turn_radps=min(base.max_turn_radps, 2 * slow_mps / wheels_m),
+        max_speed_mps=min(base.max_speed_mps, share * slow_mps),
+        max_turn_radps=min(base.max_turn_radps, share * 2 * slow_mps / wheels_m),
         max_decel_mps2=min(base.max_decel_mps2, slow_mps2),
         max_turn_decel_radps2=min(base.max_turn_decel_radps2, 2 * slow_mps2 / wheels_m),
     )

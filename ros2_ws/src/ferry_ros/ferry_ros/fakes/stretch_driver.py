@@ -51,6 +51,7 @@ class FakeStretchOptions:
         object_m: width in metres of what is between the fingers; 0 when there is nothing.
         wall_m: how far ahead of where the base began a wall stands, in metres.
         lift_stops_m: at which height something stops the lift, in metres.
+        lift_clips_m: above which height targets of the lift are clipped; the limits that it tells say nothing of it.
         silent: it publishes nothing more, as when its computer is cut off.
         frozen_cameras: the cameras send the same picture again and again.
         camera_height: of both pictures, in pixels.
@@ -69,6 +70,7 @@ class FakeStretchOptions:
     object_m: float = 0.04
     wall_m: float | None = None
     lift_stops_m: float | None = None
+    lift_clips_m: float | None = None
     silent: bool = False
     frozen_cameras: bool = False
     camera_height: int = 720
@@ -163,8 +165,12 @@ class FakeStretchDriver(Node):
     def _move_to(self, qpos: list[float]) -> None:
         if self._mode not in STREAMED:
             return
-        for joint, value in zip(stretch_qpos.ORDER, qpos):
-            self._mechanics.move_to(joint, stretch_qpos.aperture_of_finger(value) if joint == GRIPPER else value)
+        targets = dict(zip(stretch_qpos.ORDER, qpos))
+        targets[GRIPPER] = stretch_qpos.aperture_of_finger(targets[GRIPPER])
+        if self.options.lift_clips_m is not None:
+            targets["joint_lift"] = min(targets["joint_lift"], self.options.lift_clips_m)
+        for joint, target in targets.items():
+            self._mechanics.move_to(joint, target)
 
     def _later(self, command: Callable[[], None]) -> None:
         self._due.append((time.monotonic() + self.options.latency_s, command))
