@@ -61,8 +61,24 @@ def stretch_re1_twin() -> Body:
     return Body(StretchTwin, TwinOptions, "twin.")
 
 
+def locobot_twin() -> Body:
+    """The LoCoBot in a simulated house."""
+    from simulation.locobot_twin import LocobotOptions, LocobotTwin
+
+    return Body(LocobotTwin, LocobotOptions, "twin.")
+
+
+def locobot_pyrobot() -> Body:
+    """The LoCoBot behind a PyRobot server on the robot."""
+    from robots.drivers.pyrobot import PyrobotLocobot, PyrobotOptions
+
+    return Body(PyrobotLocobot, PyrobotOptions, "pyrobot.")
+
+
 ROBOTS: dict[str, Callable[[], Body]] = {
     "fake": fake,
+    "locobot_pyrobot": locobot_pyrobot,
+    "locobot_twin": locobot_twin,
     "ros2_control_arm": ros2_control_arm,
     "piper": piper,
     "piper_twin": piper_twin,
