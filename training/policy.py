@@ -60,10 +60,8 @@ class VisualTokens(nn.Module):
             x = x * (1 + self.gate(goal)[:, None, None])
         x = self.adapter(x)
         summary = None if self.summary is None else self.summary(x)
-        x = x + self.camera[:, None]
-        if self.position is not None:
-            x = x + self.position
-        return x.flatten(1, 2), summary
+        place = self.camera[:, None] if self.position is None else self.camera[:, None] + self.position
+        return (x + place.to(x.dtype)).flatten(1, 2), summary
 
 
 class _Summary(nn.Module):

@@ -2,12 +2,12 @@
 
 What keeps it from forgetting what was cloned, as in FLaRe: actor and critic are two networks that both start from the
 clone; the critic alone is trained at first; the learning rate and the clip are small; no entropy bonus; advantages are
-not normalised; the reward is sparse. Kept as well: gamma, lambda, the value coefficient, gradients cut at a norm of 0.5,
-Adam, frozen image encoder, several whole episodes in one row of block-causal attention.
+not normalised; the reward is sparse. Kept as well: gamma, lambda, the value coefficient, gradients cut at a norm of
+0.5, Adam, frozen image encoder, several whole episodes in one row of block-causal attention.
 
-Different, because this runs on two cores: an update plays whole episodes instead of 128 steps of each simulator, so the
-only thing cut off is an episode at its longest; minibatches; a larger learning rate for a network of 1 M instead of 21 M
-parameters; dropout is off, so that the policy that learns is the one that played.
+Different, because this runs on two cores: an update plays whole episodes instead of 128 steps of each simulator, so
+the only thing cut off is an episode at its longest; minibatches; a larger learning rate for a network of 1 M instead of
+21 M parameters; dropout is off, so that the policy that learns is the one that played.
 """
 
 from __future__ import annotations
@@ -183,7 +183,8 @@ class Trainer:
         self.mask = torch.from_numpy(bind(self.config.spec(), body).mask)
         self.groups = [self.model.actor_parameters(), self.model.critic_parameters()]
         rates = (options.lr, options.critic_lr)
-        self.optimiser = torch.optim.Adam([{"params": one, "lr": rate} for one, rate in zip(self.groups, rates)])
+        groups = [{"params": one, "lr": rate} for one, rate in zip(self.groups, rates)]
+        self.optimiser = torch.optim.Adam(groups, fused=True)
         self.update = self.steps = self.evaluated = 0
         self.best = -1.0
         self.window: deque[bool] = deque(maxlen=WINDOW)
@@ -293,7 +294,8 @@ class Trainer:
         if mean.get("kl", 0.0) > options.kl_stop:
             last = self.folder / "last.pt"
             raise Diverged(self.update, mean["kl"], last, "KL divergence", f"at most {options.kl_stop} (kl_stop)")
-        explained = explained_variance(learnt.values[learnt.acted], learnt.returns[learnt.acted])
+        values, returns = (one[learnt.acted].astype(np.float64) for one in (learnt.values, learnt.returns))
+        explained = explained_variance(values, returns)
         return {**mean, "explained_variance": explained}
 
     def _step(self, learnt: Learnt, batch: Batch, words: Instructions, warming: bool) -> dict[str, float]:

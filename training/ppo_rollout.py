@@ -16,10 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from policy_server.sampling import choose
 from robots.spec import F32Vector
 from robots.stretch_re1 import SPOC_ACTIONS
+from simulation.episode import EpisodeSpec
 from simulation.twin import TwinOptions
 from training.checkpoint import new_policy
 from training.config import PolicyConfig
@@ -28,7 +30,6 @@ from training.recording import shown
 from training.rollout import Rollout, Slot
 from training.shards import Episodes
 from training.workers import Report
-
 
 Weights = dict[str, npt.NDArray[Any]]
 """A state dict for another process: as numbers, because torch would send its tensors through shared files."""
@@ -122,13 +123,19 @@ class Player:
     def __call__(self, job: PlayJob, report: Report) -> list[Played]:
         """Plays `job`; the same job gives the same episodes."""
         self.rollout.policy.load_state_dict(tensors(job.weights), strict=False)
-        drawn = training_episodes(np.random.default_rng(job.seed), per_house=1, max_steps=self.play.max_steps)
+        order: list[EpisodeSpec] = []
         played = {}
-        episodes = list(islice(drawn, job.episodes))
-        for slot in self.rollout.run(episodes, self._decide, keep=True):
+        for slot in self.rollout.run(self._draw(job, order), self._decide, keep=True):
             played[id(slot.seen.episode)] = self._played(slot)
             report(slot.steps)
-        return [played[id(episode)] for episode in episodes]
+        return [played[id(episode)] for episode in order]
+
+    def _draw(self, job: PlayJob, order: list[EpisodeSpec]) -> Iterator[EpisodeSpec]:
+        """The job's episodes, each drawn when it is needed and written down in `order`."""
+        drawn = training_episodes(np.random.default_rng(job.seed), per_house=1, max_steps=self.play.max_steps)
+        for episode in islice(drawn, job.episodes):
+            order.append(episode)
+            yield episode
 
     def _decide(self, slot: Slot, logits: F32Vector) -> str:
         assert slot.now is not None
@@ -173,13 +180,24 @@ class HalfPrecision(nn.Module):
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
-        self.inner = inner
+        self.inner = fused(inner).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
 
     def forward(self, images: Tensor) -> Tensor:
         """As the inner encoder, float32."""
         with torch.autocast("cpu", torch.bfloat16):
             out: Tensor = self.inner(images).float()
         return out
+
+
+def fused(module: nn.Module) -> nn.Module:
+    """The same network with each batch normalisation folded into the convolution before it, in place."""
+    for name, child in module.named_children():
+        layers = list(child.children()) if isinstance(child, nn.Sequential) else []
+        if len(layers) == 3 and isinstance(layers[0], nn.Conv2d) and isinstance(layers[1], nn.BatchNorm2d):
+            setattr(module, name, nn.Sequential(fuse_conv_bn_eval(layers[0], layers[1]), layers[2]))
+        else:
+            fused(child)
+    return module
 
 
 def arrays(weights: Mapping[str, Tensor]) -> Weights:
