@@ -17,6 +17,8 @@ from robots.spec import VectorSpec
 Row = tuple[float, ...]
 GENTLE = 0.4
 """Share of what a row may ask for."""
+TIP_MPS = 0.05
+"""Speed of the fingertips, which an arm can follow with slow joints too."""
 SLOW_ROW_S = 0.5
 """Time of a row that a body at any speed can follow."""
 LATE_S = 1.0
@@ -108,8 +110,9 @@ def joint_chunk(subject: Subject, vector: VectorSpec, start: Place) -> Chunk:
 
 def cartesian_chunk(subject: Subject, vector: VectorSpec, start: Place) -> Chunk:
     """A short way up; the gripper stays as it is."""
-    row = _row(subject, vector, start, GENTLE)
-    return Chunk(vector.names, (row,) * subject.options.chunk_rows, subject.options.chunk_period_s)
+    options = subject.options
+    share = min(GENTLE, TIP_MPS * options.chunk_period_s / vector.high[2])
+    return Chunk(vector.names, (_row(subject, vector, start, share),) * options.chunk_rows, options.chunk_period_s)
 
 
 def any_chunk(subject: Subject, start: Place) -> Chunk:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from robots.command import Command, JointTarget, MoveJoint, SetGripper
 from robots.conformance.judge import coherent, joint_goals, reached, stood, supported
 from robots.conformance.place import Move, Place
@@ -9,7 +11,13 @@ from robots.conformance.steps import home, movable
 from robots.conformance.subject import Subject
 from robots.conformance.verdict import NotApplicable, expect
 from robots.limits import GRIPPER_JOINT
+from robots.robot import Robot, Sent
 
+NOWHERE = Place(0, {}, None)
+STOP_S = 0.3
+"""A motion towards a limit that is far is stopped after this time, or sooner where a joint is fast."""
+ELSEWHERE = ("workspace", "reach", "contact")
+"""A limit that lies where the body may not go for another reason is refused with one of these words."""
 BEYOND = 0.2
 """How far beyond a limit is asked for [m] or [rad]."""
 
@@ -18,13 +26,32 @@ def targets_beyond_a_range_end_at_its_limit(subject: Subject) -> None:
     """A joint target or step beyond the range ends at the limit; `Sent.command` and `Sent.clipped` say so."""
     start, near = subject.place(), _near_limits(subject)
     for joint, limit in near.items():
-        outwards = BEYOND if limit == subject.spec.joints[joint].high else -BEYOND
         most = subject.spec.joints[joint].max_step or BEYOND
+        outwards = _outwards(subject, joint, limit)
         target = subject.move(JointTarget((joint,), (limit + outwards,)))
         step = subject.move(MoveJoint(joint, max(-most, min(most, outwards))))
         home(subject, start, (joint,))
         _ends_at(subject, target, joint, limit)
         _ends_at(subject, step, joint, limit)
+
+
+def targets_beyond_a_range_are_clipped(subject: Subject) -> None:
+    """A target beyond the range of any joint is clipped, and `Sent` says so; it is stopped on its way to the limit."""
+    for joint in movable(subject):
+        start, limits = subject.place(), subject.spec.joints[joint]
+        limit = max((limits.low, limits.high), key=lambda one: abs(one - start.joints[joint]))
+        command = JointTarget((joint,), (limit + _outwards(subject, joint, limit),))
+        soon_s = min(STOP_S, subject.options.long_step / limits.max_speed / 2)
+        sent = subject.execute(command, partial(_stop_after, subject.robot, soon_s))
+        home(subject, start, (joint,))
+        supported(sent)
+        if not any(word in sent.refused for word in ELSEWHERE):
+            _told_of(subject, command, sent, joint, limit)
+
+
+def _stop_after(robot: Robot, soon_s: float, elapsed_s: float) -> None:
+    if elapsed_s > soon_s:
+        robot.stop()
 
 
 def an_aperture_beyond_the_range_ends_at_its_limit(subject: Subject) -> None:
@@ -57,10 +84,29 @@ def _ends_at(subject: Subject, move: Move, joint: str, limit: float) -> None:
     sent, what = move.sent, f"{move.asked}"
     supported(sent)
     expect(sent.executed, what, sent, f"a command clipped to {limit:.4f} and executed")
-    expect(bool(sent.clipped), f"Sent.clipped of {what}", sent.clipped, "the name of what the limit changed")
-    coherent(move.asked, sent)
-    off = subject.options.tolerance(joint)
-    goal = joint_goals(sent.command, move.before)[joint]
-    expect(abs(goal - limit) <= off, f"Sent.command of {what}", sent.command, f"{joint} at its limit {limit:.4f}")
+    _told_of(subject, move.asked, sent, joint, limit)
     reached(move, subject.options)
     stood(move, subject.options)
+
+
+def _told_of(subject: Subject, asked: Command, sent: Sent, joint: str, limit: float) -> None:
+    what, off = f"{asked}", subject.options.tolerance(joint)
+    expect(not sent.refused, what, sent, f"a command clipped to {limit:.4f}")
+    expect(bool(sent.clipped), f"Sent.clipped of {what}", sent.clipped, "the name of what the limit changed")
+    coherent(asked, sent)
+    goal = _goal(sent.command, joint)
+    expect(
+        goal is None or abs(goal - limit) <= off,
+        f"Sent.command of {what}",
+        sent.command,
+        f"{joint} at its limit {limit:.4f}",
+    )
+
+
+def _goal(command: Command, joint: str) -> float | None:
+    """Where a command sends the joint; None for a step, which counts from where it began."""
+    return None if isinstance(command, MoveJoint) else joint_goals(command, NOWHERE).get(joint)
+
+
+def _outwards(subject: Subject, joint: str, limit: float) -> float:
+    return BEYOND if limit == subject.spec.joints[joint].high else -BEYOND

@@ -49,6 +49,7 @@ CHECKS: tuple[Check, ...] = (
     moving.joints_keep_their_speed,
     moving.a_slowed_body_is_slower,
     clipping.targets_beyond_a_range_end_at_its_limit,
+    clipping.targets_beyond_a_range_are_clipped,
     clipping.an_aperture_beyond_the_range_ends_at_its_limit,
     chunks.joint_chunks_arrive,
     chunks.cartesian_chunks_arrive,
