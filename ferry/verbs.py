@@ -79,6 +79,12 @@ def _demo(argv: Sequence[str]) -> int | None:
     return main(argv)
 
 
+def _conform(argv: Sequence[str]) -> int | None:
+    from ferry.conform import main
+
+    return main(argv)
+
+
 def _fake(argv: Sequence[str]) -> int | None:
     from ferry.fakes import main
 
@@ -99,6 +105,7 @@ VERBS: Mapping[str, Verb] = {
     "evaluate": Verb("run an evaluation plan: tasks, houses, policies", "sim,server", _evaluate),
     "report": Verb("write what was evaluated as one page: HTML, JSON and Markdown", "report", _report),
     "doctor": Verb("check this machine, or a robot before a session, and say what to mend", "robot", _doctor),
+    "conform": Verb("try with small motions whether a robot keeps the rules of every robot", "robot", _conform),
     "fake": Verb("run a fake of a robot's hardware, for its real driver", "robot", _fake),
     "stop": Verb("a terminal whose every key stops the robot", "robot,ros", _stop),
     "demo": Verb("the whole line: server, twin and policy over ROS 2, then a report", "sim,server,ros,report", _demo),

@@ -126,7 +126,7 @@ def watch(robot: Robot, seconds: float = WATCH_S) -> Sight:
         sight.healths.append(robot.health())
         try:
             sight.see(robot.observe())
-        except (RobotError, OSError) as error:
+        except (RobotError, OSError, RuntimeError) as error:
             sight.error = f"{type(error).__name__}: {error}"
         time.sleep(POLL_S)
     sight.silent_s = (time.monotonic_ns() - sight.stamps_ns[-1]) / 1e9 if sight.stamps_ns else seconds

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ferry.doctor.body import examine_body
+from ferry.doctor.cameras import check_camera
 from ferry.doctor.check import Finding, Level, Machine, examine
 from ferry.doctor.choice import ROBOTS, Driver, choose
 from ferry.doctor.clock import check_clock, check_drift, check_ntp
@@ -71,11 +72,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def findings(options: argparse.Namespace, subject: Subject | None, machine: Machine) -> Iterator[Finding]:
     """Yields what is found as it is found: the machine, the policy server, the robot."""
-    names = options.only or [*(ROBOT if subject else DEVELOPMENT)]
+    names = options.only or [*(ROBOT if subject or options.camera else DEVELOPMENT)]
     if options.server and "server" not in names:
         names.append("server")
     for name in names:
         yield examine(name, partial(CHECKS[name], machine))
+    for camera in options.camera:
+        yield examine("camera", partial(check_camera, camera, options.picture, options.rate))
     if subject:
         for name, check in subject.driver.checks.items():
             yield examine(name, partial(check, subject.options, machine))
@@ -112,6 +115,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--robot", metavar="NAME", help=f"{', '.join(ROBOTS)}, or another body that robot_node has")
     add("--driver", help=f"where a robot has two; {two}")
     add("--config", type=Path, metavar="FILE", help="the parameter file that the launch takes as config:=")
-    add("--set", action="append", default=[], metavar="NAME=VALUE", help="an option of the driver; may be repeated")
+    add("--set", action="extend", nargs="+", default=[], metavar="NAME=VALUE", help="options of the driver")
+    add("--camera", action="extend", nargs="+", default=[], metavar="SOURCE", help="look at these too: opencv:0")
+    add("--picture", type=_size, default=(1280, 720), metavar="WxH", help="size of that camera's pictures [1280x720]")
     add("--rate", type=float, default=RATE_HZ, metavar="HZ", help="observations per second that the launch asks for")
     return parser
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    return int(width), int(height)

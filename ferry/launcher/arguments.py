@@ -94,7 +94,9 @@ def written(template: Template) -> str:
     """Returns a template in the form in which it is written in a file."""
 
     def one(part: str | Call) -> str:
-        return part if isinstance(part, str) else f"$({' '.join([part.name, *map(written, part.arguments)])})"
+        if isinstance(part, str):
+            return part
+        return f"$({' '.join([part.name, *(written(argument) or chr(39) * 2 for argument in part.arguments)])})"
 
     return "".join(map(one, template))
 

@@ -5,22 +5,28 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from ferry_ros import robots_table
+from ferry_ros.fakes.arm_controller import FakeArmOptions
+from ferry_ros.fakes.stretch_driver import FakeStretchOptions
 
+from ferry.errors import LaunchError
 from ferry.launcher.arguments import declared
 from ferry.launcher.grammar import Element
 from ferry.launcher.lookup import REPOSITORY, Lookup, console_scripts
-from ferry.launcher.plan import plan
+from ferry.launcher.plan import Process, plan
 from ferry.launcher.xml_file import read_launch_file
-from robots.fake import FakeOptions
-from simulation.twin import TwinOptions
+from robots import arms
 
 LAUNCH = REPOSITORY / "launch"
 FILES = sorted(LAUNCH.glob("*.launch.xml"))
@@ -34,24 +40,48 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     "stretch_twin_remote": ("stretch_twin", {"serve": "false", "server_url": "http://gpu-box:8765"}),
     "stretch_twin_random": ("stretch_twin", {"sampling": "uniform", "seed": "7", "server_port": "9000"}),
     "stretch_re1": ("stretch_re1", {}),
+    "stretch_re1_ros2": ("stretch_re1", {"driver": "stretch_ros2", "mode": "slow", "record": "runs/stretch"}),
+    "stretch_re1_fake": ("stretch_re1", {"robot": "fake", "fleet": "/tmp/fleet"}),
+    "stretch_re1_ros2_fake": ("stretch_re1", {"robot": "fake", "driver": "stretch_ros2"}),
+    "locobot": ("locobot", {"camera_slots": '{"pickup": 1}'}),
+    "locobot_pyrobot": ("locobot", {"driver": "pyrobot", "address": "locobot:7077"}),
+    "locobot_twin": ("locobot", {"robot": "twin"}),
+    "locobot_fake": ("locobot", {"robot": "fake", "robot_name": "/left"}),
+    "locobot_pyrobot_fake": ("locobot", {"robot": "fake", "driver": "pyrobot"}),
+    "piper": ("piper", {}),
+    "piper_twin": ("piper", {"robot": "twin"}),
+    "piper_fake": ("piper", {"robot": "fake"}),
+    "piper_policy": ("piper", {"serve": "true", "bundle": "mine", "scene_camera": "opencv:0"}),
+    "ros2_control_arm": ("ros2_control_arm", {"arm": "xarm6"}),
+    "ros2_control_arm_fake": ("ros2_control_arm", {"robot": "fake", "arm_namespace": "/left"}),
+    "ros2_control_arm_remote": ("ros2_control_arm", {"policy": "true", "server_url": "http://gpu-box:8765"}),
     "stretch_re1_once": (
         "stretch_re1",
         {"run_once": "True", "instruction": "find a mug", "namespace": "/lab/stretch", "control_period_s": "1"},
     ),
-    "fake": (
-        "stretch",
-        {"robot": "fake", "serve": "0", "episode": '{"task": "object_nav"}', "max_steps": "20", "camera_height": "168"},
-    ),
+    "fake": ("fake", {"serve": "0", "mode": "slow", "max_steps": "20", "camera_height": "168"}),
 }
 
 
 def resolved(case: str) -> str:
     """Returns a case's processes, one word of a command line per line, without this machine's paths."""
-    name, arguments = CASES[case]
     lines = []
-    for process in plan(LAUNCH / f"{name}.launch.xml", arguments, LOOKUP):
+    for process in planned(case):
         lines += [f"[{process.name}] {process.origin}, output {process.output}", *(f"  {w}" for w in process.arguments)]
     return "\n".join(lines).replace(str(REPOSITORY), "<repository>") + "\n"
+
+
+def planned(case: str) -> tuple[Process, ...]:
+    name, arguments = CASES[case]
+    return plan(LAUNCH / f"{name}.launch.xml", arguments, LOOKUP)
+
+
+def planned_with(name: str, **arguments: str) -> tuple[Process, ...]:
+    return plan(LAUNCH / f"{name}.launch.xml", arguments, LOOKUP)
+
+
+def words_of(case: str) -> Counter[str]:
+    return Counter(word for process in planned(case) for word in process.arguments)
 
 
 def walk(element: Element) -> Iterator[Element]:
@@ -74,12 +104,23 @@ def test_a_launch_comes_to_its_golden_plan(case: str) -> None:
 
 
 def test_every_launch_file_has_a_case() -> None:
-    assert {f"{name}.launch.xml" for name, _ in CASES.values()} == {file.name for file in FILES}
+    included = {"graph.launch.xml"}
+    assert {f"{name}.launch.xml" for name, _ in CASES.values()} == {file.name for file in FILES} - included
 
 
 def test_the_twin_and_the_real_one_are_one_graph() -> None:
-    """What differs is the body's name, and nothing else."""
-    assert resolved("stretch_twin").replace("stretch_re1_twin", "stretch_re1") == resolved("stretch_re1")
+    """What differs is the body's name, the size of its pictures, and that a real one begins in shadow."""
+    twin, real = words_of("stretch_twin"), words_of("stretch_re1")
+    differences = {
+        "robot": ("stretch_re1_twin", "stretch_re1"),
+        "mode": ("full", "shadow"),
+        **{f"{prefix}height": (84, 720) for prefix in ("stretch.", "stretch_ros2.camera_", "twin.")},
+        **{f"{prefix}width": (144, 1280) for prefix in ("stretch.", "stretch_ros2.camera_", "twin.")},
+    }
+    assert [process.name for process in planned("stretch_twin")] == [process.name for process in planned("stretch_re1")]
+    for name, (of_twin, of_real) in differences.items():
+        assert twin.pop(f"{name}:={json.dumps(of_twin)}") == real.pop(f"{name}:={json.dumps(of_real)}") == 1
+    assert twin == real
 
 
 @pytest.mark.parametrize("element", elements("node"), ids=named)
@@ -98,13 +139,58 @@ def test_every_node_is_an_executable_of_its_package(element: Element) -> None:
 def test_every_parameter_is_declared_by_the_configuration_of_its_node(element: Element) -> None:
     package, executable = element.literal("pkg"), element.literal("exec")
     config = REPOSITORY / "ros2_ws" / "src" / package / "config" / f"{executable}.yaml"
-    sections = yaml.safe_load(config.read_text(encoding="utf-8"))
-    known = {name: value for section in sections.values() for name, value in section["ros__parameters"].items()}
-    for prefix, options in (("twin.", TwinOptions), ("fake.", FakeOptions)):  # a body's stand beside the node's
-        known |= {prefix + one.name: one.default for one in fields(options) if executable == "robot_node"}
+    known: dict[str, object] = {}
+    if config.is_file():
+        known |= yaml.safe_load(config.read_text(encoding="utf-8"))["/**"]["ros__parameters"]
+    for prefix, options in parameters_of(executable):
+        known |= {prefix + one.name: one.default for one in fields(options)}
     for param in element.named("param"):
         if "name" in param.attributes:
             assert type(known[param.literal("name")]).__name__ == param.literal("type"), param.literal("name")
+
+
+def parameters_of(executable: str) -> list[tuple[str, type[Any]]]:
+    """Returns the dataclasses of a node's parameters, with their prefixes, beside those of its configuration."""
+    if executable == "robot_node":  # a body's stand beside the node's
+        return [(body.prefix, body.options) for body in map(robots_table.body, robots_table.ROBOTS)]
+    fakes = {"fake_stretch_driver": FakeStretchOptions, "fake_arm_controller": FakeArmOptions}
+    return [("", fakes[executable])] if executable in fakes else []
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_body_is_one_that_robot_node_has(case: str) -> None:
+    bodies = [word for word in words_of(case) if word.startswith("robot:=")]
+    assert [json.loads(word.partition(":=")[2]) in robots_table.ROBOTS for word in bodies] == [True] * len(bodies)
+
+
+@pytest.mark.parametrize("arm", arms.ARMS)
+def test_the_controllers_of_the_arms_are_their_usual_ones(arm: str) -> None:
+    (process,) = [one for one in planned_with("ros2_control_arm", arm=arm) if one.name == "robot_node"]
+    assert f'arm.controller:="{arms.arm(arm).controller}"' in process.arguments
+
+
+@pytest.mark.parametrize("name", ["stretch_re1", "locobot", "piper", "ros2_control_arm"])
+def test_a_real_robot_begins_in_shadow_and_no_other_does(name: str) -> None:
+    for robot, mode in {"real": "shadow", "fake": "full"}.items():
+        (process,) = [one for one in planned_with(name, robot=robot) if one.name == "robot_node"]
+        assert {f'mode:="{mode}"', "supervised:=true"} <= set(process.arguments)
+
+
+def test_an_arm_behind_ros2_control_has_no_twin() -> None:
+    with pytest.raises(LaunchError, match="launch argument 'robot': got 'twin'; available: fake, real"):
+        planned_with("ros2_control_arm", robot="twin")
+
+
+def test_only_a_vendor_that_may_be_there_is_told_to_stand() -> None:
+    """A twin's supervisor must not speak to the controllers of a real robot in the same network."""
+    for name, robot, topic in [
+        ("stretch_re1", "real", ""),
+        ("stretch_re1", "twin", ""),
+        ("locobot", "real", "/locobot/mobile_base/cmd_vel"),
+        ("locobot", "twin", ""),
+    ]:
+        (process,) = [one for one in planned_with(name, robot=robot) if one.name == "supervisor_node"]
+        assert f'halt_cmd_vel:="{topic}"' in process.arguments
 
 
 @pytest.mark.parametrize("element", elements("arg"), ids=named)
@@ -121,9 +207,8 @@ def test_every_argument_is_used(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
-def test_every_argument_but_the_body_has_a_default(file: Path) -> None:
-    without = [name for name, argument in declared(file, LOOKUP).items() if argument.default is None]
-    assert without == (["robot"] if file.name == "stretch.launch.xml" else [])
+def test_every_argument_has_a_default(file: Path) -> None:
+    assert [name for name, argument in declared(file, LOOKUP).items() if argument.default is None] == []
 
 
 def test_the_bringup_package_is_these_files() -> None:

@@ -16,13 +16,26 @@ from typing import Any
 
 import yaml
 
-from ferry.launcher.lookup import REPOSITORY, Lookup
+from ferry.launcher.lookup import REPOSITORY, Lookup, console_scripts
 from ferry.launcher.plan import plan
 
 CASES: list[tuple[str, dict[str, str]]] = [
     ("stretch_twin", {}),
     ("stretch_twin", {"serve": "false", "server_url": "http://gpu:8000", "instruction": "find a mug", "seed": "7"}),
     ("stretch_re1", {"namespace": "/lab/stretch", "control_period_s": "1", "sampling": "uniform"}),
+    ("stretch_re1", {"robot": "fake", "fleet": "/tmp/f"}),
+    ("stretch_re1", {"robot": "fake", "driver": "stretch_ros2", "mode": "slow"}),
+    ("locobot", {"robot_name": "/my_robot"}),
+    ("locobot", {"robot": "twin"}),
+    ("locobot", {"robot": "fake"}),
+    ("locobot", {"robot": "fake", "driver": "pyrobot", "policy": "0"}),
+    ("piper", {"serve": "True", "bundle": "mine", "record": "runs/piper"}),
+    ("piper", {"robot": "twin"}),
+    ("piper", {"robot": "fake", "channel": "239.74.163.2:50000", "scene_camera": ""}),
+    ("ros2_control_arm", {"arm": "fr3", "arm_namespace": "/left"}),
+    ("ros2_control_arm", {"robot": "fake"}),
+    ("ros2_control_arm", {"robot": "fake", "arm_namespace": "/left"}),
+    ("fake", {"run_once": "true"}),
     ("policy_server", {"port": "9000", "host": "0.0.0.0"}),
 ]
 
@@ -54,7 +67,10 @@ def make_prefix(root: Path) -> tuple[Path, Path]:
         marker.parent.mkdir(parents=True, exist_ok=True)
         marker.touch()
         (root / "share" / package).symlink_to(REPOSITORY / "ros2_ws" / "src" / package)
-    for folder, names in {"lib/ferry_ros": ["robot_node", "policy_node", "trial_node"], "bin": ["ferry"]}.items():
+    for folder, names in {
+        "lib/ferry_ros": [*console_scripts(REPOSITORY / "ros2_ws/src/ferry_ros/setup.py")],
+        "bin": ["ferry"],
+    }.items():
         (root / folder).mkdir(parents=True)
         for name in names:
             (root / folder / name).write_text(RECORD.format(python=sys.executable, out=str(out)))
