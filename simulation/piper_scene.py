@@ -31,11 +31,12 @@ _CUBE_TOUCHES = 'contype="4" conaffinity="3"'
 def scene_xml(fovy_deg: float) -> str:
     """The whole scene; both cameras see `fovy_deg` high."""
     return f"""<mujoco model="piper">
-  <compiler angle="radian"/>
+  <compiler angle="radian" autolimits="true"/>
   <option timestep="{TIMESTEP_S}" integrator="implicitfast" cone="elliptic" impratio="10"/>
   <visual><headlight ambient="0.35 0.35 0.35" diffuse="0.5 0.5 0.5"/></visual>
   <asset>
-    <texture name="wood" type="2d" builtin="checker" rgb1="0.72 0.6 0.45" rgb2="0.68 0.56 0.42" width="256" height="256"/>
+    <texture name="wood" type="2d" builtin="checker" rgb1="0.72 0.6 0.45" rgb2="0.68 0.56 0.42"
+      width="256" height="256"/>
     <material name="wood" texture="wood" texrepeat="6 6"/>
     <material name="white" rgba="0.86 0.87 0.9 1"/><material name="dark" rgba="0.16 0.17 0.2 1"/>
   </asset>
@@ -60,7 +61,7 @@ def _body(index: int, fovy_deg: float) -> str:
     inside = _body(index + 1, fovy_deg) if number < len(CHAIN) else _gripper(fovy_deg)
     limits = JOINTS[f"joint{number}"]
     return f"""<body name="link{number}" {_frame(link)} gravcomp="1">
-      <joint name="joint{number}" axis="0 0 1" range="{limits.low} {limits.high}" armature="{_ARMATURE}" limited="true"/>
+      <joint name="joint{number}" axis="0 0 1" range="{limits.low} {limits.high}" armature="{_ARMATURE}"/>
       {_shape(index)}
       {inside}</body>"""
 
@@ -98,7 +99,7 @@ def _gripper(fovy_deg: float) -> str:
 def _finger(name: str, side: int) -> str:
     """One finger; its joint is half the aperture."""
     return f"""<body name="{name}" gravcomp="1">
-        <joint name="{name}" type="slide" axis="0 {side} 0" range="0 {GRIPPER_OPEN_M / 2}" limited="true" damping="5"/>
+        <joint name="{name}" type="slide" axis="0 {side} 0" range="0 {GRIPPER_OPEN_M / 2}" damping="5"/>
         <geom name="{name}" type="box" size="0.009 0.005 0.035" pos="0 {side * 0.005} {GRIPPER_M - 0.033}"
           mass="{_FINGER_KG}" material="white" friction="1.5 0.02 0.001" condim="4" {_HARD} {_ARM_TOUCHES}/></body>"""
 

@@ -1,0 +1,110 @@
+"""The planner: Cartesian rows become joint rows, and what cannot be done is refused by name."""
+
+import math
+
+import numpy as np
+import pytest
+
+from robots.arm_plan import ArmPlanner, Refused, moves_gripper, outside
+from robots.chunk import POSE
+from robots.command import Chunk, Command, Done, JointTarget, MoveJoint, SetGripper
+from robots.embodiment import Workspace
+from robots.kinematics import Kinematics, rotation_of
+from robots.piper import HOME_RAD, PIPER, PIPER_URDF
+from robots.piper_urdf import ARM, TIP
+
+pytest.importorskip("pinocchio", reason="the extra `arm` is not installed")
+
+PLANNER = ArmPlanner(PIPER, Kinematics(PIPER_URDF, ARM, TIP), 5.0)
+HERE = dict(zip(PIPER.joints, (*HOME_RAD, 0.02)))
+NAMES = (*POSE, "gripper")
+
+
+def chunk(*row: float, count: int = 4, period_s: float = 0.1) -> Chunk:
+    return Chunk(NAMES, (row,) * count, period_s)
+
+
+def test_increments_add_up_in_the_base_frame() -> None:
+    path = PLANNER.plan(chunk(0.01, 0.005, -0.005, 0.0, 0.0, 0.02, 0.5, count=5), HERE)
+    begun, turned = PLANNER.kinematics.forward(HOME_RAD)
+    place, rotation = PLANNER.kinematics.forward(path.end[:-1])
+    assert np.allclose(place - begun, (0.05, 0.025, -0.025), atol=1e-4)
+    assert np.allclose(rotation, rotation_of((0.0, 0.0, 0.1)) @ turned, atol=1e-3)
+    assert path.end[-1] == pytest.approx(0.035)
+
+
+def test_the_way_between_rows_is_nearly_straight() -> None:
+    path = PLANNER.plan(chunk(0.02, 0.0, 0.01, 0.0, 0.0, 0.0, 0.3), HERE)
+    begun = PLANNER.tip(path.rows[0])
+    way = PLANNER.tip(path.end) - begun
+    for elapsed in np.arange(0.0, path.duration_s, 0.01):
+        off = np.cross(PLANNER.tip(path.at(elapsed)) - begun, way / np.linalg.norm(way))
+        assert np.linalg.norm(off) < 0.001
+
+
+def test_a_gripper_that_is_asked_to_snap_closes_at_its_own_speed() -> None:
+    path = PLANNER.plan(chunk(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, count=6), HERE)
+    assert path.rows[:, -1].tolist() == pytest.approx([0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.07])
+
+
+def test_joint_rows_are_taken_as_they_are_whatever_their_order() -> None:
+    names = tuple(reversed(PIPER.joints))
+    row = tuple(reversed((*HOME_RAD, 0.03)))
+    assert PLANNER.plan(Chunk(names, (row,), 0.1), HERE).end.tolist() == pytest.approx([*HOME_RAD, 0.03])
+
+
+def test_out_of_the_workspace_is_refused_before_out_of_reach() -> None:
+    with pytest.raises(Refused, match=r"^out of workspace: the fingertips at \(.*, -0\.0\d\d\) m, expected \(-0\.2"):
+        PLANNER.plan(chunk(0.0, 0.0, -0.05, 0.0, 0.0, 0.0, 0.0), HERE)
+    with pytest.raises(Refused, match="^out of workspace"):
+        PLANNER.plan(chunk(0.05, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, count=16), HERE)
+
+
+def test_a_joint_motion_through_the_table_is_refused() -> None:
+    with pytest.raises(Refused, match="^out of workspace"):
+        PLANNER.plan(JointTarget(("joint2",), (2.4,)), HERE)
+
+
+def test_an_arm_outside_its_workspace_may_come_back_but_not_go_on() -> None:
+    low = {**HERE, "joint2": 2.2}
+    assert PLANNER.tip(np.array(list(low.values())))[2] < -0.05
+    assert PLANNER.plan(JointTarget(("joint2",), (1.3,)), low).end[1] == pytest.approx(1.3)
+    with pytest.raises(Refused, match="^out of workspace"):
+        PLANNER.plan(JointTarget(("joint2",), (2.3,)), low)
+
+
+def test_inside_the_workspace_but_beyond_the_joints_is_unreachable() -> None:
+    with pytest.raises(Refused, match=r"^unreachable: .* \(row \d+\)$"):
+        PLANNER.plan(chunk(0.0, 0.0, 0.05, 0.0, 0.0, 0.0, 0.0, count=8, period_s=0.5), HERE)
+
+
+def test_rows_that_need_a_joint_to_be_too_fast_are_a_jump() -> None:
+    with pytest.raises(Refused, match=r"^jump: row 0 needs joint\d at \d+\.\d\d rad/s, expected at most 3\.00"):
+        PLANNER.plan(chunk(0.05, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, count=1, period_s=0.02), HERE)
+
+
+def test_a_body_without_a_workspace_goes_anywhere() -> None:
+    free = ArmPlanner(PIPER.__class__(**{**PIPER.__dict__, "workspace": None}), PLANNER.kinematics, 5.0)
+    assert free.plan(JointTarget(("joint2",), (2.4,)), HERE).end[1] == pytest.approx(2.4)
+
+
+@pytest.mark.parametrize(
+    ("command", "moves"),
+    [
+        (MoveJoint("joint1", 0.1), False),
+        (MoveJoint("gripper_aperture", 0.01), True),
+        (JointTarget(("joint1",), (0.1,)), False),
+        (JointTarget(("joint1", "gripper_aperture"), (0.1, 0.0)), True),
+        (SetGripper(0.01), True),
+        (chunk(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0), True),
+        (Done(), False),
+    ],
+)
+def test_the_gripper_is_left_alone_unless_it_is_named(command: Command, moves: bool) -> None:
+    assert moves_gripper(command) is moves
+
+
+def test_how_far_outside_a_box() -> None:
+    box = Workspace((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    assert outside(np.array((0.5, 1.0, 0.0)), box) == 0.0
+    assert outside(np.array((-0.3, 0.5, 1.4)), box) == pytest.approx(math.hypot(0.3, 0.4))
