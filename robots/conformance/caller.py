@@ -16,6 +16,8 @@ from robots.conformance.verdict import Failed
 T = TypeVar("T")
 POLL_S = 0.005
 """Between two looks at a call under way."""
+END_S = 1.0
+"""How long an idle thread may take to end, with what it holds (a renderer)."""
 IDLE_S = 0.05
 """The same when nothing is done meanwhile."""
 
@@ -34,7 +36,8 @@ class Caller:
     def __init__(self) -> None:
         self.lost = ""
         self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
-        threading.Thread(target=self._run, name="conformance", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="conformance", daemon=True)
+        self._thread.start()
 
     def call(self, what: str, job: Callable[[], T], limit_s: float, during: Callable[[float], None] = nothing) -> T:
         """What `job` returns or raises; Failed when it takes longer than `limit_s`.
@@ -56,8 +59,10 @@ class Caller:
         return answer.result()
 
     def close(self) -> None:
-        """Ends the thread once it is idle."""
+        """Ends the thread; one that hangs is left behind."""
         self._jobs.put(None)
+        if not self.lost:
+            self._thread.join(END_S)
 
     def _run(self) -> None:
         while (task := self._jobs.get()) is not None:

@@ -1,0 +1,47 @@
+"""The robot in docs/robots.md is a robot: its code runs, and keeps the rules."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from robots.conformance import CHECKS, Options, name_of, run
+from robots.errors import ConnectionFailed
+
+PAGE = (Path(__file__).parents[2] / "docs" / "robots.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page() -> dict[str, Any]:
+    """The names that the page's Python defines."""
+    names: dict[str, Any] = {"__name__": "lamp"}
+    sys.modules["lamp"] = type(sys)("lamp")  # dataclasses look their module up
+    exec(compile("\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)), "docs/robots.md", "exec"), names)  # noqa: S102
+    return names
+
+
+def test_the_lamp_keeps_the_rules(page: dict[str, Any]) -> None:
+    lamp, options = page["LampRobot"], page["LampOptions"]
+    report = run(lamp, Options(exclusive=True, settle_s=0.05, lag_s=0.0), slow=lambda: lamp(options(speed=0.5)))
+    assert report.failed() == {}
+    passed = {result.check for result in report.results if result.status == "pass"}
+    assert {"a_second_driver_is_refused", "stop_ends_a_joint_motion", "a_slowed_body_is_slower"} <= passed
+
+
+def test_what_fails_when_it_connects_says_what_to_do(page: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        ConnectionFailed, match="no such device: COM3; check the cable, the power and the group dialout"
+    ):
+        page["LampRobot"](page["LampOptions"](port="COM3")).connect()
+    monkeypatch.setitem(sys.modules, "lamp_sdk", None)
+    with pytest.raises(ConnectionFailed, match="its SDK is missing; pip install lamp-sdk"):
+        page["LampRobot"]().connect()
+
+
+def test_checks_that_the_page_names_exist() -> None:
+    names = {name_of(check) for check in CHECKS}
+    assert set(re.search(r"--check (.*)", PAGE)[1].split()) <= names  # type: ignore[index]
