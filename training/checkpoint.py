@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,25 @@ SCHEMA = 1
 
 
 def save(path: Path, kind: str, payload: Mapping[str, Any]) -> None:
-    """Writes `payload` (tensors and plain values) so that a reader finds the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Writes `payload` (tensors and plain values) so that a reader finds the old file or the whole new one.
+
+    Raises:
+        CheckpointError: it cannot be written, because the disk is full for instance; the old file is still there.
+    """
+    content = io.BytesIO()  # torch's own writer does not say why it failed
+    torch.save({"schema": SCHEMA, "kind": kind, **payload}, content)
     part = path.with_name(f".{path.name}.part")
-    torch.save({"schema": SCHEMA, "kind": kind, **payload}, part)
-    os.replace(part, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content.getbuffer())
+        os.replace(part, path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        size = f"{len(content.getbuffer()) / 1e6:.1f} MB"
+        raise CheckpointError(
+            f"{path}: got '{error.strerror}', expected to write {size}; what was there before is kept"
+        ) from error
 
 
 def load(path: Path, kind: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -87,15 +87,18 @@ def check(options: EvaluateOptions) -> None:
             raise ConfigError("sampling", repr(one), f"one of {', '.join(POLICIES)}")
 
 
-def evaluate(options: EvaluateOptions, sampling: str) -> dict[str, Any]:
-    """Plays `options.episodes` episodes with worker processes; returns figures and every episode."""
+def evaluate(options: EvaluateOptions, sampling: str, give_up: Callable[[], bool] = lambda: False) -> dict[str, Any]:
+    """Plays `options.episodes` episodes with worker processes; returns figures and every episode.
+
+    Once `give_up()` is True it returns soon, with what it has.
+    """
     jobs = [range(i, min(i + CHUNK, options.episodes)) for i in range(0, options.episodes, CHUNK)]
     outcomes: list[dict[str, Any]] = []
     with (
         Bar(f"evaluate {sampling}", options.episodes, "episodes") as bar,
         WorkerPool(partial(Evaluator, options, sampling), options.workers, bar.steps) as pool,
     ):
-        for _, some in pool.run(jobs):
+        for _, some in pool.run(jobs, give_up=give_up):
             outcomes += some
             bar.advance(len(some))
             bar.say(f"{sum(one['success'] for one in outcomes)} of {len(outcomes)} solved")

@@ -12,7 +12,6 @@ the only thing cut off is an episode at its longest; minibatches; a larger learn
 
 from __future__ import annotations
 
-import os
 import shlex
 import time
 from collections import deque
@@ -203,8 +202,8 @@ class Trainer:
             WorkerPool(self._make_player(), self.options.workers, bar.advance) as pool,
         ):
             bar.advance(self.steps)
-            self._evaluate(board, bar)
-            while self.steps < self.options.steps and self.update != end:
+            self._evaluate(board, bar, stopping)
+            while self.steps < self.options.steps and self.update != end and not stopping():
                 started_s = time.monotonic()
                 played = self._play(pool, stopping)
                 if stopping():
@@ -215,7 +214,7 @@ class Trainer:
                 if time.monotonic() - saved_s > self.options.save_every_s:
                     self._save("last.pt")
                     saved_s = time.monotonic()
-                self._evaluate(board, bar)
+                self._evaluate(board, bar, stopping)
             self._save("last.pt")
         if stopping():
             raise KeyboardInterrupt
@@ -263,14 +262,12 @@ class Trainer:
         return partial(Player, self.config, encoder, self.options.play, self.options.reward)
 
     def _play(self, pool: WorkerPool[PlayJob, list[Played]], stopping: Callable[[], bool]) -> list[Played]:
-        """This update's episodes, in the order in which they were drawn; fewer once `stopping()`."""
+        """This update's episodes, in the order in which they were drawn; of no use once `stopping()`."""
         weights = arrays(trained_weights(self.model.actor))
         work = list(jobs(self.options.seed, self.update, self.options.episodes, self.options.shares, weights))
         done: dict[tuple[int, ...], list[Played]] = {}
-        for job, some in pool.run(work, lambda: not stopping()):
+        for job, some in pool.run(work, give_up=stopping):
             done[job.seed] = some
-            if stopping():
-                break
         played = [one for job in work for one in done.get(job.seed, [])]
         if not all(np.isfinite(one.rewards).all() for one in played):
             raise RewardError(f"reward in update {self.update}: got one that is no number, expected a number")
@@ -390,25 +387,30 @@ class Trainer:
         bar.say(f"update {self.update}, {self.steps} steps: " + ", ".join(f"{k} {v:.4g}" for k, v in cells.items()))
         bar.note(success=f"{scores['success_window']:.1%}")
 
-    def _evaluate(self, board: SummaryWriter, bar: Bar) -> None:
+    def _evaluate(self, board: SummaryWriter, bar: Bar, stopping: Callable[[], bool]) -> None:
         """Every so many steps: greedy and sampled success in validation houses; keeps the best greedy one."""
         options = self.options
         due = 1 + self.steps // options.evaluate_every if options.evaluate_every else 0
         if self.evaluated >= due:
             return
-        self.evaluated = due
+        before, self.evaluated = self.evaluated, due
         candidate = self.folder / "candidate.pt"
         save(candidate, "policy", self.payload())
         judged = EvaluateOptions(
             candidate, options.evaluate_episodes, max_steps=options.evaluate_steps, workers=options.workers
         )
-        success = {one: evaluate(judged, one)["simulated"]["success"] for one in ("greedy", "sample")}
+        results = {one: evaluate(judged, one, stopping)["simulated"] for one in ("greedy", "sample")}
+        if stopping():
+            self.evaluated = before  # a resumed run does it again
+            return
+        success = {name: one["success"] for name, one in results.items()}
         for name, value in success.items():
             board.add_scalar(f"validation/{name}", value, self.steps)
         bar.say(f"validation at {self.steps} steps: " + ", ".join(f"{k} {v:.1%}" for k, v in success.items()))
         if success["greedy"] > self.best:
             self.best = success["greedy"]
-            os.replace(candidate, self.folder / "best.pt")
+            self._save("best.pt")
+        candidate.unlink()
         self._save("last.pt")
 
     def _save(self, name: str) -> None:

@@ -46,7 +46,7 @@ def of_actions(log_p: Tensor, actions: Tensor) -> Tensor:
 
 
 def clipped_surrogate(log_p: Tensor, old_log_p: Tensor, advantages: Tensor, clip: float) -> Tensor:
-    """The policy's loss, a scalar (equation 7): minus the mean of the smaller of ratio x advantage, plain and clipped."""
+    """The policy's loss, a scalar: minus the mean of the lesser of plain and clipped ratio x advantage (equation 7)."""
     ratio = torch.exp(log_p - old_log_p)
     limited = ratio.clamp(1.0 - clip, 1.0 + clip)
     return -torch.minimum(ratio * advantages, limited * advantages).mean()

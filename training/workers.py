@@ -69,14 +69,22 @@ class WorkerPool(Generic[JobT, ResultT]):
         for worker in self._workers:
             self._end(worker)
 
-    def run(self, jobs: Iterable[JobT], keep_on: Callable[[], bool] = lambda: True) -> Iterator[tuple[JobT, ResultT]]:
+    def run(
+        self,
+        jobs: Iterable[JobT],
+        keep_on: Callable[[], bool] = lambda: True,
+        give_up: Callable[[], bool] = lambda: False,
+    ) -> Iterator[tuple[JobT, ResultT]]:
         """Yields each job with its result as they are done; starts no further job once `keep_on()` is False.
+
+        Once `give_up()` is True it returns within a second, whatever is still being done; the pool is only to be closed
+        then.
 
         Raises:
             WorkersLost: a job failed, or killed its worker `ATTEMPTS` times.
         """
         waiting = deque(jobs)
-        while True:
+        while not give_up():
             for worker in self._workers:
                 if worker.job is None and waiting and keep_on():
                     self._give(worker, waiting.popleft(), 1)
