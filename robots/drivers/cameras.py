@@ -107,7 +107,7 @@ class OpenCV:
 
     def _pace(self, fps: float) -> None:
         time.sleep(max(0.0, self._next_s - time.monotonic()))
-        self._next_s = max(self._next_s, time.monotonic() - 1 / fps) + 1 / fps
+        self._next_s = max(self._next_s, time.monotonic()) + 1 / fps
 
 
 class RealSense:
@@ -231,11 +231,15 @@ def check_size(name: str, shape: tuple[int, ...], height: int, width: int) -> No
 
 
 def _check_device(name: str, path: Path) -> None:
-    if not path.exists():
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+    except FileNotFoundError as error:
         present = ", ".join(sorted(str(one) for one in Path("/dev").glob("video*"))) or "none"
-        raise CameraMissing(f"{name}: there is no {path}; video devices: {present}")
-    if not os.access(path, os.R_OK):
-        raise CameraDenied(f"{name}: {path} may not be read; add the user to the group 'video'")
+        raise CameraMissing(f"{name}: there is no {path}; video devices: {present}") from error
+    except PermissionError as error:
+        raise CameraDenied(f"{name}: {path} may not be read; add the user to the group 'video'") from error
+    except OSError as error:
+        raise CameraMissing(f"{name}: {path}: {error.strerror}") from error
 
 
 def _realsense(name: str) -> Any:

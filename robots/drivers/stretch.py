@@ -136,7 +136,7 @@ class StretchRE1(Connected):
         if self._robot is not None:
             return
         folder = stretch_sdk.fleet_folder(self.options.fleet)
-        self._lock = claim(f"stretch-{folder.name}")
+        self._lock = claim(f"stretch-{folder}")
         try:
             self._robot = stretch_sdk.load(folder)
             stretch_sdk.start(self._robot, folder)
@@ -158,7 +158,7 @@ class StretchRE1(Connected):
                 f"not homed: {names}; clear the space around the robot and run stretch_robot_home.py"
             )
         self._spec = _narrowed(self._table, self._robot)
-        limits = MotionOptions(options.contact_pct, options.base_contact_pct, options.spare_s)
+        limits = MotionOptions(options.contact_pct, options.base_contact_pct, options.spare_s, options.speed)
         self._motion = Motion(self._robot, reader, self._spec, limits, self._unfit)
         self._grip = Grip(self._motion, reader, options.grip_pct, options.grip_effort_pct, options.empty_aperture_m)
 

@@ -7,7 +7,7 @@ not the velocity mode (https://github.com/hello-robot/stretch_body/issues/311). 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from robots.embodiment import BaseLimits
 
@@ -31,6 +31,10 @@ class Gate:
     wrist_yaw_rad: float = 2.54
     speed_mps: float = 0.1
     acceleration_mps2: float = 0.15
+
+    def slowed(self, share: float) -> Gate:
+        """The same gate with its speed at a share (0, 1]."""
+        return replace(self, speed_mps=share * self.speed_mps)
 
     def open(self, positions: Mapping[str, float]) -> bool:
         """Whether a body whose joints are at `positions` ([m] and [rad]) may be fast."""

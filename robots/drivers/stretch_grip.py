@@ -1,9 +1,9 @@
 """How a Stretch grasps, and how it knows that something is in its hand.
 
 Rule: the fingers close until they stand. Something is in the hand when they stand with effort and with the fingertips
-apart. It stays there until the gripper is told to move, or until the fingertips come together: the SDK's own sentry opens
-a stalled gripper a little against overheating, and the springy fingers keep their hold, so the effort is not asked again.
-What is thinner than `empty_aperture_m` is not noticed.
+apart. It stays there until the gripper is told to move, or until the fingertips come together. The effort is not asked
+again: the SDK's own sentry opens a stalled gripper a little against overheating, and the springy fingers keep their
+hold. What is thinner than `empty_aperture_m` is not noticed.
 """
 
 from __future__ import annotations

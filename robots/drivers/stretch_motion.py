@@ -31,7 +31,7 @@ STANDING = {"joint_lift": 0.003, "joint_arm": 0.003, "gripper_aperture": 0.004}
 STANDING_RADPS, STANDING_MPS = 0.03, 0.003
 
 ARRIVED = {"joint_lift": 0.005, "joint_arm": 0.005, "gripper_aperture": 0.005}
-"""By how much [m] a joint may miss; ARRIVED_RAD for the others: 5 mm, 2 degrees [FLaRe environment/stretch_controller.py]"""
+"""By how much [m] a joint may miss, ARRIVED_RAD for the others [FLaRe environment/stretch_controller.py]."""
 
 ARRIVED_RAD = math.radians(2.0)
 BASE_ARRIVED_M, BASE_ARRIVED_RAD = 0.01, math.radians(1.5)  # [FLaRe] the same file
@@ -46,6 +46,7 @@ class MotionOptions:
     contact_pct: float
     base_contact_pct: float
     spare_s: float
+    speed: float
 
 
 class Motion:
@@ -65,7 +66,7 @@ class Motion:
         self._robot, self._reader, self._spec, self._options, self._fault = robot, reader, spec, options, fault
         self._wire = threading.RLock()
         self._pushed_s, self._velocity_mode = 0.0, False
-        self._gate = Gate()
+        self._gate, self._share = Gate().slowed(options.speed), options.speed
         self.stopping = threading.Event()
 
     @property
@@ -78,8 +79,8 @@ class Motion:
         status, base = self._reader.status(), self._robot.base
         speed = self._gate.wheel_speed(self._base, status.positions)
         self._position_mode()
-        self._send(lambda: base.translate_by(distance_m, v_m=speed, contact_thresh=self._options.base_contact_pct))
-        acceleration = base.params["motion"]["default"]["accel_m"]
+        acceleration, contact = self._base_acceleration(status), self._options.base_contact_pct
+        self._send(lambda: base.translate_by(distance_m, v_m=speed, a_m=acceleration, contact_thresh=contact))
         limit_s = self._limit_s(distance_m, speed, acceleration)
         return self._await_base(status, limit_s, lambda now: distance_m - _along(status.pose, now.pose), BASE_ARRIVED_M)
 
@@ -88,14 +89,20 @@ class Motion:
         status, base = self._reader.status(), self._robot.base
         speed = self._gate.turn_speed(self._base, status.positions)
         self._position_mode()
-        self._send(lambda: base.rotate_by(angle_rad, v_r=speed, contact_thresh=self._options.base_contact_pct))
-        acceleration = base.translation_to_rotation(base.params["motion"]["default"]["accel_m"])
+        acceleration = base.translation_to_rotation(self._base_acceleration(status))
+        contact = self._options.base_contact_pct
+        self._send(lambda: base.rotate_by(angle_rad, v_r=speed, a_r=acceleration, contact_thresh=contact))
         limit_s = self._limit_s(angle_rad, speed, acceleration)
 
         def left(now: Status) -> float:
             return math.remainder(angle_rad - (now.pose[2] - status.pose[2]), 2 * math.pi)
 
         return self._await_base(status, limit_s, left, BASE_ARRIVED_RAD)
+
+    def _base_acceleration(self, status: Status) -> float:
+        """Of a wheel [m/s^2]: the SDK's default, less where the base is not stable, and when it is slowed."""
+        default = self._share * float(self._robot.base.params["motion"]["default"]["accel_m"])
+        return default if self._gate.open(status.positions) else min(default, self._gate.acceleration_mps2)
 
     def base_velocity(self, speed_mps: float, turn_radps: float) -> tuple[float, float]:
         """Velocity mode; returns what was sent after the stability gate. The wheels stop by themselves after 1 s."""
@@ -131,36 +138,36 @@ class Motion:
             self._send(steady)
 
     def _to(self, joint: str, target: float) -> None:
-        robot, speed = self._robot, self._spec.joints[joint].max_speed
+        robot, (speed, acceleration) = self._robot, self._pace(joint)
         contact = self._options.contact_pct or None
         if joint in ("joint_lift", "joint_arm"):
             part = robot.lift if joint == "joint_lift" else robot.arm
             low = None if contact is None else -contact
-            part.move_to(target, v_m=speed, contact_thresh_pos=contact, contact_thresh_neg=low)
+            part.move_to(target, speed, acceleration, contact_thresh_pos=contact, contact_thresh_neg=low)
         elif joint == "gripper_aperture":
             self.grip_to(self._gripper.gripper_conversion.aperture_to_robotis(target))
         else:
             chain = robot.end_of_arm if joint == "joint_wrist_yaw" else robot.head
-            chain.move_to(SERVO_JOINTS[joint], target, speed)
+            chain.move_to(SERVO_JOINTS[joint], target, speed, acceleration)
 
     def grip_to(self, pct: float) -> None:
         """Moves the gripper to `pct`: 0 the fingertips touch, below they squeeze."""
-        speed = self._spec.joints["gripper_aperture"].max_speed / aperture_per_rad(self._gripper)
-        self._robot.end_of_arm.move_to("stretch_gripper", pct, speed)
+        speed, acceleration = (pace / aperture_per_rad(self._gripper) for pace in self._pace("gripper_aperture"))
+        self._robot.end_of_arm.move_to("stretch_gripper", pct, speed, acceleration)
 
     @property
     def _gripper(self) -> Any:
         return self._robot.end_of_arm.motors["stretch_gripper"]
 
     def _pace(self, joint: str) -> tuple[float, float]:
-        """Top speed and acceleration of a joint, in the units of its position."""
+        """Top speed, and the SDK's default acceleration, of a joint in the units of its position."""
         speed = self._spec.joints[joint].max_speed
         if joint in ("joint_lift", "joint_arm"):
             part = self._robot.lift if joint == "joint_lift" else self._robot.arm
-            return speed, part.params["motion"]["default"]["accel_m"]
+            return speed, self._share * part.params["motion"]["default"]["accel_m"]
         motion = servos(self._robot)[SERVO_JOINTS[joint]].params["motion"]
         unit = aperture_per_rad(self._gripper) if joint == "gripper_aperture" else 1.0
-        return min(speed, motion["max"]["vel"] * unit), motion["default"]["accel"] * unit
+        return min(speed, motion["max"]["vel"] * unit), self._share * motion["default"]["accel"] * unit
 
     def _position_mode(self) -> None:
         """A position after a velocity needs the wheels back in their incremental mode first."""
@@ -269,7 +276,8 @@ class Motion:
                 continue  # an old reading: of before the motion, perhaps
             looked_ns = now.stamp_ns
             if reason := met(now):
-                return self.end(reason)
+                reason = self.end(reason)
+                return "" if arrived(self._reader.status()) else reason  # at its end stop it is where it should be
             ended_s = ended_s or time.monotonic() if ended(now) else 0.0
             if ended_s and arrived(now):
                 return ""

@@ -82,6 +82,7 @@ def start(robot: Any, folder: Path) -> None:
     check_params(robot, folder)
     for name, path in devices(robot).items():
         check_device(name, Path(path))
+    _own_lock_of_a_fake(robot, folder)
     with _signals_kept():
         started = robot.startup(start_non_dxl_thread=False, start_dxl_thread=False, start_sys_mon_thread=False)
     if not robot._file_lock.is_locked:
@@ -186,6 +187,15 @@ def check_params(robot: Any, folder: Path) -> None:
 def _tame(robot: Any) -> None:
     robot.params["use_asyncio"] = 0
     robot.start_event_loop = robot.collision.startup = lambda: None
+
+
+def _own_lock_of_a_fake(robot: Any, folder: Path) -> None:
+    """The SDK's lock is one for the whole computer, on which several fakes may run."""
+    import stretch_body.hello_utils as utils  # type: ignore[import-untyped,import-not-found,unused-ignore]
+
+    if robot.params["batch_name"] == "fake":
+        utils.BODY_FILE = str(folder / "pid.txt")
+        utils.BODY_FILELOCK = f"{utils.BODY_FILE}.lock"
 
 
 def _owner() -> str:

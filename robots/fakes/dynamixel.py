@@ -125,7 +125,7 @@ class Servo:
         axis = self.axis
         moving = abs(axis.velocity) > VELOCITY_UNIT
         self._set(MOVING, 1, int(moving))
-        self._set(MOVING_STATUS, 1, 2 * int(moving))
+        self._set(MOVING_STATUS, 1, 2 * int(not axis.arrived) + int(axis.arrived))  # profile ongoing, in position
         self._set(POSITION, 4, round(axis.position) + self._offset)
         self._set(VELOCITY, 4, round(axis.velocity / VELOCITY_UNIT))
         self._set(LOAD, 2, self._load())

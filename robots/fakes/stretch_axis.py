@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 STEP_S = 0.002
 """Longest step of the integration [s]."""
@@ -21,7 +21,8 @@ class Axis:
         goal: position it goes to [u]; None when it follows `speed` instead.
         speed: with a goal the top speed (at least 0), without one the signed speed it is to take [u/s].
         acceleration: [u/s^2].
-        obstacles: positions [u] that it cannot pass.
+        floor: an obstacle below it [u].
+        ceiling: an obstacle above it [u].
         pushing: -1 or 1 while it presses against a stop or an obstacle, 0 otherwise.
     """
 
@@ -32,7 +33,8 @@ class Axis:
     goal: float | None = None
     speed: float = 0.0
     acceleration: float = 1.0
-    obstacles: list[float] = field(default_factory=list)
+    floor: float = -math.inf
+    ceiling: float = math.inf
     pushing: int = 0
 
     @property
@@ -50,6 +52,17 @@ class Axis:
         """Takes `speed` and keeps it."""
         self.goal, self.speed, self.acceleration = None, speed, abs(acceleration)
 
+    def obstruct(self, place: float) -> None:
+        """Puts something in the way at `place` [u]; it is passed from neither side."""
+        if place >= self.position:
+            self.ceiling = place
+        else:
+            self.floor = place
+
+    def clear(self) -> None:
+        """Takes everything out of the way."""
+        self.floor, self.ceiling = -math.inf, math.inf
+
     def step(self, seconds: float) -> None:
         """Lets time pass."""
         while seconds > 1e-9:
@@ -65,26 +78,13 @@ class Axis:
         there = self.position + self.velocity * dt
         if self.goal is not None and abs(left) <= max(abs(self.velocity) * dt, 1e-9) and abs(self.velocity) <= 2 * most:
             there, self.velocity = self.goal, 0.0
-        self.pushing, wall = 0, self._wall(there)
-        if wall is not None:
-            self.pushing = 1 if there > self.position or (there == self.position and wanted > 0) else -1
-            there, self.velocity = wall, 0.0
-        self.position = there
+        kept = min(max(there, self.low, self.floor), self.high, self.ceiling)
+        self.pushing = (there > kept) - (there < kept)
+        if self.pushing:
+            self.velocity = 0.0
+        self.position = kept
 
     def _approach(self, left: float, dt: float) -> float:
         """The speed from which it can still stop at its goal."""
         braking = math.sqrt(2 * self.acceleration * abs(left))
         return math.copysign(min(self.speed, braking, abs(left) / dt), left)
-
-    def _wall(self, there: float) -> float | None:
-        """What stands between here and `there`, the nearest first."""
-        if there == self.position:
-            return None
-        ahead = there > self.position
-        walls = [w for w in (self.low, self.high, *self.obstacles) if self._crosses(w, there)]
-        return (min(walls) if ahead else max(walls)) if walls else None
-
-    def _crosses(self, wall: float, there: float) -> bool:
-        if there > self.position:
-            return wall != self.low and self.position <= wall < there
-        return wall != self.high and there < wall <= self.position

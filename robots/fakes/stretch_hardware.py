@@ -127,19 +127,19 @@ class FakeStretch:
         if joint == "base":
             for side in ("left", "right"):
                 axis = self._steppers[side].axis
-                axis.obstacles = [axis.position + place / WHEEL_M]
+                axis.obstruct(axis.position + place / WHEEL_M)
         elif joint in ("lift", "arm"):
-            self._steppers[joint].axis.obstacles = [place / (LIFT_M if joint == "lift" else ARM_M)]
+            self._steppers[joint].axis.obstruct(place / (LIFT_M if joint == "lift" else ARM_M))
         elif joint in ("wrist_yaw", "gripper"):
             name = "stretch_gripper" if joint == "gripper" else joint
-            self._servos[name].axis.obstacles = [ticks(name, place)]
+            self._servos[name].axis.obstruct(ticks(name, place))
         else:
             raise ValueError(f"contact: got {joint!r}, expected lift, arm, wrist_yaw, base or gripper")
 
     def clear(self) -> None:
         """Takes all obstacles away."""
         for axis in self._axes():
-            axis.obstacles = []
+            axis.clear()
 
     def step(self, seconds: float) -> None:
         """Lets time pass."""

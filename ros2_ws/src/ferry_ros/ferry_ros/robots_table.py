@@ -47,6 +47,13 @@ def ros2_control_arm() -> Body:
     return Body(Ros2ControlArm, Ros2ControlArmOptions, "arm.")
 
 
+def stretch_re1() -> Body:
+    """The Stretch RE1 through its vendor's SDK, in its own computer."""
+    from robots.drivers.stretch import StretchOptions, StretchRE1
+
+    return Body(StretchRE1, StretchOptions, "stretch.")
+
+
 def stretch_re1_ros2() -> Body:
     """The Stretch RE1 behind its vendor's ROS 2 driver."""
     from ferry_ros.bodies.stretch_ros2 import StretchRos2, StretchRos2Options
@@ -82,6 +89,7 @@ ROBOTS: dict[str, Callable[[], Body]] = {
     "ros2_control_arm": ros2_control_arm,
     "piper": piper,
     "piper_twin": piper_twin,
+    "stretch_re1": stretch_re1,
     "stretch_re1_ros2": stretch_re1_ros2,
     "stretch_re1_twin": stretch_re1_twin,
 }
