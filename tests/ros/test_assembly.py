@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ferry_ros.assembly import Assembly
@@ -64,3 +66,11 @@ def test_the_fakes_observations_go_through_whole() -> None:
     assert got[0] is None
     assert got[1] is not None
     assert all((got[1].images[name] == image).all() for name, image in seen.images.items())
+
+
+def test_a_body_without_cameras_is_complete_with_its_state() -> None:
+    blind = replace(STRETCH_RE1, cameras=())
+    state = {group: np.zeros(len(spec), np.float32) for group, spec in blind.state.items()}
+    complete = Assembly(blind).add_state(5, state)
+    assert complete is not None
+    assert (complete.stamp_ns, dict(complete.images)) == (5, {})

@@ -40,7 +40,7 @@ class Assembly:
         if len(images) < len(self._body.cameras) or stamp_ns not in self._states:
             self._give_up()
             return None
-        del self._images[stamp_ns]
+        self._images.pop(stamp_ns, None)  # a body may have no cameras
         return Observation(stamp_ns, images, self._states.pop(stamp_ns))
 
     def _give_up(self) -> None:

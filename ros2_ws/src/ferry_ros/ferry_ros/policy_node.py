@@ -29,6 +29,7 @@ from ferry_ros.heartbeat import Heartbeat
 from ferry_ros.process import run
 from ferry_ros.ros_robot import RosRobot, RosRobotOptions, find_body
 from ferry_ros.steps import step_msg
+from ferry_ros.timer import every
 from policy_server.client import PolicyClient
 from policy_server.errors import BundleError, PolicyError, Unreachable
 from policy_server.manifest import PolicyManifest
@@ -115,7 +116,7 @@ class PolicyNode(LifecycleNode):
         self.create_service(Trigger, "~/run_trial", self._run_trial, callback_group=ReentrantCallbackGroup())
         self.create_service(Trigger, "~/end_trial", self._end_trial, callback_group=own())
         self._said = report.status(f"{self.get_name()}: policy", report.OK, "unconfigured", {})
-        self.create_timer(1.0, self._repeat, callback_group=own())
+        every(self, 1.0, self._repeat, own())
         self._client: PolicyClient | None = None
         self._manifest: PolicyManifest | None = None
         self._binding: Binding | None = None
@@ -125,7 +126,7 @@ class PolicyNode(LifecycleNode):
         self._trial = threading.Lock()
         self._hopeless = False
         if self.options.autostart:
-            self._starter = self.create_timer(0.0, self._autostart, callback_group=own())
+            self._starter = every(self, 0.0, self._autostart, own())
 
     @property
     def options(self) -> PolicyNodeOptions:

@@ -1,8 +1,8 @@
 """`robot_node`: puts any Robot on ROS topics and services.
 
-Publishes `camera/<name>/image_raw`, `camera/<name>/camera_info`, `joint_states`, `in_hand`, `odom`, `result`,
-`embodiment` and `instruction` (latched), `robot_heartbeat` and `/diagnostics`; takes `command`, `estop`,
-`policy_heartbeat` and the supervisor's `permit`; serves `stop`, `done`, `reset`, `runstop`.
+Publishes `camera/<name>/image_raw`, `camera/<name>/camera_info`, `joint_states`, `in_hand`, `odom` (of a base), `tip` (of
+an arm that tells it), `result`, `embodiment` and `instruction` (latched), `robot_heartbeat` and `/diagnostics`; takes
+`command`, `estop`, `policy_heartbeat` and the supervisor's `permit`; serves `stop`, `done`, `reset`, `runstop`.
 """
 
 from __future__ import annotations
@@ -16,17 +16,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import Point, PointStamped
 from nav_msgs.msg import Odometry
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image, JointState
-from std_msgs.msg import Bool, String
+from std_msgs.msg import Bool, Header, String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from ferry_ros import convert, episodes, parameters, qos, report, robots_table
 from ferry_ros.process import run
 from ferry_ros.spinner import Spinner, beside
+from ferry_ros.timer import every
 from robots.errors import RobotError, SpecError
 from robots.executor import Executor, ExecutorOptions
 from robots.guard import RUNSTOP, GuardOptions
@@ -53,7 +55,7 @@ class RobotNodeOptions:
         battery_low: charge, in [0, 1], below which nothing moves, where the body tells its charge.
         control_period_s: the time one decision is given.
         publish_rate_hz: how often it observes while nothing moves; it also observes right after every command.
-        odom_rate_hz: how often the pose is published, where the body knows one.
+        odom_rate_hz: how often pose and fingertips are published, where the body knows them.
         episode: what `reset` begins, as JSON of an EpisodeSpec; empty takes house_seed. Simulated bodies only.
         house_seed: which house the twin stands in where `episode` is empty.
     """
@@ -141,6 +143,7 @@ class RobotNode(Node):
         flags = [name for spec in body.state.values() for name, unit in zip(spec.names, spec.units) if unit == "bool"]
         self._flags = {name: self.create_publisher(Bool, name, qos.NEWEST) for name in flags}
         self._odom = self.create_publisher(Odometry, "odom", qos.NEWEST)
+        self._tip = self.create_publisher(PointStamped, "tip", qos.NEWEST)
         self._results = self.create_publisher(DiagnosticArray, "result", qos.EVERY)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVERY)
         self._instruction = self.create_publisher(String, "instruction", qos.LATCHED)
@@ -154,10 +157,11 @@ class RobotNode(Node):
         self.create_subscription(Bool, "policy_heartbeat", self._take_policy_heartbeat, qos.NEWEST)
         if self.options.supervised:
             self.create_subscription(DiagnosticStatus, "permit", self._take_permit, qos.NEWEST)
-        self.create_timer(HEARTBEAT_S, lambda: self._heartbeat.publish(Bool(data=True)))
-        self.create_timer(1.0, self._publish_diagnostics)
-        if hasattr(self.robot, "pose"):
-            self.create_timer(1.0 / self.options.odom_rate_hz, self._publish_pose)
+        every(self, HEARTBEAT_S, lambda: self._heartbeat.publish(Bool(data=True)))
+        every(self, 1.0, self._publish_diagnostics)
+        for name, publish in (("pose", self._publish_pose), ("tip", self._publish_tip)):
+            if hasattr(self.robot, name):
+                every(self, 1.0 / self.options.odom_rate_hz, publish)
         node, own = beside(self, "services"), MutuallyExclusiveCallbackGroup
         node.create_service(Trigger, "stop", self._stop, callback_group=own())
         node.create_service(Trigger, "done", self._done, callback_group=own())
@@ -178,6 +182,11 @@ class RobotNode(Node):
 
     def _publish_pose(self) -> None:
         self._odom.publish(convert.odometry_msg(self.robot.pose, time.monotonic_ns()))  # type: ignore[attr-defined]
+
+    def _publish_tip(self) -> None:
+        x, y, z = (float(value) for value in self.robot.tip)  # type: ignore[attr-defined]
+        header = Header(stamp=convert.time_msg(time.monotonic_ns()), frame_id="base_link")
+        self._tip.publish(PointStamped(header=header, point=Point(x=x, y=y, z=z)))
 
     def _publish_result(self, result: Result) -> None:
         self._results.publish(report.result_msg(result))

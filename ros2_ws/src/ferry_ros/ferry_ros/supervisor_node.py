@@ -24,6 +24,7 @@ from trajectory_msgs.msg import JointTrajectory
 from ferry_ros import parameters, qos, report, services
 from ferry_ros.process import run
 from ferry_ros.spinner import Spinner, beside
+from ferry_ros.timer import every
 from robots.errors import RobotError
 
 PERMIT_PERIOD_S = 0.05
@@ -63,8 +64,8 @@ class SupervisorNode(Node):
         self._trajectory = self._publisher(JointTrajectory, self.options.halt_trajectory)
         self.create_subscription(Bool, "estop", self._take_estop, qos.EVERY)
         self.create_subscription(Bool, "robot_heartbeat", self._take_heartbeat, qos.NEWEST)
-        self.create_timer(PERMIT_PERIOD_S, self._look)
-        self.create_timer(1.0, self._publish_diagnostics)
+        every(self, PERMIT_PERIOD_S, self._look)
+        every(self, 1.0, self._publish_diagnostics)
         serving = beside(self, "services")
         own = MutuallyExclusiveCallbackGroup  # so that none waits for another
         serving.create_service(Trigger, f"{self.get_name()}/estop", self._serve_estop, callback_group=own())

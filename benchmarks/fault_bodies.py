@@ -1,0 +1,248 @@
+"""The bodies that faults are planted on: how each one's processes start, and how it is hurt while it runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fault_truth import CanTruth, JointTruth, OdomTruth, Polled, Truth, stretch_truth
+from ferry_ros import services
+from geometry_msgs.msg import PointStamped
+from rclpy.node import Node
+
+from robots import arms
+from robots.chunk import cartesian_delta
+from robots.spec import CameraInput, VectorSpec
+
+STRETCH_CAMERAS = tuple(CameraInput(name, 84, 144, 59.0) for name in ("navigation", "manipulation"))
+
+
+@dataclass
+class Here:
+    """What a body's functions may use: the folder of this run, a node, and the running fake."""
+
+    folder: Path
+    node: Node
+    fake: subprocess.Popen[bytes] | None = None
+
+
+Hurt = Callable[[Here, bool], None]
+"""Plants a fault of the body's own (True), or takes it back (False)."""
+
+
+@dataclass(frozen=True)
+class FaultBody:
+    """One body.
+
+    Attributes:
+        robot: parameters of robot_node.
+        truth: where it truly is.
+        fake: command of the fake's process; empty for a twin.
+        ready: what the fake prints when it is there.
+        chunk: a row of its policy; None for a body with the Stretch's actions.
+        supervisor: parameters of supervisor_node.
+        runstop: presses the body's own stop; None: that of robot_node.
+        freeze: freezes its cameras.
+        bus_off: takes its bus away.
+        again: whether a fault of its own can only be taken back by starting fake and robot node again.
+    """
+
+    robot: Callable[[Here], Mapping[str, object]]
+    truth: Callable[[Here], Truth]
+    fake: Callable[[Here], list[str]] | None = None
+    ready: str = "ready"
+    chunk: VectorSpec | None = None
+    supervisor: Mapping[str, object] = field(default_factory=dict)
+    runstop: Hurt | None = None
+    freeze: Hurt | None = None
+    bus_off: Hurt | None = None
+    again: bool = False
+
+
+def module(name: str, *words: str) -> list[str]:
+    """A command that runs a Python module."""
+    return [sys.executable, "-m", name, *words]
+
+
+def ros_fake(name: str, namespace: str, **parameters: object) -> list[str]:
+    """A command that runs a fake node."""
+    words = [part for key, value in parameters.items() for part in ("-p", f"{key}:={value}")]
+    return module(f"ferry_ros.fakes.{name}", "--ros-args", "-r", f"__ns:={namespace}", *words)
+
+
+def parameter(node_name: str, name: str) -> Hurt:
+    """Sets a parameter of a fake node."""
+
+    def hurt(here: Here, on: bool) -> None:
+        services.set_parameters(here.node, node_name, {name: on}, 5.0)
+
+    return hurt
+
+
+def _fleet(here: Here) -> Path:
+    return here.folder / "fleet"
+
+
+def _tell_stretch(on: str, off: str) -> Hurt:
+    from robots.fakes.stretch_control import tell
+
+    return lambda here, hurt: (tell(_fleet(here), on if hurt else off), None)[1]
+
+
+def _tell_piper(word: str) -> Hurt:
+    """One line to the fake; it is taken back by starting it again."""
+
+    def hurt(here: Here, on: bool) -> None:
+        if on and here.fake is not None and here.fake.stdin is not None:
+            here.fake.stdin.write(f"{word}\n".encode())
+            here.fake.stdin.flush()
+
+    return hurt
+
+
+def stretch_re1() -> FaultBody:
+    """stretch_body over the fake's serial lines."""
+    return FaultBody(
+        robot=lambda here: {
+            "robot": "stretch_re1",
+            "stretch.fleet": str(_fleet(here)),
+            "stretch.navigation_camera": f"synthetic:{_fleet(here)}",
+            "stretch.manipulation_camera": f"synthetic:{_fleet(here)}",
+            "stretch.height": 180,
+            "stretch.width": 320,
+        },
+        truth=lambda here: stretch_truth(_fleet(here)),
+        fake=lambda here: module("robots.fakes.stretch", "--fleet", str(_fleet(here))),
+        runstop=_tell_stretch("runstop on", "runstop off"),
+        freeze=_tell_stretch("freeze_camera on", "freeze_camera off"),
+    )
+
+
+def stretch_re1_ros2() -> FaultBody:
+    """The vendor's ROS 2 driver, faked."""
+    size = {"camera_height": 180, "camera_width": 320}
+    return FaultBody(
+        robot=lambda here: {
+            "robot": "stretch_re1_ros2",
+            **{f"stretch_ros2.{name}": value for name, value in size.items()},
+        },
+        truth=lambda here: OdomTruth(here.node, "/odom"),
+        fake=lambda here: ros_fake("stretch_driver", "/", **size),
+        supervisor={"halt_cmd_vel": "/stretch/cmd_vel"},
+        freeze=parameter("/fake_stretch_driver", "frozen_cameras"),
+    )
+
+
+def twin(name: str, prefix: str, **options: object) -> FaultBody:
+    """A simulated body with a base."""
+    return FaultBody(
+        robot=lambda here: {
+            "robot": name,
+            f"{prefix}.real_time": "true",
+            **{f"{prefix}.{key}": value for key, value in options.items()},
+        },
+        truth=lambda here: OdomTruth(here.node, f"{here.node.get_namespace()}/odom"),
+    )
+
+
+class TipTruth(Truth):
+    """Fingertips [m] that a twin's robot node tells."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__()
+        node.create_subscription(PointStamped, "tip", self._take, 1)
+
+    def _take(self, message: PointStamped) -> None:
+        self.add((message.point.x, message.point.y, message.point.z))
+
+
+def piper_twin() -> FaultBody:
+    """The simulated Piper."""
+    return FaultBody(
+        robot=lambda here: {"robot": "piper_twin", "piper_twin.real_time": "true"},
+        truth=lambda here: TipTruth(here.node),
+        chunk=cartesian_delta(0.05, 0.5),
+    )
+
+
+def piper() -> FaultBody:
+    """piper_sdk over the fake's CAN bus."""
+    from robots.can_bus import open_bus
+    from robots.kinematics import Kinematics
+    from robots.piper import PIPER_URDF
+    from robots.piper_urdf import ARM, TIP
+
+    channel = f"239.74.163.2:{43000 + os.getpid() % 2000}"
+    return FaultBody(
+        robot=lambda here: {"robot": "piper", "piper.channel": channel, "piper.interface": "udp_multicast"},
+        truth=lambda here: CanTruth(open_bus(channel, "udp_multicast"), Kinematics(PIPER_URDF, ARM, TIP)),
+        fake=lambda here: module("robots.fakes.piper", "--channel", channel),
+        chunk=cartesian_delta(0.05, 0.5),
+        runstop=_tell_piper("estop"),
+        bus_off=_tell_piper("bus-off"),
+        again=True,
+    )
+
+
+def ros2_control_arm() -> FaultBody:
+    """A UR5e behind joint_trajectory_controller, faked."""
+    preset = arms.arm("ur5e")
+    camera = {"camera_height": 180, "camera_width": 320}
+    return FaultBody(
+        robot=lambda here: {
+            "robot": "ros2_control_arm",
+            **{f"ros2_control_arm.{name}": value for name, value in camera.items()},
+        },
+        truth=lambda here: JointTruth(
+            here.node, f"{here.node.get_namespace()}/joint_states_of_the_arm", list(preset.joints)
+        ),
+        fake=lambda here: ros_fake("arm_controller", here.node.get_namespace(), height=180, width=320),
+        chunk=cartesian_delta(0.05, 0.35),
+        freeze=parameter("fake_arm_controller", "freeze_camera"),
+    )
+
+
+BODIES: dict[str, Callable[[], FaultBody]] = {
+    "stretch_re1": stretch_re1,
+    "stretch_re1_ros2": stretch_re1_ros2,
+    "stretch_re1_twin": lambda: twin("stretch_re1_twin", "twin"),
+    "locobot_twin": lambda: twin("locobot_twin", "locobot_twin"),
+    "piper": piper,
+    "piper_twin": piper_twin,
+    "ros2_control_arm": ros2_control_arm,
+}
+
+
+def oscillation(vector: VectorSpec) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """A policy's script, (2, 8, 7): ahead by 8 cm at 0.1 m/s, and back."""
+    script = np.zeros((2, 8, len(vector)), np.float32)
+    script[0, :, 0], script[1, :, 0] = 0.01, -0.01
+    script[:, :, vector.names.index("gripper")] = 0.5
+    return script
+
+
+def started(command: list[str], log: Path, ready: str, stdin: bool = False) -> subprocess.Popen[bytes]:
+    """Runs a process until it says `ready` in its log; TimeoutError with the log when it does not."""
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL
+        )
+    deadline = time.monotonic() + 30.0
+    while ready not in log.read_text(errors="replace"):
+        if time.monotonic() > deadline or process.poll() is not None:
+            process.kill()
+            raise TimeoutError(
+                f"{' '.join(command[:4])} did not say '{ready}': {log.read_text(errors='replace')[-600:]}"
+            )
+        time.sleep(0.02)
+    return process
+
+
+__all__ = ["BODIES", "FaultBody", "Here", "Polled", "oscillation", "started"]

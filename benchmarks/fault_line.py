@@ -1,0 +1,394 @@
+"""The processes around one body, the faults planted in them, and what is measured."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from fault_bodies import BODIES, FaultBody, Here, module, oscillation, started
+from fault_proxy import Proxy
+from fault_table import Tried
+from ferry_ros import convert, qos, report, services
+from ferry_ros.spinner import Spinner
+from nav_msgs.msg import Odometry
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool
+from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from robots.command import Command, JointTarget, MoveBase
+from robots.errors import RobotError
+from robots.order import Order, Result
+
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
+from bundles import write_tiny_bundle
+from chunk_bundles import write_chunk_bundle
+
+PERIOD_S = 0.5
+WATCH_S = 2.5
+"""How long is watched after a fault: five control periods."""
+
+NAN_STEP = 6
+JUMP_S = 5.0
+CLOCK_JUMP = "clock jump"
+"""It moves this machine's time of day, so it needs root, and no other body's tries beside it."""
+
+
+@dataclass
+class Line:
+    """Everything around one body."""
+
+    here: Here
+    body: FaultBody
+    server: subprocess.Popen[bytes]
+    proxy: Proxy
+    bundle: Path
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    results: list[Result] = field(default_factory=list)
+    stamps_ns: list[int] = field(default_factory=list)
+    joints: dict[str, float] = field(default_factory=dict)
+    pose: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    steps: int = 0
+    told: list[tuple[float, str, str]] = field(default_factory=list)
+    start: dict[str, float] = field(default_factory=dict)
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def send(self, name: str, number: signal.Signals) -> None:
+        """Sends a signal to a process."""
+        (self.server if name == "server" else self.processes[name]).send_signal(number)
+
+    def node(self, name: str, parameters: Mapping[str, object]) -> None:
+        """Starts a node's process, in place of one that is gone."""
+        words = [part for key, value in parameters.items() for part in ("-p", f"{key}:={value}")]
+        remap = ["-r", f"__ns:={self.here.node.get_namespace()}"]
+        command = module(f"ferry_ros.{name}", "--ros-args", *remap, *words)
+        with (self.here.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def serve(self) -> None:
+        """Starts the policy server again."""
+        self.server, self.proxy.target = serving(self.bundle)
+
+    def robot(self) -> None:
+        """Starts the fake, where there is one, and the robot node."""
+        if self.body.fake and (self.here.fake is None or self.here.fake.poll() is not None):
+            log = self.here.folder / "fake.log"
+            self.here.fake = started(self.body.fake(self.here), log, self.body.ready, stdin=True)
+        chosen = {
+            "control_period_s": PERIOD_S,
+            "odom_rate_hz": 50.0,
+            "supervised": "true",
+            **self.body.robot(self.here),
+        }
+        self.node("robot_node", chosen)
+
+    def policy(self) -> None:
+        """Starts the policy node."""
+        self.node("policy_node", {"server_url": self.proxy.url, "autostart": "true", "instruction": "'find a mug'"})
+
+    def trigger(self, service: str, timeout_s: float = 8.0) -> Any:
+        """Calls a Trigger service."""
+        return services.ask(self.here.node, Trigger, service, Trigger.Request(), timeout_s)
+
+    def estop(self) -> None:
+        """Presses the emergency stop on its topic."""
+        self._estop.publish(Bool(data=True))
+
+    def listen(self) -> None:
+        """Subscribes to what the robot node and the policy node tell."""
+        node = self.here.node
+        node.create_subscription(DiagnosticArray, "result", self._take_result, qos.newest(100))
+        node.create_subscription(DiagnosticArray, "policy_node/decision", self._take_step, qos.newest(100))
+        node.create_subscription(DiagnosticArray, "/diagnostics", self._take_told, qos.newest(100))
+        node.create_subscription(JointState, "joint_states", self._take_state, qos.NEWEST)
+        node.create_subscription(Odometry, "odom", self._take_pose, qos.NEWEST)
+        self._estop = node.create_publisher(Bool, "estop", qos.EVERY)
+        self._commands = node.create_publisher(JointTrajectory, "command", qos.NEWEST)
+        self._trial = node.create_client(Trigger, "policy_node/run_trial")
+
+    def _take_result(self, message: DiagnosticArray) -> None:
+        self.results.append(report.result_of(message))
+
+    def _take_step(self, message: DiagnosticArray) -> None:
+        self.steps += 1
+
+    def _take_told(self, message: DiagnosticArray) -> None:
+        for one in message.status:
+            said = report.values_of(one).get("last_stop") or one.message
+            self.told.append((time.monotonic(), one.name.partition(":")[0], said))
+
+    def reason(self, since_s: float) -> str:
+        """What the robot node gave as the reason of its first stop after `since_s`; else what the policy node said."""
+        said = [(at, text) for at, name, text in self.told if name == "robot_node"]
+        before = [text for at, text in said if at <= since_s][-1:]
+        after = [text for at, text in said if at > since_s and [text] != before]
+        others = [text for at, name, text in self.told if at > since_s and name == "policy_node"]
+        return (after or others or before or [""])[0]
+
+    def ended_s(self) -> float:
+        """When the last motion ended, as the robot node says: for a body that is silent itself."""
+        return max((one.began_ns / 1e9 + one.duration_s for one in self.results if one.began_ns > 0), default=0.0)
+
+    def _take_state(self, message: JointState) -> None:
+        self.stamps_ns.append(convert.stamp_of(message.header))
+        self.joints = dict(zip(message.name, message.position))
+
+    def _take_pose(self, message: Odometry) -> None:
+        self.pose = convert.pose_of(message)
+
+    def do(self, command: Command) -> Result | None:
+        """One command by hand, from the newest observation; None when no result comes."""
+        seen = len(self.stamps_ns)
+        if not wait(lambda: len(self.stamps_ns) > seen, 3.0):
+            return None
+        stamp_ns = self.stamps_ns[-1]
+        self._commands.publish(convert.order_msg(Order(stamp_ns, command, PERIOD_S)))
+        found = lambda: next((one for one in self.results if one.stamp_ns == stamp_ns), None)  # noqa: E731
+        wait(lambda: found() is not None, 8.0)
+        return found()
+
+    def home(self) -> None:
+        """Brings the body to where it began, so that one try does not add to the next."""
+        for _ in range(20):
+            command = self._homeward()
+            if command is None:
+                return
+            self.do(command)
+        raise TimeoutError(f"it does not come back to where it began: {self.told[-3:]}, {self.results[-1:]}")
+
+    def _homeward(self) -> Command | None:
+        if self.body.chunk is None:
+            ahead = self.pose[0] - self.origin[0], self.pose[1] - self.origin[1]
+            yaw = self.pose[2]
+            way = ahead[0] * math.cos(yaw) + ahead[1] * math.sin(yaw)
+            return None if abs(way) < 0.03 and self._answers() else MoveBase(max(-0.2, min(0.2, -way or 0.01)))
+        arm = {name: value for name, value in self.start.items() if not name.startswith(("tip", "gripper"))}
+        near = all(abs(self.joints[name] - value) < 0.01 for name, value in arm.items())
+        return None if near and self._answers() else JointTarget(tuple(arm), tuple(arm.values()), 0.3)
+
+    def _answers(self) -> bool:
+        """Whether the robot executes a command that moves nothing much: it is free again."""
+        if self.body.chunk is None:
+            return bool((one := self.do(MoveBase(0.01))) and one.sent.executed)
+        name = next(iter(self.start))
+        return bool((one := self.do(JointTarget((name,), (self.start[name],), 0.1))) and one.sent.executed)
+
+    def begin(self) -> Any:
+        """Begins a trial and returns its future in the middle of its second motion."""
+        deadline = time.monotonic() + 60.0
+        while time.monotonic() < deadline:
+            trial = self._try_to_begin()
+            if not trial.done():
+                return trial
+            time.sleep(0.3)
+        raise TimeoutError(f"no trial began: {trial.result()}, {self.told[-3:]}")
+
+    def _try_to_begin(self) -> Any:
+        """A trial whose first motion has ended; one that is done failed."""
+        count, self.steps = len(self.results), 0
+        if not self._trial.wait_for_service(20.0):
+            raise TimeoutError("no policy node")
+        trial = self._trial.call_async(Trigger.Request())
+        wait(lambda: trial.done() or len(self.results) > count, 10.0)
+        return trial
+
+    def close(self) -> None:
+        """Ends every process."""
+        for process in [*self.processes.values(), self.server, self.here.fake]:
+            if process is not None and process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+                process.wait()
+        self.proxy.close()
+
+
+Act = Callable[[Line], object]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault: how it is planted, taken back, and on which bodies it can be."""
+
+    plant: Act
+    undo: Act = lambda line: None
+    fits: Callable[[FaultBody], object] = lambda body: True
+    at_nan: bool = False
+
+
+def _restart_robot(line: Line) -> None:
+    line.processes["robot_node"].kill()
+    line.processes["robot_node"].wait()
+    if line.here.fake is not None and line.body.again:
+        line.here.fake.kill()
+        line.here.fake.wait()
+    line.robot()
+
+
+def _runstop(line: Line, on: bool) -> None:
+    if line.body.runstop:
+        line.body.runstop(line.here, on)
+        if not on and line.body.again:
+            _restart_robot(line)
+    else:
+        services.ask(line.here.node, SetBool, "runstop", SetBool.Request(data=on), 8.0)
+
+
+def _bus_off(line: Line, on: bool) -> None:
+    assert line.body.bus_off is not None
+    line.body.bus_off(line.here, on)
+    if not on:
+        _restart_robot(line)
+
+
+def _freeze(line: Line, on: bool) -> None:
+    assert line.body.freeze is not None
+    line.body.freeze(line.here, on)
+
+
+def _switch_off(line: Line) -> None:
+    assert line.here.fake is not None
+    line.here.fake.kill()
+    line.here.fake.wait()
+
+
+FAULTS: dict[str, Fault] = {
+    "server killed": Fault(lambda x: x.send("server", signal.SIGKILL), lambda x: x.serve()),
+    "server frozen": Fault(lambda x: x.send("server", signal.SIGSTOP), lambda x: x.send("server", signal.SIGCONT)),
+    "network cut": Fault(lambda x: setattr(x.proxy, "is_cut", True), lambda x: setattr(x.proxy, "is_cut", False)),
+    "slow inference": Fault(lambda x: setattr(x.proxy, "delay_s", 2.0), lambda x: setattr(x.proxy, "delay_s", 0.0)),
+    "NaN": Fault(lambda x: None, at_nan=True),
+    "camera frozen": Fault(lambda x: _freeze(x, True), lambda x: _freeze(x, False), lambda body: body.freeze),
+    "robot node killed": Fault(
+        lambda x: x.send("robot_node", signal.SIGKILL), lambda x: x.robot(), lambda body: body.fake
+    ),
+    "robot switched off": Fault(_switch_off, _restart_robot, lambda body: body.fake),
+    "policy node killed": Fault(lambda x: x.send("policy_node", signal.SIGKILL), lambda x: x.policy()),
+    "policy node frozen": Fault(
+        lambda x: x.send("policy_node", signal.SIGSTOP), lambda x: x.send("policy_node", signal.SIGCONT)
+    ),
+    "supervisor killed": Fault(
+        lambda x: x.send("supervisor_node", signal.SIGKILL),
+        lambda x: x.node("supervisor_node", x.body.supervisor),
+    ),
+    "e-stop": Fault(lambda x: x.estop(), lambda x: x.trigger("supervisor_node/clear")),
+    "runstop": Fault(lambda x: _runstop(x, True), lambda x: _runstop(x, False)),
+    "bus-off": Fault(lambda x: _bus_off(x, True), lambda x: _bus_off(x, False), lambda body: body.bus_off),
+    CLOCK_JUMP: Fault(lambda x: move_clock(JUMP_S), lambda x: move_clock(-JUMP_S), lambda body: os.geteuid() == 0),
+    "Ctrl-C": Fault(lambda x: x.send("policy_node", signal.SIGINT), lambda x: x.policy()),
+}
+
+
+def move_clock(seconds: float) -> None:
+    """Moves this machine's time of day."""
+    time.clock_settime(time.CLOCK_REALTIME, time.clock_gettime(time.CLOCK_REALTIME) + seconds)
+
+
+def plant_all(name: str, faults: Sequence[str], tries: int, folder: Path) -> list[Tried]:
+    """Plants every fault `tries` times on the body called `name`."""
+    os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randint(1, 101))
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    tried: list[Tried] = []
+    with running(name, folder) as line:
+        for fault_name in faults:
+            fault = FAULTS[fault_name]
+            for number in range(tries if fault.fits(line.body) else 0):
+                one = plant(line, name, fault_name, fault)
+                print(f"{number + 1}/{tries} {json.dumps(one.to_json())}", flush=True)
+                tried.append(one)
+    return tried
+
+
+def plant(line: Line, body: str, fault_name: str, fault: Fault) -> Tried:
+    """One try."""
+    line.home()
+    trial = line.begin()
+    truth = line.body.truth(line.here)
+    try:
+        if fault.at_nan:
+            wait(lambda: line.steps >= NAN_STEP, 20.0)
+        else:
+            wait(truth.moving, 5.0)
+        fault_s = time.monotonic()
+        fault.plant(line)
+        time.sleep(WATCH_S)
+        reason = line.reason(fault_s)
+        stood_at_s = truth.last_moved_s() if truth.heard_after(fault_s) else line.ended_s()
+        stood = max(0.0, stood_at_s - fault_s)
+        way = truth.way(fault_s)
+        undone_s = time.monotonic()
+        fault.undo(line)
+        wait(trial.done, 12.0)
+        time.sleep(max(0.0, undone_s + 2 * PERIOD_S - time.monotonic()))
+        began = sum(one.began_ns / 1e9 > fault_s for one in line.results)
+    finally:
+        truth.close()
+    return Tried(body, fault_name, stood, way, began, reason, truth.unit)
+
+
+@contextmanager
+def running(name: str, folder: Path) -> Iterator[Line]:
+    """All processes of a body, ready for the first try."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.log"):
+        old.unlink()
+    body = BODIES[name]()
+    bundle = folder / "bundle"
+    if body.chunk is None:
+        script = ("move_ahead", "move_back")
+        write_tiny_bundle(bundle, script=script, control_period_s=PERIOD_S, nan_at_step=NAN_STEP)
+    else:
+        write_chunk_bundle(bundle, body.chunk, oscillation(body.chunk), control_period_s=PERIOD_S, nan_at_step=NAN_STEP)
+    rclpy.init()
+    node = Node("faults", namespace=f"/{name}")
+    spinner = Spinner(node)
+    server, port = serving(bundle)
+    line = Line(Here(folder, node), body, server, Proxy(port), bundle)
+    try:
+        line.listen()
+        line.robot()
+        line.node("supervisor_node", body.supervisor)
+        line.policy()
+        if not wait(lambda: len(line.stamps_ns) > 5, 60.0):
+            raise TimeoutError(f"the robot node says nothing, see {folder}")
+        time.sleep(1.0)
+        line.start, line.origin = dict(line.joints), line.pose
+        yield line
+    finally:
+        line.close()
+        spinner.close()
+        rclpy.try_shutdown()
+
+
+def serving(bundle: Path) -> tuple[subprocess.Popen[bytes], int]:
+    """A policy server and its port."""
+    command = module("policy_server.serve", str(bundle), "--port", "0", "--threads", "1")
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    line = process.stdout.readline().decode()
+    if " ready at " not in line:
+        raise RobotError("the policy server did not start")
+    return process, int(line.split()[-1].rpartition(":")[2].strip("/"))
+
+
+def wait(condition: Callable[[], object], timeout_s: float) -> bool:
+    """Whether `condition()` came to hold in time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
