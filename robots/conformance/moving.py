@@ -137,8 +137,16 @@ def a_slowed_body_is_slower(subject: Subject) -> None:
     if subject.slow is None:
         raise NotApplicable("no `slow` was given: a function that makes the body with a lower speed")
     fast_s, command = _timed(subject, None)
+    fast = subject.spec
     slow_s, _ = _timed(subject, subject.slow)
+    slow = subject.spec
     subject.fresh()
+    for joint, limits in fast.joints.items():
+        told = slow.joints[joint].max_speed
+        expect(told < limits.max_speed, f"top speed of {joint} with a lower speed", told, f"below {limits.max_speed}")
+    if fast.base is not None and slow.base is not None:
+        told = slow.base.max_speed_mps
+        expect(told < fast.base.max_speed_mps, "top speed of the base", told, f"below {fast.base.max_speed_mps}")
     expect(slow_s > 1.2 * fast_s, f"{command} with a lower speed", f"{slow_s:.2f} s", f"well above {fast_s:.2f} s")
 
 

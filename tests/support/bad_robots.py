@@ -271,6 +271,18 @@ class IgnoresItsOptions(Cart):
         super().__init__(replace(options, speed=1.0))
 
 
+class SlowOnPaper(Cart):
+    """Tells lower speeds when it is slowed, and moves with its full ones."""
+
+    def __init__(self, options: FakeOptions = OPTIONS) -> None:
+        super().__init__(replace(options, speed=1.0))
+        self._told = CART.slowed(options.speed)
+
+    @property
+    def spec(self) -> Embodiment:
+        return self._told
+
+
 class DragsTheWrist(Cart):
     """Its lift turns the wrist along."""
 
