@@ -93,7 +93,7 @@ def examine_body(robot: Robot, rate_hz: float, machine: Machine) -> Iterator[Fin
 
 
 def _examine_connected(robot: Robot, rate_hz: float, machine: Machine) -> Iterator[Finding]:
-    sight = watch(robot)
+    sight = watch(robot, WATCH_S)
     yield examine("fault", lambda: check_fault(sight))
     yield examine("runstop", lambda: check_runstop(sight))
     yield examine("battery", lambda: check_battery(sight))
@@ -118,7 +118,7 @@ def check_connect(robot: Robot) -> str:
     return f"{robot.spec.name} answers"
 
 
-def watch(robot: Robot, seconds: float = WATCH_S) -> Sight:
+def watch(robot: Robot, seconds: float) -> Sight:
     """Observes a connected body for a while, and listens to what it says of itself."""
     sight = Sight()
     end_s = time.monotonic() + seconds

@@ -53,6 +53,9 @@ def check_files(patterns: Sequence[str], group: str, what: str, machine: Machine
     if not found:
         looked = ", ".join(f"/dev/{pattern}" for pattern in patterns)
         raise CheckFailed(f"no {what}: nothing matches {looked}", f"is it switched on and plugged in? {_udev(what)}")
+    gone = [file for file in found if not file.exists()]
+    if gone:
+        raise CheckFailed(f"unplugged: {', '.join(map(str, gone))}", f"plug it in again. {_udev(what)}")
     closed = [file for file in found if not os.access(file, os.R_OK | os.W_OK)]
     if closed:
         fix = f"sudo usermod -aG {group} $USER, then log out and in again"

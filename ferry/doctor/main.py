@@ -57,7 +57,7 @@ class Subject:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `ferry doctor`; returns 1 when a check failed."""
-    options = _parser().parse_args(argv)
+    options = parser().parse_args(argv)
     subject = subject_of(options) if options.robot and not options.only else None
     machine = Machine(options.record, options.server, options.token, environment=os.environ)
     levels = []
@@ -100,14 +100,15 @@ def subject_of(options: argparse.Namespace) -> Subject:
     return Subject(driver, body_options, body.create(body_options))
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Returns the command line."""
     two = "; ".join(f"{robot}: {', '.join(drivers)}" for robot, drivers in ROBOTS.items() if len(drivers) > 1)
-    parser = argparse.ArgumentParser(
+    line = argparse.ArgumentParser(
         prog="ferry doctor",
         description="Checks what this machine needs, and says how to get what is missing. With --robot, checks a"
         " robot and its computer before a session: it connects, looks for two seconds, and moves nothing.",
     )
-    add = parser.add_argument
+    add = line.add_argument
     add("--only", action="append", choices=sorted(CHECKS), help="run this check alone; may be repeated")
     add("--server", metavar="URL", help="also check the policy server there, and whether its policy fits the robot")
     add("--token", help="bearer token of the policy server")
@@ -119,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--camera", action="extend", nargs="+", default=[], metavar="SOURCE", help="look at these too: opencv:0")
     add("--picture", type=_size, default=(1280, 720), metavar="WxH", help="size of that camera's pictures [1280x720]")
     add("--rate", type=float, default=RATE_HZ, metavar="HZ", help="observations per second that the launch asks for")
-    return parser
+    return line
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -41,7 +41,7 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     "stretch_twin_random": ("stretch_twin", {"sampling": "uniform", "seed": "7", "server_port": "9000"}),
     "stretch_re1": ("stretch_re1", {}),
     "stretch_re1_ros2": ("stretch_re1", {"driver": "stretch_ros2", "mode": "slow", "record": "runs/stretch"}),
-    "stretch_re1_fake": ("stretch_re1", {"robot": "fake", "fleet": "/tmp/fleet"}),
+    "stretch_re1_fake": ("stretch_re1", {"robot": "fake", "fake_folder": "/tmp/mine"}),
     "stretch_re1_ros2_fake": ("stretch_re1", {"robot": "fake", "driver": "stretch_ros2"}),
     "locobot": ("locobot", {"camera_slots": '{"pickup": 1}'}),
     "locobot_pyrobot": ("locobot", {"driver": "pyrobot", "address": "locobot:7077"}),

@@ -23,7 +23,7 @@ CASES: list[tuple[str, dict[str, str]]] = [
     ("stretch_twin", {}),
     ("stretch_twin", {"serve": "false", "server_url": "http://gpu:8000", "instruction": "find a mug", "seed": "7"}),
     ("stretch_re1", {"namespace": "/lab/stretch", "control_period_s": "1", "sampling": "uniform"}),
-    ("stretch_re1", {"robot": "fake", "fleet": "/tmp/f"}),
+    ("stretch_re1", {"robot": "fake", "fake_folder": "/tmp/f"}),
     ("stretch_re1", {"robot": "fake", "driver": "stretch_ros2", "mode": "slow"}),
     ("locobot", {"robot_name": "/my_robot"}),
     ("locobot", {"robot": "twin"}),
