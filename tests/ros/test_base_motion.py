@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from itertools import pairwise
 
 import pytest
-from ferry_ros.bodies.base_motion import BasePort, drive, turn
+from ferry_ros.bodies.base_motion import BasePort, BaseTuning, drive, turn
 
 from robots.embodiment import BaseLimits
 
 LIMITS = BaseLimits(0.3, 1.9, 0.4, 2.5, 0.2, math.radians(30))
 TICK_S = 0.005
+QUICK = BaseTuning(stall_s=0.4, settle_s=0.3)
 
 
 class Base:
@@ -90,8 +91,8 @@ def test_speed_rises_and_falls_by_no_more_than_the_deceleration_allows() -> None
 
 
 def test_a_wall_is_a_contact() -> None:
-    with moving(Base(wall_m=0.1)) as base:
-        assert drive(base.port, LIMITS, 0.2).startswith("contact: the base came 0.100 of 0.200 m")
+    with moving(Base(wall_m=0.05)) as base:
+        assert drive(base.port, LIMITS, 0.2, QUICK).startswith("contact: the base came 0.050 of 0.200 m")
         assert base.told[-1][1:] == (0.0, 0.0)
 
 
@@ -107,7 +108,7 @@ def test_a_stop_ramps_down_and_is_the_reason() -> None:
 
 def test_a_base_that_does_not_stand_is_told_of() -> None:
     with moving(Base(deaf=True)) as base:
-        assert "the base does not stand 1.0 s after zero was sent" in drive(base.port, LIMITS, 0.2)
+        assert "the base does not stand 0.3 s after zero was sent" in drive(base.port, LIMITS, 0.1, QUICK)
 
 
 def test_what_fails_while_it_drives_leaves_zero_behind() -> None:

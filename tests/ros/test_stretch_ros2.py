@@ -7,21 +7,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from fake_stretch import FakeStretch, during, fake_stretch
+from fake_stretch import FakeStretch, fake_stretch
 from ferry_ros import robots_table
 from ferry_ros.bodies.stretch_ros2 import StretchRos2, StretchRos2Options, gated
 
 from robots.command import (
     Done,
     Grasp,
-    JointTarget,
     LookAt,
     MoveBase,
     MoveJoint,
     Release,
     RotateBase,
     SetGripper,
-    Stop,
 )
 from robots.embodiment import Embodiment
 from robots.errors import NotConnected
@@ -30,7 +28,7 @@ from robots.stretch_re1 import ACTIONS, STRETCH_RE1
 
 @pytest.fixture(scope="module")
 def fake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeStretch]:
-    with fake_stretch(tmp_path_factory.mktemp("stretch")) as running:
+    with fake_stretch(tmp_path_factory.mktemp("stretch"), pace=3.0) as running:
         yield running
 
 
@@ -138,12 +136,6 @@ def test_pickup_of_nothing_says_so_and_opens_again(robot: StretchRos2, fake: Fak
         fake.set(object_m=0.04)
 
 
-def test_done_and_stop_move_nothing(robot: StretchRos2) -> None:
-    before = joints(robot)
-    assert all(robot.execute(command).executed for command in (Done(), Done(subgoal=True), Stop()))
-    assert joints(robot) == pytest.approx(before, abs=1e-4)
-
-
 def test_the_head_looks_and_a_joint_it_lacks_is_refused_by_name(robot: StretchRos2) -> None:
     assert robot.execute(LookAt(-0.5, -0.4)).executed
     seen = joints(robot)
@@ -162,29 +154,6 @@ def test_what_is_observed_was_sensed_after_the_motion(robot: StretchRos2) -> Non
         "navigation": (45, 80, 3),
         "manipulation": (45, 80, 3),
     }
-
-
-def test_stop_ramps_the_base_down_and_the_next_command_works(robot: StretchRos2) -> None:
-    begun = robot.pose
-    sent = during(robot, MoveBase(-0.2), lambda: math.dist(robot.pose[:2], begun[:2]) > 0.02, robot.stop)
-    assert sent.blocked == "stopped"
-    assert 0.02 < math.dist(robot.pose[:2], begun[:2]) < 0.15
-    assert robot.execute(MoveBase(0.05)).executed
-
-
-def test_stop_holds_a_joint_where_it_is(robot: StretchRos2) -> None:
-    robot.execute(JointTarget(("joint_lift",), (0.25,)))
-    sent = during(robot, MoveJoint("joint_lift", -0.1), lambda: joints_now(robot)["joint_lift"] < 0.24, robot.stop)
-    assert sent.blocked == "stopped"
-    stopped = joints(robot)["joint_lift"]
-    assert 0.16 < stopped < 0.245
-    assert robot.execute(MoveJoint("joint_wrist_yaw", 0.1)).executed
-    assert joints(robot)["joint_lift"] == pytest.approx(stopped, abs=0.01)
-
-
-def joints_now(robot: StretchRos2) -> dict[str, float]:
-    assert robot._link is not None
-    return robot._link.feedback.positions
 
 
 def test_the_base_is_slow_unless_the_arm_is_stowed() -> None:

@@ -8,23 +8,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_stretch import FakeStretch, connected, during, fake_stretch
+from fake_stretch import FakeStretch, during, fake_stretch
 from ferry_ros.bodies.stretch_ros2 import StretchRos2, StretchRos2Options
 from ros_graph import wait_until
 
 from robots.command import JointTarget, MoveBase, MoveJoint
 from robots.errors import ConnectionFailed, RobotError, SpecError
 
+PROMPT = {"stale_s": 0.5, "camera_stale_s": 0.5}
+
 
 @pytest.fixture(scope="module")
 def fake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeStretch]:
-    with fake_stretch(tmp_path_factory.mktemp("stretch")) as running:
+    with fake_stretch(tmp_path_factory.mktemp("stretch"), pace=3.0) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def robot(fake: FakeStretch) -> Iterator[StretchRos2]:
-    with connected(fake) as one:
+    with fake.robot(**PROMPT) as one:
         yield one
 
 
@@ -155,7 +157,7 @@ def test_a_driver_that_falls_silent_is_a_fault_and_nothing_moves_when_it_speaks_
 
 @pytest.mark.parametrize("command", [MoveBase(0.2), MoveJoint("joint_lift", 0.1)])
 def test_a_killed_driver_blocks_the_motion_and_a_new_one_is_made_ready(tmp_path: Path, command: MoveBase) -> None:
-    with fake_stretch(tmp_path) as fake, connected(fake) as robot:
+    with fake_stretch(tmp_path) as fake, fake.robot(**PROMPT) as robot:
         lift = robot.observe().state["joints"][0]
 
         def begun() -> bool:

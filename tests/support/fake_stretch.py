@@ -20,6 +20,7 @@ from robots.robot import Sent
 
 NUMBERS = count()
 SMALL = {"camera_height": 45, "camera_width": 80}
+PATIENT = {"stale_s": 1.5, "camera_stale_s": 1.5}  # a busy machine keeps a process waiting for half a second
 
 
 class FakeStretch:
@@ -41,7 +42,7 @@ class FakeStretch:
 
     def robot(self, **options: Any) -> StretchRos2:
         """A driver for it, not yet connected."""
-        return StretchRos2(StretchRos2Options(namespace=self.namespace, **{**SMALL, **options}))
+        return StretchRos2(StretchRos2Options(namespace=self.namespace, **{**SMALL, **PATIENT, **options}))
 
     def set(self, **values: object) -> None:
         """Sets parameters while it runs."""
@@ -69,13 +70,6 @@ def fake_stretch(folder: Path, **parameters: object) -> Iterator[FakeStretch]:
         yield fake
     finally:
         fake.end()
-
-
-@contextmanager
-def connected(fake: FakeStretch, **options: Any) -> Iterator[StretchRos2]:
-    """A connected driver."""
-    with fake.robot(**options) as robot:
-        yield robot
 
 
 def during(robot: StretchRos2, command: Command, begun: Callable[[], bool], act: Callable[[], object]) -> Sent:

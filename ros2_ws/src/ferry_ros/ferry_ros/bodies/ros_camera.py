@@ -32,13 +32,13 @@ class CameraTuning:
     """What counts as a camera that lives.
 
     Attributes:
-        stale_s: no new picture for so long means it is frozen; a RealSense at 15 Hz sends one every 0.067 s.
+        stale_s: no new picture for so long means it is frozen; a RealSense sends 15 a second.
         same_is_frozen: the same pixels for so long mean it too. A sensor has noise; for a renderer, say False.
         quarter_turns_cw: how often a picture is turned by 90 degrees clockwise, for a camera that is mounted on its
             side (the RE1's own D435i: 1).
     """
 
-    stale_s: float = 0.5
+    stale_s: float = 1.0
     same_is_frozen: bool = True
     quarter_turns_cw: int = 0
 

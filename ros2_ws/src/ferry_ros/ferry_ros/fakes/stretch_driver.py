@@ -42,6 +42,7 @@ class FakeStretchOptions:
     Attributes:
         rate: how often it publishes, in Hz, as the vendor's.
         timeout: after so many seconds a velocity is forgotten, as the vendor's.
+        pace: how many times faster than those of a real one its joints are.
         latency_s: how many seconds later than it came a command takes effect.
         streaming: whether it has streaming position control, as drivers since August 2024.
         tool: what stands on /tool.
@@ -61,6 +62,7 @@ class FakeStretchOptions:
 
     rate: float = 30.0
     timeout: float = 0.5
+    pace: float = 1.0
     latency_s: float = 0.03
     streaming: bool = True
     tool: str = stretch_qpos.TOOL
@@ -86,7 +88,7 @@ class FakeStretchDriver(Node):
         self.finished, self.exit_code = Event(), 0
         parameters.declare(self, FakeStretchOptions)
         self.options = parameters.read(self, FakeStretchOptions)
-        self._mechanics = Mechanics()
+        self._mechanics = Mechanics(pace=self.options.pace)
         self._mode, self._mode_before = "position", "position"
         self._homed, self._runstopped, self._streaming = self.options.homed, False, False
         self._twist, self._twist_s = (0.0, 0.0), -math.inf

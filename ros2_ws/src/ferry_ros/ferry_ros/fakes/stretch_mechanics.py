@@ -55,6 +55,7 @@ class Mechanics:
         stops: a joint is stopped at this position on its way up by something in its way.
         wall_m: the base cannot get beyond this x.
         object_m: width of what is between the fingers; 0 when there is nothing.
+        pace: how many times faster than those of a real one its joints are.
     """
 
     positions: dict[str, float] = field(default_factory=lambda: dict(STOWED))
@@ -66,6 +67,7 @@ class Mechanics:
     stops: dict[str, float] = field(default_factory=dict)
     wall_m: float = math.inf
     object_m: float = 0.0
+    pace: float = 1.0
 
     def move_to(self, joint: str, target: float) -> None:
         """Sends a joint to `target`, or to the end of its range."""
@@ -79,7 +81,8 @@ class Mechanics:
         """Of a joint that something keeps from its target."""
         short = self.targets[joint] - self.positions[joint]
         if joint == GRIPPER:
-            return PRESSING_PCT if self.object_m and short < -0.001 else 0.0
+            touching = self.positions[joint] <= self.object_m + 0.001
+            return PRESSING_PCT if self.object_m and touching and short < -0.001 else 0.0
         return CONTACT_PCT if short > 0.001 and self.positions[joint] >= self.stops.get(joint, math.inf) else 0.0
 
     def advance(self, period_s: float) -> None:
@@ -90,9 +93,9 @@ class Mechanics:
 
     def _advance_joint(self, joint: str, period_s: float) -> None:
         axis, here, target = AXES[joint], self.positions[joint], self.targets[joint]
-        way = target - here
-        braking = math.sqrt(2 * axis.accel * abs(way))
-        speed = min(self.speeds[joint] + axis.accel * period_s, axis.speed, braking)
+        way, accel = target - here, self.pace * axis.accel
+        braking = math.sqrt(2 * accel * abs(way))
+        speed = min(self.speeds[joint] + accel * period_s, self.pace * axis.speed, braking)
         step = math.copysign(min(abs(way), speed * period_s), way)
         there = min(here + step, max(here, self.stops.get(joint, math.inf)))
         if joint == GRIPPER and self.object_m and there < here:
