@@ -298,8 +298,8 @@ class StretchRos2(Connected):
 def gated(base: BaseLimits, positions: Mapping[str, float], share: float = 1.0) -> BaseLimits:
     """The base is slow unless lift, arm and wrist are stowed: in velocity mode, where the vendor's sentry forgets it.
 
-    Source: hello-robot/stretch_body, base.py step_sentry and robot_params_RE1V0.py; its issue 311. `share` is that of
-    the top speeds that the body may move with.
+    Source: hello-robot/stretch_body, base.py and sentry_max_velocity in robot_params_RE1V0.py; its issue 311. `share`
+    is that of the top speeds that the body may move with.
     """
     lift, arm, wrist = (positions[name] for name in ("joint_lift", "joint_arm", "joint_wrist_yaw"))
     if lift < 0.3 and arm < 0.03 and wrist > 2.54:
