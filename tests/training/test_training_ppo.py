@@ -198,7 +198,9 @@ def test_a_reward_that_is_no_number_stops_the_run(run: Path) -> None:
 
 def test_a_policy_that_changes_too_fast_stops_the_run(run: Path) -> None:
     made = Trainer(options(run, "fast", warmup=0, kl_stop=1e-9))
-    with pytest.raises(Diverged, match=r"KL divergence at step 1: got .*, expected at most 1e-09 \(kl_stop\); .*last.pt"):
+    with pytest.raises(
+        Diverged, match=r"KL divergence at step 1: got .*, expected at most 1e-09 \(kl_stop\); .*last.pt"
+    ):
         made._learn(episodes())
 
 
@@ -226,7 +228,9 @@ def test_a_full_disk_is_named_and_the_old_checkpoint_kept(run: Path) -> None:
     made = Trainer(options(run, "full"))
     (run / "full").mkdir()
     (run / "full" / "last.pt").write_bytes(b"old")
-    with pytest.raises(CheckpointError, match=r"full/last.pt: got 'File too large', expected to write 1.* MB; what was"):
+    with pytest.raises(
+        CheckpointError, match=r"full/last.pt: got 'File too large', expected to write 1.* MB; what was"
+    ):
         made._save("last.pt")
     assert (run / "full" / "last.pt").read_bytes() == b"old"
     assert os.listdir(run / "full") == ["last.pt"]
