@@ -10,6 +10,8 @@ from ferry.doctor.check import Machine
 from ferry.doctor.devices import check_can, check_files, check_sdk
 from ferry.errors import UsageError
 
+INSTALL_STRETCH = "scripts/stretch_sdk; on a Stretch it is there: python3 -m venv --system-site-packages .venv"
+
 HostCheck = Callable[[Any, Machine], str]
 """Takes the driver's options and the machine."""
 
@@ -28,27 +30,23 @@ class Driver:
 
 
 def _stretch_sdk(_options: Any, _machine: Machine) -> str:
-    return check_sdk("stretch_body", "hello-robot-stretch-body", "0.7.31", "stretch")
+    return check_sdk("stretch_body", "hello-robot-stretch-body", "0.7.31", INSTALL_STRETCH)
 
 
 def _stretch_serial(options: Any, machine: Machine) -> str:
-    if _elsewhere(options.fleet):
+    if options.fleet:
         return f"as the calibration files in {options.fleet} name them"
     return check_files(("hello-*",), "dialout", "serial devices of a Stretch", machine)
 
 
 def _piper_sdk(_options: Any, _machine: Machine) -> str:
-    return check_sdk("piper_sdk", "piper_sdk", "0.6.2", "piper")
+    return check_sdk("piper_sdk", "piper_sdk", "0.6.2", "pip install -e '.[piper]'")
 
 
 def _piper_can(options: Any, machine: Machine) -> str:
     if options.interface != "socketcan":
         return f"{options.interface} {options.channel}: no CAN interface of this computer"
     return check_can(options.channel, 1_000_000, machine)
-
-
-def _elsewhere(fleet: str) -> bool:
-    return bool(fleet)
 
 
 ROBOTS: Mapping[str, Mapping[str, Driver]] = {

@@ -19,24 +19,23 @@ _UP = 0x1
 """IFF_UP of linux/if.h."""
 
 
-def check_sdk(module: str, distribution: str, tested: str, extra: str) -> str:
+def check_sdk(module: str, distribution: str, tested: str, install: str) -> str:
     """Checks that a vendor's SDK is installed, in the version that its driver was tested with.
 
     Args:
         module: what the driver imports.
         distribution: what pip calls it.
         tested: the version that the driver was tested with.
-        extra: the extra of pyproject.toml that brings it.
+        install: what to type to get that version.
     """
-    fix = f"pip install -e '.[{extra}]'"
     if find_spec(module) is None:
-        raise CheckFailed(f"{module} is not installed", fix)
+        raise CheckFailed(f"{module} is not installed", install)
     try:
         version = metadata.version(distribution)
     except metadata.PackageNotFoundError:
-        raise Doubtful(f"{module} is there, but nothing tells its version; tested with {tested}", fix) from None
+        raise Doubtful(f"{module} is there, but nothing tells its version; tested with {tested}", install) from None
     if version != tested:
-        raise Doubtful(f"{distribution} {version}; the driver was tested with {tested}", fix)
+        raise Doubtful(f"{distribution} {version}; the driver was tested with {tested}", install)
     return f"{distribution} {version}"
 
 

@@ -102,14 +102,14 @@ def test_an_sdk_in_the_tested_version_in_another_and_not_at_all() -> None:
     from importlib.metadata import version
 
     tested = version("numpy")
-    assert check_sdk("numpy", "numpy", tested, "stretch") == f"numpy {tested}"
+    assert check_sdk("numpy", "numpy", tested, "get it") == f"numpy {tested}"
     with pytest.raises(Doubtful, match=f"numpy {tested}; the driver was tested with 0.1"):
-        check_sdk("numpy", "numpy", "0.1", "stretch")
+        check_sdk("numpy", "numpy", "0.1", "get it")
     with pytest.raises(Doubtful, match="nothing tells its version"):
-        check_sdk("robots", "robots", "0.1", "stretch")
+        check_sdk("robots", "robots", "0.1", "get it")
     with pytest.raises(CheckFailed, match="no_such_sdk is not installed") as caught:
-        check_sdk("no_such_sdk", "no-such-sdk", "0.1", "stretch")
-    assert caught.value.fix == "pip install -e '.[stretch]'"
+        check_sdk("no_such_sdk", "no-such-sdk", "0.1", "get it")
+    assert caught.value.fix == "get it"
 
 
 def test_a_camera_that_delivers_and_one_that_is_too_slow() -> None:

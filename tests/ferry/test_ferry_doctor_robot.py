@@ -13,6 +13,7 @@ import pytest
 from bundles import write_tiny_bundle
 from ferry_fakes import ferry_fake, multicast_channel
 from servers import serving
+from stretch_fake import ROBOT_ID, needs_sdk
 
 from ferry.doctor import body as doctor_body
 from ferry.doctor.body import Sight, check_battery, check_cameras, check_fault, check_observation, check_runstop
@@ -220,3 +221,37 @@ def test_the_exit_status_is_what_a_script_needs(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1].startswith("1 to mend")
+
+
+def stretch_words(fleet: Path) -> list[str]:
+    cameras = [f"{name}_camera=synthetic:{fleet}" for name in ("navigation", "manipulation")]
+    return ["stretch_re1", "--set", f"fleet={fleet / ROBOT_ID}", *cameras, "height=84", "width=144"]
+
+
+@needs_sdk
+def test_a_stretch_through_its_sdk(tmp_path: Path) -> None:
+    words = stretch_words(tmp_path)
+    with ferry_fake("stretch", "--fleet", str(tmp_path)):
+        found = look(words, rate_hz=2.0)
+    assert [found[name].level for name in ("connect", "fault", "runstop", "battery", "observation")] == [Level.OK] * 5
+    assert "voltage_v 12.4" in found["fault"].found
+    off = look(words)["connect"]
+    assert "hello-pimu" in off.found
+    assert "switched on" in off.fix
+
+
+@needs_sdk
+def test_a_stretch_that_was_not_homed_and_one_with_its_runstop_pressed(tmp_path: Path) -> None:
+    words = stretch_words(tmp_path)
+    with ferry_fake("stretch", "--fleet", str(tmp_path), "--no-homed"):
+        unhomed = look(words)["connect"]
+    assert unhomed.found.startswith("not homed: lift")
+    assert "stretch_robot_home.py" in unhomed.fix
+    with ferry_fake("stretch", "--fleet", str(tmp_path), "--runstop"):
+        assert look(words)["runstop"].found == "the runstop is on"
+
+
+@needs_sdk
+def test_a_stretch_without_its_calibration(tmp_path: Path) -> None:
+    found = look(stretch_words(tmp_path / "nobody"))["connect"]
+    assert found.found.startswith("not calibrated: ")

@@ -10,19 +10,26 @@ from pathlib import Path
 
 import pytest
 from bundles import write_tiny_bundle
+from ferry_fakes import multicast_channel
+from stretch_fake import needs_sdk
 
 from ferry.graph import free_port, running
-from ferry.launcher.lookup import REPOSITORY
 
-STRETCH = str(REPOSITORY / "launch" / "stretch.launch.xml")
 PATIENCE_S = 240.0
+FAKES: dict[str, tuple[str, dict[str, str]]] = {
+    "stretch_re1": ("stretch_re1", {}),
+    "stretch_ros2": ("stretch_re1", {"driver": "stretch_ros2"}),
+    "locobot": ("locobot", {}),
+    "pyrobot": ("locobot", {"driver": "pyrobot"}),
+    "piper": ("piper", {}),
+    "ros2_control_arm": ("ros2_control_arm", {}),
+}
 
 
 @pytest.fixture
 def arguments(tmp_path: Path) -> dict[str, str]:
     write_tiny_bundle(tmp_path / "tiny")
     return {
-        "robot": "fake",
         "bundle": str(tmp_path / "tiny"),
         "server_port": str(free_port()),
         "instruction": "find a mug",
@@ -42,7 +49,7 @@ def said(log: Path, text: str) -> bool:
 
 def test_a_launch_plays_one_trial_and_ends(arguments: dict[str, str], tmp_path: Path) -> None:
     arguments |= {"run_once": "true", "max_steps": "5"}
-    with running(STRETCH, arguments, tmp_path / "logs") as launch:
+    with running("fake", arguments, tmp_path / "logs") as launch:
         assert launch.wait(PATIENCE_S) == 0
     assert said(tmp_path / "logs" / "policy_node.log", "trial ended: max_steps")
     assert said(tmp_path / "logs" / "robot_node.log", "stopped: SIGINT")
@@ -55,7 +62,7 @@ def test_a_killed_server_ends_the_launch_and_the_robot_is_told_to_stop(
     arguments: dict[str, str], tmp_path: Path
 ) -> None:
     logs = tmp_path / "logs"
-    with running(STRETCH, arguments, logs) as launch:
+    with running("fake", arguments, logs) as launch:
         wait_for(lambda: said(logs / "policy_node.log", "active"))
         children = Path(f"/proc/{launch.pid}/task/{launch.pid}/children").read_text().split()
         (server,) = [pid for pid in children if "serve" in Path(f"/proc/{pid}/cmdline").read_text().split("\0")]
@@ -65,12 +72,33 @@ def test_a_killed_server_ends_the_launch_and_the_robot_is_told_to_stop(
     assert not any(Path(f"/proc/{pid}").exists() for pid in children)
 
 
-def test_the_real_stretch_without_its_driver_says_which_bodies_there_are(
+@needs_sdk
+def test_a_real_stretch_that_is_not_there_ends_the_launch_and_says_what_to_check(
     arguments: dict[str, str], tmp_path: Path
 ) -> None:
-    del arguments["robot"]
-    with running("stretch_re1", arguments, tmp_path / "logs") as launch:
-        assert launch.wait(PATIENCE_S) == 1
-    assert said(
-        tmp_path / "logs" / "robot_node.log", "robot: got 'stretch_re1', expected one of fake, stretch_re1_twin"
-    )
+    with running("stretch_re1", arguments | {"fleet": str(tmp_path)}, tmp_path / "logs") as launch:
+        assert launch.wait(PATIENCE_S) != 0
+    assert said(tmp_path / "logs" / "robot_node.log", "not calibrated: there is no")
+
+
+@pytest.mark.parametrize("launch", FAKES)
+def test_a_fake_stands_ready(launch: str, tmp_path: Path) -> None:
+    """The fake, the driver on it and the supervisor."""
+    file, more = FAKES[launch]
+    chosen = {"robot": "fake", "serve": "false", "policy": "false", "namespace": "/tried", **more}
+    if launch == "stretch_re1":
+        chosen["fake_folder"] = str(tmp_path / "fleet")
+    if launch == "piper":
+        chosen["channel"] = multicast_channel()
+    logs = tmp_path / "logs"
+    with running(file, chosen, logs) as process:
+        wait_for(lambda: said(logs / "robot_node.log", "is ready, mode full") or process.poll() is not None)
+        assert process.poll() is None, (logs / "launch.log").read_text()
+    assert said(logs / "robot_node.log", "stopped: SIGINT")
+
+
+def test_a_twin_stands_ready_in_slow_mode(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    with running("piper", {"robot": "twin", "mode": "slow"}, logs) as process:
+        wait_for(lambda: said(logs / "robot_node.log", "piper is ready, mode slow") or process.poll() is not None)
+        assert process.poll() is None, (logs / "launch.log").read_text()
