@@ -23,7 +23,7 @@ ERROR_BUS_OFF, ERROR_RESTARTED = 0x40, 0x100
 FAILED_SENDS = 3
 """So many frames in a row that could not be sent mean that nobody on the bus acknowledges."""
 
-SLICE_S = 0.05
+SLICE_S = 0.03
 """Receiving looks this often whether it should end; the SDK's own 1 s would outlive a disconnect."""
 
 

@@ -3,9 +3,9 @@
 `python -m robots.fakes.piper --channel 239.74.163.2:43113` is heard by every program on this computer that opens
 python-can's "udp_multicast" bus with that port, whatever its group: give each fake a port of its own.
 
-Faults begin after a time (`--fault estop@5`) or when their name comes in on standard input, one a line. A multicast bus
-cannot go off, so for `bus-off` the fake sends the error frame that Linux delivers when a CAN controller leaves the bus,
-and then neither hears nor says anything.
+Faults begin after a time (`--fault estop@5`) or when their name comes in on standard input, one a line; `heal` ends
+them. A multicast bus cannot go off, so for `bus-off` the fake sends the error frame that Linux delivers when a CAN
+controller leaves the bus, and then neither hears nor says anything.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from typing import Any
 
 from robots.can_bus import open_bus
 from robots.errors import ConnectionFailed
-from robots.fakes.piper_arm import FAULTS, PiperArm
+from robots.fakes.piper_arm import FAULTS, HEAL, PiperArm
 
 MILLIDEGREES = 1000.0 * 180.0 / math.pi
 MOTORS_EVERY = 10  # motor states come with every tenth round of joint angles
-ERROR_BUS_OFF = 0x40  # Linux include/uapi/linux/can/error.h
+ERROR_BUS_OFF, ERROR_RESTARTED = 0x40, 0x100  # Linux include/uapi/linux/can/error.h
 
 
 class FakePiper:
@@ -69,11 +69,12 @@ class FakePiper:
         self._tell()
 
     def fail(self, fault: str) -> None:
-        """Lets a fault out of FAULTS begin now."""
+        """Lets a fault out of FAULTS begin now, or ends them all with HEAL."""
         if fault == "bus-off":
             self._send_error(ERROR_BUS_OFF)
-        if fault == "freeze":
-            self._frozen = self._joint_frames()
+        if fault == HEAL and "bus-off" in self.arm.faults:
+            self._send_error(ERROR_RESTARTED)
+        self._frozen = self._joint_frames() if fault == "freeze" else []
         self.arm.fail(fault)
 
     @property
@@ -159,7 +160,7 @@ COMMANDS: dict[int, Any] = {
 def fault_at(text: str) -> tuple[float, str]:
     """`NAME@SECONDS` as (seconds, name)."""
     name, _, seconds = text.partition("@")
-    if name not in FAULTS:
+    if name not in (*FAULTS, HEAL):
         raise argparse.ArgumentTypeError(f"got {name!r}, expected one of {', '.join(FAULTS)}")
     return float(seconds or 0.0), name
 
@@ -207,10 +208,10 @@ def _serve(fake: FakePiper, ended: list[int]) -> None:
             if not text:
                 source.clear()
             for word in text.split():
-                if word in FAULTS:
+                if word in (*FAULTS, HEAL):
                     fake.fail(word)
                 else:
-                    print(f"unknown fault {word!r}; known: {', '.join(FAULTS)}", file=sys.stderr, flush=True)
+                    print(f"unknown fault {word!r}; known: {', '.join(FAULTS)}, {HEAL}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

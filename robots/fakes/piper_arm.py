@@ -12,6 +12,9 @@ FAULTS = ("estop", "freeze", "lose", "bus-off", "switch-off", "jam", "teach", "h
 controller leaves the bus; switch-off: the motors let go; jam: no joint turns any more; teach: the arm's own button
 puts it into teaching; hot: a motor is too hot."""
 
+HEAL = "heal"
+"""Ends all faults; what they did to mode and motors stays until the arm is told otherwise."""
+
 STANDBY, CAN_CONTROL, TEACHING = 0x00, 0x01, 0x02
 
 
@@ -61,7 +64,10 @@ class PiperArm:
     faults: set[str] = field(default_factory=set)
 
     def fail(self, fault: str) -> None:
-        """Lets `fault` happen from now on."""
+        """Lets `fault` happen from now on, or with HEAL none any more."""
+        if fault == HEAL:
+            self.faults.clear()
+            return
         self.faults.add(fault)
         if fault == "switch-off":
             self.enabled = self.gripper_enabled = False

@@ -56,12 +56,12 @@ def test_joint_rows_are_taken_as_they_are_whatever_their_order() -> None:
 def test_out_of_the_workspace_is_refused_before_out_of_reach() -> None:
     with pytest.raises(Refused, match=r"^out of workspace: the fingertips at \(.*, -0\.0\d\d\) m, expected \(-0\.2"):
         PLANNER.plan(chunk(0.0, 0.0, -0.05, 0.0, 0.0, 0.0, 0.0), HERE)
-    with pytest.raises(Refused, match="^out of workspace"):
+    with pytest.raises(Refused, match=r"^out of workspace"):
         PLANNER.plan(chunk(0.05, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, count=16), HERE)
 
 
 def test_a_joint_motion_through_the_table_is_refused() -> None:
-    with pytest.raises(Refused, match="^out of workspace"):
+    with pytest.raises(Refused, match=r"^out of workspace"):
         PLANNER.plan(JointTarget(("joint2",), (2.4,)), HERE)
 
 
@@ -69,7 +69,7 @@ def test_an_arm_outside_its_workspace_may_come_back_but_not_go_on() -> None:
     low = {**HERE, "joint2": 2.2}
     assert PLANNER.tip(np.array(list(low.values())))[2] < -0.05
     assert PLANNER.plan(JointTarget(("joint2",), (1.3,)), low).end[1] == pytest.approx(1.3)
-    with pytest.raises(Refused, match="^out of workspace"):
+    with pytest.raises(Refused, match=r"^out of workspace"):
         PLANNER.plan(JointTarget(("joint2",), (2.3,)), low)
 
 

@@ -31,16 +31,14 @@ def test_a_can_interface_must_exist_and_be_up(link_folder: Path) -> None:
     check_link("can0", link_folder)
     with pytest.raises(ConnectionFailed, match=r"no CAN interface 'can7'; .* available: can0, can1"):
         check_link("can7", link_folder)
-    with pytest.raises(
-        ConnectionFailed, match="can1 is down, expected up: `sudo ip link set can1 up type can bitrate 1"
-    ):
+    with pytest.raises(ConnectionFailed, match="can1 is down, expected up: `sudo ip link set can1 up type can"):
         check_link("can1", link_folder)
 
 
 def test_a_bus_that_is_not_there_is_named() -> None:
     with pytest.raises(ConnectionFailed, match="no CAN interface 'can77'"):
         open_bus("can77", "socketcan")
-    with pytest.raises(ConnectionFailed, match="CAN bus x \\(carrier-pigeon\\) cannot be opened: .*carrier-pigeon"):
+    with pytest.raises(ConnectionFailed, match=r"CAN bus x \(carrier-pigeon\) cannot be opened: .*carrier-pigeon"):
         open_bus("x", "carrier-pigeon")
 
 
@@ -49,7 +47,7 @@ def test_permission_denied_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         raise can.CanInitializationError("no") from PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(can, "Bus", deny)
-    with pytest.raises(ConnectionFailed, match="permission denied for CAN bus /dev/ttyACM0 \\(slcan\\); add the user"):
+    with pytest.raises(ConnectionFailed, match=r"permission denied for CAN bus /dev/ttyACM0 \(slcan\); add the user"):
         open_bus("/dev/ttyACM0", "slcan")
 
 
@@ -117,7 +115,7 @@ def test_frames_pass_a_watched_bus_both_ways(buses: tuple[Any, Any, Watch]) -> N
     assert watch.last_ns((0x2A1,)) > 0
     ours.send(frame(0x155))
     assert other.recv(1).arbitration_id == 0x155
-    assert ours.recv(5) is None, "it looks every 50 ms whether it should end"
+    assert ours.recv(5) is None, "it looks every 30 ms whether it should end"
 
 
 def test_a_bus_that_is_off_carries_nothing(buses: tuple[Any, Any, Watch]) -> None:

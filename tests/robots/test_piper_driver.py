@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from robots.chunk import POSE
 from robots.command import Chunk, Command, Done, JointTarget, MoveBase, MoveJoint, SetGripper, Stop
 from robots.conformance import Options, run
 from robots.drivers.piper import PiperOptions, PiperRobot
+from robots.drivers.piper_link import PiperLink
 from robots.errors import ConnectionFailed, NotConnected, RobotError
 from robots.kinematics import Kinematics
 from robots.piper import HOME_RAD, PIPER_URDF
@@ -38,10 +40,10 @@ def shared() -> Iterator[FakeProcess]:
 
 
 @pytest.fixture
-def fake() -> Iterator[FakeProcess]:
-    """One of its own, for faults."""
-    with FakeProcess() as one:
-        yield one
+def fake(shared: FakeProcess) -> Iterator[FakeProcess]:
+    """To be given faults; healed afterwards."""
+    yield shared
+    shared.fail("heal")
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def joints(robot: PiperRobot) -> list[float]:
     return [float(one) for one in robot.observe().state["joints"]]
 
 
-def interrupted(robot: PiperRobot, command: Command, job: object, after_s: float = 0.4) -> tuple[Sent, float]:
+def interrupted(robot: PiperRobot, command: Command, job: object, after_s: float = 0.3) -> tuple[Sent, float]:
     """What became of `command` when `job` ran a while after it began, and how long after the job it ended [s]."""
     at: list[float] = []
 
@@ -77,7 +79,7 @@ def test_it_conforms(shared: FakeProcess) -> None:
         return x, y, z
 
     options = Options(
-        spared=("joint2", "joint3", "joint4", "joint6"),
+        spared=ARM[1:],
         exclusive=True,
         joint_tolerance=0.02,
         long_step=0.5,
@@ -158,7 +160,7 @@ def test_a_cartesian_chunk_is_followed_on_its_path_and_at_its_rate(robot: PiperR
     assert sent.executed, sent
     corners = start + np.vstack([np.zeros(3), np.cumsum([row[:3] for row in rows], axis=0)])
     tips = np.array([KINEMATICS.forward(one[:6])[0] for one in q])
-    assert max(np.min([off_line(tip, *ends) for ends in zip(corners, corners[1:])]) for tip in tips) < 0.004
+    assert max(np.min([off_line(tip, *ends) for ends in pairwise(corners)]) for tip in tips) < 0.004
     assert np.linalg.norm(tips[-1] - corners[-1]) < 0.003
     passed = [times[int(np.argmin(np.linalg.norm(tips - corner, axis=1)))] for corner in corners[1:-1]]
     gaps = np.diff(passed)
@@ -218,8 +220,9 @@ def test_stop_ends_a_motion_and_nothing_of_it_follows(robot: PiperRobot) -> None
 )
 def test_a_fault_in_a_motion_ends_it_and_refuses_the_next(fake: FakeProcess, fault: str, says: str) -> None:
     with PiperRobot(fake.options(speed=0.2)) as robot:
+        robot.execute(JointTarget(("joint1",), (0.0,)))
         assert robot.health().fault == ""
-        sent, late_s = interrupted(robot, MoveJoint("joint1", 1.2), lambda: fake.fail(fault))
+        sent, late_s = interrupted(robot, JointTarget(("joint1",), (1.5,)), lambda: fake.fail(fault))
         assert sent.blocked.startswith(says)
         assert late_s < 4.0
         health = robot.health()
@@ -231,16 +234,17 @@ def test_a_fault_in_a_motion_ends_it_and_refuses_the_next(fake: FakeProcess, fau
 @pytest.mark.parametrize("fault", ["jam", "freeze"])
 def test_joints_that_do_not_move_are_noticed_though_feedback_comes(fake: FakeProcess, fault: str) -> None:
     with PiperRobot(fake.options(speed=0.2)) as robot:
-        sent, late_s = interrupted(robot, MoveJoint("joint1", 1.2), lambda: fake.fail(fault))
+        sent, late_s = interrupted(robot, JointTarget(("joint1",), (1.5,)), lambda: fake.fail(fault))
         assert sent.blocked.startswith("contact: joint1 is 0.")
         assert late_s < 3.0
         assert robot.health().fault == ""
 
 
-def test_a_killed_arm_leaves_nothing_waiting(fake: FakeProcess) -> None:
-    robot = PiperRobot(fake.options(speed=0.2))
-    robot.connect()
-    sent, late_s = interrupted(robot, MoveJoint("joint1", 1.2), fake.process.kill)
+def test_a_killed_arm_leaves_nothing_waiting() -> None:
+    with FakeProcess() as fake:
+        robot = PiperRobot(fake.options(speed=0.2))
+        robot.connect()
+        sent, late_s = interrupted(robot, MoveJoint("joint1", 1.2), fake.process.kill)
     assert sent.blocked.startswith("feedback stale: joint angles are 0.")
     assert late_s < 3.0
     assert robot.health().fault.startswith("feedback stale")
@@ -279,12 +283,22 @@ def wait_for(ready: object, limit_s: float = 5.0) -> None:
         ("lose", "no feedback from the arm on .* is it switched on and plugged in"),
     ],
 )
-def test_an_arm_that_is_not_ready_is_told_at_connecting(fault: str, says: str) -> None:
-    with FakeProcess("--fault", fault) as fake:
-        robot = PiperRobot(fake.options(connect_timeout_s=0.6))
-        with pytest.raises(ConnectionFailed, match=says):
-            robot.connect()
-        assert robot.health().fault.startswith("not connected")
+def test_an_arm_that_is_not_ready_is_told_at_connecting(fake: FakeProcess, fault: str, says: str) -> None:
+    fake.fail(fault)
+    time.sleep(0.1)
+    robot = PiperRobot(fake.options(connect_timeout_s=0.6))
+    with pytest.raises(ConnectionFailed, match=says):
+        robot.connect()
+    assert robot.health().fault.startswith("not connected")
+
+
+def test_a_bus_that_comes_back_needs_no_new_connection(fake: FakeProcess) -> None:
+    with PiperRobot(fake.options()) as robot:
+        fake.fail("bus-off")
+        wait_for(lambda: robot.health().fault.startswith("bus-off"))
+        fake.fail("heal")
+        wait_for(lambda: robot.health().fault == "")
+        assert robot.execute(MoveJoint("joint6", 0.05)).executed
 
 
 def test_a_second_process_is_refused_and_named(robot: PiperRobot) -> None:
@@ -310,10 +324,16 @@ def test_it_disconnects_holding_and_connects_again(shared: FakeProcess) -> None:
 
 
 def test_letting_go_at_the_end_is_asked_for(fake: FakeProcess) -> None:
-    with PiperRobot(fake.options()) as robot:
-        assert robot.health().fault == ""
-    with PiperRobot(fake.options(disable_on_exit=True)) as robot:
-        assert robot.health().fault == "", "the first one left the motors on"
+    for disable in (False, True):
+        with PiperRobot(fake.options(disable_on_exit=disable)) as robot:
+            assert robot.health().fault == ""
+        link = PiperLink(fake.channel, "udp_multicast", 5.0)
+        try:
+            wait_for(lambda link=link: link.complete)  # type: ignore[misc]
+            time.sleep(0.15)  # motor states come ten times a second
+            assert link.enabled() is not disable
+        finally:
+            link.close()
 
 
 def test_the_spec_is_the_slowed_table_with_the_cameras_that_are_fitted() -> None:

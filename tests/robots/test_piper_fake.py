@@ -184,6 +184,18 @@ def test_bus_off_is_the_error_frame_of_linux_then_silence(bench: Bench) -> None:
     assert bench.hear(3) == {}
 
 
+def test_healing_ends_every_fault(bench: Bench) -> None:
+    for fault in FAULTS:
+        bench.fake.fail(fault)
+    bench.hear()
+    bench.fake.fail("heal")
+    restarted = bench.ours.recv(1.0)
+    assert restarted.is_error_frame
+    assert restarted.arbitration_id == 0x100
+    assert bench.fake.arm.faults == set()
+    assert 0x2A5 in bench.hear()
+
+
 def test_faults_come_at_their_time_and_commands_after_the_latency() -> None:
     made = Bench(latency_s=0.1, faults=((0.15, "hot"), (0.0, "estop")))
     try:

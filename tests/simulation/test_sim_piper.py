@@ -119,7 +119,7 @@ def test_the_cube_is_seen_by_both_cameras_and_lies_where_the_seed_says() -> None
 
 def red(image: np.typing.NDArray[np.uint8]) -> int:
     r, g, b = (image[..., channel].astype(int) for channel in range(3))
-    return int(((r > 90) & (g < r / 2) & (b < r / 2)).sum())
+    return int(((r > 90) & (r > 1.6 * g) & (r > 1.6 * b)).sum())
 
 
 def test_the_cube_can_be_grasped_and_lifted(twin: PiperTwin) -> None:
