@@ -15,6 +15,9 @@ Row = Sequence[float] | F64
 LEAST_RAMP_S = 0.05
 """The shortest time that a stop is spread over."""
 
+GAP_S = 0.02
+"""Points of a window are at least so far apart."""
+
 
 @dataclass(frozen=True)
 class Trajectory:
@@ -48,6 +51,30 @@ class Trajectory:
             6 * s * (1 - s) * (ends[1] - ends[0]) + (1 - s) * (1 - 3 * s) * slopes[0] + s * (3 * s - 2) * slopes[1]
         )
         return position, velocity / length
+
+    def window(self, begin_s: float, length_s: float, lead_s: float, decelerations: Sequence[float]) -> Trajectory:
+        """The part from `begin_s` on for `length_s`, then slowing down to rest on the same way; all the rest if near.
+
+        Times count from `begin_s`. Up to `lead_s` it has no point, for a body that is a little behind to catch up.
+        """
+        end_s = begin_s + length_s
+        speeds = np.abs(self.sample(end_s)[1]) / np.asarray(decelerations)
+        ramp_s = max(LEAST_RAMP_S, float(speeds.max()))
+        if end_s + ramp_s / 2 >= self.duration_s:
+            end_s, ramp_s = self.duration_s, 0.0
+        first_s = begin_s + lead_s if begin_s > 0 and begin_s + lead_s < end_s else begin_s
+        inner = self.times_s[(self.times_s > first_s + GAP_S) & (self.times_s < end_s - GAP_S)]
+        stops = sorted({begin_s, first_s, *inner.tolist(), end_s})
+        points = [(at - begin_s, *self.sample(at)) for at in stops]
+        for share in (1 / 3, 2 / 3, 1.0) if ramp_s else ():
+            position, velocity = self.sample(end_s + ramp_s * (share - share**2 / 2))
+            points.append((end_s - begin_s + share * ramp_s, position, velocity * (1 - share)))
+        return Trajectory(*(np.array(column) for column in zip(*points)))
+
+    def progress(self, here: F64, latest_s: float, lookback_s: float) -> float:
+        """When, up to `lookback_s` before `latest_s`, the way is nearest to `here`; the latest such time."""
+        times = np.linspace(latest_s, max(0.0, latest_s - lookback_s), 100)
+        return float(times[np.argmin([np.abs(self.sample(at)[0] - here).max() for at in times])])
 
     def slower(self, factor: float) -> Trajectory:
         """The same way in `factor` times the time."""

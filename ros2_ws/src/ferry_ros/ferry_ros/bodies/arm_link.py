@@ -22,6 +22,10 @@ COMMAND = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 """The newest trajectory alone counts: after a stop nobody wants the one before."""
 
 
+MATCH_S = 0.3
+"""DDS tells a writer of a reader before that reader listens to the writer; what is sent between is lost."""
+
+
 class ArmLink:
     """Listens to an arm and tells its controllers what to do.
 
@@ -61,6 +65,7 @@ class ArmLink:
                     f"{self._preset.name}: {lost}; is that controller loaded? `ros2 control list_controllers` tells"
                 )
             time.sleep(0.02)
+        time.sleep(MATCH_S)
 
     @property
     def lost(self) -> str:

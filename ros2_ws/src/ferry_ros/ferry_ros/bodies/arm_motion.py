@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -32,6 +33,10 @@ class ArmTuning:
         late: a motion may take this many times its duration, and `margin_s`.
         margin_s: what every motion may take longer.
         stand_s: how long the arm may take to stand after its ramp; then the ramp is sent again.
+        window_s: so much of a long way is in the controller's hands at once; if this process dies, the arm slows down
+            to rest at its end.
+        renew_s: so often the next part is sent.
+        lead_s: an arm that is behind has so long to catch up with a part.
     """
 
     near_rad: float = 0.01
@@ -43,6 +48,9 @@ class ArmTuning:
     late: float = 2.0
     margin_s: float = 1.5
     stand_s: float = 0.5
+    window_s: float = 0.8
+    renew_s: float = 0.4
+    lead_s: float = 0.3
 
 
 @dataclass
@@ -72,7 +80,8 @@ class ArmMotion:
         self._stopping = threading.Event()
         self._state = threading.Lock()
         self._plan: Plan | None = None
-        self._began_s = 0.0
+        self._began_s = self._renew_at_s = 0.0
+        self._held_m = math.inf  # where the gripper closed on something last
 
     def begin(self) -> None:
         """From now on `stop` ends the motion that `run` is about to begin."""
@@ -92,7 +101,7 @@ class ArmMotion:
             if self._stopping.is_set():
                 return "stopped"
             self._plan, self._began_s = plan, time.monotonic()
-            self._send(plan)
+            self._send(plan, 0.0)
         try:
             reason = self._await(plan)
             return reason and self._end(plan, reason)
@@ -100,27 +109,45 @@ class ArmMotion:
             with self._state:
                 self._plan = None
 
-    def _send(self, plan: Plan) -> None:
-        if plan.arm:
-            self._link.send_arm(plan.arm)
-        if plan.gripper:
-            self._link.send_gripper(plan.gripper)
+    def _send(self, plan: Plan, begin_s: float) -> None:
+        """The part of the plan from `begin_s` on; what is over by then is not said again."""
+        tuning = self._tuning
+        self._renew_at_s = begin_s + tuning.renew_s
+        if plan.arm and begin_s < plan.arm.duration_s:
+            decels = [self._decel] * plan.arm.positions.shape[1]
+            self._link.send_arm(plan.arm.window(begin_s, tuning.window_s, tuning.lead_s, decels))
+        if plan.gripper and begin_s < plan.gripper.duration_s:
+            self._link.send_gripper(plan.gripper.window(begin_s, tuning.window_s, tuning.lead_s, [math.inf]))
+
+    def _renew(self, plan: Plan, elapsed_s: float) -> None:
+        """Sends the next part of a long way, from where the arm has come to: it may be slowed down by its maker."""
+        if elapsed_s < self._renew_at_s or elapsed_s >= plan.duration_s:
+            return
+        reached_s = elapsed_s
+        if plan.arm and elapsed_s < plan.arm.duration_s:
+            reached_s = plan.arm.progress(self._arm(), elapsed_s, self._tuning.window_s)
+        with self._state:
+            if self._stopping.is_set():
+                return
+            self._began_s += elapsed_s - reached_s
+            self._send(plan, reached_s)
 
     def _await(self, plan: Plan) -> str:
         """Why the motion must end before its end; empty when it has ended."""
         return (self._await_arm(plan, plan.arm) if plan.arm else "") or (
-            self._await_gripper(plan.gripper) if plan.gripper else ""
+            self._await_gripper(plan, plan.gripper) if plan.gripper else ""
         )
 
     def _await_arm(self, plan: Plan, way: Trajectory) -> str:
         tuning, target = self._tuning, way.positions[-1]
-        start = self._arm()
-        watch = _Watch(tuning.stall_rad, start, self._began_s)
+        start, started_s = self._arm(), self._began_s
+        watch = _Watch(tuning.stall_rad, start, started_s)
         while True:
             here, now = self._arm(), time.monotonic()
             elapsed = now - self._began_s
             if reason := self._trouble():
                 return reason
+            self._renew(plan, elapsed)
             near = bool(np.abs(here - target).max() <= tuning.near_rad)
             if near and elapsed >= way.duration_s and self._stands():
                 return ""
@@ -130,7 +157,7 @@ class ArmMotion:
                 watch.since_s = now
             elif still_s > tuning.stall_s:
                 return self._stalled(start, here, target)
-            if elapsed > tuning.late * way.duration_s + tuning.margin_s:
+            if now - started_s > tuning.late * way.duration_s + tuning.margin_s:
                 return f"time limit: the arm is {np.abs(here - target).max():.3f} rad from its target"
             self._link.feedback.wait(self._link.feedback.stamp_ns, 0.02)
 
@@ -140,24 +167,35 @@ class ArmMotion:
             return f"not followed: the arm did not move and is {left}; is its controller active, its e-stop released?"
         return f"contact: the arm stands {left} although it is driven"
 
-    def _await_gripper(self, way: Trajectory) -> str:
+    def _await_gripper(self, plan: Plan, way: Trajectory) -> str:
         """A gripper that closes on something ends short of its target, and that is well."""
         tuning, target, start = self._tuning, float(way.positions[-1, 0]), float(way.positions[0, 0])
-        watch = _Watch(tuning.near_m / 4, np.array([self._aperture()]), time.monotonic())
+        started_s = time.monotonic()
+        watch = _Watch(tuning.near_m / 4, np.array([self._aperture()]), started_s)
         while True:
             here, now = self._aperture(), time.monotonic()
             elapsed = now - self._began_s
             if reason := self._trouble():
                 return reason
+            self._renew(plan, elapsed)
             still_s = watch.still_s(np.array([here]), now)
             if elapsed >= way.duration_s and abs(here - target) <= tuning.near_m and still_s > 0.05:
                 return ""
             if elapsed >= way.duration_s and still_s > tuning.grip_s:
-                closing = target < start
-                return "" if closing else f"contact: the gripper stands at {here:.4f} m of {target:.4f} m"
-            if elapsed > tuning.late * way.duration_s + tuning.margin_s:
+                return self._gripped(start, here, target)
+            if now - started_s > tuning.late * way.duration_s + tuning.margin_s:
                 return f"time limit: the gripper is at {here:.4f} m of {target:.4f} m"
             self._link.feedback.wait(self._link.feedback.stamp_ns, 0.02)
+
+    def _gripped(self, start: float, here: float, target: float) -> str:
+        """Whether a gripper that stands short of its target has closed on something."""
+        near = self._tuning.near_m
+        if abs(here - start) <= near and abs(here - self._held_m) > near:
+            return f"not followed: the gripper did not move from {here:.4f} m; is its controller active?"
+        if target > start:
+            return f"contact: the gripper stands at {here:.4f} m of {target:.4f} m"
+        self._held_m = here
+        return ""
 
     def _trouble(self) -> str:
         return "stopped" if self._stopping.is_set() else self._fault()

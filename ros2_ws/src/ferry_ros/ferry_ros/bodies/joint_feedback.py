@@ -15,6 +15,10 @@ from ferry_ros import convert
 from ferry_ros.bodies.ros_camera import SENSOR
 
 
+GAP_S = 0.5
+"""A joint that was silent for longer may have a new driver behind it."""
+
+
 @dataclass(frozen=True)
 class _Reading:
     position: float
@@ -30,6 +34,7 @@ class JointFeedback:
         self._changed = threading.Condition()
         self._readings: dict[str, _Reading] = {}
         self._stamps: dict[str, int] = {}
+        self._back_s = -math.inf
         node.create_subscription(JointState, topic, self._take, SENSOR)
 
     @property
@@ -49,6 +54,11 @@ class JointFeedback:
         """How old the oldest joint's position is."""
         stamp_ns = self.stamp_ns
         return math.inf if stamp_ns < 0 else time.monotonic() - stamp_ns / 1e9
+
+    @property
+    def back_s(self) -> float:
+        """How long ago a joint was heard of again after a silence of more than `GAP_S`; infinite if there was none."""
+        return time.monotonic() - self._back_s
 
     def positions(self) -> dict[str, float]:
         """Joint name -> [m] or [rad]; only what was told."""
@@ -85,6 +95,8 @@ class JointFeedback:
                     continue  # said before: a relay that lives behind a driver that does not
                 self._stamps[name] = stamp
                 before = self._readings.get(name)
+                if before and now_ns - before.received_ns > GAP_S * 1e9:
+                    self._back_s = now_ns / 1e9
                 self._readings[name] = _Reading(position, _velocity(told.get(name), position, before, now_ns), now_ns)
             self._changed.notify_all()
 

@@ -28,6 +28,10 @@ from robots.robot import Connected, Health, Sent
 from robots.spec import CameraSpec
 
 
+BACK_S = 1.0
+"""After a silence the controller may be a new one, which DDS takes a while to connect to."""
+
+
 @dataclass(frozen=True)
 class Ros2ControlArmOptions:
     """Which arm, and where its topics are.
@@ -192,6 +196,10 @@ class Ros2ControlArm(Connected):
         if link.feedback.age_s > self.options.stale_s:
             limit_s = self.options.stale_s
             return f"feedback stale: {link.feedback.topic} is {link.feedback.age_s:.2f} s old, expected {limit_s} s"
+        if link.feedback.back_s < BACK_S:
+            return (
+                f"feedback stale: {link.feedback.topic} came back {link.feedback.back_s:.2f} s ago, expected {BACK_S} s"
+            )
         return link.lost
 
     def _require(self, operation: str) -> ArmLink:

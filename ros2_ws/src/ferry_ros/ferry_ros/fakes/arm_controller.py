@@ -9,11 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data, qos_profile_system_default
 from sensor_msgs.msg import Image, JointState
@@ -43,7 +44,7 @@ class FakeArmOptions:
         latency_s: how long after it was sent a trajectory begins.
         object_m: thickness of what is between the fingertips [m]; they close no further.
         estop: the drives are stopped and the controller is not active.
-        lost: nothing is published and nothing is followed, as when the arm's computer was switched off.
+        lost: nothing is published, nothing is heard and the arm stands, as when it was switched off.
         freeze_camera: the same picture with the same stamp is published again and again.
     """
 
@@ -88,7 +89,7 @@ class FakeArmController(Node):
         self._running.publish(Bool(data=True))
         self.create_timer(1.0 / self._options.rate_hz, self._tick)
         self.create_timer(1.0 / self._options.camera_rate_hz, self._publish_images)
-        self.create_timer(0.05, self._read_faults)
+        self.add_on_set_parameters_callback(self._set)
         self.get_logger().info(f"ready: {preset.name} on {preset.controller}/joint_trajectory")
 
     def close(self, reason: str) -> None:
@@ -101,16 +102,16 @@ class FakeArmController(Node):
         limits = JointLimits(min(closed, opened), max(closed, opened), speed)
         return JointController({gripper.joint: limits}, np.array([gripper.open]), 10 * speed)
 
-    def _read_faults(self) -> None:
-        before, self._options = self._options, parameters.read(self, FakeArmOptions)
-        if before.estop == self._options.estop:
-            return
+    def _set(self, changed: list[Any]) -> SetParametersResult:
+        before = self._options
+        self._options = replace(before, **{one.name: one.value for one in changed if hasattr(before, one.name)})
         for controller in self._controllers.values():
-            if self._options.estop:
+            if (self._options.estop, self._options.lost) > (before.estop, before.lost):
                 controller.deactivate(time.monotonic())
-            else:
+            elif not self._options.estop:
                 controller.activate()
         self._running.publish(Bool(data=not self._options.estop))
+        return SetParametersResult(successful=True)
 
     def _take(self, controller: JointController, message: JointTrajectory) -> None:
         self._due.append((time.monotonic() + self._options.latency_s, controller, message))
@@ -120,13 +121,13 @@ class FakeArmController(Node):
         period, self._ticked_s = now - self._ticked_s, now
         if self._options.lost:
             self._due.clear()
-            return
         while self._due and self._due[0][0] <= now:
             _, controller, message = self._due.pop(0)
             self._warn("rejected", controller.accept(message, now))
         for controller in self._controllers.values():
             self._warn("aborted", controller.tick(now, period))
-        self._publish_states()
+        if not self._options.lost:
+            self._publish_states()
 
     def _warn(self, what: str, reason: str) -> None:
         if reason:
