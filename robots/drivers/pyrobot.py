@@ -25,9 +25,6 @@ from robots.locobot import PAN, PICTURE_FOV_DEG, TILT, camera_slots, locobot
 from robots.observation import Observation
 from robots.robot import Connected, Health, Sent
 
-READY_S = 5.0
-"""Odometry, joint states and a picture must have come so long after the connection."""
-
 MARGIN_S = 4.0
 """A motion may take twice its time at top speed, and this."""
 
@@ -46,6 +43,7 @@ class PyrobotOptions:
         picture_fov_deg: how high they see; what the camera does not see of it is black.
         camera_slots: which actions move the camera, see `robots.locobot.camera_slots`; empty for the default.
         timeout_s: of an answer that has no motion to wait for.
+        ready_s: odometry, joint states and a picture must have come so long after the connection.
     """
 
     address: str = "127.0.0.1:7077"
@@ -55,6 +53,7 @@ class PyrobotOptions:
     picture_fov_deg: float = PICTURE_FOV_DEG
     camera_slots: str = ""
     timeout_s: float = 2.0
+    ready_s: float = 5.0
 
 
 class PyrobotLocobot(Connected):
@@ -175,7 +174,7 @@ class PyrobotLocobot(Connected):
         self._state, self._state_ns = state, asked_ns
 
     def _wait_ready(self) -> None:
-        end_s = time.monotonic() + READY_S
+        end_s = time.monotonic() + self.options.ready_s
         while missing := _missing(self._state):
             if time.monotonic() > end_s:
                 where = f"the PyRobot server at {self.options.address}"

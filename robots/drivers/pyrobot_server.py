@@ -265,7 +265,7 @@ class Server:
 
     def _greet(self, connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.settimeout(2 * SILENCE_S)
+        connection.settimeout(4 * SILENCE_S)
         try:
             header, _ = read_message(connection)
             problem = {}  # type: Message

@@ -49,13 +49,16 @@ class Robot:
             self.arm = Arm()
         if use_arm and use_gripper:
             self.gripper = Gripper()
-        self._began_s = time.monotonic()
+        self._began_s, self._ended = time.monotonic(), threading.Event()
         threading.Thread(target=self._live, name="pyrobot", daemon=True).start()
+
+    def end(self) -> None:
+        """Switches it off."""
+        self._ended.set()
 
     def _live(self) -> None:
         last_s, picture_s = time.monotonic(), 0.0
-        while True:
-            time.sleep(1.0 / self.options.rate_hz)
+        while not self._ended.wait(1.0 / self.options.rate_hz):
             now_s = time.monotonic()
             touched = self.body.advance(now_s - last_s)
             last_s = now_s

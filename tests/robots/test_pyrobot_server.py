@@ -1,0 +1,203 @@
+"""What goes over the socket of the PyRobot server, and how it moves a base that must be told to stop."""
+
+from __future__ import annotations
+
+import ast
+import math
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyrobot_fake import Running, running
+
+from robots.drivers import pyrobot_server
+from robots.drivers.pyrobot_server import VERSION, read_message, write_message
+
+DRIVE = {"op": "drive", "amount": 0.1, "speed": 0.2, "decel": 0.6, "limit_s": 5.0}
+
+
+@pytest.fixture
+def server() -> Iterator[Running]:
+    with running() as one:
+        yield one
+
+
+class Wire:
+    """A client by hand."""
+
+    def __init__(self, address: str, hello: bool = True) -> None:
+        host, port = address.split(":")
+        self.socket = socket.create_connection((host, int(port)), 5.0)
+        self.number, self.answers = 0, dict[int, dict[str, Any]]()
+        if hello:
+            assert self.ask(op="hello", version=VERSION)["robot"] == "locobot"
+
+    def __enter__(self) -> Wire:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def send(self, **header: Any) -> int:
+        self.number += 1
+        write_message(self.socket, {"id": self.number, **header})
+        return self.number
+
+    def answer(self, number: int) -> dict[str, Any]:
+        while number not in self.answers:
+            header, _ = read_message(self.socket)
+            self.answers[header["id"]] = header
+        return self.answers[number]
+
+    def ask(self, **header: Any) -> dict[str, Any]:
+        return self.answer(self.send(**header))
+
+    def beat_until(self, number: int) -> dict[str, Any]:
+        """Keeps the server from taking the client for gone."""
+        deadline = time.monotonic() + 10
+        while number not in self.answers:
+            assert time.monotonic() < deadline
+            self.ask(op="beat")
+            time.sleep(0.02)
+        return self.answers[number]
+
+
+def test_it_runs_on_python_3_6_with_the_standard_library_alone() -> None:
+    source = Path(pyrobot_server.__file__).read_text()
+    tree = ast.parse(source, feature_version=(3, 6))
+    modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    assert modules - {"pyrobot"} <= {
+        "argparse",
+        "json",
+        "math",
+        "os",
+        "signal",
+        "socket",
+        "struct",
+        "sys",
+        "threading",
+        "time",
+    }
+    assert "__future__" not in source
+
+
+def test_a_message_is_a_length_a_header_and_a_body() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        write_message(ours, {"id": 7, "op": "beat"}, b"abc")
+        raw = theirs.recv(4, socket.MSG_PEEK)
+        assert struct.unpack(">I", raw)[0] == len('{"id": 7, "op": "beat", "bytes": 3}')
+        assert read_message(theirs) == ({"id": 7, "op": "beat", "bytes": 3}, b"abc")
+        ours.shutdown(socket.SHUT_WR)
+        with pytest.raises(EOFError, match="the other side closed"):
+            read_message(theirs)
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (struct.pack(">I", 1 << 20), "header: got 1048576 bytes, expected 2 to 65536"),
+        (struct.pack(">I", 2) + b"[]", "body: got None bytes"),
+        (struct.pack(">I", 12) + b'{"bytes":-1}', "body: got -1 bytes, expected 0 to"),
+        (struct.pack(">I", 5) + b"hello", "Expecting value"),
+    ],
+)
+def test_what_is_no_message_is_refused(raw: bytes, message: str) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(raw)
+        with pytest.raises(ValueError, match=message):
+            read_message(theirs)
+
+
+def refusal(address: str, version: int = VERSION) -> dict[str, Any]:
+    """The error that a hello is answered with; empty for none."""
+    with Wire(address, hello=False) as wire:
+        return dict(wire.ask(op="hello", version=version).get("error", {}))
+
+
+def test_another_version_and_a_second_client_are_refused(server: Running) -> None:
+    assert refusal(server.address, 99) == {
+        "code": "version",
+        "message": "got 'hello' of version 99, expected hello of 1",
+    }
+    with Wire(server.address) as first:
+        assert refusal(server.address)["code"] == "busy"
+        first.ask(op="bye")
+    deadline = time.monotonic() + 5
+    while refusal(server.address):
+        assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"amount": math.nan}, "ValueError: amount: got nan"),
+        ({"speed": 0.0}, "ValueError: speed: got 0.0"),
+        ({"decel": "fast"}, "could not convert string to float"),
+        ({"limit_s": None}, "TypeError"),
+    ],
+)
+def test_a_request_that_makes_no_sense_moves_nothing(server: Running, changed: dict[str, Any], message: str) -> None:
+    with Wire(server.address) as wire:
+        error = wire.ask(**{**DRIVE, **changed})["error"]
+        assert error["code"] == "request"
+        assert message in error["message"]
+        assert wire.ask(op="dance")["error"]["code"] == "protocol"
+    assert server.robot.body.way_m == 0.0
+
+
+def test_a_motion_ends_where_it_should_and_a_second_one_has_to_wait(server: Running) -> None:
+    with Wire(server.address) as wire:
+        drive = wire.send(**DRIVE)
+        assert wire.ask(**DRIVE)["error"] == {"code": "busy", "message": "a motion is under way"}
+        answer = wire.beat_until(drive)
+        assert answer["ended"] == ""
+        assert answer["pose"] == pytest.approx([0.1, 0.0, 0.0], abs=0.015)
+        assert server.robot.body.speed == (0.0, 0.0)
+
+
+def test_after_a_motion_zero_is_sent_for_a_while(server: Running) -> None:
+    with Wire(server.address) as wire:
+        wire.beat_until(wire.send(**DRIVE))
+        server.robot.base.set_vel(0.2, 0.0, exe_time=0)  # as somebody else's late command would
+        began = server.robot.body.way_m
+        for _ in range(15):
+            wire.ask(op="beat")
+            time.sleep(0.02)
+        assert server.robot.body.speed == (0.0, 0.0)
+        assert server.robot.body.way_m - began < 0.03
+
+
+def test_a_client_that_is_silent_has_its_robot_stopped(server: Running) -> None:
+    with Wire(server.address) as wire:
+        wire.send(**{**DRIVE, "amount": 1.5, "limit_s": 20.0})
+        time.sleep(1.2)  # longer than 0.5 s and the ramp, shorter than the connection's own limit
+        assert server.robot.body.commanded == (0.0, 0.0)
+        answer = wire.answer(wire.number)
+    assert answer["ended"] == "lost: the client was silent for 0.5 s"
+    assert answer["pose"][0] < 0.2
+
+
+def test_a_client_that_leaves_has_its_robot_stopped(server: Running) -> None:
+    with Wire(server.address) as wire:
+        wire.send(**{**DRIVE, "amount": 1.5, "limit_s": 20.0})
+        time.sleep(0.3)
+    left_at = server.robot.body.way_m
+    deadline = time.monotonic() + 5
+    while server.robot.body.speed != (0.0, 0.0):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert server.robot.body.way_m - left_at < 0.12  # at 0.2 m/s, with the ramp and room for a busy machine
+
+
+def test_the_base_that_is_told_nothing_goes_on_which_is_why() -> None:
+    with running() as server:
+        server.robot.base.set_vel(0.2, 0.0, exe_time=0.1)
+        time.sleep(0.5)
+        assert server.robot.body.speed[0] > 0.1  # set_vel returned without a stop
+        server.robot.base.stop()
