@@ -14,7 +14,6 @@ from sensor_msgs.msg import JointState
 from ferry_ros import convert
 from ferry_ros.bodies.ros_camera import SENSOR
 
-
 GAP_S = 0.5
 """A joint that was silent for longer may have a new driver behind it."""
 

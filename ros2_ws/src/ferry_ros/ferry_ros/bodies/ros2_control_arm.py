@@ -27,7 +27,6 @@ from robots.observation import Observation
 from robots.robot import Connected, Health, Sent
 from robots.spec import CameraSpec
 
-
 BACK_S = 1.0
 """After a silence the controller may be a new one, which DDS takes a while to connect to."""
 
