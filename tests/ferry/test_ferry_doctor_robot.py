@@ -92,8 +92,8 @@ def test_a_locobot_behind_pyrobot() -> None:
 
 
 def test_an_option_that_a_driver_has_not() -> None:
-    with pytest.raises(UsageError, match=r"option: got 'addres'; available: address, .*did you mean 'address'"):
-        look(["locobot", "--driver", "pyrobot", "--set", "addres=127.0.0.1:1"])
+    with pytest.raises(UsageError, match=r"option: got 'address_'; available: address, .*did you mean 'address'"):
+        look(["locobot", "--driver", "pyrobot", "--set", "address_=127.0.0.1:1"])
 
 
 def test_a_policy_that_fits_and_one_that_does_not(tmp_path: Path) -> None:
