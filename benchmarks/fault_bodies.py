@@ -16,9 +16,11 @@ from fault_truth import CanTruth, JointTruth, OdomTruth, Polled, Truth, stretch_
 from ferry_ros import services
 from geometry_msgs.msg import PointStamped
 from rclpy.node import Node
+from std_srvs.srv import SetBool
 
 from robots import arms
 from robots.chunk import cartesian_delta
+from robots.fakes.stretch_fleet import ROBOT_ID
 from robots.spec import CameraInput, VectorSpec
 
 STRETCH_CAMERAS = tuple(CameraInput(name, 84, 144, 59.0) for name in ("navigation", "manipulation"))
@@ -112,7 +114,7 @@ def stretch_re1() -> FaultBody:
     return FaultBody(
         robot=lambda here: {
             "robot": "stretch_re1",
-            "stretch.fleet": str(_fleet(here)),
+            "stretch.fleet": str(_fleet(here) / ROBOT_ID),
             "stretch.navigation_camera": f"synthetic:{_fleet(here)}",
             "stretch.manipulation_camera": f"synthetic:{_fleet(here)}",
             "stretch.height": 180,
@@ -136,8 +138,14 @@ def stretch_re1_ros2() -> FaultBody:
         truth=lambda here: OdomTruth(here.node, "/odom"),
         fake=lambda here: ros_fake("stretch_driver", "/", **size),
         supervisor={"halt_cmd_vel": "/stretch/cmd_vel"},
-        freeze=parameter("/fake_stretch_driver", "frozen_cameras"),
+        runstop=vendor_runstop,
+        freeze=parameter("/stretch_driver", "frozen_cameras"),
     )
+
+
+def vendor_runstop(here: Here, on: bool) -> None:
+    """The runstop of the vendor's driver."""
+    services.ask(here.node, SetBool, "/runstop", SetBool.Request(data=on), 5.0)
 
 
 def twin(name: str, prefix: str, **options: object) -> FaultBody:
@@ -198,14 +206,12 @@ def ros2_control_arm() -> FaultBody:
     return FaultBody(
         robot=lambda here: {
             "robot": "ros2_control_arm",
-            **{f"ros2_control_arm.{name}": value for name, value in camera.items()},
+            **{f"arm.{name}": value for name, value in camera.items()},
         },
-        truth=lambda here: JointTruth(
-            here.node, f"{here.node.get_namespace()}/joint_states_of_the_arm", list(preset.joints)
-        ),
-        fake=lambda here: ros_fake("arm_controller", here.node.get_namespace(), height=180, width=320),
+        truth=lambda here: JointTruth(here.node, "/joint_states", list(preset.joints)),
+        fake=lambda here: ros_fake("arm_controller", "/", height=180, width=320),
         chunk=cartesian_delta(0.05, 0.35),
-        freeze=parameter("fake_arm_controller", "freeze_camera"),
+        freeze=parameter("/fake_arm_controller", "freeze_camera"),
     )
 
 
@@ -213,7 +219,7 @@ BODIES: dict[str, Callable[[], FaultBody]] = {
     "stretch_re1": stretch_re1,
     "stretch_re1_ros2": stretch_re1_ros2,
     "stretch_re1_twin": lambda: twin("stretch_re1_twin", "twin"),
-    "locobot_twin": lambda: twin("locobot_twin", "locobot_twin"),
+    "locobot_twin": lambda: twin("locobot_twin", "twin"),
     "piper": piper,
     "piper_twin": piper_twin,
     "ros2_control_arm": ros2_control_arm,

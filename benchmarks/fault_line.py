@@ -132,12 +132,14 @@ class Line:
             self.told.append((time.monotonic(), one.name.partition(":")[0], said))
 
     def reason(self, since_s: float) -> str:
-        """What the robot node gave as the reason of its first stop after `since_s`; else what the policy node said."""
-        said = [(at, text) for at, name, text in self.told if name == "robot_node"]
-        before = [text for at, text in said if at <= since_s][-1:]
-        after = [text for at, text in said if at > since_s and [text] != before]
-        others = [text for at, name, text in self.told if at > since_s and name == "policy_node"]
-        return (after or others or before or [""])[0]
+        """What the robot node gave as the reason of its first stop after `since_s`; else what another node said."""
+        for name in ("robot_node", "supervisor_node", "policy_node"):
+            said = [(at, text) for at, who, text in self.told if who == name]
+            before = next((text for at, text in reversed(said) if at <= since_s), "")
+            after = next((text for at, text in said if at > since_s and text != before), "")
+            if after:
+                return after
+        return ""
 
     def ended_s(self) -> float:
         """When the last motion ended, as the robot node says: for a body that is silent itself."""

@@ -1,8 +1,8 @@
 """`robot_node`: puts any Robot on ROS topics and services.
 
-Publishes `camera/<name>/image_raw`, `camera/<name>/camera_info`, `joint_states`, `in_hand`, `odom` (of a base), `tip` (of
-an arm that tells it), `result`, `embodiment` and `instruction` (latched), `robot_heartbeat` and `/diagnostics`; takes
-`command`, `estop`, `policy_heartbeat` and the supervisor's `permit`; serves `stop`, `done`, `reset`, `runstop`.
+Publishes `camera/<name>/image_raw`, `camera/<name>/camera_info`, `joint_states`, `in_hand`, `odom` (of a base), `tip`
+(of an arm that tells it), `result`, `embodiment` and `instruction` (latched), `robot_heartbeat` and `/diagnostics`;
+takes `command`, `estop`, `policy_heartbeat` and the supervisor's `permit`; serves `stop`, `done`, `reset`, `runstop`.
 """
 
 from __future__ import annotations
@@ -104,6 +104,8 @@ class RobotNode(Node):
         if self.options.supervised:
             self.executor_.expect(SUPERVISOR, self.options.permit_timeout_s, required=True)
         self.executor_.start(self._begin_episode)
+        # Only now: a driver reads its robot's own limits when it connects.
+        self._embodiment.publish(String(data=json.dumps(self.robot.spec.to_json())))
         self._serve()
         self.get_logger().info(f"{self.robot.spec.name} is ready, mode {self.options.mode}")
 
@@ -149,7 +151,6 @@ class RobotNode(Node):
         self._instruction = self.create_publisher(String, "instruction", qos.LATCHED)
         self._heartbeat = self.create_publisher(Bool, "robot_heartbeat", qos.NEWEST)
         self._embodiment = self.create_publisher(String, "embodiment", qos.LATCHED)
-        self._embodiment.publish(String(data=json.dumps(body.to_json())))
 
     def _serve(self) -> None:
         self.create_subscription(JointTrajectory, "command", self._take_command, qos.NEWEST)
