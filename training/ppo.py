@@ -15,7 +15,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -34,34 +34,22 @@ from training.actor_critic import ActorCritic, trained_weights
 from training.bc import stop_request
 from training.checkpoint import load, new_policy, policy_from, policy_payload, save
 from training.commit import git_commit
-from training.dataset import Batch, Instructions, collate, pack
+from training.dataset import Batch
 from training.errors import CheckpointError, Diverged, RewardError
 from training.evaluate import EvaluateOptions, evaluate
+from training.experience import Experience, experience
 from training.ppo_loss import (
     clip_share,
     clipped_surrogate,
     entropy,
     explained_variance,
-    gae,
     kl_estimate,
     log_probabilities,
     of_actions,
     value_loss,
 )
-from training.ppo_rollout import (
-    Played,
-    Player,
-    PlayJob,
-    PlayOptions,
-    RewardOptions,
-    arrays,
-    jobs,
-    joined,
-    per_step,
-    twin_options,
-)
+from training.ppo_rollout import Played, Player, PlayJob, PlayOptions, RewardOptions, arrays, jobs, twin_options
 from training.progress import Bar
-from training.shards import Episodes
 from training.tokenizer import tokenizer_for
 from training.workers import WorkerPool
 
@@ -83,10 +71,10 @@ class PpoOptions:
     """Go on exactly where last.pt stopped."""
     steps: int = 2_000_000
     """Simulation steps in all; the last update may go over."""
-    episodes: int = 96
-    """Whole episodes per update, about 4,500 steps (FLaRe: 4,096)."""
+    episodes: int = 128
+    """Whole episodes per update, about 6,000 steps (FLaRe: 4,096)."""
     warmup: int = 8
-    """Updates of the critic alone, 36,000 steps (FLaRe: 200,000 of 20 M)."""
+    """Updates of the critic alone, 48,000 steps (FLaRe: 200,000 of 20 M)."""
     epochs: int = 3
     """Times an update sees its steps (FLaRe: 4)."""
     minibatches: int = 4
@@ -112,7 +100,7 @@ class PpoOptions:
     """An update that moves the policy further than this [nat] ends the run as diverged; inf for never."""
     reward: RewardOptions = field(default_factory=RewardOptions)
     play: PlayOptions = field(default_factory=PlayOptions)
-    context: int = 256
+    context: int = 160
     """Steps per row; an episode is never cut."""
     bf16: bool = True
     """Matrix products of the update in bfloat16."""
@@ -120,7 +108,7 @@ class PpoOptions:
     shares: int = 4
     """Jobs per update; the workers share them."""
     threads: int = 2
-    """Torch threads of the update; the workers wait meanwhile."""
+    """Torch threads of the update; the workers wait meanwhile. 1 where other programs keep the cores busy."""
     save_every_s: float = 120.0
     evaluate_every: int = 200_000
     """Steps between evaluations in validation houses; 0 for none."""
@@ -146,25 +134,6 @@ def main(argv: Sequence[str]) -> int:
         trainer.run(stopping)
     print(f"{trainer.folder}: {trainer.steps} steps, best validation success {trainer.best:.1%} (best.pt)")
     return 0
-
-
-@dataclass(frozen=True)
-class Learnt:
-    """An update's data: the steps of whole episodes in one block, and what the losses need of each.
-
-    Attributes:
-        episodes: the block; an episode that was cut off has one step more than it has actions.
-        acted: (S,) bool, whether the step has an action.
-        old_log_p, advantages, returns: (S,) float32.
-        values: (S,) float32, the critic's before the update.
-    """
-
-    episodes: Episodes
-    acted: npt.NDArray[np.bool_]
-    old_log_p: npt.NDArray[np.float32]
-    advantages: npt.NDArray[np.float32]
-    returns: npt.NDArray[np.float32]
-    values: npt.NDArray[np.float32]
 
 
 class Trainer:
@@ -276,14 +245,13 @@ class Trainer:
     def _learn(self, played: Sequence[Played]) -> dict[str, float]:
         """One update: some epochs over the steps just played."""
         options, warming = self.options, self.update < self.options.warmup
-        learnt = self._prepare(played)
-        words = Instructions(learnt.episodes, self.tokenizer)
+        seen = self._experience(played)
         rng = np.random.default_rng([options.seed, 5, self.update])
-        figures: list[dict[str, float]] = []
-        for _ in range(options.epochs):
-            for rows in _minibatches(learnt.episodes, rng, options.context, options.minibatches):
-                batch = collate(learnt.episodes, words, rows, options.context)
-                figures.append(self._step(learnt, batch, words, warming))
+        figures = [
+            self._step(seen, batch, warming)
+            for _ in range(options.epochs)
+            for batch in seen.batches(rng, options.context, options.minibatches)
+        ]
         self.update += 1
         self.steps += sum(map(len, played))
         self.window.extend(one.success for one in played)
@@ -291,20 +259,21 @@ class Trainer:
         if mean.get("kl", 0.0) > options.kl_stop:
             last = self.folder / "last.pt"
             raise Diverged(self.update, mean["kl"], last, "KL divergence", f"at most {options.kl_stop} (kl_stop)")
-        values, returns = (one[learnt.acted].astype(np.float64) for one in (learnt.values, learnt.returns))
+        values, returns = (one[seen.acted].astype(np.float64) for one in (seen.values, seen.returns))
         explained = explained_variance(values, returns)
         return {**mean, "explained_variance": explained}
 
-    def _step(self, learnt: Learnt, batch: Batch, words: Instructions, warming: bool) -> dict[str, float]:
+    def _step(self, seen: Experience, batch: Batch, warming: bool) -> dict[str, float]:
         """One optimiser step; while warming up, of the critic alone."""
         options = self.options
-        place, source = _acted(learnt, batch)
+        place, source = seen.actions_in(batch)
         with self._autocast():
-            logits, values = (None, self.model.values(batch, words)) if warming else self.model.both(batch, words)
-        critic_loss = value_loss(values[place], torch.from_numpy(learnt.returns[source]))
+            both = (None, self.model.values(batch, seen.words)) if warming else self.model.both(batch, seen.words)
+        logits, values = both
+        critic_loss = value_loss(values[place], torch.from_numpy(seen.returns[source]))
         loss, figures = options.value_coefficient * critic_loss, {"value_loss": critic_loss.item()}
         if logits is not None:
-            actor_loss, more = self._actor_loss(learnt, logits[place], batch.labels[place], source)
+            actor_loss, more = self._actor_loss(seen, logits[place], batch.labels[place], source)
             loss, figures = loss + actor_loss, {**figures, **more}
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
@@ -315,12 +284,12 @@ class Trainer:
         return {**figures, "actor_norm": norms[0], "critic_norm": norms[1]}
 
     def _actor_loss(
-        self, learnt: Learnt, logits: Tensor, actions: Tensor, source: npt.NDArray[np.int64]
+        self, seen: Experience, logits: Tensor, actions: Tensor, source: npt.NDArray[np.int64]
     ) -> tuple[Tensor, dict[str, float]]:
         options = self.options
         every = log_probabilities(logits, self.mask)
-        log_p, old = of_actions(every, actions), torch.from_numpy(learnt.old_log_p[source])
-        surrogate = clipped_surrogate(log_p, old, torch.from_numpy(learnt.advantages[source]), options.clip)
+        log_p, old = of_actions(every, actions), torch.from_numpy(seen.old_log_p[source])
+        surrogate = clipped_surrogate(log_p, old, torch.from_numpy(seen.advantages[source]), options.clip)
         bonus = entropy(every)
         with torch.no_grad():
             figures = {
@@ -331,34 +300,13 @@ class Trainer:
             }
         return surrogate - options.entropy_coefficient * bonus, figures
 
-    def _prepare(self, played: Sequence[Played]) -> Learnt:
-        """Values, advantages and returns of every step."""
-        options, episodes = self.options, joined(played)
-        values = self._values(episodes)
-        advantages, returns = [], []
-        for one, start, length in zip(played, episodes.starts, episodes.lengths):
-            own = values[start : start + length].astype(np.float64)
-            after = 0.0 if one.said_done else own[-1]
-            advantages.append(gae(one.rewards, own[: len(one)], after, options.gamma, options.decay))
-            returns.append(advantages[-1] + own[: len(one)])
-        return Learnt(
-            episodes,
-            acted=per_step(played, [np.ones(len(one)) for one in played], 0.0) > 0,
-            old_log_p=per_step(played, [one.log_p for one in played], 0.0),
-            advantages=per_step(played, advantages, 0.0),
-            returns=per_step(played, returns, 0.0),
-            values=values,
-        )
-
-    def _values(self, episodes: Episodes) -> npt.NDArray[np.float32]:
-        words, values = Instructions(episodes, self.tokenizer), np.zeros(len(episodes.labels), np.float32)
-        order = np.arange(len(episodes))
-        with torch.no_grad(), self._autocast():
-            for rows in _chunks(pack(episodes.lengths, order, self.options.context), 8):
-                batch = collate(episodes, words, rows, self.options.context)
-                place, source = _places(episodes, batch)
-                values[source] = self.model.values(batch, words)[place].numpy()
-        return values
+    def _experience(self, played: Sequence[Played]) -> Experience:
+        options = self.options
+        with self._autocast():
+            return experience(
+                played, self.tokenizer, self.model.values,
+                context=options.context, gamma=options.gamma, decay=options.decay,
+            )  # fmt: skip
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast("cpu", torch.bfloat16, enabled=self.options.bf16)
@@ -415,33 +363,6 @@ class Trainer:
 
     def _save(self, name: str) -> None:
         save(self.folder / name, "policy", self.payload())
-
-
-def _minibatches(episodes: Episodes, rng: np.random.Generator, context: int, count: int) -> Iterator[list[list[int]]]:
-    """Every episode once, packed anew into rows, in `count` parts."""
-    rows = pack(episodes.lengths, rng.permutation(len(episodes)), context)
-    for part in np.array_split(rng.permutation(len(rows)), min(count, len(rows))):
-        yield [rows[i] for i in part]
-
-
-def _chunks(rows: Sequence[list[int]], size: int) -> Iterator[list[list[int]]]:
-    for start in range(0, len(rows), size):
-        yield list(rows[start : start + size])
-
-
-def _places(episodes: Episodes, batch: Batch) -> tuple[Tensor, npt.NDArray[np.int64]]:
-    """Where a batch holds steps, (B, T) bool, and which steps of the block these are, (n,)."""
-    place = batch.trajectory >= 0
-    source: npt.NDArray[np.int64] = episodes.starts[batch.trajectory[place].numpy()] + batch.step[place].numpy()
-    return place, source
-
-
-def _acted(learnt: Learnt, batch: Batch) -> tuple[Tensor, npt.NDArray[np.int64]]:
-    """As `_places`, for the steps that have an action."""
-    place, source = _places(learnt.episodes, batch)
-    acted = learnt.acted[source]
-    place[place.clone()] = torch.from_numpy(acted)
-    return place, source[acted]
 
 
 def _comparable(options: PpoOptions) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def test_masked_actions_are_never_learnt(run: Path) -> None:
 def test_cut_off_episodes_go_on_with_the_critics_value(run: Path) -> None:
     made = Trainer(options(run, gamma=0.9, decay=1.0))
     ended, cut = episode(3, 0, reward=0.0), episode(3, 0, done=False, reward=0.0)
-    one, other = made._prepare([ended]), made._prepare([cut])
+    one, other = made._experience([ended]), made._experience([cut])
     assert one.returns == pytest.approx(np.zeros(3), abs=1e-6)
     assert other.returns[:3] == pytest.approx(float(other.values[3]) * np.array([0.9**3, 0.9**2, 0.9]), rel=1e-4)
     assert other.acted.tolist() == [True, True, True, False]
@@ -159,8 +159,8 @@ def test_cut_off_episodes_go_on_with_the_critics_value(run: Path) -> None:
 def test_several_episodes_in_a_row_have_the_values_that_each_has_alone(run: Path) -> None:
     made = Trainer(options(run, context=64))
     some = episodes(5)
-    together = made._prepare(some)
-    alone = [made._prepare([one]) for one in some]
+    together = made._experience(some)
+    alone = [made._experience([one]) for one in some]
     assert together.values == pytest.approx(np.concatenate([one.values for one in alone]), abs=1e-5)
     assert together.advantages == pytest.approx(np.concatenate([one.advantages for one in alone]), abs=1e-5)
 
