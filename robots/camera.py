@@ -109,7 +109,7 @@ class Camera:
         self._news = threading.Condition()
         self._frame: Frame | None = None
         self._error: Exception | None = None
-        self._changed_s = 0.0
+        self._changed_ns = 0
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
 
@@ -141,7 +141,7 @@ class Camera:
     def fault(self) -> str:
         """What is wrong now, beginning with "camera lost" or "camera frozen"; empty when nothing is. Never waits."""
         with self._news:
-            frame, error, changed_s = self._frame, self._error, self._changed_s
+            frame, error, changed_ns = self._frame, self._error, self._changed_ns
         if error is not None:
             return f"camera lost: {error}"
         if frame is None:
@@ -149,7 +149,7 @@ class Camera:
         age_s = (time.monotonic_ns() - frame.stamp_ns) / 1e9
         if age_s > self._options.stale_s:
             return f"camera lost: {self.source.name} delivered nothing for {age_s:.2f} s"
-        same_s = time.monotonic() - changed_s
+        same_s = (frame.stamp_ns - changed_ns) / 1e9
         if same_s > self._options.frozen_s:
             return f"camera frozen: {self.source.name} delivers the same picture for {same_s:.2f} s"
         return ""
@@ -197,7 +197,7 @@ class Camera:
             if ended.is_set() or (before is not None and frame.stamp_ns <= before.stamp_ns):
                 return
             if before is None or not np.array_equal(before.image[::SAMPLE, ::SAMPLE], image[::SAMPLE, ::SAMPLE]):
-                self._changed_s = time.monotonic()
+                self._changed_ns = frame.stamp_ns
             self._frame = Frame(frame.stamp_ns, image)
             self._news.notify_all()
 

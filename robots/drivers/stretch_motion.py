@@ -267,19 +267,19 @@ class Motion:
         limit_s: float,
     ) -> str:
         """Looks at every new reading until the motion has ended; stops the body in every other case."""
-        sent_s, looked_ns, ended_s = time.monotonic(), time.monotonic_ns(), 0.0
+        sent_s, looked_ns, ended_s, readings = time.monotonic(), time.monotonic_ns(), 0.0, 0
         while True:
             now = self._next(looked_ns)
             if reason := self.interrupted(sent_s, limit_s):
                 return self.end(reason)
             if now.stamp_ns <= looked_ns:
                 continue  # an old reading: of before the motion, perhaps
-            looked_ns = now.stamp_ns
+            looked_ns = now.newest_ns  # so that the next one is new in all its parts
             if reason := met(now):
                 reason = self.end(reason)
                 return "" if arrived(self._reader.status()) else reason  # at its end stop it is where it should be
-            ended_s = ended_s or time.monotonic() if ended(now) else 0.0
-            if ended_s and arrived(now):
+            ended_s, readings = (ended_s or time.monotonic(), readings + 1) if ended(now) else (0.0, 0)
+            if readings >= 2 and arrived(now):  # one may fall into the last moments of a motion
                 return ""
             if ended_s and time.monotonic() - ended_s > SETTLE_S:
                 return self.end(short(now))

@@ -69,6 +69,11 @@ class Status:
         return min(self.boards_ns, self.servos_ns)
 
     @property
+    def newest_ns(self) -> int:
+        """When its newest part was measured."""
+        return max(self.boards_ns, self.servos_ns)
+
+    @property
     def positions(self) -> dict[str, float]:
         """Joint -> position."""
         return {name: joint.position for name, joint in self.joints.items()}

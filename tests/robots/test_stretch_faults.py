@@ -115,7 +115,7 @@ def test_overloaded_servo_is_named() -> None:
 
 @pytest.mark.parametrize("fault", ["silent", "killed"])
 def test_robot_that_is_lost_in_a_motion(fault: str) -> None:
-    with running_fake() as fake, StretchRE1(fake.options()) as robot:
+    with running_fake() as fake, StretchRE1(fake.options(feedback_stale_s=0.5)) as robot:
 
         def lose() -> None:
             fake.until("moving")
