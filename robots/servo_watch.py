@@ -32,7 +32,9 @@ HELD_S = 0.3
 
 
 def behind(path: Path, elapsed_s: float, names: Sequence[str], measured: F64) -> str:
-    """Which joint is not where it was told to be at any time lately, and by how much; empty when all are.
+    """Which joint was not where it was told to be at any time lately, and by how much; empty when all were.
+
+    `elapsed_s` is when the joints were `measured`, from the start of the path.
 
     The gripper may stop at what it holds.
     """

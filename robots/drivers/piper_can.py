@@ -36,13 +36,13 @@ class Watch:
         self._lock = threading.Lock()
         self.fault = ""
 
-    def heard(self, message: Any) -> None:
-        """Notes a frame (`can.Message`) that came in."""
+    def heard(self, message: Any, at_ns: int) -> None:
+        """Notes a frame (`can.Message`) that came in at `at_ns` and that the SDK has read."""
         with self._lock:
             if message.is_error_frame:
                 self._judge(message.arbitration_id)
             else:
-                self._heard_ns[message.arbitration_id] = time.monotonic_ns()
+                self._heard_ns[message.arbitration_id] = at_ns
 
     def sent(self, error: Exception | None) -> None:
         """Notes that a frame went out, or why it did not."""
@@ -103,15 +103,14 @@ def watched(bus: Any, watch: Watch) -> Any:
 
         def __init__(self) -> None:
             self._is_shutdown = False
-
-        def _recv_internal(self, timeout: float | None) -> tuple[can.Message | None, bool]:
-            message = bus.recv(SLICE_S)
-            if message is not None:
-                watch.heard(message)
-            return message, True
+            self._given: tuple[can.Message, int] | None = None
 
         def recv(self, timeout: float | None = None) -> can.Message | None:
-            return self._recv_internal(timeout)[0]
+            if self._given is not None:  # the SDK asks for the next frame when it has taken this one apart
+                watch.heard(*self._given)
+            message: can.Message | None = bus.recv(SLICE_S)
+            self._given = None if message is None else (message, time.monotonic_ns())
+            return message
 
         def send(self, msg: can.Message, timeout: float | None = None) -> None:
             if watch.fault:

@@ -97,8 +97,9 @@ class PiperMotion:
         while (elapsed := time.monotonic() - began) < path.duration_s:
             if not self._send(path.at(elapsed), gripper):
                 return STOPPED
+            measured_s = self._link.stamp_ns / 1e9 - began  # as old as the feedback is
             trouble = self._link.lost() or self._link.trouble()
-            trouble = trouble or behind(path, elapsed, self._names, np.array(self._link.positions()))
+            trouble = trouble or behind(path, measured_s, self._names, np.array(self._link.positions()))
             if trouble:
                 return trouble
             self._stopped.wait(self._period_s)

@@ -66,22 +66,22 @@ def test_without_the_sdk_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch
 def test_a_watch_knows_the_oldest_of_several_frames() -> None:
     watch = Watch()
     assert watch.last_ns((1, 2)) == -1
-    watch.heard(frame(1))
+    watch.heard(frame(1), 10)
     assert watch.last_ns((1, 2)) == -1
-    first = watch.last_ns((1,))
-    watch.heard(frame(2))
-    assert watch.last_ns((1, 2)) == first
-    assert first <= watch.last_ns((2,)) <= time.monotonic_ns()
+    watch.heard(frame(2), 20)
+    assert watch.last_ns((1, 2)) == 10
+    watch.heard(frame(1), 30)
+    assert watch.last_ns((1, 2)) == 20
 
 
 def test_an_error_frame_tells_that_the_bus_is_off_until_it_is_restarted() -> None:
     watch = Watch()
-    watch.heard(frame(0x04, error=True))  # a lost arbitration is no fault
+    watch.heard(frame(0x04, error=True), 40)  # a lost arbitration is no fault
     assert watch.fault == ""
-    watch.heard(frame(0x40, error=True))
+    watch.heard(frame(0x40, error=True), 40)
     assert watch.fault.startswith("bus-off: the CAN controller left the bus")
     assert watch.last_ns((0x40,)) == -1, "an error frame is no feedback"
-    watch.heard(frame(0x100, error=True))
+    watch.heard(frame(0x100, error=True), 40)
     assert watch.fault == ""
 
 
@@ -112,15 +112,18 @@ def test_frames_pass_a_watched_bus_both_ways(buses: tuple[Any, Any, Watch]) -> N
     message = ours.recv(1)
     assert message is not None
     assert message.arbitration_id == 0x2A1
-    assert watch.last_ns((0x2A1,)) > 0
+    assert watch.last_ns((0x2A1,)) == -1, "received, and not yet read by the SDK"
+    now = time.monotonic_ns()
+    assert ours.recv(5) is None, "it looks every 30 ms whether it should end"
+    assert 0 < watch.last_ns((0x2A1,)) <= now
     ours.send(frame(0x155))
     assert other.recv(1).arbitration_id == 0x155
-    assert ours.recv(5) is None, "it looks every 30 ms whether it should end"
 
 
 def test_a_bus_that_is_off_carries_nothing(buses: tuple[Any, Any, Watch]) -> None:
     ours, other, watch = buses
     other.send(frame(0x40, error=True))
+    ours.recv(1)
     ours.recv(1)
     with pytest.raises(can.CanOperationError, match="bus-off"):
         ours.send(frame(0x155))

@@ -25,13 +25,12 @@ class Wire:
         self.link = PiperLink(self.name, "virtual", stale_after_s)
 
     def tell(self, identifier: int, data: bytes) -> None:
-        """A frame from the arm, and time for the SDK to read it."""
+        """A frame from the arm, and until the SDK has read it."""
         before = self.link._watch.last_ns((identifier,))
         self.arm.send(can.Message(arbitration_id=identifier, data=data, is_extended_id=False))
         deadline = time.monotonic() + 5.0
         while self.link._watch.last_ns((identifier,)) == before and time.monotonic() < deadline:
             time.sleep(0.001)
-        time.sleep(0.005)  # heard; the SDK takes it apart a moment later
 
     def told(self) -> dict[int, bytes]:
         """The frames that reached the arm, by identifier."""
