@@ -25,6 +25,7 @@ from ferry_ros import convert, qos, report, services
 from ferry_ros.spinner import Spinner
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
+from rclpy.utilities import try_shutdown
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
@@ -159,7 +160,10 @@ class Line:
             return None
         stamp_ns = self.stamps_ns[-1]
         self._commands.publish(convert.order_msg(Order(stamp_ns, command, PERIOD_S)))
-        found = lambda: next((one for one in self.results if one.stamp_ns == stamp_ns), None)  # noqa: E731
+
+        def found() -> Result | None:
+            return next((one for one in self.results if one.stamp_ns == stamp_ns), None)
+
         wait(lambda: found() is not None, 8.0)
         return found()
 
@@ -372,7 +376,7 @@ def running(name: str, folder: Path) -> Iterator[Line]:
     finally:
         line.close()
         spinner.close()
-        rclpy.try_shutdown()
+        try_shutdown()
 
 
 def serving(bundle: Path) -> tuple[subprocess.Popen[bytes], int]:

@@ -144,7 +144,7 @@ class CanTruth(Truth):
             due = not self.samples or time.monotonic() - self.samples[-1][0] >= 0.9 * SAMPLE_S
             if first == 4 and due and not any(map(math.isnan, q)):
                 position, _ = self._kinematics.forward(np.array(q))
-                self.add(position)
+                self.add(position.tolist())
 
 
 def _differ(a: Place, b: Place) -> bool:

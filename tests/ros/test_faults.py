@@ -179,7 +179,8 @@ def test_the_runstop_during_a_trial(tmp_path: Path) -> None:
         stood_at = now.graph.watcher.pose()
         assert (answer.success, answer.message) == (True, "runstop is on")
         end = now.end()
-        assert (end["reason"], end["message"]) == ("robot_failed", "RobotStopped: stretch_re1 stopped: runstop: the runstop is on")
+        assert end["reason"] == "robot_failed"
+        assert end["message"] == "RobotStopped: stretch_re1 stopped: runstop: the runstop is on"
         assert "runstop" in submit(now.graph, MoveBase(0.1)).sent.refused
         assert now.graph.watcher.call("runstop", False).message == "runstop is off"
         assert now.graph.watcher.pose() == pytest.approx(stood_at, abs=0.02)

@@ -126,4 +126,4 @@ def test_an_unknown_robot_is_refused_by_name(tmp_path: Path) -> None:
     with graph(tmp_path) as here:
         robot = here.robot(robot="unicorn")
         assert robot.process.wait(20) != 0
-        assert "robot: got 'unicorn', expected one of fake, stretch_re1_twin" in robot.text()
+        assert "robot: got 'unicorn', expected one of fake, locobot_" in robot.text()
