@@ -107,7 +107,7 @@ def test_a_motion_ends_when_it_was_measured(robot: PiperRobot) -> None:
 
 
 def test_the_gripper_opens_and_closes(robot: PiperRobot) -> None:
-    for aperture in (0.05, 0.0):
+    for aperture in (0.03, 0.0):
         assert robot.execute(SetGripper(aperture)).executed
         assert joints(robot)[6] == pytest.approx(aperture, abs=0.002)
 

@@ -77,13 +77,11 @@ def test_it_conforms_in_simulated_time() -> None:
 
 
 def test_it_conforms_in_real_time() -> None:
-    def make(speed: float) -> PiperTwin:
-        return PiperTwin(PiperTwinOptions(60, 80, real_time=True, speed=speed))
-
     spared = ("joint2", "joint3", "joint4", "joint6")
-    options = Options(TIMED, spared=spared, chunk_rows=4, settle_s=0.05, lag_s=0.0, long_step=0.5, stop_s=1.0, tip=tip)
-    report = run(lambda: make(0.5), options, slow=lambda: make(0.25))
-    assert [result.status for result in report.results] == ["pass"] * len(TIMED), report.results
+    checks = tuple(name for name in TIMED if name != "a_slowed_body_is_slower")  # tried with the driver
+    options = Options(checks, spared=spared, chunk_rows=4, settle_s=0.05, lag_s=0.0, long_step=0.5, stop_s=1.0, tip=tip)
+    report = run(lambda: PiperTwin(PiperTwinOptions(60, 80, real_time=True, speed=0.5)), options)
+    assert [result.status for result in report.results] == ["pass"] * len(checks), report.results
 
 
 def test_it_arrives_and_says_where_the_fingertips_are(twin: PiperTwin) -> None:
