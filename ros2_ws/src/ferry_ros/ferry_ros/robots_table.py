@@ -40,6 +40,13 @@ def piper_twin() -> Body:
     return Body(PiperTwin, PiperTwinOptions, "piper_twin.")
 
 
+def locobot_interbotix() -> Body:
+    """The LoCoBot behind the Interbotix ROS 2 packages."""
+    from ferry_ros.bodies.interbotix import LocobotInterbotix, LocobotInterbotixOptions
+
+    return Body(LocobotInterbotix, LocobotInterbotixOptions, "interbotix.")
+
+
 def ros2_control_arm() -> Body:
     """An arm behind ros2_control: UR5e, FR3 or xArm6."""
     from ferry_ros.bodies.ros2_control_arm import Ros2ControlArm, Ros2ControlArmOptions
@@ -86,6 +93,7 @@ ROBOTS: dict[str, Callable[[], Body]] = {
     "fake": fake,
     "locobot_pyrobot": locobot_pyrobot,
     "locobot_twin": locobot_twin,
+    "locobot_interbotix": locobot_interbotix,
     "ros2_control_arm": ros2_control_arm,
     "piper": piper,
     "piper_twin": piper_twin,
