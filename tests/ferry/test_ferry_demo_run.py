@@ -47,7 +47,7 @@ def test_the_demo_ends_with_a_table_and_a_report(command: list[str], tmp_path: P
     assert stages == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
     assert (tmp_path / "demo" / "report" / "report.html").stat().st_size > 10_000
     logs = sorted(path.name for path in (tmp_path / "demo" / "logs").iterdir())
-    assert logs == ["launch.log", "policy_node.log", "policy_server.log", "robot_node.log"]
+    assert logs == ["launch.log", "policy_node.log", "policy_server.log", "robot_node.log", "supervisor_node.log"]
 
 
 def test_ctrl_c_ends_the_demo_and_everything_it_started(command: list[str], tmp_path: Path) -> None:

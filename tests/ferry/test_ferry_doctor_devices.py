@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ferry.doctor import cameras
 from ferry.doctor.cameras import check_camera
 from ferry.doctor.check import CheckFailed, Doubtful, Machine
 from ferry.doctor.choice import ROBOTS, choose
@@ -112,7 +113,8 @@ def test_an_sdk_in_the_tested_version_in_another_and_not_at_all() -> None:
     assert caught.value.fix == "get it"
 
 
-def test_a_camera_that_delivers_and_one_that_is_too_slow() -> None:
+def test_a_camera_that_delivers_and_one_that_is_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cameras, "WATCH_S", 0.5)
     assert check_camera("synthetic", (64, 48), 1.0).startswith("synthetic: 64x48 at ")
     with pytest.raises(CheckFailed, match=r"synthetic is too slow: 64x48 at .* Hz, 1000 Hz are needed"):
         check_camera("synthetic", (64, 48), 1000.0)

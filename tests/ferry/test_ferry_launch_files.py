@@ -19,6 +19,7 @@ import yaml
 from ferry_ros import robots_table
 from ferry_ros.fakes.arm_controller import FakeArmOptions
 from ferry_ros.fakes.stretch_driver import FakeStretchOptions
+from ferry_ros.fakes.xs_sdk import FakeXsSdkOptions
 
 from ferry.errors import LaunchError
 from ferry.launcher.arguments import declared
@@ -153,7 +154,11 @@ def parameters_of(executable: str) -> list[tuple[str, type[Any]]]:
     """Returns the dataclasses of a node's parameters, with their prefixes, beside those of its configuration."""
     if executable == "robot_node":  # a body's stand beside the node's
         return [(body.prefix, body.options) for body in map(robots_table.body, robots_table.ROBOTS)]
-    fakes = {"fake_stretch_driver": FakeStretchOptions, "fake_arm_controller": FakeArmOptions}
+    fakes = {
+        "fake_stretch_driver": FakeStretchOptions,
+        "fake_xs_sdk": FakeXsSdkOptions,
+        "fake_arm_controller": FakeArmOptions,
+    }
     return [("", fakes[executable])] if executable in fakes else []
 
 
@@ -186,7 +191,7 @@ def test_only_a_vendor_that_may_be_there_is_told_to_stand() -> None:
     for name, robot, topic in [
         ("stretch_re1", "real", ""),
         ("stretch_re1", "twin", ""),
-        ("locobot", "real", "/locobot/mobile_base/cmd_vel"),
+        ("locobot", "real", "/locobot/mobile_base/commands/velocity"),
         ("locobot", "twin", ""),
     ]:
         (process,) = [one for one in planned_with(name, robot=robot) if one.name == "supervisor_node"]

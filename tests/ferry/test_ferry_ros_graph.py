@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +15,7 @@ from bundles import write_tiny_bundle
 from ferry_fakes import multicast_channel
 from stretch_fake import needs_sdk
 
-from ferry.graph import free_port, running
+from ferry.graph import free_port, isolated, running
 
 PATIENCE_S = 240.0
 FAKES: dict[str, tuple[str, dict[str, str]]] = {
@@ -79,6 +81,24 @@ def test_a_real_stretch_that_is_not_there_ends_the_launch_and_says_what_to_check
     with running("stretch_re1", arguments | {"fleet": str(tmp_path)}, tmp_path / "logs") as launch:
         assert launch.wait(PATIENCE_S) != 0
     assert said(tmp_path / "logs" / "robot_node.log", "not calibrated: there is no")
+
+
+def test_a_key_of_a_terminal_stops_the_robot(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    with running("fake", {"serve": "false", "policy": "false", "namespace": "tried"}, logs) as process:
+        wait_for(lambda: said(logs / "robot_node.log", "is ready") or process.poll() is not None)
+        command = [sys.executable, "-m", "ferry", "stop", "--namespace", "tried"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, env=isolated()) as key:
+            assert key.stdin is not None
+            while not said(logs / "supervisor_node.log", "e-stop: pressed on its topic"):
+                key.stdin.write(b"x")  # until the nodes have found each other
+                key.stdin.flush()
+                time.sleep(0.2)
+                assert key.poll() is None
+            key.stdin.close()
+        assert key.returncode == 0
+        wait_for(lambda: said(logs / "robot_node.log", "stopped: "))
+    assert "the emergency stop was pressed" in (logs / "robot_node.log").read_text()
 
 
 @pytest.mark.parametrize("launch", FAKES)
