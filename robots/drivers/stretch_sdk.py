@@ -98,15 +98,34 @@ def start(robot: Any, folder: Path) -> None:
 def end(robot: Any) -> None:
     """Lets all devices go and forgets the SDK; never raises."""
     try:
-        robot.stop()
+        if hasattr(robot, "_file_lock"):  # else it was never started
+            robot.stop()
     except (Exception, SystemExit):  # a robot that was switched off cannot be told good-bye
-        logging.getLogger(__name__).warning("stretch_body did not stop cleanly", exc_info=True)
+        logging.getLogger(__name__).info("stretch_body did not stop cleanly; closing its ports", exc_info=True)
+        for port in _ports(robot):
+            _close(port)
     thread = getattr(robot, "non_dxl_thread", None)
     if thread is not None:
         thread.loop.close()
     robot.collision.shared_joint_cfg.close()
     robot.collision.shared_collision_status.close()
     forget()
+
+
+def _ports(robot: Any) -> list[Any]:
+    """The serial ports that are open still."""
+    base = robot.base
+    boards = (robot.pimu, robot.wacc, robot.lift.motor, robot.arm.motor, base.left_wheel, base.right_wheel)
+    ports = [getattr(board.transport, "ser", None) for board in boards]
+    ports += [chain.port_handler and chain.port_handler.ser for chain in (robot.head, robot.end_of_arm)]
+    return [port for port in ports if port is not None]
+
+
+def _close(port: Any) -> None:
+    try:
+        port.close()
+    except OSError:  # the device behind it is gone
+        logging.getLogger(__name__).debug("%s did not close", port, exc_info=True)
 
 
 def forget() -> None:

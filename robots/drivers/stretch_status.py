@@ -19,6 +19,9 @@ from robots.drivers.stretch_sdk import servos
 BOARDS_PERIOD_S, SERVOS_PERIOD_S = 1 / 25, 1 / 15
 """The SDK's own rates (robot_params_RE1V0.py robot.rates)."""
 
+RETRY_S = 1.0
+"""A lost device is asked again this often; the SDK complains in the log each time."""
+
 SERVO_JOINTS = {
     "joint_wrist_yaw": "wrist_yaw",
     "joint_head_pan": "head_pan",
@@ -173,7 +176,8 @@ class Reader:
                 with self._news:
                     self._heard_ns[group] = began_ns
                     self._news.notify_all()
-            self._ended.wait(period_s - (time.monotonic_ns() - began_ns) / 1e9 if heard else period_s)
+            lost = began_ns - self._heard_ns[group] > self._stale_s * 1e9
+            self._ended.wait(RETRY_S if lost else period_s - (time.monotonic_ns() - began_ns) / 1e9)
 
     def _read_boards(self) -> bool:
         robot = self._robot

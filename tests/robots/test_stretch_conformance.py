@@ -16,6 +16,11 @@ OPTIONS = Options(
     joint_step=0.04,
     long_step=0.12,
     settle_s=0.2,
+    # A busy test machine runs a process late by this much.
+    lag_s=0.15,
+    stop_s=1.0,
+    health_s=0.1,
+    pose_period_s=0.15,
 )
 
 

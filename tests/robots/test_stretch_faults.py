@@ -287,3 +287,21 @@ def test_process_keeps_its_signals_hooks_and_logs(fake: RunningFake) -> None:
         assert (list(logging.getLogger().handlers), logger.disabled) == (handlers, False)
     assert threading.active_count() == threads
     assert "stretch_body.robot" not in sys.modules
+
+
+def test_camera_that_is_mounted_on_its_side_is_shown_at_its_true_angle(fake: RunningFake) -> None:
+    # The D435i of a stock RE1: 69 degrees along the sensor's long side, which stands upright in the head.
+    options = fake.options(navigation_turned_deg=90, navigation_fov_deg=69.4)
+    with StretchRE1(options) as robot:
+        seen = robot.observe().images
+    assert {image.shape for image in seen.values()} == {(90, 160, 3)}
+    ahead = seen["navigation"]
+    lit = ahead[45].any(axis=1).nonzero()[0]
+    # tan(69.4 / 2) / tan(59 / 2) = 1.224: the turned 160x90 picture becomes 110 high, 62 wide; 90 rows of it are kept.
+    assert (lit[0], lit[-1]) == (49, 110)
+
+
+def test_slow_wire_still_works() -> None:
+    with running_fake("--latency-s", "0.01") as fake, StretchRE1(fake.options()) as robot:
+        assert robot.execute(MoveJoint("joint_lift", 0.02)).executed
+        assert fake.state()["lift"] == pytest.approx(0.22, abs=0.005)
