@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -199,6 +200,43 @@ def piper() -> FaultBody:
     )
 
 
+def locobot_pyrobot() -> FaultBody:
+    """PyRobot's server process over a fake of PyRobot; the fake writes down where it truly is."""
+    port = 20000 + os.getpid() % 20000
+
+    def where(here: Here) -> tuple[float, ...]:
+        lines = (here.folder / "trace").read_text().splitlines()
+        if len(lines) < 2:
+            raise ConnectionError("no trace yet")
+        return tuple(json.loads(lines[-2])["pose"][:2])  # the last line may be half written
+
+    return FaultBody(
+        robot=lambda here: {
+            "robot": "locobot_pyrobot",
+            "pyrobot.address": f"127.0.0.1:{port}",
+            "pyrobot.height": 180,
+            "pyrobot.width": 320,
+        },
+        truth=lambda here: Polled(lambda: where(here)),
+        fake=lambda here: module("robots.fakes.pyrobot", "--port", str(port), "--trace", str(here.folder / "trace")),
+    )
+
+
+def locobot_interbotix() -> FaultBody:
+    """The Interbotix ROS 2 topics of a LoCoBot, faked."""
+    size = {"camera_height": 180, "camera_width": 320}
+    return FaultBody(
+        robot=lambda here: {
+            "robot": "locobot_interbotix",
+            **{f"interbotix.{name.removeprefix('camera_')}": value for name, value in size.items()},
+        },
+        truth=lambda here: OdomTruth(here.node, "/locobot/odom"),
+        fake=lambda here: ros_fake("xs_sdk", "/locobot"),
+        supervisor={"halt_cmd_vel": "/locobot/mobile_base/commands/velocity"},
+        freeze=parameter("/locobot/fake_xs_sdk", "freeze_camera"),
+    )
+
+
 def ros2_control_arm() -> FaultBody:
     """A UR5e behind joint_trajectory_controller, faked."""
     preset = arms.arm("ur5e")
@@ -219,6 +257,8 @@ BODIES: dict[str, Callable[[], FaultBody]] = {
     "stretch_re1": stretch_re1,
     "stretch_re1_ros2": stretch_re1_ros2,
     "stretch_re1_twin": lambda: twin("stretch_re1_twin", "twin"),
+    "locobot_pyrobot": locobot_pyrobot,
+    "locobot_interbotix": locobot_interbotix,
     "locobot_twin": lambda: twin("locobot_twin", "twin"),
     "piper": piper,
     "piper_twin": piper_twin,
@@ -249,6 +289,3 @@ def started(command: list[str], log: Path, ready: str, stdin: bool = False) -> s
             )
         time.sleep(0.02)
     return process
-
-
-__all__ = ["BODIES", "FaultBody", "Here", "Polled", "oscillation", "started"]
