@@ -228,11 +228,20 @@ def stretch_words(fleet: Path) -> list[str]:
     return ["stretch_re1", "--set", f"fleet={fleet / ROBOT_ID}", *cameras, "height=84", "width=144"]
 
 
+def look_again(words: Sequence[str]) -> dict[str, Finding]:
+    """Looks until every servo answered: the SDK waits for it so briefly that a fake on a busy machine may come late."""
+    for _ in range(5):
+        found = look(words, rate_hz=2.0)
+        if not found["connect"].found.startswith("no answer from a device"):
+            return found
+    raise AssertionError(found)
+
+
 @needs_sdk
 def test_a_stretch_through_its_sdk(tmp_path: Path) -> None:
     words = stretch_words(tmp_path)
     with ferry_fake("stretch", "--fleet", str(tmp_path)):
-        found = look(words, rate_hz=2.0)
+        found = look_again(words)
     assert [found[name].level for name in ("connect", "fault", "runstop", "battery", "observation")] == [Level.OK] * 5
     assert "voltage_v 12.4" in found["fault"].found
     off = look(words)["connect"]
@@ -244,11 +253,11 @@ def test_a_stretch_through_its_sdk(tmp_path: Path) -> None:
 def test_a_stretch_that_was_not_homed_and_one_with_its_runstop_pressed(tmp_path: Path) -> None:
     words = stretch_words(tmp_path)
     with ferry_fake("stretch", "--fleet", str(tmp_path), "--no-homed"):
-        unhomed = look(words)["connect"]
+        unhomed = look_again(words)["connect"]
     assert unhomed.found.startswith("not homed: lift")
     assert "stretch_robot_home.py" in unhomed.fix
     with ferry_fake("stretch", "--fleet", str(tmp_path), "--runstop"):
-        assert look(words)["runstop"].found == "the runstop is on"
+        assert look_again(words)["runstop"].found == "the runstop is on"
 
 
 @needs_sdk
