@@ -14,7 +14,6 @@ import os
 import platform
 import random
 import socket
-import subprocess
 import sys
 import tempfile
 import threading

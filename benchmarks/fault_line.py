@@ -21,6 +21,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from fault_bodies import BODIES, FaultBody, Here, module, oscillation, started
 from fault_proxy import Proxy
 from fault_table import Tried
+from fault_truth import Truth
 from ferry_ros import convert, qos, report, services
 from ferry_ros.spinner import Spinner
 from nav_msgs.msg import Odometry
@@ -67,6 +68,7 @@ class Line:
     told: list[tuple[float, str, str]] = field(default_factory=list)
     start: dict[str, float] = field(default_factory=dict)
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    truth: Truth = field(default_factory=Truth)
 
     def send(self, name: str, number: signal.Signals) -> None:
         """Sends a signal to a process."""
@@ -321,27 +323,24 @@ def plant_all(name: str, faults: Sequence[str], tries: int, folder: Path) -> lis
 def plant(line: Line, body: str, fault_name: str, fault: Fault) -> Tried:
     """One try."""
     line.home()
-    trial = line.begin()
-    truth = line.body.truth(line.here)
-    try:
-        if fault.at_nan:
-            wait(lambda: line.steps >= NAN_STEP, 20.0)
-        else:
-            wait(truth.moving, 5.0)
-        fault_s = time.monotonic()
-        fault.plant(line)
-        time.sleep(WATCH_S)
-        reason = line.reason(fault_s)
-        stood_at_s = truth.last_moved_s() if truth.heard_after(fault_s) else line.ended_s()
-        stood = max(0.0, stood_at_s - fault_s)
-        way = truth.way(fault_s)
-        undone_s = time.monotonic()
-        fault.undo(line)
-        wait(trial.done, 12.0)
-        time.sleep(max(0.0, undone_s + 2 * PERIOD_S - time.monotonic()))
-        began = sum(one.began_ns / 1e9 > fault_s for one in line.results)
-    finally:
-        truth.close()
+    truth, trial = line.truth, line.begin()
+    truth.samples.clear()
+    if fault.at_nan:
+        wait(lambda: line.steps >= NAN_STEP, 20.0)
+    else:
+        wait(truth.moving, 5.0)
+    fault_s = time.monotonic()
+    fault.plant(line)
+    time.sleep(WATCH_S)
+    reason = line.reason(fault_s)
+    stood_at_s = truth.last_moved_s() if truth.heard_after(fault_s) else line.ended_s()
+    stood = max(0.0, stood_at_s - fault_s)
+    way = truth.way(fault_s)
+    undone_s = time.monotonic()
+    fault.undo(line)
+    wait(trial.done, 12.0)
+    time.sleep(max(0.0, undone_s + 2 * PERIOD_S - time.monotonic()))
+    began = sum(one.began_ns / 1e9 > fault_s + 2 * PERIOD_S for one in line.results)
     return Tried(body, fault_name, stood, way, began, reason, truth.unit)
 
 
@@ -372,8 +371,11 @@ def running(name: str, folder: Path) -> Iterator[Line]:
             raise TimeoutError(f"the robot node says nothing, see {folder}")
         time.sleep(1.0)
         line.start, line.origin = dict(line.joints), line.pose
+        line.truth = body.truth(line.here)
+        time.sleep(1.0)
         yield line
     finally:
+        line.truth.close()
         line.close()
         spinner.close()
         try_shutdown()

@@ -17,7 +17,8 @@ class Tried:
         fault: which.
         stood_s: from the fault to the body's last movement; 0 when it did not move any more.
         way: how far it went after the fault, in `unit`.
-        began: motions that began after the fault, those after it was taken back among them.
+        began: motions that began later than two control periods after the fault, those after it was taken back among
+            them. Sooner than that a frozen camera may not have been noticed.
         reason: that the robot node, or the policy node, told.
         unit: "m" or "rad".
     """
@@ -56,7 +57,7 @@ def _of_body(tried: Sequence[Tried], body: str, faults: Sequence[str]) -> str:
     unit = tried[0].unit if tried else "m"
     lines = [
         f"**{body}**\n",
-        f"| fault | tries | stood after, p50 [s] | max [s] | way, max [{unit}] | motions begun | reason told |",
+        f"| fault | tries | stood after, p50 [s] | max [s] | way, max [{unit}] | begun later | reason told |",
         "|---|---|---|---|---|---|---|",
     ]
     for fault in faults:

@@ -5,7 +5,7 @@
 For every body, a policy server, robot node, supervisor, policy node and the body's fake (where it has one) run as
 processes of their own, as on a robot. Each try starts a trial, waits until the body is in the middle of a motion,
 plants one fault and asks the fake or the twin itself when it stood for good, how far it went after the fault, and how
-many motions began after it, also after the fault was taken back; there must be none.
+many motions began later than two control periods after it, also after the fault was taken back; there must be none.
 """
 
 from __future__ import annotations

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -29,7 +31,8 @@ class Motion:
         world: what is moved.
         body: whose limits and speeds it has.
         lock: held while the pose changes.
-        pause: waits for so many seconds, or not at all when simulating fast; True when it was interrupted.
+        pause: waits for so many seconds, or not at all when simulating fast; True when it was interrupted: then the
+            base ramps down, and joints hold.
         slides: along what the base touches, instead of being put back to where its step began.
     """
 
@@ -50,8 +53,28 @@ class Motion:
             if blocked:
                 return blocked
             if self.pause(seconds):
-                return STOPPED
+                return self._ramp_down(start, move, poses[poses.index(pose) :], seconds)
         return ""
+
+    def _ramp_down(self, start: BasePose, move: BaseMove, poses: Sequence[BasePose], seconds: float) -> str:
+        """Goes on along `poses`, the first of which it is at, as far as the body's deceleration takes it."""
+        base = self.body.base
+        assert base is not None  # limits refuse a base move to a body without one
+        straight = isinstance(move, MoveBase)
+        decel = base.max_decel_mps2 if straight else base.max_turn_decel_radps2
+        speed = base.max_speed_mps if straight else base.max_turn_radps
+        slice_ = speed * seconds
+        for planned, pose in itertools.pairwise(poses):
+            if speed**2 <= 2 * decel * slice_:  # it stands within this slice, which is less than it can show
+                break
+            slower = math.sqrt(speed**2 - 2 * decel * slice_)
+            time.sleep((speed - slower) / decel)
+            speed = slower
+            with self.lock:
+                blocked = self._advance(start, planned, pose)
+            if blocked:
+                return blocked
+        return STOPPED
 
     def reach(self, targets: Mapping[str, float]) -> str:
         """Moves joints (name -> [m] or [rad]) together; on contact they go back to their start. Returns as `drive`."""

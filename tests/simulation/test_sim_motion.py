@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
 from collections.abc import Callable
 
 import pytest
@@ -68,15 +69,17 @@ def test_sliding_straight_at_a_wall_ends_in_front_of_it(world: World) -> None:
     assert world.contact() is None
 
 
-def test_an_interrupted_drive_stays_where_it_is(world: World) -> None:
+def test_an_interrupted_drive_ramps_down_as_far_as_the_base_decelerates(world: World) -> None:
     waits: list[float] = []
 
     def pause(seconds: float) -> bool:
         waits.append(seconds)
         return len(waits) == 3
 
+    began_s = time.monotonic()
     assert motion(world, pause=pause).drive(MoveBase(0.2)) == STOPPED
-    assert world.base == pytest.approx((0.06, 0.0, 0.0))
+    assert world.base == pytest.approx((0.16, 0.0, 0.0))  # 0.3 m/s at 0.4 m/s^2: 0.11 m, of which 5 slices are shown
+    assert time.monotonic() - began_s > 0.4
     assert waits == pytest.approx([0.02 / 0.30] * 3)
 
 

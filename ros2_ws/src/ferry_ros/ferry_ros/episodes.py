@@ -17,10 +17,13 @@ def begin(robot: Robot, episode: str, house_seed: int) -> dict[str, Any]:
     reset = getattr(robot, "reset", None)
     if reset is None:
         return {}
+    if not hasattr(robot, "eye"):  # a table: it has no houses, only places for its objects
+        reset(house_seed)
+        return {"seed": house_seed}
     from simulation.episode import EpisodeSpec
     from simulation.object_nav import sample_episode
 
-    spec = EpisodeSpec.from_json(json.loads(episode)) if episode else sample_episode(house_seed)
+    spec = EpisodeSpec.from_json(json.loads(episode)) if episode else sample_episode(house_seed, eye=robot.eye)
     reset(spec)
     return dict(spec.to_json())
 
