@@ -134,19 +134,15 @@ class Line:
             said = report.values_of(one).get("last_stop") or one.message
             self.told.append((time.monotonic(), one.name.partition(":")[0], said))
 
-    def reason(self, since_s: float) -> str:
-        """What the robot node gave as the reason of its first stop after `since_s`; else what another node said."""
+    def reason(self, since_s: float) -> tuple[float, str]:
+        """When, and what the robot node gave as the reason of its first stop after `since_s`; else another node's."""
         for name in ("robot_node", "supervisor_node", "policy_node"):
             said = [(at, text) for at, who, text in self.told if who == name]
             before = next((text for at, text in reversed(said) if at <= since_s), "")
-            after = next((text for at, text in said if at > since_s and text != before), "")
+            after = next(((at, text) for at, text in said if at > since_s and text != before), None)
             if after:
                 return after
-        return ""
-
-    def ended_s(self) -> float:
-        """When the last motion ended, as the robot node says: for a body that is silent itself."""
-        return max((one.began_ns / 1e9 + one.duration_s for one in self.results if one.began_ns > 0), default=0.0)
+        return since_s, ""
 
     def _take_state(self, message: JointState) -> None:
         self.stamps_ns.append(convert.stamp_of(message.header))
@@ -332,9 +328,8 @@ def plant(line: Line, body: str, fault_name: str, fault: Fault) -> Tried:
     fault_s = time.monotonic()
     fault.plant(line)
     time.sleep(WATCH_S)
-    reason = line.reason(fault_s)
-    stood_at_s = truth.last_moved_s() if truth.heard_after(fault_s) else line.ended_s()
-    stood = max(0.0, stood_at_s - fault_s)
+    told_s, reason = line.reason(fault_s)  # of a body that is silent itself all that is known is when that was noticed
+    stood = max(0.0, (truth.last_moved_s() if truth.heard_after(fault_s) else told_s) - fault_s)
     way = truth.way(fault_s)
     undone_s = time.monotonic()
     fault.undo(line)

@@ -52,6 +52,10 @@ class PolicyClient:
         """The served policy's manifest. Raises Unreachable, Refused or WireError."""
         return self._served()[0]
 
+    def ping(self, timeout_s: float) -> None:
+        """Raises Unreachable unless the server answers in time; it does so also while inference runs."""
+        self._connection.send("GET", "/healthz", timeout_s=timeout_s)
+
     def bundle_sha256(self) -> str:
         """The hash that names the served bundle."""
         return self._served()[1]

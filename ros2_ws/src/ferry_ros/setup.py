@@ -25,6 +25,8 @@ setup(
             "policy_node = ferry_ros.policy_node:main",
             "trial_node = ferry_ros.trial_node:main",
             "fake_stretch_driver = ferry_ros.fakes.stretch_driver:main",
+            "fake_arm_controller = ferry_ros.fakes.arm_controller:main",
+            "fake_xs_sdk = ferry_ros.fakes.xs_sdk:main",
             "supervisor_node = ferry_ros.supervisor_node:main",
             "estop_key = ferry_ros.estop_key:main",
         ],

@@ -11,8 +11,9 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -23,11 +24,12 @@ from std_srvs.srv import Trigger
 
 from evaluation.recorder import Recorder
 from evaluation.runner import Runner
-from evaluation.step import RunEnd, Step
+from evaluation.step import Reason, RunEnd, Step
 from ferry_ros import parameters, qos, report, trial_record
 from ferry_ros.heartbeat import Heartbeat
 from ferry_ros.process import run
 from ferry_ros.ros_robot import RosRobot, RosRobotOptions, find_body
+from ferry_ros.server_watch import ServerWatch
 from ferry_ros.steps import step_msg
 from ferry_ros.timer import every
 from policy_server.client import PolicyClient
@@ -50,6 +52,8 @@ class PolicyNodeOptions:
         body: name of the body the robot must have; empty takes any that the policy fits.
         control_period_s: how long after its observation a decision may start to be executed, and the longest time for
             one decision; 0 takes the policy's control period, which it never exceeds.
+        server_timeout_s: while a trial runs the server is asked ten times a second whether it lives; without an answer
+            for so long the trial ends, also in the middle of a motion; 0 does not ask.
         observe_timeout_s: longest wait for a new observation.
         motion_timeout_s: longest wait for the result of a command.
         instruction: what the robot is asked to do, in words; empty takes what the robot's episode asks for.
@@ -67,6 +71,7 @@ class PolicyNodeOptions:
     bundle_sha256: str = ""
     body: str = ""
     control_period_s: float = 0.0
+    server_timeout_s: float = 0.4
     observe_timeout_s: float = 2.0
     motion_timeout_s: float = 10.0
     instruction: str = ""
@@ -85,6 +90,7 @@ class Trial:
 
     runner: Runner | None = None
     ending: str = ""
+    why: Reason = "interrupted"
 
     def begin(self, runner: Runner) -> RunEnd:
         """Runs it, unless it was ended already."""
@@ -92,11 +98,11 @@ class Trial:
         if self.ending:  # looked at after the runner was set, as `end` sets it before it looks for the runner
             runner.interrupt(self.ending)
         end = runner.run()
-        return replace(end, reason="interrupted", message=self.ending) if self.ending else end
+        return replace(end, reason=self.why, message=self.ending) if self.ending else end
 
-    def end(self, reason: str) -> None:
+    def end(self, reason: str, why: Reason = "interrupted") -> None:
         """Ends it, whether it runs already or not; from any thread."""
-        self.ending = reason
+        self.ending, self.why = reason, why
         if self.runner:
             self.runner.interrupt(reason)
 
@@ -254,11 +260,21 @@ class PolicyNode(LifecycleNode):
             self._expect_configured(session.bundle_sha256)
             self._robot.renew()
             steps = options.max_steps or self._manifest.spec.horizon
-            with self._recorded(options, instruction, steps) as recorders, Heartbeat(self._heartbeat):
+            with self._recorded(options, instruction, steps) as recorders, self._watched(trial, options):
                 runner = Runner(self._robot, session, session.binding, max_steps=steps, subscribers=(self, *recorders))
                 return trial.begin(runner)
         finally:
             session.close()
+
+    @contextmanager
+    def _watched(self, trial: Trial, options: PolicyNodeOptions) -> Iterator[None]:
+        """Tells the robot node that somebody drives, and ends the trial when the server is lost."""
+        assert self._client is not None  # a trial has one
+        lost = partial(trial.end, why="policy_failed")
+        with Heartbeat(self._heartbeat), ExitStack() as watch:
+            if options.server_timeout_s > 0:
+                watch.enter_context(ServerWatch(self._client, options.server_timeout_s, lost))
+            yield
 
     @contextmanager
     def _recorded(self, options: PolicyNodeOptions, instruction: str, steps: int) -> Iterator[tuple[Recorder, ...]]:

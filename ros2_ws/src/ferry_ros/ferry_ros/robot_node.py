@@ -29,7 +29,7 @@ from ferry_ros import convert, episodes, parameters, qos, report, robots_table
 from ferry_ros.process import run
 from ferry_ros.spinner import Spinner, beside
 from ferry_ros.timer import every
-from robots.errors import RobotError, SpecError
+from robots.errors import ConnectionFailed, RobotError, SpecError
 from robots.executor import Executor, ExecutorOptions
 from robots.guard import RUNSTOP, GuardOptions
 from robots.observation import Observation
@@ -38,6 +38,7 @@ from robots.order import Result
 MODES = ("shadow", "slow", "full")
 SUPERVISOR, POLICY, PERMIT = "supervisor", "policy heartbeat", "permit"
 HEARTBEAT_S = 0.05
+CONNECT_AGAIN_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class RobotNodeOptions:
         permit_timeout_s: how old that permit may be.
         heartbeat_timeout_s: how long a policy_node that drives may be silent until the body is stopped.
         battery_low: charge, in [0, 1], below which nothing moves, where the body tells its charge.
+        connect_for_s: how long it goes on trying to reach the body; a vendor's driver may be starting at the same time.
         control_period_s: the time one decision is given.
         publish_rate_hz: how often it observes while nothing moves; it also observes right after every command.
         odom_rate_hz: how often pose and fingertips are published, where the body knows them.
@@ -67,6 +69,7 @@ class RobotNodeOptions:
     permit_timeout_s: float = 0.5
     heartbeat_timeout_s: float = 0.5
     battery_low: float = 0.1
+    connect_for_s: float = 0.0
     control_period_s: float = 0.5
     publish_rate_hz: float = 5.0
     odom_rate_hz: float = 20.0
@@ -93,21 +96,40 @@ class RobotNode(Node):
         parameters.declare(self, body.options, body.prefix)
         self.robot = body.create(self._body_options(body))
         self._advertise()
-        self.executor_ = Executor(
+        self._connect(body)
+        # Only now: a driver reads its robot's own limits when it connects.
+        self._embodiment.publish(String(data=json.dumps(self.robot.spec.to_json())))
+        self._serve()
+        self.get_logger().info(f"{self.robot.spec.name} is ready, mode {self.options.mode}")
+
+    def _connect(self, body: robots_table.Body) -> None:
+        """Reaches the body and begins its episode; ConnectionFailed when that does not succeed in time."""
+        deadline, said = time.monotonic() + self.options.connect_for_s, ""
+        while True:
+            self.executor_ = self._executor()
+            try:
+                return self.executor_.start(self._begin_episode)
+            except ConnectionFailed as error:
+                if time.monotonic() > deadline:
+                    raise
+                if str(error) != said:
+                    said = str(error)
+                    self.get_logger().warning(f"not connected yet: {said}")
+                time.sleep(CONNECT_AGAIN_S)
+                self.robot = body.create(self._body_options(body))
+
+    def _executor(self) -> Executor:
+        executor = Executor(
             self.robot,
             self._executor_options(),
             on_observation=self._publish_observation,
             on_result=self._publish_result,
             on_stop=self._tell_stop,
         )
-        self.executor_.expect(POLICY, self.options.heartbeat_timeout_s, required=False)
+        executor.expect(POLICY, self.options.heartbeat_timeout_s, required=False)
         if self.options.supervised:
-            self.executor_.expect(SUPERVISOR, self.options.permit_timeout_s, required=True)
-        self.executor_.start(self._begin_episode)
-        # Only now: a driver reads its robot's own limits when it connects.
-        self._embodiment.publish(String(data=json.dumps(self.robot.spec.to_json())))
-        self._serve()
-        self.get_logger().info(f"{self.robot.spec.name} is ready, mode {self.options.mode}")
+            executor.expect(SUPERVISOR, self.options.permit_timeout_s, required=True)
+        return executor
 
     def close(self, reason: str) -> None:
         """Stops the body and says why."""
