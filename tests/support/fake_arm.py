@@ -26,7 +26,10 @@ class FakeArm:
 
     def __init__(self, folder: Path, parameters: dict[str, object]) -> None:
         self.namespace = f"/arm_{next(NUMBERS)}"
-        self._folder, self._parameters = folder, {"height": HEIGHT, "width": WIDTH, **parameters}
+        self._folder, self._parameters = (
+            folder,
+            {"height": HEIGHT, "width": WIDTH, "rate_hz": 60.0, "camera_rate_hz": 20.0, **parameters},
+        )
         self.process = self.start()
         self.link = Link("tester", self.namespace)
         self.link.spin()
