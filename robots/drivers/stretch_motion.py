@@ -17,9 +17,10 @@ from functools import partial
 from typing import Any
 
 from robots.drivers.stretch_gate import Gate
-from robots.drivers.stretch_sdk import servos
+from robots.drivers.stretch_sdk import flush, servos, transport_errors
 from robots.drivers.stretch_status import SERVO_JOINTS, Measured, Reader, Status, aperture_per_rad
 from robots.embodiment import BaseLimits, Embodiment
+from robots.errors import RobotError
 
 PUSH_PERIOD_S = 0.05
 SETTLE_S = 0.4
@@ -183,8 +184,15 @@ class Motion:
 
     def _push(self) -> None:
         time.sleep(max(0.0, self._pushed_s + PUSH_PERIOD_S - time.monotonic()))
+        # The SDK compares times of day to see whether a sync is due: after the clock was set back it sends none, and
+        # commands would wait for it in silence. Without a last time it always sends one.
+        self._robot.pimu.ts_last_motor_sync = None
+        errors = transport_errors(self._robot)
         self._robot.push_command()
         self._pushed_s = time.monotonic()
+        if transport_errors(self._robot) != errors:
+            flush(self._robot)
+            raise RobotError("a board did not take its command")
 
     def _halt(self) -> None:
         robot, status = self._robot, self._reader.status()
@@ -200,7 +208,15 @@ class Motion:
             try:
                 send()
             except (Exception, SystemExit):  # each part is told, whatever became of the others
-                logging.getLogger(__name__).warning("a part of the Stretch was not told to stop", exc_info=True)
+                logging.getLogger(__name__).info("a part of the Stretch is told to stop again", exc_info=True)
+                self._again(send)
+
+    def _again(self, send: Callable[[], object]) -> None:
+        try:
+            flush(self._robot)
+            send()
+        except (Exception, SystemExit):
+            logging.getLogger(__name__).warning("a part of the Stretch was not told to stop", exc_info=True)
 
     def _brake(self, joint: str) -> None:
         """Sends a servo to where it can stop; its last reading may be 70 ms old, so it is read again."""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from robots.drivers.stretch_sdk import servos
+from robots.drivers.stretch_sdk import flush, servos
 
 BOARDS_PERIOD_S, SERVOS_PERIOD_S = 1 / 25, 1 / 15
 """The SDK's own rates (robot_params_RE1V0.py robot.rates)."""
@@ -172,6 +172,8 @@ class Reader:
                 heard = read()
             except (Exception, SystemExit) as error:  # a lost reply shows as an IndexError, a lost port as any other
                 logging.getLogger(__name__).debug("%s: %s: %s", self._asked[group], type(error).__name__, error)
+                if group == "boards":
+                    flush(self._robot)
             if heard:
                 with self._news:
                     self._heard_ns[group] = began_ns

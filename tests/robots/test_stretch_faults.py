@@ -301,6 +301,23 @@ def test_camera_that_is_mounted_on_its_side_is_shown_at_its_true_angle(fake: Run
     assert (lit[0], lit[-1]) == (49, 110)
 
 
+@pytest.mark.parametrize("jump_s", [-60.0, 60.0])
+def test_time_of_day_that_is_set_changes_nothing(
+    fake: RunningFake, robot: StretchRE1, monkeypatch: pytest.MonkeyPatch, jump_s: float
+) -> None:
+    # The SDK times its replies and its syncs by the time of day. Only what Python asks is changed: the clock is shared.
+    begin = fake.state()["lift"]
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + jump_s)
+    time.sleep(0.2)
+    step = MoveJoint("joint_lift", 0.03)
+    first, second = robot.execute(step), robot.execute(step)
+    assert second.executed, (first, second)  # a command that was under way at the jump may be lost, and says so
+    assert first.executed or first.blocked.startswith(("lost", "feedback stale"))
+    assert fake.state()["lift"] > begin
+    assert robot.execute(MoveJoint("joint_lift", begin - fake.state()["lift"])).executed
+
+
 def test_slow_wire_still_works() -> None:
     with running_fake("--latency-s", "0.01") as fake, StretchRE1(fake.options()) as robot:
         assert robot.execute(MoveJoint("joint_lift", 0.02)).executed
