@@ -59,6 +59,7 @@ class Line:
     server: subprocess.Popen[bytes]
     proxy: Proxy
     bundle: Path
+    period_s: float = PERIOD_S
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
     stamps_ns: list[int] = field(default_factory=list)
@@ -339,24 +340,32 @@ def plant(line: Line, body: str, fault_name: str, fault: Fault) -> Tried:
     return Tried(body, fault_name, stood, way, began, reason, truth.unit)
 
 
+def faulty_bundle(body: FaultBody, folder: Path) -> None:
+    """A policy that drives to and fro, and answers NaN at step `NAN_STEP`."""
+    if body.chunk is None:
+        script = ("move_ahead", "move_back")
+        write_tiny_bundle(folder, script=script, control_period_s=PERIOD_S, nan_at_step=NAN_STEP)
+    else:
+        script_ = oscillation(body.chunk)
+        write_chunk_bundle(folder, body.chunk, script_, control_period_s=PERIOD_S, nan_at_step=NAN_STEP)
+
+
 @contextmanager
-def running(name: str, folder: Path) -> Iterator[Line]:
-    """All processes of a body, ready for the first try."""
+def running(
+    name: str, folder: Path, write: Callable[[FaultBody, Path], None] = faulty_bundle, period_s: float = PERIOD_S
+) -> Iterator[Line]:
+    """All processes of a body, ready for the first try; `write` writes the bundle that drives it."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.log"):
         old.unlink()
     body = BODIES[name]()
     bundle = folder / "bundle"
-    if body.chunk is None:
-        script = ("move_ahead", "move_back")
-        write_tiny_bundle(bundle, script=script, control_period_s=PERIOD_S, nan_at_step=NAN_STEP)
-    else:
-        write_chunk_bundle(bundle, body.chunk, oscillation(body.chunk), control_period_s=PERIOD_S, nan_at_step=NAN_STEP)
+    write(body, bundle)
     rclpy.init()
     node = Node("faults", namespace=f"/{name}")
     spinner = Spinner(node)
     server, port = serving(bundle)
-    line = Line(Here(folder, node), body, server, Proxy(port), bundle)
+    line = Line(Here(folder, node), body, server, Proxy(port), bundle, period_s)
     try:
         line.listen()
         line.robot()
