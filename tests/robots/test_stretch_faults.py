@@ -306,11 +306,11 @@ def test_time_of_day_that_is_set_changes_nothing(
     fake: RunningFake, robot: StretchRE1, monkeypatch: pytest.MonkeyPatch, jump_s: float
 ) -> None:
     # The SDK times its replies and its syncs by the time of day. Only what Python asks is changed: the clock is shared.
-    begin = fake.state()["lift"]
+    begin, step = fake.state()["lift"], MoveJoint("joint_lift", 0.02)
+    assert robot.execute(step).executed  # the SDK remembers the time of this sync
     now = time.time
     monkeypatch.setattr(time, "time", lambda: now() + jump_s)
     time.sleep(0.2)
-    step = MoveJoint("joint_lift", 0.03)
     first, second = robot.execute(step), robot.execute(step)
     assert second.executed, (first, second)  # a command that was under way at the jump may be lost, and says so
     assert first.executed or first.blocked.startswith(("lost", "feedback stale"))
