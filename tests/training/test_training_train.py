@@ -10,6 +10,7 @@ from training.errors import (
     DataError,
     Diverged,
     ExportError,
+    RewardError,
     TrainingError,
     WorkersLost,
 )
@@ -25,9 +26,9 @@ def test_help_lists_every_stage(words: list[str], capsys: pytest.CaptureFixture[
 
 
 def test_an_unknown_stage_is_named() -> None:
-    expected = "stage: got 'ppo', expected one of perception, collect, bc, dagger, evaluate"
+    expected = "stage: got 'sac', expected one of perception, collect, bc, dagger, ppo, evaluate"
     with pytest.raises(ConfigError, match=expected):
-        main(["ppo"])
+        main(["sac"])
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -48,7 +49,7 @@ def test_an_unknown_option_is_refused(stage: str, capsys: pytest.CaptureFixture[
     assert "--colour" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", [CheckpointError, ConfigError, DataError, Diverged, ExportError, WorkersLost])
+@pytest.mark.parametrize("kind", [CheckpointError, ConfigError, DataError, Diverged, ExportError, RewardError, WorkersLost])
 def test_errors_are_of_one_tree(kind: type[Exception]) -> None:
     assert issubclass(kind, TrainingError)
 
