@@ -49,7 +49,9 @@ def test_an_unknown_option_is_refused(stage: str, capsys: pytest.CaptureFixture[
     assert "--colour" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", [CheckpointError, ConfigError, DataError, Diverged, ExportError, RewardError, WorkersLost])
+@pytest.mark.parametrize(
+    "kind", [CheckpointError, ConfigError, DataError, Diverged, ExportError, RewardError, WorkersLost]
+)
 def test_errors_are_of_one_tree(kind: type[Exception]) -> None:
     assert issubclass(kind, TrainingError)
 
