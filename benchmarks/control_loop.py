@@ -72,7 +72,7 @@ def drive(body: str, rate_hz: float, rows: int, args: Benchmark) -> tuple[list[f
 
 
 def write(rows: int, rate_hz: float, body: FaultBody, folder: Path) -> None:
-    """A policy that moves the gripper by 2 mm a row, to and fro."""
+    """A policy that moves the gripper by 2 mm a row, back and forth."""
     assert body.chunk is not None
     script = np.zeros((2, rows, len(body.chunk)), np.float32)
     script[0, :, 0], script[1, :, 0] = 0.002, -0.002

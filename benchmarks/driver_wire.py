@@ -131,7 +131,7 @@ def _robot(name: str, body: FaultBody, here: Here, wire: Wire) -> Any:
 
 
 class Mover:
-    """Gives orders to an executor with the driver, to and fro."""
+    """Gives orders to an executor with the driver, back and forth."""
 
     def __init__(self, robot: Any, wire: Wire) -> None:
         self._wire, self._newest = wire, Observation(-1, {})

@@ -341,7 +341,7 @@ def plant(line: Line, body: str, fault_name: str, fault: Fault) -> Tried:
 
 
 def faulty_bundle(body: FaultBody, folder: Path) -> None:
-    """A policy that drives to and fro, and answers NaN at step `NAN_STEP`."""
+    """A policy that drives back and forth, and answers NaN at step `NAN_STEP`."""
     if body.chunk is None:
         script = ("move_ahead", "move_back")
         write_tiny_bundle(folder, script=script, control_period_s=PERIOD_S, nan_at_step=NAN_STEP)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +14,10 @@ import numpy as np
 import pytest
 from fake_arm import FakeArm, during, fake_arm, joints
 from ferry_ros import robots_table
+from ferry_ros.bodies.arm_motion import ArmTuning
+from ferry_ros.bodies.joint_feedback import JointFeedback
 from ferry_ros.bodies.ros2_control_arm import Ros2ControlArm
-from ros_graph import wait_until
+from ros_graph import ROOT, wait_until
 
 from robots.arms import FR3, UR5E
 from robots.chunk import POSE
@@ -116,6 +121,55 @@ def test_the_gripper_stops_at_what_it_holds_and_keeps_it(fake: FakeArm, tmp_path
         assert joints(robot)[GRIPPER_JOINT] == pytest.approx(0.04, abs=0.002)
 
 
+def test_a_gripper_behind_an_action_opens_closes_holds_and_keeps(tmp_path: Path) -> None:
+    with (
+        fake_arm(tmp_path, gripper_action=True, object_m=0.02) as fake,
+        fake.robot(gripper_controller="action") as robot,
+    ):
+        assert robot.execute(SetGripper(0.05)).executed
+        assert joints(robot)[GRIPPER_JOINT] == pytest.approx(0.05, abs=0.003)
+        rows = tuple((*(0.0,) * 6, share) for share in (0.5, 0.4, 0.9, 0.9))
+        assert robot.execute(Chunk((*POSE, "gripper"), rows, 0.2)).executed
+        assert joints(robot)[GRIPPER_JOINT] == pytest.approx(0.9 * UR5E.gripper.aperture_m, abs=0.003)
+        sent = during(robot, SetGripper(0.0), lambda: joints(robot)[GRIPPER_JOINT] < 0.06, robot.stop)
+        assert sent.blocked == "stopped"
+        stood = joints(robot)[GRIPPER_JOINT]
+        time.sleep(0.3)
+        assert joints(robot)[GRIPPER_JOINT] == pytest.approx(stood, abs=0.003)
+        assert robot.execute(SetGripper(0.0)).executed
+        assert joints(robot)[GRIPPER_JOINT] == pytest.approx(0.02, abs=0.002)
+        assert robot.health().fault == ""
+
+
+def test_an_arm_whose_driver_was_killed_comes_to_rest_on_its_way(tmp_path: Path) -> None:
+    script = """
+import sys
+from ferry_ros.bodies.arm_motion import ArmTuning
+from ferry_ros.bodies.joint_feedback import JointFeedback
+from ferry_ros.bodies.ros2_control_arm import Ros2ControlArm, Ros2ControlArmOptions
+from robots.command import JointTarget
+with Ros2ControlArm(Ros2ControlArmOptions(namespace=sys.argv[1], camera_topic="", speed=0.2)) as robot:
+    print("moving", flush=True)
+    robot.execute(JointTarget(("shoulder_pan_joint",), (3.0,)))
+"""
+    with fake_arm(tmp_path) as fake:
+        path = os.pathsep.join((str(ROOT), str(ROOT / "ros2_ws" / "src" / "ferry_ros")))
+        environment = {**os.environ, "PYTHONPATH": path}
+        driver = subprocess.Popen([sys.executable, "-c", script, fake.namespace], env=environment)
+        seen = JointFeedback(fake.link.node, "joint_states", (PAN,))
+        try:
+            wait_until(lambda: seen.positions().get(PAN, 0.0) > 0.3, 20.0)
+        finally:
+            driver.kill()
+            driver.wait()
+        killed_at = seen.positions()[PAN]
+        wait_until(lambda: abs(seen.velocities()[PAN]) < 1e-6)
+        tuning = ArmTuning()
+        most = 0.2 * UR5E.joints[PAN].max_speed * (tuning.window_s + tuning.renew_s)
+        assert 0.0 < seen.positions()[PAN] - killed_at < most
+        assert seen.positions()[PAN] < 2.0  # far from its target
+
+
 def test_stop_ends_a_chunk_within_the_deceleration(robot: Ros2ControlArm) -> None:
     start = joints(robot)
     names = robot.spec.chunks[0].names
@@ -203,7 +257,7 @@ def test_killed_in_mid_motion_it_is_told_and_comes_back(tmp_path: Path) -> None:
             {"joint_states_topic": "nowhere"},
             "ur5e: nowhere does not tell of shoulder_pan_joint, .* is the arm's driver",
         ),
-        ({"controller": "other"}, "ur5e: controller lost: nobody listens on .*/other/joint_trajectory; is that contro"),
+        ({"controller": "other"}, "ur5e: controller lost: nobody listens on .*/other/joint_trajectory; is that"),
         ({"camera_topic": "dark"}, "no picture of camera 'external' on dark within 1.0 s; is its driver running"),
         ({"gripper_controller": "none_here"}, "controller lost: nobody listens on .*/none_here/joint_trajectory"),
     ],
