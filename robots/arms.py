@@ -42,7 +42,8 @@ class Gripper:
 
     Attributes:
         joint: its name.
-        controller: its controller's usual name.
+        controller: usual name of a trajectory controller of its joint.
+        action: usual name of its GripperCommand action, which is what most grippers have.
         closed: the joint's position with the fingertips touching [m] or [rad].
         open: the joint's position at `aperture_m`.
         aperture_m: the widest opening.
@@ -52,6 +53,7 @@ class Gripper:
 
     joint: str
     controller: str
+    action: str
     closed: float
     open: float
     aperture_m: float
@@ -177,6 +179,7 @@ UR5E = Arm(
     gripper=Gripper(
         joint="robotiq_85_left_knuckle_joint",
         controller="robotiq_gripper_controller",
+        action="robotiq_gripper_controller/gripper_cmd",
         closed=0.7929,  # [2f85] robotiq_gripper.ros2_control.xacro gripper_closed_position
         open=0.0,
         aperture_m=0.085,  # [2f85] stroke
@@ -216,6 +219,7 @@ FR3 = Arm(
     gripper=Gripper(
         joint="fr3_finger_joint1",  # one finger; the other one mirrors it [fr3]
         controller="franka_gripper",
+        action="franka_gripper/gripper_action",
         closed=0.0,
         open=0.04,  # [fr3] franka_hand.xacro, each finger
         aperture_m=0.08,  # Franka Hand data sheet: travel 80 mm
@@ -251,6 +255,7 @@ XARM6 = Arm(
     gripper=Gripper(
         joint="drive_joint",  # xarm_controller config/xarm_gripper_controllers.yaml
         controller="xarm_gripper_traj_controller",
+        action="xarm_gripper/gripper_action",
         closed=0.85,  # xarm_gripper.urdf.xacro: range of drive_joint
         open=0.0,
         aperture_m=0.085,  # 850 pulses of 0.1 mm, xarm_api

@@ -42,6 +42,16 @@ def test_services_and_constants_are_there() -> None:
     assert (BumperEvent.CENTER, BumperEvent.PRESSED) == (1, 1)
 
 
+def test_an_action_is_built_whose_name_is_a_messages_too() -> None:
+    interfaces.ensure("control_msgs")
+    from control_msgs.action import GripperCommand  # type: ignore[import-not-found]
+
+    goal = GripperCommand.Goal()
+    goal.command.position = 0.5
+    assert goal.command.get_fields_and_field_types() == {"position": "double", "max_effort": "double"}
+    assert GripperCommand.Impl.SendGoalService.Request(goal=goal).goal == goal
+
+
 @pytest.mark.parametrize("package", DEFINITIONS)
 def test_ensuring_twice_changes_nothing(package: str) -> None:
     interfaces.ensure(package)

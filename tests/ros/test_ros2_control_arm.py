@@ -144,13 +144,11 @@ def test_a_gripper_behind_an_action_opens_closes_holds_and_keeps(tmp_path: Path)
 def test_an_arm_whose_driver_was_killed_comes_to_rest_on_its_way(tmp_path: Path) -> None:
     script = """
 import sys
-from ferry_ros.bodies.arm_motion import ArmTuning
-from ferry_ros.bodies.joint_feedback import JointFeedback
 from ferry_ros.bodies.ros2_control_arm import Ros2ControlArm, Ros2ControlArmOptions
 from robots.command import JointTarget
-with Ros2ControlArm(Ros2ControlArmOptions(namespace=sys.argv[1], camera_topic="", speed=0.2)) as robot:
+with Ros2ControlArm(Ros2ControlArmOptions(namespace=sys.argv[1], camera_topic="", speed=0.2, stale_s=1.0)) as robot:
     print("moving", flush=True)
-    robot.execute(JointTarget(("shoulder_pan_joint",), (3.0,)))
+    print(robot.execute(JointTarget(("shoulder_pan_joint",), (3.0,))), flush=True)
 """
     with fake_arm(tmp_path) as fake:
         path = os.pathsep.join((str(ROOT), str(ROOT / "ros2_ws" / "src" / "ferry_ros")))
@@ -212,7 +210,7 @@ def test_lost_feedback_is_a_fault_and_nothing_is_done_after_it_is_back(fake: Fak
     start = joints(robot)
     target = JointTarget((PAN,), (start[PAN] + 0.6,))
     sent = during(robot, target, lambda: joints(robot)[PAN] > start[PAN] + 0.05, lambda: fake.set(lost=True))
-    assert sent.blocked.startswith("feedback stale: joint_states is 0.3")
+    assert sent.blocked.startswith("feedback stale: joint_states is 0.6")
     assert robot.health().fault.startswith("feedback stale: ")
     with pytest.raises(RobotError, match=r"camera frozen|feedback stale"):
         robot.observe()

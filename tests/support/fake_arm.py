@@ -45,7 +45,7 @@ class FakeArm:
         """A driver for it, not yet connected."""
         arm = str(self._parameters.get("arm", "ur5e"))
         small = {"arm": arm, "namespace": self.namespace, "camera_height": HEIGHT, "camera_width": WIDTH}
-        return Ros2ControlArm(Ros2ControlArmOptions(**{**small, "connect_timeout_s": 5.0, **options}))
+        return Ros2ControlArm(Ros2ControlArmOptions(**{**small, "connect_timeout_s": 5.0, "stale_s": 0.6, **options}))
 
     def set(self, **values: object) -> None:
         """Sets parameters while it runs."""

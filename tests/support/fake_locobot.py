@@ -48,7 +48,7 @@ class FakeLocobot:
 
     def robot(self, **options: Any) -> LocobotInterbotix:
         """A driver for it, not yet connected."""
-        small = {"camera_height": HEIGHT, "camera_width": WIDTH, "height": 45, "width": 80}
+        small = {"camera_stale_s": 1.0, "camera_height": HEIGHT, "camera_width": WIDTH, "height": 45, "width": 80}
         return LocobotInterbotix(LocobotInterbotixOptions(**{**small, "namespace": self.namespace, **options}))
 
     def set(self, **values: object) -> None:

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
-from builtin_interfaces.msg import Duration
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Bool
-from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+from trajectory_msgs.msg import JointTrajectory
 
 from ferry_ros import qos
+from ferry_ros.bodies.gripper import ActionGripper, Gripper, TrajectoryGripper
 from ferry_ros.bodies.joint_feedback import JointFeedback
 from ferry_ros.bodies.link import Link
+from ferry_ros.bodies.trajectory_msg import COMMAND, message
 from robots.arms import Arm
 from robots.errors import ConnectionFailed
 from robots.limits import GRIPPER_JOINT
 from robots.trajectory import Trajectory
-
-COMMAND = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-"""The newest trajectory alone counts: after a stop nobody wants the one before."""
-
 
 MATCH_S = 0.3
 """DDS tells a writer of a reader before that reader listens to the writer; what is sent between is lost."""
@@ -32,6 +27,7 @@ class ArmLink:
     Attributes:
         link: its node; cameras subscribe on it too, before `spin`.
         feedback: of the arm's joints, and the gripper's where there is a `gripper_controller`.
+        gripper: None where there is none.
         running: what the arm says of itself; true where it says nothing.
     """
 
@@ -42,11 +38,11 @@ class ArmLink:
         names = (*preset.joints, *([preset.gripper.joint] if gripper_controller else []))
         self.feedback = JointFeedback(node, states, names)
         self.running = True
-        self.controllers = [
-            node.create_publisher(JointTrajectory, f"{name}/joint_trajectory", COMMAND)
-            for name in (controller, gripper_controller)
-            if name
-        ]
+        self._arm = node.create_publisher(JointTrajectory, f"{controller}/joint_trajectory", COMMAND)
+        self.gripper: Gripper | None = None
+        if gripper_controller:
+            kind = ActionGripper if "/" in gripper_controller.strip("/") else TrajectoryGripper
+            self.gripper = kind(node, preset.gripper, gripper_controller, self._aperture)
         if preset.running_topic:
             node.create_subscription(Bool, preset.running_topic, self._take_running, qos.LATCHED)
 
@@ -70,8 +66,9 @@ class ArmLink:
     @property
     def lost(self) -> str:
         """Why trajectories would not arrive; empty when they would."""
-        silent = [one.topic_name for one in self.controllers if one.get_subscription_count() == 0]
-        return f"controller lost: nobody listens on {silent[0]}" if silent else ""
+        if self._arm.get_subscription_count() == 0:
+            return f"controller lost: nobody listens on {self._arm.topic_name}"
+        return self.gripper.lost if self.gripper else ""
 
     def positions(self) -> dict[str, float]:
         """The body's joints by name [rad], the gripper's aperture [m] among them."""
@@ -88,14 +85,10 @@ class ArmLink:
 
     def send_arm(self, way: Trajectory) -> None:
         """Replaces what the arm follows; it starts at once."""
-        self.controllers[0].publish(message(tuple(self._preset.joints), way))
+        self._arm.publish(message(tuple(self._preset.joints), way))
 
-    def send_gripper(self, way: Trajectory) -> None:
-        """Replaces what the gripper follows; `way` is of its aperture [m]."""
-        gripper = self._preset.gripper
-        scale = (gripper.open - gripper.closed) / gripper.aperture_m
-        joint_way = Trajectory(way.times_s, gripper.closed + scale * way.positions, scale * way.velocities)
-        self.controllers[1].publish(message((gripper.joint,), joint_way))
+    def _aperture(self) -> float:
+        return self.positions()[GRIPPER_JOINT]
 
     def close(self) -> None:
         """Lets the topics go."""
@@ -103,15 +96,3 @@ class ArmLink:
 
     def _take_running(self, told: Bool) -> None:
         self.running = bool(told.data)
-
-
-def message(joints: Sequence[str], way: Trajectory) -> JointTrajectory:
-    """`way` from its second point on: the first is where the controller is by itself. A stamp of 0 means now."""
-    points = []
-    for due_s, position, velocity in zip(way.times_s[1:], way.positions[1:], way.velocities[1:]):
-        nanoseconds = round(float(due_s) * 1e9)
-        due = Duration(sec=nanoseconds // 1_000_000_000, nanosec=nanoseconds % 1_000_000_000)
-        points.append(
-            JointTrajectoryPoint(positions=position.tolist(), velocities=velocity.tolist(), time_from_start=due)
-        )
-    return JointTrajectory(joint_names=list(joints), points=points)

@@ -13,7 +13,7 @@ import numpy as np
 from ferry_ros.bodies.arm_link import ArmLink
 from ferry_ros.bodies.arm_plan import Plan
 from robots.limits import GRIPPER_JOINT
-from robots.trajectory import F64, LEAST_RAMP_S, Trajectory, halt
+from robots.trajectory import F64, Trajectory, halt
 
 CALM = 3
 """So many joint states in a row must say that the arm stands after a ramp; one may be an old one."""
@@ -116,8 +116,8 @@ class ArmMotion:
         if plan.arm and begin_s < plan.arm.duration_s:
             decels = [self._decel] * plan.arm.positions.shape[1]
             self._link.send_arm(plan.arm.window(begin_s, tuning.window_s, tuning.lead_s, decels))
-        if plan.gripper and begin_s < plan.gripper.duration_s:
-            self._link.send_gripper(plan.gripper.window(begin_s, tuning.window_s, tuning.lead_s, [math.inf]))
+        if plan.gripper and self._link.gripper and begin_s < plan.gripper.duration_s:
+            self._link.gripper.send(plan.gripper, begin_s, tuning.window_s, tuning.lead_s)
 
     def _renew(self, plan: Plan, elapsed_s: float) -> None:
         """Sends the next part of a long way, from where the arm has come to: it may be slowed down by its maker."""
@@ -226,10 +226,8 @@ class ArmMotion:
             if self._link.feedback.age_s > 0.1:
                 here, speed = plan.arm.sample(elapsed)
             self._link.send_arm(halt(here.tolist(), speed.tolist(), [self._decel] * len(here)))
-        if plan.gripper:
-            told = plan.gripper.sample(elapsed)[0]
-            still = np.zeros((2, 1))
-            self._link.send_gripper(Trajectory(np.array([0.0, LEAST_RAMP_S]), np.vstack([told, told]), still))
+        if plan.gripper and self._link.gripper:
+            self._link.gripper.hold(float(plan.gripper.sample(elapsed)[0][0]))
 
     def _ramp_s(self) -> float:
         return max(abs(one) for one in self._link.arm_speeds()) / self._decel

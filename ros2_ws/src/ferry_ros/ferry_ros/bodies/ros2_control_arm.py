@@ -39,7 +39,9 @@ class Ros2ControlArmOptions:
         arm: preset: ur5e, fr3 or xarm6.
         namespace: of the arm's topics; empty for the root.
         controller: name of its trajectory controller; empty for the preset's usual one.
-        gripper_controller: name of the gripper's trajectory controller; "usual" for the preset's, empty for no gripper.
+        gripper_controller: name of the gripper's trajectory controller; one with a slash in it is the name of its
+            GripperCommand action instead, e.g. franka_gripper/gripper_action; "usual" is the preset's trajectory
+            controller, "action" the preset's action, empty no gripper.
         joint_states_topic: where the joints are told.
         speed: share of the joints' top speeds that it moves with, in (0, 1].
         cartesian: whether it takes Cartesian chunks and keeps to its workspace; needs Pinocchio.
@@ -88,8 +90,8 @@ class Ros2ControlArm(Connected):
     def __init__(self, options: Ros2ControlArmOptions | None = None) -> None:
         self.options = options or Ros2ControlArmOptions()
         self._preset = arms.arm(self.options.arm)
-        usual = self.options.gripper_controller == "usual"
-        self._gripper = self._preset.gripper.controller if usual else self.options.gripper_controller
+        named = {"usual": self._preset.gripper.controller, "action": self._preset.gripper.action}
+        self._gripper = named.get(self.options.gripper_controller, self.options.gripper_controller)
         cameras = tuple(spec for spec, _ in self._cameras_wanted())
         whole = self._preset.embodiment(cameras, bool(self._gripper), self.options.cartesian, self.options.floor_m)
         self._spec = whole.slowed(self.options.speed)

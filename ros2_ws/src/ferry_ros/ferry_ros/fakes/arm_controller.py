@@ -15,18 +15,21 @@ from typing import Any
 
 import numpy as np
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.action.server import ActionServer
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data, qos_profile_system_default
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool, Header
 from trajectory_msgs.msg import JointTrajectory
 
-from ferry_ros import convert, parameters, qos
+from ferry_ros import convert, interfaces, parameters, qos
+from ferry_ros.bodies.trajectory_msg import message
 from ferry_ros.fakes.joint_controller import JointController
 from ferry_ros.fakes.scene import picture
 from ferry_ros.process import run
 from robots import arms
 from robots.embodiment import JointLimits
+from robots.trajectory import reach
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class FakeArmOptions:
     Attributes:
         arm: preset: ur5e, fr3 or xarm6.
         gripper: whether the preset's usual gripper is mounted.
+        gripper_action: whether the gripper offers its GripperCommand action too; its types are built where they are not
+            installed.
         rate_hz: of the control loop and of joint_states.
         camera_topics: where pictures are published, separated by commas; empty for none.
         height: of a picture, in pixels.
@@ -50,6 +55,7 @@ class FakeArmOptions:
 
     arm: str = "ur5e"
     gripper: bool = True
+    gripper_action: bool = False
     rate_hz: float = 125.0
     camera_topics: str = "camera/color/image_raw"
     height: int = 48
@@ -78,6 +84,8 @@ class FakeArmController(Node):
         for name, controller in self._controllers.items():
             take = partial(self._take, controller)
             self.create_subscription(JointTrajectory, f"{name}/joint_trajectory", take, qos_profile_system_default)
+        if self._options.gripper and self._options.gripper_action:
+            self._serve_gripper()
         self._states = self.create_publisher(JointState, "joint_states", qos_profile_system_default)
         self._running = self.create_publisher(Bool, preset.running_topic or "~/running", qos.LATCHED)
         topics = [topic for topic in self._options.camera_topics.split(",") if topic]
@@ -91,6 +99,22 @@ class FakeArmController(Node):
         self.create_timer(1.0 / self._options.camera_rate_hz, self._publish_images)
         self.add_on_set_parameters_callback(self._set)
         self.get_logger().info(f"ready: {preset.name} on {preset.controller}/joint_trajectory")
+
+    def _serve_gripper(self) -> None:
+        interfaces.ensure("control_msgs")
+        from control_msgs.action import GripperCommand  # type: ignore[import-not-found]
+
+        self._grip_result: Any = GripperCommand.Result
+        self._gripper_server = ActionServer(self, GripperCommand, self._preset.gripper.action, self._grip)
+
+    def _grip(self, handle: Any) -> Any:
+        """Goes there as fast as it can, and answers before it is there: whoever asks measures."""
+        controller = self._controllers[self._preset.gripper.controller]
+        target, speed = handle.request.command.position, controller.top_speed
+        way = reach(controller.positions, [target], [speed])
+        controller.accept(message(controller.names, way), time.monotonic())
+        handle.succeed()
+        return self._grip_result()
 
     def close(self, reason: str) -> None:
         """Nothing is left to do: a controller that ends leaves the arm standing."""

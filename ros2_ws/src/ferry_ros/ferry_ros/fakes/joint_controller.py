@@ -47,6 +47,11 @@ class JointController:
         self._linear = False
         self._began_s = self._ticked_s = 0.0
 
+    @property
+    def top_speed(self) -> float:
+        """Of its slowest joint."""
+        return float(self._speeds.min())
+
     def accept(self, message: JointTrajectory, now_s: float) -> str:
         """Follows `message` from now on; returns why not, or nothing."""
         reason = self._rejection(message)

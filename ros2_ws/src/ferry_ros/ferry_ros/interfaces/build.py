@@ -22,6 +22,9 @@ from ferry_ros.interfaces.definitions import DEFINITIONS
 SUPPORTS = ("rosidl_typesupport_fastrtps_c", "rosidl_typesupport_introspection_c")
 """What rmw_fastrtps_cpp asks a message for."""
 
+DEPENDENCIES = ("service_msgs", "builtin_interfaces", "action_msgs", "unique_identifier_msgs")
+"""What services and actions consist of, beside the definitions."""
+
 PRELOAD = '''\
 """Built from its definitions. The libraries are loaded here, so that they are found by their names afterwards."""
 
@@ -85,14 +88,17 @@ class Builder:
         hashes = HashTypeDescription("hash").generate_type_hashes(
             self._package, idl, share, self._into("rosidl_generator_c")
         )
-        steps: list[tuple[Any, str, tuple[Any, ...]]] = [
-            (GenerateC("c"), "rosidl_generator_c", (hashes,)),
-            (GenerateFastRTPSCTypesupport("fastrtps_c"), SUPPORTS[0], ()),
-            (GenerateIntrospectionCTypesupport("introspection_c"), SUPPORTS[1], ()),
-            (GenerateCTypesupport("c", typesupport_implementations=list(SUPPORTS)), "rosidl_typesupport_c", ()),
+        for kind in sorted({path.parent.name for path in hashes}):  # the generator tells files by their stems alone
+            ours = [one for one in idl if Path(one.partition(":")[2]).parent.name == kind]
+            told = [path for path in hashes if path.parent.name == kind]
+            GenerateC("c").generate(self._package, ours, share, self._into("rosidl_generator_c"), told)
+        steps: list[tuple[Any, str]] = [
+            (GenerateFastRTPSCTypesupport("fastrtps_c"), SUPPORTS[0]),
+            (GenerateIntrospectionCTypesupport("introspection_c"), SUPPORTS[1]),
+            (GenerateCTypesupport("c", typesupport_implementations=list(SUPPORTS)), "rosidl_typesupport_c"),
         ]
-        for generator, part, more in steps:
-            generator.generate(self._package, idl, share, self._into(part), *more)
+        for generator, part in steps:
+            generator.generate(self._package, idl, share, self._into(part))
         python = GeneratePython("py", typesupport_implementations=["rosidl_typesupport_c"])
         python.generate(self._package, idl, share, self.out)
 
@@ -116,7 +122,7 @@ class Builder:
     def _libraries(self) -> list[str]:
         """What generated code calls."""
         parts = ("generator_c", "generator_py", "typesupport_c", *(one.partition("_")[2] for one in SUPPORTS))
-        others = [f"service_msgs__rosidl_{part}" for part in parts]
+        others = [f"{package}__rosidl_{part}" for package in DEPENDENCIES for part in parts]
         names = ["rcutils", "rmw", "fastcdr", "rosidl_runtime_c", "rosidl_typesupport_c", *SUPPORTS]
         return [f"-l{name}" for name in (*names, "rosidl_typesupport_fastrtps_cpp", *others)]
 
@@ -131,7 +137,7 @@ class Builder:
         _run([*language, "-O0", "-fPIC", "-w", *include, "-c", str(source), "-o", str(target)])
         if self.out in source.parents:
             source.unlink()
-            return target.rename(self._folder / target.name)
+            return target.rename(self._folder / f"{source.parent.name}_{target.name}")
         return target
 
 

@@ -1,7 +1,8 @@
 """The vendors' definitions that a body or a fake here needs: package -> name of the interface -> its text.
 
 Names and order of the fields are what makes them the vendors' own on the wire. Sources: Interbotix/interbotix_ros_core
-interbotix_ros_xseries/interbotix_xs_msgs (BSD-3-Clause); kobuki-base/kobuki_ros_interfaces (BSD-3-Clause).
+interbotix_ros_xseries/interbotix_xs_msgs (BSD-3-Clause); kobuki-base/kobuki_ros_interfaces (BSD-3-Clause);
+ros-controls/control_msgs (Apache-2.0).
 """
 
 from __future__ import annotations
@@ -27,6 +28,22 @@ float32[] joint_sleep_positions
 int16[] joint_state_indices
 int16 num_joints
 string[] name
+""",
+    },
+    "control_msgs": {
+        "msg/GripperCommand.msg": "float64 position\nfloat64 max_effort\n",
+        "action/GripperCommand.action": """\
+GripperCommand command
+---
+float64 position
+float64 effort
+bool stalled
+bool reached_goal
+---
+float64 position
+float64 effort
+bool stalled
+bool reached_goal
 """,
     },
     "kobuki_ros_interfaces": {

@@ -1,0 +1,26 @@
+"""A trajectory as the message of a JointTrajectoryController."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from builtin_interfaces.msg import Duration
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from robots.trajectory import Trajectory
+
+COMMAND = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+"""The newest trajectory alone counts: after a stop nobody wants the one before."""
+
+
+def message(joints: Sequence[str], way: Trajectory) -> JointTrajectory:
+    """`way` from its second point on: the first is where the controller is by itself. A stamp of 0 means now."""
+    points = []
+    for due_s, position, velocity in zip(way.times_s[1:], way.positions[1:], way.velocities[1:]):
+        nanoseconds = round(float(due_s) * 1e9)
+        due = Duration(sec=nanoseconds // 1_000_000_000, nanosec=nanoseconds % 1_000_000_000)
+        points.append(
+            JointTrajectoryPoint(positions=position.tolist(), velocities=velocity.tolist(), time_from_start=due)
+        )
+    return JointTrajectory(joint_names=list(joints), points=points)
