@@ -233,7 +233,7 @@ def locobot_interbotix() -> FaultBody:
         truth=lambda here: OdomTruth(here.node, "/locobot/odom"),
         fake=lambda here: ros_fake("xs_sdk", "/locobot"),
         supervisor={"halt_cmd_vel": "/locobot/mobile_base/commands/velocity"},
-        freeze=parameter("/locobot/fake_xs_sdk", "freeze_camera"),
+        freeze=parameter("/locobot/xs_sdk", "freeze_camera"),
     )
 
 

@@ -319,13 +319,7 @@ def plant_all(name: str, faults: Sequence[str], tries: int, folder: Path) -> lis
 
 def plant(line: Line, body: str, fault_name: str, fault: Fault) -> Tried:
     """One try."""
-    line.home()
-    truth, trial = line.truth, line.begin()
-    truth.samples.clear()
-    if fault.at_nan:
-        wait(lambda: line.steps >= NAN_STEP, 20.0)
-    else:
-        wait(truth.moving, 5.0)
+    truth, trial = line.truth, under_way(line, fault)
     fault_s = time.monotonic()
     fault.plant(line)
     time.sleep(WATCH_S)
@@ -334,7 +328,8 @@ def plant(line: Line, body: str, fault_name: str, fault: Fault) -> Tried:
     way = truth.way(fault_s)
     undone_s = time.monotonic()
     fault.undo(line)
-    wait(trial.done, 12.0)
+    if wait(trial.done, 12.0) and trial.result():
+        reason = reason or str(json.loads(trial.result().message)["message"])
     time.sleep(max(0.0, undone_s + 2 * PERIOD_S - time.monotonic()))
     began = sum(one.began_ns / 1e9 > fault_s + 2 * PERIOD_S for one in line.results)
     return Tried(body, fault_name, stood, way, began, reason, truth.unit)
@@ -348,6 +343,21 @@ def faulty_bundle(body: FaultBody, folder: Path) -> None:
     else:
         script_ = oscillation(body.chunk)
         write_chunk_bundle(folder, body.chunk, script_, control_period_s=PERIOD_S, nan_at_step=NAN_STEP)
+
+
+def under_way(line: Line, fault: Fault) -> Any:
+    """A trial in the middle of a motion, or at the step whose answer will be NaN."""
+    for _ in range(5):
+        line.home()
+        trial = line.begin()
+        line.truth.samples.clear()
+        if fault.at_nan and wait(lambda: line.steps >= NAN_STEP, 30.0):
+            return trial
+        if not fault.at_nan and wait(line.truth.moving, 4.0) and not trial.done():
+            return trial
+        line.trigger("policy_node/end_trial")
+        wait(trial.done, 12.0)
+    raise TimeoutError(f"nothing moves: {line.told[-3:]}")
 
 
 @contextmanager

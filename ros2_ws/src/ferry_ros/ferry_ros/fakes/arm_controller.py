@@ -27,6 +27,7 @@ from ferry_ros.bodies.trajectory_msg import message
 from ferry_ros.fakes.joint_controller import JointController
 from ferry_ros.fakes.scene import picture
 from ferry_ros.process import run
+from ferry_ros.timer import every
 from robots import arms
 from robots.embodiment import JointLimits
 from robots.trajectory import reach
@@ -95,8 +96,8 @@ class FakeArmController(Node):
         self._due: list[tuple[float, JointController, JointTrajectory]] = []
         self._ticked_s = time.monotonic()
         self._running.publish(Bool(data=True))
-        self.create_timer(1.0 / self._options.rate_hz, self._tick)
-        self.create_timer(1.0 / self._options.camera_rate_hz, self._publish_images)
+        every(self, 1.0 / self._options.rate_hz, self._tick)
+        every(self, 1.0 / self._options.camera_rate_hz, self._publish_images)
         self.add_on_set_parameters_callback(self._set)
         self.get_logger().info(f"ready: {preset.name} on {preset.controller}/joint_trajectory")
 

@@ -29,6 +29,7 @@ from ferry_ros.bodies import stretch_qpos
 from ferry_ros.fakes.stretch_mechanics import AXES, GRIPPER, Mechanics
 from ferry_ros.process import run
 from ferry_ros.spinner import Spinner, beside
+from ferry_ros.timer import every
 
 STREAMED = ("position", "navigation")
 CAMERAS = ("navigation_camera", "manipulation_camera")
@@ -96,8 +97,8 @@ class FakeStretchDriver(Node):
         self._advanced_s = time.monotonic()
         self._advertise()
         self._serve()
-        self.create_timer(1.0 / self.options.rate, self._tick)
-        self.create_timer(1.0 / self.options.camera_rate_hz, self._picture)
+        every(self, 1.0 / self.options.rate, self._tick)
+        every(self, 1.0 / self.options.camera_rate_hz, self._picture)
         self.get_logger().info("ready: a fake Stretch RE1")
 
     def close(self, reason: str) -> None:

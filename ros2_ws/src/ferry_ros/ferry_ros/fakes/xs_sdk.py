@@ -26,6 +26,7 @@ from ferry_ros import convert, interfaces, parameters, qos
 from ferry_ros.fakes.locobot_mechanics import RANGES, SPEED_RADPS, Kobuki, Servo
 from ferry_ros.fakes.scene import picture
 from ferry_ros.process import run
+from ferry_ros.timer import every
 from robots.locobot import LENS_FOV_DEG
 from robots.spec import CameraSpec
 
@@ -78,9 +79,9 @@ class FakeXsSdk(Node):
         self._advertise()
         self._listen()
         self.add_on_set_parameters_callback(self._set)
-        self.create_timer(1.0 / self._options.rate_hz, self._tick)
-        self.create_timer(1.0 / self._options.camera_rate_hz, self._publish_image)
-        self.create_timer(1.0, self._publish_battery)
+        every(self, 1.0 / self._options.rate_hz, self._tick)
+        every(self, 1.0 / self._options.camera_rate_hz, self._publish_image)
+        every(self, 1.0, self._publish_battery)
         self.get_logger().info("ready: a fake LoCoBot")
 
     def close(self, reason: str) -> None:
