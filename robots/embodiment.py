@@ -8,7 +8,7 @@ from typing import Any
 
 from robots.command import Command, command_from_json, command_to_json
 from robots.errors import SpecError
-from robots.spec import CameraSpec, VectorSpec, vector_from_json
+from robots.spec import CameraSpec, F32Vector, VectorSpec, vector_from_json
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,12 @@ class Embodiment:
     masked: tuple[str, ...] = ()
     camera_views: Mapping[str, str] = field(default_factory=dict)
     stop: Mapping[str, str] = field(default_factory=dict)
+
+    def named(self, state: Mapping[str, F32Vector]) -> dict[str, float]:
+        """Every number of `state` (group -> vector in the spec's order) by its name; joints among them [m] or [rad]."""
+        return {
+            name: value for group, one in state.items() for name, value in zip(self.state[group].names, one.tolist())
+        }
 
     def with_cameras(self, *cameras: CameraSpec) -> Embodiment:
         """The same body seen through other cameras (a twin renders at its own size)."""

@@ -24,12 +24,11 @@ from robots.command import Done, Stop
 from robots.errors import RobotError
 from robots.executor_options import ExecutorOptions
 from robots.freshness import Freshness
-from robots.guard import CAMERA, RUNSTOP, Guard
+from robots.guard import CAMERA, CLOSED, RUNSTOP, WATCH, Guard, ask
 from robots.jobs import Jobs
 from robots.limits import limit
-from robots.observation import Observation
 from robots.order import Order, Result, Status
-from robots.robot import Health, Robot, Sent
+from robots.robot import Robot, Sent
 
 __all__ = ["Executor", "ExecutorOptions"]
 
@@ -100,6 +99,8 @@ class Executor:
         """Stops the body, disconnects it and ends the threads; also called twice."""
         if self._closed:
             return
+        with self._wake:
+            self._guard.hold(CLOSED, f"closed: {reason}")  # no order slips in between the stop and the end
         self.stop(reason)
         with self._wake:
             self._closed = True
@@ -236,6 +237,10 @@ class Executor:
             self.robot.stop()
         except Exception as error:  # whatever a driver raises, the others in this process must still be told
             return f"the body's stop failed: {type(error).__name__}: {error}"
+        finally:
+            if threading.current_thread() is self._watch:
+                with self._wake:
+                    self._guard.looked(time.monotonic())
         return ""
 
     def _tell_stop(self, text: str) -> None:
@@ -292,7 +297,7 @@ class Executor:
         return None
 
     def _observe(self) -> None:
-        taken = time.monotonic()
+        taken, stops = time.monotonic(), self._stops
         self._observe_at_s = taken + self.options.observe_period_s
         try:
             observation = self.robot.observe()
@@ -300,19 +305,15 @@ class Executor:
             self._fail(f"camera failed: {type(error).__name__}: {error}")
             return
         with self._wake:
+            if self._stops != stops:
+                self._observe_at_s = 0.0  # sensed before the stop, perhaps: nobody may decide from it
+                return
             if not self._fresh.hand_out(observation.stamp_ns, taken):
                 return
-            self._advanced_s, self._positions = time.monotonic(), self._positions_of(observation)
+            self._advanced_s, self._positions = time.monotonic(), self.robot.spec.named(observation.state)
         self._on_observation(observation)
         with self._wake:
             self._guard.release(CAMERA)  # seen and told
-
-    def _positions_of(self, observation: Observation) -> dict[str, float]:
-        """Every named number of the state by its name; joints among them [m] or [rad]."""
-        positions: dict[str, float] = {}
-        for group, vector in observation.state.items():
-            positions.update(zip(self.robot.spec.state[group].names, vector.tolist()))
-        return positions
 
     def _execute(self) -> None:
         with self._wake:
@@ -359,12 +360,15 @@ class Executor:
     def _run_watch(self) -> None:
         while not self._closed:
             time.sleep(max(self.options.control_period_s / 20, LOOK_S))
-            self._look()
+            try:
+                self._look()
+            except Exception as error:  # whatever it was, it may come again: nothing moves that is not watched
+                self.hold(WATCH, f"watch failed: {type(error).__name__}: {error}")
 
     def _look(self) -> None:
         """Stops the body when it takes too long, its cameras froze, orders ceased, or its guard says so."""
         period = self.options.control_period_s
-        health = self._health()
+        health = ask(self.robot)
         with self._wake:
             stops, released = self._guard.look(time.monotonic(), time.time(), health)
             for name in released:
@@ -388,12 +392,6 @@ class Executor:
             self._fail(f"camera frozen: no new observation for {unseen:.2f} s")
         elif quiet > self.options.silence_periods * period:
             self.stop(f"no fresh order for {quiet:.2f} s")
-
-    def _health(self) -> Health:
-        try:
-            return self.robot.health()
-        except Exception as error:  # it never should; a body that cannot be asked must not move
-            return Health(fault=f"health failed: {type(error).__name__}: {error}")
 
     def _fail(self, reason: str) -> None:
         """Keeps the body from moving until a new observation comes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from robots.robot import Health
+from robots.robot import Health, Robot
 
 RUNSTOP = "runstop"
 """Name of the hold that the latched stop sets."""
@@ -14,6 +14,9 @@ BODY = "body"
 
 CAMERA = "camera"
 """Name of the hold that a missing observation sets."""
+
+WATCH, CLOSED = "watch", "closed"
+"""Names of the holds that nothing releases: a watch that failed, an executor that ends."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,10 @@ class Guard:
                 released.append(name)
         return stops, released
 
+    def looked(self, now_s: float) -> None:
+        """A look has lasted until now, because it had a body stopped: that was no sleep."""
+        self._looked_s = now_s
+
     def _health(self, health: Health) -> str:
         if health.runstop:
             return "runstop: the body's own runstop is on"
@@ -145,3 +152,11 @@ class Guard:
         if abs(moved) > self.options.clock_jump_s:
             stops.append(f"clock jump: the time of day moved by {moved:+.2f} s")
         return stops
+
+
+def ask(robot: Robot) -> Health:
+    """What the body says of itself; one that cannot be asked must not move."""
+    try:
+        return robot.health()
+    except Exception as error:  # it never should
+        return Health(fault=f"health failed: {type(error).__name__}: {error}")

@@ -12,6 +12,7 @@ from robots.command import Chunk, Command, Done, Grasp, JointTarget, MoveBase, M
 from robots.errors import ConnectionFailed, RobotError
 from robots.executor import Executor, ExecutorOptions
 from robots.fake import FakeOptions, FakeRobot
+from robots.guard import GuardOptions
 from robots.observation import Observation
 from robots.order import Order, Result
 from robots.robot import Health, Sent
@@ -438,7 +439,7 @@ def test_a_fault_of_the_body_stops_a_motion_and_holds_until_it_is_gone(host: Hos
     assert host.do(MoveBase(0.1)).sent.refused == "bus-off: no answer"
     assert host.executor.status.state == "held"
     before = host.order(MoveBase(0.1))
-    del host.robot.health  # type: ignore[method-assign]
+    del host.robot.health
     wait_for(lambda: not host.executor.status.reason)
     host.executor.submit(before)
     assert host.results.pop().sent.refused == "void: decided before the robot stopped (body)"
@@ -480,3 +481,64 @@ def test_a_chunk_is_followed_row_by_row_and_a_jump_is_refused() -> None:
         refused = host.do(Chunk(vector.names, ((lift + 0.3, arm),), 0.1)).sent.refused
         assert refused.startswith("jump: row 0 moves joint_lift by 0.2")
         assert host.do(Chunk(("joint_lift",), ((lift,),), 0.1)).sent.refused.startswith("stretch_re1 takes no chunk of")
+
+
+def test_an_order_that_comes_while_it_closes_moves_nothing() -> None:
+    host = Host(FakeRobot())
+    stop = host.robot.stop
+
+    def slow_to_stop() -> None:
+        del host.robot.stop
+        host.executor.submit(host.order(MoveBase(0.2)))
+        stop()
+
+    with host.executor:
+        wait_for(lambda: host.observations)
+        host.robot.stop = slow_to_stop  # type: ignore[method-assign]
+    assert host.results[0].sent.refused == "closed: the executor was closed"
+    assert host.robot.pose == (0.0, 0.0, 0.0)
+
+
+def test_what_was_sensed_before_a_stop_is_not_handed_out_after_it(host: Host) -> None:
+    sensed, go = threading.Event(), threading.Event()
+    observe, stamps = host.robot.observe, []
+
+    def slow() -> Observation:
+        observation = observe()
+        stamps.append(observation.stamp_ns)
+        sensed.set()
+        go.wait(2.0)
+        return observation
+
+    host.robot.observe = slow  # type: ignore[method-assign]
+    sensed.wait(2.0)
+    host.executor.stop("a person said so")
+    go.set()
+    wait_for(lambda: len(stamps) > 2 and host.observations[-1].stamp_ns > stamps[0])
+    assert stamps[0] not in [one.stamp_ns for one in host.observations]
+
+
+def test_nothing_moves_that_is_not_watched(host: Host) -> None:
+    host.robot.health = lambda: None  # type: ignore[assignment,method-assign,return-value]
+    wait_for(lambda: host.stops)
+    del host.robot.health
+    reason = "watch failed: AttributeError: 'NoneType' object has no attribute 'runstop'"
+    assert host.stops == [reason]
+    assert host.do(MoveBase(0.1)).sent.refused == reason
+
+
+def test_a_stop_that_takes_long_is_not_taken_for_sleep() -> None:
+    host = Host(FakeRobot(), replace(OPTIONS, guard=GuardOptions(asleep_s=0.2)))
+    host.executor.expect("policy", 0.1, required=False)
+    stop = host.robot.stop
+
+    def slow_to_stop() -> None:
+        time.sleep(0.3)
+        stop()
+
+    with host.executor:
+        host.robot.stop = slow_to_stop  # type: ignore[method-assign]
+        host.executor.beat("policy")
+        wait_for(lambda: host.stops)
+        time.sleep(0.2)
+        assert [reason[:11] for reason in host.stops] == ["policy lost"]

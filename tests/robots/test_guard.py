@@ -84,3 +84,10 @@ def test_a_process_that_slept_stops_before_it_goes_on() -> None:
     guard = Guard(GuardOptions(asleep_s=0.5))
     guard.look(0.0, 10.0, WELL)
     assert guard.look(2.0, 12.0, WELL) == (["asleep: this process did not run for 2.00 s"], [])
+
+
+def test_a_look_that_lasted_is_no_sleep() -> None:
+    guard = Guard(GuardOptions(asleep_s=0.5))
+    guard.look(0.0, 10.0, WELL)
+    guard.looked(1.9)
+    assert guard.look(2.0, 12.0, WELL) == ([], [])
