@@ -82,6 +82,8 @@ def _limit_joint(command: MoveJoint, body: Embodiment, positions: Mapping[str, f
     if command.joint not in body.joints or command.joint not in positions:
         return Sent(command, refused=f"{body.name} has no joint '{command.joint}'; it has {', '.join(body.joints)}")
     here, limits = positions[command.joint], body.joints[command.joint]
+    if not math.isfinite(here):
+        return Sent(command, refused=f"{body.name} does not tell where {command.joint} is: got {here}")
     if limits.max_step is not None and abs(command.delta) > limits.max_step + TOLERANCE:
         longest = f"beyond the longest of {limits.max_step:.3f}"
         return Sent(command, refused=f"step of {command.delta:.3f} of {command.joint} is {longest}")
@@ -126,8 +128,9 @@ def _limit_chunk(command: Chunk, body: Embodiment, positions: Mapping[str, float
 
 def _limit_joint_rows(command: Chunk, body: Embodiment, positions: Mapping[str, float]) -> Sent:
     limits = [body.joints[name] for name in command.names]
-    if missing := [name for name in command.names if name not in positions]:
-        return Sent(command, refused=f"{body.name} does not tell where {missing[0]} is")
+    if missing := [name for name in command.names if not math.isfinite(positions.get(name, math.nan))]:
+        got = positions.get(missing[0], "nothing")
+        return Sent(command, refused=f"{body.name} does not tell where {missing[0]} is: got {got}")
     rows = tuple(tuple(min(max(v, one.low), one.high) for v, one in zip(row, limits)) for row in command.rows)
     before = tuple(positions[name] for name in command.names)
     for number, row in enumerate(rows):

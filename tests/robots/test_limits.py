@@ -1,12 +1,26 @@
 """No command leaves the limits: it is clipped or refused, and it says which."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robots.command import Command, Done, Grasp, JointTarget, LookAt, MoveBase, MoveJoint, RotateBase, SetGripper, Stop
+from robots.chunk import joint_positions
+from robots.command import (
+    Chunk,
+    Command,
+    Done,
+    Grasp,
+    JointTarget,
+    LookAt,
+    MoveBase,
+    MoveJoint,
+    RotateBase,
+    SetGripper,
+    Stop,
+)
 from robots.embodiment import Embodiment
 from robots.limits import limit
 from robots.stretch_re1 import ACTIONS, JOINTS, STRETCH_RE1
@@ -90,3 +104,11 @@ def test_the_gripper_is_clipped_by_name() -> None:
 def test_done_and_stop_are_always_allowed() -> None:
     assert limit(Done(), BARE, {}).executed
     assert limit(Stop(), BARE, {}).executed
+
+
+@pytest.mark.parametrize("here", [math.nan, math.inf])
+def test_nothing_moves_from_where_no_reading_says(here: float) -> None:
+    arm = replace(STRETCH_RE1, chunks=(joint_positions({"joint_arm": JOINTS["joint_arm"]}, ("m",)),))
+    for command in (MoveJoint("joint_arm", 0.1), Chunk(("joint_arm",), ((0.1,),), 0.5)):
+        sent = limit(command, arm, {**MIDDLE, "joint_arm": here})
+        assert sent.refused == f"stretch_re1 does not tell where joint_arm is: got {here}"
