@@ -105,3 +105,9 @@ def test_an_unknown_body_is_refused_with_the_ones_there_are() -> None:
 def test_a_rate_of_the_robot_node_must_be_above_zero(name: str, value: float) -> None:
     with pytest.raises(SpecError, match=f"{name}: got {value}, expected a finite number above 0"):
         RobotNodeOptions(**{name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("share", [0.0, -0.3, 2.0, float("nan")])
+def test_slow_is_never_faster_than_full(share: float) -> None:
+    with pytest.raises(SpecError, match=rf"slow_speed: got {share}, expected a share in \(0, 1\]"):
+        RobotNodeOptions(slow_speed=share)

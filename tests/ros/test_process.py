@@ -6,9 +6,11 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
-from ferry_ros.process import run
+from ferry_ros.process import fail, run
+from ferry_ros.spinner import Spinner, beside
 from rclpy.node import Node
 
 
@@ -67,4 +69,31 @@ def test_a_callback_that_raises_closes_the_node_and_fails_the_process() -> None:
 
     with pytest.raises(SystemExit, match="1"):
         run(broken, [])
+    assert made[0].reasons == ["ZeroDivisionError: integer division or modulo by zero"]
+
+
+class Serving(Patient):
+    """A node with a second one beside it, whose timer raises."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        other = beside(self, "services")
+        other.create_timer(0.01, lambda: 1 // 0)
+        self._serving = Spinner(other, 2, partial(fail, self))
+
+    def close(self, reason: str) -> None:
+        super().close(reason)
+        self._serving.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # it is printed, too
+def test_a_node_whose_services_fail_does_not_go_on() -> None:
+    made: list[Serving] = []
+
+    def create() -> Serving:
+        made.append(Serving())
+        return made[0]
+
+    with pytest.raises(SystemExit, match="1"):
+        run(create, [])
     assert made[0].reasons == ["ZeroDivisionError: integer division or modulo by zero"]

@@ -9,10 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
-from ferry_ros import qos
+import rclpy
+from ferry_ros import qos, services
+from ferry_ros.supervisor_node import SupervisorNode
 from geometry_msgs.msg import Twist
 from ros_graph import PERIOD_S, Graph, NodeProcess, graph, wait_until
 from std_msgs.msg import Bool
+from std_srvs.srv import SetBool, Trigger
 
 from robots.command import Command, MoveBase
 from robots.order import Order, Result
@@ -81,7 +84,7 @@ def test_the_emergency_stop_is_latched_until_it_is_cleared_on_purpose(tmp_path: 
         assert here.watcher.last_moved_s() < pressed_s + 2 * PERIOD_S
         stood = here.watcher.pose()
         press(here, False)  # a message that says "no" clears nothing
-        assert "e-stop: pressed by its service" in do(here).sent.refused
+        assert "pressed" in do(here).sent.refused  # as the supervisor says, or by the robot node's own latch
         here.watcher.call("runstop", False)  # nor does the robot node's own latch
         assert "e-stop" in do(here).sent.refused
         robot.send(signal.SIGKILL)  # nor does a robot node that is started again
@@ -94,6 +97,42 @@ def test_the_emergency_stop_is_latched_until_it_is_cleared_on_purpose(tmp_path: 
         until_allowed(here)
         assert stood != here.watcher.pose()
         assert here.watcher.heard("supervisor_node", "e-stop: pressed by its service")
+
+
+def test_the_emergency_stop_outlives_the_supervisor(tmp_path: Path) -> None:
+    with graph(tmp_path) as here:
+        supervisor = here.supervisor()
+        here.robot(supervised=True)
+        here.ready()
+        until_allowed(here)
+        assert here.watcher.call("supervisor_node/estop").success
+        wait_until(lambda: here.watcher.heard("robot_node", "runstop: the emergency stop was pressed"))
+        supervisor.send(signal.SIGKILL)
+        supervisor.process.wait()
+        here.supervisor()
+        wait_until(lambda: do(here).sent.refused == "runstop: the emergency stop was pressed", 15.0)
+        assert here.watcher.call("supervisor_node/clear").success
+        until_allowed(here)
+
+
+def test_pressing_while_it_is_cleared_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    rclpy.init()
+    node = SupervisorNode()
+    try:
+        node._serve_estop(Trigger.Request(), Trigger.Response())
+
+        def press_meanwhile(*_: object, **__: object) -> SetBool.Response:
+            node._serve_estop(Trigger.Request(), Trigger.Response())
+            return SetBool.Response(success=True)
+
+        monkeypatch.setattr(services, "call", press_meanwhile)
+        answer = node._serve_clear(Trigger.Request(), Trigger.Response())
+        assert (answer.success, answer.message) == (False, "the emergency stop stays on: it was pressed meanwhile")
+        assert node.reason == "e-stop: pressed by its service"
+    finally:
+        node.close("test")
+        node.destroy_node()
+        rclpy.try_shutdown()
 
 
 def test_the_topic_stops_with_or_without_a_supervisor(tmp_path: Path) -> None:
@@ -185,7 +224,7 @@ def test_a_mode_that_is_not_known_is_refused_by_name(tmp_path: Path) -> None:
         assert "mode: got 'careful', expected one of shadow, slow, full" in robot.text()
 
 
-@pytest.mark.parametrize("key", [b" ", b"q"])
+@pytest.mark.parametrize("key", [b" ", b"q", b"\n"])
 def test_any_key_stops_and_a_word_clears(tmp_path: Path, key: bytes) -> None:
     with graph(tmp_path) as here:
         here.supervisor()
@@ -202,7 +241,7 @@ def test_any_key_stops_and_a_word_clears(tmp_path: Path, key: bytes) -> None:
         os.write(ours, key)
         wait_until(lambda: here.watcher.heard("robot_node", "emergency stop was pressed"))
         assert "emergency stop" in do(here).sent.refused
-        os.write(ours, b"\nclear\n")
+        os.write(ours, (b"" if key == b"\n" else b"\n") + b"clear\n")
         wait_until(lambda: "cleared: runstop is off" in keys.text(), process=keys)
         until_allowed(here)
         os.close(ours)

@@ -58,15 +58,15 @@ class EstopKey(Node):
         self.finished.set()
 
     def _take(self, key: str, word: str) -> str:
-        """Any key stops at once; those of the word that clears do so as well, until Enter."""
-        if key in "\r\n":
-            if word == CLEAR:
-                self._clear()
+        """Any key stops at once, Enter too; but Enter after the word that clears, whose letters stop as well."""
+        enter = key in "\r\n"
+        if enter and word == CLEAR:
+            self._clear()
             return ""
         self._estop.publish(Bool(data=True))
-        if not word:
+        if enter or not word:
             print("emergency stop", flush=True)
-        return word + key
+        return "" if enter else word + key
 
     def _clear(self) -> None:
         time.sleep(SETTLE_S)  # the letters of the word pressed the stop as well, on a topic of their own

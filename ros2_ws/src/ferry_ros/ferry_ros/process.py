@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -53,15 +54,16 @@ def run(create: Callable[[], Any], args: Sequence[str] | None = None, threads: i
         try_shutdown()
 
 
-def _live(node: Any, reasons: list[str], threads: int) -> None:
-    def fail(error: BaseException) -> None:
-        reasons.append(f"{type(error).__name__}: {error}")
-        node.exit_code = 1
-        node.finished.set()
+def fail(node: Any, error: BaseException) -> None:
+    """Ends the process of `node` for what a callback of it raised: a node that serves no more must not go on."""
+    node.failure, node.exit_code = f"{type(error).__name__}: {error}", 1
+    node.finished.set()
 
-    spinner = Spinner(node, threads, on_error=fail)
+
+def _live(node: Any, signals: list[str], threads: int) -> None:
+    spinner = Spinner(node, threads, on_error=partial(fail, node))
     try:
         node.finished.wait()
     finally:
-        node.close(reasons[-1] if reasons else "the node has finished")
+        node.close(getattr(node, "failure", "") or (signals[-1] if signals else "the node has finished"))
         spinner.close()

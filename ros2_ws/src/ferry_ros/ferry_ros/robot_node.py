@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -26,10 +27,10 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from ferry_ros import convert, episodes, parameters, qos, report, robots_table
-from ferry_ros.process import run
+from ferry_ros.process import fail, run
 from ferry_ros.spinner import Spinner, beside
 from ferry_ros.timer import every
-from robots.errors import ConnectionFailed, RobotError, SpecError
+from robots.errors import ConnectionFailed, SpecError
 from robots.executor import Executor, ExecutorOptions
 from robots.guard import RUNSTOP, GuardOptions
 from robots.observation import Observation
@@ -82,6 +83,8 @@ class RobotNodeOptions:
         for name in ("control_period_s", "publish_rate_hz", "odom_rate_hz", "permit_timeout_s", "heartbeat_timeout_s"):
             if not 0.0 < getattr(self, name) < math.inf:
                 raise SpecError(name, getattr(self, name), "a finite number above 0")
+        if not 0.0 < self.slow_speed <= 1.0:
+            raise SpecError("slow_speed", self.slow_speed, "a share in (0, 1]")
 
 
 class RobotNode(Node):
@@ -190,7 +193,7 @@ class RobotNode(Node):
         node.create_service(Trigger, "done", self._done, callback_group=own())
         node.create_service(Trigger, "reset", self._reset, callback_group=own())
         node.create_service(SetBool, "runstop", self._runstop, callback_group=own())
-        self._serving = Spinner(node, threads=5)
+        self._serving = Spinner(node, 5, partial(fail, self))
 
     def _publish_observation(self, observation: Observation) -> None:
         stamp = observation.stamp_ns
@@ -241,11 +244,11 @@ class RobotNode(Node):
         self.executor_.beat(POLICY, last=not message.data)
 
     def _take_permit(self, message: DiagnosticStatus) -> None:
-        self.executor_.beat(SUPERVISOR)
         if message.level == DiagnosticStatus.OK:
             self.executor_.release(PERMIT)
         else:
             self.executor_.hold(PERMIT, message.message)
+        self.executor_.beat(SUPERVISOR)  # last: the first permit of all may be one that forbids
 
     def _stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self.executor_.stop("stop service")
@@ -274,7 +277,7 @@ class RobotNode(Node):
         """The text that `job` returns, or its error by name, is the message."""
         try:
             response.success, response.message = True, job()
-        except (RobotError, ValueError, RuntimeError) as error:
+        except Exception as error:  # whatever an episode raises: the services beside it, stop among them, go on
             response.success, response.message = False, f"{type(error).__name__}: {error}"
         return response
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import Twist
@@ -22,7 +23,7 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from ferry_ros import parameters, qos, report, services
-from ferry_ros.process import run
+from ferry_ros.process import fail, run
 from ferry_ros.spinner import Spinner, beside
 from ferry_ros.timer import every
 from robots.errors import RobotError
@@ -55,13 +56,14 @@ class SupervisorNode(Node):
         self.finished, self.exit_code = threading.Event(), 0
         parameters.declare(self, SupervisorOptions)
         self.options = parameters.read(self, SupervisorOptions)
-        self._estop = ""
+        self._estop, self._presses = "", 0
         self._heard_s: float | None = None
         self._halt_until_s = 0.0
         self._permit = self.create_publisher(DiagnosticStatus, "permit", qos.NEWEST)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVERY)
         self._cmd_vel = self._publisher(Twist, self.options.halt_cmd_vel)
         self._trajectory = self._publisher(JointTrajectory, self.options.halt_trajectory)
+        self._press = self.create_publisher(Bool, "estop", qos.EVERY)
         self.create_subscription(Bool, "estop", self._take_estop, qos.EVERY)
         self.create_subscription(Bool, "robot_heartbeat", self._take_heartbeat, qos.NEWEST)
         every(self, PERMIT_PERIOD_S, self._look)
@@ -71,7 +73,7 @@ class SupervisorNode(Node):
         serving.create_service(Trigger, f"{self.get_name()}/estop", self._serve_estop, callback_group=own())
         serving.create_service(Trigger, f"{self.get_name()}/clear", self._serve_clear, callback_group=own())
         self._client = serving.create_client(SetBool, "runstop", callback_group=own())
-        self._serving = Spinner(serving, threads=3)
+        self._serving = Spinner(serving, 3, partial(fail, self))
 
     def close(self, reason: str) -> None:
         """Says that nothing may move any more."""
@@ -121,27 +123,33 @@ class SupervisorNode(Node):
 
     def _take_estop(self, message: Bool) -> None:
         if message.data:  # false clears nothing: that takes the service
-            self._set_estop("e-stop: pressed on its topic")
+            self._set_estop(self._estop or "e-stop: pressed on its topic")
 
     def _set_estop(self, reason: str) -> None:
-        self._estop = reason
+        self._estop, self._presses = reason, self._presses + 1
         self._publish_permit(self.reason)
         self._publish_diagnostics()
         self.get_logger().error(reason)
 
     def _serve_estop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Pressed on the topic, too: so robot_node latches it, and it outlives this process."""
         self._set_estop("e-stop: pressed by its service")
+        self._press.publish(Bool(data=True))
         response.success, response.message = True, "the emergency stop is on"
         return response
 
     def _serve_clear(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        """Clears the robot node's latch first: while that cannot be reached, this one stays."""
+        """Clears the robot node's latch first: while that cannot be reached, or when it is pressed meanwhile, this one
+        stays."""
+        presses = self._presses
         try:
             answer = services.call(self._client, SetBool.Request(data=False), timeout_s=2.0)
             response.success, response.message = answer.success, answer.message
         except RobotError as error:
             response.success, response.message = False, f"the emergency stop stays on: {error}"
-        if response.success:
+        if response.success and self._presses != presses:
+            response.success, response.message = False, "the emergency stop stays on: it was pressed meanwhile"
+        elif response.success:
             self._estop = ""
             self._publish_diagnostics()
             self.get_logger().warning("the emergency stop was cleared")
