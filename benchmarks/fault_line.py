@@ -41,8 +41,8 @@ from bundles import write_tiny_bundle
 from chunk_bundles import write_chunk_bundle
 
 PERIOD_S = 0.5
-WATCH_S = 2.5
-"""How long is watched after a fault: five control periods."""
+WATCH_S = 1.75
+"""How long is watched after a fault: three and a half control periods."""
 
 NAN_STEP = 6
 JUMP_S = 5.0
@@ -302,8 +302,8 @@ def move_clock(seconds: float) -> None:
     time.clock_settime(time.CLOCK_REALTIME, time.clock_gettime(time.CLOCK_REALTIME) + seconds)
 
 
-def plant_all(name: str, faults: Sequence[str], tries: int, folder: Path) -> list[Tried]:
-    """Plants every fault `tries` times on the body called `name`."""
+def plant_all(name: str, faults: Sequence[str], tries: int, folder: Path, results: Path) -> None:
+    """Plants every fault `tries` times on the body called `name`; writes what came of them as it goes."""
     os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randint(1, 101))
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     tried: list[Tried] = []
@@ -314,7 +314,7 @@ def plant_all(name: str, faults: Sequence[str], tries: int, folder: Path) -> lis
                 one = plant(line, name, fault_name, fault)
                 print(f"{number + 1}/{tries} {json.dumps(one.to_json())}", flush=True)
                 tried.append(one)
-    return tried
+                results.write_text(json.dumps([one.to_json() for one in tried]) + "\n")
 
 
 def plant(line: Line, body: str, fault_name: str, fault: Fault) -> Tried:

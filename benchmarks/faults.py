@@ -15,12 +15,12 @@ import os
 import platform
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tyro
 from fault_bodies import BODIES
-from fault_line import FAULTS, PERIOD_S, plant_all
+from fault_line import CLOCK_JUMP, FAULTS, PERIOD_S, plant_all
 from fault_table import Tried, summary, table
 from ros_latency import cpu
 
@@ -38,7 +38,9 @@ class Benchmark:
     parallel: int = 2
     """Bodies at the same time, each in a ROS domain of its own."""
     out: Path = Path("runs/faults")
-    """Folder of the results (one JSON a body) and of the processes' logs."""
+    """Folder of the results (JSON) and of the processes' logs."""
+    only_print: bool = False
+    """Print the table of what was measured before."""
     alone: bool = False
     """Plant on the one body here, in this process."""
 
@@ -48,16 +50,25 @@ def main() -> None:
     args = tyro.cli(Benchmark, description=__doc__)
     args.out.mkdir(parents=True, exist_ok=True)
     if args.alone:
-        tried = plant_all(args.bodies[0], args.faults, args.tries, args.out / args.bodies[0])
-        (args.out / f"{args.bodies[0]}.json").write_text(json.dumps([one.to_json() for one in tried]) + "\n")
+        name = args.bodies[0]
+        plant_all(name, args.faults, args.tries, args.out / name, results_of(args, name))
         return
-    spread(args)
     print(f"machine: {cpu()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {platform.platform()}")
     print(f"control period {PERIOD_S} s, {args.tries} tries each, {args.parallel} bodies at a time\n")
-    tried = [Tried(**one) for body in args.bodies for one in json.loads((args.out / f"{body}.json").read_text())]
+    if not args.only_print:
+        for faults, parallel in ((args.faults, args.parallel), ((CLOCK_JUMP,), 1)):
+            chosen = tuple(one for one in faults if one in args.faults and (one == CLOCK_JUMP) == (parallel == 1))
+            spread(replace(args, faults=chosen, parallel=parallel))
+    found = [one for body in args.bodies for one in sorted(args.out.glob(f"{body}.*.json"))]
+    tried = [Tried(**one) for path in found for one in json.loads(path.read_text())]
     text = table(tried, args.bodies, args.faults) + "\n\n" + summary(tried, 2 * PERIOD_S)
     print(text)
     (args.out / "table.md").write_text(text + "\n")
+
+
+def results_of(args: Benchmark, body: str) -> Path:
+    """Where the tries of a body are written down: those that move the clock are made by themselves."""
+    return args.out / f"{body}.{'clock' if args.faults == (CLOCK_JUMP,) else 'faults'}.json"
 
 
 def spread(args: Benchmark) -> None:
@@ -66,15 +77,15 @@ def spread(args: Benchmark) -> None:
     while waiting or running:
         while waiting and len(running) < args.parallel:
             body = waiting.pop(0)
+            results_of(args, body).unlink(missing_ok=True)
             words = ["--bodies", body, "--faults", *args.faults, "--tries", str(args.tries), "--out", str(args.out)]
-            with (args.out / f"{body}.log").open("wb") as log:
+            with (args.out / f"{body}.log").open("ab") as log:
                 process = subprocess.Popen([sys.executable, __file__, "--alone", *words], stdout=log, stderr=log)
             running.append((body, process))
         body, process = running.pop(0)
         try:
             if process.wait(1.0):
-                print(f"{body} failed, see {args.out / body}.log", file=sys.stderr)
-                (args.out / f"{body}.json").write_text("[]\n")
+                print(f"{body} did not end well, see {args.out / body}.log", file=sys.stderr)
         except subprocess.TimeoutExpired:
             running.append((body, process))
 

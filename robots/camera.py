@@ -90,7 +90,7 @@ class CameraOptions:
 
     open_s: float = 10.0
     stale_s: float = 1.0
-    frozen_s: float = 0.6
+    frozen_s: float = 0.5
     close_s: float = 2.0
 
 

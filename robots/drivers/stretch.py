@@ -95,7 +95,7 @@ class StretchOptions:
     empty_aperture_m: float = 0.005
     feedback_stale_s: float = 0.5
     camera_stale_s: float = 1.0
-    camera_frozen_s: float = 0.6
+    camera_frozen_s: float = 0.5
     spare_s: float = 2.0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -79,6 +80,7 @@ class ActionGripper:
         self._kind: Any = GripperCommand
         self._gripper, self._action, self._aperture = gripper, action, aperture
         self._client: Any = ActionClient(node, GripperCommand, action)
+        self._lock = threading.RLock()  # the timer's thread, the motion's, and that of whoever stops it
         self._due: list[tuple[float, float]] = []
         self._before = (0.0, 0.0)
         node.create_timer(TICK_S, self._tick)
@@ -92,22 +94,25 @@ class ActionGripper:
         """Plans the goals of a whole way, at its beginning."""
         if begin_s == 0.0:
             now_s = time.monotonic()
-            self._due = [(now_s + due_s, target_m) for due_s, target_m in turns(way)]
-            self._tick()
+            with self._lock:
+                self._due = [(now_s + due_s, target_m) for due_s, target_m in turns(way)]
+                self._tick()
 
     def hold(self, told_m: float) -> None:
         """A gripper that stands keeps its goal and so its force; one that moves is sent to where it is."""
-        self._due = []
-        here, (at_s, was) = self._aperture(), self._before
-        if abs(here - was) > MOVED_M and time.monotonic() - at_s < 0.5:
-            self._goal(here)
+        with self._lock:
+            self._due = []
+            here, (at_s, was) = self._aperture(), self._before
+            if abs(here - was) > MOVED_M and time.monotonic() - at_s < 0.5:
+                self._goal(here)
 
     def _tick(self) -> None:
         now_s = time.monotonic()
-        while self._due and self._due[0][0] <= now_s:
-            self._goal(self._due.pop(0)[1])
-        if self._due or now_s - self._before[0] > 0.1:
-            self._remember(now_s)
+        with self._lock:
+            while self._due and self._due[0][0] <= now_s:
+                self._goal(self._due.pop(0)[1])
+            if self._due or now_s - self._before[0] > 0.1:
+                self._remember(now_s)
 
     def _remember(self, now_s: float) -> None:
         try:

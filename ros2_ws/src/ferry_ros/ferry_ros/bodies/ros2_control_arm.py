@@ -148,7 +148,7 @@ class Ros2ControlArm(Connected):
         shots = [camera.wait(self._seen_ns, camera.tuning.stale_s) for camera in self._cameras]
         if not link.feedback.wait(self._seen_ns, self.options.stale_s):
             raise RobotError(f"feedback stale: {link.feedback.topic} is silent for {link.feedback.age_s:.2f} s")
-        self._seen_ns = min(link.feedback.stamp_ns, *(shot.stamp_ns for shot in shots))
+        self._seen_ns = min([link.feedback.stamp_ns, *(shot.stamp_ns for shot in shots)])  # there may be none
         positions = link.positions()
         state = np.array([positions[name] for name in self._spec.state["joints"].names], dtype=np.float32)
         images = {camera.spec.name: camera.picture(shot) for camera, shot in zip(self._cameras, shots)}

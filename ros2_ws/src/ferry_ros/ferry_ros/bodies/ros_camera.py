@@ -38,7 +38,7 @@ class CameraTuning:
             side (the RE1's own D435i: 1).
     """
 
-    stale_s: float = 0.6
+    stale_s: float = 0.5
     same_is_frozen: bool = True
     quarter_turns_cw: int = 0
 
