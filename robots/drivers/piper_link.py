@@ -114,8 +114,13 @@ class PiperLink:
         if self._watch.fault:
             return self._watch.fault
         now = time.monotonic_ns()
-        limits = ((JOINT_FRAMES, self._stale_s), ((STATUS_FRAME,), self._stale_s), (MOTOR_FRAMES, MOTORS_STALE_S))
-        for (frames, most_s), what in zip(limits, ("joint angles", "arm status", "motor states")):
+        groups = {
+            "joint angles": (JOINT_FRAMES, self._stale_s),
+            "gripper readings": ((GRIPPER_FRAME,), self._stale_s),
+            "arm status": ((STATUS_FRAME,), self._stale_s),
+            "motor states": (MOTOR_FRAMES, MOTORS_STALE_S),
+        }
+        for what, (frames, most_s) in groups.items():
             age_s = (now - max(self._watch.last_ns(frames), self._opened_ns)) / 1e9
             if age_s > most_s:
                 return f"feedback stale: {what} are {age_s:.2f} s old, expected at most {most_s} s"

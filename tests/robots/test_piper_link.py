@@ -133,7 +133,10 @@ def test_an_arm_that_obeys_somebody_else_is_not_in_control(wire: Wire, mode: int
     assert wire.link.trouble().startswith(f"not in control: the arm is in control mode {mode} and move mode {move}")
 
 
-@pytest.mark.parametrize(("silent", "what"), [(0x2A6, "joint angles"), (0x2A1, "arm status"), (0x263, "motor states")])
+@pytest.mark.parametrize(
+    ("silent", "what"),
+    [(0x2A6, "joint angles"), (0x2A8, "gripper readings"), (0x2A1, "arm status"), (0x263, "motor states")],
+)
 def test_each_kind_of_feedback_goes_stale_by_itself(silent: int, what: str) -> None:
     wire = Wire(stale_after_s=0.3)
     try:
