@@ -107,6 +107,12 @@ def trajectory(frame_id: str, values: dict[str, float]) -> JointTrajectory:
     return message
 
 
+def uneven() -> JointTrajectory:
+    message = convert.order_msg(Order(1, Chunk(("joint_lift",), ((0.1,), (0.2,), (0.3,)), 0.1), 0.5))
+    message.points[3].time_from_start.nanosec = 500_000_000
+    return message
+
+
 @pytest.mark.parametrize(
     ("message", "error"),
     [
@@ -120,6 +126,7 @@ def trajectory(frame_id: str, values: dict[str, float]) -> JointTrajectory:
             trajectory("chunk", {"joint_lift": 0.1}),
             "chunk points: got 1, expected one without positions, then",
         ),
+        (uneven(), r"chunk times: got \[0.1, 0.2, 0.5\], expected rows that are even, one every 0.1 s"),
     ],
 )
 def test_what_is_no_command_is_refused_by_name(message: JointTrajectory, error: str) -> None:

@@ -186,9 +186,10 @@ def _chunk_order(message: JointTrajectory) -> Order:
     lengths = {len(row.positions) for row in rows}
     if lengths != {len(message.joint_names)}:
         raise SpecError("chunk positions", sorted(lengths), f"{len(message.joint_names)} in every row")
-    chunk = Chunk(
-        tuple(message.joint_names), tuple(tuple(row.positions) for row in rows), _seconds(rows[0].time_from_start)
-    )
+    period_s, *later = times = [_seconds(row.time_from_start) for row in rows]
+    if any(abs(due_s - number * period_s) > 1e-6 for number, due_s in enumerate(later, start=2)):
+        raise SpecError("chunk times", times, f"rows that are even, one every {period_s} s")
+    chunk = Chunk(tuple(message.joint_names), tuple(tuple(row.positions) for row in rows), period_s)
     return Order(stamp_of(message.header), chunk, _seconds(start.time_from_start))
 
 
