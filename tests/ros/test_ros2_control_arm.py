@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 from fake_arm import FakeArm, during, fake_arm, joints
 from ferry_ros import robots_table
 from ferry_ros.bodies.arm_motion import ArmTuning
+from ferry_ros.bodies.gripper import ActionGripper
 from ferry_ros.bodies.joint_feedback import JointFeedback
 from ferry_ros.bodies.ros2_control_arm import Ros2ControlArm
 from ros_graph import ROOT, wait_until
@@ -26,6 +29,7 @@ from robots.conformance import Options, run
 from robots.errors import ConnectionFailed, NotConnected, RobotError
 from robots.kinematics import Kinematics
 from robots.limits import GRIPPER_JOINT
+from robots.trajectory import reach
 
 PAN, LIFT = "shoulder_pan_joint", "shoulder_lift_joint"
 
@@ -139,6 +143,38 @@ def test_a_gripper_behind_an_action_opens_closes_holds_and_keeps(tmp_path: Path)
         assert robot.execute(SetGripper(0.0)).executed
         assert joints(robot)[GRIPPER_JOINT] == pytest.approx(0.02, abs=0.002)
         assert robot.health().fault == ""
+
+
+def test_an_arm_without_cameras_is_observed(undriven: FakeArm) -> None:
+    with undriven.robot(camera_topic="") as robot:
+        first, second = robot.observe(), robot.observe()
+        assert dict(second.images) == {}
+        assert second.stamp_ns > first.stamp_ns
+
+
+def test_a_stop_of_an_action_gripper_comes_last(fake: FakeArm, monkeypatch: pytest.MonkeyPatch) -> None:
+    readings, goals = itertools.count(), []  # it moves all the time
+    gripper = ActionGripper(fake.link.node, UR5E.gripper, "nobody/cmd", lambda: 0.085 - 0.002 * next(readings))
+    sending, go = threading.Event(), threading.Event()
+
+    def slowly(aperture_m: float) -> None:
+        sending.set()
+        go.wait(2.0)
+        goals.append(aperture_m)
+
+    monkeypatch.setattr(gripper, "_goal", slowly)
+    wait_until(lambda: gripper._before[0] > 0)  # its timer looked
+    closing = threading.Thread(target=gripper.send, args=(reach([0.05], [0.0], [0.1]), 0.0, 1.0, 0.0))
+    closing.start()
+    assert sending.wait(2.0)
+    stop = threading.Thread(target=gripper.hold, args=(0.04,))
+    stop.start()
+    time.sleep(0.05)
+    go.set()
+    closing.join()
+    stop.join()
+    assert len(goals) == 2
+    assert goals[0] == 0.0 < goals[1]  # where it was at the stop
 
 
 def test_an_arm_whose_driver_was_killed_comes_to_rest_on_its_way(tmp_path: Path) -> None:
