@@ -14,6 +14,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from ferry_ros import interfaces
 from ferry_ros.bodies.trajectory_msg import COMMAND, message
+from ferry_ros.timer import every
 from robots import arms
 from robots.trajectory import LEAST_RAMP_S, Trajectory
 
@@ -83,7 +84,7 @@ class ActionGripper:
         self._lock = threading.RLock()  # the timer's thread, the motion's, and that of whoever stops it
         self._due: list[tuple[float, float]] = []
         self._before = (0.0, 0.0)
-        node.create_timer(TICK_S, self._tick)
+        every(node, TICK_S, self._tick)
 
     @property
     def lost(self) -> str:

@@ -18,6 +18,7 @@ from ferry_ros import convert, interfaces, qos, services
 from ferry_ros.bodies.joint_feedback import JointFeedback
 from ferry_ros.bodies.link import Link
 from ferry_ros.bodies.ros_camera import SENSOR
+from ferry_ros.timer import every
 from robots.errors import ConnectionFailed, RobotError
 from robots.frame import lens_fov_deg
 from robots.locobot import PAN, TILT
@@ -76,7 +77,7 @@ class InterbotixLink:
         self._limits = node.create_client(RobotInfo, "get_robot_info")
         self._torque = node.create_client(RegisterValues, "get_motor_registers")
         node.create_subscription(CameraInfo, topics["camera_info"], self._take_camera_info, SENSOR)
-        node.create_timer(TORQUE_PERIOD_S, self._ask_torque)
+        every(node, TORQUE_PERIOD_S, self._ask_torque)
 
     def _connect_base(self, topics: Mapping[str, str]) -> None:
         node = self.link.node
