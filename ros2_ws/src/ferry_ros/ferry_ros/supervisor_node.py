@@ -3,7 +3,8 @@
 It stands beside robot_node in a process of its own, on the robot's computer. It publishes a `permit` twenty times a
 second, and robot_node moves nothing without a fresh one. It holds the emergency stop: the services `~/estop` and
 `~/clear`, the topic `estop`. So the stop is latched even when robot_node dies and is started again. When robot_node
-falls silent, it tells the vendor's own controllers to stop, on the topics it was given: some of them go on for seconds.
+falls silent, it tells the vendor's own base to stand, on the topic it was given: some go on for seconds. Arms need no
+such word: their drivers never send more of a way than the next moments, with a rest at its end.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
-from trajectory_msgs.msg import JointTrajectory
 
 from ferry_ros import parameters, qos, report, services
 from ferry_ros.process import fail, run
@@ -36,15 +36,13 @@ class SupervisorOptions:
     """Parameters of supervisor_node.
 
     Attributes:
-        heartbeat_timeout_s: how long robot_node may be silent until its controllers are told to stop.
+        heartbeat_timeout_s: how long robot_node may be silent until its base is told to stand.
         halt_cmd_vel: topic (Twist) that gets zeros then; empty for none.
-        halt_trajectory: topic (JointTrajectory) that gets an empty trajectory then, which cancels; empty for none.
-        halt_for_s: how long these are repeated; longer than the time limits of velocity controllers.
+        halt_for_s: how long they are repeated; longer than the time limits of velocity controllers.
     """
 
     heartbeat_timeout_s: float = 0.5
     halt_cmd_vel: str = ""
-    halt_trajectory: str = ""
     halt_for_s: float = 3.0
 
 
@@ -61,8 +59,8 @@ class SupervisorNode(Node):
         self._halt_until_s = 0.0
         self._permit = self.create_publisher(DiagnosticStatus, "permit", qos.NEWEST)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVERY)
-        self._cmd_vel = self._publisher(Twist, self.options.halt_cmd_vel)
-        self._trajectory = self._publisher(JointTrajectory, self.options.halt_trajectory)
+        halt = self.options.halt_cmd_vel
+        self._cmd_vel = self.create_publisher(Twist, halt, qos.NEWEST) if halt else None
         self._press = self.create_publisher(Bool, "estop", qos.EVERY)
         self.create_subscription(Bool, "estop", self._take_estop, qos.EVERY)
         self.create_subscription(Bool, "robot_heartbeat", self._take_heartbeat, qos.NEWEST)
@@ -85,16 +83,13 @@ class SupervisorNode(Node):
         """Why nothing may move; empty when the robot may."""
         return self._estop
 
-    def _publisher(self, kind: type, topic: str) -> object | None:
-        return self.create_publisher(kind, topic, qos.NEWEST) if topic else None
-
     def _look(self) -> None:
-        """Publishes the permit, and stops the controllers of a robot_node that fell silent."""
+        """Publishes the permit, and stops the base of a robot_node that fell silent."""
         now = time.monotonic()
         if self._heard_s is not None and now - self._heard_s > self.options.heartbeat_timeout_s:
             self._heard_s = None
             self._halt_until_s = now + self.options.halt_for_s
-            self.get_logger().error("robot_node fell silent: its controllers are told to stop")
+            self.get_logger().error("robot_node fell silent: its base is told to stand")
             self._publish_diagnostics()
         if now < self._halt_until_s:
             self._halt()
@@ -102,9 +97,7 @@ class SupervisorNode(Node):
 
     def _halt(self) -> None:
         if self._cmd_vel is not None:
-            self._cmd_vel.publish(Twist())  # type: ignore[attr-defined]
-        if self._trajectory is not None:
-            self._trajectory.publish(JointTrajectory())  # type: ignore[attr-defined]
+            self._cmd_vel.publish(Twist())
 
     def _publish_permit(self, reason: str) -> None:
         level = report.ERROR if reason else report.OK
