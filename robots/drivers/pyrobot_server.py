@@ -29,9 +29,7 @@ STALL_S = 1.0  # a base that is driven and makes no headway for so long has met 
 STALL = {"drive": 0.005, "turn": 0.01}  # headway [m], [rad]
 ARRIVED = {"drive": 0.01, "turn": math.radians(1.0)}
 CREEP = {"drive": 0.03, "turn": 0.12}  # slowest speed towards the goal [m/s], [rad/s]
-LATENCY_S = (
-    0.15  # from a velocity to its effect in the odometry: two periods of PyRobot's and of Kobuki's loop; estimate
-)
+LATENCY_S = 0.15  # from a velocity to its effect in the odometry: two periods of PyRobot's and Kobuki's loops; estimate
 HEAD_ARRIVED_RAD = 0.015  # a little more than PyRobot's own 0.01
 MOST_HEADER, MOST_BODY = 1 << 16, 1 << 25
 
@@ -109,6 +107,11 @@ class Machine:
         self.why = why
         self.halt.set()
 
+    def zero(self) -> None:
+        """Explicit zero at once, and by `_watch` for a while after: nobody's timeout is relied on."""
+        self._speed, self._zero_until_s = 0.0, time.monotonic() + ZERO_S
+        self.robot.base.stop()
+
     def close(self) -> None:
         """The base stands and nothing is watched any more."""
         self.stop("closed")
@@ -154,8 +157,7 @@ class Machine:
             if self.halt.is_set() or time.monotonic() > deadline_s:
                 camera.set_pan_tilt(now[0], now[1], wait=False)
                 return self.why if self.halt.is_set() else "time limit: the head did not arrive"
-            step = speed * PERIOD_S
-            at = _nearer(at[0], pan, step), _nearer(at[1], tilt, step)
+            at = _nearer(at[0], pan, speed * PERIOD_S), _nearer(at[1], tilt, speed * PERIOD_S)
             camera.set_pan_tilt(at[0], at[1], wait=False)
             time.sleep(PERIOD_S)
 
@@ -187,8 +189,7 @@ class Machine:
         return "time limit: the base did not arrive" if time.monotonic() > deadline_s else ""
 
     def _event(self) -> str:
-        state = self.robot.base.base_state
-        return next((name for name in ("bumper", "cliff", "wheel_drop") if getattr(state, name)), "")
+        return next((one for one in ("bumper", "cliff", "wheel_drop") if getattr(self.robot.base.base_state, one)), "")
 
     def _send(self, kind: str, speed: float) -> None:
         # With exe_time 0 PyRobot's set_vel publishes once and returns; with more it blocks and then does not stop.
@@ -202,8 +203,7 @@ class Machine:
         self._stand()
 
     def _stand(self) -> None:
-        """Explicit zero until the base stands, and by `_watch` for a while after: nobody's timeout is relied on."""
-        self._speed, self._zero_until_s = 0.0, time.monotonic() + ZERO_S
+        self.zero()
         end_s, last, still = time.monotonic() + STANDS_S, None, 0  # type: Tuple[float, Any, int]
         while self.odometry.number and still < 3 and time.monotonic() < end_s:
             self.robot.base.stop()
@@ -343,7 +343,7 @@ class Client:
             ended = machine.look(header) if op == "look" else machine.drive(op, header)
             self._reply(header, dict(machine.state(), ended=ended))
         except Exception as error:  # whatever a request or PyRobot did wrong: the base stands
-            machine.robot.base.stop()
+            machine.zero()
             self._refuse(header, "request", f"{type(error).__name__}: {error}")
 
     def _send_picture(self, header: Message) -> None:

@@ -173,6 +173,16 @@ def test_after_a_motion_zero_is_sent_for_a_while(server: Running) -> None:
         assert server.robot.body.way_m - began < 0.03
 
 
+def test_after_a_motion_that_failed_zero_is_sent_for_a_while(server: Running) -> None:
+    with Wire(server.address) as wire:
+        assert wire.beat_until(wire.send(**{**DRIVE, "decel": math.nan}))["error"]["code"] == "request"
+        server.robot.base.set_vel(0.2, 0.0, exe_time=0)
+        for _ in range(15):
+            wire.ask(op="beat")
+            time.sleep(0.02)
+        assert server.robot.body.commanded == (0.0, 0.0)
+
+
 def test_a_client_that_is_silent_has_its_robot_stopped(server: Running) -> None:
     with Wire(server.address) as wire:
         wire.send(**{**DRIVE, "amount": 1.5, "limit_s": 20.0})
