@@ -181,13 +181,13 @@ UR5E = Arm(
         controller="robotiq_gripper_controller",
         action="robotiq_gripper_controller/gripper_cmd",
         closed=0.7929,  # [2f85] robotiq_gripper.ros2_control.xacro gripper_closed_position
-        open=0.0,
+        open=0.0,  # [2f85] the same file
         aperture_m=0.085,  # [2f85] stroke
         speed_mps=0.15,  # [2f85] closing speed 20 to 150 mm/s
         tip=Origin((0.0, 0.0, 0.1628)),  # [2f85] height of the closed gripper, from the flange to the fingertips
     ),
     reach_m=0.85,  # UR5e technical specifications
-    ready=(0.0, -PI / 2, PI / 2, -PI / 2, -PI / 2, 0.0),
+    ready=(0.0, -PI / 2, PI / 2, -PI / 2, -PI / 2, 0.0),  # a choice: elbow up, the tool looking down
 )
 
 SLOW, FAST = 2.62, 5.26  # [fr3] rad/s
@@ -220,7 +220,7 @@ FR3 = Arm(
         joint="fr3_finger_joint1",  # one finger; the other one mirrors it [fr3]
         controller="franka_gripper",
         action="franka_gripper/gripper_action",
-        closed=0.0,
+        closed=0.0,  # [fr3] the same file
         open=0.04,  # [fr3] franka_hand.xacro, each finger
         aperture_m=0.08,  # Franka Hand data sheet: travel 80 mm
         speed_mps=0.1,  # Franka Hand data sheet: 50 mm/s per finger
@@ -257,7 +257,7 @@ XARM6 = Arm(
         controller="xarm_gripper_traj_controller",
         action="xarm_gripper/gripper_action",
         closed=0.85,  # xarm_gripper.urdf.xacro: range of drive_joint
-        open=0.0,
+        open=0.0,  # the same file
         aperture_m=0.085,  # 850 pulses of 0.1 mm, xarm_api
         speed_mps=0.1,  # estimate: the maker states none
         tip=Origin((0.0, 0.0, 0.172)),  # link_tcp, xarm_gripper.urdf.xacro

@@ -89,6 +89,7 @@ def locobot(
     actions = {name: STRETCH_ACTIONS[name] for name in (*MOVES, *ENDS)} | dict(slots)
     return Embodiment(
         name="locobot",
+        # 1280x720: the 16:9 colour stream that is asked of the D435, as of the Stretch's cameras
         cameras=(CameraSpec("navigation", 720, 1280, picture_fov_deg, height_m=CAMERA_HEIGHT_M),),
         state=STATE,
         actions=actions,

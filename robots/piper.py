@@ -46,7 +46,7 @@ STATE: dict[str, VectorSpec] = {
         low=tuple(one.low - 0.02 for one in JOINTS.values()),  # measured positions overshoot a little
         high=tuple(one.high + 0.02 for one in JOINTS.values()),
     ),
-    "tip": VectorSpec(
+    "tip": VectorSpec(  # a rotation vector is no longer than pi rad
         TIP_NAMES, (*("m",) * 3, *("rad",) * 3), (*(-REACH_M,) * 3, *(-3.2,) * 3), (*(REACH_M,) * 3, *(3.2,) * 3)
     ),
 }
