@@ -8,7 +8,6 @@ from collections.abc import Callable
 from types import TracebackType
 
 from policy_server.client import PolicyClient
-from policy_server.errors import PolicyError
 
 PERIOD_S = 0.1
 
@@ -42,7 +41,7 @@ class ServerWatch:
         while not self._ended.wait(PERIOD_S):
             try:
                 self._client.ping(self._timeout_s)
-            except PolicyError as error:
+            except Exception as error:  # whatever it is, nobody has heard the server
                 if time.monotonic() - heard_s >= self._timeout_s and not self._ended.is_set():
                     self._on_lost(f"{type(error).__name__}: {error}")
                     return
