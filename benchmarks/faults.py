@@ -56,9 +56,9 @@ def main() -> None:
     print(f"machine: {cpu()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {platform.platform()}")
     print(f"control period {PERIOD_S} s, {args.tries} tries each, {args.parallel} bodies at a time\n")
     if not args.only_print:
-        for faults, parallel in ((args.faults, args.parallel), ((CLOCK_JUMP,), 1)):
-            chosen = tuple(one for one in faults if one in args.faults and (one == CLOCK_JUMP) == (parallel == 1))
-            spread(replace(args, faults=chosen, parallel=parallel))
+        spread(replace(args, faults=tuple(one for one in args.faults if one != CLOCK_JUMP)))
+        if CLOCK_JUMP in args.faults:
+            spread(replace(args, faults=(CLOCK_JUMP,), parallel=1))
     found = [one for body in args.bodies for one in sorted(args.out.glob(f"{body}.*.json"))]
     tried = [Tried(**one) for path in found for one in json.loads(path.read_text())]
     text = table(tried, args.bodies, args.faults) + "\n\n" + summary(tried, 2 * PERIOD_S)

@@ -71,7 +71,7 @@ class PolicyNodeOptions:
     bundle_sha256: str = ""
     body: str = ""
     control_period_s: float = 0.0
-    server_timeout_s: float = 0.4
+    server_timeout_s: float = 0.3
     observe_timeout_s: float = 2.0
     motion_timeout_s: float = 10.0
     instruction: str = ""
