@@ -30,10 +30,13 @@ from robots.limits import limit
 from robots.order import Order, Result, Status
 from robots.robot import Robot, Sent
 
-__all__ = ["Executor", "ExecutorOptions"]
+__all__ = ["RESET", "Executor", "ExecutorOptions"]
 
 T = TypeVar("T")
 Listener = Callable[[Any], None]
+
+RESET = "reset"
+"""Reason of the stop before a new episode."""
 
 LOOK_S = 0.005
 """The watch thread looks twenty times in a control period, and waits at least this long between two looks [s]."""
@@ -204,11 +207,11 @@ class Executor:
 
     def restart(self, job: Callable[[], T]) -> T:
         """Stops the body, runs `job` in the body thread (a new episode) and voids every decision made before it."""
-        self.stop("reset")
+        self.stop(RESET)
 
         def begin() -> T:
             answer = job()
-            self._fresh.void("reset")
+            self._fresh.void(RESET)
             return answer
 
         return self.call(begin)

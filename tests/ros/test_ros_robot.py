@@ -58,10 +58,28 @@ def test_a_stopped_robot_is_an_error_for_whoever_drives_it() -> None:
         node.executor_.stop("a person")
         with pytest.raises(RobotStopped, match="stretch_re1 stopped: a person"):
             robot.execute(MoveBase(0.1))
-        node.executor_.runstop(True)
+        robot.renew()
         robot.observe()
+        node.executor_.runstop(True)
         with pytest.raises(RobotStopped, match="stretch_re1 stopped: runstop: the runstop is on"):
             robot.execute(MoveBase(0.1))
+
+
+def test_a_stop_while_nothing_moves_is_told_as_well_unless_it_is_ones_own() -> None:
+    with robot_node() as (node, client), RosRobot(client, find_body(client, "", 5.0), QUICK) as robot:
+        robot.stop()
+        time.sleep(0.2)
+        robot.observe()
+        node.executor_.restart(lambda: None)
+        time.sleep(0.2)
+        robot.observe()
+        node.executor_.stop("a person")
+        with pytest.raises(RobotStopped, match="stretch_re1 stopped: a person"):
+            for _ in range(100):
+                time.sleep(0.02)
+                robot.observe()
+        robot.renew()
+        robot.observe()
 
 
 def test_no_new_observation_is_an_error_in_time() -> None:

@@ -31,7 +31,7 @@ from ferry_ros.process import fail, run
 from ferry_ros.spinner import Spinner, beside
 from ferry_ros.timer import every
 from robots.errors import ConnectionFailed, SpecError
-from robots.executor import Executor, ExecutorOptions
+from robots.executor import RESET, Executor, ExecutorOptions
 from robots.guard import RUNSTOP, GuardOptions
 from robots.observation import Observation
 from robots.order import Result
@@ -172,6 +172,7 @@ class RobotNode(Node):
         self._odom = self.create_publisher(Odometry, "odom", qos.NEWEST)
         self._tip = self.create_publisher(PointStamped, "tip", qos.NEWEST)
         self._results = self.create_publisher(DiagnosticArray, "result", qos.EVERY)
+        self._stopped = self.create_publisher(String, "stopped", qos.EVERY)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVERY)
         self._instruction = self.create_publisher(String, "instruction", qos.LATCHED)
         self._heartbeat = self.create_publisher(Bool, "robot_heartbeat", qos.NEWEST)
@@ -226,6 +227,8 @@ class RobotNode(Node):
 
     def _tell_stop(self, reason: str) -> None:
         self.get_logger().warning(f"stopped: {reason}")
+        if reason != RESET:  # who begins an episode knows
+            self._stopped.publish(String(data=reason))
         self._publish_diagnostics()
 
     def _take_command(self, message: JointTrajectory) -> None:

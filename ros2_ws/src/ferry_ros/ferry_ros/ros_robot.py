@@ -72,7 +72,8 @@ class RosRobot(Connected):
         self._newest: Observation | None = None
         self._recent: deque[Observation] = deque(maxlen=self.options.kept)
         self._result: Result | None = None
-        self._trouble = ""
+        self._trouble = self._stopped = ""
+        self._own_stops = 0
         self.instruction = ""
         self._seen_ns = self._after_ns = -1
         self._spinner: Spinner | None = None
@@ -94,6 +95,7 @@ class RosRobot(Connected):
         node.create_subscription(JointState, "joint_states", self._take_state, newest)
         node.create_subscription(DiagnosticArray, "result", self._take_result, qos.EVERY)
         node.create_subscription(String, "instruction", self._take_instruction, qos.LATCHED)
+        node.create_subscription(String, "stopped", self._take_stopped, qos.EVERY)
         self._command = node.create_publisher(JointTrajectory, "command", qos.NEWEST)
         self._stop_client = node.create_client(Trigger, "stop")
         self._spinner = Spinner(node)
@@ -112,13 +114,15 @@ class RosRobot(Connected):
     def renew(self) -> None:
         """Forgets what was seen so far, as at the start of an episode; the next observation is newer."""
         with self._changed:
-            self._trouble = ""
+            self._trouble = self._stopped = ""
+            self._own_stops = 0
         self._forget()
 
     def observe(self) -> Observation:
         """The newest complete observation that shows the effect of the last motion.
 
-        Raises RobotError when none comes in time, and SpecError when what comes does not fit the body.
+        Raises RobotStopped when the robot was stopped by somebody else, RobotError when none comes in time, and SpecError
+        when what comes does not fit the body.
         """
         self._require("observe")
         with self._changed:
@@ -129,6 +133,8 @@ class RosRobot(Connected):
                 )
             if self._trouble:
                 raise RobotError(self._trouble)
+            if self._stopped:
+                raise RobotStopped(f"{self._body.name} stopped: {self._stopped}")
             assert self._newest is not None  # there is news and no trouble
             self._seen_ns = self._newest.stamp_ns
             return self._newest
@@ -164,6 +170,8 @@ class RosRobot(Connected):
         """
         if self._stop_client is None:
             return
+        with self._changed:
+            self._own_stops += 1
         try:
             services.call(self._stop_client, Trigger.Request(), self.options.stop_timeout_s)
         except RobotError as error:
@@ -200,13 +208,24 @@ class RosRobot(Connected):
                 raise ConnectionFailed(f"no complete observation of {self._body.name}; are its cameras alive?")
 
     def _has_news(self) -> bool:
-        return bool(self._trouble) or (self._newest is not None and self._newest.stamp_ns > self._after_ns)
+        return bool(self._trouble or self._stopped) or (
+            self._newest is not None and self._newest.stamp_ns > self._after_ns
+        )
 
     def _answers(self, order: Order) -> bool:
         return self._result is not None and self._result.stamp_ns == order.stamp_ns
 
     def _take_instruction(self, message: String) -> None:
         self.instruction = message.data
+
+    def _take_stopped(self, message: String) -> None:
+        """Somebody stopped the robot, maybe while nothing moved: then no result tells of it."""
+        with self._changed:
+            if self._own_stops:
+                self._own_stops -= 1
+            else:
+                self._stopped = message.data
+            self._changed.notify_all()
 
     def _take_image(self, camera: str, message: Image) -> None:
         stamp_ns = convert.stamp_of(message.header)
