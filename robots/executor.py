@@ -35,8 +35,7 @@ __all__ = ["RESET", "Executor", "ExecutorOptions"]
 T = TypeVar("T")
 Listener = Callable[[Any], None]
 
-RESET = "reset"
-"""Reason of the stop before a new episode."""
+RESET = "reset"  # reason of the stop before a new episode
 
 LOOK_S = 0.005
 """The watch thread looks twenty times in a control period, and waits at least this long between two looks [s]."""

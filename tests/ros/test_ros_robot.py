@@ -74,10 +74,9 @@ def test_a_stop_while_nothing_moves_is_told_as_well_unless_it_is_ones_own() -> N
         time.sleep(0.2)
         robot.observe()
         node.executor_.stop("a person")
+        wait_until(lambda: robot._stopped)
         with pytest.raises(RobotStopped, match="stretch_re1 stopped: a person"):
-            for _ in range(100):
-                time.sleep(0.02)
-                robot.observe()
+            robot.observe()
         robot.renew()
         robot.observe()
 

@@ -121,8 +121,8 @@ class RosRobot(Connected):
     def observe(self) -> Observation:
         """The newest complete observation that shows the effect of the last motion.
 
-        Raises RobotStopped when the robot was stopped by somebody else, RobotError when none comes in time, and SpecError
-        when what comes does not fit the body.
+        Raises RobotStopped when the robot was stopped by somebody else, RobotError when none comes in time, and
+        SpecError when what comes does not fit the body.
         """
         self._require("observe")
         with self._changed:
@@ -208,9 +208,8 @@ class RosRobot(Connected):
                 raise ConnectionFailed(f"no complete observation of {self._body.name}; are its cameras alive?")
 
     def _has_news(self) -> bool:
-        return bool(self._trouble or self._stopped) or (
-            self._newest is not None and self._newest.stamp_ns > self._after_ns
-        )
+        is_news = self._newest is not None and self._newest.stamp_ns > self._after_ns
+        return is_news or bool(self._trouble or self._stopped)
 
     def _answers(self, order: Order) -> bool:
         return self._result is not None and self._result.stamp_ns == order.stamp_ns

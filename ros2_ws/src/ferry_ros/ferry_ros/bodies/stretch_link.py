@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import dataclass, field
@@ -158,7 +159,7 @@ class StretchLink(Link):
 
     def _take_joints(self, message: JointState) -> None:
         positions = stretch_qpos.positions_of(message)
-        if all(name in positions for name in stretch_qpos.ORDER):
+        if all(math.isfinite(positions.get(name, math.nan)) for name in stretch_qpos.ORDER):
             with self._changed:
                 self.feedback = Feedback(time.monotonic_ns(), positions, stretch_qpos.efforts_of(message))
                 self._changed.notify_all()
