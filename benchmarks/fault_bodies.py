@@ -231,7 +231,7 @@ def locobot_interbotix() -> FaultBody:
             **{f"interbotix.{name.removeprefix('camera_')}": value for name, value in size.items()},
         },
         truth=lambda here: OdomTruth(here.node, "/locobot/odom"),
-        fake=lambda here: ros_fake("xs_sdk", "/locobot", camera_rate_hz=15.0),
+        fake=lambda here: ros_fake("xs_sdk", "/locobot", camera_rate_hz=15.0, rate_hz=50.0),
         supervisor={"halt_cmd_vel": "/locobot/mobile_base/commands/velocity"},
         freeze=parameter("/locobot/xs_sdk", "freeze_camera"),
     )
@@ -247,7 +247,7 @@ def ros2_control_arm() -> FaultBody:
             **{f"arm.{name}": value for name, value in camera.items()},
         },
         truth=lambda here: JointTruth(here.node, "/joint_states", list(preset.joints)),
-        fake=lambda here: ros_fake("arm_controller", "/", height=180, width=320),
+        fake=lambda here: ros_fake("arm_controller", "/", height=180, width=320, camera_rate_hz=15.0),
         chunk=cartesian_delta(0.05, 0.35),
         freeze=parameter("/fake_arm_controller", "freeze_camera"),
     )

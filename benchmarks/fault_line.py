@@ -41,8 +41,8 @@ from bundles import write_tiny_bundle
 from chunk_bundles import write_chunk_bundle
 
 PERIOD_S = 0.5
-WATCH_S = 1.75
-"""How long is watched after a fault: three and a half control periods."""
+WATCH_S = 1.5
+"""How long is watched after a fault: three control periods."""
 
 NAN_STEP = 6
 JUMP_S = 5.0
@@ -95,8 +95,8 @@ class Line:
             first = ["nice", "-n", "-10"] if os.geteuid() == 0 else []
             self.here.fake = started([*first, *self.body.fake(self.here)], log, self.body.ready, stdin=True)
         chosen = {
-            "control_period_s": PERIOD_S,
-            "odom_rate_hz": 50.0,
+            "control_period_s": self.period_s,
+            "odom_rate_hz": 10.0 if self.body.fake else 50.0,  # a twin's truth is what its robot node tells
             "supervised": "true",
             **self.body.robot(self.here),
         }
@@ -332,7 +332,7 @@ def plant(line: Line, body: str, fault_name: str, fault: Fault) -> Tried:
     fault.undo(line)
     if wait(trial.done, 12.0) and trial.result():
         reason = reason or str(json.loads(trial.result().message)["message"])
-    time.sleep(max(0.0, undone_s + 2 * PERIOD_S - time.monotonic()))
+    time.sleep(max(0.0, undone_s + 1.5 * PERIOD_S - time.monotonic()))
     began = sum(one.began_ns / 1e9 > fault_s + 2 * PERIOD_S for one in line.results)
     return Tried(body, fault_name, stood, way, began, reason, truth.unit)
 
