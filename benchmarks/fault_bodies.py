@@ -110,6 +110,10 @@ def _tell_piper(word: str) -> Hurt:
     return hurt
 
 
+STOWED = ("--lift-m", "0.2", "--arm-m", "0.0", "--wrist-yaw-rad", "3.0")
+"""So the base may drive at its top speed: the worst case for a stop."""
+
+
 def stretch_re1() -> FaultBody:
     """stretch_body over the fake's serial lines."""
     return FaultBody(
@@ -122,7 +126,7 @@ def stretch_re1() -> FaultBody:
             "stretch.width": 320,
         },
         truth=lambda here: stretch_truth(_fleet(here)),
-        fake=lambda here: module("robots.fakes.stretch", "--fleet", str(_fleet(here))),
+        fake=lambda here: module("robots.fakes.stretch", "--fleet", str(_fleet(here)), *STOWED),
         runstop=_tell_stretch("runstop on", "runstop off"),
         freeze=_tell_stretch("freeze_camera on", "freeze_camera off"),
     )
