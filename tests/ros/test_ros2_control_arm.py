@@ -292,12 +292,12 @@ def test_killed_in_mid_motion_it_is_told_and_comes_back(tmp_path: Path) -> None:
             "ur5e: nowhere does not tell of shoulder_pan_joint, .* is the arm's driver",
         ),
         ({"controller": "other"}, "ur5e: controller lost: nobody listens on .*/other/joint_trajectory; is that"),
-        ({"camera_topic": "dark"}, "no picture of camera 'external' on dark within 1.0 s; is its driver running"),
+        ({"camera_topic": "dark"}, "no picture of camera 'external' on dark within 2.0 s; is its driver running"),
         ({"gripper_controller": "none_here"}, "controller lost: nobody listens on .*/none_here/joint_trajectory"),
     ],
 )
 def test_a_missing_part_is_named_at_connect(undriven: FakeArm, options: dict[str, str], reason: str) -> None:
-    robot = undriven.robot(**options, connect_timeout_s=1.0)
+    robot = undriven.robot(**options, connect_timeout_s=2.0)
     with pytest.raises(ConnectionFailed, match=reason):
         robot.connect()
     assert robot.health().fault == "not connected: connect() was not called"
