@@ -8,6 +8,7 @@ import resource
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -214,23 +215,23 @@ def test_a_loss_that_is_no_number_stops_the_run_before_anything_is_changed(run: 
     assert same(actor, made.model.actor.state_dict())
 
 
-@pytest.fixture
-def _no_room() -> Iterator[None]:
-    """Files may not grow beyond a few bytes, as on a full disk."""
+@contextmanager
+def no_room() -> Iterator[None]:
+    """Files may not grow beyond a few bytes, as on a full disk; pytest's own log among them, so only for a moment."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("_no_room")
 def test_a_full_disk_is_named_and_the_old_checkpoint_kept(run: Path) -> None:
     made = Trainer(options(run, "full"))
     (run / "full").mkdir()
     (run / "full" / "last.pt").write_bytes(b"old")
-    with pytest.raises(
-        CheckpointError, match=r"full/last.pt: got 'File too large', expected to write 1.* MB; what was"
-    ):
+    message = r"full/last.pt: got 'File too large', expected to write 1.* MB; what was"
+    with pytest.raises(CheckpointError, match=message), no_room():
         made._save("last.pt")
     assert (run / "full" / "last.pt").read_bytes() == b"old"
     assert os.listdir(run / "full") == ["last.pt"]
