@@ -235,7 +235,7 @@ def locobot_interbotix() -> FaultBody:
             **{f"interbotix.{name.removeprefix('camera_')}": value for name, value in size.items()},
         },
         truth=lambda here: OdomTruth(here.node, "/locobot/odom"),
-        fake=lambda here: ros_fake("xs_sdk", "/locobot", camera_rate_hz=15.0, rate_hz=50.0),
+        fake=lambda here: ros_fake("xs_sdk", "/locobot", rate_hz=50.0),
         supervisor={"halt_cmd_vel": "/locobot/mobile_base/commands/velocity"},
         freeze=parameter("/locobot/xs_sdk", "freeze_camera"),
     )
