@@ -22,7 +22,16 @@ import torch
 import tyro
 from torch.utils.tensorboard import SummaryWriter
 
-from training.checkpoint import load, new_policy, policy_from, policy_payload, random_state, save, set_random_state
+from training.checkpoint import (
+    expect_options,
+    load,
+    new_policy,
+    policy_from,
+    policy_payload,
+    random_state,
+    save,
+    set_random_state,
+)
 from training.collect import FOLDER
 from training.commit import git_commit
 from training.config import preset
@@ -157,10 +166,7 @@ class Trainer:
         """
         path = self.folder / "last.pt"
         payload = load(path, "policy")
-        wanted = _comparable(self.options)
-        for name, value in payload["training"].items():
-            if name in wanted and wanted[name] != value:
-                raise CheckpointError(f"{path}: got {name} {value}, expected {wanted[name]} as asked for now")
+        expect_options(path, payload["training"], _comparable(self.options))
         if payload["updates_per_epoch"] != self.per_epoch:
             raise CheckpointError(
                 f"{path}: got {payload['updates_per_epoch']} updates per epoch, expected {self.per_epoch}"

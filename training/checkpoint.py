@@ -60,6 +60,13 @@ def load(path: Path, kind: str) -> dict[str, Any]:
     return payload
 
 
+def expect_options(path: Path, was: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raises CheckpointError for the first option in `wanted` that the run in `path` was made with another value of."""
+    for name, value in was.items():
+        if name in wanted and wanted[name] != value:
+            raise CheckpointError(f"{path}: got {name} {value}, expected {wanted[name]} as asked for now")
+
+
 def new_policy(config: PolicyConfig, seed: int = 0) -> SpocPolicy:
     """An untrained policy whose tables have room for a tokenizer's words and some more."""
     torch.manual_seed(seed)

@@ -32,10 +32,10 @@ from robots.binding import bind
 from simulation.twin import StretchTwin
 from training.actor_critic import ActorCritic, trained_weights
 from training.bc import stop_request
-from training.checkpoint import load, new_policy, policy_from, policy_payload, save
+from training.checkpoint import expect_options, load, new_policy, policy_from, policy_payload, save
 from training.commit import git_commit
 from training.dataset import Batch
-from training.errors import CheckpointError, Diverged, RewardError
+from training.errors import Diverged, RewardError
 from training.evaluate import EvaluateOptions, evaluate
 from training.experience import Experience, experience
 from training.ppo_loss import (
@@ -196,10 +196,7 @@ class Trainer:
         """
         path = self.folder / "last.pt"
         payload = load(path, "policy")
-        wanted = _comparable(self.options)
-        for name, value in payload["training"].items():
-            if name in wanted and wanted[name] != value:
-                raise CheckpointError(f"{path}: got {name} {value}, expected {wanted[name]} as asked for now")
+        expect_options(path, payload["training"], _comparable(self.options))
         self.model.actor.load_state_dict(payload["weights"])
         self.model.load_state_dict(payload["critic"], strict=False)
         self.optimiser.load_state_dict(payload["optimiser"])

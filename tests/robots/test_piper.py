@@ -93,6 +93,9 @@ def test_from_home_the_gripper_reaches_ten_centimetres_to_every_side() -> None:
         q = np.array(HOME_RAD)
         for k in range(1, 6):
             q = kinematics.inverse(position + way * k / 5, rotation, q, JOINTS)
+        reached, turned = kinematics.forward(q)
+        assert np.allclose(reached, position + way, atol=1e-4)
+        assert np.allclose(turned, rotation, atol=1e-3)
 
 
 def test_beyond_its_reach_is_unreachable() -> None:

@@ -1,0 +1,50 @@
+"""An executor with a fake body, and everything it told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from robots.command import Command
+from robots.executor import Executor, ExecutorOptions
+from robots.fake import FakeRobot
+from robots.observation import Observation
+from robots.order import Order, Result
+
+OPTIONS = ExecutorOptions(control_period_s=0.4, observe_period_s=0.05)
+
+
+class Host:
+    """An executor with a fake body and everything it told."""
+
+    def __init__(self, robot: FakeRobot, options: ExecutorOptions = OPTIONS) -> None:
+        self.robot = robot
+        self.observations: list[Observation] = []
+        self.results: list[Result] = []
+        self.stops: list[str] = []
+        self.executor = Executor(
+            robot,
+            options,
+            on_observation=self.observations.append,
+            on_result=self.results.append,
+            on_stop=self.stops.append,
+        )
+
+    def order(self, command: Command, **changes: float) -> Order:
+        seen = len(self.observations)
+        wait_for(lambda: len(self.observations) > seen)
+        order = Order(self.observations[-1].stamp_ns, command, valid_for_s=0.4)
+        return replace(order, **changes)  # type: ignore[arg-type]
+
+    def do(self, command: Command, **changes: float) -> Result:
+        self.executor.submit(self.order(command, **changes))
+        wait_for(lambda: len(self.results) == 1)
+        return self.results.pop()
+
+
+def wait_for(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)
