@@ -20,7 +20,8 @@ from pathlib import Path
 
 import tyro
 from fault_bodies import BODIES
-from fault_line import CLOCK_JUMP, FAULTS, PERIOD_S, plant_all
+from fault_line import PERIOD_S
+from fault_plants import CLOCK_JUMP, FAULTS, plant_all
 from fault_table import Tried, summary, table
 from ros_latency import cpu
 
@@ -32,7 +33,7 @@ class Benchmark:
     bodies: tuple[str, ...] = tuple(BODIES)
     """Of those that `fault_bodies` knows."""
     faults: tuple[str, ...] = tuple(FAULTS)
-    """Of those that `fault_line` knows."""
+    """Of those that `fault_plants` knows."""
     tries: int = 20
     """How often each fault is planted on each body."""
     parallel: int = 2
