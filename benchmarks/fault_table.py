@@ -46,7 +46,7 @@ def summary(tried: Sequence[Tried], limit_s: float) -> str:
     late = [one for one in tried if one.stood_s > limit_s]
     begun = [one for one in tried if one.began]
     lines = [
-        f"{len(tried)} tries; {len(late)} stood later than {limit_s} s, {len(begun)} began a motion later than two control periods"
+        f"{len(tried)} tries; {len(late)} stood later than {limit_s} s, {len(begun)} began a motion later than that"
     ]
     lines += [f"- {one.body}, {one.fault}: stood after {one.stood_s:.2f} s" for one in late]
     lines += [f"- {one.body}, {one.fault}: {one.began} motions began" for one in begun]
