@@ -109,14 +109,18 @@ def move_clock(seconds: float) -> None:
 
 
 def plant_all(name: str, faults: Sequence[str], tries: int, folder: Path, results: Path) -> None:
-    """Plants every fault `tries` times on the body called `name`; writes what came of them as it goes."""
+    """Plants every fault `tries` times on the body called `name`; writes what came of them as it goes.
+
+    Tries that `results` holds already count: a run that was cut off goes on where it was.
+    """
     os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randint(1, 101))
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    tried: list[Tried] = []
+    tried = [Tried(**one) for one in json.loads(results.read_text())] if results.is_file() else []
     with running(name, folder) as line:
         for fault_name in faults:
             fault = FAULTS[fault_name]
-            for number in range(tries if fault.fits(line.body) else 0):
+            made = sum(one.fault == fault_name for one in tried)
+            for number in range(made, tries if fault.fits(line.body) else 0):
                 one = plant(line, name, fault_name, fault)
                 print(f"{number + 1}/{tries} {json.dumps(one.to_json())}", flush=True)
                 tried.append(one)

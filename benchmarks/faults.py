@@ -39,7 +39,7 @@ class Benchmark:
     parallel: int = 2
     """Bodies at the same time, each in a ROS domain of its own."""
     out: Path = Path("runs/faults")
-    """Folder of the results (JSON) and of the processes' logs."""
+    """Folder of the results (JSON) and of the processes' logs; tries that it holds already count."""
     only_print: bool = False
     """Print the table of what was measured before."""
     alone: bool = False
@@ -78,7 +78,6 @@ def spread(args: Benchmark) -> None:
     while waiting or running:
         while waiting and len(running) < args.parallel:
             body = waiting.pop(0)
-            results_of(args, body).unlink(missing_ok=True)
             words = ["--bodies", body, "--faults", *args.faults, "--tries", str(args.tries), "--out", str(args.out)]
             with (args.out / f"{body}.log").open("ab") as log:
                 process = subprocess.Popen([sys.executable, __file__, "--alone", *words], stdout=log, stderr=log)

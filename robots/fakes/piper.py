@@ -183,14 +183,14 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the fake until it is told to end."""
     options = parser().parse_args(argv)
-    ended: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda got, _: ended.append(got))
     try:
         opened = open_bus(options.channel, options.interface)
     except ConnectionFailed as error:
         print(error, file=sys.stderr)
         return 1
+    ended: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda got, _: ended.append(got))
     with opened as bus:
         fake = FakePiper(bus, PiperArm(), options.rate_hz, options.latency_s, options.fault)
         print(f"ready: piper on {options.channel} ({options.interface})", flush=True)
