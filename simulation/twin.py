@@ -11,6 +11,7 @@ import numpy as np
 
 from robots.command import (
     Command,
+    Done,
     Grasp,
     JointTarget,
     LookAt,
@@ -34,8 +35,9 @@ from simulation.cameras import StretchCameras
 from simulation.episode import EpisodeSpec
 from simulation.house import House
 from simulation.motion import STOPPED, Motion, joint_targets
-from simulation.object_nav import cached_house, is_success
+from simulation.object_nav import cached_house
 from simulation.renderer import FAST, PICTURE, Renderer
+from simulation.rules import is_success
 from simulation.stretch import STRETCH_EYE, Stretch
 from simulation.world import World, swept
 
@@ -90,6 +92,8 @@ class Twin(Connected):
         collisions: blocked motions in this episode.
         path: base positions (x, y) [m], one at the start and one after each motion of the base.
         history: what became of each command of this episode.
+        held: name of the object in the gripper, None when it is empty.
+        marks: base positions (x, y) [m] at which `sub_done` was said.
     """
 
     def __init__(self, options: TwinOptions, table: Embodiment, eye: Eye) -> None:
@@ -104,7 +108,8 @@ class Twin(Connected):
         self._renderers: dict[tuple[int, int], Renderer] = {}
         self._old: list[Renderer] = []
         self._rng = np.random.default_rng(0)
-        self._in_hand = False
+        self.held: str | None = None
+        self.marks: list[tuple[float, float]] = []
         self.collisions = 0
         self.path: list[tuple[float, float]] = []
         self.history: list[Sent] = []
@@ -141,8 +146,8 @@ class Twin(Connected):
         with self._moving, self._lock:
             self._retire()
             self._world, self._episode, self._rng = world, episode, rng
-            self.collisions, self._in_hand = 0, False
-            self.path, self.history = [episode.start[:2]], []
+            self.collisions, self.held = 0, None
+            self.path, self.history, self.marks = [episode.start[:2]], [], []
 
     def observe(self) -> Observation:
         """Its pictures, the joints and the hand. Raises NotConnected before `connect`."""
@@ -155,7 +160,7 @@ class Twin(Connected):
     def state(self) -> dict[str, F32Vector]:
         """State groups of the embodiment: "joints" (n,) and "hand" (1,), float32."""
         joints = np.array([self.world.joints[name] for name in self._spec.state["joints"].names], dtype=np.float32)
-        return {"joints": joints, "hand": np.array([self._in_hand], dtype=np.float32)}
+        return {"joints": joints, "hand": np.array([self.held is not None], dtype=np.float32)}
 
     def execute(self, command: Command) -> Sent:
         """Moves, and returns when the motion ended, was blocked, refused, or stopped. Raises NotConnected."""
@@ -200,7 +205,7 @@ class Twin(Connected):
 
     def success(self) -> bool:
         """The task's rule now: whether `done` would be a success."""
-        return is_success(self.world, self.episode.target)
+        return is_success(self)
 
     def would_touch(self, command: MoveBase | RotateBase) -> str | None:
         """What a base motion would touch if it went without noise, or None."""
@@ -257,8 +262,10 @@ class Twin(Connected):
             return self._ended(sent, motion.reach(joint_targets(command, self.world.joints)))
         if isinstance(command, Grasp):
             return replace(sent, refused="nothing within reach of the gripper")
-        if isinstance(command, Release) and not self._in_hand:
+        if isinstance(command, Release) and self.held is None:
             return replace(sent, refused="the gripper holds nothing")
+        if isinstance(command, Done) and command.subgoal:
+            self.marks.append(self.world.base[:2])
         if isinstance(command, Stop):
             self.stop()
         return sent

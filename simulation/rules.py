@@ -1,0 +1,49 @@
+"""When an episode is a success, for every task: rules over what a twin knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Protocol
+
+from simulation import object_nav
+from simulation.episode import EpisodeError, EpisodeSpec
+from simulation.world import World
+
+
+class Situation(Protocol):
+    """What a rule may ask: a twin in the middle of an episode.
+
+    Attributes:
+        held: name of the object in the gripper (of `World.house.objects`), None when it is empty.
+        marks: base positions (x, y) [m] at which `sub_done` was said.
+    """
+
+    held: str | None
+    marks: list[tuple[float, float]]
+
+    @property
+    def world(self) -> World:
+        """The house with the robot in it."""
+
+    @property
+    def episode(self) -> EpisodeSpec:
+        """What is to be done."""
+
+
+Rule = Callable[[Situation], bool]
+"""Whether `done` would be a success now."""
+
+RULES: Mapping[str, Rule] = MappingProxyType(
+    {
+        object_nav.TASK: lambda now: object_nav.is_success(now.world, now.episode.target),
+    }
+)
+
+
+def is_success(now: Situation) -> bool:
+    """The rule of the episode's task; EpisodeError names the tasks there are."""
+    task = now.episode.task
+    if task not in RULES:
+        raise EpisodeError(f"task {task!r}", f"one of {', '.join(RULES)}")
+    return RULES[task](now)

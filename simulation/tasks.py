@@ -1,0 +1,62 @@
+"""The tasks by name: where their episodes come from, and who shows how they are done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Protocol
+
+from simulation import object_nav
+from simulation.body import Eye
+from simulation.episode import EpisodeError, EpisodeSpec
+from simulation.expert import ObjectNavExpert
+from simulation.twin import Twin
+
+
+class Expert(Protocol):
+    """Looks at the simulator's truth and says what to do next."""
+
+    def action(self) -> str:
+        """Name of the policy action to take in the twin's present state."""
+
+
+class Sample(Protocol):
+    """Draws an episode of a task."""
+
+    def __call__(self, house_seed: int, seed: int = 0, *, max_steps: int = ..., eye: Eye = ...) -> EpisodeSpec:
+        """EpisodeGenerationError when the house has no such episode."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task; `simulation.rules` says when it is solved.
+
+    Attributes:
+        name: as `EpisodeSpec.task` says it.
+        max_steps: decisions in its longest episode as published (FLaRe online_evaluation/max_episode_configs.py).
+        sample: draws its episodes.
+        expert: makes the expert of a twin.
+    """
+
+    name: str
+    max_steps: int
+    sample: Sample
+    expert: Callable[[Twin], Expert]
+
+
+TASKS: Mapping[str, Task] = MappingProxyType(
+    {
+        one.name: one
+        for one in (
+            Task(object_nav.TASK, 600, object_nav.sample_episode, ObjectNavExpert),
+        )
+    }
+)  # fmt: skip
+
+
+def task(name: str) -> Task:
+    """The task called `name`; EpisodeError names the ones there are."""
+    if name not in TASKS:
+        raise EpisodeError(f"task {name!r}", f"one of {', '.join(TASKS)}")
+    return TASKS[name]
