@@ -60,11 +60,24 @@ def load(path: Path, kind: str) -> dict[str, Any]:
     return payload
 
 
-def expect_options(path: Path, was: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Raises CheckpointError for the first option in `wanted` that the run in `path` was made with another value of."""
+def expect_options(
+    path: Path, was: Mapping[str, Any], wanted: Mapping[str, Any], default: Mapping[str, Any] | None = None
+) -> None:
+    """Raises CheckpointError for the first option in `wanted` that the run in `path` was made with another value of.
+
+    An option that was not there yet when the run was made counts as its `default`.
+    """
+    was = _completed(was, default or {})
     for name, value in was.items():
         if name in wanted and wanted[name] != value:
             raise CheckpointError(f"{path}: got {name} {value}, expected {wanted[name]} as asked for now")
+
+
+def _completed(some: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
+    """`some` with what it lacks, options within options too."""
+    made = {**default, **some}
+    both = [name for name in default if isinstance(default[name], Mapping) and isinstance(made[name], Mapping)]
+    return {**made, **{name: _completed(made[name], default[name]) for name in both}}
 
 
 def new_policy(config: PolicyConfig, seed: int = 0) -> SpocPolicy:

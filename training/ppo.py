@@ -196,7 +196,7 @@ class Trainer:
         """
         path = self.folder / "last.pt"
         payload = load(path, "policy")
-        expect_options(path, payload["training"], _comparable(self.options))
+        expect_options(path, payload["training"], _comparable(self.options), _comparable(type(self.options)()))
         self.model.actor.load_state_dict(payload["weights"])
         self.model.load_state_dict(payload["critic"], strict=False)
         self.optimiser.load_state_dict(payload["optimiser"])

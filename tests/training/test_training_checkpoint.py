@@ -12,7 +12,16 @@ import pytest
 import torch
 from small_policies import SPOC_LIKE, TINY, tiny_policy, write_run
 
-from training.checkpoint import load, new_policy, policy_from, policy_payload, random_state, save, set_random_state
+from training.checkpoint import (
+    expect_options,
+    load,
+    new_policy,
+    policy_from,
+    policy_payload,
+    random_state,
+    save,
+    set_random_state,
+)
 from training.config import MINI
 from training.encoding import encode_images, encoder_name, encoder_path, run_encoder
 from training.errors import CheckpointError
@@ -141,3 +150,11 @@ def test_stored_features_are_the_encoders_numbers(tmp_path: Path) -> None:
     assert features.shape == (30, 2, 4, 86)  # more pictures than are encoded at once
     expected = encoder(torch.from_numpy(steps[25][1])[None])[0].half().numpy()
     assert np.allclose(features[25, 1], expected, atol=2e-3)
+
+
+def test_an_option_that_is_newer_than_the_run_counts_as_its_default() -> None:
+    was, default = {"lr": 1.0, "reward": {"success": 10.0}}, {"lr": 2.0, "reward": {"success": 1.0, "shaping": 0.0}}
+    expect_options(Path("x.pt"), was, {"lr": 1.0, "reward": {"success": 10.0, "shaping": 0.0}}, default)
+    message = r"x.pt: got reward {.*'shaping': 0.0}, expected {.*'shaping': 1.0} as asked for now"
+    with pytest.raises(CheckpointError, match=message):
+        expect_options(Path("x.pt"), was, {"lr": 1.0, "reward": {"success": 10.0, "shaping": 1.0}}, default)
