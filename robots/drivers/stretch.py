@@ -32,6 +32,7 @@ from robots.command import (
 from robots.drivers import stretch_sdk
 from robots.drivers.cameras import source
 from robots.drivers.stretch_grip import Grip
+from robots.drivers.stretch_keeper import Keeper
 from robots.drivers.stretch_motion import Motion, MotionOptions
 from robots.drivers.stretch_status import SERVO_JOINTS, Reader, Status, servo_fault
 from robots.embodiment import Embodiment
@@ -117,6 +118,7 @@ class StretchRE1(Connected):
         self._reader: Reader | None = None
         self._motion: Motion | None = None
         self._grip: Grip | None = None
+        self._keeper: Keeper | None = None
         self._lock: Lock | None = None
         self._executing = threading.Lock()
         self._stamp_ns = -1
@@ -140,6 +142,7 @@ class StretchRE1(Connected):
         try:
             self._robot = stretch_sdk.load(folder)
             stretch_sdk.start(self._robot, folder)
+            self._keeper = Keeper(folder)
             self._begin()
             self._open_cameras()
         except BaseException:
@@ -176,10 +179,12 @@ class StretchRE1(Connected):
             self._reader.close()
         if self._robot is not None:
             stretch_sdk.end(self._robot)
+        if self._keeper is not None:
+            self._keeper.release()
         if self._lock is not None:
             self._lock.release()
         self._cameras, self._stamp_ns = {}, -1
-        self._robot = self._reader = self._motion = self._grip = self._lock = None
+        self._robot = self._reader = self._motion = self._grip = self._keeper = self._lock = None
 
     def observe(self) -> Observation:
         """Both pictures and the joints, all sensed after those of the observation before; waits for them.

@@ -82,6 +82,15 @@ def load(folder: Path) -> Any:
     return robot
 
 
+def load_base(folder: Path) -> Any:
+    """The SDK's `Base` of the robot calibrated in `folder` by itself, not started."""
+    os.environ["HELLO_FLEET_PATH"], os.environ["HELLO_FLEET_ID"] = str(folder.parent), folder.name
+    with _contained():
+        import stretch_body.base  # type: ignore[import-untyped,import-not-found,unused-ignore]
+
+        return stretch_body.base.Base()
+
+
 def start(robot: Any, folder: Path) -> None:
     """Opens all devices and checks every one; ConnectionFailed says which does not answer and what to check."""
     check_params(robot, folder)

@@ -322,3 +322,63 @@ def test_slow_wire_still_works() -> None:
     with running_fake("--latency-s", "0.01") as fake, StretchRE1(fake.options()) as robot:
         assert robot.execute(MoveJoint("joint_lift", 0.02)).executed
         assert fake.state()["lift"] == pytest.approx(0.22, abs=0.005)
+
+
+DRIVES = """
+import sys
+from support.stretch_fake import RunningFake
+from robots.command import MoveBase
+from robots.drivers.stretch import StretchRE1
+robot = StretchRE1(RunningFake(__import__("pathlib").Path(sys.argv[1]), None).options())
+robot.connect()
+print("connected", flush=True)
+if sys.argv[2] == "drive":
+    robot.execute(MoveBase(-0.2))
+robot.disconnect()
+print("let go", flush=True)
+"""
+
+
+def keepers() -> list[str]:
+    """Command lines of the keepers that run."""
+    found = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    return [line for line in found if "robots.drivers.stretch_keeper" in line and line.startswith(sys.executable)]
+
+
+def drive(fake: RunningFake, what: str) -> subprocess.Popen[str]:
+    """A process that has connected and does `what`."""
+    paths = {"PYTHONPATH": os.pathsep.join([".", "tests"])}
+    command = [sys.executable, "-c", DRIVES, str(fake.fleet), what]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | paths)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "connected\n"
+    return process
+
+
+def test_wheels_stop_when_their_driver_is_killed(fake: RunningFake) -> None:
+    before = fake.state()["travelled_m"]
+    with drive(fake, "drive") as process:
+        until(lambda: abs(fake.state()["travelled_m"] - before) > 0.02)
+        process.kill()
+    until(lambda: not keepers() and not fake.state()["moving"])
+    stood = fake.state()
+    time.sleep(0.2)
+    assert fake.state()["travelled_m"] == stood["travelled_m"]
+    assert 0.02 < before - stood["travelled_m"] < 0.15  # and not the whole step
+    with StretchRE1(fake.options()) as robot:
+        assert robot.execute(MoveBase(-0.05)).executed
+
+
+def test_a_keeper_goes_with_its_driver(fake: RunningFake) -> None:
+    with drive(fake, "rest") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "let go\n"
+    assert not keepers()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Waits for it."""
+    deadline = time.monotonic() + 10.0
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -1,0 +1,68 @@
+"""Stops the wheels of a Stretch when the process that drives it is gone.
+
+The boards end the step that they were given whoever is still there: after `kill -9` of the driver, 0.2 m more. So the
+driver has a keeper, a process of its own that waits at the other end of a pipe. When the pipe closes without the word
+that all is well, it opens the wheels' boards, which nobody holds any more, and brakes them. Lift and arm end their step
+of 0.1 m at most.
+"""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from robots.drivers import stretch_sdk
+
+RELEASED = b"released\n"
+"""What the driver says when it lets the robot go in order."""
+
+END_S = 3.0
+
+
+class Keeper:
+    """The driver's end: watches from when it is made until `release`."""
+
+    def __init__(self, folder: Path) -> None:
+        command = [sys.executable, "-m", "robots.drivers.stretch_keeper", str(folder)]
+        # In a session of its own: what kills the driver and its group, Ctrl-C among them, must not kill its keeper.
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+
+    def release(self) -> None:
+        """The robot was let go in order; the keeper ends and touches nothing."""
+        try:
+            self._process.communicate(RELEASED, timeout=END_S)
+        except subprocess.TimeoutExpired:  # it was not ready yet, and would read the word later
+            self._process.kill()
+            self._process.wait()
+
+
+def main(argv: Sequence[str]) -> int:
+    """Waits for the driver's end, and stops the wheels of the robot calibrated in the folder unless it was in order."""
+    base = stretch_sdk.load_base(Path(argv[0]))  # before it is needed: importing the SDK takes a second
+    if sys.stdin.buffer.read() == RELEASED:
+        return 0
+    stopped = brake(base)
+    logging.getLogger(__name__).warning("the driver is gone; the wheels %s", "brake" if stopped else "do not answer")
+    return 0 if stopped else 1
+
+
+def brake(base: Any) -> bool:
+    """Ramps the wheels to zero; False when a board does not answer.
+
+    The SDK's start-up puts the boards in MODE_SAFETY, as the runstop does: that alone stops them, but less quickly.
+    """
+    started = bool(base.startup())
+    for wheel in (base.left_wheel, base.right_wheel):
+        wheel.disable_sync_mode()  # nobody is there to give the pulse; the next start-up sets it again
+    base.set_velocity(0.0, 0.0, a=base.params["motion"]["max"]["accel_m"])
+    base.push_command()
+    return started
+
+
+if __name__ == "__main__":
+    logging.basicConfig(format="stretch_keeper: %(message)s")
+    sys.exit(main(sys.argv[1:]))
