@@ -32,12 +32,14 @@ class EpisodeSpec:
         task: name of the task, e.g. "object_nav".
         house_seed: seed of the house (see `simulation.seeds`).
         start: base pose (x [m], y [m], yaw [rad], counter-clockwise) in the world.
-        target: category of the target object.
+        target: what the task is about: the category of an object; a kind of room (room_nav); what the thing that is
+            good for something is called (object_nav_afford); empty where there is none (room_visit).
         instruction: what the robot is told.
         seed: of the noise in this episode.
         expert_steps: decisions that the expert needs without noise, `done` included; None until it was measured.
         max_steps: the episode ends after this many decisions (600 in CHORES ObjectNav, FLaRe
             online_evaluation/max_episode_configs.py).
+        objects: names of the objects of the house that count as target; empty for all of the category `target`.
     """
 
     task: str
@@ -48,6 +50,7 @@ class EpisodeSpec:
     seed: int
     expert_steps: int | None = None
     max_steps: int = 600
+    objects: tuple[str, ...] = ()
 
     def with_expert_steps(self, steps: int | None) -> EpisodeSpec:
         """The same episode with the expert's length written down."""
@@ -55,7 +58,7 @@ class EpisodeSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `from_json` gives back an equal episode."""
-        return {**asdict(self), "start": list(self.start)}
+        return {**asdict(self), "start": list(self.start), "objects": list(self.objects)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> EpisodeSpec:
@@ -65,6 +68,12 @@ class EpisodeSpec:
             raise EpisodeError(sorted(data) if isinstance(data, Mapping) else data, f"fields {sorted(names)}")
         try:
             x, y, yaw = (float(value) for value in data["start"])
-            return cls(**{**data, "start": (x, y, yaw)})
+            return cls(**{**data, "start": (x, y, yaw), "objects": _names(data.get("objects", ()))})
         except (KeyError, TypeError, ValueError) as error:
             raise EpisodeError(f"{type(error).__name__} {error}", "the fields of EpisodeSpec") from error
+
+
+def _names(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        raise TypeError(f"objects {value!r} is no list of names")
+    return tuple(value)

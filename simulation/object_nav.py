@@ -16,7 +16,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from simulation.body import Eye
+from simulation.body import BasePose, Eye
 from simulation.categories import category_of
 from simulation.clearance import Obstacle
 from simulation.episode import EpisodeGenerationError, EpisodeSpec
@@ -79,18 +79,30 @@ class Goals:
 
     Attributes:
         cost_m: (nx, ny) how much worse than the best place a cell is [m]; infinity where the target cannot be seen.
-        instance: (nx, ny) index into `House.objects_of(target)` of the instance to face there.
+        instance: (nx, ny) index into the targets of the instance to face there.
     """
 
     cost_m: Floats
     instance: npt.NDArray[np.intp]
 
 
-def goals_for(house: House, space: FreeSpace, target: str, eye: Eye = STRETCH_EYE) -> Goals:
-    """Cells where the disc fits and from which `eye` has an instance of `target` near, in the frustum and in sight."""
+def named_targets(house: House, target: str, objects: Sequence[str] = ()) -> tuple[HouseObject, ...]:
+    """The objects of a house that are called so, or, where none are named, all of the category `target`."""
+    return tuple(thing for thing in house.objects if thing.name in objects) if objects else house.objects_of(target)
+
+
+def targets_of(house: House, episode: EpisodeSpec) -> tuple[HouseObject, ...]:
+    """The objects that count as target in an episode."""
+    return named_targets(house, episode.target, episode.objects)
+
+
+def goals_for(
+    house: House, space: FreeSpace, target: str, eye: Eye = STRETCH_EYE, objects: Sequence[str] = ()
+) -> Goals:
+    """Cells where the disc fits and from which `eye` has one of the targets near, in the frustum and in sight."""
     cost = np.full(space.clearance_m.shape, np.inf)
     instance = np.zeros(space.clearance_m.shape, np.intp)
-    for index, thing in enumerate(house.objects_of(target)):
+    for index, thing in enumerate(named_targets(house, target, objects)):
         one = _goal_cost(house, space, thing, eye)
         better = one < cost
         cost[better], instance[better] = one[better], index
@@ -165,10 +177,12 @@ def in_sight(
 
 
 @lru_cache(maxsize=4)
-def cached_goals(seed: int, target: str, eye: Eye = STRETCH_EYE) -> tuple[Goals, Field]:
-    """Goals of a body that sees with `eye` for `target` in the house of `seed`, and the field that leads to them."""
+def cached_goals(
+    seed: int, target: str, eye: Eye = STRETCH_EYE, objects: tuple[str, ...] = ()
+) -> tuple[Goals, Field]:
+    """Goals of a body that sees with `eye` for the targets in the house of `seed`, and the field that leads to them."""
     space = cached_space(seed)
-    goals = goals_for(cached_house(seed), space, target, eye)
+    goals = goals_for(cached_house(seed), space, target, eye, objects)
     return goals, space.field(goals.cost_m)
 
 
@@ -187,16 +201,21 @@ def sample_episode(house_seed: int, seed: int = 0, *, max_steps: int = 600, eye:
     house, space = cached_house(house_seed), cached_space(house_seed)
     rng = np.random.default_rng([house_seed, seed])
     for target in rng.permutation(house.categories):
-        starts = _starts(space, *cached_goals(house_seed, str(target), eye))
+        starts = starts_for(space, *cached_goals(house_seed, str(target), eye))
         if len(starts):
-            x, y = space.point(tuple(starts[rng.integers(len(starts))]))
-            yaw = math.radians(6.0 * int(rng.integers(60)))
+            start = draw_start(space, starts, rng)
             instruction = goto_instruction(category_of(str(target)).name, rng)
-            return EpisodeSpec(TASK, house_seed, (x, y, yaw), str(target), instruction, seed, None, max_steps)
+            return EpisodeSpec(TASK, house_seed, start, str(target), instruction, seed, None, max_steps)
     raise EpisodeGenerationError(house_seed, f"no reachable target among {', '.join(house.categories)}")
 
 
-def _starts(space: FreeSpace, goals: Goals, field: Field) -> npt.NDArray[np.intp]:
+def draw_start(space: FreeSpace, cells: npt.NDArray[np.intp], rng: np.random.Generator) -> BasePose:
+    """A start in the middle of one of `cells` (n, 2), facing anywhere."""
+    x, y = space.point(tuple(cells[rng.integers(len(cells))]))
+    return x, y, math.radians(6.0 * int(rng.integers(60)))
+
+
+def starts_for(space: FreeSpace, goals: Goals, field: Field) -> npt.NDArray[np.intp]:
     """(n, 2) cells to start in: free, away from the goals, and on one floor with one of them."""
     joined = np.isin(space.parts, np.unique(space.parts[np.isfinite(goals.cost_m)]))
     far = (field.cost_m > START_COST_M) & np.isfinite(field.cost_m)
@@ -209,18 +228,21 @@ def visible_points(world: World, thing: HouseObject) -> list[Floats]:
 
 
 def nearest_and_seen(world: World, things: Sequence[HouseObject]) -> tuple[float, bool]:
-    """How far the base is from the nearest sample point of `things`, horizontally [m], and whether any is seen now."""
+    """How far the base is from the nearest sample point of `things`, horizontally [m], and whether any is seen now.
+
+    Infinity where there are no things.
+    """
     x, y = world.base[:2]
     points = [point for thing in things for point in sample_points(thing)]
-    nearest_m = float(min(math.hypot(point[0] - x, point[1] - y) for point in points))
+    nearest_m = float(min((math.hypot(point[0] - x, point[1] - y) for point in points), default=math.inf))
     return nearest_m, any(len(visible_points(world, thing)) > 0 for thing in things)
 
 
-def is_success(world: World, target: str) -> bool:
-    """Whether `done` would be a success now."""
+def is_success(world: World, target: str, objects: Sequence[str] = ()) -> bool:
+    """Whether `done` would be a success now, for the targets that `named_targets` gives."""
     x, y, _ = world.base
     return any(
         math.hypot(point[0] - x, point[1] - y) <= SUCCESS_M and world.sees(point, thing.name)
-        for thing in world.house.objects_of(target)
+        for thing in named_targets(world.house, target, objects)
         for point in sample_points(thing)
     )
