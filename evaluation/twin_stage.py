@@ -19,7 +19,7 @@ from evaluation.trial import Outcome, Trial
 from robots.robot import Robot
 from simulation.episode import EpisodeGenerationError, EpisodeSpec
 from simulation.errors import HouseGenerationError
-from simulation.expert import measure_expert
+from simulation.measure import measure_expert
 from simulation.object_nav import cached_house, nearest_and_seen, sample_episode
 from simulation.twin import StretchTwin, TwinOptions
 

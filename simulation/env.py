@@ -17,7 +17,8 @@ from robots.stretch_re1 import SPOC_ACTIONS
 from simulation.categories import CATEGORIES
 from simulation.episode import EpisodeGenerationError, EpisodeSpec
 from simulation.errors import HouseGenerationError
-from simulation.expert import QUIET, ObjectNavExpert, measure_expert
+from simulation.expert import ObjectNavExpert
+from simulation.measure import QUIET, measure_expert
 from simulation.metrics import path_length, sel
 from simulation.object_nav import sample_episode
 from simulation.seeds import SPLITS, house_seed

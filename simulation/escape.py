@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
-from robots.command import MoveBase, RotateBase
+from robots.command import Command, MoveBase, RotateBase
 from robots.stretch_re1 import ACTIONS, STEP_M
 from simulation.body import BasePose
 from simulation.navigation import Field
 from simulation.world import World, swept
 
-MOVES: Mapping[str, MoveBase | RotateBase] = {
-    name: command for name, command in ACTIONS.items() if isinstance(command, MoveBase | RotateBase)
-}
-"""Actions that move the base."""
+Moves = Mapping[str, MoveBase | RotateBase]
+
+
+def base_moves(actions: Mapping[str, Command]) -> Moves:
+    """Those of a body's actions that move the base."""
+    return {name: command for name, command in actions.items() if isinstance(command, MoveBase | RotateBase)}
+
+
+MOVES = base_moves(ACTIONS)
+"""Those of the Stretch."""
 
 _LACK_COST = 16.0  # what a metre costs where the disc does not fit, as in the field
 _NEAR_M, _NEAR_RAD = 0.05, math.radians(6.0)
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Escape:
     """A search from where the robot is.
 
@@ -32,6 +38,7 @@ class Escape:
         field: where to go on to, and how much room there is.
         open_m: clearance of a pose that may end the search.
         below_m: cost to go that such a pose should be under, so that the way out is also a way on.
+        moves: what the base can do.
         most: poses to look at before giving up.
     """
 
@@ -39,6 +46,7 @@ class Escape:
     field: Field
     open_m: float
     below_m: float
+    moves: Moves = dataclasses.field(default_factory=lambda: MOVES)
     most: int = 300
 
     def actions(self) -> list[str]:
@@ -55,7 +63,7 @@ class Escape:
                 if self.field.cost_at(*pose[:2]) < self.below_m:
                     return _way(came, node)
                 fallback = fallback or node
-            for name, move in MOVES.items():
+            for name, move in self.moves.items():
                 end = swept(pose, move)[-1]
                 if _key(end) in seen or self._touches(pose, move):
                     continue

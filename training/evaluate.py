@@ -22,7 +22,7 @@ from robots.spec import F32Vector
 from robots.stretch_re1 import SPOC_ACTIONS
 from simulation.episode import EpisodeGenerationError, EpisodeSpec
 from simulation.errors import HouseGenerationError
-from simulation.expert import measure_expert
+from simulation.measure import measure_expert
 from simulation.metrics import sel
 from simulation.object_nav import TASK, sample_episode
 from simulation.seeds import house_seed

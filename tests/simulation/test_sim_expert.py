@@ -9,7 +9,8 @@ import pytest
 
 from robots.stretch_re1 import ACTIONS
 from simulation.escape import MOVES
-from simulation.expert import DONE_M, ObjectNavExpert, measure_expert
+from simulation.expert import DONE_M, ObjectNavExpert
+from simulation.measure import measure_expert
 from simulation.object_nav import cached_space, sample_episode, visible_points
 from simulation.seeds import house_seed
 from simulation.twin import StretchTwin, TwinOptions

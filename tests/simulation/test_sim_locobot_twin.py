@@ -19,10 +19,11 @@ from robots.stretch_re1 import ACTIONS, SPOC_ACTIONS
 from simulation import twin as twin_module
 from simulation.env import BLOCKED, FerryEnv
 from simulation.episode import EpisodeSpec
-from simulation.expert import QUIET, ObjectNavExpert, measure_expert
+from simulation.expert import ObjectNavExpert
 from simulation.house import HouseObject
 from simulation.locobot import LOCOBOT_EYE, Locobot
 from simulation.locobot_twin import LocobotOptions, LocobotTwin, beyond_lens_black
+from simulation.measure import QUIET, measure_expert
 from simulation.object_nav import sample_episode
 from simulation.seeds import house_seed
 from simulation.twins import make_twin
