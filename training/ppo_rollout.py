@@ -28,6 +28,7 @@ from training.config import PolicyConfig
 from training.demonstration import training_episodes
 from training.recording import shown
 from training.rollout import Rollout, Slot
+from training.shaping import closer, distance_m
 from training.shards import Episodes
 from training.workers import Report
 
@@ -45,6 +46,8 @@ class RewardOptions:
     """For every decision; FLaRe's behaviour shaping uses -0.01."""
     collision: float = 0.0
     """For every blocked motion; FLaRe's behaviour shaping uses -0.5."""
+    shaping: float = 0.0
+    """For every metre closer to the target than ever before; PoliFormer's dense reward is 1, with a step of -0.01."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ class Played:
         success: whether the task was solved.
         said_done: whether `done` ended it; else it was cut off.
         collisions: blocked motions.
+        guided: so many of its first actions were another policy's: seen by the networks, learnt from by none.
     """
 
     instruction: str
@@ -102,6 +106,7 @@ class Played:
     success: bool
     said_done: bool
     collisions: int
+    guided: int = 0
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -119,6 +124,7 @@ class Player:
             policy.image_encoder = HalfPrecision(policy.image_encoder)
         self.rollout = Rollout(policy, play.slots, twin_options(policy.config, play), play.max_steps)
         self._log_p: dict[int, list[float]] = {}
+        self._distances_m: dict[int, list[float]] = {}
 
     def __call__(self, job: PlayJob, report: Report) -> list[Played]:
         """Plays `job`; the same job gives the same episodes."""
@@ -138,9 +144,15 @@ class Player:
             yield episode
 
     def _decide(self, slot: Slot, logits: F32Vector) -> str:
-        assert slot.now is not None
         action, probabilities = choose(logits, "sample", slot.rng)
-        self._log_p.setdefault(id(slot), []).append(float(np.log(probabilities[action])))
+        return self._noted(slot, action, float(np.log(probabilities[action])))
+
+    def _noted(self, slot: Slot, action: int, log_p: float) -> str:
+        """Writes down the action that is taken now; returns its name."""
+        assert slot.now is not None
+        self._log_p.setdefault(id(slot), []).append(log_p)
+        if self.reward.shaping:
+            self._distances_m.setdefault(id(slot), []).append(distance_m(slot.twin))
         name = SPOC_ACTIONS.names[action]
         slot.seen.add(name, slot.now.previous_action, float(slot.now.state[0]))
         return name
@@ -149,6 +161,7 @@ class Player:
         seen, actions = slot.seen, np.array(slot.seen.labels, np.uint8)
         if slot.ended != "done":
             self._look_once_more(slot)
+        blocked = [bool(sent.blocked) for sent in slot.twin.history]
         return Played(
             instruction=seen.episode.instruction,
             features=np.stack(seen.features),
@@ -156,13 +169,17 @@ class Player:
             in_hand=np.array(seen.in_hand, np.uint8),
             actions=actions,
             log_p=np.array(self._log_p.pop(id(slot)), np.float32),
-            rewards=rewards(
-                self.reward, [bool(sent.blocked) for sent in slot.twin.history], len(actions), seen.success
-            ),
+            rewards=rewards(self.reward, blocked, len(actions), seen.success) + self._shaping(slot),
             success=seen.success,
             said_done=slot.ended == "done",
             collisions=seen.collisions,
         )
+
+    def _shaping(self, slot: Slot) -> npt.NDArray[np.float64] | float:
+        """The dense part of an ended episode's rewards, (T,)."""
+        if not self.reward.shaping:
+            return 0.0
+        return self.reward.shaping * closer([*self._distances_m.pop(id(slot)), distance_m(slot.twin)])
 
     def _look_once_more(self, slot: Slot) -> None:
         """Adds what is seen after the last action, whose value continues an episode that was cut off."""
