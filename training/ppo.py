@@ -126,9 +126,13 @@ class PpoOptions:
 def main(argv: Sequence[str]) -> int:
     """Runs `ferry train ppo`."""
     options = tyro.cli(PpoOptions, args=list(argv), prog="ferry train ppo")
-    torch.set_num_threads(options.threads)
-    trainer = Trainer(options, shlex.join(["ferry", "train", "ppo", *argv]))
-    if options.resume:
+    return train(Trainer(options, shlex.join(["ferry", "train", "ppo", *argv])))
+
+
+def train(trainer: Trainer) -> int:
+    """Trains to the end or until Ctrl-C; the comparisons, which are Trainers of their own, run like this too."""
+    torch.set_num_threads(trainer.options.threads)
+    if trainer.options.resume:
         trainer.resume()
     with stop_request() as stopping:
         trainer.run(stopping)
@@ -227,10 +231,14 @@ class Trainer:
         encoder = arrays(self.model.actor.image_encoder.state_dict())
         return partial(Player, self.config, encoder, self.options.play, self.options.reward)
 
+    def _jobs(self) -> list[PlayJob]:
+        """This update's work for the players."""
+        weights = arrays(trained_weights(self.model.actor))
+        return list(jobs(self.options.seed, self.update, self.options.episodes, self.options.shares, weights))
+
     def _play(self, pool: WorkerPool[PlayJob, list[Played]], stopping: Callable[[], bool]) -> list[Played]:
         """This update's episodes, in the order in which they were drawn; of no use once `stopping()`."""
-        weights = arrays(trained_weights(self.model.actor))
-        work = list(jobs(self.options.seed, self.update, self.options.episodes, self.options.shares, weights))
+        work = self._jobs()
         done: dict[tuple[int, ...], list[Played]] = {}
         for job, some in pool.run(work, give_up=stopping):
             done[job.seed] = some
