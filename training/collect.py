@@ -17,7 +17,9 @@ import torch
 import tyro
 
 from robots.binding import bind
-from simulation.twin import StretchTwin, TwinOptions
+from simulation.object_nav import TASK
+from simulation.twin import Twin, TwinOptions
+from simulation.twins import make_twin
 from training.config import PolicyConfig, preset
 from training.demonstration import demonstrate, training_episodes
 from training.encoding import encode_images, encoder_name, run_encoder
@@ -46,6 +48,10 @@ class CollectOptions:
     """Worker processes, one per core."""
     max_steps: int = 150
     """Longest episode."""
+    task: tuple[str, ...] = (TASK,)
+    """Tasks, of `simulation.tasks`; with several, each episode's is drawn."""
+    body: str = "stretch_re1"
+    """Whose twin: stretch_re1 or locobot."""
     seed: int = 0
     weights: str | None = None
     """Source of DINOv2's and T5's weights; "" for random ones."""
@@ -68,7 +74,8 @@ def main(argv: Sequence[str]) -> int:
     folder = options.run / FOLDER
     meta = {"encoder": encoder_name(options.run, config), "max_steps": options.max_steps, "shard": options.shard}
     run_encoder(options.run, config)
-    describe(folder, {**meta, "seed": options.seed, "kind": "expert"})
+    made = {"task": list(options.task), "body": options.body}
+    describe(folder, {**meta, **made, "seed": options.seed, "kind": "expert"})
     numbers = range(-(-options.episodes // options.shard))
     missing = [number for number in numbers if not shard_path(folder, number).is_file()]
     reports = collect(options, config, missing)
@@ -105,7 +112,7 @@ class Collector:
         torch.set_num_threads(1)
         self.options, self.config = options, config
         self.encoder = run_encoder(options.run, config)
-        self.twin = training_twin(config)
+        self.twin = training_twin(config, options.body)
         self.twin.connect()
         self.binding = bind(config.spec(), self.twin.spec)
 
@@ -113,7 +120,8 @@ class Collector:
         """Writes shard `job`."""
         rng = np.random.default_rng([self.options.seed, job])
         kept, failed = [], 0
-        for episode in training_episodes(rng, max_steps=self.options.max_steps):
+        drawn = training_episodes(rng, max_steps=self.options.max_steps, tasks=self.options.task, eye=self.twin.eye)
+        for episode in drawn:
             *_, shown = demonstrate(self.twin, self.binding, episode, rng, self.config.blocked_token)
             report(len(shown.labels))
             if not shown.success:
@@ -129,7 +137,8 @@ class Collector:
         return ShardReport(len(kept), steps, failed, bumps)
 
 
-def training_twin(config: PolicyConfig) -> StretchTwin:
+def training_twin(config: PolicyConfig, body: str = "stretch_re1") -> Twin:
     """The twin in which data is collected: cameras and looks are drawn anew for each episode."""
     image = config.image
-    return StretchTwin(TwinOptions(image.height, image.width, randomise_cameras=True, randomise_appearance=True))
+    options = TwinOptions(image.height, image.width, randomise_cameras=True, randomise_appearance=True)
+    return make_twin(body, options)

@@ -22,6 +22,7 @@ import tyro
 from policy_server.sampling import choose
 from robots.spec import F32Vector
 from robots.stretch_re1 import SPOC_ACTIONS
+from simulation.object_nav import TASK
 from simulation.twin import TwinOptions
 from training.checkpoint import load, policy_from
 from training.collect import ShardReport
@@ -58,6 +59,10 @@ class DaggerOptions:
     workers: int = 2
     slots: int = 8
     """Episodes that one worker plays at once."""
+    task: tuple[str, ...] = (TASK,)
+    """Tasks, of `simulation.tasks`; with several, each episode's is drawn."""
+    body: str = "stretch_re1"
+    """Whose twin: stretch_re1 or locobot."""
     seed: int = 1
 
     @property
@@ -72,6 +77,7 @@ def main(argv: Sequence[str]) -> int:
     config = policy_from(load(options.clone, "policy"), options.clone).config
     folder = options.run / options.name
     made = {"encoder": encoder_name(options.run, config), "max_steps": options.max_steps, "shard": options.shard}
+    made |= {"task": list(options.task), "body": options.body}
     describe(folder, {**made, "seed": options.seed, "kind": "dagger", "clone": str(options.clone)})
     numbers = [n for n in range(-(-options.episodes // options.shard)) if not shard_path(folder, n).is_file()]
     deadline = time.monotonic() + 60.0 * options.minutes if options.minutes else float("inf")
@@ -95,17 +101,19 @@ class DaggerCollector:
         torch.set_num_threads(1)
         self.options = options
         self.policy = policy_from(load(options.clone, "policy"), options.clone)
-        self.rollout = Rollout(self.policy, options.slots, _twin(self.policy.config), options.max_steps)
+        twin = _twin(self.policy.config)
+        self.rollout = Rollout(self.policy, options.slots, twin, options.max_steps, options.body)
 
     def __call__(self, job: int, report: Report) -> ShardReport:
         """Writes shard `job`."""
         rng = np.random.default_rng([self.options.seed, 2, job])
-        episodes = islice(training_episodes(rng, max_steps=self.options.max_steps), self.options.shard)
+        options, eye = self.options, self.rollout.twins[0].eye
+        drawn = training_episodes(rng, max_steps=options.max_steps, tasks=options.task, eye=eye)
         shown = []
-        for slot in self.rollout.run(episodes, self._decide, keep=True):
+        for slot in self.rollout.run(islice(drawn, options.shard), self._decide, keep=True):
             report(slot.steps)
             shown.append(slot.seen)
-        write_shard(shard_path(self.options.run / self.options.name, job), shown)
+        write_shard(shard_path(options.run / options.name, job), shown)
         steps, bumps = sum(len(one.labels) for one in shown), sum(one.collisions for one in shown)
         return ShardReport(len(shown), steps, sum(not one.success for one in shown), bumps)
 

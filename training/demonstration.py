@@ -6,7 +6,7 @@ Some of it drives on until the base bumps into something, because recovery from 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,12 +16,15 @@ from robots.binding import Binding
 from robots.robot import Sent
 from robots.spec import U8Image
 from robots.stretch_re1 import SPOC_ACTIONS
+from simulation.body import Eye
 from simulation.episode import EpisodeGenerationError, EpisodeSpec
 from simulation.errors import HouseGenerationError
-from simulation.expert import ObjectNavExpert
-from simulation.object_nav import sample_episode
+from simulation.escape import base_moves
+from simulation.object_nav import TASK
 from simulation.seeds import SPLITS
-from simulation.twin import StretchTwin
+from simulation.stretch import STRETCH_EYE
+from simulation.tasks import Task, task
+from simulation.twin import Twin
 from training.config import START
 from training.recording import previous_token
 
@@ -42,10 +45,10 @@ MOVES = ("move_ahead", "move_back", "rotate_left", "rotate_right", "rotate_left_
 
 
 class Noise:
-    """What is executed instead of the expert's action, for one episode."""
+    """What is executed instead of the expert's action, for one episode, by a body that can do `moves`."""
 
-    def __init__(self, level: float, rng: np.random.Generator) -> None:
-        self.rng, self.start_share = rng, level / _ACTIONS_PER_INTERRUPTION
+    def __init__(self, level: float, rng: np.random.Generator, moves: Sequence[str] = MOVES) -> None:
+        self.rng, self.start_share, self.moves = rng, level / _ACTIONS_PER_INTERRUPTION, moves
         self._plan: list[str] = []
         self._ramming = False
 
@@ -64,7 +67,7 @@ class Noise:
         if self._ramming:
             return ["move_ahead"] * RAM_STEPS
         count = int(self.rng.integers(2, 5)) if kind < RAM_SHARE + BURST_SHARE else 1
-        return [MOVES[i] for i in self.rng.integers(len(MOVES), size=count)]
+        return [self.moves[i] for i in self.rng.integers(len(self.moves), size=count)]
 
 
 @dataclass
@@ -99,28 +102,45 @@ class Demonstration:
 
 
 def training_episodes(
-    rng: np.random.Generator, *, split: str = "train", per_house: int = 2, max_steps: int = 150
+    rng: np.random.Generator,
+    *,
+    split: str = "train",
+    per_house: int = 2,
+    max_steps: int = 150,
+    tasks: Sequence[str] = (TASK,),
+    eye: Eye = STRETCH_EYE,
 ) -> Iterator[EpisodeSpec]:
-    """Endless episodes in random houses of a split; houses that cannot be made are passed over."""
-    seeds = SPLITS[split]
+    """Endless episodes of `tasks` in random houses of a split, for a body that sees with `eye`.
+
+    Each episode's task is drawn from `tasks`. Houses that cannot be made, or have no such episode, are passed over;
+    the task is kept then, so that one that few houses have is not played less.
+    """
+    seeds, wanted = SPLITS[split], _drawn(tasks, rng)
     while True:
         house = int(rng.integers(seeds.start, seeds.stop))
         for _ in range(per_house):
             try:
-                yield sample_episode(house, int(rng.integers(2**31)), max_steps=max_steps)
+                yield wanted.sample(house, int(rng.integers(2**31)), max_steps=max_steps, eye=eye)
             except (HouseGenerationError, EpisodeGenerationError):
                 break
+            wanted = _drawn(tasks, rng)
+
+
+def _drawn(tasks: Sequence[str], rng: np.random.Generator) -> Task:
+    """One of `tasks`; nothing is drawn where there is but one."""
+    return task(tasks[int(rng.integers(len(tasks))) if len(tasks) > 1 else 0])
 
 
 def demonstrate(
-    twin: StretchTwin, binding: Binding, episode: EpisodeSpec, rng: np.random.Generator, blocked: int | None
+    twin: Twin, binding: Binding, episode: EpisodeSpec, rng: np.random.Generator, blocked: int | None
 ) -> Iterator[Demonstration]:
     """Plays one episode; yields the growing demonstration after each step was seen and labelled, before it is executed.
 
     The last one yielded is whole; `success` says whether it is worth learning from.
     """
     twin.reset(episode)
-    expert, noise = ObjectNavExpert(twin), Noise(float(rng.choice(LEVELS, p=SHARES)), rng)
+    expert, can = task(episode.task).expert(twin), base_moves(twin.spec.actions)
+    noise = Noise(float(rng.choice(LEVELS, p=SHARES)), rng, [name for name in MOVES if name in can])
     shown, previous, last = Demonstration(episode), START, None
     for _ in range(episode.max_steps):
         observation = twin.observe()

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from simulation.categories import CATEGORIES
 from simulation.renderer import Renderer
-from simulation.twin import StretchTwin
+from simulation.twin import Twin
 from training.image_encoder import STRIDE
 
 FLOOR, OTHER = len(CATEGORIES), len(CATEGORIES) + 1
@@ -39,7 +39,7 @@ class CellLabels:
 class Labeller:
     """Labels what a twin sees now; one renderer as long as the twin stays in its house. Close it before the next."""
 
-    def __init__(self, twin: StretchTwin) -> None:
+    def __init__(self, twin: Twin) -> None:
         self.twin = twin
         self.classes = geom_classes(twin)
         self.renderer = Renderer(twin.world.model, twin.options.height, twin.options.width)
@@ -56,7 +56,7 @@ class Labeller:
         self.renderer.close()
 
 
-def geom_classes(twin: StretchTwin) -> npt.NDArray[np.int64]:
+def geom_classes(twin: Twin) -> npt.NDArray[np.int64]:
     """(ngeom,) class of each geom: a category's number, FLOOR or OTHER."""
     model = twin.world.model
     classes = np.full(model.ngeom, OTHER, np.int64)

@@ -12,12 +12,13 @@ from robots.observation import Observation
 from robots.robot import Sent
 from robots.spec import F32Vector, PolicySpec, U8Image
 from robots.stretch_re1 import SPOC_ACTIONS
+from simulation import tasks
 from simulation.episode import EpisodeGenerationError
 from simulation.errors import HouseGenerationError
-from simulation.expert import ObjectNavExpert
-from simulation.object_nav import sample_episode
+from simulation.object_nav import TASK
 from simulation.seeds import house_seed
-from simulation.twin import StretchTwin, TwinOptions
+from simulation.twin import Twin, TwinOptions
+from simulation.twins import make_twin
 from training.config import START
 
 
@@ -48,19 +49,27 @@ def previous_token(sent: Sent, action: str, blocked: int | None) -> int:
     return SPOC_ACTIONS.index(action) if sent.executed or blocked is None else blocked
 
 
-def record_episode(spec: PolicySpec, blocked: int | None, *, steps: int = 40, split: str = "val") -> Recording:
-    """Plays the expert in the twin until an episode of at least `steps` / 2 steps was seen; keeps at most `steps`.
+def record_episode(
+    spec: PolicySpec,
+    blocked: int | None,
+    *,
+    steps: int = 40,
+    split: str = "val",
+    task: str = TASK,
+    body: str = "stretch_re1",
+) -> Recording:
+    """Plays a task's expert until an episode of at least `steps` / 2 steps was seen; keeps at most `steps`.
 
     Every fifth action is a step straight ahead instead, so that bumps are in the recording.
     """
     height, width = spec.cameras[0].height, spec.cameras[0].width
-    twin = StretchTwin(TwinOptions(height=height, width=width))
+    twin = make_twin(body, TwinOptions(height=height, width=width))
     binding = bind(spec, twin.spec)
     longest = Recording("", ())
     with twin:
         for index in range(50):
             try:
-                twin.reset(sample_episode(house_seed(split, index)))
+                twin.reset(tasks.task(task).sample(house_seed(split, index), eye=twin.eye))
             except (HouseGenerationError, EpisodeGenerationError):
                 continue
             one = _play(twin, binding, blocked, steps)
@@ -70,8 +79,8 @@ def record_episode(spec: PolicySpec, blocked: int | None, *, steps: int = 40, sp
     return longest
 
 
-def _play(twin: StretchTwin, binding: Binding, blocked: int | None, steps: int) -> Recording:
-    expert, seen, previous = ObjectNavExpert(twin), list[Shown](), START
+def _play(twin: Twin, binding: Binding, blocked: int | None, steps: int) -> Recording:
+    expert, seen, previous = tasks.task(twin.episode.task).expert(twin), list[Shown](), START
     while len(seen) < steps:
         seen.append(shown(binding, twin.observe(), previous))
         action = expert.action()

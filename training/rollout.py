@@ -14,15 +14,20 @@ from robots.binding import Binding, bind
 from robots.spec import F32Vector
 from robots.stretch_re1 import SPOC_ACTIONS
 from simulation.episode import EpisodeSpec
-from simulation.expert import ObjectNavExpert
-from simulation.twin import StretchTwin, TwinOptions
+from simulation.tasks import Expert, task
+from simulation.twin import Twin, TwinOptions
+from simulation.twins import make_twin
 from training.config import START
 from training.demonstration import Demonstration
 from training.policy import SpocPolicy, Text
 from training.recording import Shown, previous_token, shown
 from training.tokenizer import encode, tokenizer_for
 
-MAX_WORDS = 16
+MAX_WORDS = 32
+"""Tokens of the longest instruction, RoomVisit's."""
+
+SHORT_WORDS = 16
+"""Instructions are padded to this many tokens while none that is being followed is longer."""
 
 
 class Memory:
@@ -62,8 +67,8 @@ class Slot:
     `ended` says why the episode is over: "done", or "steps" when it took too many.
     """
 
-    twin: StretchTwin
-    expert: ObjectNavExpert
+    twin: Twin
+    expert: Expert
     seen: Demonstration
     rng: np.random.Generator
     previous: int = START
@@ -79,11 +84,13 @@ Decide = Callable[[Slot, F32Vector], str]
 
 
 class Rollout:
-    """Plays episodes with `slots` twins and one policy."""
+    """Plays episodes with `slots` twins of a body and one policy."""
 
-    def __init__(self, policy: SpocPolicy, slots: int, options: TwinOptions, max_steps: int) -> None:
+    def __init__(
+        self, policy: SpocPolicy, slots: int, options: TwinOptions, max_steps: int, body: str = "stretch_re1"
+    ) -> None:
         self.policy, self.max_steps = policy.eval(), max_steps
-        self.twins = [StretchTwin(options) for _ in range(slots)]
+        self.twins = [make_twin(body, options) for _ in range(slots)]
         self.binding: Binding = bind(policy.config.spec(), self.twins[0].spec)
         self.memory = Memory(policy, slots, max_steps)
         self.tokenizer = tokenizer_for(policy.config.text)
@@ -125,7 +132,7 @@ class Rollout:
         self.words[number], self.present[number] = 0, False
         self.words[number, : ids.shape[1]], self.present[number, : ids.shape[1]] = ids[0], True
         rng = np.random.default_rng([episode.house_seed, episode.seed, 2])
-        active[number] = Slot(twin, ObjectNavExpert(twin), Demonstration(episode), rng)
+        active[number] = Slot(twin, task(episode.task).expert(twin), Demonstration(episode), rng)
 
     def _logits(self, active: dict[int, Slot]) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float32]]:
         """Tokens (n, cameras, K, C) and logits (n, A) of the episodes that are being played."""
@@ -138,9 +145,15 @@ class Rollout:
         previous = torch.tensor([one.previous_action for one in now])
         with torch.inference_mode():
             tokens = self.policy.images(*images)
-            text = self.policy.text(self.words[slots], self.present[slots])
+            text = self.policy.text(*self._instructions(slots))
             logits = self.memory.step(slots, tokens, text, previous, state)
         return tokens.to(torch.float16).numpy(), logits.numpy()
+
+    def _instructions(self, slots: Tensor) -> tuple[Tensor, Tensor]:
+        """Token ids and presence, each (n, words): as wide as these episodes need, whatever was before."""
+        words, present = self.words[slots], self.present[slots]
+        wide = MAX_WORDS if bool(present[:, SHORT_WORDS:].any()) else SHORT_WORDS
+        return words[:, :wide], present[:, :wide]
 
     def _act(self, slot: Slot, action: str) -> None:
         slot.steps += 1
