@@ -262,7 +262,8 @@ def running(
 
 def serving(bundle: Path) -> tuple[subprocess.Popen[bytes], int]:
     """A policy server and its port."""
-    command = module("policy_server.serve", str(bundle), "--port", "0", "--threads", "1")
+    # A policy node that is killed leaves its session open; many of them must not fill the server.
+    command = module("policy_server.serve", str(bundle), "--port", "0", "--threads", "1", "--session-timeout-s", "30")
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout is not None
     line = process.stdout.readline().decode()

@@ -1,8 +1,8 @@
 """What the robot is told, in CHORES' words.
 
-Verbs: FLaRe utils/constants/template_verbs.py (GOTO); template "{verb} a(n) {obj}", lower case: FLaRe
-utils/task_spec_to_instruction.py, which takes the article from a phonemiser and falls back to the first letter; for the
-15 categories of CHORES-S the first letter is right.
+Verbs: FLaRe utils/constants/template_verbs.py (GOTO); templates, lower case: FLaRe utils/task_spec_to_instruction.py,
+which takes the article from a phonemiser and falls back to the first letter; for the 15 categories of CHORES-S, for
+ProcTHOR's four kinds of room and for what our affordances are called the first letter is right.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import numpy as np
 
 GOTO_VERBS = ("go to", "locate", "find", "search for", "navigate to")
 
+BEST_FOR = " that can best be used for "
+"""Stands between what a thing is called and what it is good for."""
+
 
 def with_article(noun: str) -> str:
     """`noun` in lower case behind "a" or "an"."""
@@ -18,6 +21,33 @@ def with_article(noun: str) -> str:
     return f"{'an' if noun[:1] in 'aeiou' else 'a'} {noun}"
 
 
-def goto_instruction(category: str, rng: np.random.Generator) -> str:
-    """Tells the robot to go to an object of `category`, e.g. "search for an alarm clock"."""
-    return f"{GOTO_VERBS[int(rng.integers(len(GOTO_VERBS)))]} {with_article(category)}"
+def goto_instruction(thing: str, rng: np.random.Generator) -> str:
+    """Tells the robot to go to one of several, e.g. "search for an alarm clock" or "go to a living room"."""
+    return f"{_verb(rng)} {with_article(thing)}"
+
+
+def affordance_instruction(called: str, affordance: str, rng: np.random.Generator) -> str:
+    """Tells it to go to what is good for something: "find a container that can best be used for holding flowers"."""
+    return goto_instruction(f"{called}{BEST_FOR}{affordance}", rng)
+
+
+def attribute_instruction(
+    category: str, attribute: str, reference: str | None, room: str, rng: np.random.Generator
+) -> str:
+    """Tells it to go to the one: "find the smallest mug in the kitchen", "... the chair closest to the bed in the ...".
+
+    `reference` is None where the attribute is the object's own.
+    """
+    if reference is None:
+        return f"{_verb(rng)} the {attribute} {category} in the {room}".lower()
+    between = "to" if attribute == "closest" else "from"
+    return f"{_verb(rng)} the {category} {attribute} {between} the {reference} in the {room}".lower()
+
+
+def visit_instruction(rooms: int) -> str:
+    """Tells it to see every room; the number is said even when it is 1."""
+    return f"go to all {rooms} rooms in the house. indicate when you have seen a new room and when you are done"
+
+
+def _verb(rng: np.random.Generator) -> str:
+    return GOTO_VERBS[int(rng.integers(len(GOTO_VERBS)))]

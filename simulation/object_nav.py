@@ -177,9 +177,7 @@ def in_sight(
 
 
 @lru_cache(maxsize=4)
-def cached_goals(
-    seed: int, target: str, eye: Eye = STRETCH_EYE, objects: tuple[str, ...] = ()
-) -> tuple[Goals, Field]:
+def cached_goals(seed: int, target: str, eye: Eye = STRETCH_EYE, objects: tuple[str, ...] = ()) -> tuple[Goals, Field]:
     """Goals of a body that sees with `eye` for the targets in the house of `seed`, and the field that leads to them."""
     space = cached_space(seed)
     goals = goals_for(cached_house(seed), space, target, eye, objects)

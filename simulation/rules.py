@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Protocol
 
-from simulation import object_nav
+from simulation import object_nav, room_nav, room_visit
 from simulation.episode import EpisodeError, EpisodeSpec
 from simulation.world import World
 
@@ -34,9 +34,17 @@ class Situation(Protocol):
 Rule = Callable[[Situation], bool]
 """Whether `done` would be a success now."""
 
+
+def sees_target(now: Situation) -> bool:
+    """One of the episode's targets is in sight and near."""
+    return object_nav.is_success(now.world, now.episode.target, now.episode.objects)
+
+
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
-        object_nav.TASK: lambda now: object_nav.is_success(now.world, now.episode.target),
+        object_nav.TASK: sees_target,
+        room_visit.TASK: lambda now: room_visit.is_success(now.world.house, now.marks),
+        room_nav.TASK: lambda now: room_nav.is_success(now.world, now.episode.target),
     }
 )
 

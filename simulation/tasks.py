@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
-from simulation import object_nav
+from simulation import object_nav, room_nav, room_visit
 from simulation.body import Eye
 from simulation.episode import EpisodeError, EpisodeSpec
 from simulation.expert import ObjectNavExpert
+from simulation.room_expert import RoomNavExpert, RoomVisitExpert
 from simulation.twin import Twin
 
 
@@ -50,6 +51,8 @@ TASKS: Mapping[str, Task] = MappingProxyType(
         one.name: one
         for one in (
             Task(object_nav.TASK, 600, object_nav.sample_episode, ObjectNavExpert),
+            Task(room_visit.TASK, room_visit.MAX_STEPS, room_visit.sample_episode, RoomVisitExpert),
+            Task(room_nav.TASK, 600, room_nav.sample_episode, RoomNavExpert),
         )
     }
 )  # fmt: skip

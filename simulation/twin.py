@@ -33,6 +33,8 @@ from simulation.appearance import Appearance
 from simulation.body import BasePose, Body, Eye
 from simulation.cameras import StretchCameras
 from simulation.episode import EpisodeSpec
+from simulation.grasp import Hand
+from simulation.grasp_physics import holds
 from simulation.house import House
 from simulation.motion import STOPPED, Motion, joint_targets
 from simulation.object_nav import cached_house
@@ -58,6 +60,8 @@ class TwinOptions:
         real_time: motions take the time that the body's speed limits give them, and `stop` interrupts them.
         speed: the share of the body's top speeds that it moves with in real time, in (0, 1].
         detail: of the robot's meshes, "low" or "high".
+        grasp: "sphere" takes whatever is in the hand sphere; "physics" takes it only where fingers that close on it by
+            MuJoCo's dynamics hold it when they are lifted (for evaluations: 0.1 s a try).
     """
 
     height: int = 84
@@ -70,8 +74,11 @@ class TwinOptions:
     real_time: bool = False
     speed: float = 1.0
     detail: str = "low"
+    grasp: str = "sphere"
 
     def __post_init__(self) -> None:
+        if self.grasp not in ("sphere", "physics"):
+            raise ValueError(f"grasp: got {self.grasp!r}, expected 'sphere' or 'physics'")
         if self.contact not in ("strict", "slide"):
             raise ValueError(f"contact: got {self.contact!r}, expected 'strict' or 'slide'")
 
@@ -93,6 +100,8 @@ class Twin(Connected):
         path: base positions (x, y) [m], one at the start and one after each motion of the base.
         history: what became of each command of this episode.
         held: name of the object in the gripper, None when it is empty.
+        reached: name of the object that was in the hand sphere at the last grasp, whether it was held or not; None
+            before there was one.
         marks: base positions (x, y) [m] at which `sub_done` was said.
     """
 
@@ -109,6 +118,7 @@ class Twin(Connected):
         self._old: list[Renderer] = []
         self._rng = np.random.default_rng(0)
         self.held: str | None = None
+        self.reached: str | None = None
         self.marks: list[tuple[float, float]] = []
         self.collisions = 0
         self.path: list[tuple[float, float]] = []
@@ -146,7 +156,7 @@ class Twin(Connected):
         with self._moving, self._lock:
             self._retire()
             self._world, self._episode, self._rng = world, episode, rng
-            self.collisions, self.held = 0, None
+            self.collisions, self.held, self.reached = 0, None, None
             self.path, self.history, self.marks = [episode.start[:2]], [], []
 
     def observe(self) -> Observation:
@@ -260,15 +270,20 @@ class Twin(Connected):
             return self._ended(sent, blocked)
         if isinstance(command, MoveJoint | JointTarget | SetGripper | LookAt):
             return self._ended(sent, motion.reach(joint_targets(command, self.world.joints)))
-        if isinstance(command, Grasp):
-            return replace(sent, refused="nothing within reach of the gripper")
-        if isinstance(command, Release) and self.held is None:
-            return replace(sent, refused="the gripper holds nothing")
+        if isinstance(command, Grasp | Release):
+            with self._lock:
+                return self._grasp(sent) if isinstance(command, Grasp) else self._release(sent)
         if isinstance(command, Done) and command.subgoal:
             self.marks.append(self.world.base[:2])
         if isinstance(command, Stop):
             self.stop()
         return sent
+
+    def _grasp(self, sent: Sent) -> Sent:
+        return replace(sent, refused="nothing within reach of the gripper")
+
+    def _release(self, sent: Sent) -> Sent:
+        return replace(sent, refused="the gripper holds nothing")
 
     def _pause(self, seconds: float) -> bool:
         return self.options.real_time and self._stopped.wait(seconds)
@@ -291,6 +306,33 @@ class StretchTwin(Twin):
 
     def __init__(self, options: TwinOptions = TwinOptions()) -> None:
         super().__init__(options, STRETCH_RE1, STRETCH_EYE)
+
+    def reset(self, episode: EpisodeSpec) -> None:
+        """As `Twin.reset`, with an empty gripper."""
+        super().reset(episode)
+        self._hand = Hand(self.world)
+
+    def _grasp(self, sent: Sent) -> Sent:
+        if self.held is not None:
+            return replace(sent, refused=f"the gripper holds {self.held}")
+        self.world.settle()
+        thing = self._hand.nearest()
+        if thing is None:
+            return replace(sent, refused="nothing within reach of the gripper")
+        self.reached = thing.name
+        if self.options.grasp == "physics" and not holds(self.world, self._hand, thing):
+            return replace(sent, blocked=f"{thing.name} slipped out of the gripper")
+        self._hand.take(thing)
+        self.held = thing.name
+        return sent
+
+    def _release(self, sent: Sent) -> Sent:
+        if self.held is None:
+            return super()._release(sent)
+        self.world.settle()
+        self._hand.release()
+        self.held = None
+        return sent
 
     def _body(self, rng: np.random.Generator | None) -> Body:
         cameras = StretchCameras()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from simulation import gl  # noqa: F401  (first: it chooses MuJoCo's back-end)
 
@@ -13,8 +14,9 @@ import numpy.typing as npt
 
 from robots.command import MoveBase, RotateBase
 from simulation.appearance import Appearance
-from simulation.body import BASE_JOINTS, BasePose, Body, touched
-from simulation.house import House
+from simulation.body import BASE_JOINTS, COLLISION_GROUP, HOUSE_CONTYPE, BasePose, Body, touched
+from simulation.house import House, HouseObject
+from simulation.objects.part import Vector
 from simulation.stretch import STRETCH
 
 SLICE_M, SLICE_RAD = 0.02, math.radians(3.0)
@@ -31,6 +33,10 @@ class World:
         body: the robot.
         appearance: the house's looks; None for those of its seed.
         aspect: width over height of the cameras' pictures, for the frustum.
+
+    Attributes:
+        house: the house, with its objects where they are now.
+        carry: called by `settle`, brings along what the robot holds; None while it holds nothing.
     """
 
     def __init__(
@@ -47,6 +53,7 @@ class World:
         self.model = spec.compile()
         self.data = mujoco.MjData(self.model)
         self.joints = dict(body.rest)
+        self.carry: Callable[[], None] | None = None
         self._aspect = aspect
         self._base: BasePose = (0.0, 0.0, 0.0)
         self._address = {
@@ -84,7 +91,32 @@ class World:
     def settle(self) -> None:
         """Brings frames, cameras and lights up to date with the pose, before a picture or a look."""
         mujoco.mj_kinematics(self.model, self.data)
+        if self.carry is not None:
+            self.carry()
+            mujoco.mj_kinematics(self.model, self.data)
         mujoco.mj_camlight(self.model, self.data)
+
+    def object(self, name: str) -> HouseObject:
+        """An object of the house by its name. Raises KeyError."""
+        for thing in self.house.objects:
+            if thing.name == name:
+                return thing
+        raise KeyError(name)
+
+    def put(self, name: str, position_m: Vector, yaw_rad: float) -> None:
+        """Moves an object, upright, the middle of its bounding box to `position_m`. Call `settle` afterwards."""
+        thing, index = self.object(name), self._bodies[name]
+        moved = replace(thing, position_m=position_m, yaw_rad=yaw_rad)
+        self.model.body_pos[index] = position_m
+        self.model.body_quat[index] = math.cos(yaw_rad / 2), 0.0, 0.0, math.sin(yaw_rad / 2)
+        objects = tuple(moved if one is thing else one for one in self.house.objects)
+        self.house = replace(self.house, objects=objects)
+
+    def set_solid(self, name: str, is_solid: bool) -> None:
+        """Whether the robot touches an object that stands on the floor; the others it never touches."""
+        for geom in range(self.model.ngeom):
+            if self.model.geom_bodyid[geom] == self._bodies[name] and self.model.geom_group[geom] == COLLISION_GROUP:
+                self.model.geom_contype[geom] = self.model.geom_conaffinity[geom] = HOUSE_CONTYPE * is_solid
 
     def first_contact(self, poses: Iterable[BasePose]) -> str | None:
         """What the base would touch on its way through `poses`, or None; the robot stays where it is."""

@@ -261,20 +261,24 @@ def lr_factor(schedule: str, total: int, warmup: int) -> Callable[[int], float]:
 
 @contextmanager
 def stop_request() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C asks the loop to stop after its update, so that a checkpoint is whole; a second Ctrl-C stops at once."""
+    """Ctrl-C or SIGTERM asks the loop to stop after its update, so that a checkpoint is whole.
+
+    A second Ctrl-C stops at once.
+    """
     asked = False
 
-    def ask(*_: object) -> None:
+    def ask(number: int, _: object) -> None:
         nonlocal asked
-        if asked:
+        if asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         asked = True
 
-    before = signal.signal(signal.SIGINT, ask)
+    before = {one: signal.signal(one, ask) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield lambda: asked
     finally:
-        signal.signal(signal.SIGINT, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def _comparable(options: BcOptions) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,10 @@ class Batch:
     trajectory: Tensor
     instruction: Tensor
     state: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device."""
+        return Batch(**{one.name: getattr(self, one.name).to(device) for one in fields(self)})
 
 
 def pack(lengths: npt.NDArray[np.int64], order: npt.NDArray[np.int64], context: int) -> list[list[int]]:
@@ -78,7 +82,8 @@ class Instructions:
 
     def text(self, policy: SpocPolicy, instruction: Tensor) -> Text:
         """The encoded instruction of each of (N,) steps."""
-        return policy.text(self.ids, self.present).pick(instruction)
+        ids, present = (one.to(instruction.device) for one in (self.ids, self.present))
+        return policy.text(ids, present).pick(instruction)
 
 
 def collate(episodes: Episodes, instructions: Instructions, rows: Sequence[Sequence[int]], context: int) -> Batch:

@@ -7,6 +7,7 @@ TrainingError
 ├── Diverged           the loss is no longer a number, or the policy changes too fast
 ├── RewardError        a reward is not a number
 ├── WorkersLost        simulation workers die faster than they can be replaced
+├── RanksLost          another rank of a run on several ranks has ended
 └── ExportError        a policy cannot be exported, or its ONNX graphs differ from it
 """
 
@@ -51,6 +52,10 @@ class RewardError(TrainingError):
 
 class WorkersLost(TrainingError):
     """Simulation workers die faster than they can be replaced."""
+
+
+class RanksLost(TrainingError):
+    """Another rank of a run on several ranks has ended or does not answer."""
 
 
 class ExportError(TrainingError):

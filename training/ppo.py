@@ -8,6 +8,9 @@ not normalised; the reward is sparse. Kept as well: gamma, lambda, the value coe
 Different, because this runs on two cores: an update plays whole episodes instead of 128 steps of each simulator, so
 the only thing cut off is an episode at its longest; minibatches; a larger learning rate for a network of 1 M instead of
 21 M parameters; dropout is off, so that the policy that learns is the one that played.
+
+Started by torchrun, several ranks do this together (DD-PPO, Wijmans et al. 2020, arXiv:1911.00357): each plays its
+share of an update's episodes with simulators of its own, and gradients are summed over ranks.
 """
 
 from __future__ import annotations
@@ -26,7 +29,6 @@ import numpy.typing as npt
 import torch
 import tyro
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
 from robots.binding import bind
 from simulation.twin import StretchTwin
@@ -34,10 +36,12 @@ from training.actor_critic import ActorCritic, trained_weights
 from training.bc import stop_request
 from training.checkpoint import expect_options, load, new_policy, policy_from, policy_payload, save
 from training.commit import git_commit
-from training.dataset import Batch
-from training.errors import Diverged, RewardError
+from training.dataset import Batch, Instructions, collate
+from training.distributed import Ranks, device_of, torchrun
+from training.errors import ConfigError, Diverged, RanksLost, RewardError
 from training.evaluate import EvaluateOptions, evaluate
 from training.experience import Experience, experience
+from training.ppo_log import Log, opened
 from training.ppo_loss import (
     clip_share,
     clipped_surrogate,
@@ -49,7 +53,7 @@ from training.ppo_loss import (
     value_loss,
 )
 from training.ppo_rollout import Played, Player, PlayJob, PlayOptions, RewardOptions, arrays, jobs, twin_options
-from training.progress import Bar
+from training.share import Part, Share, mean_figures
 from training.tokenizer import tokenizer_for
 from training.workers import WorkerPool
 
@@ -104,9 +108,19 @@ class PpoOptions:
     """Steps per row; an episode is never cut."""
     bf16: bool = True
     """Matrix products of the update in bfloat16."""
+    device: str = "auto"
+    """Where the update runs: cpu, cuda, or auto for cuda where there is one. Playing uses the CPU."""
     workers: int = 2
+    """Simulator processes, of each rank."""
     shares: int = 4
-    """Jobs per update; the workers share them."""
+    """Jobs per update; the workers of all ranks share them."""
+    preempt: float = 1.0
+    """Share of the ranks that must have finished playing before the rest drop their unfinished jobs (DD-PPO: 0.6).
+
+    Jobs with long episodes are dropped more often, and an update is then no function of seed and number any more. 1
+    waits for all ranks and drops none."""
+    stall_s: float = 300.0
+    """A simulator process that says nothing for so long counts as hung and is replaced."""
     threads: int = 2
     """Torch threads of the update; the workers wait meanwhile. 1 where other programs keep the cores busy."""
     save_every_s: float = 120.0
@@ -126,7 +140,8 @@ class PpoOptions:
 def main(argv: Sequence[str]) -> int:
     """Runs `ferry train ppo`."""
     options = tyro.cli(PpoOptions, args=list(argv), prog="ferry train ppo")
-    return train(Trainer(options, shlex.join(["ferry", "train", "ppo", *argv])))
+    with torchrun(device_of(options.device)) as ranks:
+        return train(Trainer(options, shlex.join(["ferry", "train", "ppo", *argv]), ranks))
 
 
 def train(trainer: Trainer) -> int:
@@ -136,23 +151,26 @@ def train(trainer: Trainer) -> int:
         trainer.resume()
     with stop_request() as stopping:
         trainer.run(stopping)
-    print(f"{trainer.folder}: {trainer.steps} steps, best validation success {trainer.best:.1%} (best.pt)")
+    if trainer.ranks.first:
+        print(f"{trainer.folder}: {trainer.steps} steps, best validation success {trainer.best:.1%} (best.pt)")
     return 0
 
 
 class Trainer:
     """PPO, update by update; everything that a resumed run needs is in `payload`."""
 
-    def __init__(self, options: PpoOptions, command: str = "") -> None:
+    def __init__(self, options: PpoOptions, command: str = "", ranks: Ranks | None = None) -> None:
         self.options, self.command, self.commit = options, command, git_commit()
-        self.folder = options.run / options.name
-        policy = policy_from(load(options.source, "policy"), options.source)
+        self.folder, self.ranks, self.device = options.run / options.name, ranks or Ranks(), device_of(options.device)
+        if options.shares < self.ranks.count:
+            raise ConfigError("shares", options.shares, f"at least one for each of {self.ranks.count} ranks")
+        policy = policy_from(self.ranks.from_first(lambda: load(options.source, "policy")), options.source)
         if options.scratch:
             policy.load_state_dict(trained_weights(new_policy(policy.config, options.seed)), strict=False)
-        self.model = ActorCritic(policy, shared=options.shared, seed=options.seed)
+        self.model = ActorCritic(policy, shared=options.shared, seed=options.seed).to(self.device)
         self.config, self.tokenizer = policy.config, tokenizer_for(policy.config.text)
         body = StretchTwin(twin_options(self.config, options.play)).spec
-        self.mask = torch.from_numpy(bind(self.config.spec(), body).mask)
+        self.mask = torch.from_numpy(bind(self.config.spec(), body).mask).to(self.device)
         self.groups = [self.model.actor_parameters(), self.model.critic_parameters()]
         rates = (options.lr, options.critic_lr)
         groups = [{"params": one, "lr": rate} for one, rate in zip(self.groups, rates)]
@@ -165,31 +183,30 @@ class Trainer:
         """Trains to the end, or for some updates, or until `stopping()`; KeyboardInterrupt after a checkpoint then.
 
         Raises:
-            RewardError, Diverged: last.pt is from before.
+            RewardError, Diverged, RanksLost: last.pt is from before.
         """
         end = None if updates is None else self.update + updates
-        saved_s = time.monotonic()
+        saved_s, stopped = time.monotonic(), False
         with (
-            SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.steps) as board,
-            Bar("ppo", self.options.steps, "steps") as bar,
-            WorkerPool(self._make_player(), self.options.workers, bar.advance) as pool,
+            opened(self.folder, self.options.steps, self.steps, self.ranks.first) as log,
+            WorkerPool(self._make_player(), self.options.workers, log.advance, self.options.stall_s) as pool,
         ):
-            bar.advance(self.steps)
-            self._evaluate(board, bar, stopping)
-            while self.steps < self.options.steps and self.update != end and not stopping():
+            self._evaluate(log, stopping)
+            while self.steps < self.options.steps and self.update != end:
                 started_s = time.monotonic()
-                played = self._play(pool, stopping)
-                if stopping():
+                played, share, stopped = self._play_together(pool, stopping)
+                if stopped:
                     break
                 played_s = time.monotonic()
-                figures = self._learn(played)
-                self._log(board, bar, played, figures, played_s - started_s, time.monotonic() - played_s)
+                figures = self._learn(played, share)
+                spent_s = (played_s - started_s, time.monotonic() - played_s)
+                log.update(self.update, self.steps, share.outcomes, float(np.mean(self.window)), figures, *spent_s)
                 if time.monotonic() - saved_s > self.options.save_every_s:
                     self._save("last.pt")
                     saved_s = time.monotonic()
-                self._evaluate(board, bar, stopping)
+                self._evaluate(log, stopping)
             self._save("last.pt")
-        if stopping():
+        if stopped:
             raise KeyboardInterrupt
 
     def resume(self) -> None:
@@ -199,7 +216,7 @@ class Trainer:
             CheckpointError: there is none, or it was made with other options.
         """
         path = self.folder / "last.pt"
-        payload = load(path, "policy")
+        payload = self.ranks.from_first(lambda: load(path, "policy"))
         expect_options(path, payload["training"], _comparable(self.options), _comparable(type(self.options)()))
         self.model.actor.load_state_dict(payload["weights"])
         self.model.load_state_dict(payload["critic"], strict=False)
@@ -228,73 +245,114 @@ class Trainer:
         }
 
     def _make_player(self) -> Callable[[], Player]:
-        encoder = arrays(self.model.actor.image_encoder.state_dict())
+        encoder = arrays({name: one.cpu() for name, one in self.model.actor.image_encoder.state_dict().items()})
         return partial(Player, self.config, encoder, self.options.play, self.options.reward)
 
     def _jobs(self) -> list[PlayJob]:
         """This update's work for the players."""
-        weights = arrays(trained_weights(self.model.actor))
+        weights = arrays({name: one.cpu() for name, one in trained_weights(self.model.actor).items()})
         return list(jobs(self.options.seed, self.update, self.options.episodes, self.options.shares, weights))
 
-    def _play(self, pool: WorkerPool[PlayJob, list[Played]], stopping: Callable[[], bool]) -> list[Played]:
-        """This update's episodes, in the order in which they were drawn; of no use once `stopping()`."""
-        work = self._jobs()
-        done: dict[tuple[int, ...], list[Played]] = {}
-        for job, some in pool.run(work, give_up=stopping):
-            done[job.seed] = some
-        played = [one for job in work for one in done.get(job.seed, [])]
-        if not all(np.isfinite(one.rewards).all() for one in played):
-            raise RewardError(f"reward in update {self.update}: got one that is no number, expected a number")
-        return played
+    def _play_together(
+        self, pool: WorkerPool[PlayJob, list[Played]], stopping: Callable[[], bool]
+    ) -> tuple[list[Played], Share, bool]:
+        """This rank's episodes of the update, what is known of everyone's, and whether some rank is to stop."""
+        try:
+            done = self._play(pool, stopping)
+            self.ranks.post(f"played {self.update}")
+            stopped = self.ranks.any(self._stops(stopping))
+            return [one for job in sorted(done) for one in done[job]], Share.among(self.ranks, done), stopped
+        except RanksLost:
+            self._save("last.pt")  # nothing was learnt of this update yet
+            raise
 
-    def _learn(self, played: Sequence[Played]) -> dict[str, float]:
-        """One update: some epochs over the steps just played."""
-        options, warming = self.options, self.update < self.options.warmup
-        seen = self._experience(played)
+    def _play(self, pool: WorkerPool[PlayJob, list[Played]], stopping: Callable[[], bool]) -> dict[int, list[Played]]:
+        """The episodes of this rank's jobs, by the jobs' numbers; of no use once `stopping()`."""
+        ranks, preempt, posted = self.ranks, self.options.preempt, f"played {self.update}"
+        every = self._jobs()
+        number = {job.seed: i for i, job in enumerate(every)}
+        run = pool.run(
+            every[ranks.rank :: ranks.count],
+            give_up=lambda: self._stops(stopping),
+            enough=lambda: preempt < 1.0 and ranks.posted(posted) >= preempt * ranks.count,
+        )
+        done = {number[job.seed]: played for job, played in run}
+        if not all(np.isfinite(one.rewards).all() for played in done.values() for one in played):
+            raise RewardError(f"reward in update {self.update}: got one that is no number, expected a number")
+        return done
+
+    def _stops(self, stopping: Callable[[], bool]) -> bool:
+        """Whether this rank or another was asked to stop."""
+        if stopping():
+            self.ranks.post("stop")
+            return True
+        return self.ranks.posted("stop") > 0
+
+    def _learn(self, played: Sequence[Played], share: Share | None = None) -> dict[str, float]:
+        """One update: some epochs over the steps just played, of which `played` are this rank's."""
+        options, warming, share = self.options, self.update < self.options.warmup, share or Share.alone(played)
+        seen = self._experience(played) if played else None
         rng = np.random.default_rng([options.seed, 5, self.update])
         figures = [
-            self._step(seen, batch, warming)
+            self._step(seen, part, warming)
             for _ in range(options.epochs)
-            for batch in seen.batches(rng, options.context, options.minibatches)
+            for part in share.parts(rng, options.context, options.minibatches)
         ]
         self.update += 1
-        self.steps += sum(map(len, played))
-        self.window.extend(one.success for one in played)
-        mean = {name: float(np.mean([one[name] for one in figures])) for name in figures[0]}
+        self.steps += sum(one.steps for one in share.outcomes)
+        self.window.extend(one.success for one in share.outcomes)
+        mean = mean_figures(self.ranks, figures)
         if mean.get("kl", 0.0) > options.kl_stop:
             last = self.folder / "last.pt"
             raise Diverged(self.update, mean["kl"], last, "KL divergence", f"at most {options.kl_stop} (kl_stop)")
-        values, returns = (one[seen.acted].astype(np.float64) for one in (seen.values, seen.returns))
-        explained = explained_variance(values, returns)
-        return {**mean, "explained_variance": explained}
+        return {**mean, "explained_variance": self._explained(seen)}
 
-    def _step(self, seen: Experience, batch: Batch, warming: bool) -> dict[str, float]:
-        """One optimiser step; while warming up, of the critic alone."""
-        options = self.options
+    def _explained(self, seen: Experience | None) -> float:
+        """How much of the returns' variance the critic explained, over all ranks."""
+        own = None if seen is None else (seen.values[seen.acted], seen.returns[seen.acted])
+        some = [one for one in self.ranks.gather(own) if one is not None]
+        values, returns = (np.concatenate(one).astype(np.float64) for one in zip(*some))
+        return explained_variance(values, returns)
+
+    def _step(self, seen: Experience | None, part: Part, warming: bool) -> dict[str, float]:
+        """One optimiser step of all ranks together; returns this one's part of the figures."""
+        self.optimiser.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=self.device)
+        figures: dict[str, float] = {}
+        if seen is not None and part.rows:
+            batch = collate(seen.episodes, seen.words, part.rows, self.options.context)
+            loss, figures = self._loss(seen, batch, warming)
+            total = part.weight * loss
+            total.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
+        total = self.ranks.add_up([*self.groups[0], *self.groups[1]], total.detach())
+        norms = [float(torch.nn.utils.clip_grad_norm_(group, self.options.largest_norm)) for group in self.groups]
+        if not np.isfinite([total.item(), *norms]).all():
+            raise Diverged(self.update, total.item(), self.folder / "last.pt", "loss or gradient")
+        self.optimiser.step()
+        figures = {**figures, "actor_norm": norms[0], "critic_norm": norms[1]}
+        return {name: part.weight * value for name, value in figures.items()}
+
+    def _loss(self, seen: Experience, batch: Batch, warming: bool) -> tuple[Tensor, dict[str, float]]:
+        """The mean loss of a batch's decisions; while warming up, of the critic alone."""
         place, source = seen.actions_in(batch)
+        batch, place = batch.to(self.device), place.to(self.device)
         with self._autocast():
             both = (None, self.model.values(batch, seen.words)) if warming else self.model.both(batch, seen.words)
         logits, values = both
-        critic_loss = value_loss(values[place], torch.from_numpy(seen.returns[source]))
-        loss, figures = options.value_coefficient * critic_loss, {"value_loss": critic_loss.item()}
-        if logits is not None:
-            actor_loss, more = self._actor_loss(seen, logits[place], batch.labels[place], source)
-            loss, figures = loss + actor_loss, {**figures, **more}
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
-        norms = [float(torch.nn.utils.clip_grad_norm_(group, options.largest_norm)) for group in self.groups]
-        if not np.isfinite([loss.item(), *norms]).all():
-            raise Diverged(self.update, loss.item(), self.folder / "last.pt", "loss or gradient")
-        self.optimiser.step()
-        return {**figures, "actor_norm": norms[0], "critic_norm": norms[1]}
+        critic_loss = value_loss(values[place], self._there(seen.returns[source]))
+        loss, figures = self.options.value_coefficient * critic_loss, {"value_loss": critic_loss.item()}
+        if logits is None:
+            return loss, figures
+        actor_loss, more = self._actor_loss(seen, logits[place], batch.labels[place], source)
+        return loss + actor_loss, {**figures, **more}
 
     def _actor_loss(
         self, seen: Experience, logits: Tensor, actions: Tensor, source: npt.NDArray[np.int64]
     ) -> tuple[Tensor, dict[str, float]]:
         options = self.options
         every = log_probabilities(logits, self.mask)
-        log_p, old = of_actions(every, actions), torch.from_numpy(seen.old_log_p[source])
-        surrogate = clipped_surrogate(log_p, old, torch.from_numpy(seen.advantages[source]), options.clip)
+        log_p, old = of_actions(every, actions), self._there(seen.old_log_p[source])
+        surrogate = clipped_surrogate(log_p, old, self._there(seen.advantages[source]), options.clip)
         bonus = entropy(every)
         with torch.no_grad():
             figures = {
@@ -309,43 +367,29 @@ class Trainer:
         options = self.options
         with self._autocast():
             return experience(
-                played, self.tokenizer, self.model.values,
+                played, self.tokenizer, self._values,
                 context=options.context, gamma=options.gamma, decay=options.decay,
             )  # fmt: skip
 
+    def _values(self, batch: Batch, words: Instructions) -> Tensor:
+        return self.model.values(batch.to(self.device), words).cpu()
+
+    def _there(self, numbers: npt.NDArray[np.float32]) -> Tensor:
+        return torch.from_numpy(numbers).to(self.device)
+
     def _autocast(self) -> torch.autocast:
-        return torch.autocast("cpu", torch.bfloat16, enabled=self.options.bf16)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bf16)
 
-    def _log(
-        self, board: SummaryWriter, bar: Bar, played: Sequence[Played], figures: dict[str, float],
-        playing_s: float, learning_s: float,
-    ) -> None:  # fmt: skip
-        steps = sum(map(len, played))
-        scores = {
-            "success": float(np.mean([one.success for one in played])),
-            "success_window": float(np.mean(self.window)),
-            "length": steps / len(played),
-            "said_done": float(np.mean([one.said_done for one in played])),
-            "collisions": float(np.mean([one.collisions for one in played])),
-        }
-        speed = {
-            "steps_per_s": steps / (playing_s + learning_s),
-            "playing_steps_per_s": steps / playing_s,
-            "learning_steps_per_s": steps / learning_s,
-        }
-        for group, values in (("episodes", scores), ("learning", figures), ("speed", speed)):
-            for name, value in values.items():
-                board.add_scalar(f"{group}/{name}", value, self.steps)
-        cells = {**scores, **figures, **speed}
-        bar.say(f"update {self.update}, {self.steps} steps: " + ", ".join(f"{k} {v:.4g}" for k, v in cells.items()))
-        bar.note(success=f"{scores['success_window']:.1%}")
+    def _evaluate(self, log: Log, stopping: Callable[[], bool]) -> None:
+        """Every so many steps rank 0 measures success in validation houses, while the others wait."""
+        every = self.options.evaluate_every
+        due = 1 + self.steps // every if every else 0
+        if self.evaluated < due:
+            self.best, self.evaluated = self.ranks.from_first(lambda: self._judge(log, stopping, due))
 
-    def _evaluate(self, board: SummaryWriter, bar: Bar, stopping: Callable[[], bool]) -> None:
-        """Every so many steps: greedy and sampled success in validation houses; keeps the best greedy one."""
+    def _judge(self, log: Log, stopping: Callable[[], bool], due: int) -> tuple[float, int]:
+        """Greedy and sampled success; keeps the best greedy one. Returns the best so far and what was evaluated."""
         options = self.options
-        due = 1 + self.steps // options.evaluate_every if options.evaluate_every else 0
-        if self.evaluated >= due:
-            return
         before, self.evaluated = self.evaluated, due
         candidate = self.folder / "candidate.pt"
         save(candidate, "policy", self.payload())
@@ -355,22 +399,24 @@ class Trainer:
         results = {one: evaluate(judged, one, stopping)["simulated"] for one in ("greedy", "sample")}
         if stopping():
             self.evaluated = before  # a resumed run does it again
-            return
+            return self.best, self.evaluated
         success = {name: one["success"] for name, one in results.items()}
-        for name, value in success.items():
-            board.add_scalar(f"validation/{name}", value, self.steps)
-        bar.say(f"validation at {self.steps} steps: " + ", ".join(f"{k} {v:.1%}" for k, v in success.items()))
+        log.curves("validation", success, self.steps)
+        log.say(f"validation at {self.steps} steps: " + ", ".join(f"{k} {v:.1%}" for k, v in success.items()))
         if success["greedy"] > self.best:
             self.best = success["greedy"]
             self._save("best.pt")
         candidate.unlink()
         self._save("last.pt")
+        return self.best, self.evaluated
 
     def _save(self, name: str) -> None:
-        save(self.folder / name, "policy", self.payload())
+        if self.ranks.first:
+            save(self.folder / name, "policy", self.payload())
 
 
 def _comparable(options: PpoOptions) -> dict[str, Any]:
     """The options that a resumed run must share, as plain values."""
-    free = ("resume", "threads", "workers", "save_every_s", "run", "name", "clone", "steps", "evaluate_every")
-    return {name: value for name, value in asdict(options).items() if name not in free}
+    free = {"resume", "run", "name", "clone", "steps", "save_every_s", "evaluate_every"}
+    machine = {"device", "workers", "preempt", "stall_s", "threads"}
+    return {name: value for name, value in asdict(options).items() if name not in free | machine}

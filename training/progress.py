@@ -9,18 +9,29 @@ from tqdm import tqdm  # type: ignore[import-untyped]  # tqdm ships no types
 
 
 class Bar:
-    """A progress bar on standard error; every 15 s a line where that is no terminal. Context manager."""
+    """A progress bar on standard error; every 15 s a line where that is no terminal. Context manager.
 
-    def __init__(self, what: str, total: int, unit: str) -> None:
+    Args:
+        what, total, unit: what is counted, how many there are, and what one is called.
+        done: how many were done by an earlier run; they say nothing of this one's rate.
+    """
+
+    def __init__(self, what: str, total: int, unit: str, done: int = 0) -> None:
         seconds = 0.2 if sys.stderr.isatty() else 15.0
         self._bar = tqdm(
-            total=total, desc=what, unit=f" {unit}", mininterval=seconds, dynamic_ncols=True, smoothing=0.05
-        )
+            total=total, initial=done, desc=what, unit=f" {unit}", mininterval=seconds, dynamic_ncols=True,
+            smoothing=0.0,  # the mean since the start: what advances in bursts has no rate of a moment
+        )  # fmt: skip
         self._steps = 0
 
     def advance(self, count: int = 1) -> None:
         """Counts towards the total."""
         self._bar.update(count)
+
+    def at(self, count: int) -> None:
+        """Corrects how many are done: some may have been counted twice, or elsewhere."""
+        self._bar.n = self._bar.last_print_n = count
+        self._bar.refresh()
 
     def steps(self, count: int) -> None:
         """Counts simulation steps, shown beside the bar with their rate."""

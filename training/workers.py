@@ -7,7 +7,9 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -16,6 +18,15 @@ from training.errors import WorkersLost
 CONTEXT = multiprocessing.get_context("spawn")  # fork copies GL contexts and thread pools in an unusable state
 ATTEMPTS = 3
 """How often one job is tried before the run gives up."""
+
+START_S = 300.0
+"""How long a new worker may say nothing, while it imports what it needs and makes its work."""
+
+ABANDON_S = 10.0
+"""How long a worker may take to drop its job when it is asked to."""
+
+ABANDON = "abandon"
+"""Sent in place of a job: drop the one you are at."""
 
 JobT = TypeVar("JobT")
 ResultT = TypeVar("ResultT")
@@ -39,6 +50,7 @@ class _Worker:
     job: Any = None
     attempts: int = 0
     heard_s: float = 0.0
+    made: bool = False
 
 
 class WorkerPool(Generic[JobT, ResultT]):
@@ -48,7 +60,7 @@ class WorkerPool(Generic[JobT, ResultT]):
         make: makes the work in the worker; picklable (a function or a partial).
         workers: number of processes.
         progress: called with a number of steps whenever a worker reports them.
-        stall_s: a worker that says nothing for so long counts as hung.
+        stall_s: a worker that has made its work and says nothing for so long counts as hung.
     """
 
     def __init__(
@@ -74,17 +86,21 @@ class WorkerPool(Generic[JobT, ResultT]):
         jobs: Iterable[JobT],
         keep_on: Callable[[], bool] = lambda: True,
         give_up: Callable[[], bool] = lambda: False,
+        enough: Callable[[], bool] = lambda: False,
     ) -> Iterator[tuple[JobT, ResultT]]:
         """Yields each job with its result as they are done; starts no further job once `keep_on()` is False.
 
-        Once `give_up()` is True it returns within a second, whatever is still being done; the pool is only to be closed
-        then.
+        Once `enough()` is True, jobs that are not done are dropped. Once `give_up()` is True it returns within a
+        second, whatever is still being done; the pool is only to be closed then.
 
         Raises:
             WorkersLost: a job failed, or killed its worker `ATTEMPTS` times.
         """
         waiting = deque(jobs)
         while not give_up():
+            if enough():
+                yield from self._abandon()
+                return
             for worker in self._workers:
                 if worker.job is None and waiting and keep_on():
                     self._give(worker, waiting.popleft(), 1)
@@ -95,8 +111,28 @@ class WorkerPool(Generic[JobT, ResultT]):
             for worker in busy:
                 if worker.pipe in ready:
                     yield from self._hear(worker)
-                elif time.monotonic() - worker.heard_s > self._stall_s:
+                elif time.monotonic() - worker.heard_s > (self._stall_s if worker.made else START_S):
                     self._replace(worker, "says nothing")
+
+    def _abandon(self) -> Iterator[tuple[JobT, ResultT]]:
+        """Has every job dropped; yields those that were just done. A worker that does not obey is replaced."""
+        for worker in self._workers:
+            if worker.job is not None:
+                yield from self._dropped(worker)
+
+    def _dropped(self, worker: _Worker) -> Iterator[tuple[JobT, ResultT]]:
+        until = time.monotonic() + ABANDON_S
+        with suppress(EOFError, OSError):
+            worker.pipe.send(ABANDON)
+            while worker.pipe.poll(max(0.0, until - time.monotonic())):
+                kind, value = worker.pipe.recv()
+                if kind == "abandoned":
+                    worker.job = None
+                    return
+                if kind == "done":
+                    yield worker.job, value
+        self._renew(worker)
+        worker.job = None
 
     def _hear(self, worker: _Worker) -> Iterator[tuple[JobT, ResultT]]:
         try:
@@ -104,7 +140,7 @@ class WorkerPool(Generic[JobT, ResultT]):
         except (EOFError, OSError):
             self._replace(worker, "died")
             return
-        worker.heard_s = time.monotonic()
+        worker.heard_s, worker.made = time.monotonic(), True
         if kind == "steps":
             self._progress(value)
         elif kind == "failed":
@@ -118,11 +154,14 @@ class WorkerPool(Generic[JobT, ResultT]):
             raise WorkersLost(
                 f"job {worker.job}: its worker {why} {worker.attempts} times, expected at most {ATTEMPTS - 1}"
             )
+        self._renew(worker)
+        self._give(worker, worker.job, worker.attempts + 1)
+
+    def _renew(self, worker: _Worker) -> None:
         self._end(worker)
         self.replaced += 1
         fresh = self._start()
-        worker.process, worker.pipe = fresh.process, fresh.pipe
-        self._give(worker, worker.job, worker.attempts + 1)
+        worker.process, worker.pipe, worker.made = fresh.process, fresh.pipe, False
 
     def _give(self, worker: _Worker, job: JobT, attempts: int) -> None:
         worker.job, worker.attempts, worker.heard_s = job, attempts, time.monotonic()
@@ -145,14 +184,21 @@ class WorkerPool(Generic[JobT, ResultT]):
         worker.pipe.close()
 
 
+class _Abandoned(Exception):
+    """The job at hand is to be dropped."""
+
+
 def _serve(pipe: Connection, make: Callable[[], Work[Any, Any]]) -> None:
     """The worker's loop; ends when the pipe closes, as it does when the parent dies."""
     try:
         work = make()
+        pipe.send(("steps", 0))
         while True:
             job = pipe.recv()
             try:
-                pipe.send(("done", work(job, lambda steps: pipe.send(("steps", steps)))))
+                pipe.send(("abandoned", None) if job == ABANDON else ("done", work(job, partial(_report, pipe))))
+            except _Abandoned:
+                pipe.send(("abandoned", None))
             except (EOFError, BrokenPipeError):
                 return
             except Exception as error:
@@ -160,3 +206,10 @@ def _serve(pipe: Connection, make: Callable[[], Work[Any, Any]]) -> None:
                 pipe.send(("failed", f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         return
+
+
+def _report(pipe: Connection, steps: int) -> None:
+    pipe.send(("steps", steps))
+    if pipe.poll():
+        pipe.recv()  # the parent says nothing else in the middle of a job
+        raise _Abandoned
