@@ -22,6 +22,7 @@ from policy_server.sampling import choose
 from robots.spec import F32Vector
 from robots.stretch_re1 import SPOC_ACTIONS
 from simulation.episode import EpisodeSpec
+from simulation.object_nav import TASK
 from simulation.twin import TwinOptions
 from training.checkpoint import new_policy
 from training.config import PolicyConfig
@@ -62,6 +63,10 @@ class PlayOptions:
     """Episodes that one worker plays at once."""
     bf16: bool = True
     """Image encoder in bfloat16."""
+    task: tuple[str, ...] = (TASK,)
+    """Tasks, of `simulation.tasks`; with several, each episode's is drawn."""
+    body: str = "stretch_re1"
+    """Whose twin: stretch_re1 or locobot. What it lacks is masked, and two slots of the LoCoBot move its camera."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,7 @@ class Player:
         policy.image_encoder.load_state_dict(tensors(encoder))
         if play.bf16:
             policy.image_encoder = HalfPrecision(policy.image_encoder)
-        self.rollout = Rollout(policy, play.slots, twin_options(policy.config, play), play.max_steps)
+        self.rollout = Rollout(policy, play.slots, twin_options(policy.config, play), play.max_steps, play.body)
         self._log_p: dict[int, list[float]] = {}
         self._distances_m: dict[int, list[float]] = {}
 
@@ -138,7 +143,8 @@ class Player:
 
     def _draw(self, job: PlayJob, order: list[EpisodeSpec]) -> Iterator[EpisodeSpec]:
         """The job's episodes, each drawn when it is needed and written down in `order`."""
-        drawn = training_episodes(np.random.default_rng(job.seed), per_house=1, max_steps=self.play.max_steps)
+        play, eye, rng = self.play, self.rollout.twins[0].eye, np.random.default_rng(job.seed)
+        drawn = training_episodes(rng, per_house=1, max_steps=play.max_steps, tasks=play.task, eye=eye)
         for episode in islice(drawn, job.episodes):
             order.append(episode)
             yield episode
