@@ -30,30 +30,27 @@ class ActorCritic(nn.Module):
     def __init__(self, clone: SpocPolicy, *, shared: bool = False, seed: int = 0) -> None:
         super().__init__()
         self.actor, self.shared = clone, shared
-        self.critic = None if shared else _without_images(deepcopy(clone))
-        generator = torch.Generator().manual_seed(seed)
-        self.value = nn.Linear(clone.config.width, 1)
-        nn.init.normal_(self.value.weight, std=0.01, generator=generator)
-        nn.init.zeros_(self.value.bias)
+        self.critic = None if shared else without_images(deepcopy(clone))
+        self.value = new_head(clone.config.width, 1, torch.Generator().manual_seed(seed))
         self.eval()  # no dropout: the policy that learns is the one that played
 
     def logits(self, batch: Batch, instructions: Instructions) -> Tensor:
         """The actor's logits (B, T, A), float32."""
-        out: Tensor = self.actor.actor(_states(self.actor, batch, instructions)).float()
+        out: Tensor = self.actor.actor(states(self.actor, batch, instructions)).float()
         return out
 
     def values(self, batch: Batch, instructions: Instructions) -> Tensor:
         """The critic's values (B, T), float32."""
         body = self.actor if self.critic is None else self.critic
-        out: Tensor = self.value(_states(body, batch, instructions)).float()
+        out: Tensor = self.value(states(body, batch, instructions)).float()
         return out[..., 0]
 
     def both(self, batch: Batch, instructions: Instructions) -> tuple[Tensor, Tensor]:
         """Logits and values; a shared network is run once."""
         if self.critic is not None:
             return self.logits(batch, instructions), self.values(batch, instructions)
-        states = _states(self.actor, batch, instructions)
-        return self.actor.actor(states).float(), self.value(states).float()[..., 0]
+        out = states(self.actor, batch, instructions)
+        return self.actor.actor(out).float(), self.value(out).float()[..., 0]
 
     def actor_parameters(self) -> list[nn.Parameter]:
         """What the policy's loss trains."""
@@ -65,13 +62,22 @@ class ActorCritic(nn.Module):
         return [one for one in (*bodies, *self.value.parameters()) if one.requires_grad]
 
 
-def _without_images(network: SpocPolicy) -> SpocPolicy:
-    """A critic needs neither the frozen image encoder nor the actor's head."""
+def new_head(width: int, outputs: int, generator: torch.Generator) -> nn.Linear:
+    """A layer whose outputs are nearly 0 at first."""
+    made = nn.Linear(width, outputs)
+    nn.init.normal_(made.weight, std=0.01, generator=generator)
+    nn.init.zeros_(made.bias)
+    return made
+
+
+def without_images(network: SpocPolicy) -> SpocPolicy:
+    """The network itself, without what a critic does not need: the frozen image encoder and the actor's head."""
     network.image_encoder, network.actor = nn.Identity(), nn.Identity()  # type: ignore[assignment]  # never called
     return network
 
 
-def _states(network: SpocPolicy, batch: Batch, instructions: Instructions) -> Tensor:
+def states(network: SpocPolicy, batch: Batch, instructions: Instructions) -> Tensor:
+    """The decoder's outputs (B, T, d) of a batch."""
     text = instructions.text(network, batch.instruction.flatten())
     return network.states(batch.tokens, text, batch.previous, batch.state, batch.step, batch.trajectory)
 
