@@ -1,0 +1,151 @@
+"""Several processes that train one policy together: DD-PPO (Wijmans et al. 2020, arXiv:1911.00357).
+
+Every rank has its own simulators and the same weights; gradients are summed over ranks, so the weights stay the same.
+torchrun starts the ranks and says to each who it is. One process alone is rank 0 of 1: nothing here does anything then,
+and torch.distributed is not set up.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
+
+from training.errors import ConfigError, RanksLost
+
+WAIT = timedelta(hours=2)
+"""How long a rank waits for the others: longer than rank 0 evaluates. One that ends is noticed at once."""
+
+ASK_S = 1.0
+"""Seconds between two looks at what other ranks have posted."""
+
+T = TypeVar("T")
+
+
+class Ranks:
+    """This process among those that train together.
+
+    Args:
+        rank: this one's number; rank 0 logs, evaluates and keeps checkpoints.
+        count: how many there are.
+        store: where ranks post what others may look at without waiting; needed with more than one.
+    """
+
+    def __init__(self, rank: int = 0, count: int = 1, store: Store | None = None) -> None:
+        self.rank, self.count, self._store = rank, count, store
+        self._asked: dict[str, tuple[float, int]] = {}
+
+    @property
+    def first(self) -> bool:
+        """Whether this is rank 0."""
+        return self.rank == 0
+
+    def gather(self, value: T) -> list[T]:
+        """Every rank's value, in the order of ranks; waits for all."""
+        if self.count == 1:
+            return [value]
+        everyones: list[T] = [value] * self.count
+        with self._together():
+            dist.all_gather_object(everyones, value)
+        return everyones
+
+    def from_first(self, make: Callable[[], T]) -> T:
+        """What `make()` gives on rank 0, the only one that calls it; the others wait."""
+        made = [make() if self.first else None]
+        if self.count > 1:
+            with self._together():
+                dist.broadcast_object_list(made, src=0)
+        return made[0]  # type: ignore[return-value]  # rank 0's
+
+    def any(self, flag: bool) -> bool:
+        """Whether it is so on any rank; waits for all."""
+        return any(self.gather(flag))
+
+    def add_up(self, parameters: Sequence[nn.Parameter], loss: Tensor) -> Tensor:
+        """Replaces each parameter's gradient by the sum over ranks and returns the sum of `loss`; waits for all.
+
+        A gradient that no rank has stays None: an optimiser leaves such a parameter as it is.
+        """
+        if self.count == 1:
+            return loss
+        has = torch.tensor([float(one.grad is not None) for one in parameters], device=loss.device)
+        parts = [(torch.zeros_like(one) if one.grad is None else one.grad).flatten() for one in parameters]
+        total = torch.cat([*parts, has, loss.detach().reshape(1).float()])
+        with self._together():
+            dist.all_reduce(total)
+        sizes = [one.numel() for one in parameters]
+        *sums, has, loss = torch.split(total, [*sizes, len(parameters), 1])
+        for one, grad, some in zip(parameters, sums, has.tolist()):
+            one.grad = grad.view_as(one) if some else None
+        return loss[0]
+
+    def post(self, what: str) -> None:
+        """Counts one more of `what`; does not wait."""
+        if self._store is not None:
+            self._store.add(what, 1)
+
+    def posted(self, what: str) -> int:
+        """How often any rank posted `what`; up to a second old."""
+        if self._store is None:
+            return 0
+        asked_s, count = self._asked.get(what, (-ASK_S, 0))
+        if time.monotonic() - asked_s >= ASK_S:
+            with self._together():
+                count = self._store.add(what, 0)
+            self._asked[what] = time.monotonic(), count
+        return count
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """Says which rank was left alone when another one ends."""
+        try:
+            yield
+        except RuntimeError as error:  # gloo, NCCL and the store have no common error of their own
+            reason = str(error).splitlines()[0]
+            raise RanksLost(
+                f"rank {self.rank} of {self.count}: another rank ended or does not answer, expected all of them to the "
+                f"end ({reason}); its own message says why"
+            ) from error
+
+
+@contextmanager
+def torchrun(device: torch.device) -> Iterator[Ranks]:
+    """The ranks that torchrun started; one rank alone where it did not."""
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        yield Ranks()
+        return
+    store, rank, count = next(rendezvous("env://", timeout=WAIT))
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"  # objects always go through gloo
+    group = PrefixStore("group", store)
+    dist.init_process_group(backend, store=group, rank=rank, world_size=count, timeout=WAIT)
+    try:
+        yield Ranks(rank, count, PrefixStore("ferry", store))
+    finally:
+        dist.destroy_process_group()
+
+
+def device_of(name: str) -> torch.device:
+    """The device of a name: cpu, cuda (with several ranks each its own), or auto for cuda where there is one.
+
+    Raises:
+        ConfigError: there is no such device here.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise ConfigError("device", repr(name), "one of auto, cpu, cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device", "cuda", "cpu or auto, since torch finds no CUDA device here")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    torch.cuda.set_device(device)
+    return device
