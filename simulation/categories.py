@@ -1,6 +1,6 @@
 """The 15 object categories of CHORES-S, and where each of them lives in a house.
 
-The list is FLaRe's utils/constants/object_constants.py. Sizes are our own: the generous end of what such things
+The list and the synsets are FLaRe's utils/constants/object_constants.py. Sizes are our own: the generous end of what such things
 measure, since a policy sees them in a small picture.
 """
 
@@ -54,8 +54,8 @@ _CATEGORIES = (
     Category("basketball", "basketball.n.02", "BasketBall", ("bedroom", "living room"), FLOOR,
              ((0.24, 0.24, 0.24), (0.25, 0.25, 0.25))),
     Category("bed", "bed.n.01", "Bed", ("bedroom",), FLOOR, ((1.90, 1.00, 0.80), (2.10, 1.60, 1.05))),
-    Category("bowl", "bowl.n.01", "Bowl", _DRY_ROOMS, "table", ((0.20, 0.20, 0.09), (0.27, 0.27, 0.13))),
-    Category("chair", "chair.n.01", "Chair", _DRY_ROOMS, FLOOR, ((0.42, 0.40, 0.82), (0.50, 0.48, 1.00))),
+    Category("bowl", "bowl.n.03", "Bowl", _DRY_ROOMS, "table", ((0.20, 0.20, 0.09), (0.27, 0.27, 0.13))),
+    Category("chair", "straight_chair.n.01", "Chair", _DRY_ROOMS, FLOOR, ((0.42, 0.40, 0.82), (0.50, 0.48, 1.00))),
     Category("garbage can", "ashcan.n.01", "GarbageCan", _ALL_ROOMS, FLOOR,
              ((0.28, 0.28, 0.40), (0.38, 0.38, 0.62))),
     Category("house plant", "houseplant.n.01", "HousePlant", _ALL_ROOMS, FLOOR,
@@ -63,7 +63,7 @@ _CATEGORIES = (
     Category("laptop", "laptop.n.01", "Laptop", _DRY_ROOMS, "table", ((0.27, 0.34, 0.22), (0.32, 0.40, 0.26))),
     Category("mug", "mug.n.04", "Mug", _DRY_ROOMS, "table", ((0.09, 0.125, 0.10), (0.10, 0.14, 0.13))),
     Category("sofa", "sofa.n.01", "Sofa", ("living room",), FLOOR, ((0.85, 1.50, 0.75), (0.98, 2.20, 0.90))),
-    Category("spray bottle", "spray_bottle.n.01", "SprayBottle", ("kitchen", "bathroom"), "table",
+    Category("spray bottle", "atomizer.n.01", "SprayBottle", ("kitchen", "bathroom"), "table",
              ((0.11, 0.09, 0.26), (0.13, 0.11, 0.32))),
     Category("television", "television_receiver.n.01", "Television", ("living room", "bedroom", "kitchen"), "stand",
              ((0.20, 0.75, 0.52), (0.26, 1.05, 0.66))),

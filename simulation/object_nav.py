@@ -196,15 +196,22 @@ def sample_episode(house_seed: int, seed: int = 0, *, max_steps: int = 600, eye:
     """
     if seed < 0:
         raise SeedError("episode seed", seed, "a whole number from 0")
-    house, space = cached_house(house_seed), cached_space(house_seed)
-    rng = np.random.default_rng([house_seed, seed])
+    house, rng = cached_house(house_seed), np.random.default_rng([house_seed, seed])
     for target in rng.permutation(house.categories):
-        starts = starts_for(space, *cached_goals(house_seed, str(target), eye))
-        if len(starts):
-            start = draw_start(space, starts, rng)
+        start = draw_start_for(house_seed, str(target), rng, eye)
+        if start is not None:
             instruction = goto_instruction(category_of(str(target)).name, rng)
             return EpisodeSpec(TASK, house_seed, start, str(target), instruction, seed, None, max_steps)
     raise EpisodeGenerationError(house_seed, f"no reachable target among {', '.join(house.categories)}")
+
+
+def draw_start_for(
+    house_seed: int, target: str, rng: np.random.Generator, eye: Eye, objects: tuple[str, ...] = ()
+) -> BasePose | None:
+    """A start from which it takes a way to go to the targets, None where there is none."""
+    space = cached_space(house_seed)
+    starts = _starts(space, *cached_goals(house_seed, target, eye, objects))
+    return draw_start(space, starts, rng) if len(starts) else None
 
 
 def draw_start(space: FreeSpace, cells: npt.NDArray[np.intp], rng: np.random.Generator) -> BasePose:
@@ -213,7 +220,7 @@ def draw_start(space: FreeSpace, cells: npt.NDArray[np.intp], rng: np.random.Gen
     return x, y, math.radians(6.0 * int(rng.integers(60)))
 
 
-def starts_for(space: FreeSpace, goals: Goals, field: Field) -> npt.NDArray[np.intp]:
+def _starts(space: FreeSpace, goals: Goals, field: Field) -> npt.NDArray[np.intp]:
     """(n, 2) cells to start in: free, away from the goals, and on one floor with one of them."""
     joined = np.isin(space.parts, np.unique(space.parts[np.isfinite(goals.cost_m)]))
     far = (field.cost_m > START_COST_M) & np.isfinite(field.cost_m)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
-from simulation import object_nav, room_nav, room_visit
+from simulation import object_nav, object_nav_afford, object_nav_rel_attr, room_nav, room_visit
 from simulation.body import Eye
 from simulation.episode import EpisodeError, EpisodeSpec
 from simulation.expert import ObjectNavExpert
@@ -53,6 +53,8 @@ TASKS: Mapping[str, Task] = MappingProxyType(
             Task(object_nav.TASK, 600, object_nav.sample_episode, ObjectNavExpert),
             Task(room_visit.TASK, room_visit.MAX_STEPS, room_visit.sample_episode, RoomVisitExpert),
             Task(room_nav.TASK, 600, room_nav.sample_episode, RoomNavExpert),
+            Task(object_nav_rel_attr.TASK, 600, object_nav_rel_attr.sample_episode, ObjectNavExpert),
+            Task(object_nav_afford.TASK, 600, object_nav_afford.sample_episode, ObjectNavExpert),
         )
     }
 )  # fmt: skip
