@@ -31,6 +31,8 @@ class ImageConfig:
         token_width: numbers per visual token.
         weights: local folder or hub name of DINOv2's weights; empty for random ones.
         layers, heads: of the "dino" transformer.
+        position_offset: patches added to each side when DINOv2's position table is stretched to the image: 0.1 in its
+            authors' code (facebookresearch/dinov2 vision_transformer.py interpolate_offset), 0 in transformers.
     """
 
     kind: str
@@ -42,6 +44,7 @@ class ImageConfig:
     weights: str = ""
     layers: int = 12
     heads: int = 6
+    position_offset: float = 0.0
 
     @property
     def tokens(self) -> int:
@@ -51,7 +54,10 @@ class ImageConfig:
 
 @dataclass(frozen=True)
 class TextConfig:
-    """The text encoder: "t5" (frozen, through transformers) or "words" (a learned vector per word)."""
+    """The text encoder: "t5" (frozen, through transformers) or "words" (a learned vector per word).
+
+    `tokenizer` is the folder of its tokenizer.json where that is not the folder of its weights.
+    """
 
     kind: str
     width: int
@@ -59,6 +65,7 @@ class TextConfig:
     layers: int = 6
     heads: int = 8
     ffn: int = 2048
+    tokenizer: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,7 @@ class PolicyConfig:
         width: of every token and embedding ("d").
         fusion_layers, fusion_heads, fusion_ffn: the goal-conditioned visual encoder.
         decoder_layers, decoder_heads, decoder_ffn: the causal decoder.
+        decoder: "causal" as in FLaRe, or "cross": SPOC's first one, whose layers read the instruction again.
         goal_gate: multiply visual tokens by a gate made from the instruction before fusion (not in SPOC: one fusion
             layer of `mini` cannot learn the product of "what is seen" and "what is wanted" by itself).
         grid_position: add a learned vector per grid cell (DINOv2's features carry their position, the CNN's do not).
@@ -96,6 +104,7 @@ class PolicyConfig:
     previous_tokens: int = 22
     horizon: int = 1000
     control_period_s: float = 1.0
+    decoder: str = "causal"
     fov_deg: float = 59.0
     cameras: tuple[str, ...] = ("navigation", "manipulation")
 

@@ -12,6 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.errors import ConfigError
+
+Words = tuple[Tensor, Tensor | None]
+"""An instruction per step: (N, L, d), and which words are present, (N, L) bool, None when all are."""
+
 NORM_EPS = 1e-5  # FLaRe training/online/third_party_models/llama/model.py ModelArgs.norm_eps
 
 
@@ -45,13 +50,13 @@ class SwiGLU(nn.Module):
 class CausalAttention(nn.Module):
     """Multi-head attention over the cached steps and the new ones."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, bias: bool = False) -> None:
         super().__init__()
         self.heads, self.size = heads, width // heads
-        self.query = nn.Linear(width, width, bias=False)
-        self.key = nn.Linear(width, width, bias=False)
-        self.value = nn.Linear(width, width, bias=False)
-        self.out = nn.Linear(width, width, bias=False)
+        self.query = nn.Linear(width, width, bias)
+        self.key = nn.Linear(width, width, bias)
+        self.value = nn.Linear(width, width, bias)
+        self.out = nn.Linear(width, width, bias)
 
     def forward(
         self, x: Tensor, mask: Tensor | None, past: tuple[Tensor, Tensor] | None
@@ -79,37 +84,79 @@ class DecoderLayer(nn.Module):
         self.feed_norm, self.feed = RMSNorm(width), SwiGLU(width, hidden)
 
     def forward(
-        self, x: Tensor, mask: Tensor | None, past: tuple[Tensor, Tensor] | None
+        self, x: Tensor, mask: Tensor | None, past: tuple[Tensor, Tensor] | None, words: Words | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """As `CausalAttention.forward`."""
+        """As `CausalAttention.forward`; the words are not read."""
         y, key, value = self.attention(self.attention_norm(x), mask, past)
         x = x + y
         return x + self.feed(self.feed_norm(x)), key, value
 
 
-class CausalDecoder(nn.Module):
-    """Layers, a last RMSNorm, and a linear map without bias."""
+class CrossLayer(nn.Module):
+    """norm(x + attention(x)), then norm(x + attention(x, words)), then norm(x + feed(x)).
 
-    def __init__(self, width: int, layers: int, heads: int, hidden: int) -> None:
+    The layer of Vaswani et al. 2017 (arXiv:1706.03762), section 3.1, as PyTorch's `nn.TransformerDecoderLayer` has it:
+    the decoder of SPOC (spoc-robot-training architecture/models/transformer_models/early_fusion_tsfm_models.py).
+    """
+
+    def __init__(self, width: int, heads: int, hidden: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(DecoderLayer(width, heads, hidden) for _ in range(layers))
-        self.norm = RMSNorm(width)
-        self.out = nn.Linear(width, width, bias=False)
+        self.attention, self.attention_norm = CausalAttention(width, heads, bias=True), nn.LayerNorm(width)
+        self.reading, self.reading_norm = TextAttention(width, heads, bias=True), nn.LayerNorm(width)
+        self.feed = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width))
+        self.feed_norm = nn.LayerNorm(width)
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None, past: tuple[Tensor, Tensor] | None, words: Words | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As `CausalAttention.forward`; the words are those of every step in order, B * T of them."""
+        assert words is not None
+        y, key, value = self.attention(x, mask, past)
+        x = self.attention_norm(x + y)
+        x = self.reading_norm(x + self.reading.read(x, words))
+        return self.feed_norm(x + self.feed(x)), key, value
+
+
+class TextAttention(CausalAttention):
+    """Multi-head attention of each step over the words of its instruction."""
+
+    def read(self, x: Tensor, words: Words) -> Tensor:
+        """x (B, T, d), words of B * T -> (B, T, d)."""
+        features, present = words
+        query = self._split(self.query(x.flatten(0, 1)[:, None]))
+        key, value = self._split(self.key(features)), self._split(self.value(features))
+        mask = None if present is None else present[:, None, None]
+        y = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        out: Tensor = self.out(y.transpose(1, 2).flatten(2)).view_as(x)
+        return out
+
+
+class CausalDecoder(nn.Module):
+    """Layers; behind those of kind "causal" a last RMSNorm and a linear map without bias."""
+
+    def __init__(self, width: int, layers: int, heads: int, hidden: int, kind: str = "causal") -> None:
+        super().__init__()
+        kinds = {"causal": DecoderLayer, "cross": CrossLayer}
+        if kind not in kinds:
+            raise ConfigError("decoder", repr(kind), f"one of {', '.join(kinds)}")
+        self.layers = nn.ModuleList(kinds[kind](width, heads, hidden) for _ in range(layers))
+        self.norm = RMSNorm(width) if kind == "causal" else nn.Identity()
+        self.out = nn.Linear(width, width, bias=False) if kind == "causal" else nn.Identity()
         self.apply(_initialise)
 
-    def sequence(self, x: Tensor, trajectory: Tensor) -> Tensor:
+    def sequence(self, x: Tensor, trajectory: Tensor, words: Words | None = None) -> Tensor:
         """Whole rows of steps, several episodes in a row: (B, T, d), trajectory (B, T) int -> (B, T, d).
 
         A step sees the steps before it of the same trajectory index, and itself.
         """
         mask = block_causal_mask(trajectory)
         for layer in self.layers:
-            x, _, _ = layer(x, mask, None)
+            x, _, _ = layer(x, mask, None, words)
         out: Tensor = self.out(self.norm(x))
         return out
 
     def step(
-        self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None
+        self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None, words: Words | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """One step of each of B episodes.
 
@@ -118,7 +165,7 @@ class CausalDecoder(nn.Module):
         """
         new_keys, new_values = [], []
         for i, layer in enumerate(self.layers):
-            x, key, value = layer(x, mask, (keys[i], values[i]))
+            x, key, value = layer(x, mask, (keys[i], values[i]), words)
             new_keys.append(key)
             new_values.append(value)
         return self.out(self.norm(x)), torch.stack(new_keys), torch.stack(new_values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -50,13 +51,11 @@ class DinoEncoder(nn.Module):
         self.normalise = Normalise()
         self.model = _dino(config)
         self.size = (config.height // PATCH * PATCH, config.width // PATCH * PATCH)
-        height, width = self.size[0] // PATCH, self.size[1] // PATCH
-        with torch.no_grad():
-            patches = torch.zeros(1, height * width + 1, config.token_width)
-            position = self.model.embeddings.interpolate_pos_encoding(patches, *self.size).clone()
-        self.register_buffer("position", position, persistent=False)
-        pooling = torch.kron(average_matrix(height, config.rows), average_matrix(width, config.columns))
-        self.register_buffer("pooling", pooling, persistent=False)  # (tokens, patches)
+        self.grid, self.offset = (self.size[0] // PATCH, self.size[1] // PATCH), config.position_offset
+        self.register_buffer("position", self.stretched_positions(), persistent=False)
+        rows, columns = average_matrix(self.grid[0], config.rows), average_matrix(self.grid[1], config.columns)
+        self.register_buffer("pooling", torch.kron(rows, columns), persistent=False)  # (tokens, patches)
+        self.register_load_state_dict_post_hook(_restretch)  # type: ignore[no-untyped-call]  # of torch
 
     def forward(self, images: Tensor) -> Tensor:
         """See the module."""
@@ -70,6 +69,23 @@ class DinoEncoder(nn.Module):
             x = layer(x)
         out: Tensor = self.get_buffer("pooling") @ self.model.layernorm(x)[:, 1:]
         return out
+
+    @torch.no_grad()
+    def stretched_positions(self) -> Tensor:
+        """DINOv2's position table for this grid of patches, (1, 1 + patches, C)."""
+        table = self.model.embeddings.position_embeddings
+        side = math.isqrt(table.shape[1] - 1)
+        square = torch.unflatten(table[:, 1:], 1, (side, side)).permute(0, 3, 1, 2).float()
+        scale = None if not self.offset else [(patches + self.offset) / side for patches in self.grid]
+        size = None if scale else self.grid
+        stretched = functional.interpolate(square, size=size, scale_factor=scale, mode="bicubic")
+        return torch.cat([table[:, :1], stretched.flatten(2).transpose(1, 2)], dim=1)
+
+
+def _restretch(encoder: nn.Module, _: object) -> None:
+    """The stretched table follows the weights that were loaded."""
+    assert isinstance(encoder, DinoEncoder)
+    encoder.get_buffer("position").copy_(encoder.stretched_positions())
 
 
 def _dino(config: ImageConfig) -> Any:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from training.config import PolicyConfig
-from training.decoder import CausalDecoder
+from training.decoder import CausalDecoder, Words
 from training.fusion import Fusion
 from training.image_encoder import image_encoder
 from training.text_encoder import text_encoder
@@ -91,7 +91,9 @@ class SpocPolicy(nn.Module):
         self.fusion = Fusion(config.width, config.fusion_layers, config.fusion_heads, config.fusion_ffn, config.dropout)
         self.previous_action = nn.Embedding(config.previous_tokens, config.width)
         self.in_hand = nn.Embedding(3, config.width)
-        self.decoder = CausalDecoder(config.width, config.decoder_layers, config.decoder_heads, config.decoder_ffn)
+        self.decoder = CausalDecoder(
+            config.width, config.decoder_layers, config.decoder_heads, config.decoder_ffn, config.decoder
+        )
         self.actor = nn.Linear(config.width, len(config.spec().actions.names))  # type: ignore[union-attr]  # discrete
 
     def train(self, mode: bool = True) -> SpocPolicy:
@@ -141,7 +143,7 @@ class SpocPolicy(nn.Module):
         `text` is of every step in order, B * T of them. Steps of one trajectory see each other causally.
         """
         x = self.fuse(tokens.flatten(0, 1), text, previous.flatten(), state.flatten(0, 1), step.flatten())
-        return self.decoder.sequence(torch.unflatten(x, 0, trajectory.shape), trajectory)
+        return self.decoder.sequence(torch.unflatten(x, 0, trajectory.shape), trajectory, self._words(text))
 
     def step(
         self,
@@ -156,8 +158,12 @@ class SpocPolicy(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """One step of N episodes: logits (N, A) and the grown cache; the cache and mask are `CausalDecoder.step`'s."""
         x = self.fuse(tokens, text, previous, state, step)
-        x, keys, values = self.decoder.step(x[:, None], keys, values, mask)
+        x, keys, values = self.decoder.step(x[:, None], keys, values, mask, self._words(text))
         return self.actor(x[:, 0]), keys, values
+
+    def _words(self, text: Text) -> Words | None:
+        """What the decoder's layers read of the instructions."""
+        return (self.text_adapter(text.features), text.present) if self.config.decoder == "cross" else None
 
     @staticmethod
     def _padding(visual: Tensor, present: Tensor | None) -> Tensor | None:

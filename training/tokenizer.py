@@ -40,11 +40,12 @@ def tokenizer_for(config: TextConfig) -> Tokenizer:
     Raises:
         ConfigError: the local folder of weights has no tokenizer.json.
     """
-    if config.kind == "words" or not config.weights:
+    source = config.tokenizer or config.weights
+    if config.kind == "words" or not source:
         return word_tokenizer()
-    folder = Path(config.weights)
+    folder = Path(source)
     if not folder.is_dir():
-        return Tokenizer.from_pretrained(config.weights)
+        return Tokenizer.from_pretrained(source)
     if not (folder / "tokenizer.json").is_file():
         raise ConfigError("text encoder folder", sorted(one.name for one in folder.iterdir()), "a tokenizer.json in it")
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
