@@ -51,7 +51,8 @@ class Bundle:
         """What its manifest says it came to in simulation, one line per task."""
         results = self.manifest.get("provenance", {}).get("simulated", ())
         return tuple(
-            f"{one['task']}, {one['split']} houses, {one['sampling']}: {_rate(one)} in {one['episodes']} episodes"
+            f"{one['task']}{_on(one)}, {one['split']} houses, {one['sampling']}: {_rate(one)} "
+            f"in {one['episodes']} episodes"
             for one in results
         )
 
@@ -68,6 +69,10 @@ class Bundle:
         if real:
             return "No simulated result of this bundle is known; report its simulated evaluation beside this one."
         return "Simulated results only. Evaluate this bundle on a robot and report both folders together."
+
+
+def _on(one: Mapping[str, Any]) -> str:
+    return f" on {one['body']}" if "body" in one else ""
 
 
 def _rate(one: Mapping[str, Any]) -> str:

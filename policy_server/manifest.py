@@ -53,7 +53,7 @@ class PreviousAction:
 
 @dataclass(frozen=True)
 class SimulatedResult:
-    """Success in simulation with its 95 % Wilson interval, as fractions."""
+    """Success in simulation with its 95 % Wilson interval, as fractions; `body` is whose twin it was."""
 
     task: str
     split: str
@@ -62,6 +62,7 @@ class SimulatedResult:
     low: float
     high: float
     sampling: str
+    body: str = "stretch_re1"
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ from robots.spec import F32Vector
 from robots.stretch_re1 import SPOC_ACTIONS
 from simulation.episode import EpisodeGenerationError, EpisodeSpec
 from simulation.errors import HouseGenerationError
-from simulation.measure import measure_expert
+from simulation.measure import QUIET, measure_expert
 from simulation.metrics import sel
-from simulation.object_nav import TASK, sample_episode
+from simulation.object_nav import TASK
 from simulation.seeds import house_seed
+from simulation.tasks import task
 from simulation.twin import TwinOptions
+from simulation.twins import make_twin
 from training.checkpoint import load, policy_from
 from training.errors import ConfigError
 from training.progress import Bar
@@ -54,6 +57,10 @@ class EvaluateOptions:
     """Longest episode; the policy's horizon at most."""
     contact: str = "strict"
     """strict, or slide (which no real base does)."""
+    task: tuple[str, ...] = (TASK,)
+    """Tasks, of `simulation.tasks`; each is measured by itself."""
+    body: str = "stretch_re1"
+    """Whose twin: stretch_re1 or locobot."""
     workers: int = 2
     slots: int = 8
     """Episodes that one worker plays at once."""
@@ -68,17 +75,33 @@ def main(argv: Sequence[str]) -> int:
     options = tyro.cli(EvaluateOptions, args=list(argv), prog="ferry train evaluate")
     check(options)
     folder = options.out or options.checkpoint.parent
-    for sampling in options.sampling:
-        result = evaluate(options, sampling)
-        path = folder / f"{options.split}_{sampling}{'' if options.contact == 'strict' else '_slide'}.json"
+    for name, sampling in product(options.task, options.sampling):
+        one = replace(options, task=(name,))
+        result = evaluate(one, sampling)
+        path = folder / result_file(one, sampling)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         print(table(result) + f"\n{path}\n")
     return 0
 
 
+def result_file(options: EvaluateOptions, sampling: str) -> str:
+    """Name of a result's file: what is not ObjectNav, the Stretch or strict contact is said in it."""
+    (name,) = options.task
+    body = "" if options.body == "stretch_re1" else options.body
+    contact = "" if options.contact == "strict" else options.contact
+    said = ("" if name == TASK else name, options.split, sampling, body, contact)
+    return "_".join(word for word in said if word) + ".json"
+
+
 def check(options: EvaluateOptions) -> None:
-    """Raises ConfigError for a sampling that is not known or episodes longer than the policy's horizon."""
+    """Raises ConfigError for a sampling that is not known or episodes longer than the policy's horizon.
+
+    EpisodeError and SpecError name the tasks and bodies that there are.
+    """
+    make_twin(options.body)
+    for one in options.task:
+        task(one)
     horizon = policy_from(load(options.checkpoint, "policy"), options.checkpoint).config.horizon
     if options.max_steps > horizon:
         raise ConfigError("max_steps", options.max_steps, f"at most the policy's horizon, {horizon}")
@@ -90,6 +113,7 @@ def check(options: EvaluateOptions) -> None:
 def evaluate(options: EvaluateOptions, sampling: str, give_up: Callable[[], bool] = lambda: False) -> dict[str, Any]:
     """Plays `options.episodes` episodes with worker processes; returns figures and every episode.
 
+    With several tasks they take turns, house by house.
     Once `give_up()` is True it returns soon, with what it has.
     """
     jobs = [range(i, min(i + CHUNK, options.episodes)) for i in range(0, options.episodes, CHUNK)]
@@ -114,7 +138,7 @@ class Evaluator:
         self.policy = policy_from(load(options.checkpoint, "policy"), options.checkpoint)
         image = self.policy.config.image
         twin = TwinOptions(height=image.height, width=image.width, contact=options.contact)
-        self.rollout = Rollout(self.policy, options.slots, twin, options.max_steps)
+        self.rollout = Rollout(self.policy, options.slots, twin, options.max_steps, options.body)
 
     def __call__(self, job: range, report: Report) -> list[dict[str, Any]]:
         """Plays `job`."""
@@ -135,12 +159,14 @@ class Evaluator:
 
 def evaluation_episodes(options: EvaluateOptions, indices: range) -> Iterator[tuple[int, EpisodeSpec]]:
     """Index and episode, one per house, with the expert's length; what cannot be generated or solved is left out."""
+    eye = make_twin(options.body, QUIET).eye
     for index in indices:
+        one, house = task(options.task[index % len(options.task)]), house_seed(options.split, options.first + index)
         try:
-            episode = sample_episode(house_seed(options.split, options.first + index), max_steps=options.max_steps)
+            episode = one.sample(house, max_steps=options.max_steps, eye=eye)
         except (HouseGenerationError, EpisodeGenerationError):
             continue
-        episode = measure_expert(episode)
+        episode = measure_expert(episode, make_twin(options.body, QUIET))
         if episode.expert_steps is not None:
             yield index, episode
 
@@ -151,6 +177,7 @@ def outcome(slot: Slot, index: int) -> dict[str, Any]:
     assert episode.expert_steps is not None
     return {
         "index": index,
+        "task": episode.task,
         "house": episode.house_seed,
         "rooms": len(slot.twin.house.rooms),
         "target": episode.target,
@@ -171,14 +198,15 @@ def summarise(outcomes: Sequence[Mapping[str, Any]], options: EvaluateOptions, s
     plain = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
     return {
         "simulated": {
-            "task": TASK, "split": options.split, "episodes": len(outcomes), "success": solved / count,
-            "low": low, "high": high, "sampling": sampling,
+            "task": ", ".join(options.task), "split": options.split, "episodes": len(outcomes),
+            "success": solved / count, "low": low, "high": high, "sampling": sampling, "body": options.body,
         },
         "sel": sum(one["sel"] for one in outcomes) / count,
         "steps": sum(one["steps"] for one in outcomes) / count,
         "collisions": sum(one["collisions"] for one in outcomes) / count,
         "done_rate": sum(one["ended"] == "done" for one in outcomes) / count,
         "left_out": options.episodes - len(outcomes),
+        "by_task": _by(outcomes, "task"),
         "by_target": _by(outcomes, "target"),
         "by_rooms": _by(outcomes, "rooms"),
         "options": plain,
@@ -209,9 +237,9 @@ def table(result: Mapping[str, Any]) -> str:
     """A result as lines of text."""
     one = result["simulated"]
     lines = [
-        f"{one['task']}, {one['split']}, {one['sampling']}: {one['success']:.1%} [{one['low']:.1%}, {one['high']:.1%}] "
-        f"of {one['episodes']}; SEL {result['sel']:.3f}; {result['steps']:.1f} steps, "
-        f"{result['collisions']:.1f} bumps, done said in {result['done_rate']:.0%}"
+        f"{one['task']}, {one['body']}, {one['split']}, {one['sampling']}: {one['success']:.1%} "
+        f"[{one['low']:.1%}, {one['high']:.1%}] of {one['episodes']}; SEL {result['sel']:.3f}; "
+        f"{result['steps']:.1f} steps, {result['collisions']:.1f} bumps, done said in {result['done_rate']:.0%}"
     ]
     for title in ("by_rooms", "by_target"):
         cells = [f"{name} {group['solved']}/{group['episodes']}" for name, group in result[title].items()]

@@ -149,9 +149,11 @@ def test_the_verb_writes_what_export_reads(run: Path, tmp_path: Path, capsys: py
     words = ["--checkpoint", str(run / "bc" / "best.pt"), "--episodes", "1", "--max-steps", "60", "--workers", "1"]
     assert main([*words, "--sampling", "greedy", "--out", str(tmp_path)]) == 0
     result = json.loads((tmp_path / "val_greedy.json").read_text())
-    assert set(result["simulated"]) == {"task", "split", "episodes", "success", "low", "high", "sampling"}
+    assert set(result["simulated"]) == {
+        "task", "split", "episodes", "success", "low", "high", "sampling", "body",
+    }  # fmt: skip
     assert result["simulated"]["episodes"] == len(result["episodes"]) == 1
-    assert "object_nav, val, greedy" in capsys.readouterr().out
+    assert "object_nav, stretch_re1, val, greedy" in capsys.readouterr().out
 
 
 def test_the_same_houses_are_drawn_again(run: Path) -> None:
@@ -172,7 +174,7 @@ def test_options_that_make_no_sense_are_refused(run: Path) -> None:
 
 def fake(index: int, success: bool, target: str = "mug") -> dict[str, Any]:
     return {
-        "index": index, "target": target, "rooms": 2, "success": success, "sel": float(success), "steps": 10,
+        "index": index, "task": "object_nav", "target": target, "rooms": 2, "success": success, "sel": float(success), "steps": 10,
         "collisions": 1, "ended": "done",
     }  # fmt: skip
 
