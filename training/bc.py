@@ -40,7 +40,7 @@ from training.encoding import run_encoder
 from training.errors import CheckpointError, Diverged
 from training.imitation import Scores, batch_logits, imitation_loss
 from training.progress import Bar
-from training.shards import Episodes, load_shards, shard_files
+from training.shards import Episodes, described, load_shards, shard_files
 from training.tokenizer import tokenizer_for
 
 
@@ -111,6 +111,8 @@ class Trainer:
         self.commit, self.command = git_commit(), command
         self.options, self.train_set, self.held_out = options, train, held_out
         self.folder = options.run / options.name
+        shown = [name for one in options.data for name in described(options.run / one, "task")]
+        self.tasks = list(dict.fromkeys(shown))
         config = preset(options.size, options.weights)
         self.policy = new_policy(config, options.seed)
         self.policy.image_encoder.load_state_dict(run_encoder(options.run, config).state_dict())
@@ -183,6 +185,7 @@ class Trainer:
             **policy_payload(self.policy),
             "algorithm": "behaviour cloning",
             "training": _comparable(self.options),
+            "tasks": self.tasks,
             "episodes": len(self.train_set),
             "seed": self.options.seed,
             "steps": self.steps_seen,

@@ -35,7 +35,9 @@ class CollectOptions:
     """Collects the expert's episodes as training data."""
 
     run: Path = Path("runs/mini")
-    """Folder of the run; the data goes to its folder "data"."""
+    """Folder of the run."""
+    name: str = FOLDER
+    """Folder in the run for the data."""
     size: str = "mini"
     """Policy size: mini or small_3."""
     episodes: int = 9000
@@ -71,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
     """Runs `ferry train collect`."""
     options = tyro.cli(CollectOptions, args=list(argv), prog="ferry train collect")
     config = preset(options.size, options.weights)
-    folder = options.run / FOLDER
+    folder = options.run / options.name
     meta = {"encoder": encoder_name(options.run, config), "max_steps": options.max_steps, "shard": options.shard}
     run_encoder(options.run, config)
     made = {"task": list(options.task), "body": options.body}
@@ -132,7 +134,7 @@ class Collector:
             kept.append(shown)
             if len(kept) == self.options.shard:
                 break
-        write_shard(shard_path(self.options.run / FOLDER, job), kept)
+        write_shard(shard_path(self.options.run / self.options.name, job), kept)
         steps, bumps = sum(len(one.labels) for one in kept), sum(one.collisions for one in kept)
         return ShardReport(len(kept), steps, failed, bumps)
 

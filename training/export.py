@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,10 @@ class ExportOptions:
     """Name of the bundle; by default that of the policy's size."""
     results: tuple[Path, ...] = ()
     """JSON files of `ferry train evaluate`, for the provenance."""
+    task: tuple[str, ...] = ()
+    """Tasks that the manifest names; by default those that the checkpoint was trained for."""
+    body: str = ""
+    """Whose twin the compared episode is recorded with; by default the one that the checkpoint was trained with."""
     tolerance: float = TOLERANCE
     """Largest difference to torch that is accepted."""
     steps: int = 60
@@ -62,9 +66,14 @@ def main(argv: Sequence[str]) -> int:
     options = tyro.cli(ExportOptions, args=list(argv), prog="ferry export")
     payload = load(options.checkpoint, "policy")
     policy = policy_from(payload, options.checkpoint)
-    recording = record_episode(policy.config.spec(), policy.config.blocked_token, steps=options.steps)
+    tasks, body = trained_for(payload)
+    tasks, body = options.task or tasks, options.body or body
+    spec, blocked = policy.config.spec(), policy.config.blocked_token
+    recording = record_episode(spec, blocked, steps=options.steps, task=tasks[0], body=body)
     provenance = provenance_of(payload, [read_result(path) for path in options.results])
-    manifest = export(policy, options.out, recording, provenance, name=options.name, tolerance=options.tolerance)
+    manifest = export(
+        policy, options.out, recording, provenance, name=options.name, tasks=tasks, tolerance=options.tolerance
+    )
     size = sum(one.stat().st_size for one in options.out.iterdir()) / 1e6
     worst = max(manifest.parity.values())
     compared = f"{len(recording.steps)} steps compared, largest difference {worst:.1e}"
@@ -79,6 +88,7 @@ def export(
     provenance: Provenance,
     *,
     name: str = "",
+    tasks: Sequence[str] = (TASK,),
     tolerance: float = TOLERANCE,
 ) -> PolicyManifest:
     """Writes `policy` as a bundle into `folder`, in one move, after it answered along `recording` as torch does.
@@ -95,14 +105,16 @@ def export(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         made = Path(temporary) / "bundle"
-        manifest = write_files(policy, made, provenance, name or policy.config.name)
+        manifest = write_files(policy, made, provenance, name or policy.config.name, tasks)
         parity = compare(policy, _load(made), recording, tolerance)
         manifest = write_bundle(made, replace(manifest, parity=parity))
         _put(made, folder, Path(temporary) / "old")
     return manifest
 
 
-def write_files(policy: SpocPolicy, folder: Path, provenance: Provenance, name: str) -> PolicyManifest:
+def write_files(
+    policy: SpocPolicy, folder: Path, provenance: Provenance, name: str, tasks: Sequence[str] = (TASK,)
+) -> PolicyManifest:
     """Writes graphs, tokenizer and manifest into a new folder, uncompared."""
     folder.mkdir(parents=True)
     policy.eval()
@@ -121,7 +133,7 @@ def write_files(policy: SpocPolicy, folder: Path, provenance: Provenance, name: 
             recurrent=tuple(RecurrentTensor(f"past_{one}", f"present_{one}", shape) for one in ("keys", "values")),
             previous_action=PreviousAction(START, policy.config.blocked_token),
             provenance=provenance,
-            tasks=(TASK,),
+            tasks=tuple(tasks),
         ),
     )
 
@@ -139,6 +151,12 @@ def read_result(path: Path) -> dict[str, Any]:
         got = f"{type(error).__name__} ({error})"
         raise ExportError(f"{path}: got {got}, expected what `ferry train evaluate` writes") from error
     return dict(result)
+
+
+def trained_for(payload: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
+    """The tasks and the body that a checkpoint was trained for last; ObjectNav and the Stretch at first."""
+    play = payload.get("training", {}).get("play", {})
+    return tuple(payload.get("tasks") or play.get("task") or (TASK,)), str(play.get("body", "stretch_re1"))
 
 
 def provenance_of(payload: dict[str, Any], results: Sequence[dict[str, Any]] = ()) -> Provenance:

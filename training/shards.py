@@ -73,11 +73,18 @@ def describe(folder: Path, meta: Mapping[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
         return
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = {**BEFORE, **json.loads(path.read_text(encoding="utf-8"))}
     for name, expected in meta.items():
-        got = found.get(name, BEFORE.get(name))
+        got = found.get(name)
         if got != expected:
             raise DataError(f"{path}: got {name} {got!r}, expected {expected!r}; take another folder")
+
+
+def described(folder: Path, name: str) -> Any:
+    """What `describe` wrote down under `name`; what was so before anything was, where it did not."""
+    path = folder / META_FILE
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found.get(name, BEFORE[name])
 
 
 @dataclass(frozen=True)
