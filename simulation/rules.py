@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Protocol
 
-from simulation import object_nav, object_nav_afford, object_nav_rel_attr, room_nav, room_visit
+from simulation import fetch, object_nav, object_nav_afford, object_nav_rel_attr, pick_up, room_nav, room_visit
 from simulation.episode import EpisodeError, EpisodeSpec
 from simulation.world import World
 
@@ -43,6 +43,8 @@ def sees_target(now: Situation) -> bool:
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
         object_nav.TASK: sees_target,
+        pick_up.TASK: lambda now: pick_up.is_held(now.world.house, now.held, now.episode.target),
+        fetch.TASK: lambda now: pick_up.is_held(now.world.house, now.held, now.episode.target),
         object_nav_rel_attr.TASK: sees_target,
         object_nav_afford.TASK: sees_target,
         room_visit.TASK: lambda now: room_visit.is_success(now.world.house, now.marks),

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
-from simulation import object_nav, object_nav_afford, object_nav_rel_attr, room_nav, room_visit
+from simulation import fetch, object_nav, object_nav_afford, object_nav_rel_attr, pick_up, room_nav, room_visit
 from simulation.body import Eye
 from simulation.episode import EpisodeError, EpisodeSpec
 from simulation.expert import ObjectNavExpert
+from simulation.pick_up_expert import PickUpExpert
 from simulation.room_expert import RoomNavExpert, RoomVisitExpert
 from simulation.twin import Twin
 
@@ -51,6 +52,8 @@ TASKS: Mapping[str, Task] = MappingProxyType(
         one.name: one
         for one in (
             Task(object_nav.TASK, 600, object_nav.sample_episode, ObjectNavExpert),
+            Task(pick_up.TASK, 600, pick_up.sample_episode, PickUpExpert),
+            Task(fetch.TASK, 600, fetch.sample_episode, PickUpExpert),
             Task(room_visit.TASK, room_visit.MAX_STEPS, room_visit.sample_episode, RoomVisitExpert),
             Task(room_nav.TASK, 600, room_nav.sample_episode, RoomNavExpert),
             Task(object_nav_rel_attr.TASK, 600, object_nav_rel_attr.sample_episode, ObjectNavExpert),
