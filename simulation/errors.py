@@ -5,6 +5,7 @@ SimulationError
 ├── UnknownCategory        an object category that no house has
 ├── HouseOptionsError      options of which no house can be made
 ├── HouseGenerationError   this seed and these options gave no house that can be walked through
+├── ChoresError            an episode in CHORES' form cannot be read, or cannot be played here
 ├── MeshError              a mesh file cannot be read
 ├── NoDisplayDriver        this machine has no OpenGL driver that draws without a display
 ├── UnknownCamera          a camera that the model lacks
@@ -52,6 +53,16 @@ class HouseGenerationError(SimulationError):
             f"house {seed}: no place for {missing} in {attempts} attempts; try larger rooms or another seed"
         )
         self.seed, self.missing, self.attempts = seed, missing, attempts
+
+
+class ChoresError(SimulationError):
+    """An episode in CHORES' form cannot be read, or cannot be played here; `available` says what there is instead."""
+
+    def __init__(self, what: str, got: object, expected: str, available: Iterable[str] = ()) -> None:
+        self.what, self.details = what, (got, expected, tuple(available))
+        self.got, self.expected, self.available = self.details
+        there_are = f"; available: {', '.join(self.available)}" if self.available else ""
+        super().__init__(f"{what}: got {got!r}, expected {expected}{there_are}")
 
 
 class MeshError(SimulationError):
