@@ -13,7 +13,7 @@ from torch import Tensor
 
 from training.dataset import Batch, Instructions, collate, pack
 from training.ppo_loss import gae
-from training.ppo_rollout import Played, joined, per_step
+from training.ppo_rollout import Played, joined, learnt_from, per_step
 from training.shards import Episodes
 
 ROWS = 8
@@ -65,14 +65,14 @@ def experience(
     """Joins episodes and works out advantages and returns with a critic; no gradient."""
     episodes = joined(played)
     words = Instructions(episodes, tokenizer)
-    values = _predicted(episodes, words, values_of, context)
+    values = predicted(episodes, words, values_of, context)
     advantages = []
     for one, start, length in zip(played, episodes.starts, episodes.lengths):
         own = values[start : start + length].astype(np.float64)
         after = 0.0 if one.said_done else own[-1]  # cut off: the last step was only seen
         advantages.append(gae(one.rewards, own[: len(one)], after, gamma, decay))
     flat = per_step(played, advantages, 0.0)
-    acted = per_step(played, [np.arange(len(one)) + 1.0 - one.guided for one in played], 0.0) > 0
+    acted = learnt_from(played)
     old_log_p = per_step(played, [one.log_p for one in played], 0.0)
     return Experience(episodes, words, acted, old_log_p, values, flat, np.where(acted, flat + values, np.float32(0.0)))
 
@@ -84,7 +84,8 @@ def places(episodes: Episodes, batch: Batch) -> tuple[Tensor, npt.NDArray[np.int
     return place, source
 
 
-def _predicted(episodes: Episodes, words: Instructions, values_of: Values, context: int) -> npt.NDArray[np.float32]:
+def predicted(episodes: Episodes, words: Instructions, values_of: Values, context: int) -> npt.NDArray[np.float32]:
+    """What a network says of each step of a block, (S,); no gradient."""
     values = np.zeros(len(episodes.labels), np.float32)
     rows = pack(episodes.lengths, np.arange(len(episodes)), context)
     with torch.no_grad():

@@ -272,6 +272,11 @@ def per_step(
     ])  # fmt: skip
 
 
+def learnt_from(played: Sequence[Played]) -> npt.NDArray[np.bool_]:
+    """Whether each step of `joined` has an action of the learner's own."""
+    return per_step(played, [np.arange(len(one)) + 1.0 - one.guided for one in played], 0.0) > 0
+
+
 def jobs(seed: int, update: int, episodes: int, shares: int, weights: Weights) -> Iterator[PlayJob]:
     """An update's episodes in `shares` jobs of nearly equal size."""
     for number in range(shares):

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 
 from training.dataset import Instructions
 from training.errors import CheckpointError
-from training.ppo_rollout import Played, joined, per_step
+from training.ppo_rollout import Played, joined, learnt_from, per_step
 from training.shards import Episodes, write_arrays
 
 LOOKS, STEPS = ("features", "previous", "in_hand"), ("actions", "log_p", "rewards")
@@ -130,9 +130,8 @@ class Transitions:
 def transitions(played: list[Played], tokenizer: Tokenizer) -> Transitions:
     """Joins episodes to learn from."""
     episodes = joined(played)
-    acted = per_step(played, [np.arange(len(one)) + 1.0 - one.guided for one in played], 0.0) > 0
     rewards = per_step(played, [one.rewards for one in played], 0.0)
-    ended = np.zeros(len(acted), bool)
+    ended = np.zeros(len(rewards), bool)
     last = episodes.starts + episodes.lengths - 1
     ended[last[[one.said_done for one in played]]] = True
-    return Transitions(episodes, Instructions(episodes, tokenizer), acted, rewards, ended)
+    return Transitions(episodes, Instructions(episodes, tokenizer), learnt_from(played), rewards, ended)

@@ -37,6 +37,12 @@ def _ppo(argv: Sequence[str]) -> int:
     return main(argv)
 
 
+def _sac(argv: Sequence[str]) -> int:
+    from training.sac import main
+
+    return main(argv)
+
+
 def _evaluate(argv: Sequence[str]) -> int:
     from training.evaluate import main
 
@@ -49,6 +55,7 @@ STAGES: Mapping[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     "bc": ("clone the expert's decisions (behaviour cloning, as SPOC does it)", _bc),
     "dagger": ("collect episodes that the clone drives and the expert labels", _dagger),
     "ppo": ("fine-tune the clone by reinforcement learning (PPO, as FLaRe does it)", _ppo),
+    "sac": ("the same by soft actor-critic instead of PPO, for comparison", _sac),
     "evaluate": ("closed-loop success in simulated houses that were not trained on", _evaluate),
 }
 
