@@ -15,7 +15,7 @@ import torch
 from training.config import PolicyConfig
 from training.errors import CheckpointError
 from training.policy import SpocPolicy
-from training.tokenizer import SPARE_WORDS, tokenizer_for
+from training.tokenizer import TABLE_ROWS
 
 SCHEMA = 1
 
@@ -81,9 +81,9 @@ def _completed(some: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str,
 
 
 def new_policy(config: PolicyConfig, seed: int = 0) -> SpocPolicy:
-    """An untrained policy whose tables have room for a tokenizer's words and some more."""
+    """An untrained policy."""
     torch.manual_seed(seed)
-    return SpocPolicy(config, tokenizer_for(config.text).get_vocab_size() + SPARE_WORDS)
+    return SpocPolicy(config, TABLE_ROWS)
 
 
 def policy_payload(policy: SpocPolicy) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def policy_from(payload: Mapping[str, Any], path: Path) -> SpocPolicy:
     if not {"policy", "weights"} <= payload.keys():
         raise CheckpointError(f"{path}: got {sorted(payload)}, expected a policy and its weights")
     config = PolicyConfig.from_json(payload["policy"])
-    policy = SpocPolicy(config, tokenizer_for(config.text).get_vocab_size() + SPARE_WORDS)
+    policy = SpocPolicy(config, TABLE_ROWS)
     try:
         policy.load_state_dict(payload["weights"])
     except RuntimeError as error:

@@ -13,7 +13,11 @@ from small_policies import SPOC_LIKE, TINY
 from tokenizers import Tokenizer
 
 from simulation.categories import CATEGORIES
-from simulation.instructions import GOTO_VERBS
+from simulation.furniture import FURNITURE
+from simulation.instructions import BEST_FOR, GOTO_VERBS, visit_instruction
+from simulation.inventory import ROOM_KINDS
+from simulation.object_nav_afford import AFFORDANCES, CALLED
+from simulation.pick_up import PICK_UP_VERBS
 from training.config import TextConfig
 from training.errors import ConfigError
 from training.text_encoder import WordEncoder, text_encoder
@@ -102,3 +106,27 @@ def test_t5_does_not_read_padding() -> None:
 def test_an_unknown_kind_is_named() -> None:
     with pytest.raises(ConfigError, match="text encoder: got 'clip', expected one of t5, words"):
         text_encoder(replace(TINY.text, kind="clip"), 20)
+
+
+def test_the_words_of_objectnav_keep_their_numbers() -> None:
+    """A clone's table knows them by these."""
+    words = ("[UNK]", "a", "alarm", "mug", "vase", "pick", "bathtub", "holding")
+    assert [TOKENIZER.token_to_id(word) for word in words] == [0, 1, 2, 19, 28, 29, 71, 87]
+
+
+def test_every_task_tells_its_instructions_apart() -> None:
+    lists = [
+        [f"{verb} an apple" for verb in PICK_UP_VERBS],
+        [f"find a mug and {verb} that mug" for verb in PICK_UP_VERBS],
+        [visit_instruction(rooms) for rooms in range(1, 7)],
+        [f"find a {kind}" for kind in ROOM_KINDS],
+        [
+            f"find the mug {how} the {kind} in the kitchen"
+            for how in ("closest to", "furthest from")
+            for kind in FURNITURE
+        ],
+        [f"find the {size} mug in the kitchen" for size in ("smallest", "largest")],
+        [f"find a {CALLED[names[0]]}{BEST_FOR}{good}" for good, names in AFFORDANCES.items()],
+    ]
+    for texts in lists:
+        assert len({tuple(TOKENIZER.encode(text).ids) for text in texts}) == len(texts), texts
