@@ -1,4 +1,4 @@
-"""ObjectNav as a Gymnasium environment: the 20 actions of SPOC, two pictures, sparse reward."""
+"""The tasks as Gymnasium environments: the 20 actions of SPOC, two pictures, sparse reward."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from robots.stretch_re1 import SPOC_ACTIONS
 from simulation.categories import CATEGORIES
 from simulation.episode import EpisodeGenerationError, EpisodeSpec
 from simulation.errors import HouseGenerationError
-from simulation.expert import ObjectNavExpert
 from simulation.measure import QUIET, measure_expert
-from simulation.metrics import path_length, sel
-from simulation.object_nav import sample_episode
+from simulation.metrics import failed_share, path_length, sel
+from simulation.rooms import rooms_at
 from simulation.seeds import SPLITS, house_seed
+from simulation.tasks import task as task_named
 from simulation.twin import TwinOptions
 from simulation.twins import make_twin
 
@@ -29,7 +29,8 @@ START, PADDING, BLOCKED = 20, 21, 22
 """Previous-action tokens beside the 20 actions: nothing yet, none (in padded batches), and "not executed"."""
 
 TARGETS = tuple(CATEGORIES)
-"""Target categories in the order of `goal`."""
+"""Target categories in the order of `goal`, which is `len(TARGETS)` where the instruction names none: RoomVisit,
+RoomNav, ObjNavAfford."""
 
 NAMES = ("navigation", "manipulation")
 """Pictures of an observation, as SPOC's policies take them; a body with one camera shows it in both."""
@@ -42,16 +43,19 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
 
     Observation: "navigation" and "manipulation", each (height, width, 3) uint8 RGB; "state" (1,) float32, the in-hand
     flag; "previous_action", what was executed last (`START` at first, `BLOCKED` when the body did not do it); "step"
-    (1,) int64, decisions so far; "goal", index into `TARGETS`. The instruction is in `info`.
+    (1,) int64, decisions so far; "goal", index into `TARGETS` or one past its end. The instruction, which says more, is
+    in `info`.
 
     Reward: 1.0 when `done` is said and the task's rule holds, else 0. Only `done` ends an episode; `sub_done` does not.
 
     `info` has "success", "collided" (this action was blocked), "collisions", "instruction" and "episode" (as JSON);
-    at the end also "sel" (NaN while the expert's length is not known) and "path_m". The expert's action for the present
-    state is `env.unwrapped.expert.action()`.
+    at the end also "sel" (NaN while the expert's length is not known), "path_m", "rooms_visited", "rooms" (how many the
+    house has) and "failed_share" (of all commands). The expert's action for the present state is
+    `env.unwrapped.expert.action()`.
 
     Args:
         options: of the twin.
+        task: one of `simulation.tasks.TASKS`, whose horizons are the published ones.
         body: whose twin it is, one of `simulation.twins.TWINS`. The actions are SPOC's 20 for every body; `mask` says
             which of them it has, and a masked one is an error.
         split: where houses are drawn from: "train", "val" or "test".
@@ -66,6 +70,7 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
         self,
         options: TwinOptions = TwinOptions(),  # noqa: B008 - frozen
         *,
+        task: str = "object_nav",
         body: str = "stretch_re1",
         split: str = "train",
         max_steps: int = 150,
@@ -74,7 +79,8 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
     ) -> None:
         self.render_mode = render_mode
         self.twin = make_twin(body, options)
-        self.expert = ObjectNavExpert(self.twin)
+        self._task = task_named(task)
+        self.expert = self._task.expert(self.twin)
         self._body, self._split, self._max_steps, self._measure = body, split, max_steps, measure
         picture = gym.spaces.Box(0, 255, (options.height, options.width, 3), np.uint8)
         self.action_space = gym.spaces.Discrete(len(SPOC_ACTIONS.names))
@@ -85,7 +91,7 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
                 "state": gym.spaces.Box(0.0, 1.0, (1,), np.float32),
                 "previous_action": gym.spaces.Discrete(BLOCKED + 1),
                 "step": gym.spaces.Box(0, np.iinfo(np.int64).max, (1,), np.int64),
-                "goal": gym.spaces.Discrete(len(TARGETS)),
+                "goal": gym.spaces.Discrete(len(TARGETS) + 1),
             }
         )
         self._previous, self._step = START, 0
@@ -141,7 +147,7 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
         """An episode in `house`, or in a house of the split: a few tries, since not every house can be made."""
         if house is not None:
             seed, eye = int(self.np_random.integers(2**31)), self.twin.eye
-            return sample_episode(house, seed, max_steps=self._max_steps, eye=eye)
+            return self._task.sample(house, seed, max_steps=self._max_steps, eye=eye)
         for _ in range(_DRAWS - 1):
             with suppress(EpisodeGenerationError, HouseGenerationError):
                 return self._draw(self._draw_house())
@@ -152,12 +158,13 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
 
     def _observation(self) -> dict[str, Any]:
         seen, views = self.twin.observe(), self.twin.spec.camera_views
+        target = self.twin.episode.target
         return {
             **{name: seen.images[views.get(name, name)] for name in NAMES},
             "state": seen.state["hand"],
             "previous_action": np.int64(self._previous),
             "step": np.array([self._step], dtype=np.int64),
-            "goal": np.int64(TARGETS.index(self.twin.episode.target)),
+            "goal": np.int64(TARGETS.index(target) if target in TARGETS else len(TARGETS)),
         }
 
     def _info(self, *, collided: bool, success: bool = False) -> dict[str, Any]:
@@ -171,8 +178,31 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
 
     def _result(self, success: bool) -> dict[str, float]:
         expert = self.twin.episode.expert_steps
-        weighted = float("nan") if expert is None else sel(success, expert, self._step)
-        return {"sel": weighted, "path_m": path_length(self.twin.path)}
+        return {
+            "sel": float("nan") if expert is None else sel(success, expert, self._step),
+            "path_m": path_length(self.twin.path),
+            "rooms_visited": len(rooms_at(self.twin.house, self.twin.path)),
+            "rooms": len(self.twin.house.rooms),
+            "failed_share": failed_share(self.twin.history),
+        }
 
 
-gym.register("Ferry/ObjectNav-v0", entry_point="simulation.env:FerryEnv", disable_env_checker=True, order_enforce=False)
+IDS: Mapping[str, str] = {
+    "object_nav": "Ferry/ObjectNav-v0",
+    "pick_up": "Ferry/PickUp-v0",
+    "fetch": "Ferry/Fetch-v0",
+    "room_visit": "Ferry/RoomVisit-v0",
+    "room_nav": "Ferry/RoomNav-v0",
+    "object_nav_rel_attr": "Ferry/ObjNavRelAttr-v0",
+    "object_nav_afford": "Ferry/ObjNavAfford-v0",
+}
+"""Gymnasium's name of each task's environment."""
+
+for _name, _id in IDS.items():
+    gym.register(
+        _id,
+        entry_point="simulation.env:FerryEnv",
+        kwargs={"task": _name},
+        disable_env_checker=True,
+        order_enforce=False,
+    )
