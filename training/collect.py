@@ -18,6 +18,7 @@ import tyro
 
 from robots.binding import bind
 from simulation.object_nav import TASK
+from simulation.tasks import check_tasks
 from simulation.twin import Twin, TwinOptions
 from simulation.twins import make_twin
 from training.config import PolicyConfig, preset
@@ -73,6 +74,7 @@ def main(argv: Sequence[str]) -> int:
     """Runs `ferry train collect`."""
     options = tyro.cli(CollectOptions, args=list(argv), prog="ferry train collect")
     config = preset(options.size, options.weights)
+    check_tasks(options.task, make_twin(options.body).spec)
     folder = options.run / options.name
     meta = {"encoder": encoder_name(options.run, config), "max_steps": options.max_steps, "shard": options.shard}
     run_encoder(options.run, config)

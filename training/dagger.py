@@ -23,7 +23,9 @@ from policy_server.sampling import choose
 from robots.spec import F32Vector
 from robots.stretch_re1 import SPOC_ACTIONS
 from simulation.object_nav import TASK
+from simulation.tasks import check_tasks
 from simulation.twin import TwinOptions
+from simulation.twins import make_twin
 from training.checkpoint import load, policy_from
 from training.collect import ShardReport
 from training.config import PolicyConfig
@@ -74,6 +76,7 @@ class DaggerOptions:
 def main(argv: Sequence[str]) -> int:
     """Runs `ferry train dagger`."""
     options = tyro.cli(DaggerOptions, args=list(argv), prog="ferry train dagger")
+    check_tasks(options.task, make_twin(options.body).spec)
     config = policy_from(load(options.clone, "policy"), options.clone).config
     folder = options.run / options.name
     made = {"encoder": encoder_name(options.run, config), "max_steps": options.max_steps, "shard": options.shard}

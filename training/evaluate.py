@@ -27,7 +27,7 @@ from simulation.measure import QUIET, measure_expert
 from simulation.metrics import sel
 from simulation.object_nav import TASK
 from simulation.seeds import house_seed
-from simulation.tasks import task
+from simulation.tasks import check_tasks, task
 from simulation.twin import TwinOptions
 from simulation.twins import make_twin
 from training.checkpoint import load, policy_from
@@ -99,9 +99,7 @@ def check(options: EvaluateOptions) -> None:
 
     EpisodeError and SpecError name the tasks and bodies that there are.
     """
-    make_twin(options.body)
-    for one in options.task:
-        task(one)
+    check_tasks(options.task, make_twin(options.body).spec)
     horizon = policy_from(load(options.checkpoint, "policy"), options.checkpoint).config.horizon
     if options.max_steps > horizon:
         raise ConfigError("max_steps", options.max_steps, f"at most the policy's horizon, {horizon}")

@@ -31,7 +31,8 @@ import tyro
 from torch import Tensor
 
 from robots.binding import bind
-from simulation.twin import StretchTwin
+from simulation.tasks import check_tasks
+from simulation.twins import make_twin
 from training.actor_critic import ActorCritic, trained_weights
 from training.bc import stop_request
 from training.checkpoint import expect_options, load, new_policy, policy_from, policy_payload, save
@@ -169,7 +170,8 @@ class Trainer:
             policy.load_state_dict(trained_weights(new_policy(policy.config, options.seed)), strict=False)
         self.model = ActorCritic(policy, shared=options.shared, seed=options.seed).to(self.device)
         self.config, self.tokenizer = policy.config, tokenizer_for(policy.config.text)
-        body = StretchTwin(twin_options(self.config, options.play)).spec
+        body = make_twin(options.play.body, twin_options(self.config, options.play)).spec
+        check_tasks(options.play.task, body)
         self.mask = torch.from_numpy(bind(self.config.spec(), body).mask).to(self.device)
         self.groups = [self.model.actor_parameters(), self.model.critic_parameters()]
         rates = (options.lr, options.critic_lr)
@@ -394,8 +396,9 @@ class Trainer:
         candidate = self.folder / "candidate.pt"
         save(candidate, "policy", self.payload())
         judged = EvaluateOptions(
-            candidate, options.evaluate_episodes, max_steps=options.evaluate_steps, workers=options.workers
-        )
+            candidate, options.evaluate_episodes, max_steps=options.evaluate_steps, workers=options.workers,
+            task=options.play.task, body=options.play.body,
+        )  # fmt: skip
         results = {one: evaluate(judged, one, stopping)["simulated"] for one in ("greedy", "sample")}
         if stopping():
             self.evaluated = before  # a resumed run does it again
