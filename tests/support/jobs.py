@@ -63,3 +63,14 @@ class Pid:
         """Returns the process id."""
         time.sleep(0.02)
         return os.getpid()
+
+
+class Slow:
+    """Job 0 is done at once; any other reports all the time and takes a minute."""
+
+    def __call__(self, job: int, report: Report) -> int:
+        """Returns the job."""
+        for _ in range(6000 if job else 0):
+            time.sleep(0.01)
+            report(1)
+        return job

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,10 +20,11 @@ from small_policies import tiny_policy
 from robots.stretch_re1 import SPOC_ACTIONS
 from training.checkpoint import load, policy_payload, save
 from training.distributed import Ranks, device_of
-from training.errors import ConfigError, RanksLost
+from training.errors import ConfigError
 from training.ppo import PpoOptions, Trainer
 from training.ppo_rollout import Played, PlayOptions, RewardOptions
 from training.share import Outcome, Share
+from training.workers import WorkerPool
 
 UPDATES = 4
 ROOT = Path(__file__).parents[2]
@@ -44,7 +44,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def options(run: Path, name: str, **changes: Any) -> PpoOptions:
     return PpoOptions(
-        run, name, episodes=6, warmup=2, epochs=2, minibatches=2, lr=1e-3, critic_lr=1e-3, context=16, bf16=False,
+        run, name, episodes=6, warmup=2, epochs=2, minibatches=3, lr=1e-3, critic_lr=1e-3, context=16, bf16=False,
         play=PlayOptions(max_steps=6, slots=2, bf16=False), workers=1, shares=3, threads=1, evaluate_every=0,
         save_every_s=0.0, reward=RewardOptions(success=10.0, step=-0.1, collision=-0.5), **changes,
     )  # fmt: skip
@@ -53,7 +53,7 @@ def options(run: Path, name: str, **changes: Any) -> PpoOptions:
 def words(run: Path, name: str) -> list[str]:
     """The same options as words."""
     line = (
-        f"--run {run} --name {name} --episodes 6 --warmup 2 --epochs 2 --minibatches 2 --lr 1e-3 --critic-lr 1e-3 "
+        f"--run {run} --name {name} --episodes 6 --warmup 2 --epochs 2 --minibatches 3 --lr 1e-3 --critic-lr 1e-3 "
         "--context 16 --no-bf16 --play.max-steps 6 --play.slots 2 --play.no-bf16 --workers 1 --shares 3 --threads 1 "
         "--evaluate-every 0 --save-every-s 0 --reward.success 10 --reward.step -0.1 --reward.collision -0.5"
     )
@@ -65,7 +65,7 @@ def torchrun(*words: str) -> Iterator[subprocess.Popen[str]]:
     """Two ranks of `ferry train ppo` on this machine."""
     line = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     process = subprocess.Popen(
-        [*line, "-m", "ferry", "train", "ppo", *words], cwd=ROOT, text=True, stdout=subprocess.PIPE,
+        [*line, "-m", "--", "ferry", "train", "ppo", *words], cwd=ROOT, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
     try:
@@ -95,19 +95,169 @@ def figures(lines: str) -> list[dict[str, float]]:
 
 @pytest.fixture(scope="module")
 def interrupted(run: Path) -> str:
-    """What two ranks said until Ctrl-C came after their last update here."""
+    """What two ranks said until Ctrl-C came after some updates."""
     heard: list[str] = []
     with torchrun(*words(run, "two")) as process:
         until(process, f"update {UPDATES}, ", heard)
         process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=60)
+        rest, _ = process.communicate(timeout=120)
     return "".join(heard) + rest
+
+
+# Two ranks
 
 
 def test_two_ranks_learn_what_one_learns(run: Path, interrupted: str, capsys: pytest.CaptureFixture[str]) -> None:
     Trainer(options(run, "one")).run(updates=UPDATES)
     one, two = figures(capsys.readouterr().err), figures(interrupted)
     assert len(one) == UPDATES
-    assert "policy_loss" in two[UPDATES - 1]
+    assert "policy_loss" not in two[1]  # warm-up
+    assert "policy_loss" in two[2]
     for alone, together in zip(one, two):
         assert together == pytest.approx(alone, rel=2e-3, abs=2e-4, nan_ok=True)
+
+
+def test_ctrl_c_saves_and_one_rank_goes_on_where_two_stopped(
+    run: Path, interrupted: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "ferry train: interrupted" in interrupted
+    saved = load(run / "two" / "last.pt", "policy")
+    assert saved["update"] == len(figures(interrupted)) >= UPDATES
+    two, one = (Trainer(options(run, name)) for name in ("two", "one"))
+    for trainer in (two, one):
+        trainer.resume()
+    capsys.readouterr()
+    one.run(updates=saved["update"] + 1 - one.update)
+    unbroken = figures(capsys.readouterr().err)[-1]
+    two.run(updates=1)
+    assert figures(capsys.readouterr().err)[-1] == pytest.approx(unbroken, rel=2e-3, abs=2e-4, nan_ok=True)
+    assert two.steps == one.steps
+
+
+def test_a_rank_that_dies_ends_all_and_two_go_on_where_one_stopped(run: Path) -> None:
+    alone = Trainer(options(run, "dies"))
+    alone._save("last.pt")
+    heard: list[str] = []
+    with torchrun(*words(run, "dies"), "--resume") as process:
+        until(process, "update 2, ", heard)
+        ranks = {rank_of(pid): pid for pid in children(process.pid)}
+        assert sorted(ranks) == ["0", "1"]
+        os.kill(ranks["1"], signal.SIGKILL)
+        rest, _ = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert "rank 0 of 2: another rank ended or does not answer, expected all of them" in rest
+    assert not any(Path(f"/proc/{pid}").exists() for pid in ranks.values())
+    assert load(run / "dies" / "last.pt", "policy")["update"] >= 2
+
+
+def children(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def rank_of(pid: int) -> str:
+    """The rank that torchrun gave to a process."""
+    variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return next(one.removeprefix(b"RANK=").decode() for one in variables if one.startswith(b"RANK="))
+
+
+# Shares of an update
+
+
+class Same(Ranks):
+    """One of several ranks whose gathered values are known."""
+
+    def __init__(self, rank: int, everyones: list[Any]) -> None:
+        super().__init__(rank, len(everyones))
+        self.everyones = everyones
+
+    def gather(self, value: Any) -> list[Any]:
+        """What all ranks have."""
+        assert value == self.everyones[self.rank]
+        return self.everyones
+
+
+def outcome(steps: int) -> Outcome:
+    return Outcome(steps + steps % 2, steps, steps, steps % 3 == 0, steps % 2 == 0, 0)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 5])
+def test_ranks_share_the_minibatches_of_one(ranks: int) -> None:
+    rng = np.random.default_rng(ranks)
+    jobs = {job: [outcome(int(one)) for one in rng.integers(1, 20, 4)] for job in range(5)}
+    everyones = [{job: jobs[job] for job in range(rank, 5, ranks)} for rank in range(ranks)]
+    alone = Share(tuple(one for some in jobs.values() for one in some), np.arange(20))
+    shares = [share_of(Same(rank, everyones)) for rank in range(ranks)]
+    assert all(share.outcomes == alone.outcomes for share in shares)
+    assert sorted(np.concatenate([share.own for share in shares])) == list(range(20))
+    every = [[*share.parts(np.random.default_rng(7), 24, 4)] for share in (alone, *shares)]
+    assert len(every[0]) == 4
+    for whole, *parts in zip(*every):
+        assert whole.weight == 1.0
+        assert sum(part.weight for part in parts) == pytest.approx(1.0)
+        played = [share.own[one] for share, part in zip(shares, parts) for row in part.rows for one in row]
+        assert sorted(played) == sorted(one for row in whole.rows for one in row)
+        looks = [[sum(share.outcomes[share.own[i]].looks for i in row) for row in part.rows]
+                 for share, part in zip(shares, parts)]  # fmt: skip
+        assert all(one <= 24 for some in looks for one in some)
+
+
+def share_of(ranks: Same) -> Share:
+    """What `Share.among` makes where everyone's outcomes are known."""
+    played = {job: [hand_made(one) for one in some] for job, some in ranks.everyones[ranks.rank].items()}
+    return Share.among(ranks, played)
+
+
+def hand_made(one: Outcome) -> Played:
+    """An episode with the numbers of an outcome and nothing else."""
+    looks, steps = np.zeros(one.looks, np.uint8), np.zeros(one.steps)
+    return Played("", looks, looks, looks, steps, steps, steps, one.success, one.said_done, one.collisions)
+
+
+def test_a_job_that_was_dropped_is_missing_on_every_rank() -> None:
+    everyones: list[Any] = [{0: [outcome(3)], 2: [outcome(5)]}, {}, {5: [outcome(4)]}]
+    shares = [share_of(Same(rank, everyones)) for rank in range(3)]
+    assert [len(share.outcomes) for share in shares] == [3, 3, 3]
+    assert [share.own.tolist() for share in shares] == [[0, 1], [], [2]]
+    assert [part.rows for part in shares[1].parts(np.random.default_rng(0), 8, 2)] == [[], []]
+
+
+def test_once_enough_ranks_have_played_the_rest_drop_their_jobs(run: Path) -> None:
+    store = torch.distributed.HashStore()
+    for preempt, expected in ((1.0, [2]), (0.6, [])):
+        made = Trainer(options(run, "preempt", preempt=preempt))
+        made.ranks = Ranks(2, 3, store)
+        made.ranks.post("played 0")
+        made.ranks.post("played 0")
+        with WorkerPool(made._make_player(), 1) as pool:
+            assert sorted(made._play(pool, lambda: False)) == expected
+
+
+# Ranks and devices
+
+
+def test_one_rank_alone_waits_for_nobody() -> None:
+    alone, parameter = Ranks(), torch.nn.Parameter(torch.ones(2))
+    assert alone.first
+    assert alone.gather("a") == ["a"]
+    assert alone.from_first(lambda: 5) == 5
+    assert alone.any(True)
+    assert not alone.any(False)
+    assert alone.add_up([parameter], torch.tensor(3.0)) == 3.0
+    assert parameter.grad is None
+    alone.post("something")
+    assert alone.posted("something") == 0
+    assert not torch.distributed.is_initialized()
+
+
+def test_each_rank_needs_a_job(run: Path) -> None:
+    with pytest.raises(ConfigError, match="shares: got 3, expected at least one for each of 4 ranks"):
+        Trainer(options(run, "few"), ranks=Ranks(0, 4, torch.distributed.HashStore()))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_devices() -> None:
+    assert device_of("auto") == device_of("cpu") == torch.device("cpu")
+    with pytest.raises(ConfigError, match="device: got cuda, expected cpu or auto, since torch finds no CUDA device"):
+        device_of("cuda")
+    with pytest.raises(ConfigError, match="device: got 'tpu', expected one of auto, cpu, cuda"):
+        device_of("tpu")

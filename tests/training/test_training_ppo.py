@@ -256,26 +256,31 @@ def test_a_resumed_run_equals_an_unbroken_one(run: Path, unbroken: dict[str, Any
 
 
 class Accident:
-    """Kills a simulator once, while the run asks whether to stop."""
+    """Kills or freezes a simulator once, while the run asks whether to stop."""
 
-    def __init__(self) -> None:
-        self.killed = 0
+    def __init__(self, what: signal.Signals) -> None:
+        self.what = what
+        self.struck = 0
         self.asked = 0
 
     def __call__(self) -> bool:
         """Never stops the run."""
         self.asked += 1
-        if self.asked > 3 and not self.killed:
-            self.killed = victim = next(iter(multiprocessing.active_children())).pid or 0
-            os.kill(victim, signal.SIGKILL)
+        if self.asked > 3 and not self.struck:
+            self.struck = victim = next(iter(multiprocessing.active_children())).pid or 0
+            os.kill(victim, self.what)
         return False
 
 
-def test_a_simulator_that_dies_is_replaced_and_changes_nothing(run: Path, unbroken: dict[str, Any]) -> None:
-    accident = Accident()
-    Trainer(options(run, "accident")).run(accident, updates=UPDATES)
-    assert accident.killed
-    assert different(unbroken, load(run / "accident" / "last.pt", "policy")) == []
+@pytest.mark.parametrize("what", [signal.SIGKILL, signal.SIGSTOP], ids=["dies", "hangs"])
+def test_a_simulator_that_fails_is_replaced_and_changes_nothing(
+    run: Path, unbroken: dict[str, Any], what: signal.Signals
+) -> None:
+    accident = Accident(what)
+    Trainer(options(run, what.name, stall_s=3.0)).run(accident, updates=UPDATES)
+    assert accident.struck
+    assert not Path(f"/proc/{accident.struck}").exists()
+    assert different(unbroken, load(run / what.name / "last.pt", "policy")) == []
 
 
 def after(calls: int) -> Callable[[], bool]:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from jobs import Deadly, Double, Pid, Refuse, Trouble
+from jobs import Deadly, Double, Pid, Refuse, Slow, Trouble
 
 from training.errors import WorkersLost
 from training.workers import ATTEMPTS, WorkerPool
@@ -48,6 +48,26 @@ def test_no_further_job_is_started_after_the_time() -> None:
         for job, _ in pool.run(range(100), keep_on=lambda: len(done) < 3):
             done.append(job)
     assert 3 <= len(done) <= 4
+
+
+def test_once_it_is_enough_unfinished_jobs_are_dropped() -> None:
+    done: list[int] = []
+    with WorkerPool(Slow, 2) as pool:
+        for job, _ in pool.run(range(4), enough=lambda: bool(done)):
+            done.append(job)
+        assert done == [0]
+        assert list(pool.run([0])) == [(0, 0)]  # the same workers are ready for more
+        assert pool.replaced == 0
+
+
+def test_a_worker_that_does_not_drop_its_job_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.workers.ABANDON_S", 0.2)
+    mark = tmp_path / "hung"
+    with WorkerPool(partial(Trouble, "hangs", mark), 1) as pool:
+        assert [job for job, _ in pool.run([0, 1], enough=mark.exists)] == [0]
+        assert not is_alive(int(mark.read_text()))
+        assert [job for job, _ in pool.run([1])] == [1]
+        assert pool.replaced == 1
 
 
 def test_a_killed_worker_is_replaced_and_its_job_done_again(tmp_path: Path) -> None:
