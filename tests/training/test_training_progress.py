@@ -1,0 +1,33 @@
+"""The progress bar: what an earlier run did says nothing of this one's rate."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from training.progress import Bar
+
+
+def test_resumed_steps_do_not_count_as_speed(capsys: pytest.CaptureFixture[str]) -> None:
+    with Bar("ppo", 1000, "steps", done=900) as bar:
+        time.sleep(0.1)
+        bar.advance(5)
+        bar.note(success="50.0%")
+    last = capsys.readouterr().err.splitlines()[-1].split("\r")[-1]
+    assert "905/1000" in last
+    assert "success=50.0%" in last
+    rate = re.search(r"([\d.]+) ?(s/)? steps", last)
+    assert rate is not None
+    assert rate[2] or float(re.search(r"([\d.]+) steps/s", last)[1]) <= 50.0  # type: ignore[index]  # 5 in 0.1 s or more
+
+
+def test_a_count_is_corrected(capsys: pytest.CaptureFixture[str]) -> None:
+    with Bar("ppo", 1000, "steps") as bar:
+        bar.advance(700)  # some of them were played twice
+        bar.at(600)
+        bar.say("update 1")
+    said = capsys.readouterr().err
+    assert "update 1" in said
+    assert "600/1000" in said.split("\r")[-1]
