@@ -10,7 +10,7 @@ import numpy as np
 from simulation.driver import Driver
 from simulation.navigation import Cell, Field, Point
 from simulation.room_nav import target_field
-from simulation.rooms import cached_room_field, rooms_at
+from simulation.rooms import cached_room_field, is_inside, rooms_at, rooms_of
 from simulation.twin import Twin
 
 
@@ -21,11 +21,9 @@ class RoomNavExpert(Driver):
         """Name of the policy action to take now."""
         if self._is_new():
             self.follow(target_field(self.twin.episode.house_seed, self.twin.episode.target))
-        return self._arrived(self._cell) if self._field.is_goal[self._cell] else self.drive()
-
-    @property
-    def _cell(self) -> Cell:
-        return self._field.space.cell(*self.twin.pose[:2])
+        house, (x, y, _) = self.twin.house, self.twin.pose
+        done = any(is_inside(house.rooms[room], x, y) for room in rooms_of(house, self.twin.episode.target))
+        return "done" if done else self.drive()
 
     def _arrived(self, cell: Cell) -> str:
         del cell
@@ -43,12 +41,11 @@ class RoomVisitExpert(Driver):
         """Name of the policy action to take now."""
         if self._is_new():
             self._left = frozenset()
-        left = frozenset(range(len(self.twin.house.rooms))) - rooms_at(self.twin.house, self.twin.marks)
+        house, (x, y, _) = self.twin.house, self.twin.pose
+        left = frozenset(range(len(house.rooms))) - rooms_at(house, self.twin.marks)
         if not left:
             return "done"
-        x, y, _ = self.twin.pose
-        room = self.twin.house.room_at(x, y)
-        if room in left and self._to(room).is_goal[self._to(room).space.cell(x, y)]:
+        if any(is_inside(house.rooms[room], x, y) for room in left):
             return "sub_done"
         if left != self._left:
             self._left = left
