@@ -7,7 +7,7 @@ and a worker that dies is replaced and its share is played again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -77,11 +77,13 @@ class PlayJob:
         seed: what its episodes are drawn from.
         episodes: how many.
         weights: of the actor, without the image encoder.
+        guide_steps: so many steps of each episode are a guide's, where the player has one.
     """
 
     seed: tuple[int, ...]
     episodes: int
     weights: Weights = field(repr=False)
+    guide_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -118,16 +120,19 @@ class Played:
 
 
 class Player:
-    """A worker's work: plays the episodes of a job by sampling from the actor."""
+    """A worker's work: plays the episodes of a job by sampling from the actor, with what `make` makes of a Rollout."""
 
-    def __init__(self, config: PolicyConfig, encoder: Weights, play: PlayOptions, reward: RewardOptions) -> None:
+    def __init__(
+        self, config: PolicyConfig, encoder: Weights, play: PlayOptions, reward: RewardOptions,
+        make: Callable[..., Rollout] = Rollout,
+    ) -> None:  # fmt: skip
         torch.set_num_threads(1)
         self.play, self.reward = play, reward
         policy = new_policy(config)
         policy.image_encoder.load_state_dict(tensors(encoder))
         if play.bf16:
             policy.image_encoder = HalfPrecision(policy.image_encoder)
-        self.rollout = Rollout(policy, play.slots, twin_options(policy.config, play), play.max_steps, play.body)
+        self.rollout = make(policy, play.slots, twin_options(policy.config, play), play.max_steps, play.body)
         self._log_p: dict[int, list[float]] = {}
         self._distances_m: dict[int, list[float]] = {}
 

@@ -43,6 +43,18 @@ def _sac(argv: Sequence[str]) -> int:
     return main(argv)
 
 
+def _jsrl(argv: Sequence[str]) -> int:
+    from training.jsrl import main
+
+    return main(argv)
+
+
+def _pirlnav(argv: Sequence[str]) -> int:
+    from training.pirlnav import main
+
+    return main(argv)
+
+
 def _evaluate(argv: Sequence[str]) -> int:
     from training.evaluate import main
 
@@ -56,6 +68,8 @@ STAGES: Mapping[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     "dagger": ("collect episodes that the clone drives and the expert labels", _dagger),
     "ppo": ("fine-tune the clone by reinforcement learning (PPO, as FLaRe does it)", _ppo),
     "sac": ("the same by soft actor-critic instead of PPO, for comparison", _sac),
+    "jsrl": ("learn a policy from scratch that the clone gives a start (JSRL), for comparison", _jsrl),
+    "pirlnav": ("fine-tune the clone with PIRLNav's schedule, for comparison", _pirlnav),
     "evaluate": ("closed-loop success in simulated houses that were not trained on", _evaluate),
 }
 
