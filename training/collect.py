@@ -37,8 +37,6 @@ class CollectOptions:
 
     run: Path = Path("runs/mini")
     """Folder of the run."""
-    name: str = FOLDER
-    """Folder in the run for the data."""
     size: str = "mini"
     """Policy size: mini or small_3."""
     episodes: int = 9000
@@ -55,6 +53,8 @@ class CollectOptions:
     """Tasks, of `simulation.tasks`; with several, each episode's is drawn."""
     body: str = "stretch_re1"
     """Whose twin: stretch_re1 or locobot."""
+    name: str = FOLDER
+    """Folder in the run for the data."""
     seed: int = 0
     weights: str | None = None
     """Source of DINOv2's and T5's weights; "" for random ones."""
