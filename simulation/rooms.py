@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from simulation.house import House, Room
-from simulation.navigation import DISC_M, Bools, Field, Floats, FreeSpace
+from simulation.navigation import CELL_M, DISC_M, Bools, Field, Floats, FreeSpace
 from simulation.object_nav import cached_house, cached_space
 
 INSIDE_M = 0.6
@@ -22,9 +22,9 @@ _ROOMY_M = 0.6
 
 
 def inside(space: FreeSpace, room: Room) -> Bools:
-    """(nx, ny) cells where the robot fits and is clearly in a room."""
+    """(nx, ny) cells where the robot fits and is, wherever in the cell, clearly in a room."""
     depth = _depth_m(room, space.x_m[:, None], space.y_m[None, :])
-    cells: Bools = (depth >= INSIDE_M) & (space.clearance_m >= DISC_M)
+    cells: Bools = (depth >= INSIDE_M + CELL_M / 2) & (space.clearance_m >= DISC_M)
     return cells
 
 

@@ -1,0 +1,96 @@
+"""RoomVisit: what counts, where it starts, and that its expert sees every room."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from robots.command import Done
+from simulation.errors import SeedError
+from simulation.escape import MOVES
+from simulation.object_nav import cached_house
+from simulation.room_expert import RoomVisitExpert
+from simulation.room_visit import MAX_STEPS, is_success, sample_episode
+from simulation.rooms import is_inside, rooms_at
+from simulation.seeds import house_seed
+from simulation.twin import StretchTwin, TwinOptions
+
+
+@pytest.fixture(scope="module")
+def twin() -> StretchTwin:
+    twin = StretchTwin(TwinOptions(height=24, width=40))
+    twin.connect()
+    return twin
+
+
+def play(twin: StretchTwin, index: int, chance: float = 0.0) -> list[str]:
+    """What the expert says in a val house; with `chance` the base does something else."""
+    rng, expert = np.random.default_rng(index), RoomVisitExpert(twin)
+    twin.reset(sample_episode(house_seed("val", index), index))
+    said: list[str] = []
+    while "done" not in said and len(said) < 400:
+        said.append(expert.action())
+        action = str(rng.choice(list(MOVES))) if rng.random() < chance and said[-1] in MOVES else said[-1]
+        twin.execute(twin.spec.actions[action])
+    return said
+
+
+def test_every_room_must_have_been_marked_in_it() -> None:
+    house = cached_house(house_seed("val", 24))
+    middles = [(float(x), float(y)) for x, y in (room.polygon.mean(axis=0) for room in house.rooms)]
+    assert is_success(house, middles)
+    assert is_success(house, [*reversed(middles), middles[0]])  # in any order, and again
+    assert not is_success(house, middles[1:])
+    assert not is_success(house, [middles[0]] * 5)
+    assert not is_success(house, [])
+
+
+def test_an_episode_starts_clearly_in_a_room_and_says_how_many_there_are() -> None:
+    for index in range(8):
+        episode = sample_episode(house_seed("val", index), 3)
+        house = cached_house(episode.house_seed)
+        assert any(is_inside(room, *episode.start[:2]) for room in house.rooms)
+        assert episode.instruction == (
+            f"go to all {len(house.rooms)} rooms in the house. "
+            "indicate when you have seen a new room and when you are done"
+        )
+        assert (episode.task, episode.target, episode.max_steps) == ("room_visit", "", MAX_STEPS)
+    assert sample_episode(7, 1) == sample_episode(7, 1) != sample_episode(7, 2)
+    with pytest.raises(SeedError, match="episode seed: got -1"):
+        sample_episode(7, -1)
+
+
+def test_the_expert_says_sub_done_once_in_each_room_and_then_done(twin: StretchTwin) -> None:
+    for index in range(8):
+        said = play(twin, index)
+        rooms = len(twin.house.rooms)
+        assert said[0] == "sub_done"
+        assert said.count("sub_done") == rooms
+        assert said[-2:] == ["sub_done", "done"]
+        assert twin.success()
+        assert twin.collisions == 0
+        assert len(twin.marks) == rooms
+        assert all(any(is_inside(room, *mark) for room in twin.house.rooms) for mark in twin.marks)
+
+
+def test_the_expert_copes_with_what_it_did_not_say(twin: StretchTwin) -> None:
+    ends = [(play(twin, index, chance=0.2)[-1], twin.success()) for index in (10, 13, 14)]
+    assert ends == [("done", True)] * 3
+
+
+def test_the_tour_is_short(twin: StretchTwin) -> None:
+    """No room is gone through again on the way unless it joins others: five rooms are seen in under 200 decisions."""
+    said = play(twin, 15)
+    assert len(twin.house.rooms) == 5
+    assert len(said) < 200
+    assert rooms_at(twin.house, twin.path) == frozenset(range(len(twin.house.rooms)))
+
+
+def test_going_through_a_room_without_a_word_does_not_count(twin: StretchTwin) -> None:
+    expert = RoomVisitExpert(twin)
+    twin.reset(sample_episode(house_seed("val", 15), 0))
+    twin.execute(Done(subgoal=True))
+    assert expert.action() != "sub_done"  # this one is acknowledged
+    twin.marks.clear()
+    assert expert.action() == "sub_done"
+    assert not twin.success()
