@@ -11,6 +11,7 @@ their convex hulls; what stands beside the object is left out; the surface has n
 
 from __future__ import annotations
 
+import itertools
 import math
 
 from simulation import gl  # noqa: F401  (first: it chooses MuJoCo's back-end)
@@ -43,6 +44,7 @@ _CUP_M = (0.020, 0.008)  # radius and half thickness
 _LIFT_M, _HELD_M = 0.10, 0.06
 _BACK_M, _APPROACH_S, _CLOSE_S, _LIFT_S, _HOLD_S = 0.20, 0.7, 0.6, 0.7, 0.4
 _STEP_S = 0.002
+_FLAT_M, _MOST_RINGS = 0.001, 14
 
 
 def holds(world: World, hand: Hand, thing: HouseObject) -> bool:
@@ -80,9 +82,10 @@ def _gripper_and(world: World, hand: Hand, thing: HouseObject) -> mujoco.MjSpec:
     c, s = math.cos(hand.yaw_rad), math.sin(hand.yaw_rad)
     dx, dy, dz = np.array(thing.position_m) - hand.centre_m
     middle = c * dx + s * dy, c * dy - s * dx, dz
+    bottom = 0.0, 0.0, dz - thing.size_m[2] / 2
     spec.worldbody.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_PLANE, size=(1, 1, 0.1), pos=(0, 0, dz - thing.size_m[2] / 2), contype=2, conaffinity=2
-    )
+        type=mujoco.mjtGeom.mjGEOM_PLANE, size=(1, 1, 0.1), pos=bottom, contype=2, conaffinity=2
+    )  # fmt: skip
     _add_thing(spec, world, thing, middle, thing.yaw_rad - hand.yaw_rad)
     return spec
 
@@ -97,10 +100,10 @@ def _add_gripper(spec: mujoco.MjSpec) -> None:
         drive.set_to_position(kp=20000.0, kv=400.0)
     for name, side in (("left", 1.0), ("right", -1.0)):
         _add_finger(spec, carriage, name, side)
-    coupling = np.zeros(11)
+    coupling = np.zeros(12)
     coupling[1] = 1.0
-    equal = spec.add_equality(type=mujoco.mjtEq.mjEQ_JOINT, name1="right", name2="left", data=coupling)
-    equal.objtype = mujoco.mjtObj.mjOBJ_JOINT
+    alike = spec.add_equality(type=mujoco.mjtEq.mjEQ_JOINT, name1="right", name2="left", data=coupling)
+    alike.objtype = mujoco.mjtObj.mjOBJ_JOINT
 
 
 def _add_finger(spec: mujoco.MjSpec, carriage: mujoco.MjsBody, name: str, side: float) -> None:
@@ -129,25 +132,44 @@ def _add_thing(
     spec: mujoco.MjSpec, world: World, thing: HouseObject, middle_m: tuple[float, float, float], yaw_rad: float
 ) -> None:
     """The object as it is in the world, a free body whose weight is spread over its bounding box."""
-    body = spec.worldbody.add_body(name="thing", pos=middle_m, quat=(math.cos(yaw_rad / 2), 0, 0, math.sin(yaw_rad / 2)))
+    turn = math.cos(yaw_rad / 2), 0.0, 0.0, math.sin(yaw_rad / 2)
+    body = spec.worldbody.add_body(name="thing", pos=middle_m, quat=turn)
     body.add_freejoint()
     mass, (a, b, c) = MASS_KG[thing.category], thing.size_m
     body.explicitinertial, body.mass = True, mass
     body.inertia = mass / 12 * np.array([b * b + c * c, a * a + c * c, a * a + b * b])
     source = world.model
     for geom in np.flatnonzero((source.geom_bodyid == source.body(thing.name).id) & (source.geom_group == 0)):
-        shape = body.add_geom(
-            type=source.geom_type[geom], size=source.geom_size[geom], pos=source.geom_pos[geom],
-            quat=source.geom_quat[geom], contype=2, conaffinity=3, mass=0, condim=4,
-        )  # fmt: skip
-        if source.geom_type[geom] == mujoco.mjtGeom.mjGEOM_MESH:
-            shape.meshname = _copy_mesh(spec, source, int(source.geom_dataid[geom]))
+        is_mesh = source.geom_type[geom] == mujoco.mjtGeom.mjGEOM_MESH
+        for mesh in _copy_mesh(spec, source, int(source.geom_dataid[geom])) if is_mesh else ("",):
+            shape = body.add_geom(
+                type=source.geom_type[geom], size=source.geom_size[geom], pos=source.geom_pos[geom],
+                quat=source.geom_quat[geom], contype=2, conaffinity=3, mass=0, condim=4,
+            )  # fmt: skip
+            if mesh:
+                shape.meshname = mesh
 
 
-def _copy_mesh(spec: mujoco.MjSpec, source: mujoco.MjModel, index: int) -> str:
-    """A mesh of another model, whose vertices are already about the mesh's own middle, as its geom wants them."""
-    name = f"mesh_{index}"
+def _copy_mesh(spec: mujoco.MjSpec, source: mujoco.MjModel, index: int) -> list[str]:
+    """Names of the convex pieces of another model's mesh; none for a flat one (a leaf), which is no body to hold.
+
+    A turned thing is cut between the rings of its profile, so that a neck is a neck.
+    """
     first, count = source.mesh_vertadr[index], source.mesh_vertnum[index]
-    mesh = spec.add_mesh(name=name, inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX)
-    mesh.uservert = source.mesh_vert[first : first + count].ravel()
-    return name
+    points = np.array(source.mesh_vert[first : first + count], dtype=np.float64)
+    offset, turn = np.array(source.mesh_pos[index]), np.zeros(9)
+    mujoco.mju_quat2Mat(turn, source.mesh_quat[index])
+    upright = points @ turn.reshape(3, 3).T + offset  # as it was before MuJoCo turned it into its own axes
+    level = np.round(upright[:, 2], 4)
+    rings = np.unique(level)
+    if 3 <= len(rings) <= _MOST_RINGS:
+        pieces = [points[(level == low) | (level == high)] for low, high in itertools.pairwise(rings)]
+    else:
+        pieces = [points]
+    names = []
+    for k, piece in enumerate(pieces):
+        if np.linalg.svd(piece - piece.mean(axis=0), compute_uv=False)[-1] < _FLAT_M * math.sqrt(len(piece)):
+            continue
+        names.append(f"mesh_{index}_{k}")
+        spec.add_mesh(name=names[-1], uservert=piece.ravel(), inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX)
+    return names

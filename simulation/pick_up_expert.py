@@ -13,6 +13,7 @@ import numpy as np
 from robots.command import Grasp, MoveBase, MoveJoint, RotateBase
 from robots.stretch_re1 import ARM_STEP_M, SMALL_ARM_STEP_M, SMALL_TURN_RAD, WRIST_STEP_RAD
 from simulation.driver import TURN_M, Driver
+from simulation.grasp import Hand
 from simulation.house import HouseObject
 from simulation.navigation import Cell, Floats, Point
 from simulation.pick_up import is_held
@@ -29,8 +30,8 @@ _LARGE_M, _SMALL_M = 0.8 * ARM_STEP_M, 0.55 * SMALL_ARM_STEP_M
 _TURN_RAD = math.radians(18.0)
 _PATIENCE = 6  # blocked motions of the arm before another place is tried
 _NEAR_M, _OTHER_PLACE_M = 0.6, 0.25
-_OTHER_TRIES_M = ((0.0, 0.0), (0.0, 0.03), (-0.04, 0.0), (0.06, 0.0), (0.06, 0.03))
-"""What is added to height and way at each try, one after another, when the object was not held."""
+_TRIES_M = ((0.0, 0.0), (0.0, 0.02), (-0.02, 0.02), (0.02, 0.02))
+"""What is added to height and way at each try, one after another, while the object slips out of the gripper."""
 
 
 class PickUpExpert(Driver):
@@ -46,11 +47,11 @@ class PickUpExpert(Driver):
         self._plan()
         if self.twin.held is not None:
             return self._with_object()
-        thing = self._thing_here()
-        if thing is not None and self._hindered() <= _PATIENCE and self._tries() < len(_OTHER_TRIES_M):
-            return self._take(thing)
-        if self._tries() >= len(_OTHER_TRIES_M):
+        if self._tries() >= len(_TRIES_M):
             return "done"
+        thing = self._thing_here()
+        if thing is not None and self._hindered() <= _PATIENCE:
+            return self._take(thing)
         if thing is not None:
             self._give_up_place()
         return self._fold() or self.drive()
@@ -102,8 +103,10 @@ class PickUpExpert(Driver):
 
     def _take(self, thing: HouseObject) -> str:
         """The next action at the place; each step waits for the one before it."""
+        if self._hindered() and Hand(self.twin.world).nearest() == thing:
+            return "pickup"
         joints = self.twin.world.joints
-        up, on = _OTHER_TRIES_M[self._tries()]
+        up, on = (0.0, 0.0) if thing.is_on_floor else _TRIES_M[self._tries()]
         lift = min(Reach(self.twin.house, thing).lift_m + up + SMALL_ARM_STEP_M * self._hindered(), LIFT_M)
         way = self._way_to(thing) + on - HAND_RIGHT_M
         raised = _stepped("move_arm_up", "move_arm_down", max(lift, 0.0) - joints["joint_lift"])

@@ -13,6 +13,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import uniform_filter
 
 from simulation.cameras import StretchCameras
 from simulation.clearance import Obstacle
@@ -35,9 +36,12 @@ ABOVE_TOP_M = 0.045
 """The grasp centre is kept this far above a table: the fingers' lowest corner is 0.012 m below it."""
 
 NARROW_M = 0.13
-"""An object that measures less across is taken by its middle, between the fingers; of a wider one, its near side."""
+"""An object with a side thinner than this is taken by its middle, between the fingers, a wider one by its near side."""
 
-BEFORE_M = 0.035
+NECK = {"vase": 0.85}
+"""Share of its height at which a kind of object is taken by its neck, where the lift goes that high; others halfway."""
+
+BEFORE_M = 0.04
 """How far before the near side of a wide object the grasp centre stops: the fingers end 0.015 m in front of it."""
 
 _ARM_HALF_M, _TIP_M = 0.13, 0.05
@@ -47,6 +51,7 @@ _DOWN_RAD = math.radians(60.0)
 
 _BEST_M = 0.62
 _CHOICE_M = 0.15
+_MOST = 0.6  # six of the nine cells in and around a place
 
 
 @dataclass(frozen=True)
@@ -64,8 +69,9 @@ class Reach:
     @cached_property
     def height_m(self) -> float:
         """Height of the grasp centre when it takes the object."""
-        middle, bottom = self.thing.position_m[2], self.thing.position_m[2] - self.thing.size_m[2] / 2
-        return max(middle, bottom + ABOVE_TOP_M)
+        bottom = self.thing.position_m[2] - self.thing.size_m[2] / 2
+        wanted = bottom + NECK.get(self.thing.category, 0.5) * self.thing.size_m[2]
+        return max(min(wanted, LIFT_M + HAND_UP_M), bottom + ABOVE_TOP_M)
 
     @property
     def lift_m(self) -> float:
@@ -80,8 +86,8 @@ class Reach:
         depth, width, _ = self.thing.size_m
         with np.errstate(divide="ignore"):
             to_side = np.minimum(depth / 2 / np.abs(u), width / 2 / np.abs(v))
-        across = np.abs(v) * depth + np.abs(u) * width if depth != width else np.full_like(u, width)
-        return np.where((across < NARROW_M) & (not self.thing.is_on_floor), middle, middle - to_side - BEFORE_M)
+        fits = min(depth, width) < NARROW_M or self.thing.category in NECK
+        return middle if fits else middle - to_side - BEFORE_M
 
     def can_from(self, x: Floats, y: Floats) -> Bools:
         """Whether the object can be taken by a robot that stands at (x, y) and has room to turn there."""
@@ -89,24 +95,27 @@ class Reach:
         good = (way >= HAND_RIGHT_M + MARGIN_M) & (way <= HAND_RIGHT_M + ARM_M - MARGIN_M)
         good &= 0.0 <= self.lift_m <= LIFT_M
         for k in np.flatnonzero(good):
-            good[k] = self._is_seen(x[k], y[k]) and self._is_clear(x[k], y[k], float(way[k]))
+            good[k] = self._is_clear(x[k], y[k], float(way[k]))
+        good[good] = self._is_seen(x[good], y[good])
         return good
 
     def _along(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
         c, s = math.cos(self.thing.yaw_rad), math.sin(self.thing.yaw_rad)
         return c * x + s * y, c * y - s * x
 
-    def _is_seen(self, x: float, y: float) -> bool:
+    def _is_seen(self, x: Floats, y: Floats) -> Bools:
         """Whether the manipulation camera sees it over what stands around, once the robot has turned."""
-        eye = StretchCameras().manipulation.position_m[2]
-        points = sample_points(self.thing)
-        down = np.arctan2(eye - points[:, 2], np.hypot(points[:, 0] - x, points[:, 1] - y))
-        eyes = np.array([[x, y, eye]])
-        seen = [in_sight(eyes, point, self.blockers)[0] for point in points[down <= _DOWN_RAD]]
-        return sum(seen) >= CLEAR_POINTS
+        eyes = np.column_stack([x, y, np.full(len(x), StretchCameras().manipulation.position_m[2])])
+        seen = np.zeros(len(x), np.intp)
+        for point in sample_points(self.thing):
+            down = np.arctan2(eyes[:, 2] - point[2], np.hypot(x - point[0], y - point[1]))
+            inside = down <= _DOWN_RAD
+            seen[inside] += in_sight(eyes[inside], point, self.blockers)
+        return seen >= CLEAR_POINTS
 
     @cached_property
     def blockers(self) -> list[Obstacle]:
+        """What near the object may stand before it."""
         small = [
             Obstacle(one.name, one.position_m[:2], (one.size_m[0] / 2, one.size_m[1] / 2), one.yaw_rad,
                      one.position_m[2] - one.size_m[2] / 2, one.position_m[2] + one.size_m[2] / 2)
@@ -137,7 +146,7 @@ class Reach:
             for far in np.linspace(0.3, way_m + _TIP_M, 8)
             for side in (-_ARM_HALF_M, 0.0, _ARM_HALF_M)
         ]
-        points = np.array([(0.0, 0.0), *swing, *arm]) + (x, y)
+        points = np.array([(0.0, 0.0), *swing, *arm]) + np.array([x, y])
         return all(bool((box.distance_m(points[:, 0], points[:, 1]) > MARGIN_M).all()) for box in self._tall)
 
 
@@ -151,6 +160,7 @@ def reach_goals(house: House, space: FreeSpace, target: str) -> Goals:
         cells = np.nonzero(near & (space.clearance_m >= DISC_M + MARGIN_M))
         reach = Reach(house, thing)
         good = reach.can_from(x[cells], y[cells])
+        good &= _is_amid(good, cells, cost.shape)
         if not good.any():
             continue
         way, room = reach.way_m(x[cells], y[cells]), space.clearance_m[cells]
@@ -161,6 +171,13 @@ def reach_goals(house: House, space: FreeSpace, target: str) -> Goals:
         better = one < cost
         cost[better], instance[better] = one[better], index
     return Goals(cost, instance)
+
+
+def _is_amid(good: Bools, cells: tuple[npt.NDArray[np.intp], ...], shape: tuple[int, ...]) -> Bools:
+    """Whether most cells around each cell are good too: the base stops within half a step of where it wants to be."""
+    grid = np.zeros(shape)
+    grid[cells] = good
+    return np.asarray(uniform_filter(grid, 3, mode="constant")[cells] > _MOST)
 
 
 @lru_cache(maxsize=8)
