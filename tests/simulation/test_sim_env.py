@@ -11,10 +11,12 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from robots.stretch_re1 import SPOC_ACTIONS
-from simulation.env import BLOCKED, START, TARGETS, FerryEnv
+from simulation.env import BLOCKED, IDS, START, TARGETS, FerryEnv
+from simulation.episode import EpisodeError
 from simulation.errors import SeedError
 from simulation.object_nav import sample_episode
-from simulation.seeds import SPLITS, split_of
+from simulation.seeds import SPLITS, house_seed, split_of
+from simulation.tasks import TASKS, task
 from simulation.twin import TwinOptions
 
 SMALL = TwinOptions(height=24, width=40)
@@ -151,3 +153,31 @@ def test_training_houses_are_the_default() -> None:
     env = FerryEnv(SMALL)
     assert env.reset(seed=3)[1]["episode"]["house_seed"] in SPLITS["train"]
     env.close()
+
+
+def test_every_task_has_an_environment() -> None:
+    assert set(IDS) == set(TASKS)
+    for name, identity in IDS.items():
+        env = gymnasium.make(identity, options=SMALL)
+        seen, info = env.reset(seed=4)
+        assert env.observation_space.contains(seen)
+        assert info["episode"]["task"] == name
+        named = info["episode"]["target"] in TARGETS
+        assert seen["goal"] == (TARGETS.index(info["episode"]["target"]) if named else len(TARGETS))
+        env.close()
+    with pytest.raises(EpisodeError, match=r"task 'juggle', expected one of object_nav, .*room_visit"):
+        FerryEnv(SMALL, task="juggle")
+
+
+def test_rooms_are_counted_at_the_end() -> None:
+    env = FerryEnv(SMALL, task="room_visit", max_steps=1000)
+    seed = house_seed("val", 3)  # three rooms
+    env.reset(seed=1, options={"episode": task("room_visit").sample(seed)})
+    assert "rooms" not in act(env, "sub_done")[4]
+    _, reward, terminated, _, info = act(env, "done")
+    assert (reward, terminated, info["rooms_visited"], info["rooms"], info["failed_share"]) == (0.0, True, 1, 3, 0.0)
+    env.reset(seed=1, options={"episode": task("room_visit").sample(seed)})
+    while not terminated or not info["success"]:
+        _, reward, terminated, _, info = act(env, env.unwrapped.expert.action())
+    env.close()
+    assert (reward, info["rooms_visited"], info["rooms"]) == (1.0, 3, 3)

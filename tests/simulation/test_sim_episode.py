@@ -22,9 +22,12 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
     seed=st.integers(0, 2**62),
     expert=st.none() | st.integers(1, 600),
     text=st.text(),
+    objects=st.lists(st.text()).map(tuple),
 )
-def test_json_is_lossless(start: tuple[float, float, float], seed: int, expert: int | None, text: str) -> None:
-    episode = EpisodeSpec("object_nav", seed, start, text, text, seed, expert)
+def test_json_is_lossless(
+    start: tuple[float, float, float], seed: int, expert: int | None, text: str, objects: tuple[str, ...]
+) -> None:
+    episode = EpisodeSpec("object_nav", seed, start, text, text, seed, expert, objects=objects)
     assert EpisodeSpec.from_json(json.loads(json.dumps(episode.to_json()))) == episode
 
 
@@ -36,9 +39,9 @@ def test_the_json_form_has_plain_names() -> None:
 
 
 def test_chores_gives_object_nav_600_decisions() -> None:
-    data = {name: value for name, value in EPISODE.to_json().items() if name not in ("max_steps", "expert_steps")}
-    episode = EpisodeSpec.from_json(data)
-    assert (episode.max_steps, episode.expert_steps) == (600, None)
+    newer = ("max_steps", "expert_steps", "objects")
+    episode = EpisodeSpec.from_json({name: value for name, value in EPISODE.to_json().items() if name not in newer})
+    assert (episode.max_steps, episode.expert_steps, episode.objects) == (600, None, ())
 
 
 def test_the_expert_length_is_written_down_in_a_copy() -> None:
@@ -53,6 +56,8 @@ def test_the_expert_length_is_written_down_in_a_copy() -> None:
         ({"start": [1.0, 2.0]}, "ValueError not enough values"),
         ({"start": [1.0, 2.0, "north"]}, "could not convert string to float"),
         ({"start": None}, "TypeError"),
+        ({"objects": "mug_0"}, "TypeError objects 'mug_0' is no list of names"),
+        ({"objects": [3]}, r"TypeError objects \[3\] is no list of names"),
     ],
 )
 def test_a_wrong_field_is_named(change: dict[str, Any], message: str) -> None:

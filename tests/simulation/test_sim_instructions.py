@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from simulation.categories import CATEGORIES
-from simulation.instructions import GOTO_VERBS, goto_instruction, with_article
+from simulation.instructions import GOTO_VERBS, goto_instruction, visit_instruction, with_article
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,9 @@ def test_every_verb_of_chores_is_used() -> None:
 def test_the_same_chance_gives_the_same_words() -> None:
     first, second = (goto_instruction("bed", np.random.default_rng(7)) for _ in range(2))
     assert first == second
+
+
+def test_all_rooms_are_counted_out() -> None:
+    assert visit_instruction(3) == (
+        "go to all 3 rooms in the house. indicate when you have seen a new room and when you are done"
+    )

@@ -1,4 +1,4 @@
-"""SEL and path length."""
+"""SEL, path length, failed commands."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulation.metrics import path_length, sel
+from robots.command import MoveBase
+from robots.robot import Sent
+from simulation.metrics import failed_share, path_length, sel
 
 lengths = st.integers(1, 1000)
 
@@ -50,3 +52,10 @@ def test_a_path_is_as_long_as_its_pieces() -> None:
 @given(st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=2, max_size=8))
 def test_a_path_is_never_shorter_than_the_straight_line(path: list[tuple[float, float]]) -> None:
     assert path_length(path) >= math.dist(path[0], path[-1]) - 1e-9
+
+
+def test_blocked_and_refused_commands_failed() -> None:
+    step = MoveBase(0.2)
+    history = [Sent(step), Sent(step, blocked="wall_0"), Sent(step, refused="the gripper holds nothing"), Sent(step)]
+    assert failed_share(history) == 0.5
+    assert failed_share([]) == 0.0
