@@ -37,6 +37,12 @@ def _export(argv: Sequence[str]) -> int | None:
     return main(argv)
 
 
+def _import(argv: Sequence[str]) -> int | None:
+    from training.released.main import main
+
+    return main(argv)
+
+
 def _serve(argv: Sequence[str]) -> int | None:
     from policy_server.serve import main
 
@@ -100,6 +106,7 @@ def _stop(argv: Sequence[str]) -> int | None:
 VERBS: Mapping[str, Verb] = {
     "train": Verb("clone an expert, or fine-tune what was cloned, in simulated houses", "train", _train),
     "export": Verb("write a checkpoint as a policy bundle: ONNX graphs and a manifest", "train", _export),
+    "import": Verb("write a checkpoint that FLaRe or SPOC released as a policy bundle", "train", _import),
     "serve": Verb("answer observations with actions over REST, from a policy bundle", "server", _serve),
     "run": Verb("run a launch file: a robot or its twin, with the policy, over ROS 2", "robot,ros", _run),
     "evaluate": Verb("run an evaluation plan: tasks, houses, policies", "sim,server", _evaluate),

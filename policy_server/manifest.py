@@ -67,7 +67,11 @@ class SimulatedResult:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a policy comes from."""
+    """Where a policy comes from.
+
+    `source_sha256` is that of the checkpoint that somebody else released, `left_out` what of it is not in the bundle
+    and why; both are empty for a policy that was trained here.
+    """
 
     git_commit: str
     config_sha256: str
@@ -76,6 +80,8 @@ class Provenance:
     steps: int
     command: str = ""
     simulated: tuple[SimulatedResult, ...] = ()
+    source_sha256: str = ""
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,7 @@ class PolicyManifest:
         try:
             provenance = dict(data["provenance"])
             provenance["simulated"] = tuple(SimulatedResult(**one) for one in provenance.get("simulated", ()))
+            provenance["left_out"] = tuple(provenance.get("left_out", ()))
             return cls(
                 name=data["name"],
                 spec=PolicySpec.from_json(data["spec"]),

@@ -1,0 +1,1 @@
+"""`ferry import`: the checkpoints that FLaRe and SPOC released, as policy bundles."""

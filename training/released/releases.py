@@ -1,0 +1,140 @@
+"""The releases that can be imported: how each is recognised, what it becomes, and what is not needed of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from training.config import SMALL_3, PolicyConfig
+from training.errors import CheckpointError
+from training.released.tables import Place, Shape, image_table, policy_table
+
+IMAGES = "visual_encoder.image_encoder.model."
+"""Where Lightning checkpoints keep the frozen image encoder; AllenAct's have it in a preprocessor, outside."""
+
+ALLENACT, LIGHTNING = "AllenAct's, with 'model_state_dict'", "Lightning's, with 'state_dict'"
+
+Sizes = tuple[int, int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Release:
+    """One network that was released.
+
+    Attributes:
+        name: of the bundle.
+        container: the kind of file it comes in.
+        head: what its actor's last layer is called.
+        config: of our network with the same numbers; its encoders are filled from files.
+        algorithm: for the provenance.
+        left_out: prefixes of what is in the file and not needed, and why.
+    """
+
+    name: str
+    container: str
+    head: str
+    config: PolicyConfig
+    algorithm: str
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def has_images(self) -> bool:
+        """Whether the image encoder is in the file."""
+        return self.container == LIGHTNING
+
+    def table(self) -> dict[str, Place]:
+        """Every parameter that is needed, by its name in the file."""
+        inside = {f"{IMAGES}{name}": place for name, place in image_table(self.config).items()}
+        return policy_table(self.config, self.head) | (inside if self.has_images else {})
+
+
+_IMPORTED = replace(
+    SMALL_3,
+    image=replace(SMALL_3.image, weights="", position_offset=0.1),  # dinov2/hub/backbones.py interpolate_offset
+    text=replace(SMALL_3.text, weights=""),
+)
+_CRITIC = {
+    "critic_tsfm.": "the critic, a network of its own: for training alone",
+    "critic.": "the actor network's value head: for training alone",
+}
+
+RELEASES = (
+    Release("flare_small_3", ALLENACT, "actor.linear", _IMPORTED, "FLaRe (PPO from SPOC's clone)", _CRITIC),
+    Release("spoc_small_3_llama", LIGHTNING, "actor", _IMPORTED, "behaviour cloning (FLaRe's SPOC)"),
+    Release(
+        "spoc_small_3",
+        LIGHTNING,
+        "action_classifier",
+        replace(_IMPORTED, decoder="cross", decoder_ffn=2048),  # PyTorch's default width
+        "behaviour cloning (SPOC)",
+    ),
+)
+
+_SIZE_NAMES: Mapping[Sizes, str] = {
+    # (width, fusion layers, decoder layers, per visual token, per word): build_model in SPOC's
+    # architecture/models/transformer_models/early_fusion_tsfm_models.py
+    (512, 3, 3, 384, 512): "small_3",
+    (512, 6, 6, 384, 512): "small_6",
+    (512, 3, 3, 768, 512): "base_3",
+    (768, 6, 6, 768, 512): "base_6",
+    (512, 0, 3, 384, 512): "small_3_nonTxEnc",
+    (512, 0, 3, 768, 768): "siglip_base_3_nonTxEnc",
+    (512, 3, 3, 768, 768): "siglip_base_3",
+    (512, 6, 6, 768, 768): "siglip_base_6",
+    (768, 3, 6, 768, 768): "siglip_base_3_6",
+    (768, 6, 3, 768, 768): "siglip_base_6_3",
+    (768, 6, 6, 768, 768): "siglip_base_6_6",
+    (768, 12, 12, 768, 768): "siglip_base_12_12",
+    (512, 3, 3, 1024, 1024): "siglip_large_3",
+    (512, 3, 3, 2048, 512): "clip_resnet_50_3",
+}
+
+UNREADABLE = {
+    "visual_encoder.bbox_pos_encoder.": "a detector's boxes (double_det), which no body of Ferry gives",
+    "visual_encoder.coord_pos_enc.": "a detector's boxes (double_det), which no body of Ferry gives",
+}
+"""Prefixes of inputs that a released network may have and ours has not."""
+
+
+def recognise(shapes: Mapping[str, Shape], container: str, releases: tuple[Release, ...] = RELEASES) -> Release:
+    """The release whose head is in a file of that kind.
+
+    Raises:
+        CheckpointError: there is none, or the network is of another size.
+    """
+    for release in releases:
+        if release.container == container and f"{release.head}.weight" in shapes:
+            _expect_size(shapes, release)
+            return release
+    heads = ", ".join(f"{one.head}.weight" for one in releases if one.container == container)
+    raise CheckpointError(f"got none of {heads}, expected the head of an actor with 20 actions ({container})")
+
+
+def _expect_size(shapes: Mapping[str, Shape], release: Release) -> None:
+    config = release.config
+    layers = (config.fusion_layers, config.decoder_layers)
+    expected = (config.width, *layers, config.image.token_width, config.text.width)
+    got = _measure(shapes, release.head)
+    if got is not None and got != expected:
+        raise CheckpointError(f"size: got {_described(got)}, expected {_described(expected)}")
+
+
+def _measure(shapes: Mapping[str, Shape], head: str) -> Sizes | None:
+    """The sizes of the network in a file; None where what they are read from is missing, which is reported as that."""
+    width = shapes[f"{head}.weight"]
+    visual = shapes.get("visual_encoder.visual_compressor.0.weight", ())
+    text = shapes.get("visual_encoder.text_adapter.0.weight", ())
+    if min(len(width), len(visual), len(text)) < 2:
+        return None
+    layers = (_layers(shapes, "visual_encoder.fusion_xformer.layers."), _layers(shapes, "decoder.layers."))
+    return width[1], *layers, visual[1], text[1]
+
+
+def _layers(shapes: Mapping[str, Shape], prefix: str) -> int:
+    return len({name[len(prefix) :].partition(".")[0] for name in shapes if name.startswith(prefix)})
+
+
+def _described(sizes: Sizes) -> str:
+    width, fusion, decoder, visual, text = sizes
+    name = _SIZE_NAMES.get(sizes, "a network")
+    return f"{name} ({width} wide, {fusion} + {decoder} layers, {visual} per visual token, {text} per word)"
