@@ -11,6 +11,7 @@ import gzip
 import json
 import math
 import re
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,10 @@ def write_episodes(path: Path, episodes: Iterable[EpisodeSpec]) -> None:
 def read_records(path: Path) -> tuple[dict[str, Any], ...]:
     """The lines of a file as they are, whatever they say; ChoresError where one is no JSON object."""
     data = path.read_bytes()
-    text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
+    try:
+        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
+    except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
+        raise ChoresError(path.name, str(error), "JSON lines, packed where it is called .gz") from error
     records = []
     for number, line in enumerate(text.splitlines(), 1):
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 from collections.abc import Callable
@@ -177,6 +178,11 @@ def test_rubbish_is_named_by_line(tmp_path: Path) -> None:
     path.write_text(json.dumps(PUBLISHED) + "\n[1, 2]\n", encoding="utf-8")
     with pytest.raises(ChoresError, match=r"plan.jsonl:2: got '\[1, 2\]', expected a JSON object"):
         read_records(path)
+    packed = tmp_path / "plan.jsonl.gz"
+    for data in (b"{}", gzip.compress(b"{}" * 99)[:-9]):
+        packed.write_bytes(data)
+        with pytest.raises(ChoresError, match=r"plan.jsonl.gz: got .*, expected JSON lines"):
+            read_records(packed)
 
 
 def test_a_house_of_no_split_has_no_index() -> None:
