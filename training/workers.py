@@ -145,7 +145,7 @@ class WorkerPool(Generic[JobT, ResultT]):
             self._progress(value)
         elif kind == "failed":
             raise WorkersLost(f"job {worker.job}: {value}")
-        else:
+        elif kind == "done":
             job, worker.job = worker.job, None
             yield job, value
 
@@ -192,7 +192,7 @@ def _serve(pipe: Connection, make: Callable[[], Work[Any, Any]]) -> None:
     """The worker's loop; ends when the pipe closes, as it does when the parent dies."""
     try:
         work = make()
-        pipe.send(("steps", 0))
+        pipe.send(("made", None))
         while True:
             job = pipe.recv()
             try:

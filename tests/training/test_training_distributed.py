@@ -223,13 +223,13 @@ def test_a_job_that_was_dropped_is_missing_on_every_rank() -> None:
 
 def test_once_enough_ranks_have_played_the_rest_drop_their_jobs(run: Path) -> None:
     store = torch.distributed.HashStore()
-    for preempt, expected in ((1.0, [2]), (0.6, [])):
-        made = Trainer(options(run, "preempt", preempt=preempt))
-        made.ranks = Ranks(2, 3, store)
-        made.ranks.post("played 0")
-        made.ranks.post("played 0")
-        with WorkerPool(made._make_player(), 1) as pool:
-            assert sorted(made._play(pool, lambda: False)) == expected
+    patient, hasty = (Trainer(options(run, "preempt", preempt=one)) for one in (1.0, 0.6))
+    patient.ranks = hasty.ranks = Ranks(2, 3, store)
+    for _ in range(2):
+        patient.ranks.post("played 0")
+    with WorkerPool(patient._make_player(), 1) as pool:
+        assert sorted(patient._play(pool, lambda: False)) == [2]
+        assert sorted(hasty._play(pool, lambda: False)) == []
 
 
 # Ranks and devices
