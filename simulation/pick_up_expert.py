@@ -26,7 +26,8 @@ ON_LINE_RAD = SMALL_TURN_RAD / 2 + math.radians(0.4)
 """The arm's line is near enough to the object within half a small turn, and a little so that it never dithers."""
 
 _WRIST_TO_HAND_M = 0.205
-_LARGE_M, _SMALL_M = 0.8 * ARM_STEP_M, 0.55 * SMALL_ARM_STEP_M
+_SMALL_M = 0.55 * SMALL_ARM_STEP_M
+_LARGE_M = ARM_STEP_M - _SMALL_M  # a large step goes no farther than small ones would
 _TURN_RAD = math.radians(18.0)
 _PATIENCE = 6  # blocked motions of the arm before another place is tried
 _NEAR_M, _OTHER_PLACE_M = 0.6, 0.25
