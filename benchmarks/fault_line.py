@@ -84,7 +84,7 @@ class Line:
         if self.body.fake and (self.here.fake is None or self.here.fake.poll() is not None):
             log = self.here.folder / "fake.log"
             # A fake stands for hardware, which has a processor of its own: it must not wait for those under test.
-            first = ["nice", "-n", "-10"] if os.geteuid() == 0 else []
+            first = ["chrt", "--fifo", "1"] if os.geteuid() == 0 else []
             self.here.fake = started([*first, *self.body.fake(self.here)], log, self.body.ready, stdin=True)
         chosen = {
             "control_period_s": self.period_s,

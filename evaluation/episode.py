@@ -56,6 +56,9 @@ class Metrics:
         path_length_m: how far the base drove.
         collisions: motions that ended in contact.
         target_distance_m: from the base to the nearest target at the end.
+        soft_success: whether it would have been a success if whatever the hand reaches were held; of a physical grasp.
+        rooms_visited: rooms that the robot was in.
+        rooms: rooms that there are.
     """
 
     steps: int = 0
@@ -67,6 +70,14 @@ class Metrics:
     path_length_m: float | None = None
     collisions: int | None = None
     target_distance_m: float | None = None
+    soft_success: bool | None = None
+    rooms_visited: int | None = None
+    rooms: int | None = None
+
+    @property
+    def rooms_share(self) -> float | None:
+        """Share of the rooms that the robot was in (FLaRe's "% rooms"); None when unknown."""
+        return self.rooms_visited / self.rooms if self.rooms_visited is not None and self.rooms else None
 
 
 @dataclass(frozen=True)

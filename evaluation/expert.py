@@ -10,8 +10,8 @@ from robots.embodiment import Embodiment
 from robots.observation import Observation
 from robots.spec import EMPTY_VECTOR, PolicySpec
 from robots.stretch_re1 import SPOC_ACTIONS
-from simulation.expert import ObjectNavExpert
-from simulation.twin import StretchTwin
+from simulation.tasks import task
+from simulation.twin import Twin
 
 EXPERT_SPEC = PolicySpec((), EMPTY_VECTOR, SPOC_ACTIONS, horizon=100_000, control_period_s=60.0)
 """What the expert takes, which is nothing, and gives. It thinks as long as it likes: it is no policy for a robot."""
@@ -20,7 +20,7 @@ EXPERT_SPEC = PolicySpec((), EMPTY_VECTOR, SPOC_ACTIONS, horizon=100_000, contro
 class ExpertSource:
     """The expert of one twin; it looks at the simulator's truth."""
 
-    def __init__(self, name: str, twin: StretchTwin) -> None:
+    def __init__(self, name: str, twin: Twin) -> None:
         self.identity, self.spec, self._twin = PolicyIdentity(name, "", "expert"), EXPERT_SPEC, twin
 
     def open(self, body: Embodiment, instruction: str, seed: int) -> tuple[Session, Binding]:
@@ -32,10 +32,10 @@ class ExpertSource:
 
 
 class ExpertSession:
-    """The simulator's expert as a policy."""
+    """The expert of the task that the twin was reset to."""
 
-    def __init__(self, twin: StretchTwin) -> None:
-        self._expert, self._step = ObjectNavExpert(twin), 0
+    def __init__(self, twin: Twin) -> None:
+        self._expert, self._step = task(twin.episode.task).expert(twin), 0
 
     def act(self, observation: Observation, executed: str | None = None) -> Decision:
         """What the expert does in the twin's true state."""

@@ -23,6 +23,7 @@ KINDS = (
     "stuck",
     "wrong done: target not visible",
     "wrong done: target too far",
+    "wrong done: target not held",
     "wrong done",
     "late",
     "intervention",
@@ -53,14 +54,18 @@ def failure_kind(end: RunEnd, verdict: Verdict, blocked: Sequence[bool]) -> str:
 
 
 def _wrong_done(verdict: Verdict) -> str:
+    if verdict.target_held is False:
+        return "wrong done: target not held"
     if verdict.target_visible is None:
         return "wrong done"
     return f"wrong done: target {'too far' if verdict.target_visible else 'not visible'}"
 
 
 def failure_note(kind: str, verdict: Verdict) -> str:
-    """The verdict's note, or what is known of how far the target was."""
-    if verdict.note or not kind or verdict.target_distance_m is None:
+    """The verdict's note, or what is known of how far the target was, or of how much of the house was seen."""
+    if verdict.note or not kind:
         return verdict.note
-    seen = "in sight" if verdict.target_visible else "not in sight"
-    return f"nearest target {verdict.target_distance_m:.1f} m away, {seen}"
+    if verdict.target_distance_m is None:
+        return "" if verdict.rooms is None else f"was in {verdict.rooms_visited} of {verdict.rooms} rooms"
+    seen = {None: "", True: ", in sight", False: ", not in sight"}[verdict.target_visible]
+    return f"nearest target {verdict.target_distance_m:.1f} m away{seen}"

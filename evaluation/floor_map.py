@@ -58,15 +58,14 @@ class FloorMap:
         return cls((min(xs) - margin_m, min(ys) - margin_m, max(xs) + margin_m, max(ys) + margin_m))
 
     @classmethod
-    def of_house(cls, house: House, target: str) -> FloorMap:
-        """The floor of a simulated house, instances of `target` marked; numbers to the centimetre."""
+    def of_house(cls, house: House, target: str, objects: Sequence[str] = ()) -> FloorMap:
+        """The floor of a simulated house; `objects`, or else instances of `target`, are marked. To the centimetre."""
         walls = [one for one in house.obstacles if one.name.startswith("wall_")]
         boxes = [_box("wall", one.name, one.centre_xy_m, one.half_xy_m, one.yaw_rad) for one in walls]
         boxes += [_box("furniture", t.name, t.position_m, _half(t.size_m), t.yaw_rad) for t in house.furniture]
-        boxes += [
-            _box("target" if t.category == target else "object", t.name, t.position_m, _half(t.size_m), t.yaw_rad)
-            for t in house.objects
-        ]
+        for t in house.objects:
+            marked = t.name in objects if objects else t.category == target
+            boxes.append(_box("target" if marked else "object", t.name, t.position_m, _half(t.size_m), t.yaw_rad))
         rooms = tuple(Room(one.name, tuple(_cm(corner) for corner in one.polygon.tolist())) for one in house.rooms)
         x_min, y_min, x_max, y_max = (round(float(value), 2) for value in house.bounds)
         return cls((x_min, y_min, x_max, y_max), rooms, tuple(boxes))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from evaluation.step import RunEnd
 from evaluation.trial import Outcome
@@ -21,6 +21,11 @@ class Verdict:
         collisions: blocked motions; None when unknown.
         target_distance_m: from the base to the nearest instance of the target; None when unknown.
         target_visible: whether the robot sees the target; None when unknown.
+        target_held: whether the target is in the gripper; None when unknown, or when that is not the task.
+        soft_success: whether it would be a success if whatever the hand reaches were held; None when the grasp is not
+            physical, or when that is not the task.
+        rooms_visited: how many rooms the robot was in; None when unknown.
+        rooms: how many there are; None when unknown.
     """
 
     outcome: Outcome
@@ -29,6 +34,25 @@ class Verdict:
     collisions: int | None = None
     target_distance_m: float | None = None
     target_visible: bool | None = None
+    target_held: bool | None = None
+    soft_success: bool | None = None
+    rooms_visited: int | None = None
+    rooms: int | None = None
+
+
+def twin_verdict(end: RunEnd, known: Mapping[str, Any]) -> Verdict:
+    """That of a twin, which knows `simulation.judgement.judgement`: a success takes a `done`."""
+    said = end.reason == "done"
+    soft = known["soft_success"]
+    return Verdict(
+        Outcome.SUCCESS if said and known["success"] else Outcome.FAILURE,
+        path=tuple((x, y) for x, y in known["path"]),
+        soft_success=None if soft is None else said and soft,
+        **{name: known[name] for name in _KNOWN},
+    )
+
+
+_KNOWN = ("collisions", "target_distance_m", "target_visible", "target_held", "rooms_visited", "rooms")
 
 
 class Judge(Protocol):

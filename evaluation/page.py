@@ -65,7 +65,7 @@ def page(folders: Sequence[RunFolder], videos: Mapping[Path, str]) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(interval=table.interval, percent=table.percent, bar=bar, trials=table.trials)
-    environment.filters["success"] = table.success
+    environment.filters.update(success=table.success, where=table.where)
     return environment.get_template("report.html.j2").render(context(results, folders, videos))
 
 
@@ -77,7 +77,8 @@ def context(results: Results, folders: Sequence[RunFolder], videos: Mapping[Path
         "folders": folders,
         "results": results,
         "rows": results.rows,
-        "comparisons": [table.compared(one) for one in results.comparisons],
+        "extras": table.extras(results.rows),
+        "comparisons": table.comparisons(results),
         "transfers": [table.transferred(one) for one in results.transfers],
         "bundles": bundles_of(results),
         "differing": differing(results),
@@ -114,7 +115,7 @@ def _blocks(folders: Sequence[RunFolder], videos: Mapping[Path, str]) -> Iterabl
             trial = one.trial
             home = trial.house_seed if trial.house_seed is not None else (folder.path, trial.block)
             card = _card(folder, one, videos)
-            grouped.setdefault((trial.task, trial.seed, home), []).append((one, card))
+            grouped.setdefault((trial.task, trial.seed, home, trial.episode), []).append((one, card))
     for number, pairs in enumerate(grouped.values()):
         yield _block(str(number), [one for one, _ in pairs], [card for _, card in pairs])
 

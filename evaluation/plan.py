@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,6 +18,10 @@ from evaluation.structure import Place, build
 from evaluation.trial import Start, Trial
 
 RobotKind = Literal["twin", "ros", "fake"]
+TaskName = Literal[
+    "object_nav", "pick_up", "fetch", "room_visit", "room_nav", "object_nav_rel_attr", "object_nav_afford"
+]
+"""As `simulation.tasks.TASKS` has them."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +52,12 @@ class PolicyEntry:
 class TwinSettings:
     """How the simulated body behaves; the names are those of `simulation.twin.TwinOptions`.
 
-    The cameras have the size the policy takes.
+    The cameras have the size the policy takes. `body` says whose twin it is. With `grasp: physics` fingers have to hold
+    what they close on; reports show then also what would have been a success without that.
     """
 
+    body: Literal["stretch_re1", "locobot"] = "stretch_re1"
+    grasp: Literal["sphere", "physics"] = "sphere"
     move_noise_m: float = 0.01
     turn_noise_deg: float = 0.5
     randomise_cameras: bool = False
@@ -66,9 +73,11 @@ class Plan:
         policies: each is tried at every place.
         robot: "twin" in this process, "ros" for the body behind ROS topics, "fake" for a rehearsal without either.
         seed: of everything random.
-        tasks: e.g. "object_nav".
-        houses: where in simulation; either this or `starts`.
+        tasks: each is tried at every place.
+        houses: where in simulation; either this, or `starts`, or `episodes`.
         starts: where in a real home.
+        episodes: instead of tasks and houses: the fields of an `EpisodeSpec` of each. In the file it is the name of a
+            file in CHORES' form.
         repeats: trials of each policy at each place.
         max_steps: decisions in a trial; 600 is that of CHORES ObjectNav.
         baseline: name of the policy that the others are compared with; empty for the first uniform one.
@@ -79,9 +88,10 @@ class Plan:
     policies: tuple[PolicyEntry, ...]
     robot: RobotKind = "twin"
     seed: int = 0
-    tasks: tuple[Literal["object_nav"], ...] = ("object_nav",)
+    tasks: tuple[TaskName, ...] = ("object_nav",)
     houses: Houses | None = None
     starts: tuple[Start, ...] = ()
+    episodes: tuple[Mapping[str, Any], ...] = ()
     repeats: int = 1
     max_steps: int = 600
     baseline: str = ""
@@ -89,8 +99,9 @@ class Plan:
 
     @property
     def sha256(self) -> str:
-        """Names what the plan says, whatever its file looks like."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        """Names what the plan says, whatever its file looks like; the same as before there were `_LATER`'s keys."""
+        said = {**asdict(self), "twin": _without(asdict(self.twin), _LATER["twin"])}
+        return hashlib.sha256(json.dumps(_without(said, _LATER["plan"]), sort_keys=True).encode()).hexdigest()
 
     def policy(self, name: str) -> PolicyEntry:
         """The policy of that name."""
@@ -101,13 +112,22 @@ class Plan:
         return tuple(replace(trial, index=index) for index, trial in enumerate(self._trials()))
 
     def _trials(self) -> Iterator[Trial]:
-        places = [*((seed, None) for seed in self._house_seeds()), *((None, start) for start in self.starts)]
-        scenes = [(repeat, task, place) for repeat in range(self.repeats) for task in self.tasks for place in places]
-        for block, (repeat, task, (house, start)) in enumerate(scenes):
+        scenes = [scene for repeat in range(self.repeats) for scene in self._scenes(repeat)]
+        for block, scene in enumerate(scenes):
             order = np.random.default_rng([self.seed, block]).permutation(len(self.policies))
             for policy in order:
-                name, seed = self.policies[policy].name, self.seed + repeat
-                yield Trial(0, block, task, name, seed, self.max_steps, house, start)
+                yield replace(scene, block=block, policy=self.policies[policy].name)
+
+    def _scenes(self, repeat: int) -> Iterator[Trial]:
+        """A trial of nobody for each task at each place."""
+        any_one = Trial(0, 0, "", "", self.seed + repeat, self.max_steps)
+        for one in self.episodes:
+            steps = min(self.max_steps, int(one.get("max_steps", self.max_steps)))
+            trial = replace(any_one, task=one["task"], house_seed=one["house_seed"], max_steps=steps)
+            yield replace(trial, seed=int(one["seed"]) + repeat, episode=json.dumps(one))
+        for task in () if self.episodes else self.tasks:
+            yield from (replace(any_one, task=task, house_seed=house) for house in self._house_seeds())
+            yield from (replace(any_one, task=task, start=start) for start in self.starts)
 
     def _house_seeds(self) -> tuple[int, ...]:
         if self.houses is None or self.houses.seeds:
@@ -121,6 +141,8 @@ class Plan:
 def read_plan(path: Path) -> Plan:
     """The plan in a YAML file; PlanError says file, line, got, expected and the nearest known key."""
     data, place = read_yaml(path), Place(path.name, error=PlanError)
+    if isinstance(data, dict) and isinstance(data.get("episodes"), str):
+        data["episodes"] = _read_episodes(data["episodes"], place.key(data, "episodes"))
     plan: Plan = build(Plan, data, place)
     _check(plan, data if isinstance(data, Mapping) else {}, place)
     return plan
@@ -135,16 +157,55 @@ def _check(plan: Plan, data: Mapping[str, object], place: Place) -> None:
         raise place.key(data, "seed").wrong(plan.seed, "at least 0")
     if not plan.name.strip():
         raise place.key(data, "name").wrong("nothing", "a name")
-    if (plan.houses is None) == (not plan.starts):
-        raise place.wrong("both" if plan.starts else "neither", "either 'houses' or 'starts'")
+    where = [name for name in ("houses", "starts", "episodes") if getattr(plan, name)]
+    if len(where) != 1:
+        raise place.wrong(" and ".join(where) or "none of them", "one of 'houses', 'starts' and 'episodes'")
+    if plan.episodes and "tasks" in data:
+        raise place.key(data, "tasks").wrong("tasks beside episodes", "no 'tasks': each episode says its own")
     if plan.robot == "twin" and plan.starts:
         raise place.key(data, "starts").wrong("starts for the twin", "'houses' (starts are for a real home)")
+    if plan.robot == "twin" and plan.twin.body != "stretch_re1":
+        _check_body(plan, place.key(data, "tasks"))
     if plan.houses is not None:
         _check_houses(plan.houses, place.key(data, "houses"))
     _check_policies(plan, data, place.key(data, "policies"))
     names = [one.name for one in plan.policies]
     if plan.baseline and plan.baseline not in names:
         raise place.key(data, "baseline").wrong(f"'{plan.baseline}'", f"one of {', '.join(names)}")
+
+
+def _check_body(plan: Plan, place: Place) -> None:
+    from simulation.episode import EpisodeError
+    from simulation.tasks import check_tasks
+    from simulation.twins import make_twin
+
+    try:
+        check_tasks({trial.task for trial in plan.trials()}, make_twin(plan.twin.body).spec)
+    except EpisodeError as error:
+        raise place.wrong(error.got, error.expected) from error
+
+
+def _read_episodes(name: str, place: Place) -> list[dict[str, Any]]:
+    """The episodes in a file in CHORES' form, as JSON values."""
+    from simulation.chores import read_episodes  # a real home needs no simulation
+    from simulation.errors import SimulationError
+
+    try:
+        return [one.to_json() for one in read_episodes(Path(name))]
+    except (OSError, SimulationError) as error:
+        raise place.wrong(str(error), "a .jsonl or .jsonl.gz file of episodes in CHORES' form") from error
+
+
+_LATER: Mapping[str, Mapping[str, object]] = {
+    "plan": {"episodes": ()},
+    "twin": {"body": "stretch_re1", "grasp": "sphere"},
+}
+"""Keys that came later, and what was so before: evaluations that were begun then go on."""
+
+
+def _without(data: Mapping[str, Any], usual: Mapping[str, object]) -> dict[str, Any]:
+    """`data` less what it says as usual."""
+    return {name: value for name, value in data.items() if name not in usual or usual[name] != value}
 
 
 def _check_houses(houses: Houses, place: Place) -> None:

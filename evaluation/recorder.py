@@ -118,6 +118,9 @@ class Recorder:
             path_length_m=round(path_length(way), 3) if way else None,
             collisions=verdict.collisions,
             target_distance_m=verdict.target_distance_m,
+            soft_success=verdict.soft_success,
+            rooms_visited=verdict.rooms_visited,
+            rooms=verdict.rooms,
         )
 
     def _sel(self, end: RunEnd, verdict: Verdict) -> float | None:

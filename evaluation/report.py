@@ -19,7 +19,8 @@ from evaluation.folder import RunFolder
 from evaluation.page import page
 from evaluation.provenance import bundles_of, differing
 from evaluation.results import Results, results_of
-from evaluation.table import HEADER, cells, compared, interval, text_table, transferred
+from evaluation.table import comparisons, interval, text_table, transferred, where
+from evaluation.table import lines as table_lines
 
 SCHEMA = 1
 MEDIA = "media"
@@ -109,8 +110,8 @@ def _plain(value: Any) -> Any:
 
 def markdown(results: Results) -> str:
     """The report as Markdown."""
-    lines = [f"# {'; '.join(results.plans)}", "", _row(HEADER), _row(["---"] * len(HEADER))]
-    lines += [_row(cells(row)) for row in results.rows]
+    header, *rows = table_lines(results)
+    lines = [f"# {'; '.join(results.plans)}", "", _row(header), _row(["---"] * len(header)), *map(_row, rows)]
     lines += [
         "",
         "Success with its 95 % Wilson interval, SEL with its 95 % bootstrap interval, over the judged trials.",
@@ -121,7 +122,7 @@ def markdown(results: Results) -> str:
         for row in results.rows
         if row.aborted
     ]
-    notes = [compared(one) for one in results.comparisons] + [transferred(one) for one in results.transfers]
+    notes = comparisons(results) + [transferred(one) for one in results.transfers]
     notes += [f"behind the name {name} stand different bundles" for name in differing(results)]
     lines += ["", *(f"- {note}" for note in notes)] if notes else []
     lines += _failures(results)
@@ -136,7 +137,7 @@ def _failures(results: Results) -> list[str]:
     kinds = list(dict.fromkeys(kind for row in results.rows for kind in results.failures[row.key]))
     if not kinds:
         return []
-    head = ["failure", *(f"{row.key.policy}, {row.key.robot}" for row in results.rows)]
+    head = ["failure", *(f"{row.key.policy}{where(row, results.rows)}" for row in results.rows)]
     counts = [[kind, *(str(results.failures[row.key].get(kind, 0)) for row in results.rows)] for kind in kinds]
     return ["", _row(head), _row(["---"] * len(head)), *map(_row, counts)]
 

@@ -41,6 +41,8 @@ class Row:
         sel: success weighted by episode length, over the judged trials whose expert length is known; None without one.
         steps: mean number of decisions in judged trials.
         collisions: mean number of collisions in judged trials where they are known; None elsewhere.
+        soft: success if whatever the hand reaches were held, over judged trials with a physical grasp; None without.
+        rooms: mean share of the rooms that the robot was in, over judged trials where that is known; None elsewhere.
     """
 
     key: Key
@@ -54,6 +56,8 @@ class Row:
     sel: Estimate | None
     steps: Estimate
     collisions: Estimate | None
+    soft: Estimate | None = None
+    rooms: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,8 @@ def _row(key: Key, episodes: Sequence[Episode], planned: int) -> Row:
     successes = sum(one.success for one in told)
     sel = [one.metrics.sel for one in told if one.metrics.sel is not None]
     collisions = [float(one.metrics.collisions) for one in told if one.metrics.collisions is not None]
+    soft = [one.metrics.soft_success for one in told if one.metrics.soft_success is not None]
+    rooms = [share for one in told if (share := one.metrics.rooms_share) is not None]
     return Row(
         key=key,
         bundle_sha256=episodes[0].bundle_sha256,
@@ -163,6 +169,8 @@ def _row(key: Key, episodes: Sequence[Episode], planned: int) -> Row:
         sel=mean_fraction(sel) if sel else None,
         steps=mean([float(one.metrics.steps) for one in told]),
         collisions=mean(collisions) if collisions else None,
+        soft=wilson(sum(soft), len(soft)) if soft else None,
+        rooms=mean_fraction(rooms) if rooms else None,
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from evaluation.results import Comparison, Results, Row, Transfer
 from evaluation.statistics import Estimate
 
 HEADER = ("policy", "robot", "task", "success", "SEL", "trials")
+SOFT, ROOMS = "soft success", "rooms"
 
 
 def percent(value: float) -> str:
@@ -37,10 +38,41 @@ def trials(row: Row) -> str:
     return f"{row.success.n}" + (f" ({', '.join(notes)})" if notes else "")
 
 
+def extras(rows: Iterable[Row]) -> dict[str, Callable[[Row], str]]:
+    """Columns that only some tables need: the name of each and what stands in it."""
+    known = list(rows)
+    columns: dict[str, Callable[[Row], str]] = {}
+    if any(row.soft for row in known):
+        columns[SOFT] = lambda row: interval(row.soft)
+    if any(row.rooms for row in known):
+        columns[ROOMS] = lambda row: percent(row.rooms.value) if row.rooms else "-"
+    return columns
+
+
 def cells(row: Row) -> tuple[str, ...]:
     """A row in words, in the order of `HEADER`."""
     key = row.key
     return key.policy, key.robot, key.task, success(row), interval(row.sel), trials(row)
+
+
+def where(row: Row, rows: Iterable[Row]) -> str:
+    """Behind a policy's name: its robot and its task, as far as the rows of a table differ in them."""
+    keys = [one.key for one in rows]
+    parts = ("robot", "task")
+    return "".join(f", {getattr(row.key, part)}" for part in parts if len({getattr(key, part) for key in keys}) > 1)
+
+
+def lines(results: Results) -> list[tuple[str, ...]]:
+    """The table: its header, then its rows."""
+    more = extras(results.rows)
+    body = [(*cells(row), *(say(row) for say in more.values())) for row in results.rows]
+    return [(*HEADER, *more), *body]
+
+
+def comparisons(results: Results) -> list[str]:
+    """The comparisons, in one sentence each; where there are several tasks, each says its own."""
+    several = len({row.key.task for row in results.rows}) > 1
+    return [(f"{one.first.task}: " if several else "") + compared(one) for one in results.comparisons]
 
 
 def compared(one: Comparison) -> str:
@@ -69,9 +101,9 @@ def p_value(p: float) -> str:
 
 def text_table(results: Results) -> str:
     """The table for a terminal: success and SEL with 95 % intervals, then the comparisons."""
-    lines = aligned([HEADER, *(cells(row) for row in results.rows)])
-    notes = [compared(one) for one in results.comparisons] + [transferred(one) for one in results.transfers]
-    return "\n".join([*lines, *([""] if notes else []), *notes])
+    table = aligned(lines(results))
+    notes = comparisons(results) + [transferred(one) for one in results.transfers]
+    return "\n".join([*table, *([""] if notes else []), *notes])
 
 
 def aligned(table: Sequence[Sequence[str]]) -> list[str]:

@@ -51,6 +51,7 @@ class Trial:
         max_steps: decisions until it ends.
         house_seed: where it takes place in simulation; None in a real home.
         start: where it takes place in a real home; None in simulation.
+        episode: what is played there, as JSON of an `EpisodeSpec`; empty where it is drawn from house and seed.
     """
 
     index: int
@@ -61,6 +62,7 @@ class Trial:
     max_steps: int
     house_seed: int | None = None
     start: Start | None = None
+    episode: str = ""
 
     @property
     def id(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,19 +10,22 @@ from functools import lru_cache
 from types import TracebackType
 
 from evaluation.floor_map import FloorMap
-from evaluation.judge import Verdict
+from evaluation.judge import Verdict, twin_verdict
 from evaluation.plan import TwinSettings
 from evaluation.scene import Scene
 from evaluation.source import Source
 from evaluation.stage import CannotBegin, Pose, run_here
 from evaluation.step import RunEnd, Subscriber
-from evaluation.trial import Outcome, Trial
+from evaluation.trial import Trial
 from robots.robot import Robot
-from simulation.episode import EpisodeGenerationError, EpisodeSpec
+from simulation.episode import EpisodeError, EpisodeGenerationError, EpisodeSpec
 from simulation.errors import HouseGenerationError
-from simulation.measure import measure_expert
-from simulation.object_nav import cached_house, nearest_and_seen, sample_episode
-from simulation.twin import StretchTwin, TwinOptions
+from simulation.judgement import judgement
+from simulation.measure import QUIET, measure_expert
+from simulation.object_nav import cached_house
+from simulation.tasks import check_tasks, task
+from simulation.twin import TwinOptions
+from simulation.twins import make_twin
 
 DEFAULT_SIZE = (84, 144)  # height, width in pixels of TwinOptions, for the expert, who looks at nothing
 
@@ -34,11 +38,12 @@ class TwinStage:
         size: (height, width) of its cameras in pixels.
     """
 
-    name = "twin"
     attended = False
 
     def __init__(self, settings: TwinSettings, size: tuple[int, int] = DEFAULT_SIZE) -> None:
-        self.twin = StretchTwin(
+        self.name = "twin" if settings.body == "stretch_re1" else f"{settings.body}_twin"
+        self.twin = make_twin(
+            settings.body,
             TwinOptions(
                 height=size[0],
                 width=size[1],
@@ -46,8 +51,10 @@ class TwinStage:
                 turn_noise_rad=math.radians(settings.turn_noise_deg),
                 randomise_cameras=settings.randomise_cameras,
                 randomise_appearance=settings.randomise_appearance,
-            )
+                grasp=settings.grasp,
+            ),
         )
+        self._body = settings.body
 
     @property
     def robot(self) -> Robot:
@@ -56,7 +63,7 @@ class TwinStage:
 
     def begin(self, trial: Trial) -> Scene:
         """Builds the house and puts the twin at its start; CannotBegin when the house has no such episode."""
-        scene = house_scene(trial)
+        scene = house_scene(trial, self._body)
         self.twin.reset(EpisodeSpec.from_json(scene.episode))
         return scene
 
@@ -65,16 +72,8 @@ class TwinStage:
         return run_here(self, trial, scene, source, subscribers)
 
     def verdict(self, end: RunEnd) -> Verdict:
-        """The task's rule: success is `done` where the target is visible within 2 m."""
-        things = self.twin.house.objects_of(self.twin.episode.target)
-        nearest_m, seen = nearest_and_seen(self.twin.world, things)
-        return Verdict(
-            Outcome.SUCCESS if end.reason == "done" and self.twin.success() else Outcome.FAILURE,
-            path=tuple((round(float(a), 3), round(float(b), 3)) for a, b in self.twin.path),
-            collisions=self.twin.collisions,
-            target_distance_m=round(nearest_m, 3),
-            target_visible=seen,
-        )
+        """The task's rule, and what else the twin knows."""
+        return twin_verdict(end, judgement(self.twin))
 
     def pose(self) -> Pose:
         """The base's true pose."""
@@ -90,20 +89,34 @@ class TwinStage:
         self.twin.__exit__(kind, error, trace)
 
 
-def house_scene(trial: Trial) -> Scene:
-    """The scene of a trial in a simulated house: `scene.episode` is what a twin, here or behind ROS, is reset to."""
+def house_scene(trial: Trial, body: str = "stretch_re1") -> Scene:
+    """The scene of a trial in a simulated house: `scene.episode` is what a twin, here or behind ROS, is reset to.
+
+    Args:
+        trial: which.
+        body: whose twin it is: what it sees from where it starts, and how long its expert needs, are its own.
+
+    Raises:
+        CannotBegin: it is no house, the house has no such episode, or the body cannot do such a task.
+    """
     if trial.house_seed is None:
         raise CannotBegin(f"{trial.place}: got a start in a real home, expected a simulated house")
-    return _house_scene(trial.house_seed, trial.seed, trial.max_steps)
+    try:
+        return _house_scene(body, trial.task, trial.house_seed, trial.seed, trial.max_steps, trial.episode)
+    except (EpisodeError, EpisodeGenerationError, HouseGenerationError) as error:
+        raise CannotBegin(str(error)) from error
 
 
 @lru_cache(maxsize=2)
-def _house_scene(house_seed: int, seed: int, max_steps: int) -> Scene:
-    try:
-        episode = sample_episode(house_seed, seed)
-        expert_steps = measure_expert(episode).expert_steps  # however short the trial is, so that None says it fails
-        episode = replace(episode, expert_steps=expert_steps, max_steps=max_steps)
-    except (EpisodeGenerationError, HouseGenerationError) as error:
-        raise CannotBegin(str(error)) from error
-    floor = FloorMap.of_house(cached_house(house_seed), episode.target)
+def _house_scene(body: str, name: str, house_seed: int, seed: int, max_steps: int, given: str) -> Scene:
+    twin = make_twin(body, QUIET)
+    check_tasks((name,), twin.spec)
+    if given:
+        episode = replace(EpisodeSpec.from_json(json.loads(given)), seed=seed)
+    else:
+        episode = task(name).sample(house_seed, seed, eye=twin.eye)
+    if episode.expert_steps is None:  # however short the trial is, so that None says that the expert fails
+        episode = measure_expert(episode, twin)
+    floor = FloorMap.of_house(cached_house(house_seed), episode.target, episode.objects)
+    episode = replace(episode, max_steps=max_steps)
     return Scene(episode.instruction, episode.target, episode.expert_steps, floor, episode.to_json())

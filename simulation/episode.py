@@ -14,6 +14,7 @@ class EpisodeError(SimulationError):
 
     def __init__(self, got: object, expected: object) -> None:
         super().__init__(f"episode: got {got}, expected {expected}")
+        self.got, self.expected = got, expected
 
 
 class EpisodeGenerationError(SimulationError):

@@ -55,6 +55,12 @@ def _pirlnav(argv: Sequence[str]) -> int:
     return main(argv)
 
 
+def _ablate(argv: Sequence[str]) -> int:
+    from training.ablate import main
+
+    return main(argv)
+
+
 def _evaluate(argv: Sequence[str]) -> int:
     from training.evaluate import main
 
@@ -70,6 +76,7 @@ STAGES: Mapping[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     "sac": ("the same by soft actor-critic instead of PPO, for comparison", _sac),
     "jsrl": ("learn a policy from scratch that the clone gives a start (JSRL), for comparison", _jsrl),
     "pirlnav": ("fine-tune the clone with PIRLNav's schedule, for comparison", _pirlnav),
+    "ablate": ("run these comparisons one after the other and make their table", _ablate),
     "evaluate": ("closed-loop success in simulated houses that were not trained on", _evaluate),
 }
 

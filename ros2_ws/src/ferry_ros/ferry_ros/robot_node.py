@@ -61,6 +61,7 @@ class RobotNodeOptions:
         odom_rate_hz: how often pose and fingertips are published, where the body knows them.
         episode: what `reset` begins, as JSON of an EpisodeSpec; empty takes house_seed. Simulated bodies only.
         house_seed: which house the twin stands in where `episode` is empty.
+        task: what is to be done there, one of `simulation.tasks`.
     """
 
     robot: str = "fake"
@@ -76,6 +77,7 @@ class RobotNodeOptions:
     odom_rate_hz: float = 20.0
     episode: str = ""
     house_seed: int = 10_000_000
+    task: str = "object_nav"
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -272,7 +274,7 @@ class RobotNode(Node):
 
     def _begin_episode(self) -> str:
         options = parameters.read(self, RobotNodeOptions)
-        episode = episodes.begin(self.robot, options.episode, options.house_seed)
+        episode = episodes.begin(self.robot, options.episode, options.house_seed, options.task)
         self._instruction.publish(String(data=str(episode.get("instruction", ""))))
         return json.dumps(episode)
 

@@ -26,7 +26,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import try_shutdown
 from std_srvs.srv import Trigger
 
-from evaluation.judge import HumanJudge, Verdict
+from evaluation.judge import HumanJudge, Verdict, twin_verdict
 from evaluation.plan import Plan
 from evaluation.scene import Scene
 from evaluation.source import Source
@@ -114,8 +114,10 @@ class RosStage:
         if trial.start is not None:
             return self._home.begin(trial)
         from evaluation.twin_stage import house_scene  # a real robot's computer has no simulator
+        from simulation.twins import TWINS
 
-        scene = house_scene(trial)
+        body = self._robot.spec.name
+        scene = house_scene(trial, body) if body in TWINS else house_scene(trial)
         self._set("robot_node", {"episode": json.dumps(dict(scene.episode))})
         answer = self._ask(Trigger, "reset", Trigger.Request(), RESET_S)
         if not answer.success:
@@ -147,14 +149,7 @@ class RosStage:
         answer = self._ask(Trigger, "done", Trigger.Request(), CALL_S)
         if not answer.success:
             return Verdict(Outcome.ABORTED, answer.message)
-        known = json.loads(answer.message)
-        return Verdict(
-            Outcome.SUCCESS if end.reason == "done" and known["success"] else Outcome.FAILURE,
-            path=tuple((x, y) for x, y in known["path"]),
-            collisions=known["collisions"],
-            target_distance_m=known["target_distance_m"],
-            target_visible=known["target_visible"],
-        )
+        return twin_verdict(end, json.loads(answer.message))
 
     def pose(self) -> Pose | None:
         """The last odometry."""
