@@ -1,0 +1,122 @@
+"""The table of comparisons: what it runs, what it passes over, and what it says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tyro
+from variants import write_clone
+
+from training.ablate import COMPARISONS, AblateOptions, Trial, main, table, trials
+from training.errors import CheckpointError, ConfigError
+from training.jsrl import JsrlOptions
+from training.pirlnav import PirlnavOptions
+from training.ppo import PpoOptions
+from training.sac import SacOptions
+
+STAGES = {"ppo": PpoOptions, "sac": SacOptions, "jsrl": JsrlOptions, "pirlnav": PirlnavOptions}
+SMALL = (
+    "--evaluate-every 0 --episodes 2 --shares 1 --warmup 0 --context 16 --no-bf16 --play.max-steps 4 --play.slots 2 "
+    "--play.no-bf16 --save-every-s 0"
+)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return write_clone(tmp_path)
+
+
+def parsed(words: list[str]) -> PpoOptions:
+    made = tyro.cli(STAGES[words[0]], args=words[1:])
+    assert isinstance(made, PpoOptions)
+    return made
+
+
+@pytest.mark.parametrize("name", [name for name, words in COMPARISONS.items() if words])
+def test_every_comparison_is_one_command_that_differs_from_the_recipe(name: str) -> None:
+    options = AblateOptions(steps=7000, seeds=(3,))
+    made = parsed(Trial(options, name, 3).words())
+    assert (made.steps, made.seed, made.name, made.resume) == (7000, 3, f"ablations/{name}_3", False)
+    assert made.source == options.source
+    assert made.kl_stop == float("inf")
+    recipe = parsed(Trial(options, "flare", 3).words())
+    same = type(made) is PpoOptions and replace(made, name=recipe.name) == recipe
+    assert same == (name == "flare")
+
+
+def test_the_comparisons_are_the_papers() -> None:
+    made = {name: parsed(Trial(AblateOptions(), name, 0).words()) for name, words in COMPARISONS.items() if words}
+    assert made["lr_10x"].lr == pytest.approx(10 * made["flare"].lr)
+    assert made["shared"].shared
+    assert made["entropy_bonus"].entropy_coefficient == 0.2
+    for name in ("scratch_sparse", "scratch_dense", "jsrl"):
+        assert made[name].scratch
+    assert made["scratch_dense"].reward.shaping == 1.0
+    assert made["scratch_dense"].reward.step == made["step_penalty"].reward.step == -0.01
+    assert made["collision_penalty"].reward.collision == -0.5
+    assert made["pirlnav"].shared
+
+
+def test_the_first_seed_comes_first_and_the_clone_once() -> None:
+    order = [one.name for one in trials(AblateOptions(comparisons=("clone", "flare", "sac"), seeds=(0, 5)))]
+    assert order == ["clone", "flare_0", "sac_0", "flare_5", "sac_5"]
+
+
+def test_what_cannot_be_is_named(run: Path) -> None:
+    with pytest.raises(ConfigError, match=r"comparison: got 'ppo2', expected one of clone, flare, sac, .*"):
+        main(["--run", str(run), "--comparisons", "ppo2"])
+    with pytest.raises(CheckpointError, match=r"none.pt: got no such file"):
+        main(["--run", str(run), "--clone", str(run / "none.pt")])
+
+
+def result(solved: int, houses: int, options: AblateOptions) -> dict[str, Any]:
+    asked = {"episodes": options.houses, "split": options.split, "max_steps": options.max_steps}
+    return {"options": asked, "sel": 0.25, "episodes": [{"success": n < solved} for n in range(houses)]}
+
+
+def test_the_table_pools_seeds_and_says_what_diverged(run: Path) -> None:
+    options = AblateOptions(run, comparisons=("clone", "flare", "lr_10x"), seeds=(0, 1), houses=100, steps=5)
+    for name, solved in (("clone", 40), ("flare_0", 55), ("flare_1", 65)):
+        (run / "ablations" / name).mkdir(parents=True)
+        for sampling in ("greedy", "sample"):
+            path = run / "ablations" / name / f"test_{sampling}.json"
+            path.write_text(json.dumps(result(solved, 100, options)))
+    (run / "ablations" / "lr_10x_1").mkdir()
+    (run / "ablations" / "lr_10x_1" / "diverged.txt").write_text("loss at step 3: got nan\n")
+    lines = table(options).splitlines()
+    assert "| clone | 1 | 0 | 40.0 [30.9, 49.8] | 40.0 [30.9, 49.8] | 0.250 |  |" in lines
+    pooled = "60.0 [53.1, 66.5] (55.0, 65.0)"  # 120 of 200
+    assert f"| flare | 2 | 0, 0 | {pooled} | {pooled} | 0.250 |  |" in lines
+    assert "| lr_10x | 0 | 0, 0 | - | - | - | loss at step 3: got nan |" in lines
+    assert "    lr_10x: ferry train ppo --lr 1e-3" in lines
+    assert Trial(options, "lr_10x", 1).finished
+    assert not Trial(options, "lr_10x", 0).finished
+    assert "| clone | 0 |" in table(replace(options, houses=50))  # other houses are another table
+
+
+def test_it_trains_judges_and_is_not_done_twice(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--run", str(run), "--comparisons", "flare", "--steps", "3", "--houses", "1", "--max-steps", "4"]
+    words += ["--workers", "1", "--threads", "1", f"--more={SMALL}"]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "ferry train ppo --run" in said
+    made = sorted(path.name for path in (run / "ablations" / "flare_0").iterdir())
+    assert made == ["last.pt", "tensorboard", "test_greedy.json", "test_sample.json"]
+    text = (run / "ablations" / "table.md").read_text()
+    assert text in said
+    assert "| flare | 1 | " in text
+    before = (run / "ablations" / "flare_0" / "last.pt").read_bytes()
+    assert main(words) == 0
+    assert "ferry train ppo --run" not in capsys.readouterr().out
+    assert (run / "ablations" / "flare_0" / "last.pt").read_bytes() == before
+
+
+def test_a_run_that_diverges_is_a_result(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--run", str(run), "--comparisons", "lr_10x", "--steps", "3", "--houses", "1", "--workers", "1"]
+    assert main([*words, "--threads", "1", f"--more={SMALL} --kl-stop 1e-12"]) == 0
+    assert "KL divergence at step 1: got" in capsys.readouterr().out
+    assert (run / "ablations" / "lr_10x_0" / "diverged.txt").is_file()

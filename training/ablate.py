@@ -1,0 +1,250 @@
+"""`ferry train ablate`: FLaRe's comparisons one after the other at an equal budget, and their table.
+
+Every comparison is one command line (`COMPARISONS`); the table names them. What is finished is passed over and what was
+cut off is resumed, so that the same command can be started again at any time. A run that diverges is a result too: its
+last good checkpoint is judged.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import tyro
+
+from training.checkpoint import load
+from training.errors import ConfigError, Diverged, TrainingError
+from training.evaluate import EvaluateOptions, evaluate, result_file, wilson
+
+SAMPLINGS = ("greedy", "sample")
+DIVERGED = "diverged.txt"
+
+COMPARISONS: Mapping[str, str] = MappingProxyType({
+    "clone": "",
+    "flare": "ppo",
+    "sac": "sac",
+    "sac_gentle": "sac --temperature 0.01 --entropy-share 0.25",
+    "lr_10x": "ppo --lr 1e-3",
+    "shared": "ppo --shared",
+    "entropy_bonus": "ppo --entropy-coefficient 0.2",
+    "scratch_sparse": "ppo --scratch --warmup 0",
+    "scratch_dense": "ppo --scratch --warmup 0 --reward.step -0.01 --reward.shaping 1.0",
+    "jsrl": "jsrl",
+    "pirlnav": "pirlnav",
+    "step_penalty": "ppo --reward.step -0.01",
+    "collision_penalty": "ppo --reward.collision -0.5",
+})  # fmt: skip
+"""Name -> what follows `ferry train`; the clone itself is not trained any further (behaviour cloning only, SPOC)."""
+
+
+@dataclass(frozen=True)
+class AblateOptions:
+    """Trains and judges FLaRe's comparisons from one clone."""
+
+    run: Path = Path("runs/mini")
+    """Folder of the run; what is made here goes to its folder `ablations`."""
+    clone: Path | None = None
+    """Checkpoint to start from; by default the run's bc/best.pt."""
+    comparisons: tuple[str, ...] = tuple(COMPARISONS)
+    """Which, in this order."""
+    seeds: tuple[int, ...] = (0,)
+    """All comparisons with the first seed come first."""
+    steps: int = 300_000
+    """Simulation steps of each run."""
+    houses: int = 200
+    """Episodes that each final policy is judged in, the same for all, one per house."""
+    split: str = "test"
+    max_steps: int = 200
+    """Longest episode where a policy is judged."""
+    workers: int = 2
+    threads: int = 2
+    """Torch threads of the updates."""
+    more: str = "--evaluate-every 0 --kl-stop inf"
+    """Words for every training, said as --more="--a 1 --b 2"; by default there is no evaluation on the way, and a
+    collapse is shown instead of stopped."""
+
+    @property
+    def source(self) -> Path:
+        """The clone's checkpoint."""
+        return self.clone or self.run / "bc" / "best.pt"
+
+    @property
+    def folder(self) -> Path:
+        """Where everything goes."""
+        return self.run / "ablations"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One comparison with one seed."""
+
+    options: AblateOptions
+    comparison: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Of its folder in `ablations`; the clone has no seed."""
+        return f"{self.comparison}_{self.seed}" if COMPARISONS[self.comparison] else self.comparison
+
+    @property
+    def folder(self) -> Path:
+        """Its checkpoints and results."""
+        return self.options.folder / self.name
+
+    @property
+    def checkpoint(self) -> Path:
+        """What is judged."""
+        return self.folder / "last.pt" if COMPARISONS[self.comparison] else self.options.source
+
+    @property
+    def steps(self) -> int:
+        """Simulation steps that it has done."""
+        made = COMPARISONS[self.comparison] and self.checkpoint.is_file()
+        return int(load(self.checkpoint, "policy")["steps"]) if made else 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing more to train."""
+        over = self.steps >= self.options.steps or (self.folder / DIVERGED).is_file()
+        return over or not COMPARISONS[self.comparison]
+
+    def words(self) -> list[str]:
+        """What follows `ferry train`."""
+        options = self.options
+        where = ["--run", str(options.run), "--name", f"ablations/{self.name}", "--clone", str(options.source)]
+        machine = ["--workers", str(options.workers), "--threads", str(options.threads)]
+        same = ["--steps", str(options.steps), "--seed", str(self.seed), *shlex.split(options.more)]
+        resume = ["--resume"] if self.checkpoint.is_file() else []
+        return [*shlex.split(COMPARISONS[self.comparison]), *where, *machine, *same, *resume]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs `ferry train ablate`; 1 if a run failed for another reason than diverging."""
+    options = tyro.cli(AblateOptions, args=list(argv), prog="ferry train ablate")
+    check(options)
+    failed = 0
+    for trial in trials(options):
+        try:
+            _train(trial)
+            _judge(trial)
+        except TrainingError as error:
+            failed += 1
+            print(f"{trial.name}: {error}", flush=True)  # the next ones may still do; started again, it is resumed
+        text = table(options)
+        (options.folder / "table.md").write_text(text, encoding="utf-8")
+    print(table(options))
+    return 1 if failed else 0
+
+
+def check(options: AblateOptions) -> None:
+    """Raises ConfigError for a comparison that is not known, CheckpointError without a clone."""
+    for one in options.comparisons:
+        if one not in COMPARISONS:
+            raise ConfigError("comparison", repr(one), f"one of {', '.join(COMPARISONS)}")
+    load(options.source, "policy")
+    options.folder.mkdir(parents=True, exist_ok=True)
+
+
+def trials(options: AblateOptions) -> Iterator[Trial]:
+    """All that is to be done, in order; the clone once."""
+    for number, seed in enumerate(options.seeds):
+        for name in options.comparisons:
+            if COMPARISONS[name] or number == 0:
+                yield Trial(options, name, seed)
+
+
+def _train(trial: Trial) -> None:
+    from training.train import main as train  # which knows this stage too
+
+    if trial.finished:
+        return
+    for sampling in SAMPLINGS:
+        _result_path(trial, sampling).unlink(missing_ok=True)
+    words = trial.words()
+    print(f"\n{shlex.join(['ferry', 'train', *words])}", flush=True)
+    try:
+        train(words)
+    except Diverged as error:
+        trial.folder.mkdir(parents=True, exist_ok=True)
+        (trial.folder / DIVERGED).write_text(f"{error}\n", encoding="utf-8")
+
+
+def _judge(trial: Trial) -> None:
+    """Plays the final policy, unless the same was done before."""
+    if not trial.checkpoint.is_file():
+        return
+    asked = _asked(trial)
+    for sampling in SAMPLINGS:
+        path, known = _result_path(trial, sampling), _result(trial, sampling)
+        if known is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(evaluate(asked, sampling), indent=1) + "\n", encoding="utf-8")
+
+
+def _asked(trial: Trial) -> EvaluateOptions:
+    options = trial.options
+    return EvaluateOptions(
+        trial.checkpoint, options.houses, options.split, max_steps=options.max_steps, workers=options.workers
+    )
+
+
+def _result_path(trial: Trial, sampling: str) -> Path:
+    return trial.folder / result_file(_asked(trial), sampling)
+
+
+def _result(trial: Trial, sampling: str) -> dict[str, Any] | None:
+    """What was found, None where it was not or with other houses."""
+    path, asked = _result_path(trial, sampling), _asked(trial)
+    if not path.is_file():
+        return None
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    same = all(found["options"][name] == getattr(asked, name) for name in ("episodes", "split", "max_steps"))
+    return found if same else None
+
+
+def table(options: AblateOptions) -> str:
+    """What is known so far, in Markdown: success of all seeds together with its interval, and of each in brackets."""
+    lines = [
+        f"{options.steps} steps each; {options.houses} {options.split} houses; 95 % Wilson intervals over all seeds",
+        "",
+        "| comparison | seeds | steps | greedy % | sampled % | SEL, greedy | remark |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in options.comparisons:
+        some = [Trial(options, name, seed) for seed in (options.seeds if COMPARISONS[name] else options.seeds[:1])]
+        lines.append(_row(name, some))
+    commands = [
+        f"    {name}: ferry train {words}" for name, words in COMPARISONS.items() if name in options.comparisons
+    ]
+    return "\n".join(
+        [*lines, "", *(one for one in commands if not one.endswith(" ")), f"    each with {options.more}", ""]
+    )
+
+
+def _row(name: str, some: Sequence[Trial]) -> str:
+    results = {sampling: [one for trial in some if (one := _result(trial, sampling))] for sampling in SAMPLINGS}
+    cells = [_success(results[sampling]) for sampling in SAMPLINGS]
+    sel = [one["sel"] for one in results["greedy"]]
+    steps = ", ".join(f"{trial.steps}" for trial in some)
+    remarks = [(trial.folder / DIVERGED).read_text().strip() for trial in some if (trial.folder / DIVERGED).is_file()]
+    words = [name, str(len(sel)), steps, *cells, f"{sum(sel) / len(sel):.3f}" if sel else "-", "; ".join(remarks)]
+    return f"| {' | '.join(words)} |"
+
+
+def _success(results: Sequence[Mapping[str, Any]]) -> str:
+    """Success of some evaluations together, and of each."""
+    episodes = [one["episodes"] for one in results]
+    solved = [sum(bool(one["success"]) for one in some) for some in episodes]
+    total = sum(map(len, episodes))
+    if not total:
+        return "-"
+    low, high = wilson(sum(solved), total)
+    each = ", ".join(f"{100 * good / len(some):.1f}" for good, some in zip(solved, episodes))
+    seeds = f" ({each})" if len(results) > 1 else ""
+    return f"{100 * sum(solved) / total:.1f} [{100 * low:.1f}, {100 * high:.1f}]{seeds}"
