@@ -1,0 +1,88 @@
+"""How often the expert of a task solves its episodes, under strict contact.
+
+    python benchmarks/experts.py room_visit room_nav [--houses 60] [--split val] [--body stretch_re1] [--quiet]
+
+House after house of a split until there are as many episodes as asked for; a house without an episode of the task is
+counted beside them. "An episode of the task" is `Task.sample(house, 0)` with its published horizon.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from itertools import count
+from typing import Annotated
+
+import tyro
+
+from evaluation.statistics import wilson
+from simulation.episode import EpisodeGenerationError, EpisodeSpec
+from simulation.errors import HouseGenerationError
+from simulation.measure import QUIET
+from simulation.seeds import house_seed
+from simulation.tasks import Expert, Task, task
+from simulation.twin import Twin, TwinOptions
+from simulation.twins import make_twin
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What to measure."""
+
+    tasks: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """Names of tasks."""
+    houses: int = 60
+    """Episodes of each task, one a house."""
+    split: str = "val"
+    """Whose houses."""
+    first: int = 0
+    """Index of the first house."""
+    body: str = "stretch_re1"
+    """Who plays."""
+    quiet: bool = False
+    """Without noise in its motions."""
+
+
+def played(twin: Twin, expert: Expert, episode: EpisodeSpec) -> int | None:
+    """Decisions until a `done` that was a success; None for a failure."""
+    twin.reset(episode)
+    for step in range(1, episode.max_steps + 1):
+        action = expert.action()
+        if action == "done":
+            return step if twin.success() else None
+        twin.execute(twin.spec.actions[action])
+    return None
+
+
+def measured(one: Task, twin: Twin, arguments: Arguments) -> str:
+    """A line of the table."""
+    expert, without, blocked = one.expert(twin), 0, 0
+    lengths: list[int | None] = []
+    for index in count(arguments.first):
+        if len(lengths) == arguments.houses:
+            break
+        try:
+            episode = one.sample(house_seed(arguments.split, index), max_steps=one.max_steps, eye=twin.eye)
+        except (EpisodeGenerationError, HouseGenerationError):
+            without += 1
+            continue
+        lengths.append(played(twin, expert, episode))
+        blocked += twin.collisions
+    solved = [length for length in lengths if length is not None]
+    rate = wilson(len(solved), len(lengths))
+    steps = f"{statistics.mean(solved):.0f} / {statistics.median(solved):.0f} / {max(solved)}" if solved else "-"
+    share = f"{len(solved)}/{len(lengths)} [{100 * rate.low:.0f}, {100 * rate.high:.0f}] %"
+    return f"| {one.name} | {share} | {steps} | {blocked / len(lengths):.2f} | {without} |"
+
+
+def main(arguments: Arguments) -> None:
+    """Prints a row for each task."""
+    print("| task | solved, 95 % interval | steps mean / median / longest | blocked an episode | houses without one |")
+    print("|---|---|---|---|---|")
+    with make_twin(arguments.body, QUIET if arguments.quiet else TwinOptions()) as twin:
+        for name in arguments.tasks:
+            print(measured(task(name), twin, arguments), flush=True)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments))
