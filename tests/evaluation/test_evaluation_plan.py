@@ -159,7 +159,7 @@ def test_a_trial_has_a_folder_name_that_sorts_and_says_whose_it_is(tmp_path: Pat
         (
             "houses: {split: test, start: 5, count: 2}\n",
             "",
-            "plan.yaml: got neither, expected either 'houses' or 'starts'",
+            "plan.yaml: got none of them, expected one of 'houses', 'starts' and 'episodes'",
         ),
         ("seed: 3", "twin: {move_noise: 0.1}", "plan.yaml:2: twin.move_noise: .*did you mean 'move_noise_m'?"),
     ],
@@ -174,7 +174,11 @@ def test_a_plan_with_a_mistake_says_where_and_what(wrong: str, right: str, messa
     ("wrong", "right", "message"),
     [
         ("robot: ros", "robot: twin", "starts: got starts for the twin, expected 'houses'"),
-        ("repeats: 2", "houses: {count: 1}", "plan.yaml: got both, expected either 'houses' or 'starts'"),
+        (
+            "repeats: 2",
+            "houses: {count: 1}",
+            "plan.yaml: got houses and starts, expected one of 'houses', 'starts' and 'episodes'",
+        ),
         ("[1, 2.5, 0]", "[1, 2.5]", r"starts\[0\].pose: got 2 entries, expected 3 entries"),
         ("[1, 2.5, 0]", "[1, 2.5, east]", r"starts\[0\].pose\[2\]: got 'east', expected a number"),
         ('server: "http://127.0.0.1:8765"', "expert: true", "got the expert on robot 'ros', expected robot 'twin'"),

@@ -38,5 +38,6 @@ def judge(robot: Robot) -> dict[str, Any]:
     if hasattr(robot, "success"):
         from simulation.judgement import judgement
 
-        known.update(judgement(robot))
+        twin: Any = robot
+        known.update(judgement(twin))
     return known
