@@ -77,9 +77,7 @@ def test_a_plan_that_says_nothing_new_has_the_hash_it_had(tmp_path: Path) -> Non
 
 
 def test_a_body_without_an_arm_is_not_asked_to_fetch(tmp_path: Path) -> None:
-    with pytest.raises(
-        PlanError, match="plan.yaml:3: tasks: got task 'fetch' on locobot, expected a body with the act"
-    ):
+    with pytest.raises(PlanError, match=r"plan.yaml:3: tasks: got task 'fetch' on locobot, expected a body with"):
         read(PLAN.replace("room_visit", "fetch"), tmp_path)
     with pytest.raises(CannotBegin, match="task 'pick_up' on locobot"):
         house_scene(trial_of("pick_up"), "locobot")
@@ -100,12 +98,12 @@ def test_the_episodes_of_a_file_are_played_as_they_stand_there(tmp_path: Path) -
     assert EpisodeSpec.from_json(scene.episode) == drawn[1]
     assert scene.expert_steps == 99  # what the file says is taken
     folder = RunFolder.open(tmp_path / "run", plan, POLICIES[:1])
+    with pytest.raises(PlanError, match="tasks: got tasks beside episodes, expected no 'tasks'"):
+        read("tasks: [fetch]\n" + text, tmp_path)
     (tmp_path / "some.jsonl.gz").unlink()
     assert RunFolder.read(folder.path).left() == trials  # the folder needs the file no more
-    with pytest.raises(PlanError, match="plan.yaml:2: episodes: got .*No such file.*, expected a .jsonl"):
+    with pytest.raises(PlanError, match=r"plan.yaml:2: episodes: got .*No such file.*, expected a .jsonl"):
         read(text, tmp_path)
-    with pytest.raises(PlanError, match="tasks: got tasks beside episodes, expected no 'tasks'"):
-        read("tasks: [fetch]\n" + text.replace("episodes: ", "episodes: []\n#"), tmp_path)
 
 
 def test_a_visit_is_judged_by_its_rooms() -> None:
@@ -163,7 +161,7 @@ def test_the_report_has_a_row_for_each_task_and_columns_for_what_is_known(tmp_pa
     assert lines[0].split() == ["policy", "robot", "task", "success", "SEL", "trials", "soft", "success", "rooms"]
     assert [line.split()[2] for line in lines[1:5]] == ["pick_up", "pick_up", "room_visit", "room_visit"]
     assert lines[1].rstrip().endswith("100 % [21, 100]  -")
-    assert lines[3].rstrip().endswith("-             40 %")
+    assert lines[3].split()[-2:] == ["40", "%"]
     assert "pick_up: mini against random:" in "\n".join(lines[5:])
     html = page([folder], {})
     assert "<th>soft success</th><th>rooms</th>" in html
