@@ -28,7 +28,7 @@ COMPARISONS: Mapping[str, str] = MappingProxyType({
     "clone": "",
     "flare": "ppo",
     "sac": "sac",
-    "sac_gentle": "sac --temperature 0.01 --entropy-share 0.25",
+    "sac_gentle": "sac --temperature 0.01 --entropy-share 0.2",
     "lr_10x": "ppo --lr 1e-3",
     "shared": "ppo --shared",
     "entropy_bonus": "ppo --entropy-coefficient 0.2",

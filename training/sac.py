@@ -53,7 +53,7 @@ class SacOptions(PpoOptions):
     """At the beginning (the paper's code)."""
     temperature_lr: float = 3e-4
     entropy_share: float = 0.98
-    """Of the largest entropy, which the temperature aims at (the paper). A clone has about 0.25."""
+    """Of the largest entropy, which the temperature aims at (the paper); the `mini` clone's own is 0.2."""
     kl_stop: float = float("inf")
     """An update that moves the policy further than this [nat] ends the run as diverged; inf for never."""
     epochs: Suppress[int] = 0
