@@ -39,6 +39,7 @@ GRIP_N = 20.0
 RUBBER = (1.0, 0.01, 0.001)
 """Friction of the cups: sliding, torsional [m], rolling [m]; rubber on a dry household thing, an estimate."""
 
+_MET_RAD = -0.11  # with nothing between the cups the fingers go on to here
 _PIVOT_M, _PITCH_RAD, _TO_CUP_M, _CUP_SIDE_M = (-0.158, 0.0102, 0.0914), math.radians(30.0), 0.171, 0.0149
 _CUP_M = (0.020, 0.008)  # radius and half thickness
 _LIFT_M, _HELD_M = 0.10, 0.06
@@ -69,7 +70,17 @@ def holds(world: World, hand: Hand, thing: HouseObject) -> bool:
             data.ctrl[:2] = ahead[0] + share * (ahead[1] - ahead[0]), up[0] + share * (up[1] - up[0])
             data.ctrl[2:] = grip if shuts else -0.2 * grip
             mujoco.mj_step(model, data)
-    return bool(data.xpos[body, 2] - before_m > _HELD_M)
+    return bool(data.xpos[body, 2] - before_m > _HELD_M) and _is_between(model, data, body)
+
+
+def _is_between(model: mujoco.MjModel, data: mujoco.MjData, body: int) -> bool:
+    """Whether both fingers touch the object and it keeps them apart: it neither hangs over them nor lies on them."""
+    angles = data.qpos[2:4]
+    if angles.max() > OPEN_RAD or angles.min() < _MET_RAD:
+        return False
+    pairs = model.geom_bodyid[data.contact.geom]
+    touching = set(pairs[(pairs == body).any(axis=1)].ravel())
+    return {model.body("left").id, model.body("right").id} <= touching
 
 
 def _gripper_and(world: World, hand: Hand, thing: HouseObject) -> mujoco.MjSpec:
@@ -114,7 +125,7 @@ def _add_finger(spec: mujoco.MjSpec, carriage: mujoco.MjsBody, name: str, side: 
     finger.ipos = (0.09, side * 0.011, 0.0)
     finger.add_joint(
         name=name, type=mujoco.mjtJoint.mjJNT_HINGE, axis=(0, 0, side), range=np.rad2deg((SHUT_RAD, OPEN_RAD)),
-        limited=True, damping=0.05, armature=0.005,
+        limited=True, damping=0.05, armature=0.005, solref_limit=(0.005, 1.0),
     )  # fmt: skip
     spec.add_actuator(name=f"grip_{name}", target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
     finger.add_geom(
