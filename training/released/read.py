@@ -89,7 +89,7 @@ def load_safely(path: Path) -> Any:
         with torch.serialization.safe_globals([*HARMLESS, *_scalars()]):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # torch raises many kinds for a damaged file
-        found = re.search(r"GLOBAL (\S+) was not", str(error))
+        found = re.search(r"GLOBAL (\S+) (?:was not|whose module)", str(error))
         got = f"an object of {found[1]}, which could run code" if found else type(error).__name__
         hint = "; save its parameters alone where it came from" if found else ""
         raise CheckpointError(

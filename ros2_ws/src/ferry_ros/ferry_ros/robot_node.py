@@ -68,8 +68,8 @@ class RobotNodeOptions:
     mode: str = "full"
     slow_speed: float = 0.3
     supervised: bool = False
-    permit_timeout_s: float = 0.5
-    heartbeat_timeout_s: float = 0.5
+    permit_timeout_s: float = 0.4
+    heartbeat_timeout_s: float = 0.4
     battery_low: float = 0.1
     connect_for_s: float = 0.0
     control_period_s: float = 0.5

@@ -78,7 +78,7 @@ class LocobotInterbotixOptions:
     bumper_topic: str = "events/bumper"
     battery_topic: str = "sensors/battery_state"
     stale_s: float = 0.5
-    camera_stale_s: float = 0.5
+    camera_stale_s: float = 0.4
     connect_timeout_s: float = 5.0
     observe_timeout_s: float = 1.0
 

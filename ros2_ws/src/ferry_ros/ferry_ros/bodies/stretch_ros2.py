@@ -74,7 +74,7 @@ class StretchRos2Options:
     camera_width: int = 1280
     quarter_turns_cw: int = 0
     same_is_frozen: bool = True
-    camera_stale_s: float = 0.5
+    camera_stale_s: float = 0.4
     stale_s: float = 0.5
     speed: float = 1.0
     squeeze_pct: float = -50.0
