@@ -1,0 +1,338 @@
+"""Released checkpoints: the published networks' own logits, every parameter accounted for, no code from a file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import released_weights as recipe
+import torch
+from small_policies import SPOC_LIKE
+from torch import Tensor
+
+from ferry.cli import main as ferry
+from policy_server.bundle import PolicyBundle
+from training.errors import CheckpointError
+from training.policy import SpocPolicy
+from training.recording import random_recording
+from training.released.convert import expect_constants
+from training.released.differences import account, fold
+from training.released.main import Imported, ImportOptions, import_released, summary, write
+from training.released.read import read_checkpoint
+from training.released.releases import ALLENACT, RELEASES, Release, recognise
+from training.released.tables import Place, Shape, image_table
+from training.released.weights import DINO_FILE, TOKENIZER_FILE
+
+FLARE, CLONE, SPOC = RELEASES
+BY_NAME = pytest.mark.parametrize("release", RELEASES, ids=lambda one: str(one.name))
+GOLDEN = Path(__file__).parent / "goldens" / "released_small_3.json"
+
+
+def small(release: Release) -> Release:
+    """The same release with few and narrow layers."""
+    image = replace(SPOC_LIKE.image, position_offset=0.1)
+    decoder = release.config.decoder
+    return replace(release, config=replace(SPOC_LIKE, image=image, decoder=decoder, fusion_layers=1))
+
+
+def shapes(release: Release) -> dict[str, Shape]:
+    """The shape of every parameter that is in a released file."""
+    found = {name: place.shape for name, place in release.table().items()}
+    if release.container != ALLENACT:
+        return found
+    width = release.config.width
+    found |= {"critic.fc.weight": (1, width), "critic.fc.bias": (1,)}
+    return found | {f"critic_tsfm.{name}": shape for name, shape in found.items()}
+
+
+def filled(release: Release) -> dict[str, Tensor]:
+    """By the recipe; the critic's, which nobody reads, are zeros that take no room."""
+    needed = recipe.parameters({name: place.shape for name, place in release.table().items()})
+    rest = {name: torch.zeros(()).expand(shape) for name, shape in shapes(release).items() if name not in needed}
+    return needed | rest
+
+
+def write_files(release: Release, folder: Path, tensors: Mapping[str, Tensor] | None = None) -> ImportOptions:
+    """A released file and what it needs beside it; returns the options that import it."""
+    weights = folder / "weights"
+    weights.mkdir(exist_ok=True)
+    recipe.write_t5_tokenizer(weights / TOKENIZER_FILE)
+    if not release.has_images:
+        places = image_table(release.config).items()
+        torch.save(recipe.parameters({name: place.shape for name, place in places}), weights / DINO_FILE)
+    file = folder / f"{release.name}.pt"
+    torch.save(recipe.payload(release, filled(release) if tensors is None else tensors), file)
+    family = "flare" if release.container == ALLENACT else "spoc"
+    return ImportOptions(family, file, folder / "bundle", weights)  # type: ignore[arg-type]  # one of two words
+
+
+def logits(policy: SpocPolicy, tokens: Tensor) -> Tensor:
+    """What the policy answers along the recipe's episode, step by step through its cache: (steps, 20)."""
+    layers, heads, size = policy.heads
+    keys = values = torch.zeros(layers, 1, heads, 0, size)
+    text, rows = policy.text(torch.tensor([recipe.TOKENS])), []
+    for i in range(recipe.STEPS):
+        state, previous = torch.tensor([[float(recipe.IN_HAND[i])]]), torch.tensor([recipe.PREVIOUS[i]])
+        row, keys, values = policy.step(tokens[i : i + 1], text, previous, state, torch.tensor([i]), keys, values)
+        rows.append(row[0])
+    return torch.stack(rows)
+
+
+def test_each_release_answers_as_its_own_network_did(tmp_path: Path) -> None:
+    expected = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    encoders, tokens = {}, torch.empty(0)
+    for release in RELEASES:
+        imported = import_released(write_files(release, tmp_path))
+        policy = imported.policy
+        if not encoders:
+            encoders = {name: one.clone() for name, one in policy.image_encoder.state_dict().items()}
+            pictures = torch.from_numpy(recipe.pictures())
+            tokens = policy.images(pictures[:, 0], pictures[:, 1])
+        same = policy.image_encoder.state_dict()
+        assert all(torch.equal(one, same[name]) for name, one in encoders.items())  # from either kind of file
+        assert (logits(policy, tokens) - torch.tensor(expected[release.name])).abs().max() < 1e-4
+        assert policy.config.horizon == 1000
+        os.remove(tmp_path / f"{release.name}.pt")
+
+
+@pytest.mark.parametrize(
+    ("release", "count", "millions"),
+    [(FLARE, 137, 72.738), (CLONE, 312, 94.795), (SPOC, 337, 96.918)],
+    ids=["flare", "clone", "spoc"],
+)
+def test_the_tables_have_as_many_numbers_as_the_networks(release: Release, count: int, millions: float) -> None:
+    table = release.table()
+    assert len(table) == count
+    assert sum(int(np.prod(place.shape)) for place in table.values()) / 1e6 == pytest.approx(millions, abs=0.001)
+
+
+@BY_NAME
+def test_each_parameter_is_missed_when_it_is_missing(release: Release) -> None:
+    table, found = release.table(), shapes(release)
+    for name in table:
+        with pytest.raises(CheckpointError, match=r"missing \(1\): ") as error:
+            account({one: shape for one, shape in found.items() if one != name}, table, release.left_out, "it")
+        assert str(error.value).endswith(f"missing (1): {name}")
+
+
+@BY_NAME
+def test_every_difference_is_listed_by_kind(release: Release) -> None:
+    found = shapes(release)
+    del found["visual_encoder.fusion_token"], found["last_actions_embed.weight"]
+    found |= {f"decoder.extra.{i}.weight": (1,) for i in range(3)}
+    found["object_in_hand_embed.weight"] = (2, 512)
+    with pytest.raises(CheckpointError) as error:
+        account(found, release.table(), release.left_out, release.name)
+    assert str(error.value) == (
+        f"got parameters that are not those of {release.name}: "
+        "missing (2): visual_encoder.fusion_token, last_actions_embed.weight; "
+        "not known (3): decoder.extra.{0,1,2}.weight; "
+        "of another shape (1): object_in_hand_embed.weight got (2, 512) expected (3, 512)"
+    )
+
+
+def test_what_is_left_out_is_counted() -> None:
+    critic, head = account(shapes(FLARE), FLARE.table(), FLARE.left_out, "it")
+    assert (critic.prefix, critic.count) == ("critic_tsfm.", 139)
+    assert str(head) == "critic.* (2): the actor network's value head: for training alone"
+
+
+def test_a_network_that_reads_a_detector_is_refused() -> None:
+    boxes = {"visual_encoder.bbox_pos_encoder.1.weight": (512, 32), "visual_encoder.coord_pos_enc.weight": (20, 512)}
+    with pytest.raises(CheckpointError, match=r"not known \(2\): .*which means a detector's boxes \(double_det\)"):
+        account(shapes(SPOC) | boxes, SPOC.table(), {}, SPOC.name)
+
+
+@pytest.mark.parametrize(
+    ("release", "change", "got"),
+    [
+        (FLARE, {"fusion_layers": 6, "decoder_layers": 6}, r"small_6 \(512 wide, 6 \+ 6 layers"),
+        (SPOC, {"width": 768, "fusion_layers": 6, "decoder_layers": 6}, r"a network \(768 wide, 6 \+ 6 layers"),
+        (CLONE, {"decoder_layers": 4}, r"a network \(512 wide, 3 \+ 4 layers"),
+    ],
+    ids=["small_6", "wide", "deep"],
+)
+def test_another_size_is_refused_by_name(release: Release, change: dict[str, int], got: str) -> None:
+    other = replace(release, config=replace(release.config, **change))  # type: ignore[arg-type]  # all are ints
+    expected = r"expected small_3 \(512 wide, 3 \+ 3 layers, 384 per visual token, 512 per word\)"
+    with pytest.raises(CheckpointError, match=rf"size: got {got}, .*{expected}"):
+        recognise(shapes(other), other.container)
+
+
+@BY_NAME
+def test_a_release_is_recognised_by_its_head(release: Release) -> None:
+    assert recognise(shapes(release), release.container) is release
+    without = {name: shape for name, shape in shapes(release).items() if not name.startswith(release.head)}
+    with pytest.raises(CheckpointError, match=r"got none of .*, expected the head of an actor with 20 actions"):
+        recognise(without, release.container)
+
+
+def test_names_that_differ_in_their_layer_are_one_line() -> None:
+    assert fold(["a.0.b.1.c", "a.1.b.1.c", "a.0.d", "e"]) == ["a.{0,1}.b.1.c", "a.0.d", "e"]
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Imported, ImportOptions, str]:
+    """A small FLaRe checkpoint as a bundle, and what was printed about it."""
+    release = small(FLARE)
+    options = replace(write_files(release, tmp_path_factory.mktemp("flare")), task=("object_nav",))
+    one = import_released(options, (release,))
+    recording = random_recording(one.policy.config.spec(), "find a mug", steps=3)
+    return one, options, summary(one, write(one, recording, options), options.out, 3)
+
+
+def test_the_bundle_says_where_it_comes_from(imported: tuple[Imported, ImportOptions, str]) -> None:
+    one, options, _ = imported
+    manifest = PolicyBundle.load(options.out, threads=1).manifest
+    origin = manifest.provenance
+    assert (origin.source_sha256, origin.steps, origin.seed) == (one.source.sha256, 21_026_752, 123)
+    assert origin.algorithm.startswith("FLaRe")
+    assert [line.split(":")[0] for line in origin.left_out] == [
+        f"critic_tsfm.* ({len(one.release.table()) + 2})",
+        "critic.* (2)",
+        "optimizer_state_dict",
+        "total_steps",
+        "trainer_seed",
+        "training_pipeline_state_dict",
+    ]
+    assert manifest.spec.horizon == 600
+    assert manifest.previous_action.start == 20
+    assert manifest.previous_action.blocked is None  # the action that was tried is fed back, as they do
+    assert manifest.tasks == ("object_nav",)
+    assert max(manifest.parity.values()) < 1e-3
+
+
+def test_the_summary_says_what_was_taken(imported: tuple[Imported, ImportOptions, str]) -> None:
+    one, options, text = imported
+    taken = len(one.release.table())
+    assert f"taken: {taken} of {2 * taken + 4} parameters of {options.checkpoint} (sha256 {one.source.sha256})" in text
+    assert "left out: critic_tsfm.*" in text
+
+
+def test_spocs_decoder_is_exported_too(tmp_path: Path) -> None:
+    release = small(SPOC)
+    options = write_files(release, tmp_path)
+    one = import_released(options, (release,))
+    manifest = write(one, random_recording(one.policy.config.spec(), "go to a mug", steps=3), options)
+    assert max(manifest.parity.values()) < 1e-3
+    assert (manifest.name, manifest.spec.horizon) == ("spoc_small_3", 1000)
+    assert PolicyBundle.load(options.out, threads=1).tokenizer.encode("find a mug").ids == [6, 5, 7, 1]
+
+
+def refused(tmp_path: Path, payload: object) -> str:
+    """What is said of a file."""
+    torch.save(payload, tmp_path / "file.pt")
+    with pytest.raises(CheckpointError) as error:
+        read_checkpoint(tmp_path / "file.pt")
+    return str(error.value)
+
+
+class _Attack:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.system, (f"touch {self.marker}",)
+
+
+def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
+    marker = tmp_path / "ran"
+    said = refused(tmp_path, {"state_dict": {}, "hyper_parameters": _Attack(marker)})
+    assert "got an object of posix.system, which could run code, expected tensors and plain values" in said
+    assert not marker.exists()
+
+
+def test_plain_values_of_a_trainer_are_read(tmp_path: Path) -> None:
+    plain = {"lr": np.float64(2e-5), "args": argparse.Namespace(lr=1), "total_steps": np.int64(5).item()}
+    torch.save({"model_state_dict": {"a": torch.ones(2)}, **plain}, tmp_path / "file.pt")
+    found = read_checkpoint(tmp_path / "file.pt")
+    assert (found.other, found.steps, found.shapes) == (("args", "lr", "total_steps"), 5, {"a": (2,)})
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        ({"weights": 1, "policy": 2}, "got ['policy', 'weights'], expected a checkpoint of AllenAct or Lightning"),
+        ([1], "got list, expected a checkpoint of AllenAct or Lightning: one of model_state_dict, state_dict"),
+        ({"state_dict": [1]}, "got list, expected the parameters of a network by name"),
+        ({"state_dict": {"model.a": torch.ones(1), "b": torch.ones(1)}}, "got parameters b, expected names that begin"),
+    ],
+    ids=["ours", "list", "no names", "no prefix"],
+)
+def test_another_kind_of_file_is_named(tmp_path: Path, payload: object, said: str) -> None:
+    assert said in refused(tmp_path, payload)
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file.pt").write_bytes(b"<html>404</html>")
+    with pytest.raises(
+        CheckpointError, match=r"file.pt: got \w+, expected tensors and plain values that torch can read"
+    ):
+        read_checkpoint(tmp_path / "file.pt")
+
+
+def test_the_wrong_family_is_told_the_right_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = write_files(small(SPOC), tmp_path)
+    assert ferry(["import", "flare", str(options.checkpoint), "--out", str(options.out)]) == 2
+    said = capsys.readouterr().err
+    assert "got a checkpoint of Lightning's, with 'state_dict', expected one of AllenAct's" in said
+    assert said.endswith("`ferry import spoc` reads this one\n")
+    assert ferry(["import", "spoc", str(tmp_path / "none"), "--out", str(options.out)]) == 2
+    assert "none: got no such file, expected a checkpoint" in capsys.readouterr().err
+    assert not options.out.exists()
+
+
+def test_what_the_file_does_not_hold_must_come_from_elsewhere(tmp_path: Path) -> None:
+    release = small(FLARE)
+    options = write_files(release, tmp_path)
+    with pytest.raises(CheckpointError, match=r"--weights: got no folder, .*tokenizer.json \(http.*dinov2_vits14_pret"):
+        import_released(replace(options, weights=None), (release,))
+    os.remove(options.weights / DINO_FILE)  # type: ignore[operator]  # not None
+    with pytest.raises(
+        CheckpointError, match=r"weights without dinov2_vits14_pretrain.pth, expected a folder with dino"
+    ):
+        import_released(options, (release,))
+
+
+def test_another_dino_is_refused(tmp_path: Path) -> None:
+    release = small(FLARE)
+    options = write_files(release, tmp_path)
+    torch.save({"cls_token": torch.zeros(1, 1, 768)}, tmp_path / "weights" / DINO_FILE)
+    with pytest.raises(
+        CheckpointError, match=r"not those of dinov2_vits14: missing \(20\): pos_embed, .*got \(1, 1, 768"
+    ):
+        import_released(options, (release,))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("{}", "expected a Hugging Face tokenizers file"), ("words", "expected t5-small's, which ends a text with </s>")],
+)
+def test_another_tokenizer_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    from training.tokenizer import word_tokenizer
+
+    release = small(SPOC)
+    options = write_files(release, tmp_path)
+    content = word_tokenizer().to_str() if text == "words" else text
+    (tmp_path / "weights" / TOKENIZER_FILE).write_text(content)
+    with pytest.raises(CheckpointError, match=said):
+        import_released(options, (release,))
+
+
+@pytest.mark.parametrize("name", ["time_encoder.div_term", "visual_encoder.text_encoder.encoder.embed_tokens.weight"])
+def test_a_constant_that_is_another_is_named(name: str) -> None:
+    table: dict[str, Place] = small(SPOC).table()
+    tensors = recipe.parameters({one: place.shape for one, place in table.items()})
+    expect_constants(tensors, SPOC_LIKE.width)
+    tensors[name] = tensors[name] * 1.5
+    with pytest.raises(CheckpointError, match=rf"{name}: got other values"):
+        expect_constants(tensors, SPOC_LIKE.width)
