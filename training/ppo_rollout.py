@@ -139,6 +139,8 @@ class Player:
     def __call__(self, job: PlayJob, report: Report) -> list[Played]:
         """Plays `job`; the same job gives the same episodes."""
         self.rollout.policy.load_state_dict(tensors(job.weights), strict=False)
+        self._log_p.clear()  # of a job that was dropped
+        self._distances_m.clear()
         order: list[EpisodeSpec] = []
         played = {}
         for slot in self.rollout.run(self._draw(job, order), self._decide, keep=True):
