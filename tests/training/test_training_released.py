@@ -87,7 +87,8 @@ def logits(policy: SpocPolicy, tokens: Tensor) -> Tensor:
 
 def test_each_release_answers_as_its_own_network_did(tmp_path: Path) -> None:
     expected = json.loads(GOLDEN.read_text(encoding="utf-8"))
-    encoders, tokens = {}, torch.empty(0)
+    encoders: dict[str, Tensor] = {}
+    tokens = torch.empty(0)
     for release in RELEASES:
         imported = import_released(write_files(release, tmp_path))
         policy = imported.policy
