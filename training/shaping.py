@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from simulation.object_nav import targets_of
 from simulation.twin import Twin
 from training.errors import ConfigError
 
@@ -27,7 +28,7 @@ def distance_m(twin: Twin) -> float:
     Raises:
         ConfigError: the task has no target among the objects of the house.
     """
-    things = twin.house.objects_of(twin.episode.target)
+    things = targets_of(twin.house, twin.episode)
     if not things:
         task = f"'{twin.episode.task}', whose target is {twin.episode.target!r}"
         raise ConfigError("reward.shaping", f"task {task}", "one whose target is a category of the house")
