@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -143,8 +144,8 @@ def _session(path: Path) -> object:
 def test_nothing_is_written_when_they_differ(
     policy: SpocPolicy, recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wrong(_: SpocPolicy, made: Path, provenance: Provenance, name: str) -> PolicyManifest:
-        return write_files(other_policy(policy, 2.0), made, provenance, name)
+    def wrong(_: SpocPolicy, made: Path, provenance: Provenance, *more: Any) -> PolicyManifest:
+        return write_files(other_policy(policy, 2.0), made, provenance, *more)
 
     monkeypatch.setattr("training.export.write_files", wrong)
     with pytest.raises(ExportError, match="got a difference of"):
