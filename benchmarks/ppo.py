@@ -54,11 +54,11 @@ class Benchmark:
     """Measures PPO."""
 
     sizes: tuple[str, ...] = tuple(SIZES)
-    episodes: int = 64
+    episodes: int = 40
     """Episodes of an update."""
     updates: int = 3
     """Updates of a run; the first is not counted."""
-    simulator_s: float = 6.0
+    simulator_s: float = 4.0
     """How long the simulator alone is measured."""
     learner: bool = True
     """Also measure the learner, of both policy sizes."""
