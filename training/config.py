@@ -25,12 +25,13 @@ class ImageConfig:
     """The frozen image encoder.
 
     Attributes:
-        kind: "dino" (DINOv2 through transformers) or "cnn" (a small network pre-trained on the simulator's labels).
+        kind: "dino" (DINOv2 through transformers), "cnn" (a small network pre-trained on the simulator's labels), or
+            "siglip" (for imported checkpoints alone).
         height, width: of a camera image, pixels.
         rows, columns: visual tokens per camera.
         token_width: numbers per visual token.
         weights: local folder or hub name of DINOv2's weights; empty for random ones.
-        layers, heads: of the "dino" transformer.
+        layers, heads: of the "dino" or "siglip" transformer.
         position_offset: patches added to each side when DINOv2's position table is stretched to the image: 0.1 in its
             authors' code (facebookresearch/dinov2 vision_transformer.py interpolate_offset), 0 in transformers.
     """
@@ -54,7 +55,7 @@ class ImageConfig:
 
 @dataclass(frozen=True)
 class TextConfig:
-    """The text encoder: "t5" (frozen, through transformers) or "words" (a learned vector per word).
+    """The text encoder: "t5" or "siglip" (frozen, through transformers) or "words" (a learned vector per word).
 
     `tokenizer` is the folder of its tokenizer.json where that is not the folder of its weights.
     """

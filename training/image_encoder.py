@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from transformers import Dinov2Config, Dinov2Model
 from simulation.categories import CATEGORIES
 from training.config import ImageConfig
 from training.errors import ConfigError
+from training.siglip import PATCH as SIGLIP_PATCH
+from training.siglip import SIDE, SiglipImages
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # FLaRe dino_preprocessors.py: CLIP's numbers, for DINOv2 as well
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -53,8 +56,7 @@ class DinoEncoder(nn.Module):
         self.size = (config.height // PATCH * PATCH, config.width // PATCH * PATCH)
         self.grid, self.offset = (self.size[0] // PATCH, self.size[1] // PATCH), config.position_offset
         self.register_buffer("position", self.stretched_positions(), persistent=False)
-        rows, columns = average_matrix(self.grid[0], config.rows), average_matrix(self.grid[1], config.columns)
-        self.register_buffer("pooling", torch.kron(rows, columns), persistent=False)  # (tokens, patches)
+        self.register_buffer("pooling", pooling_matrix(self.grid, config), persistent=False)
         self.register_load_state_dict_post_hook(_restretch)  # type: ignore[no-untyped-call]  # of torch
 
     def forward(self, images: Tensor) -> Tensor:
@@ -97,6 +99,11 @@ def _dino(config: ImageConfig) -> Any:
         "attn_implementation": "sdpa",
     }  # fmt: skip
     return Dinov2Model(Dinov2Config(**sizes, image_size=size, patch_size=PATCH))
+
+
+def pooling_matrix(grid: tuple[int, int], config: ImageConfig) -> Tensor:
+    """(tokens, patches): the average of a grid of patches over each visual token, `nn.AdaptiveAvgPool2d`."""
+    return torch.kron(average_matrix(grid[0], config.rows), average_matrix(grid[1], config.columns))
 
 
 def average_matrix(source: int, target: int) -> Tensor:
@@ -184,7 +191,11 @@ def image_encoder(config: ImageConfig) -> nn.Module:
     Raises:
         ConfigError: its kind is unknown or its sizes contradict each other.
     """
-    kinds = {"dino": DinoEncoder, "cnn": CnnEncoder}
+    kinds: dict[str, Callable[[ImageConfig], nn.Module]] = {
+        "dino": DinoEncoder,
+        "cnn": CnnEncoder,
+        "siglip": lambda one: SiglipImages(one, pooling_matrix((SIDE // SIGLIP_PATCH,) * 2, one)),
+    }
     if config.kind not in kinds:
         raise ConfigError("image encoder", repr(config.kind), f"one of {', '.join(kinds)}")
     return kinds[config.kind](config).requires_grad_(False).eval()

@@ -140,9 +140,14 @@ class SpocPolicy(nn.Module):
         """The decoder's outputs (B, T, d) of packed rows.
 
         tokens (B, T, cameras, K, C); previous, step, trajectory (B, T); state (B, T, 1).
-        `text` is of every step in order, B * T of them. Steps of one trajectory see each other causally.
+        `text` is of every step in order, B * T of them. Steps of one trajectory see each other causally. Nothing is
+        worked out of the places that hold no step (trajectory -1); what comes out of these is no use.
         """
-        x = self.fuse(tokens.flatten(0, 1), text, previous.flatten(), state.flatten(0, 1), step.flatten())
+        real = (trajectory.flatten() >= 0).nonzero()[:, 0]
+        every = (tokens.flatten(0, 1), previous.flatten(), state.flatten(0, 1), step.flatten())
+        pictures, before, held, number = (one[real] for one in every)
+        seen = self.fuse(pictures, text.pick(real), before, held, number)
+        x = seen.new_zeros(trajectory.numel(), self.config.width).index_copy(0, real, seen)
         return self.decoder.sequence(torch.unflatten(x, 0, trajectory.shape), trajectory, self._words(text))
 
     def step(

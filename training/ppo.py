@@ -19,7 +19,7 @@ import shlex
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -337,7 +337,7 @@ class Trainer:
     def _loss(self, seen: Experience, batch: Batch, warming: bool) -> tuple[Tensor, dict[str, float]]:
         """The mean loss of a batch's decisions; while warming up, of the critic alone."""
         place, source = seen.actions_in(batch)
-        batch, place = batch.to(self.device), place.to(self.device)
+        batch, place = self._moved(batch), place.to(self.device)
         with self._autocast():
             both = (None, self.model.values(batch, seen.words)) if warming else self.model.both(batch, seen.words)
         logits, values = both
@@ -374,7 +374,12 @@ class Trainer:
             )  # fmt: skip
 
     def _values(self, batch: Batch, words: Instructions) -> Tensor:
-        return self.model.values(batch.to(self.device), words).cpu()
+        return self.model.values(self._moved(batch), words).cpu()
+
+    def _moved(self, batch: Batch) -> Batch:
+        """On the device; pictures in the type that the first layer takes, once for actor and critic."""
+        tokens = batch.tokens.bfloat16() if self.options.bf16 else batch.tokens
+        return replace(batch, tokens=tokens).to(self.device)
 
     def _there(self, numbers: npt.NDArray[np.float32]) -> Tensor:
         return torch.from_numpy(numbers).to(self.device)

@@ -10,6 +10,7 @@ from transformers import T5Config, T5EncoderModel
 
 from training.config import TextConfig
 from training.errors import ConfigError
+from training.siglip import SiglipWords
 
 T5_VOCABULARY = 32_128
 
@@ -66,4 +67,6 @@ def text_encoder(config: TextConfig, vocabulary: int) -> nn.Module:
         return T5Encoder(config)
     if config.kind == "words":
         return WordEncoder(config, vocabulary)
-    raise ConfigError("text encoder", repr(config.kind), "one of t5, words")
+    if config.kind == "siglip":
+        return SiglipWords(config)
+    raise ConfigError("text encoder", repr(config.kind), "one of t5, words, siglip")

@@ -13,6 +13,7 @@ from simulation.categories import CATEGORIES
 from simulation.instructions import GOTO_VERBS, with_article
 from training.config import TextConfig
 from training.errors import ConfigError
+from training.siglip import siglip_tokenizer
 
 UNKNOWN = "[UNK]"
 
@@ -71,7 +72,7 @@ def tokenizer_for(config: TextConfig) -> Tokenizer:
         raise ConfigError("text encoder folder", sorted(one.name for one in folder.iterdir()), "a tokenizer.json in it")
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()
-    return tokenizer
+    return siglip_tokenizer(tokenizer) if config.kind == "siglip" else tokenizer
 
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[Tensor, Tensor]:

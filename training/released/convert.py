@@ -15,8 +15,9 @@ from torch import Tensor
 from training.errors import CheckpointError
 from training.policy import SpocPolicy
 from training.released.differences import fold
+from training.released.parts import Place
 from training.released.releases import IMAGES, Release
-from training.released.tables import Place, image_table, policy_table
+from training.released.tables import image_table, policy_table
 
 TIME = "time_encoder.div_term"
 TIED = ("visual_encoder.text_encoder.shared.weight", "visual_encoder.text_encoder.encoder.embed_tokens.weight")

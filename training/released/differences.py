@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from training.errors import CheckpointError
+from training.released.parts import Place, Shape
 from training.released.releases import UNREADABLE
-from training.released.tables import Place, Shape
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from training.released.differences import LeftOut, account
 from training.released.read import Parameters, read_checkpoint
 from training.released.releases import ALLENACT, LIGHTNING, RELEASES, Release, recognise
 from training.released.tables import image_table
-from training.released.weights import DINO_FILE, TOKENIZER_FILE, expect_files, expect_t5_tokenizer, read_dino
+from training.released.weights import DINO_FILE, TOKENIZER_FILE, expect_files, expect_tokenizer, read_dino
 
 FAMILIES: Mapping[str, str] = {"flare": ALLENACT, "spoc": LIGHTNING}
 CHORES = ("object_nav", "pick_up", "fetch", "room_visit")
@@ -40,7 +40,7 @@ class ImportOptions:
     out: Path
     """Folder to write; what a bundle in it held before is replaced as a whole."""
     weights: Path | None = None
-    """Folder with t5-small's tokenizer.json, and for flare with dinov2_vits14_pretrain.pth."""
+    """Folder with the text encoder's tokenizer.json, and for flare with dinov2_vits14_pretrain.pth."""
     name: str = ""
     """Name of the bundle; by default that of the release."""
     task: tuple[str, ...] = CHORES
@@ -95,8 +95,8 @@ def import_released(options: ImportOptions, releases: tuple[Release, ...] = RELE
     try:
         release = recognise(source.shapes, source.container, releases)
         left_out = account(source.shapes, release.table(), release.left_out, release.name)
-        folder = expect_files(options.weights, (TOKENIZER_FILE, *(() if release.has_images else (DINO_FILE,))))
-        expect_t5_tokenizer(folder / TOKENIZER_FILE)
+        folder = expect_files(options.weights, release.config, images=not release.has_images)
+        expect_tokenizer(folder / TOKENIZER_FILE, release.config.text.kind)
         horizon = max(task(name).max_steps for name in options.task)
         release = replace(release, config=replace(release.config, horizon=horizon))
         if release.has_images:

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from training.errors import CheckpointError
-from training.released.releases import ALLENACT, LIGHTNING
-from training.released.tables import Shape
+from training.released.parts import Shape
+from training.released.releases import ALLENACT, LIGHTNING, RENAMED
 
 KEYS = {"model_state_dict": (ALLENACT, ""), "state_dict": (LIGHTNING, "model.")}
 """Under which key a file keeps its parameters: the kind of file, and the prefix of their names."""
@@ -116,7 +116,12 @@ def _tensors(path: Path, state: object, prefix: str) -> dict[str, Tensor]:
     without = sorted(name for name in state if not str(name).startswith(prefix))
     if without:
         raise CheckpointError(f"{path}: got parameters {', '.join(without)}, expected names that begin with '{prefix}'")
-    return {name[len(prefix) :]: one for name, one in state.items()}
+    return {_renamed(name[len(prefix) :]): one for name, one in state.items()}
+
+
+def _renamed(name: str) -> str:
+    old = next((one for one in RENAMED if name.startswith(one)), "")
+    return RENAMED[old] + name[len(old) :] if old else name
 
 
 def _number(payload: Mapping[str, Any], *names: str) -> int:

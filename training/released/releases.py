@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from training.config import SMALL_3, PolicyConfig
+from training.config import SMALL_3, ImageConfig, PolicyConfig, TextConfig
 from training.errors import CheckpointError
-from training.released.tables import Place, Shape, image_table, policy_table
+from training.released.parts import Place, Shape
+from training.released.tables import image_table, policy_table
 
 IMAGES = "visual_encoder.image_encoder.model."
 """Where Lightning checkpoints keep the frozen image encoder; AllenAct's have it in a preprocessor, outside."""
@@ -42,6 +43,12 @@ class Release:
         """Whether the image encoder is in the file."""
         return self.container == LIGHTNING
 
+    @property
+    def size(self) -> Sizes:
+        """Width, layers of fusion and decoder, numbers per visual token and per word."""
+        one = self.config
+        return one.width, one.fusion_layers, one.decoder_layers, one.image.token_width, one.text.width
+
     def table(self) -> dict[str, Place]:
         """Every parameter that is needed, by its name in the file."""
         inside = {f"{IMAGES}{name}": place for name, place in image_table(self.config).items()}
@@ -58,16 +65,25 @@ _CRITIC = {
     "critic.": "the actor network's value head: for training alone",
 }
 
+_SPOC = replace(_IMPORTED, decoder="cross", decoder_ffn=2048)  # PyTorch's default width
+_SIGLIP = replace(
+    # ViT-B-16-SigLIP-256: open_clip model_configs, timm vit_base_patch16_siglip_256
+    _SPOC,
+    name="siglip_base_3",
+    image=ImageConfig("siglip", 224, 384, rows=7, columns=12, token_width=768, layers=12, heads=12),
+    text=TextConfig("siglip", width=768, layers=12, heads=12, ffn=3072),
+)
+_UNREAD = {
+    f"{IMAGES}attn_pool.": "SigLIP's pooling, which the network does not read",
+    f"{IMAGES}text.": "SigLIP's text tower a second time, in older files",
+    f"{IMAGES}logit_": "SigLIP's loss, in older files",
+}
+
 RELEASES = (
     Release("flare_small_3", ALLENACT, "actor.linear", _IMPORTED, "FLaRe (PPO from SPOC's clone)", _CRITIC),
     Release("spoc_small_3_llama", LIGHTNING, "actor", _IMPORTED, "behaviour cloning (FLaRe's SPOC)"),
-    Release(
-        "spoc_small_3",
-        LIGHTNING,
-        "action_classifier",
-        replace(_IMPORTED, decoder="cross", decoder_ffn=2048),  # PyTorch's default width
-        "behaviour cloning (SPOC)",
-    ),
+    Release("spoc_small_3", LIGHTNING, "action_classifier", _SPOC, "behaviour cloning (SPOC)"),
+    Release("spoc_siglip_base_3", LIGHTNING, "action_classifier", _SIGLIP, "behaviour cloning (SPOC)", _UNREAD),
 )
 
 _SIZE_NAMES: Mapping[Sizes, str] = {
@@ -89,6 +105,9 @@ _SIZE_NAMES: Mapping[Sizes, str] = {
     (512, 3, 3, 2048, 512): "clip_resnet_50_3",
 }
 
+RENAMED = {f"{IMAGES}visual.trunk.": IMAGES}
+"""Prefixes of older files (LitModel.load_state_dict in SPOC's training/offline/train_pl.py), and what they are now."""
+
 UNREADABLE = {
     "visual_encoder.bbox_pos_encoder.": "a detector's boxes (double_det), which no body of Ferry gives",
     "visual_encoder.coord_pos_enc.": "a detector's boxes (double_det), which no body of Ferry gives",
@@ -97,26 +116,22 @@ UNREADABLE = {
 
 
 def recognise(shapes: Mapping[str, Shape], container: str, releases: tuple[Release, ...] = RELEASES) -> Release:
-    """The release whose head is in a file of that kind.
+    """The release whose head is in a file of that kind, and whose size it has.
 
     Raises:
-        CheckpointError: there is none, or the network is of another size.
+        CheckpointError: there is none.
     """
-    for release in releases:
-        if release.container == container and f"{release.head}.weight" in shapes:
-            _expect_size(shapes, release)
+    of_its_kind = [one for one in releases if one.container == container]
+    candidates = [one for one in of_its_kind if f"{one.head}.weight" in shapes]
+    if not candidates:
+        heads = ", ".join(dict.fromkeys(f"{one.head}.weight" for one in of_its_kind))
+        raise CheckpointError(f"got none of {heads}, expected the head of an actor with 20 actions ({container})")
+    got = _measure(shapes, candidates[0].head)
+    for release in candidates:
+        if got is None or got == release.size:
             return release
-    heads = ", ".join(f"{one.head}.weight" for one in releases if one.container == container)
-    raise CheckpointError(f"got none of {heads}, expected the head of an actor with 20 actions ({container})")
-
-
-def _expect_size(shapes: Mapping[str, Shape], release: Release) -> None:
-    config = release.config
-    layers = (config.fusion_layers, config.decoder_layers)
-    expected = (config.width, *layers, config.image.token_width, config.text.width)
-    got = _measure(shapes, release.head)
-    if got is not None and got != expected:
-        raise CheckpointError(f"size: got {_described(got)}, expected {_described(expected)}")
+    expected = " or ".join(_described(one.size) for one in candidates)
+    raise CheckpointError(f"size: got {_described(got)}, expected {expected}")  # type: ignore[arg-type]  # not None
 
 
 def _measure(shapes: Mapping[str, Shape], head: str) -> Sizes | None:
