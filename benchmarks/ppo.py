@@ -37,7 +37,8 @@ from training.checkpoint import new_policy, policy_payload, save
 from training.config import MINI, PolicyConfig, preset
 from training.demonstration import training_episodes
 from training.policy import SpocPolicy
-from training.ppo import PpoOptions, Trainer
+from training.ppo import Trainer
+from training.ppo_options import PpoOptions
 from training.ppo_rollout import Played, Player, PlayJob, PlayOptions, RewardOptions, arrays, twin_options
 from training.workers import Report, WorkerPool
 

@@ -19,7 +19,8 @@ import tyro
 from training.actor_critic import trained_weights
 from training.checkpoint import load, policy_from
 from training.jsrl_rollout import GuidedPlayer
-from training.ppo import PpoOptions, Trainer, train
+from training.ppo import Trainer, train
+from training.ppo_options import PpoOptions
 from training.ppo_rollout import Played, Player, PlayJob, arrays
 from training.share import Share
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 
 import tyro
 
-from training.ppo import PpoOptions, Trainer, train
+from training.ppo import Trainer, train
+from training.ppo_options import PpoOptions
 from training.ppo_rollout import Played, RewardOptions
 from training.share import Share
 

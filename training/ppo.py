@@ -19,9 +19,8 @@ import shlex
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,89 +52,14 @@ from training.ppo_loss import (
     of_actions,
     value_loss,
 )
-from training.ppo_rollout import Played, Player, PlayJob, PlayOptions, RewardOptions, arrays, jobs, twin_options
+from training.ppo_options import PpoOptions, comparable
+from training.ppo_rollout import Played, Player, PlayJob, arrays, jobs, twin_options
 from training.share import Part, Share, mean_figures
 from training.tokenizer import tokenizer_for
 from training.workers import WorkerPool
 
 WINDOW = 500
 """Episodes over which the success rate is shown."""
-
-
-@dataclass(frozen=True)
-class PpoOptions:
-    """Fine-tunes a cloned policy by reinforcement learning."""
-
-    run: Path = Path("runs/mini")
-    """Folder of the run."""
-    name: str = "ppo"
-    """Folder in the run for checkpoints (last.pt, best.pt) and TensorBoard files."""
-    clone: Path | None = None
-    """Checkpoint to start from; by default the run's bc/best.pt."""
-    resume: bool = False
-    """Go on exactly where last.pt stopped."""
-    steps: int = 2_000_000
-    """Simulation steps in all; the last update may go over."""
-    episodes: int = 128
-    """Whole episodes per update, about 6,000 steps (FLaRe: 4,096)."""
-    warmup: int = 8
-    """Updates of the critic alone, 48,000 steps (FLaRe: 200,000 of 20 M)."""
-    epochs: int = 3
-    """Times an update sees its steps (FLaRe: 4)."""
-    minibatches: int = 4
-    """Optimiser steps per epoch (FLaRe: 1)."""
-    lr: float = 1e-4
-    """Of the actor, constant (FLaRe: 2e-5 for a network 20 times as large)."""
-    critic_lr: float = 5e-4
-    """Of the critic, constant (FLaRe: as the actor's)."""
-    clip: float = 0.1
-    gamma: float = 0.99
-    decay: float = 0.95
-    """GAE's lambda."""
-    value_coefficient: float = 0.5
-    entropy_coefficient: float = 0.0
-    """An entropy bonus is one of FLaRe's ablations (0.2): it collapses."""
-    largest_norm: float = 0.5
-    """Gradients of the actor and of the critic are each cut at this norm."""
-    shared: bool = False
-    """One network with two heads: one of FLaRe's ablations."""
-    scratch: bool = False
-    """Start from untrained weights (the image encoder stays as it is)."""
-    kl_stop: float = 0.2
-    """An update that moves the policy further than this [nat] ends the run as diverged; inf for never."""
-    reward: RewardOptions = field(default_factory=RewardOptions)
-    play: PlayOptions = field(default_factory=PlayOptions)
-    context: int = 160
-    """Steps per row; an episode is never cut."""
-    bf16: bool = True
-    """Matrix products of the update in bfloat16."""
-    device: str = "auto"
-    """Where the update runs: cpu, cuda, or auto for cuda where there is one. Playing uses the CPU."""
-    workers: int = 2
-    """Simulator processes, of each rank."""
-    shares: int = 4
-    """Jobs per update; the workers of all ranks share them."""
-    preempt: float = 1.0
-    """Share of the ranks that must have finished playing before the rest drop their unfinished jobs (DD-PPO: 0.6).
-
-    Jobs with long episodes are dropped more often, and an update is then no function of seed and number any more. 1
-    waits for all ranks and drops none."""
-    stall_s: float = 300.0
-    """A simulator process that says nothing for so long counts as hung and is replaced."""
-    threads: int = 2
-    """Torch threads of the update; the workers wait meanwhile. 1 where other programs keep the cores busy."""
-    save_every_s: float = 120.0
-    evaluate_every: int = 200_000
-    """Steps between evaluations in validation houses; 0 for none."""
-    evaluate_episodes: int = 200
-    evaluate_steps: int = 200
-    """Longest episode of an evaluation."""
-    seed: int = 0
-
-    @property
-    def source(self) -> Path:
-        """The clone's checkpoint."""
-        return self.clone or self.run / "bc" / "best.pt"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -219,7 +143,7 @@ class Trainer:
         """
         path = self.folder / "last.pt"
         payload = self.ranks.from_first(lambda: load(path, "policy"))
-        expect_options(path, payload["training"], _comparable(self.options), _comparable(type(self.options)()))
+        expect_options(path, payload["training"], comparable(self.options), comparable(type(self.options)()))
         self.model.actor.load_state_dict(payload["weights"])
         self.model.load_state_dict(payload["critic"], strict=False)
         self.optimiser.load_state_dict(payload["optimiser"])
@@ -233,7 +157,7 @@ class Trainer:
             **policy_payload(self.model.actor),
             "critic": {name: one for name, one in state.items() if not name.startswith("actor.")},
             "algorithm": "PPO (FLaRe)",
-            "training": _comparable(self.options),
+            "training": comparable(self.options),
             "clone": str(self.options.source),
             "seed": self.options.seed,
             "steps": self.steps,
@@ -421,10 +345,3 @@ class Trainer:
     def _save(self, name: str) -> None:
         if self.ranks.first:
             save(self.folder / name, "policy", self.payload())
-
-
-def _comparable(options: PpoOptions) -> dict[str, Any]:
-    """The options that a resumed run must share, as plain values."""
-    free = {"resume", "run", "name", "clone", "steps", "save_every_s", "evaluate_every"}
-    machine = {"device", "workers", "preempt", "stall_s", "threads"}
-    return {name: value for name, value in asdict(options).items() if name not in free | machine}

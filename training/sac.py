@@ -26,8 +26,9 @@ from training.checkpoint import load
 from training.dataset import Batch, Instructions, collate, pack
 from training.errors import Diverged
 from training.experience import places, predicted
-from training.ppo import PpoOptions, Trainer, train
+from training.ppo import Trainer, train
 from training.ppo_loss import kl_estimate, log_probabilities
+from training.ppo_options import PpoOptions
 from training.ppo_rollout import Played, per_step
 from training.replay import Replay, Transitions, transitions
 from training.sac_loss import actor_loss, entropies, follow, q_loss, soft_values, targets, temperature_loss

@@ -15,7 +15,7 @@ from training.ablate import COMPARISONS, AblateOptions, Trial, main, table, tria
 from training.errors import CheckpointError, ConfigError
 from training.jsrl import JsrlOptions
 from training.pirlnav import PirlnavOptions
-from training.ppo import PpoOptions
+from training.ppo_options import PpoOptions
 from training.sac import SacOptions
 
 STAGES = {"ppo": PpoOptions, "sac": SacOptions, "jsrl": JsrlOptions, "pirlnav": PirlnavOptions}

@@ -21,7 +21,8 @@ from robots.stretch_re1 import SPOC_ACTIONS
 from training.checkpoint import load, policy_payload, save
 from training.distributed import Ranks, device_of
 from training.errors import ConfigError
-from training.ppo import PpoOptions, Trainer
+from training.ppo import Trainer
+from training.ppo_options import PpoOptions
 from training.ppo_rollout import Played, PlayOptions, RewardOptions
 from training.share import Outcome, Share
 from training.workers import WorkerPool

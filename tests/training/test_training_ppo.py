@@ -22,7 +22,8 @@ from robots.stretch_re1 import SPOC_ACTIONS
 from training.checkpoint import load, policy_from, policy_payload, save
 from training.dataset import Instructions, collate
 from training.errors import CheckpointError, Diverged, RewardError
-from training.ppo import PpoOptions, Trainer, main
+from training.ppo import Trainer, main
+from training.ppo_options import PpoOptions
 from training.ppo_rollout import Played, PlayOptions, RewardOptions, joined
 
 UPDATES = 3
