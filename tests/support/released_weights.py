@@ -6,7 +6,8 @@ CRC-32 of the name (`embed_tokens` is `shared`, as in T5), times a scale:
 - anything else of one dimension: 0.1 x;
 - tables with a first dimension of 1 (tokens and positions of DINOv2): 0.5 x;
 - anything else: x / sqrt(inputs), where the inputs are all dimensions but the first.
-The expected logits in tests/training/goldens/released_small_3.json are what the published networks answer with them.
+The expected logits in tests/training/goldens/released.json are what the published networks answer with them; the
+one built on SigLIP with one layer in each of its towers.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor
 
 from training.released.releases import IMAGES, LIGHTNING, Release
+from training.siglip import CONTEXT, END
 
 TIME = "time_encoder.div_term"
 STEPS = 3
@@ -51,6 +53,12 @@ def parameters(shapes: Mapping[str, Iterable[int]]) -> dict[str, Tensor]:
 def pictures() -> np.ndarray:
     """What both cameras see, (steps, 2, 224, 384, 3) uint8."""
     return np.random.default_rng(5).integers(0, 256, (STEPS, 2, 224, 384, 3), dtype=np.uint8)
+
+
+def text(release: Release) -> Tensor:
+    """The instruction's tokens, (1, L); SigLIP's are filled up to 64."""
+    padding = CONTEXT - len(TOKENS) if release.config.text.kind == "siglip" else 0
+    return torch.tensor([[*TOKENS, *[END] * padding]])
 
 
 def payload(release: Release, tensors: Mapping[str, Tensor]) -> dict[str, Any]:

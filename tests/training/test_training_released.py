@@ -25,21 +25,23 @@ from training.recording import random_recording
 from training.released.convert import expect_constants
 from training.released.differences import account, fold
 from training.released.main import Imported, ImportOptions, import_released, summary, write
+from training.released.parts import Place, Shape
 from training.released.read import read_checkpoint
-from training.released.releases import ALLENACT, RELEASES, Release, recognise
-from training.released.tables import Place, Shape, image_table
+from training.released.releases import ALLENACT, IMAGES, RELEASES, Release, recognise
+from training.released.tables import image_table
 from training.released.weights import DINO_FILE, TOKENIZER_FILE
 
-FLARE, CLONE, SPOC = RELEASES
+FLARE, CLONE, SPOC, SIGLIP = RELEASES
 BY_NAME = pytest.mark.parametrize("release", RELEASES, ids=lambda one: str(one.name))
-GOLDEN = Path(__file__).parent / "goldens" / "released_small_3.json"
+GOLDEN = Path(__file__).parent / "goldens" / "released.json"
 
 
 def small(release: Release) -> Release:
     """The same release with few and narrow layers."""
-    image = replace(SPOC_LIKE.image, position_offset=0.1)
-    decoder = release.config.decoder
-    return replace(release, config=replace(SPOC_LIKE, image=image, decoder=decoder, fusion_layers=1))
+    own = release.config
+    image = replace(SPOC_LIKE.image, kind=own.image.kind, position_offset=own.image.position_offset)
+    text = replace(SPOC_LIKE.text, kind=own.text.kind)
+    return replace(release, config=replace(SPOC_LIKE, image=image, text=text, decoder=own.decoder, fusion_layers=1))
 
 
 def shapes(release: Release) -> dict[str, Shape]:
@@ -73,11 +75,11 @@ def write_files(release: Release, folder: Path, tensors: Mapping[str, Tensor] | 
     return ImportOptions(family, file, folder / "bundle", weights)  # type: ignore[arg-type]  # one of two words
 
 
-def logits(policy: SpocPolicy, tokens: Tensor) -> Tensor:
+def logits(policy: SpocPolicy, words: Tensor, tokens: Tensor) -> Tensor:
     """What the policy answers along the recipe's episode, step by step through its cache: (steps, 20)."""
     layers, heads, size = policy.heads
     keys = values = torch.zeros(layers, 1, heads, 0, size)
-    text, rows = policy.text(torch.tensor([recipe.TOKENS])), []
+    text, rows = policy.text(words), []
     for i in range(recipe.STEPS):
         state, previous = torch.tensor([[float(recipe.IN_HAND[i])]]), torch.tensor([recipe.PREVIOUS[i]])
         row, keys, values = policy.step(tokens[i : i + 1], text, previous, state, torch.tensor([i]), keys, values)
@@ -89,7 +91,7 @@ def test_each_release_answers_as_its_own_network_did(tmp_path: Path) -> None:
     expected = json.loads(GOLDEN.read_text(encoding="utf-8"))
     encoders: dict[str, Tensor] = {}
     tokens = torch.empty(0)
-    for release in RELEASES:
+    for release in (FLARE, CLONE, SPOC):
         imported = import_released(write_files(release, tmp_path))
         policy = imported.policy
         if not encoders:
@@ -98,15 +100,26 @@ def test_each_release_answers_as_its_own_network_did(tmp_path: Path) -> None:
             tokens = policy.images(pictures[:, 0], pictures[:, 1])
         same = policy.image_encoder.state_dict()
         assert all(torch.equal(one, same[name]) for name, one in encoders.items())  # from either kind of file
-        assert (logits(policy, tokens) - torch.tensor(expected[release.name])).abs().max() < 1e-4
+        answer = logits(policy, recipe.text(release), tokens)
+        assert (answer - torch.tensor(expected[release.name])).abs().max() < 1e-4
         assert policy.config.horizon == 1000
         os.remove(tmp_path / f"{release.name}.pt")
 
 
+def test_the_network_on_siglip_answers_as_it_did(tmp_path: Path) -> None:
+    config = SIGLIP.config
+    shallow = replace(config, image=replace(config.image, layers=1), text=replace(config.text, layers=1))
+    release = replace(SIGLIP, config=shallow)
+    policy = import_released(write_files(release, tmp_path), (SPOC, release)).policy
+    pictures = torch.from_numpy(recipe.pictures())
+    answer = logits(policy, recipe.text(release), policy.images(pictures[:, 0], pictures[:, 1]))
+    assert (answer - torch.tensor(json.loads(GOLDEN.read_text())[release.name])).abs().max() < 1e-4
+
+
 @pytest.mark.parametrize(
     ("release", "count", "millions"),
-    [(FLARE, 137, 72.738), (CLONE, 312, 94.795), (SPOC, 337, 96.918)],
-    ids=["flare", "clone", "spoc"],
+    [(FLARE, 137, 72.738), (CLONE, 312, 94.795), (SPOC, 337, 96.918), (SIGLIP, 409, 219.524)],
+    ids=["flare", "clone", "spoc", "siglip"],
 )
 def test_the_tables_have_as_many_numbers_as_the_networks(release: Release, count: int, millions: float) -> None:
     table = release.table()
@@ -162,7 +175,7 @@ def test_a_network_that_reads_a_detector_is_refused() -> None:
 )
 def test_another_size_is_refused_by_name(release: Release, change: dict[str, int], got: str) -> None:
     other = replace(release, config=replace(release.config, **change))  # type: ignore[arg-type]  # all are ints
-    expected = r"expected small_3 \(512 wide, 3 \+ 3 layers, 384 per visual token, 512 per word\)"
+    expected = r"expected .*small_3 \(512 wide, 3 \+ 3 layers, 384 per visual token, 512 per word\)"
     with pytest.raises(CheckpointError, match=rf"size: got {got}, .*{expected}"):
         recognise(shapes(other), other.container)
 
@@ -217,14 +230,29 @@ def test_the_summary_says_what_was_taken(imported: tuple[Imported, ImportOptions
     assert "left out: critic_tsfm.*" in text
 
 
-def test_spocs_decoder_is_exported_too(tmp_path: Path) -> None:
-    release = small(SPOC)
+@pytest.mark.parametrize(("release", "filling"), [(SPOC, 0), (SIGLIP, 60)], ids=["spoc", "siglip"])
+def test_spocs_networks_are_exported_too(tmp_path: Path, release: Release, filling: int) -> None:
+    release = small(release)
     options = write_files(release, tmp_path)
     one = import_released(options, (release,))
     manifest = write(one, random_recording(one.policy.config.spec(), "go to a mug", steps=3), options)
     assert max(manifest.parity.values()) < 1e-3
-    assert (manifest.name, manifest.spec.horizon) == ("spoc_small_3", 1000)
-    assert PolicyBundle.load(options.out, threads=1).tokenizer.encode("find a mug").ids == [6, 5, 7, 1]
+    assert (manifest.name, manifest.spec.horizon) == (release.name, 1000)
+    bundle = PolicyBundle.load(options.out, threads=1)
+    assert bundle.tokenizer.encode("find a mug").ids == [6, 5, 7, 1] + [1] * filling
+
+
+def test_older_files_of_siglip_are_read(tmp_path: Path) -> None:
+    release = small(SIGLIP)
+    tensors = {
+        name.replace(IMAGES, f"{IMAGES}visual.trunk."): torch.zeros(()).expand(shape)
+        for name, shape in shapes(release).items()
+    }
+    unread = ("attn_pool.latent", "text.ln_final.bias", "logit_scale", "logit_bias")
+    tensors |= {f"{IMAGES}{name}": torch.zeros(1) for name in unread}
+    source = read_checkpoint(write_files(release, tmp_path, tensors).checkpoint)
+    left_out = account(source.shapes, release.table(), release.left_out, release.name)
+    assert [one.count for one in left_out] == [1, 1, 2]
 
 
 def refused(tmp_path: Path, payload: object) -> str:
@@ -316,7 +344,10 @@ def test_another_dino_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("{}", "expected a Hugging Face tokenizers file"), ("words", "expected t5-small's, which ends a text with </s>")],
+    [
+        ("{}", "expected a Hugging Face tokenizers file"),
+        ("words", "expected t5-small's: .*, </s> last, all below 32128"),
+    ],
 )
 def test_another_tokenizer_is_refused(tmp_path: Path, text: str, said: str) -> None:
     from training.tokenizer import word_tokenizer

@@ -104,7 +104,7 @@ def test_t5_does_not_read_padding() -> None:
 
 
 def test_an_unknown_kind_is_named() -> None:
-    with pytest.raises(ConfigError, match="text encoder: got 'clip', expected one of t5, words"):
+    with pytest.raises(ConfigError, match="text encoder: got 'clip', expected one of t5, words, siglip"):
         text_encoder(replace(TINY.text, kind="clip"), 20)
 
 
