@@ -117,11 +117,25 @@ class Ranks:
             ) from error
 
 
+def alone() -> Ranks:
+    """One rank, for what cannot run on several.
+
+    Raises:
+        ConfigError: torchrun started several.
+    """
+    if _count() > 1:
+        raise ConfigError("ranks", _count(), "one, since this does not run on several")
+    return Ranks()
+
+
+def _count() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 @contextmanager
 def torchrun(device: torch.device) -> Iterator[Ranks]:
     """The ranks that torchrun started; one rank alone where it did not."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1:
+    if _count() == 1:
         yield Ranks()
         return
     store, rank, count = next(rendezvous("env://", timeout=WAIT))

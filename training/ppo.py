@@ -37,7 +37,7 @@ from training.bc import stop_request
 from training.checkpoint import expect_options, load, new_policy, policy_from, policy_payload, save
 from training.commit import git_commit
 from training.dataset import Batch, Instructions, collate
-from training.distributed import Ranks, device_of, torchrun
+from training.distributed import Ranks, alone, device_of, torchrun
 from training.errors import ConfigError, Diverged, RanksLost, RewardError
 from training.evaluate import EvaluateOptions, evaluate
 from training.experience import Experience, experience
@@ -86,7 +86,7 @@ class Trainer:
 
     def __init__(self, options: PpoOptions, command: str = "", ranks: Ranks | None = None) -> None:
         self.options, self.command, self.commit = options, command, git_commit()
-        self.folder, self.ranks, self.device = options.run / options.name, ranks or Ranks(), device_of(options.device)
+        self.folder, self.ranks, self.device = options.run / options.name, ranks or alone(), device_of(options.device)
         if options.shares < self.ranks.count:
             raise ConfigError("shares", options.shares, f"at least one for each of {self.ranks.count} ranks")
         policy = policy_from(self.ranks.from_first(lambda: load(options.source, "policy")), options.source)
@@ -261,7 +261,7 @@ class Trainer:
     def _loss(self, seen: Experience, batch: Batch, warming: bool) -> tuple[Tensor, dict[str, float]]:
         """The mean loss of a batch's decisions; while warming up, of the critic alone."""
         place, source = seen.actions_in(batch)
-        batch, place = self._moved(batch), place.to(self.device)
+        batch, place = self._on_device(batch), place.to(self.device)
         with self._autocast():
             both = (None, self.model.values(batch, seen.words)) if warming else self.model.both(batch, seen.words)
         logits, values = both
@@ -298,9 +298,9 @@ class Trainer:
             )  # fmt: skip
 
     def _values(self, batch: Batch, words: Instructions) -> Tensor:
-        return self.model.values(self._moved(batch), words).cpu()
+        return self.model.values(self._on_device(batch), words).cpu()
 
-    def _moved(self, batch: Batch) -> Batch:
+    def _on_device(self, batch: Batch) -> Batch:
         """On the device; pictures in the type that the first layer takes, once for actor and critic."""
         tokens = batch.tokens.bfloat16() if self.options.bf16 else batch.tokens
         return replace(batch, tokens=tokens).to(self.device)

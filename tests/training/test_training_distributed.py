@@ -19,7 +19,7 @@ from small_policies import tiny_policy
 
 from robots.stretch_re1 import SPOC_ACTIONS
 from training.checkpoint import load, policy_payload, save
-from training.distributed import Ranks, device_of
+from training.distributed import Ranks, alone, device_of
 from training.errors import ConfigError
 from training.ppo import Trainer
 from training.ppo_options import PpoOptions
@@ -114,8 +114,8 @@ def test_two_ranks_learn_what_one_learns(run: Path, interrupted: str, capsys: py
     assert len(one) == UPDATES
     assert "policy_loss" not in two[1]  # warm-up
     assert "policy_loss" in two[2]
-    for alone, together in zip(one, two):
-        assert together == pytest.approx(alone, rel=2e-3, abs=2e-4, nan_ok=True)
+    for first, second in zip(one, two):
+        assert second == pytest.approx(first, rel=2e-3, abs=2e-4, nan_ok=True)
 
 
 def test_ctrl_c_saves_and_one_rank_goes_on_where_two_stopped(
@@ -136,8 +136,7 @@ def test_ctrl_c_saves_and_one_rank_goes_on_where_two_stopped(
 
 
 def test_a_rank_that_dies_ends_all_and_two_go_on_where_one_stopped(run: Path) -> None:
-    alone = Trainer(options(run, "dies"))
-    alone._save("last.pt")
+    Trainer(options(run, "dies"))._save("last.pt")
     heard: list[str] = []
     with torchrun(*words(run, "dies"), "--resume") as process:
         until(process, "update 2, ", heard)
@@ -186,17 +185,17 @@ def test_ranks_share_the_minibatches_of_one(ranks: int) -> None:
     rng = np.random.default_rng(ranks)
     jobs = {job: [outcome(int(one)) for one in rng.integers(1, 20, 4)] for job in range(5)}
     everyones = [{job: jobs[job] for job in range(rank, 5, ranks)} for rank in range(ranks)]
-    alone = Share(tuple(one for some in jobs.values() for one in some), np.arange(20))
+    whole = Share(tuple(one for some in jobs.values() for one in some), np.arange(20))
     shares = [share_of(Same(rank, everyones)) for rank in range(ranks)]
-    assert all(share.outcomes == alone.outcomes for share in shares)
+    assert all(share.outcomes == whole.outcomes for share in shares)
     assert sorted(np.concatenate([share.own for share in shares])) == list(range(20))
-    every = [[*share.parts(np.random.default_rng(7), 24, 4)] for share in (alone, *shares)]
+    every = [[*share.parts(np.random.default_rng(7), 24, 4)] for share in (whole, *shares)]
     assert len(every[0]) == 4
-    for whole, *parts in zip(*every):
-        assert whole.weight == 1.0
+    for all_of_it, *parts in zip(*every):
+        assert all_of_it.weight == 1.0
         assert sum(part.weight for part in parts) == pytest.approx(1.0)
         played = [share.own[one] for share, part in zip(shares, parts) for row in part.rows for one in row]
-        assert sorted(played) == sorted(one for row in whole.rows for one in row)
+        assert sorted(played) == sorted(one for row in all_of_it.rows for one in row)
         looks = [[sum(share.outcomes[share.own[i]].looks for i in row) for row in part.rows]
                  for share, part in zip(shares, parts)]  # fmt: skip
         assert all(one <= 24 for some in looks for one in some)
@@ -237,17 +236,24 @@ def test_once_enough_ranks_have_played_the_rest_drop_their_jobs(run: Path) -> No
 
 
 def test_one_rank_alone_waits_for_nobody() -> None:
-    alone, parameter = Ranks(), torch.nn.Parameter(torch.ones(2))
-    assert alone.first
-    assert alone.gather("a") == ["a"]
-    assert alone.from_first(lambda: 5) == 5
-    assert alone.any(True)
-    assert not alone.any(False)
-    assert alone.add_up([parameter], torch.tensor(3.0)) == 3.0
+    one, parameter = Ranks(), torch.nn.Parameter(torch.ones(2))
+    assert one.first
+    assert one.gather("a") == ["a"]
+    assert one.from_first(lambda: 5) == 5
+    assert one.any(True)
+    assert not one.any(False)
+    assert one.add_up([parameter], torch.tensor(3.0)) == 3.0
     assert parameter.grad is None
-    alone.post("something")
-    assert alone.posted("something") == 0
+    one.post("something")
+    assert one.posted("something") == 0
     assert not torch.distributed.is_initialized()
+
+
+def test_what_runs_alone_is_not_started_by_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert alone().count == 1
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(ConfigError, match="ranks: got 4, expected one, since this does not run on several"):
+        alone()
 
 
 def test_each_rank_needs_a_job(run: Path) -> None:
