@@ -228,14 +228,14 @@ def locobot_pyrobot() -> FaultBody:
 
 def locobot_interbotix() -> FaultBody:
     """The Interbotix ROS 2 topics of a LoCoBot, faked."""
-    size = {"camera_height": 180, "camera_width": 320}
+    size = {"height": 180, "width": 320}  # the vendor's 640x480 is more than Fast DDS keeps in shared memory
     return FaultBody(
         robot=lambda here: {
             "robot": "locobot_interbotix",
-            **{f"interbotix.{name.removeprefix('camera_')}": value for name, value in size.items()},
+            **{f"interbotix.{one}{name}": value for name, value in size.items() for one in ("", "camera_")},
         },
         truth=lambda here: OdomTruth(here.node, "/locobot/odom"),
-        fake=lambda here: ros_fake("xs_sdk", "/locobot", rate_hz=50.0),
+        fake=lambda here: ros_fake("xs_sdk", "/locobot", rate_hz=50.0, **size),
         supervisor={"halt_cmd_vel": "/locobot/mobile_base/commands/velocity"},
         freeze=parameter("/locobot/xs_sdk", "freeze_camera"),
     )
