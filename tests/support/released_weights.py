@@ -15,15 +15,21 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from small_policies import SPOC_LIKE
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor
 
-from training.released.releases import IMAGES, LIGHTNING, Release
+from training.released.main import ImportOptions
+from training.released.parts import Shape
+from training.released.releases import ALLENACT, IMAGES, LIGHTNING, Release
+from training.released.tables import image_table
+from training.released.weights import DINO_FILE, TOKENIZER_FILE
 from training.siglip import CONTEXT, END
 
 TIME = "time_encoder.div_term"
@@ -83,3 +89,42 @@ def write_t5_tokenizer(path: Path) -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
     tokenizer.save(str(path))
+
+
+def small(release: Release) -> Release:
+    """The same release with few and narrow layers."""
+    own = release.config
+    image = replace(SPOC_LIKE.image, kind=own.image.kind, position_offset=own.image.position_offset)
+    text = replace(SPOC_LIKE.text, kind=own.text.kind)
+    return replace(release, config=replace(SPOC_LIKE, image=image, text=text, decoder=own.decoder, fusion_layers=1))
+
+
+def shapes(release: Release) -> dict[str, Shape]:
+    """The shape of every parameter that is in a released file."""
+    found = {name: place.shape for name, place in release.table().items()}
+    if release.container != ALLENACT:
+        return found
+    width = release.config.width
+    found |= {"critic.fc.weight": (1, width), "critic.fc.bias": (1,)}
+    return found | {f"critic_tsfm.{name}": shape for name, shape in found.items()}
+
+
+def filled(release: Release) -> dict[str, Tensor]:
+    """By the recipe; the critic's, which nobody reads, are zeros that take no room."""
+    needed = parameters({name: place.shape for name, place in release.table().items()})
+    rest = {name: torch.zeros(()).expand(shape) for name, shape in shapes(release).items() if name not in needed}
+    return needed | rest
+
+
+def write_files(release: Release, folder: Path, tensors: Mapping[str, Tensor] | None = None) -> ImportOptions:
+    """A released file and what it needs beside it; returns the options that import it."""
+    weights = folder / "weights"
+    weights.mkdir(exist_ok=True)
+    write_t5_tokenizer(weights / TOKENIZER_FILE)
+    if not release.has_images:
+        places = image_table(release.config).items()
+        torch.save(parameters({name: place.shape for name, place in places}), weights / DINO_FILE)
+    file = folder / f"{release.name}.pt"
+    torch.save(payload(release, filled(release) if tensors is None else tensors), file)
+    family = "flare" if release.container == ALLENACT else "spoc"
+    return ImportOptions(family, file, folder / "bundle", weights)  # type: ignore[arg-type]  # one of two words

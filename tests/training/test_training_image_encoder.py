@@ -120,8 +120,8 @@ def test_encoders_are_frozen() -> None:
 
 
 def test_an_unknown_kind_is_named() -> None:
-    with pytest.raises(ConfigError, match="image encoder: got 'siglip', expected one of dino, cnn"):
-        image_encoder(replace(TINY.image, kind="siglip"))
+    with pytest.raises(ConfigError, match="image encoder: got 'clip', expected one of dino, cnn, siglip"):
+        image_encoder(replace(TINY.image, kind="clip"))
 
 
 def test_tokens_that_do_not_fit_the_picture_are_refused() -> None:

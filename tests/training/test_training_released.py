@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import released_weights as recipe
 import torch
+from released_weights import shapes, small, write_files
 from small_policies import SPOC_LIKE
 from torch import Tensor
 
@@ -25,54 +25,14 @@ from training.recording import random_recording
 from training.released.convert import expect_constants
 from training.released.differences import account, fold
 from training.released.main import Imported, ImportOptions, import_released, summary, write
-from training.released.parts import Place, Shape
+from training.released.parts import Place
 from training.released.read import read_checkpoint
-from training.released.releases import ALLENACT, IMAGES, RELEASES, Release, recognise
-from training.released.tables import image_table
+from training.released.releases import IMAGES, RELEASES, Release, recognise
 from training.released.weights import DINO_FILE, TOKENIZER_FILE
 
 FLARE, CLONE, SPOC, SIGLIP = RELEASES
 BY_NAME = pytest.mark.parametrize("release", RELEASES, ids=lambda one: str(one.name))
 GOLDEN = Path(__file__).parent / "goldens" / "released.json"
-
-
-def small(release: Release) -> Release:
-    """The same release with few and narrow layers."""
-    own = release.config
-    image = replace(SPOC_LIKE.image, kind=own.image.kind, position_offset=own.image.position_offset)
-    text = replace(SPOC_LIKE.text, kind=own.text.kind)
-    return replace(release, config=replace(SPOC_LIKE, image=image, text=text, decoder=own.decoder, fusion_layers=1))
-
-
-def shapes(release: Release) -> dict[str, Shape]:
-    """The shape of every parameter that is in a released file."""
-    found = {name: place.shape for name, place in release.table().items()}
-    if release.container != ALLENACT:
-        return found
-    width = release.config.width
-    found |= {"critic.fc.weight": (1, width), "critic.fc.bias": (1,)}
-    return found | {f"critic_tsfm.{name}": shape for name, shape in found.items()}
-
-
-def filled(release: Release) -> dict[str, Tensor]:
-    """By the recipe; the critic's, which nobody reads, are zeros that take no room."""
-    needed = recipe.parameters({name: place.shape for name, place in release.table().items()})
-    rest = {name: torch.zeros(()).expand(shape) for name, shape in shapes(release).items() if name not in needed}
-    return needed | rest
-
-
-def write_files(release: Release, folder: Path, tensors: Mapping[str, Tensor] | None = None) -> ImportOptions:
-    """A released file and what it needs beside it; returns the options that import it."""
-    weights = folder / "weights"
-    weights.mkdir(exist_ok=True)
-    recipe.write_t5_tokenizer(weights / TOKENIZER_FILE)
-    if not release.has_images:
-        places = image_table(release.config).items()
-        torch.save(recipe.parameters({name: place.shape for name, place in places}), weights / DINO_FILE)
-    file = folder / f"{release.name}.pt"
-    torch.save(recipe.payload(release, filled(release) if tensors is None else tensors), file)
-    family = "flare" if release.container == ALLENACT else "spoc"
-    return ImportOptions(family, file, folder / "bundle", weights)  # type: ignore[arg-type]  # one of two words
 
 
 def logits(policy: SpocPolicy, words: Tensor, tokens: Tensor) -> Tensor:
