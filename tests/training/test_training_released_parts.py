@@ -136,8 +136,6 @@ def test_other_names_in_transformers_are_named(tmp_path: Path, monkeypatch: pyte
     tensors = filled(release)
     said = r"transformers [\d.]+: got other names for .*dense.weight.*o_proj.weight"
     with pytest.raises(CheckpointError, match=said):
-        CheckpointError, match=r"transformers [\d.]+: got other names for .*dense.weight.*o_proj.weight"
-    ):
         policy_of(release, tensors, image_part(tensors), tmp_path)
 
 
