@@ -164,7 +164,7 @@ class Line:
 
     def home(self) -> None:
         """Brings the body to where it began, so that one try does not add to the next."""
-        for _ in range(20):
+        for _ in range(8):
             command = self._homeward()
             if command is None:
                 return

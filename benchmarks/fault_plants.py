@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -113,7 +112,7 @@ def plant_all(name: str, faults: Sequence[str], tries: int, folder: Path, result
 
     Tries that `results` holds already count: a run that was cut off goes on where it was.
     """
-    os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randint(1, 101))
+    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 101)
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     tried = [Tried(**one) for one in json.loads(results.read_text())] if results.is_file() else []
     with running(name, folder) as line:
