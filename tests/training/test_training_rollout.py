@@ -174,8 +174,8 @@ def test_options_that_make_no_sense_are_refused(run: Path) -> None:
 
 def fake(index: int, success: bool, target: str = "mug") -> dict[str, Any]:
     return {
-        "index": index, "task": "object_nav", "target": target, "rooms": 2, "success": success, "sel": float(success), "steps": 10,
-        "collisions": 1, "ended": "done",
+        "index": index, "task": "object_nav", "target": target, "rooms": 2, "success": success, "sel": float(success),
+        "steps": 10, "collisions": 1, "ended": "done",
     }  # fmt: skip
 
 
