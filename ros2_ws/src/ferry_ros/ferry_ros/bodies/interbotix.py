@@ -6,6 +6,7 @@ positions, which are streamed here at the table's speed. Both are measured to st
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -114,7 +115,8 @@ class LocobotInterbotix(Connected):
         if self._link is not None:
             return
         o = self.options
-        lock = claim(f"interbotix-{o.namespace.strip('/')}")
+        # Two robots that are reached through different ROS domains may have one namespace.
+        lock = claim(f"interbotix-{os.environ.get('ROS_DOMAIN_ID', '0')}-{o.namespace.strip('/')}")
         try:
             link = self._link = InterbotixLink(o.namespace, self._topics())
             lens = CameraSpec("navigation", o.camera_height, o.camera_width, LENS_FOV_DEG[1])
