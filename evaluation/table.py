@@ -10,6 +10,8 @@ from evaluation.statistics import Estimate
 
 HEADER = ("policy", "robot", "task", "success", "SEL", "trials")
 SOFT, ROOMS = "soft success", "rooms"
+EXPLORES = "room_visit"
+"""The task that rooms are counted for; elsewhere their share is in the results, not in the table."""
 
 
 def percent(value: float) -> str:
@@ -44,7 +46,7 @@ def extras(rows: Iterable[Row]) -> dict[str, Callable[[Row], str]]:
     columns: dict[str, Callable[[Row], str]] = {}
     if any(row.soft for row in known):
         columns[SOFT] = lambda row: interval(row.soft)
-    if any(row.rooms for row in known):
+    if any(row.rooms for row in known if row.key.task == EXPLORES):
         columns[ROOMS] = lambda row: percent(row.rooms.value) if row.rooms else "-"
     return columns
 
