@@ -83,11 +83,10 @@ class Line:
         """Starts the fake, where there is one, and the robot node."""
         if self.body.fake and (self.here.fake is None or self.here.fake.poll() is not None):
             log = self.here.folder / "fake.log"
-            # A fake stands for hardware, which has a processor of its own: it must not wait for those under test. One
-            # that is a ROS node may not come before those who read its pictures, or they lose them.
-            words = self.body.fake(self.here)
-            first = ["nice", "-n", "-10"] if "--ros-args" in words else ["chrt", "--fifo", "1"]
-            self.here.fake = started([*(first if os.geteuid() == 0 else []), *words], log, self.body.ready, stdin=True)
+            # A fake stands for hardware, which has a processor of its own: it must not wait for those under test. Real-time
+            # scheduling would do more than that: two such fakes keep everything else waiting for half a second.
+            first = ["nice", "-n", "-15"] if os.geteuid() == 0 else []
+            self.here.fake = started([*first, *self.body.fake(self.here)], log, self.body.ready, stdin=True)
         chosen = {
             "control_period_s": self.period_s,
             "odom_rate_hz": 10.0 if self.body.fake else 50.0,  # a twin's truth is what its robot node tells
