@@ -83,8 +83,8 @@ class Line:
         """Starts the fake, where there is one, and the robot node."""
         if self.body.fake and (self.here.fake is None or self.here.fake.poll() is not None):
             log = self.here.folder / "fake.log"
-            # A fake stands for hardware, which has a processor of its own: it must not wait for those under test. Real-time
-            # scheduling would do more than that: two such fakes keep everything else waiting for half a second.
+            # A fake stands for hardware, which has a processor of its own: it must not wait for those under test.
+            # Real-time scheduling would do too much: two such fakes keep everything else waiting for half a second.
             first = ["nice", "-n", "-15"] if os.geteuid() == 0 else []
             self.here.fake = started([*first, *self.body.fake(self.here)], log, self.body.ready, stdin=True)
         chosen = {
