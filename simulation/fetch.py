@@ -6,8 +6,6 @@ utils/task_spec_to_instruction.py).
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from simulation.body import Eye
@@ -16,7 +14,7 @@ from simulation.episode import EpisodeGenerationError, EpisodeSpec
 from simulation.errors import SeedError
 from simulation.grasp import PICKUPABLE
 from simulation.instructions import goto_instruction
-from simulation.object_nav import START_CLEARANCE_M, START_COST_M, cached_house, cached_space
+from simulation.object_nav import cached_house, cached_space, draw_start, far_starts
 from simulation.pick_up import PICK_UP_VERBS
 from simulation.reach import cached_reach
 from simulation.stretch import STRETCH_EYE
@@ -46,12 +44,9 @@ def sample_episode(house_seed: int, seed: int = 0, *, max_steps: int = 600, eye:
     rng = np.random.default_rng([house_seed, seed, 3])
     for target in rng.permutation([name for name in house.categories if name in PICKUPABLE]):
         goals, field = cached_reach(house_seed, str(target))
-        joined = np.isin(space.parts, np.unique(space.parts[np.isfinite(goals.cost_m)]))
-        far = np.isfinite(field.cost_m) & (field.cost_m > START_COST_M)
-        starts = np.argwhere((space.clearance_m >= START_CLEARANCE_M) & joined & far)
+        starts = far_starts(space, goals, field)
         if len(starts):
-            x, y = space.point(tuple(starts[rng.integers(len(starts))]))
-            yaw = math.radians(6.0 * int(rng.integers(60)))
+            start = draw_start(space, starts, rng)
             instruction = fetch_instruction(category_of(str(target)).name, rng)
-            return EpisodeSpec(TASK, house_seed, (x, y, yaw), str(target), instruction, seed, None, max_steps)
+            return EpisodeSpec(TASK, house_seed, start, str(target), instruction, seed, None, max_steps)
     raise EpisodeGenerationError(house_seed, "no object that the arm can reach from a free place")

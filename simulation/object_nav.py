@@ -210,7 +210,7 @@ def draw_start_for(
 ) -> BasePose | None:
     """A start from which it takes a way to go to the targets, None where there is none."""
     space = cached_space(house_seed)
-    starts = _starts(space, *cached_goals(house_seed, target, eye, objects))
+    starts = far_starts(space, *cached_goals(house_seed, target, eye, objects))
     return draw_start(space, starts, rng) if len(starts) else None
 
 
@@ -220,7 +220,7 @@ def draw_start(space: FreeSpace, cells: npt.NDArray[np.intp], rng: np.random.Gen
     return x, y, math.radians(6.0 * int(rng.integers(60)))
 
 
-def _starts(space: FreeSpace, goals: Goals, field: Field) -> npt.NDArray[np.intp]:
+def far_starts(space: FreeSpace, goals: Goals, field: Field) -> npt.NDArray[np.intp]:
     """(n, 2) cells to start in: free, away from the goals, and on one floor with one of them."""
     joined = np.isin(space.parts, np.unique(space.parts[np.isfinite(goals.cost_m)]))
     far = (field.cost_m > START_COST_M) & np.isfinite(field.cost_m)

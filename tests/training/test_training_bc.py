@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from checkpoints import same
 from small_policies import TINY, learnable_episode, start_ferry, tiny_policy, write_run
 
 from training import config
@@ -46,17 +47,6 @@ def data(run: Path) -> Episodes:
 def trainer(run: Path, name: str = "bc", **changes: Any) -> Trainer:
     episodes = data(run)
     return Trainer(options(run, name, **changes), episodes, episodes)
-
-
-def same(one: object, other: object) -> bool:
-    """Whether two nested payloads are equal bit for bit."""
-    if isinstance(one, torch.Tensor):
-        return isinstance(other, torch.Tensor) and torch.equal(one, other)
-    if isinstance(one, dict):
-        return isinstance(other, dict) and one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))  # type: ignore[arg-type]
-    return one == other
 
 
 def test_it_learns_what_is_written_into_the_features(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from checkpoints import different
 from small_policies import TINY, tiny_policy
-from variants import PLAY, SMALL, different, episode, write_clone
+from variants import PLAY, SMALL, episode, write_clone
 
 from robots.stretch_re1 import SPOC_ACTIONS
 from training.actor_critic import trained_weights

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from variants import SMALL, copied, different, episodes, same, write_clone
+from checkpoints import copied, different, same
+from variants import SMALL, episodes, write_clone
 
 from training.checkpoint import load
 from training.pirlnav import PirlnavOptions, PirlnavTrainer, ramp

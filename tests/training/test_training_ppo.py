@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from checkpoints import copied, different, same
 from small_policies import TINY, random_tokens, start_ferry, tiny_policy
 
 from robots.stretch_re1 import SPOC_ACTIONS
@@ -68,31 +69,12 @@ def episodes(count: int = 6, reward: float = 1.0) -> list[Played]:
     return [episode(3 + n, n, done=n % 2 == 0, reward=reward * (n % 3)) for n in range(count)]
 
 
-def same(one: object, other: object) -> bool:
-    """Whether two nested payloads are equal bit for bit."""
-    if isinstance(one, torch.Tensor):
-        return isinstance(other, torch.Tensor) and torch.equal(one, other)
-    if isinstance(one, dict):
-        return isinstance(other, dict) and one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))  # type: ignore[arg-type]
-    return one == other
-
-
-def copied(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: one.clone() for name, one in state.items()}
-
-
 @pytest.fixture(scope="module")
 def unbroken(run: Path) -> dict[str, Any]:
     """The checkpoint of a run without any trouble."""
     made = Trainer(options(run, "unbroken"))
     made.run(updates=UPDATES)
     return load(run / "unbroken" / "last.pt", "policy")
-
-
-def different(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    return [name for name in one if name not in ("command", "git_commit") and not same(one[name], other[name])]
 
 
 # What is learnt

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from checkpoints import copied, different, same
 from small_policies import TINY, start_ferry
-from variants import SMALL, after, copied, different, episode, episodes, same, write_clone
+from variants import SMALL, after, episode, episodes, write_clone
 
 from training.checkpoint import load, policy_from
 from training.errors import CheckpointError, Diverged, RewardError
