@@ -1,7 +1,8 @@
 """`ferry demo`: the whole line, in houses that no training has seen.
 
-A policy server, a simulated Stretch and a policy node run as processes of their own, started by the launch file; the
-shipped policy and a random one are tried over ROS 2, the expert inside of the simulator; one report shows all three.
+A policy server, a simulated Stretch and a policy node run as processes of their own, started by the launch file, and
+beside them a second server with the policy before its fine-tuning. The fine-tuned, the cloned and a random policy are
+tried over ROS 2, the expert inside of the simulator; one report shows them all.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,9 @@ import yaml
 from ferry.errors import DemoError
 from ferry.graph import free_port, isolated, running, wait_for_server
 from ferry.launcher.lookup import REPOSITORY
+
+SHIPPED, CLONED = "objectnav_stretch_mini", "objectnav_stretch_mini_cloned"
+"""Bundles in policies/: what is shown, and what it was fine-tuned from."""
 
 HOUSES = 40
 MAX_STEPS = 150
@@ -44,6 +49,8 @@ class Demo:
     folder: Path
     camera: tuple[int, int] = (84, 144)
     """Height and width of the largest pictures that the bundle takes [pixels]."""
+    cloned: Path | None = None
+    """A bundle to compare with, which takes the same pictures."""
 
     @property
     def logs(self) -> Path:
@@ -55,15 +62,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs `ferry demo`; returns 0 when there is a report."""
     demo = _demo(_parser().parse_args(argv))
     began_s = time.monotonic()
-    port = free_port()
     say(1, f"starting a policy server, a simulated Stretch and a policy node over ROS 2; logs in {demo.logs}")
-    with running("stretch_twin", arguments(demo, port), demo.logs) as launch:
-        url = f"http://127.0.0.1:{port}"
-        wait_for_server(url, launch, demo.logs, START_S)
-        say(2, f"the policy and a random one look for things over ROS 2, in {demo.houses} unseen houses each")
-        ferry("evaluate", write_plan(demo, "ros"), "--output", demo.folder / "ros", "--server", url)
+    with graph(demo) as policies:
+        names = ", ".join(str(one["name"]) for one in policies)
+        say(2, f"these policies look for things over ROS 2, in {demo.houses} unseen houses each: {names}")
+        ferry("evaluate", write_plan(demo, "ros", policies), "--output", demo.folder / "ros")
     say(3, "the expert, who knows the way, does the same inside of the simulator: the best that can be had")
-    ferry("evaluate", write_plan(demo, "twin"), "--output", demo.folder / "expert", "--no-video")
+    expert = write_plan(demo, "twin", [{"name": "expert", "expert": True}])
+    ferry("evaluate", expert, "--output", demo.folder / "expert", "--no-video")
     say(4, f"writing the report; it took {(time.monotonic() - began_s) / 60:.1f} minutes until here")
     ferry("report", demo.folder / "ros", demo.folder / "expert", "--output", demo.folder / "report")
     print(f"open {demo.folder / 'report' / 'report.html'}")
@@ -73,6 +79,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 def say(stage: int, what: str) -> None:
     """Prints what comes next, in one line."""
     print(f"\n[{stage}/4] {what}", flush=True)
+
+
+@contextmanager
+def graph(demo: Demo) -> Iterator[list[dict[str, str]]]:
+    """Runs the launch file, and a server for the policy to compare with; yields the plan's policies."""
+    ports = [free_port(), free_port()]
+    shown, cloned = (f"http://127.0.0.1:{port}" for port in ports)
+    with ExitStack() as stack:
+        launch = stack.enter_context(running("stretch_twin", arguments(demo, ports[0]), demo.logs))
+        policies = [{"name": "fine-tuned" if demo.cloned else "policy", "server": shown}]
+        if demo.cloned:
+            logs, words = demo.logs / "cloned", {"bundle": str(demo.cloned), "port": str(ports[1])}
+            wait_for_server(cloned, stack.enter_context(running("policy_server", words, logs)), logs, START_S)
+            policies.append({"name": "cloned", "server": cloned})
+        wait_for_server(shown, launch, demo.logs, START_S)
+        yield [*policies, {"name": "random", "server": shown, "sampling": "uniform"}]
 
 
 def arguments(demo: Demo, port: int) -> dict[str, str]:
@@ -87,16 +109,14 @@ def arguments(demo: Demo, port: int) -> dict[str, str]:
     }
 
 
-def write_plan(demo: Demo, robot: str) -> Path:
+def write_plan(demo: Demo, robot: str, policies: Sequence[Mapping[str, object]]) -> Path:
     """Writes the plan of one of the two evaluations: the policies behind ROS, the expert inside of the simulator."""
-    policies: list[dict[str, object]] = [{"name": "expert", "expert": True}]
-    if robot == "ros":
-        bundle = str(demo.bundle)
-        policies = [{"name": "policy", "bundle": bundle}, {"name": "random", "bundle": bundle, "sampling": "uniform"}]
+    cloned = {"baseline": "cloned"} if any(one["name"] == "cloned" for one in policies) else {}
     plan = {
         "name": f"demo, {'over ROS 2' if robot == 'ros' else 'expert'}",
         "robot": robot,
-        "policies": policies,
+        **cloned,
+        "policies": [dict(one) for one in policies],
         "houses": {"split": "test", "start": demo.first, "count": demo.houses},
         "max_steps": demo.max_steps,
     }
@@ -129,10 +149,16 @@ def find_bundle(given: Path | None, shipped: Path = REPOSITORY / "policies") -> 
         if not (given / "manifest.json").is_file():
             raise DemoError(f"no policy bundle in {given}: it has no manifest.json")
         return given
-    found = sorted(manifest.parent for manifest in shipped.glob("*/manifest.json"))
-    if not found:
-        raise DemoError(f"no policy bundle in {shipped}; name one with --bundle")
-    return next((bundle for bundle in found if bundle.name == "objectnav_stretch_mini"), found[0])
+    if not (shipped / SHIPPED / "manifest.json").is_file():
+        raise DemoError(f"no policy bundle in {shipped / SHIPPED}; name one with --bundle")
+    return shipped / SHIPPED
+
+
+def find_cloned(options: argparse.Namespace, shipped: Path = REPOSITORY / "policies") -> Path | None:
+    """Returns the bundle to compare with: the given one, or for the shipped bundle the one it was fine-tuned from."""
+    if options.cloned is None and options.bundle is None and (shipped / CLONED / "manifest.json").is_file():
+        return shipped / CLONED
+    return None if options.cloned is None else find_bundle(options.cloned)
 
 
 def _demo(options: argparse.Namespace) -> Demo:
@@ -142,16 +168,18 @@ def _demo(options: argparse.Namespace) -> Demo:
     folder = options.output or Path("runs") / "demo" / time.strftime("%Y%m%d-%H%M%S")
     folder.mkdir(parents=True, exist_ok=True)
     camera = max((one["height"], one["width"]) for one in spec["cameras"])
-    return Demo(bundle, options.houses, options.first, steps, spec["control_period_s"], folder, camera)
+    period_s, cloned = spec["control_period_s"], find_cloned(options)
+    return Demo(bundle, options.houses, options.first, steps, period_s, folder, camera, cloned)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ferry demo",
-        description="The shipped policy drives a simulated Stretch over ROS 2 in unseen houses; a report says how.",
+        description="The shipped policies drive a simulated Stretch over ROS 2 in unseen houses; a report says how.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--bundle", type=Path, help="a policy bundle other than the shipped one")
+    parser.add_argument("--cloned", type=Path, help="a bundle to compare with; of the shipped one, what it was before")
     parser.add_argument("--houses", type=int, default=HOUSES, help="test houses; each policy has one trial in each")
     parser.add_argument("--first", type=int, default=0, help="index of the first house of the test split")
     parser.add_argument("--max-steps", type=int, default=MAX_STEPS, help="decisions until a trial ends")

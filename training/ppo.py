@@ -35,6 +35,7 @@ from robots.binding import bind
 from simulation.tasks import check_tasks
 from simulation.twins import make_twin
 from training.actor_critic import ActorCritic, trained_weights
+from training.average import Average
 from training.bc import stop_request
 from training.checkpoint import expect_options, load, new_policy, policy_from, policy_payload, save
 from training.commit import git_commit
@@ -91,10 +92,14 @@ class Trainer:
         self.folder, self.ranks, self.device = options.run / options.name, ranks or alone(), device_of(options.device)
         if options.shares < self.ranks.count:
             raise ConfigError("shares", options.shares, f"at least one for each of {self.ranks.count} ranks")
-        policy = policy_from(self.ranks.from_first(lambda: load(options.source, "policy")), options.source)
+        source = self.ranks.from_first(lambda: load(options.source, "policy"))
+        policy = policy_from(source, options.source)
         if options.scratch:
             policy.load_state_dict(trained_weights(new_policy(policy.config, options.seed)), strict=False)
         self.model = ActorCritic(policy, shared=options.shared, seed=options.seed).to(self.device)
+        if "critic" in source and not options.scratch and not options.shared:
+            self.model.load_state_dict(source["critic"], strict=False)
+        self.average = Average(self.model.actor, options.average)
         self.config, self.tokenizer = policy.config, tokenizer_for(policy.config.text)
         body = make_twin(options.play.body, twin_options(self.config, options.play)).spec
         check_tasks(options.play.task, body)
@@ -127,6 +132,7 @@ class Trainer:
                     break
                 played_s = time.monotonic()
                 figures = self._learn(played, share)
+                self.average.update(self.model.actor)
                 spent_s = (played_s - started_s, time.monotonic() - played_s)
                 log.update(self.update, self.steps, share.outcomes, float(np.mean(self.window)), figures, *spent_s)
                 if time.monotonic() - saved_s > self.options.save_every_s:
@@ -148,12 +154,13 @@ class Trainer:
         expect_options(path, payload["training"], comparable(self.options), comparable(type(self.options)()))
         self.model.actor.load_state_dict(payload["weights"])
         self.model.load_state_dict(payload["critic"], strict=False)
+        self.average.restore(payload.get("average", trained_weights(self.model.actor)))
         self.optimiser.load_state_dict(payload["optimiser"])
         self.update, self.steps, self.evaluated = payload["update"], payload["steps"], payload["evaluated"]
         self.best, self.window = payload["best"], deque(map(bool, payload["window"]), maxlen=WINDOW)
 
     def payload(self) -> dict[str, Any]:
-        """The checkpoint's content; the policy in it is the actor."""
+        """The content of last.pt; the policy in it is the actor."""
         state = self.model.state_dict()
         return {
             **policy_payload(self.model.actor),
@@ -165,12 +172,18 @@ class Trainer:
             "steps": self.steps,
             "git_commit": self.commit,
             "command": self.command,
+            "average": self.average.weights,
             "optimiser": self.optimiser.state_dict(),
             "update": self.update,
             "evaluated": self.evaluated,
             "best": self.best,
             "window": [int(one) for one in self.window],
         }
+
+    def averaged(self) -> dict[str, Any]:
+        """The content of best.pt; the policy in it is the average of the actor."""
+        payload = self.payload()
+        return {**payload, "weights": {**payload["weights"], **self.average.weights}}
 
     def _make_player(self) -> Callable[[], Player]:
         encoder = arrays({name: one.cpu() for name, one in self.model.actor.image_encoder.state_dict().items()})
@@ -329,7 +342,7 @@ class Trainer:
         options = self.options
         before, self.evaluated = self.evaluated, due
         candidate = self.folder / "candidate.pt"
-        save(candidate, "policy", self.payload())
+        save(candidate, "policy", self.averaged())
         judged = EvaluateOptions(
             candidate, options.evaluate_episodes, max_steps=options.evaluate_steps, workers=options.workers,
             task=options.play.task, body=options.play.body,
@@ -343,7 +356,7 @@ class Trainer:
         log.say(f"validation at {self.steps} steps: " + ", ".join(f"{k} {v:.1%}" for k, v in success.items()))
         if success["greedy"] > self.best:
             self.best = success["greedy"]
-            self._save("best.pt")
+            save(self.folder / "best.pt", "policy", self.averaged())
         candidate.unlink()
         self._save("last.pt")
         return self.best, self.evaluated

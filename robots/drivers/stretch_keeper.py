@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ RELEASED = b"released\n"
 """What the driver says when it lets the robot go in order."""
 
 END_S = 3.0
+GIVE_UP_S, AGAIN_S, REPLY_S = 3.0, 0.01, 0.1
+"""How long the wheels are asked to brake, how long after it was in vain, and how long an answer may take."""
 
 
 class Keeper:
@@ -51,16 +54,53 @@ def main(argv: Sequence[str]) -> int:
 
 
 def brake(base: Any) -> bool:
-    """Ramps the wheels to zero; False when a board does not answer.
+    """Ramps the wheels to zero; False when a board does not answer within `GIVE_UP_S`.
 
     The SDK's start-up puts the boards in MODE_SAFETY, as the runstop does: that alone stops them, but less quickly.
+    It is tried until it works: the dead process may not have let go of its ports yet, and what it left half said on
+    a wire spoils the first request.
     """
-    started = bool(base.startup())
-    for wheel in (base.left_wheel, base.right_wheel):
+    wheels = (base.left_wheel, base.right_wheel)
+    for wheel in wheels:
+        _hasten(wheel.transport)
+    deadline = time.monotonic() + GIVE_UP_S
+    while not _told(base, wheels):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(AGAIN_S)
+    return True
+
+
+def _told(base: Any, wheels: Sequence[Any]) -> bool:
+    """Whether both wheels have taken the command; one that answers brakes without the other."""
+    for wheel in wheels:
+        if not wheel.hw_valid:
+            wheel.startup(threaded=False)
         wheel.disable_sync_mode()  # nobody is there to give the pulse; the next start-up sets it again
+    before = _errors(wheels)
     base.set_velocity(0.0, 0.0, a=base.params["motion"]["max"]["accel_m"])
     base.push_command()
-    return started
+    return all(wheel.hw_valid for wheel in wheels) and _errors(wheels) == before
+
+
+def _errors(wheels: Sequence[Any]) -> int:
+    """How many requests went wrong so far; the SDK only counts them, and drops the command."""
+    counts = [wheel.transport.status["sync"] for wheel in wheels if wheel.hw_valid]
+    return sum(count["read_error"] + count["write_error"] for count in counts)
+
+
+def _hasten(transport: Any) -> None:
+    """Once its port is open: throws away what the dead process was still to hear, and waits shortly for replies."""
+    opened = transport.startup
+
+    def startup() -> bool:
+        if not opened():
+            return False
+        transport.ser.reset_input_buffer()
+        transport.sync_handler.timeout = REPLY_S  # the SDK's is 1 s
+        return True
+
+    transport.startup = startup
 
 
 if __name__ == "__main__":

@@ -16,7 +16,20 @@ import pytest
 from bundles import write_tiny_bundle
 
 from evaluation.plan import read_plan
-from ferry.demo import HOUSES, Demo, _demo, _parser, arguments, ferry, find_bundle, write_plan
+from ferry.demo import (
+    CLONED,
+    HOUSES,
+    SHIPPED,
+    Demo,
+    _demo,
+    _parser,
+    arguments,
+    ferry,
+    find_bundle,
+    find_cloned,
+    graph,
+    write_plan,
+)  # fmt: skip
 from ferry.errors import DemoError
 from ferry.graph import free_port, isolated, last_line, running, wait_for_server
 from ferry.launcher.arguments import declared
@@ -29,6 +42,12 @@ def answers(url: str) -> bool:
             return True
     except urllib.error.URLError:
         return False
+
+
+def bundle_of(url: str) -> str:
+    """What a server says of its bundle."""
+    with urllib.request.urlopen(f"{url}/v1/manifest", timeout=2.0) as answer:
+        return str(json.load(answer)["bundle_sha256"])
 
 
 @pytest.fixture
@@ -116,13 +135,37 @@ def test_the_last_line_is_one_of_a_process(tmp_path: Path) -> None:
     assert last_line(tmp_path).startswith("[b] two (see ")
 
 
-@pytest.mark.parametrize(("robot", "names"), [("ros", ["policy", "random"]), ("twin", ["expert"])])
-def test_the_plans_can_be_read(robot: str, names: list[str], bundle: Path, tmp_path: Path) -> None:
-    plan = read_plan(write_plan(Demo(bundle, 3, 7, 100, 0.5, tmp_path), robot))
-    assert plan.robot == robot
-    assert [policy.name for policy in plan.policies] == names
-    assert len(plan.trials()) == 3 * len(names)
-    assert plan.max_steps == 100
+SERVED = [
+    {"name": "fine-tuned", "server": "http://127.0.0.1:1"},
+    {"name": "cloned", "server": "http://127.0.0.1:2"},
+    {"name": "random", "server": "http://127.0.0.1:1", "sampling": "uniform"},
+]
+EXPERT = [{"name": "expert", "expert": True}]
+
+
+@pytest.mark.parametrize(
+    ("robot", "policies", "baseline"),
+    [("ros", SERVED, "cloned"), ("ros", SERVED[::2], ""), ("twin", EXPERT, "")],
+)
+def test_the_plans_can_be_read(
+    robot: str, policies: list[dict[str, object]], baseline: str, bundle: Path, tmp_path: Path
+) -> None:
+    plan = read_plan(write_plan(Demo(bundle, 3, 7, 100, 0.5, tmp_path), robot, policies))
+    assert (plan.robot, plan.baseline, plan.max_steps) == (robot, baseline, 100)
+    assert [(policy.name, policy.server) for policy in plan.policies] == [
+        (policy["name"], policy.get("server")) for policy in policies
+    ]
+    assert len(plan.trials()) == 3 * len(policies)
+
+
+def test_each_policy_of_the_graph_has_a_server_of_its_own(bundle: Path, tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path / "other", nan_at_step=0)
+    with graph(Demo(bundle, 3, 7, 100, 0.5, tmp_path, cloned=tmp_path / "other")) as policies:
+        assert [one["name"] for one in policies] == ["fine-tuned", "cloned", "random"]
+        served = [bundle_of(one["server"]) for one in policies]
+    assert served[0] == served[2] != served[1]
+    assert not answers(policies[0]["server"])
+    assert not answers(policies[1]["server"])
 
 
 FAKE = """\
@@ -164,18 +207,34 @@ def test_the_launch_gets_the_pictures_and_the_period_of_the_bundle(bundle: Path,
 
 def test_both_plans_go_through_the_same_houses(bundle: Path, tmp_path: Path) -> None:
     demo = Demo(bundle, 3, 7, 100, 0.5, tmp_path)
-    houses = [{trial.house_seed for trial in read_plan(write_plan(demo, robot)).trials()} for robot in ("ros", "twin")]
+    plans = [write_plan(demo, "ros", SERVED), write_plan(demo, "twin", EXPERT)]
+    houses = [{trial.house_seed for trial in read_plan(plan).trials()} for plan in plans]
     assert houses[0] == houses[1]
     assert len(houses[0]) == 3
 
 
 def test_the_bundle_is_the_given_one_or_the_shipped_one(tmp_path: Path) -> None:
-    for name in ("a", "objectnav_stretch_mini"):
+    for name in ("a", SHIPPED, CLONED):
         (tmp_path / name).mkdir()
         (tmp_path / name / "manifest.json").write_text(json.dumps({}))
     assert find_bundle(tmp_path / "a") == tmp_path / "a"
-    assert find_bundle(None, tmp_path) == tmp_path / "objectnav_stretch_mini"
+    assert find_bundle(None, tmp_path) == tmp_path / SHIPPED
     with pytest.raises(DemoError, match=r"it has no manifest\.json"):
         find_bundle(tmp_path / "b")
     with pytest.raises(DemoError, match="name one with --bundle"):
         find_bundle(None, tmp_path / "empty")
+
+
+def test_the_shipped_bundle_is_compared_with_what_it_was_before(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / CLONED).mkdir()
+    (tmp_path / CLONED / "manifest.json").write_text(json.dumps({}))
+
+    def cloned(*words: str, shipped: Path = tmp_path) -> Path | None:
+        return find_cloned(_parser().parse_args(words), shipped)
+
+    assert cloned() == tmp_path / CLONED
+    assert cloned(shipped=tmp_path / "none") is None
+    assert cloned("--bundle", str(bundle)) is None
+    assert cloned("--bundle", "x", "--cloned", str(bundle)) == bundle
+    with pytest.raises(DemoError, match=r"it has no manifest\.json"):
+        cloned("--cloned", str(tmp_path))

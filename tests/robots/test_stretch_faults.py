@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -277,7 +279,6 @@ def test_camera_that_is_not_set_is_named(fake: RunningFake) -> None:
 
 def test_process_keeps_its_signals_hooks_and_logs(fake: RunningFake) -> None:
     import logging
-    import signal
 
     before = (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), threading.excepthook)
     handlers, logger = list(logging.getLogger().handlers), logging.getLogger("robots.test")
@@ -339,10 +340,11 @@ print("let go", flush=True)
 """
 
 
-def keepers() -> list[str]:
-    """Command lines of the keepers that run."""
-    found = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
-    return [line for line in found if "robots.drivers.stretch_keeper" in line and line.startswith(sys.executable)]
+def keepers(fake: RunningFake) -> list[int]:
+    """Processes of the keepers of its drivers."""
+    found = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    end = f"robots.drivers.stretch_keeper {fake.robot.resolve()}"
+    return [int(line.split()[0]) for line in found if line.endswith(end)]
 
 
 def drive(fake: RunningFake, what: str) -> subprocess.Popen[str]:
@@ -360,7 +362,7 @@ def test_wheels_stop_when_their_driver_is_killed(fake: RunningFake) -> None:
     with drive(fake, "drive") as process:
         until(lambda: abs(fake.state()["travelled_m"] - before) > 0.02)
         process.kill()
-    until(lambda: not keepers() and not fake.state()["moving"])
+    until(lambda: not keepers(fake) and not fake.state()["moving"])
     stood = fake.state()
     time.sleep(0.2)
     assert fake.state()["travelled_m"] == stood["travelled_m"]
@@ -369,11 +371,30 @@ def test_wheels_stop_when_their_driver_is_killed(fake: RunningFake) -> None:
         assert robot.execute(MoveBase(-0.05)).executed
 
 
+def test_wheels_stop_though_their_ports_are_held_and_spoilt_at_first(fake: RunningFake) -> None:
+    before = fake.state()["travelled_m"]
+    port = next(iter(fake.fleet.glob("**/hello-motor-right-wheel")))
+    with drive(fake, "drive") as process, port.open("r+b", buffering=0) as line:
+        until(lambda: abs(fake.state()["travelled_m"] - before) > 0.02)
+        (keeper,) = keepers(fake)
+        os.kill(keeper, signal.SIGSTOP)
+        process.kill()
+        process.wait()
+        line.write(b"\x05\x01\x02")  # as if it had died in the middle of a request
+        fcntl.flock(line, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.kill(keeper, signal.SIGCONT)
+        time.sleep(0.1)
+    until(lambda: not keepers(fake) and not fake.state()["moving"])
+    assert 0.02 < before - fake.state()["travelled_m"] < 0.17  # and not the whole step
+    with StretchRE1(fake.options()) as robot:
+        assert robot.execute(MoveBase(-0.05)).executed
+
+
 def test_a_keeper_goes_with_its_driver(fake: RunningFake) -> None:
     with drive(fake, "rest") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "let go\n"
-    assert not keepers()
+    assert not keepers(fake)
 
 
 def until(holds: Callable[[], bool]) -> None:
