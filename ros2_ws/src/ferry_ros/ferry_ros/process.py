@@ -13,11 +13,10 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
-import rclpy
 from rclpy.executors import ExternalShutdownException
-from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import try_shutdown
 
+from ferry_ros.context import enter
 from ferry_ros.spinner import Spinner
 
 
@@ -38,7 +37,7 @@ def run(create: Callable[[], Any], args: Sequence[str] | None = None, threads: i
         elif len(signals) > 1:  # a start that does not end
             raise KeyboardInterrupt
 
-    rclpy.init(args=None if args is None else list(args), signal_handler_options=SignalHandlerOptions.NO)
+    enter(args)
     signal.signal(signal.SIGINT, end)
     signal.signal(signal.SIGTERM, end)
     try:

@@ -22,7 +22,6 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from nav_msgs.msg import Odometry
 from rcl_interfaces.srv import GetParameters
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import try_shutdown
 from std_srvs.srv import Trigger
 
@@ -34,6 +33,7 @@ from evaluation.stage import CannotBegin, Pose, RobotStage, run_here
 from evaluation.step import RunEnd, Step, Subscriber
 from evaluation.trial import Outcome, Trial
 from ferry_ros import convert, qos, services
+from ferry_ros.context import enter
 from ferry_ros.ros_robot import RosRobot, RosRobotOptions, find_body
 from ferry_ros.spinner import Spinner
 from ferry_ros.steps import step_of
@@ -86,7 +86,7 @@ class RosStage:
         self._silence_s = silence_s
         self._owns_context = not rclpy.ok()  # type: ignore[attr-defined]
         if self._owns_context:
-            rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+            enter()
         self._node = Node("trials", namespace=namespace)
         self._spinner = Spinner(self._node)
         self._steps: queue.Queue[Step] = queue.Queue()

@@ -5,19 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-import rclpy
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args, try_shutdown
 
 from evaluation.evaluate import main as evaluate
+from ferry_ros.context import enter
 from ferry_ros.ros_stage import RosStage
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Entry point of the executable `trial_node`; its arguments are those of `ferry evaluate`, the robot is "ros"."""
     argv = list(sys.argv if args is None else args)
-    rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
+    enter(argv)
     try:
         node = Node("trial_node")
         namespace = node.get_namespace()

@@ -1,0 +1,52 @@
+"""How a process enters the ROS graph: with shared memory that holds pictures, unless the user says otherwise."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ferry_ros.context import PROFILE, SAID
+
+OWN = Path(__file__).parents[1] / "support" / "fastdds.xml"
+
+ENTERS = """
+import os, sys
+from pathlib import Path
+before = set(Path("/dev/shm").iterdir())
+from ferry_ros.context import enter
+enter()
+import rclpy
+node = rclpy.create_node("enters")
+new = set(Path("/dev/shm").iterdir()) - before
+print(os.environ.get(sys.argv[1], "-"))
+print(max((one.stat().st_size for one in new if one.name.startswith("fastrtps_")), default=0))
+node.destroy_node()
+rclpy.shutdown()
+"""
+
+
+def entered(folder: Path, **said: str) -> tuple[str, int]:
+    """The profile in force, and the size of the shared memory of a process [bytes]."""
+    environment = {name: value for name, value in os.environ.items() if name not in SAID} | said
+    environment |= {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    done = subprocess.run(
+        [sys.executable, "-c", ENTERS, SAID[0]], env=environment, cwd=folder, capture_output=True, text=True, check=True
+    )
+    profile, size = done.stdout.splitlines()
+    return profile, int(size)
+
+
+def test_shared_memory_holds_several_pictures(tmp_path: Path) -> None:
+    profile, size = entered(tmp_path)
+    assert profile == str(PROFILE)
+    assert size > 16 * 640 * 480 * 3
+
+
+@pytest.mark.parametrize("said", [{SAID[0]: str(OWN)}, {SAID[2]: "DEFAULT"}])
+def test_what_the_user_says_counts(tmp_path: Path, said: dict[str, str]) -> None:
+    profile, size = entered(tmp_path, **said)
+    assert profile != str(PROFILE)
+    assert 0 < size < 1_000_000
