@@ -35,7 +35,6 @@ from robots.binding import bind
 from simulation.tasks import check_tasks
 from simulation.twins import make_twin
 from training.actor_critic import ActorCritic, trained_weights
-from training.average import Average
 from training.bc import stop_request
 from training.checkpoint import expect_options, load, new_policy, policy_from, policy_payload, save
 from training.commit import git_commit
@@ -99,7 +98,6 @@ class Trainer:
         self.model = ActorCritic(policy, shared=options.shared, seed=options.seed).to(self.device)
         if "critic" in source and not options.scratch and not options.shared:
             self.model.load_state_dict(source["critic"], strict=False)
-        self.average = Average(self.model.actor, options.average)
         self.config, self.tokenizer = policy.config, tokenizer_for(policy.config.text)
         body = make_twin(options.play.body, twin_options(self.config, options.play)).spec
         check_tasks(options.play.task, body)
@@ -132,7 +130,6 @@ class Trainer:
                     break
                 played_s = time.monotonic()
                 figures = self._learn(played, share)
-                self.average.update(self.model.actor)
                 spent_s = (played_s - started_s, time.monotonic() - played_s)
                 log.update(self.update, self.steps, share.outcomes, float(np.mean(self.window)), figures, *spent_s)
                 if time.monotonic() - saved_s > self.options.save_every_s:
@@ -154,13 +151,12 @@ class Trainer:
         expect_options(path, payload["training"], comparable(self.options), comparable(type(self.options)()))
         self.model.actor.load_state_dict(payload["weights"])
         self.model.load_state_dict(payload["critic"], strict=False)
-        self.average.restore(payload.get("average", trained_weights(self.model.actor)))
         self.optimiser.load_state_dict(payload["optimiser"])
         self.update, self.steps, self.evaluated = payload["update"], payload["steps"], payload["evaluated"]
         self.best, self.window = payload["best"], deque(map(bool, payload["window"]), maxlen=WINDOW)
 
     def payload(self) -> dict[str, Any]:
-        """The content of last.pt; the policy in it is the actor."""
+        """The checkpoint's content; the policy in it is the actor."""
         state = self.model.state_dict()
         return {
             **policy_payload(self.model.actor),
@@ -172,18 +168,12 @@ class Trainer:
             "steps": self.steps,
             "git_commit": self.commit,
             "command": self.command,
-            "average": self.average.weights,
             "optimiser": self.optimiser.state_dict(),
             "update": self.update,
             "evaluated": self.evaluated,
             "best": self.best,
             "window": [int(one) for one in self.window],
         }
-
-    def averaged(self) -> dict[str, Any]:
-        """The content of best.pt; the policy in it is the average of the actor."""
-        payload = self.payload()
-        return {**payload, "weights": {**payload["weights"], **self.average.weights}}
 
     def _make_player(self) -> Callable[[], Player]:
         encoder = arrays({name: one.cpu() for name, one in self.model.actor.image_encoder.state_dict().items()})
@@ -342,7 +332,7 @@ class Trainer:
         options = self.options
         before, self.evaluated = self.evaluated, due
         candidate = self.folder / "candidate.pt"
-        save(candidate, "policy", self.averaged())
+        save(candidate, "policy", self.payload())
         judged = EvaluateOptions(
             candidate, options.evaluate_episodes, max_steps=options.evaluate_steps, workers=options.workers,
             task=options.play.task, body=options.play.body,
@@ -356,7 +346,7 @@ class Trainer:
         log.say(f"validation at {self.steps} steps: " + ", ".join(f"{k} {v:.1%}" for k, v in success.items()))
         if success["greedy"] > self.best:
             self.best = success["greedy"]
-            save(self.folder / "best.pt", "policy", self.averaged())
+            self._save("best.pt")
         candidate.unlink()
         self._save("last.pt")
         return self.best, self.evaluated

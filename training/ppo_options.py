@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from training.errors import ConfigError
 from training.ppo_rollout import PlayOptions, RewardOptions
 
 
@@ -43,9 +42,6 @@ class PpoOptions:
     value_coefficient: float = 0.5
     entropy_coefficient: float = 0.0
     """An entropy bonus is one of FLaRe's ablations (0.2): it collapses."""
-    average: float = 0.0
-    """The policy that is evaluated and kept in best.pt is a moving average of the actor over the last 1 / (1 - average)
-    updates; 0 is the actor itself, as in FLaRe."""
     largest_norm: float = 0.5
     """Gradients of the actor and of the critic are each cut at this norm."""
     shared: bool = False
@@ -82,10 +78,6 @@ class PpoOptions:
     evaluate_steps: int = 200
     """Longest episode of an evaluation."""
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.average < 1.0:
-            raise ConfigError("average", self.average, "at least 0 and less than 1")
 
     @property
     def source(self) -> Path:

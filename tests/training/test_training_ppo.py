@@ -22,7 +22,7 @@ from small_policies import TINY, random_tokens, start_ferry, tiny_policy
 from robots.stretch_re1 import SPOC_ACTIONS
 from training.checkpoint import load, policy_from, policy_payload, save
 from training.dataset import Instructions, collate
-from training.errors import CheckpointError, ConfigError, Diverged, RewardError
+from training.errors import CheckpointError, Diverged, RewardError
 from training.ppo import Trainer, main
 from training.ppo_options import PpoOptions
 from training.ppo_rollout import Played, PlayOptions, RewardOptions, joined
@@ -118,31 +118,6 @@ def chance(trainer: Trainer, one: Played) -> float:
     with torch.no_grad():
         log_p = trainer.model.logits(collate(block, words, [[0]], 16), words)[0].log_softmax(-1)
     return float(log_p[range(len(one)), one.actions.astype(int)].mean())
-
-
-def test_what_is_judged_is_the_average_of_the_last_updates(run: Path) -> None:
-    made = Trainer(options(run, "average", warmup=0, average=0.75))
-    weights = made.model.actor.actor.weight
-    before = expected = weights.detach().clone()
-    for _ in range(2):
-        made.run(updates=1)
-        expected = 0.75 * expected + 0.25 * weights.detach()
-    torch.testing.assert_close(made.averaged()["weights"]["actor.weight"], expected)
-    assert not torch.equal(before, weights)
-    assert torch.equal(load(run / "average" / "last.pt", "policy")["weights"]["actor.weight"], weights)
-
-
-def test_a_resumed_average_goes_on(run: Path) -> None:
-    made = Trainer(options(run, "average", warmup=0, average=0.75))
-    made.resume()
-    assert not same(made.average.weights, copied(made.model.actor.state_dict()))
-    assert same(made.average.weights, load(run / "average" / "last.pt", "policy")["average"])
-
-
-@pytest.mark.parametrize("average", [-0.1, 1.0, float("nan")])
-def test_an_average_that_forgets_nothing_or_too_much(run: Path, average: float) -> None:
-    with pytest.raises(ConfigError, match="average: got"):
-        options(run, average=average)
 
 
 def test_a_ppo_run_hands_its_critic_on(run: Path, unbroken: dict[str, Any]) -> None:
@@ -334,7 +309,6 @@ def test_the_verb_trains_evaluates_and_keeps_the_best(run: Path, capsys: pytest.
         *("--run", str(run), "--name", "verb", "--steps", "10", "--episodes", "3", "--warmup", "0", "--workers", "1"),
         *("--shares", "1", "--context", "16", "--play.max-steps", "5", "--play.slots", "3", "--threads", "1"),
         *("--evaluate-every", "1000", "--evaluate-episodes", "1", "--evaluate-steps", "8", "--no-bf16"),
-        *("--average", "0.5"),
     ]
     assert main(words) == 0
     said = capsys.readouterr()
@@ -345,7 +319,6 @@ def test_the_verb_trains_evaluates_and_keeps_the_best(run: Path, capsys: pytest.
     assert best["algorithm"] == "PPO (FLaRe)"
     assert best["best"] == 0.0
     assert policy_from(best, run).config == TINY
-    assert all(torch.equal(best["weights"][name], one) for name, one in best["average"].items())
     assert list((run / "verb" / "tensorboard").iterdir())
     assert not (run / "verb" / "candidate.pt").exists()
     assert load(run / "verb" / "last.pt", "policy")["steps"] >= 10
