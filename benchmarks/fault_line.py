@@ -39,6 +39,9 @@ from chunk_bundles import write_chunk_bundle
 
 PERIOD_S = 0.5
 
+HOME_S = 40.0
+"""A body may be 2 m away, and every process stands still for as long as the clock was set back by."""
+
 NAN_STEP = 6
 
 
@@ -163,12 +166,13 @@ class Line:
 
     def home(self) -> None:
         """Brings the body to where it began, so that one try does not add to the next."""
-        for _ in range(8):
-            command = self._homeward()
-            if command is None:
-                return
+        deadline = time.monotonic() + HOME_S
+        while command := self._homeward():
+            if time.monotonic() > deadline:
+                told = f"{self.told[-3:]}, {self.results[-1:]}"
+                raise TimeoutError(f"it does not come back to where it began: {told}")
             self.do(command)
-        raise TimeoutError(f"it does not come back to where it began: {self.told[-3:]}, {self.results[-1:]}")
+            time.sleep(0.1)
 
     def _homeward(self) -> Command | None:
         if self.body.chunk is None:
