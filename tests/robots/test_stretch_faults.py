@@ -342,7 +342,7 @@ print("let go", flush=True)
 
 def keepers(fake: RunningFake) -> list[int]:
     """Processes of the keepers of its drivers."""
-    found = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    found = subprocess.run(["ps", "-wweo", "pid,args"], capture_output=True, text=True, check=True).stdout.splitlines()
     end = f"robots.drivers.stretch_keeper {fake.robot.resolve()}"
     return [int(line.split()[0]) for line in found if line.endswith(end)]
 
