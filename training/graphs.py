@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
 from torch import Tensor, nn
 
@@ -95,6 +96,16 @@ def _write(
             optimize=True,
             verbose=False,
         )
+    _forget_sources(path)
+
+
+def _forget_sources(path: Path) -> None:
+    """Removes the lines of source, with this machine's paths, that the exporter notes at every node and value."""
+    model = onnx.load(path)
+    graph = model.graph
+    for one in (*graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer, graph):
+        del one.metadata_props[:]
+    onnx.save(model, path)
 
 
 @contextmanager

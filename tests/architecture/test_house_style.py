@@ -71,3 +71,10 @@ def test_there_is_enough_test_for_the_source() -> None:
 def test_test_files_have_names_of_their_own() -> None:
     names = [path.name for path in TESTS if path.name not in ("conftest.py",)]
     assert len(names) == len(set(names))
+
+
+def test_shipped_policies_fit_into_git_and_name_no_machine() -> None:
+    for bundle in (ROOT / "policies").iterdir():
+        files = list(bundle.iterdir())
+        assert sum(file.stat().st_size for file in files) < 8e6
+        assert not any(word in file.read_bytes() for file in files for word in (b"/home/", b"/work/", b"stack_trace"))

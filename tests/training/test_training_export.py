@@ -60,6 +60,13 @@ def other_policy(policy: SpocPolicy, size: float) -> SpocPolicy:
     return other
 
 
+def test_the_graphs_name_no_source_and_no_path_of_this_machine(folder: Path) -> None:
+    for graph in folder.glob("*.onnx"):
+        content = graph.read_bytes()
+        assert b"stack_trace" not in content
+        assert str(Path(__file__).parents[2]).encode() not in content
+
+
 def test_the_recording_is_a_real_episode(recording: Recording) -> None:
     assert len(recording.steps) == STEPS
     assert recording.instruction.split()[0] in ("go", "locate", "find", "search", "navigate")
