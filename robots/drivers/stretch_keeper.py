@@ -11,8 +11,10 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,39 +56,45 @@ def main(argv: Sequence[str]) -> int:
 
 
 def brake(base: Any) -> bool:
-    """Ramps the wheels to zero; False when a board does not answer within `GIVE_UP_S`.
+    """Ramps the wheels to zero; False when a board does not take the command within `GIVE_UP_S`.
 
     The SDK's start-up puts the boards in MODE_SAFETY, as the runstop does: that alone stops them, but less quickly.
     It is tried until it works: the dead process may not have let go of its ports yet, and what it left half said on
-    a wire spoils the first request.
+    a wire spoils the first request. Each wheel is told by itself, whatever becomes of the other.
     """
     wheels = (base.left_wheel, base.right_wheel)
     for wheel in wheels:
         _hasten(wheel.transport)
     deadline = time.monotonic() + GIVE_UP_S
-    while not _told(base, wheels):
+    while [wheel for wheel in wheels if not _told(base, wheel)]:
         if time.monotonic() > deadline:
             return False
         time.sleep(AGAIN_S)
     return True
 
 
-def _told(base: Any, wheels: Sequence[Any]) -> bool:
-    """Whether both wheels have taken the command; one that answers brakes without the other."""
-    for wheel in wheels:
-        if not wheel.hw_valid:
-            wheel.startup(threaded=False)
-        wheel.disable_sync_mode()  # nobody is there to give the pulse; the next start-up sets it again
-    before = _errors(wheels)
+def _told(base: Any, wheel: Any) -> bool:
+    """Whether a wheel has taken the command; if not, its connection is closed, to be made anew."""
+    try:
+        taken = bool(wheel.hw_valid or wheel.startup(threaded=False)) and _braked(base, wheel)
+    except Exception:  # stretch_body 0.7.31: a lost reply shows as an IndexError, a damaged one as a ValueError
+        logging.getLogger(__name__).debug("%s", wheel.name, exc_info=True)
+        taken = False
+    if not taken:
+        with suppress(OSError, termios.error):
+            wheel.transport.stop()
+        wheel.hw_valid = False
+    return taken
+
+
+def _braked(base: Any, wheel: Any) -> bool:
+    """Sends the command; the SDK only counts what goes wrong, or silently forgets the port."""
+    wheel.disable_sync_mode()  # nobody is there to give the pulse; the next start-up sets it again
     base.set_velocity(0.0, 0.0, a=base.params["motion"]["max"]["accel_m"])
-    base.push_command()
-    return all(wheel.hw_valid for wheel in wheels) and _errors(wheels) == before
-
-
-def _errors(wheels: Sequence[Any]) -> int:
-    """How many requests went wrong so far; the SDK only counts them, and drops the command."""
-    counts = [wheel.transport.status["sync"] for wheel in wheels if wheel.hw_valid]
-    return sum(count["read_error"] + count["write_error"] for count in counts)
+    count, before = wheel.transport.status["sync"], dict(wheel.transport.status["sync"])
+    wheel.push_command()
+    errors = any(count[name] != before[name] for name in ("read_error", "write_error"))
+    return not errors and wheel.transport.sync_handler.ser is not None
 
 
 def _hasten(transport: Any) -> None:
@@ -97,7 +105,7 @@ def _hasten(transport: Any) -> None:
         if not opened():
             return False
         transport.ser.reset_input_buffer()
-        transport.sync_handler.timeout = REPLY_S  # the SDK's is 1 s
+        transport.ser.write_timeout = transport.sync_handler.timeout = REPLY_S  # the SDK's are 1 s
         return True
 
     transport.startup = startup

@@ -371,23 +371,54 @@ def test_wheels_stop_when_their_driver_is_killed(fake: RunningFake) -> None:
         assert robot.execute(MoveBase(-0.05)).executed
 
 
-def test_wheels_stop_though_their_ports_are_held_and_spoilt_at_first(fake: RunningFake) -> None:
-    before = fake.state()["travelled_m"]
-    port = next(iter(fake.fleet.glob("**/hello-motor-right-wheel")))
-    with drive(fake, "drive") as process, port.open("r+b", buffering=0) as line:
-        until(lambda: abs(fake.state()["travelled_m"] - before) > 0.02)
+def orphaned(fake: RunningFake, before: dict[str, Any]) -> int:
+    """Kills a driver in the middle of its step; its keeper, which is returned, sleeps until SIGCONT."""
+    with drive(fake, "drive") as process:
+        until(lambda: abs(fake.state()["travelled_m"] - before["travelled_m"]) > 0.02)
         (keeper,) = keepers(fake)
         os.kill(keeper, signal.SIGSTOP)
         process.kill()
-        process.wait()
-        line.write(b"\x05\x01\x02")  # as if it had died in the middle of a request
+    return keeper
+
+
+def braked(fake: RunningFake, before: dict[str, Any]) -> None:
+    """Both wheels stand, and before the step of 0.2 m was over."""
+    until(lambda: not keepers(fake) and not fake.state()["moving"])
+    after = fake.state()
+    assert 0.02 < before["travelled_m"] - after["travelled_m"] < 0.17
+    assert abs(after["turned_rad"] - before["turned_rad"]) < 0.1  # one wheel alone would turn it by up to 1 rad
+    with StretchRE1(fake.options()) as robot:
+        assert robot.execute(MoveBase(-0.05)).executed
+
+
+def test_wheels_stop_though_a_port_is_held_and_spoilt_at_first(fake: RunningFake) -> None:
+    before, port = fake.state(), next(iter(fake.fleet.glob("**/hello-motor-right-wheel")))
+    keeper = orphaned(fake, before)
+    with port.open("r+b", buffering=0) as line:
+        line.write(b"\x05\x01\x02")  # as if the driver had died in the middle of a request
         fcntl.flock(line, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.kill(keeper, signal.SIGCONT)
         time.sleep(0.1)
-    until(lambda: not keepers(fake) and not fake.state()["moving"])
-    assert 0.02 < before - fake.state()["travelled_m"] < 0.17  # and not the whole step
-    with StretchRE1(fake.options()) as robot:
-        assert robot.execute(MoveBase(-0.05)).executed
+    braked(fake, before)
+
+
+def test_wheels_stop_though_the_boards_are_silent_at_first(fake: RunningFake) -> None:
+    before = fake.state()
+    keeper = orphaned(fake, before)
+    fake.tell("silent on")
+    os.kill(keeper, signal.SIGCONT)
+    time.sleep(0.25)
+    fake.tell("silent off")
+    braked(fake, before)
+
+
+def test_a_keeper_says_that_the_boards_do_not_answer(fake: RunningFake) -> None:
+    fake.tell("silent on")
+    command = [sys.executable, "-m", "robots.drivers.stretch_keeper", str(fake.robot)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    fake.tell("silent off")
+    assert done.returncode == 1
+    assert "the wheels do not answer" in done.stderr
 
 
 def test_a_keeper_goes_with_its_driver(fake: RunningFake) -> None:
