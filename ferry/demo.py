@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -25,6 +26,8 @@ from ferry.launcher.lookup import REPOSITORY
 
 SHIPPED, CLONED = "objectnav_stretch_mini", "objectnav_stretch_mini_cloned"
 """Bundles in policies/: what is shown, and what it was fine-tuned from."""
+
+CLONED_HELP = "a bundle to compare it with; without --bundle by default the one that it was fine-tuned from"
 
 HOUSES = 40
 MAX_STEPS = 150
@@ -50,7 +53,7 @@ class Demo:
     camera: tuple[int, int] = (84, 144)
     """Height and width of the largest pictures that the bundle takes [pixels]."""
     cloned: Path | None = None
-    """A bundle to compare with, which takes the same pictures."""
+    """A bundle to compare with."""
 
     @property
     def logs(self) -> Path:
@@ -62,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs `ferry demo`; returns 0 when there is a report."""
     demo = _demo(_parser().parse_args(argv))
     began_s = time.monotonic()
-    say(1, f"starting a policy server, a simulated Stretch and a policy node over ROS 2; logs in {demo.logs}")
+    say(1, f"starting policy servers, a simulated Stretch and a policy node over ROS 2; logs in {demo.logs}")
     with graph(demo) as policies:
         names = ", ".join(str(one["name"]) for one in policies)
         say(2, f"these policies look for things over ROS 2, in {demo.houses} unseen houses each: {names}")
@@ -84,16 +87,19 @@ def say(stage: int, what: str) -> None:
 @contextmanager
 def graph(demo: Demo) -> Iterator[list[dict[str, str]]]:
     """Runs the launch file, and a server for the policy to compare with; yields the plan's policies."""
-    ports = [free_port(), free_port()]
-    shown, cloned = (f"http://127.0.0.1:{port}" for port in ports)
+    port = free_port()
+    shown = f"http://127.0.0.1:{port}"
     with ExitStack() as stack:
-        launch = stack.enter_context(running("stretch_twin", arguments(demo, ports[0]), demo.logs))
+        launch = stack.enter_context(running("stretch_twin", arguments(demo, port), demo.logs))
+        wait_for_server(shown, launch, demo.logs, START_S)
         policies = [{"name": "fine-tuned" if demo.cloned else "policy", "server": shown}]
         if demo.cloned:
-            logs, words = demo.logs / "cloned", {"bundle": str(demo.cloned), "port": str(ports[1])}
-            wait_for_server(cloned, stack.enter_context(running("policy_server", words, logs)), logs, START_S)
-            policies.append({"name": "cloned", "server": cloned})
-        wait_for_server(shown, launch, demo.logs, START_S)
+            port, logs = free_port(), demo.logs / "cloned"
+            server = stack.enter_context(
+                running("policy_server", {"bundle": str(demo.cloned), "port": str(port)}, logs)
+            )
+            policies.append({"name": "cloned", "server": f"http://127.0.0.1:{port}"})
+            wait_for_server(policies[-1]["server"], server, logs, START_S)
         yield [*policies, {"name": "random", "server": shown, "sampling": "uniform"}]
 
 
@@ -156,20 +162,36 @@ def find_bundle(given: Path | None, shipped: Path = REPOSITORY / "policies") -> 
 
 def find_cloned(options: argparse.Namespace, shipped: Path = REPOSITORY / "policies") -> Path | None:
     """Returns the bundle to compare with: the given one, or for the shipped bundle the one it was fine-tuned from."""
-    if options.cloned is None and options.bundle is None and (shipped / CLONED / "manifest.json").is_file():
+    given: Path | None = getattr(options, "cloned", None)
+    if given is None and options.bundle is None and (shipped / CLONED / "manifest.json").is_file():
         return shipped / CLONED
-    return None if options.cloned is None else find_bundle(options.cloned)
+    return None if given is None else find_bundle(given)
+
+
+def spec_of(bundle: Path) -> dict[str, Any]:
+    """What a bundle's policy takes and gives, as its manifest says."""
+    manifest: dict[str, Any] = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+    return dict(manifest["spec"])
+
+
+def check_alike(bundle: Path, cloned: Path) -> None:
+    """Raises DemoError unless both can drive the same twin at the same pace."""
+    for key in ("cameras", "control_period_s", "horizon"):
+        expected, got = spec_of(bundle)[key], spec_of(cloned)[key]
+        if got != expected:
+            raise DemoError(f"{cloned}: got {key} {got}, expected {expected} as in {bundle}")
 
 
 def _demo(options: argparse.Namespace) -> Demo:
-    bundle = find_bundle(options.bundle)
-    spec = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))["spec"]
+    bundle, cloned = find_bundle(options.bundle), find_cloned(options)
+    if cloned:
+        check_alike(bundle, cloned)
+    spec = spec_of(bundle)
     steps = min(options.max_steps, spec["horizon"])
     folder = options.output or Path("runs") / "demo" / time.strftime("%Y%m%d-%H%M%S")
     folder.mkdir(parents=True, exist_ok=True)
     camera = max((one["height"], one["width"]) for one in spec["cameras"])
-    period_s, cloned = spec["control_period_s"], find_cloned(options)
-    return Demo(bundle, options.houses, options.first, steps, period_s, folder, camera, cloned)
+    return Demo(bundle, options.houses, options.first, steps, spec["control_period_s"], folder, camera, cloned)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -179,7 +201,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--bundle", type=Path, help="a policy bundle other than the shipped one")
-    parser.add_argument("--cloned", type=Path, help="a bundle to compare with; of the shipped one, what it was before")
+    parser.add_argument("--cloned", type=Path, default=argparse.SUPPRESS, help=CLONED_HELP)
     parser.add_argument("--houses", type=int, default=HOUSES, help="test houses; each policy has one trial in each")
     parser.add_argument("--first", type=int, default=0, help="index of the first house of the test split")
     parser.add_argument("--max-steps", type=int, default=MAX_STEPS, help="decisions until a trial ends")

@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +104,11 @@ def _forget_sources(path: Path) -> None:
     """Removes the lines of source, with this machine's paths, that the exporter notes at every node and value."""
     model = onnx.load(path)
     graph = model.graph
-    for one in (*graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer, graph):
+    parts = (graph.node, graph.value_info, graph.input, graph.output, graph.initializer)
+    parts += (model.functions, *(one.node for one in model.functions))
+    for one in (model, graph, *chain.from_iterable(parts)):
         del one.metadata_props[:]
+        one.doc_string = ""
     onnx.save(model, path)
 
 

@@ -96,7 +96,8 @@ class Trainer:
         if options.scratch:
             policy.load_state_dict(trained_weights(new_policy(policy.config, options.seed)), strict=False)
         self.model = ActorCritic(policy, shared=options.shared, seed=options.seed).to(self.device)
-        if "critic" in source and not options.scratch and not options.shared:
+        critic = {name: one for name, one in self.model.state_dict().items() if not name.startswith("actor.")}
+        if critic.keys() == source.get("critic", {}).keys() and not options.scratch:
             self.model.load_state_dict(source["critic"], strict=False)
         self.config, self.tokenizer = policy.config, tokenizer_for(policy.config.text)
         body = make_twin(options.play.body, twin_options(self.config, options.play)).spec

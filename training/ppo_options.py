@@ -18,7 +18,8 @@ class PpoOptions:
     name: str = "ppo"
     """Folder in the run for checkpoints (last.pt, best.pt) and TensorBoard files."""
     clone: Path | None = None
-    """Checkpoint to start from; by default the run's bc/best.pt. Where PPO made it, its critic is taken as well."""
+    """Checkpoint to start from; by default the run's bc/best.pt. The critic of one that PPO made is taken as well, but
+    not with `scratch`."""
     resume: bool = False
     """Go on exactly where last.pt stopped."""
     steps: int = 2_000_000

@@ -64,6 +64,7 @@ def test_the_graphs_name_no_source_and_no_path_of_this_machine(folder: Path) -> 
     for graph in folder.glob("*.onnx"):
         content = graph.read_bytes()
         assert b"stack_trace" not in content
+        assert b"site-packages" not in content
         assert str(Path(__file__).parents[2]).encode() not in content
 
 
