@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -12,3 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent / "support"))
 # A busy machine must not fail a property: what is tested is what comes out, not how fast.
 settings.register_profile("ferry", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ferry")
+
+# A shell starts what runs in the background with SIGINT ignored, which the processes of the tests would inherit.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -58,7 +58,7 @@ def test_a_robot_that_cannot_be_driven_is_told_of_at_connect(
 def test_no_driver_no_camera_and_pictures_of_another_size(fake: FakeStretch) -> None:
     with pytest.raises(ConnectionFailed, match="is stretch_driver running on this ROS domain"):
         StretchRos2(StretchRos2Options(namespace="/nobody", connect_timeout_s=0.6)).connect()
-    lost = fake.robot(manipulation_topic="camera/color/image_raw", connect_timeout_s=0.6)
+    lost = fake.robot(manipulation_topic="camera/color/image_raw", connect_timeout_s=5.0)
     with pytest.raises(ConnectionFailed, match="no picture of camera 'manipulation' on camera/color/image_raw"):
         lost.connect()
     with pytest.raises(SpecError, match=r"image of camera 'navigation': got shape \(45, 80, 3\), expected"):
