@@ -129,6 +129,13 @@ def test_a_ppo_run_hands_its_critic_on(run: Path, unbroken: dict[str, Any]) -> N
     assert not torch.equal(critic["value.weight"], fresh.model.value.weight)
 
 
+def test_a_critic_that_shared_its_network_is_not_taken(run: Path) -> None:
+    Trainer(options(run, "one_network", shared=True, seed=7))._save("last.pt")
+    clone = run / "one_network" / "last.pt"
+    made = Trainer(options(run, clone=clone))
+    assert not torch.equal(load(clone, "policy")["critic"]["value.weight"], made.model.value.weight)
+
+
 def test_masked_actions_are_never_learnt(run: Path) -> None:
     made = Trainer(options(run, warmup=0))
     made.mask[10:] = False
