@@ -331,7 +331,8 @@ def test_the_verb_trains_evaluates_and_keeps_the_best(run: Path, capsys: pytest.
     assert load(run / "verb" / "last.pt", "policy")["steps"] >= 10
 
 
-def test_ctrl_c_saves_and_the_run_goes_on(run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_or_sigterm_saves_and_the_run_goes_on(run: Path, tmp_path: Path, asked: signal.Signals) -> None:
     shutil.copytree(run / "bc", tmp_path / "bc")
     words = ["train", "ppo", "--run", str(tmp_path), "--evaluate-every", "0", "--workers", "1", "--shares", "1"]
     words += ["--episodes", "3", "--play.max-steps", "5", "--context", "16", "--save-every-s", "0", "--threads", "1"]
@@ -340,7 +341,7 @@ def test_ctrl_c_saves_and_the_run_goes_on(run: Path, tmp_path: Path) -> None:
         assert process.stderr is not None
         while "update 2, " not in (line := process.stderr.readline()):
             assert line, "it ended by itself"
-        process.send_signal(signal.SIGINT)
+        process.send_signal(asked)
         _, rest = process.communicate(timeout=60)
     finally:
         process.kill()
