@@ -1,8 +1,8 @@
 """`ferry train ablate`: FLaRe's comparisons one after the other at an equal budget, and their table.
 
 Every comparison is one command line (`COMPARISONS`); the table names them. What is finished is passed over and what was
-cut off is resumed, so that the same command can be started again at any time. A run that diverges is a result too: its
-last good checkpoint is judged.
+cut off is resumed, so that the same command can be started again at any time; with another command it is refused. A run
+that diverges is a result too: its last good checkpoint is judged.
 """
 
 from __future__ import annotations
@@ -17,23 +17,26 @@ from typing import Any
 
 import tyro
 
+from simulation.object_nav import TASK
 from training.checkpoint import load
-from training.errors import ConfigError, Diverged, TrainingError
-from training.evaluate import EvaluateOptions, evaluate, result_file, wilson
+from training.errors import CheckpointError, ConfigError, Diverged, TrainingError
+from training.evaluate import EvaluateOptions, evaluate, plain, result_file, wilson
 
 SAMPLINGS = ("greedy", "sample")
-DIVERGED = "diverged.txt"
+DIVERGED, WORDS = "diverged.txt", "words.txt"
+SCRATCH = "ppo --scratch --warmup 0 --lr 1e-3 --critic-lr 1e-3 --entropy-coefficient 0.01"
+"""As PoliFormer trains, with ten times FLaRe's learning rate and some entropy; its one network for both is left out."""
 
 COMPARISONS: Mapping[str, str] = MappingProxyType({
     "clone": "",
     "flare": "ppo",
     "sac": "sac",
     "sac_gentle": "sac --temperature 0.01 --entropy-share 0.2",
-    "lr_10x": "ppo --lr 1e-3",
+    "lr_10x": "ppo --lr 1e-3 --critic-lr 5e-3",
     "shared": "ppo --shared",
     "entropy_bonus": "ppo --entropy-coefficient 0.2",
-    "scratch_sparse": "ppo --scratch --warmup 0",
-    "scratch_dense": "ppo --scratch --warmup 0 --reward.step -0.01 --reward.shaping 1.0",
+    "scratch_sparse": SCRATCH,
+    "scratch_dense": f"{SCRATCH} --reward.step -0.01 --reward.shaping 1.0",
     "jsrl": "jsrl",
     "pirlnav": "pirlnav",
     "step_penalty": "ppo --reward.step -0.01",
@@ -61,6 +64,10 @@ class AblateOptions:
     split: str = "test"
     max_steps: int = 200
     """Longest episode where a policy is judged."""
+    task: str = TASK
+    """What is trained and judged, of `simulation.tasks`."""
+    body: str = "stretch_re1"
+    """Whose twin: stretch_re1 or locobot."""
     workers: int = 2
     threads: int = 2
     """Torch threads of the updates."""
@@ -117,17 +124,44 @@ class Trial:
     def words(self) -> list[str]:
         """What follows `ferry train`."""
         options = self.options
+        machine = ["--steps", str(options.steps), "--workers", str(options.workers), "--threads", str(options.threads)]
+        return [*self.recipe(), *machine, *(["--resume"] if self.checkpoint.is_file() else [])]
+
+    @property
+    def asked(self) -> EvaluateOptions:
+        """How its policy is judged."""
+        options = self.options
+        return EvaluateOptions(
+            self.checkpoint, options.houses, options.split, max_steps=options.max_steps, workers=options.workers,
+            task=(options.task,), body=options.body,
+        )  # fmt: skip
+
+    def result_path(self, sampling: str) -> Path:
+        """Where the result is kept."""
+        return self.folder / result_file(self.asked, sampling)
+
+    def recipe(self) -> list[str]:
+        """Those words that a run may not change on its way."""
+        options = self.options
         where = ["--run", str(options.run), "--name", f"ablations/{self.name}", "--clone", str(options.source)]
-        machine = ["--workers", str(options.workers), "--threads", str(options.threads)]
-        same = ["--steps", str(options.steps), "--seed", str(self.seed), *shlex.split(options.more)]
-        resume = ["--resume"] if self.checkpoint.is_file() else []
-        return [*shlex.split(COMPARISONS[self.comparison]), *where, *machine, *same, *resume]
+        what = ["--play.task", options.task, "--play.body", options.body, "--seed", str(self.seed)]
+        return [*shlex.split(COMPARISONS[self.comparison]), *where, *what, *shlex.split(options.more)]
+
+    def expect_same(self) -> None:
+        """Raises CheckpointError where its folder holds a run of other words."""
+        path, wanted = self.folder / WORDS, shlex.join(self.recipe())
+        if path.is_file() and (was := path.read_text(encoding="utf-8").strip()) != wanted:
+            raise CheckpointError(
+                f"{self.folder}: got a run of '{was}', expected '{wanted}'; move it or use another --run"
+            )
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs `ferry train ablate`; 1 if a run failed for another reason than diverging."""
     options = tyro.cli(AblateOptions, args=list(argv), prog="ferry train ablate")
     check(options)
+    for trial in trials(options):
+        trial.expect_same()
     failed = 0
     for trial in trials(options):
         try:
@@ -165,13 +199,14 @@ def _train(trial: Trial) -> None:
     if trial.finished:
         return
     for sampling in SAMPLINGS:
-        _result_path(trial, sampling).unlink(missing_ok=True)
+        trial.result_path(sampling).unlink(missing_ok=True)
+    trial.folder.mkdir(parents=True, exist_ok=True)
+    (trial.folder / WORDS).write_text(f"{shlex.join(trial.recipe())}\n", encoding="utf-8")
     words = trial.words()
     print(f"\n{shlex.join(['ferry', 'train', *words])}", flush=True)
     try:
         train(words)
     except Diverged as error:
-        trial.folder.mkdir(parents=True, exist_ok=True)
         (trial.folder / DIVERGED).write_text(f"{error}\n", encoding="utf-8")
 
 
@@ -179,39 +214,31 @@ def _judge(trial: Trial) -> None:
     """Plays the final policy, unless the same was done before."""
     if not trial.checkpoint.is_file():
         return
-    asked = _asked(trial)
     for sampling in SAMPLINGS:
-        path, known = _result_path(trial, sampling), _result(trial, sampling)
-        if known is None:
+        path = trial.result_path(sampling)
+        if _result(trial, sampling) is None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(evaluate(asked, sampling), indent=1) + "\n", encoding="utf-8")
-
-
-def _asked(trial: Trial) -> EvaluateOptions:
-    options = trial.options
-    return EvaluateOptions(
-        trial.checkpoint, options.houses, options.split, max_steps=options.max_steps, workers=options.workers
-    )
-
-
-def _result_path(trial: Trial, sampling: str) -> Path:
-    return trial.folder / result_file(_asked(trial), sampling)
+            path.write_text(json.dumps(evaluate(trial.asked, sampling), indent=1) + "\n", encoding="utf-8")
 
 
 def _result(trial: Trial, sampling: str) -> dict[str, Any] | None:
-    """What was found, None where it was not or with other houses."""
-    path, asked = _result_path(trial, sampling), _asked(trial)
+    """What was found, None where it was not, with other houses, or for another checkpoint."""
+    path, asked = trial.result_path(sampling), plain(trial.asked)
     if not path.is_file():
         return None
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    same = all(found["options"][name] == getattr(asked, name) for name in ("episodes", "split", "max_steps"))
-    return found if same else None
+    compared = ("checkpoint", "episodes", "split", "max_steps")
+    return found if all(found["options"][name] == asked[name] for name in compared) else None
 
 
 def table(options: AblateOptions) -> str:
-    """What is known so far, in Markdown: success of all seeds together with its interval, and of each in brackets."""
+    """What is known so far, in Markdown: the mean over seeds, and each seed's success with its interval over houses.
+
+    Seeds are not pooled: they were judged in the same houses, and an interval over all would hide how they differ.
+    """
     lines = [
-        f"{options.steps} steps each; {options.houses} {options.split} houses; 95 % Wilson intervals over all seeds",
+        f"{options.task} on {options.body}, {options.steps} steps each; {options.houses} {options.split} houses, "
+        "95 % Wilson intervals of each seed over houses",
         "",
         "| comparison | seeds | steps | greedy % | sampled % | SEL, greedy | remark |",
         "|---|---|---|---|---|---|---|",
@@ -219,12 +246,9 @@ def table(options: AblateOptions) -> str:
     for name in options.comparisons:
         some = [Trial(options, name, seed) for seed in (options.seeds if COMPARISONS[name] else options.seeds[:1])]
         lines.append(_row(name, some))
-    commands = [
-        f"    {name}: ferry train {words}" for name, words in COMPARISONS.items() if name in options.comparisons
-    ]
-    return "\n".join(
-        [*lines, "", *(one for one in commands if not one.endswith(" ")), f"    each with {options.more}", ""]
-    )
+    trained = [(name, words) for name in options.comparisons if (words := COMPARISONS[name])]
+    commands = [f"    {name}: ferry train {words}" for name, words in trained]
+    return "\n".join([*lines, "", *commands, f"    each with {options.more}", ""])
 
 
 def _row(name: str, some: Sequence[Trial]) -> str:
@@ -238,13 +262,14 @@ def _row(name: str, some: Sequence[Trial]) -> str:
 
 
 def _success(results: Sequence[Mapping[str, Any]]) -> str:
-    """Success of some evaluations together, and of each."""
-    episodes = [one["episodes"] for one in results]
-    solved = [sum(bool(one["success"]) for one in some) for some in episodes]
-    total = sum(map(len, episodes))
-    if not total:
+    """Success of each evaluation with its interval; of several, their mean first."""
+    if not results:
         return "-"
-    low, high = wilson(sum(solved), total)
-    each = ", ".join(f"{100 * good / len(some):.1f}" for good, some in zip(solved, episodes))
-    seeds = f" ({each})" if len(results) > 1 else ""
-    return f"{100 * sum(solved) / total:.1f} [{100 * low:.1f}, {100 * high:.1f}]{seeds}"
+    shares, cells = [], []
+    for one in results:
+        solved, count = sum(bool(each["success"]) for each in one["episodes"]), len(one["episodes"])
+        low, high = wilson(solved, count)
+        shares.append(100 * solved / max(count, 1))
+        cells.append(f"{shares[-1]:.1f} [{100 * low:.1f}, {100 * high:.1f}]")
+    mean = f"{sum(shares) / len(shares):.1f}: " if len(cells) > 1 else ""
+    return mean + ", ".join(cells)

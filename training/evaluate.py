@@ -193,7 +193,6 @@ def summarise(outcomes: Sequence[Mapping[str, Any]], options: EvaluateOptions, s
     count = max(len(outcomes), 1)
     solved = sum(bool(one["success"]) for one in outcomes)
     low, high = wilson(solved, len(outcomes))
-    plain = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
     return {
         "simulated": {
             "task": ", ".join(options.task), "split": options.split, "episodes": len(outcomes),
@@ -207,9 +206,14 @@ def summarise(outcomes: Sequence[Mapping[str, Any]], options: EvaluateOptions, s
         "by_task": _by(outcomes, "task"),
         "by_target": _by(outcomes, "target"),
         "by_rooms": _by(outcomes, "rooms"),
-        "options": plain,
+        "options": plain(options),
         "episodes": list(outcomes),
     }  # fmt: skip
+
+
+def plain(options: EvaluateOptions) -> dict[str, Any]:
+    """The options as JSON values."""
+    return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
 
 
 def _by(outcomes: Sequence[Mapping[str, Any]], key: str) -> dict[str, dict[str, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,10 +52,13 @@ def test_every_comparison_is_one_command_that_differs_from_the_recipe(name: str)
 def test_the_comparisons_are_the_papers() -> None:
     made = {name: parsed(Trial(AblateOptions(), name, 0).words()) for name, words in COMPARISONS.items() if words}
     assert made["lr_10x"].lr == pytest.approx(10 * made["flare"].lr)
+    assert made["lr_10x"].critic_lr == pytest.approx(10 * made["flare"].critic_lr)
     assert made["shared"].shared
     assert made["entropy_bonus"].entropy_coefficient == 0.2
     for name in ("scratch_sparse", "scratch_dense", "jsrl"):
         assert made[name].scratch
+    for name in ("scratch_sparse", "scratch_dense"):  # PoliFormer's values: flare.md 5.1
+        assert (made[name].lr, made[name].critic_lr, made[name].entropy_coefficient) == (1e-3, 1e-3, 0.01)
     assert made["scratch_dense"].reward.shaping == 1.0
     assert made["scratch_dense"].reward.step == made["step_penalty"].reward.step == -0.01
     assert made["collision_penalty"].reward.collision == -0.5
@@ -73,29 +77,32 @@ def test_what_cannot_be_is_named(run: Path) -> None:
         main(["--run", str(run), "--clone", str(run / "none.pt")])
 
 
-def result(solved: int, houses: int, options: AblateOptions) -> dict[str, Any]:
+def result(solved: int, houses: int, trial: Trial) -> dict[str, Any]:
+    options = trial.options
     asked = {"episodes": options.houses, "split": options.split, "max_steps": options.max_steps}
+    asked["checkpoint"] = str(trial.checkpoint)
     return {"options": asked, "sel": 0.25, "episodes": [{"success": n < solved} for n in range(houses)]}
 
 
-def test_the_table_pools_seeds_and_says_what_diverged(run: Path) -> None:
+def test_the_table_has_every_seed_and_says_what_diverged(run: Path) -> None:
     options = AblateOptions(run, comparisons=("clone", "flare", "lr_10x"), seeds=(0, 1), houses=100, steps=5)
-    for name, solved in (("clone", 40), ("flare_0", 55), ("flare_1", 65)):
-        (run / "ablations" / name).mkdir(parents=True)
+    for name, seed, solved in (("clone", 0, 40), ("flare", 0, 55), ("flare", 1, 65)):
+        trial = Trial(options, name, seed)
+        trial.folder.mkdir(parents=True)
         for sampling in ("greedy", "sample"):
-            path = run / "ablations" / name / f"test_{sampling}.json"
-            path.write_text(json.dumps(result(solved, 100, options)))
+            (trial.folder / f"test_{sampling}.json").write_text(json.dumps(result(solved, 100, trial)))
     (run / "ablations" / "lr_10x_1").mkdir()
     (run / "ablations" / "lr_10x_1" / "diverged.txt").write_text("loss at step 3: got nan\n")
     lines = table(options).splitlines()
     assert "| clone | 1 | 0 | 40.0 [30.9, 49.8] | 40.0 [30.9, 49.8] | 0.250 |  |" in lines
-    pooled = "60.0 [53.1, 66.5] (55.0, 65.0)"  # 120 of 200
-    assert f"| flare | 2 | 0, 0 | {pooled} | {pooled} | 0.250 |  |" in lines
+    both = "60.0: 55.0 [45.2, 64.4], 65.0 [55.3, 73.6]"
+    assert f"| flare | 2 | 0, 0 | {both} | {both} | 0.250 |  |" in lines
     assert "| lr_10x | 0 | 0, 0 | - | - | - | loss at step 3: got nan |" in lines
-    assert "    lr_10x: ferry train ppo --lr 1e-3" in lines
+    assert "    lr_10x: ferry train ppo --lr 1e-3 --critic-lr 5e-3" in lines
     assert Trial(options, "lr_10x", 1).finished
     assert not Trial(options, "lr_10x", 0).finished
     assert "| clone | 0 |" in table(replace(options, houses=50))  # other houses are another table
+    assert "| clone | 0 |" in table(replace(options, clone=run / "bc" / "other.pt"))  # and so is another clone
 
 
 def test_it_trains_judges_and_is_not_done_twice(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,7 +112,7 @@ def test_it_trains_judges_and_is_not_done_twice(run: Path, capsys: pytest.Captur
     said = capsys.readouterr().out
     assert "ferry train ppo --run" in said
     made = sorted(path.name for path in (run / "ablations" / "flare_0").iterdir())
-    assert made == ["last.pt", "tensorboard", "test_greedy.json", "test_sample.json"]
+    assert made == ["last.pt", "tensorboard", "test_greedy.json", "test_sample.json", "words.txt"]
     text = (run / "ablations" / "table.md").read_text()
     assert text in said
     assert "| flare | 1 | " in text
@@ -113,6 +120,25 @@ def test_it_trains_judges_and_is_not_done_twice(run: Path, capsys: pytest.Captur
     assert main(words) == 0
     assert "ferry train ppo --run" not in capsys.readouterr().out
     assert (run / "ablations" / "flare_0" / "last.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize("change", [["--more=--evaluate-every 0 --gamma 0.9"], ["--task", "room_visit"]])
+def test_a_run_of_other_words_is_not_taken_for_this_one(run: Path, change: list[str]) -> None:
+    words = ["--run", str(run), "--comparisons", "flare"]
+    trial = Trial(AblateOptions(run), "flare", 0)
+    trial.folder.mkdir(parents=True)
+    (trial.folder / "words.txt").write_text(f"{shlex.join(trial.recipe())}\n")
+    with pytest.raises(
+        CheckpointError, match=r"flare_0: got a run of 'ppo .*', expected 'ppo .*'; move it"
+    ):
+        main([*words, *change])
+
+
+def test_what_is_trained_is_what_is_judged() -> None:
+    made = Trial(AblateOptions(task="room_visit", body="locobot"), "flare", 0)
+    played = parsed(made.words()).play
+    assert (played.task, played.body) == (("room_visit",), "locobot")
+    assert made.result_path("greedy").name == "room_visit_test_greedy_locobot.json"
 
 
 def test_a_run_that_diverges_is_a_result(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
