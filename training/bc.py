@@ -23,6 +23,7 @@ import tyro
 from torch.utils.tensorboard import SummaryWriter
 
 from training.checkpoint import (
+    expect_new,
     expect_options,
     load,
     new_policy,
@@ -98,6 +99,8 @@ def main(argv: Sequence[str]) -> int:
     trainer = Trainer(options, load_shards(trained_on), load_shards(held_out), command)
     if options.resume:
         trainer.resume()
+    else:
+        expect_new(trainer.folder / "last.pt")
     with stop_request() as stopping:
         trainer.run(stopping)
     print(f"{trainer.folder / 'best.pt'}: validation loss {trainer.best:.3f} after {trainer.step} updates")

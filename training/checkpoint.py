@@ -60,6 +60,12 @@ def load(path: Path, kind: str) -> dict[str, Any]:
     return payload
 
 
+def expect_new(path: Path) -> None:
+    """Raises CheckpointError where a run that is not resumed would write over another's checkpoint."""
+    if path.exists():
+        raise CheckpointError(f"{path}: got a run that is there, expected --resume to go on with it, or another --name")
+
+
 def expect_options(
     path: Path, was: Mapping[str, Any], wanted: Mapping[str, Any], default: Mapping[str, Any] | None = None
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,12 +44,6 @@ class Experience:
     values: npt.NDArray[np.float32]
     advantages: npt.NDArray[np.float32]
     returns: npt.NDArray[np.float32]
-
-    def batches(self, rng: np.random.Generator, context: int, count: int) -> Iterator[Batch]:
-        """One epoch: every episode once, packed anew into rows of `context` places, in `count` parts."""
-        rows = pack(self.episodes.lengths, rng.permutation(len(self.episodes)), context)
-        for part in np.array_split(rng.permutation(len(rows)), min(count, len(rows))):
-            yield collate(self.episodes, self.words, [rows[i] for i in part], context)
 
     def actions_in(self, batch: Batch) -> tuple[Tensor, npt.NDArray[np.int64]]:
         """Where a batch holds steps with an action, (B, T) bool, and which of the S steps these are, (n,)."""

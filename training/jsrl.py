@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import tyro
@@ -21,7 +22,7 @@ from training.checkpoint import load, policy_from
 from training.jsrl_rollout import GuidedPlayer
 from training.ppo import Trainer, train
 from training.ppo_options import PpoOptions
-from training.ppo_rollout import Played, Player, PlayJob, arrays
+from training.ppo_rollout import Played, Player, PlayJob, Weights, arrays
 from training.share import Share
 
 
@@ -97,12 +98,18 @@ class JsrlTrainer(Trainer):
     def __init__(self, options: JsrlOptions, command: str = "") -> None:
         super().__init__(options, command)
         self.curriculum = Curriculum(options.jump)
-        self._guide = arrays(trained_weights(policy_from(load(options.source, "policy"), options.source)))
+        self._guide: Weights = {}
+
+    def run(self, stopping: Callable[[], bool] = lambda: False, updates: int | None = None) -> None:
+        """As PPO; the guide is the clone that the run began with. Raises CheckpointError where that is gone."""
+        clone = Path(self.clone)
+        self._guide = arrays(trained_weights(policy_from(load(clone, "policy"), clone)))
+        super().run(stopping, updates)
 
     def resume(self) -> None:
         """As PPO; takes up the curriculum as well."""
         super().resume()
-        state = load(self.folder / "last.pt", "policy")["jsrl"]
+        state = load(self.last, "policy")["jsrl"]
         self.curriculum.stage, self.curriculum.best = state["stage"], state["best"]
         self.curriculum.recent = [bool(one) for one in state["recent"]]
 

@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,11 +37,11 @@ from simulation.tasks import check_tasks
 from simulation.twins import make_twin
 from training.actor_critic import ActorCritic, trained_weights
 from training.bc import stop_request
-from training.checkpoint import expect_options, load, new_policy, policy_from, policy_payload, save
+from training.checkpoint import expect_new, expect_options, load, new_policy, policy_from, policy_payload, save
 from training.commit import git_commit
 from training.dataset import Batch, Instructions, collate
 from training.distributed import Ranks, alone, device_of, torchrun
-from training.errors import ConfigError, Diverged, RanksLost, RewardError
+from training.errors import CheckpointError, ConfigError, Diverged, RanksLost, RewardError, WorkersLost
 from training.evaluate import EvaluateOptions, evaluate
 from training.experience import Experience, experience
 from training.ppo_log import Log, opened
@@ -56,6 +57,7 @@ from training.ppo_loss import (
 )
 from training.ppo_options import PpoOptions, comparable
 from training.ppo_rollout import Played, Player, PlayJob, arrays, jobs, twin_options
+from training.shaping import check_shaping
 from training.share import Part, Share, mean_figures
 from training.tokenizer import tokenizer_for
 from training.workers import WorkerPool
@@ -76,6 +78,8 @@ def train(trainer: Trainer) -> int:
     torch.set_num_threads(trainer.options.threads)
     if trainer.options.resume:
         trainer.resume()
+    else:
+        trainer.ranks.from_first(lambda: expect_new(trainer.last))
     with stop_request() as stopping:
         trainer.run(stopping)
     if trainer.ranks.first:
@@ -91,8 +95,9 @@ class Trainer:
         self.folder, self.ranks, self.device = options.run / options.name, ranks or alone(), device_of(options.device)
         if options.shares < self.ranks.count:
             raise ConfigError("shares", options.shares, f"at least one for each of {self.ranks.count} ranks")
-        source = self.ranks.from_first(lambda: load(options.source, "policy"))
-        policy = policy_from(source, options.source)
+        self.clone, begin = str(options.source), self.last if options.resume else options.source
+        source = self.ranks.from_first(lambda: load(begin, "policy"))
+        policy = policy_from(source, begin)
         if options.scratch:
             policy.load_state_dict(trained_weights(new_policy(policy.config, options.seed)), strict=False)
         self.model = ActorCritic(policy, shared=options.shared, seed=options.seed).to(self.device)
@@ -102,6 +107,7 @@ class Trainer:
         self.config, self.tokenizer = policy.config, tokenizer_for(policy.config.text)
         body = make_twin(options.play.body, twin_options(self.config, options.play)).spec
         check_tasks(options.play.task, body)
+        check_shaping(options.reward.shaping, options.play.task)
         self.mask = torch.from_numpy(bind(self.config.spec(), body).mask).to(self.device)
         self.groups = [self.model.actor_parameters(), self.model.critic_parameters()]
         rates = (options.lr, options.critic_lr)
@@ -111,11 +117,17 @@ class Trainer:
         self.best = -1.0
         self.window: deque[bool] = deque(maxlen=WINDOW)
 
+    @property
+    def last(self) -> Path:
+        """The checkpoint that a resumed run goes on from."""
+        return self.folder / "last.pt"
+
     def run(self, stopping: Callable[[], bool] = lambda: False, updates: int | None = None) -> None:
         """Trains to the end, or for some updates, or until `stopping()`; KeyboardInterrupt after a checkpoint then.
 
         Raises:
-            RewardError, Diverged, RanksLost: last.pt is from before.
+            Diverged: last.pt is from before.
+            RewardError, WorkersLost, RanksLost: last.pt has all that was learnt until then.
         """
         end = None if updates is None else self.update + updates
         saved_s, stopped = time.monotonic(), False
@@ -144,12 +156,16 @@ class Trainer:
     def resume(self) -> None:
         """Takes up the state of last.pt: weights, optimiser and progress; the next episodes follow from these.
 
+        The clone need not be there any more.
+
         Raises:
-            CheckpointError: there is none, or it was made with other options.
+            CheckpointError: there is none, or it was made with other options or from another clone.
         """
-        path = self.folder / "last.pt"
-        payload = self.ranks.from_first(lambda: load(path, "policy"))
-        expect_options(path, payload["training"], comparable(self.options), comparable(type(self.options)()))
+        payload = self.ranks.from_first(lambda: load(self.last, "policy"))
+        expect_options(self.last, payload["training"], comparable(self.options), comparable(type(self.options)()))
+        if self.options.clone and self.options.clone.resolve() != Path(payload["clone"]).resolve():
+            raise CheckpointError(f"{self.last}: got a run from {payload['clone']}, expected {self.options.clone}")
+        self.clone = payload["clone"]
         self.model.actor.load_state_dict(payload["weights"])
         self.model.load_state_dict(payload["critic"], strict=False)
         self.optimiser.load_state_dict(payload["optimiser"])
@@ -164,7 +180,7 @@ class Trainer:
             "critic": {name: one for name, one in state.items() if not name.startswith("actor.")},
             "algorithm": "PPO (FLaRe)",
             "training": comparable(self.options),
-            "clone": str(self.options.source),
+            "clone": self.clone,
             "seed": self.options.seed,
             "steps": self.steps,
             "git_commit": self.commit,
@@ -194,7 +210,7 @@ class Trainer:
             self.ranks.post(f"played {self.update}")
             stopped = self.ranks.any(self._stops(stopping))
             return [one for job in sorted(done) for one in done[job]], Share.among(self.ranks, done), stopped
-        except RanksLost:
+        except (RanksLost, RewardError, WorkersLost):
             self._save("last.pt")  # nothing was learnt of this update yet
             raise
 
@@ -210,7 +226,8 @@ class Trainer:
         )
         done = {number[job.seed]: played for job, played in run}
         if not all(np.isfinite(one.rewards).all() for played in done.values() for one in played):
-            raise RewardError(f"reward in update {self.update}: got one that is no number, expected a number")
+            where = f"update {self.update}, after step {self.steps}"
+            raise RewardError(f"reward in {where}: got one that is no number, expected a number")
         return done
 
     def _stops(self, stopping: Callable[[], bool]) -> bool:
@@ -235,8 +252,7 @@ class Trainer:
         self.window.extend(one.success for one in share.outcomes)
         mean = mean_figures(self.ranks, figures)
         if mean.get("kl", 0.0) > options.kl_stop:
-            last = self.folder / "last.pt"
-            raise Diverged(self.update, mean["kl"], last, "KL divergence", f"at most {options.kl_stop} (kl_stop)")
+            raise Diverged(self.update, mean["kl"], self.last, "KL divergence", f"at most {options.kl_stop} (kl_stop)")
         return {**mean, "explained_variance": self._explained(seen)}
 
     def _explained(self, seen: Experience | None) -> float:
@@ -259,7 +275,7 @@ class Trainer:
         total = self.ranks.add_up([*self.groups[0], *self.groups[1]], total.detach())
         norms = [float(torch.nn.utils.clip_grad_norm_(group, self.options.largest_norm)) for group in self.groups]
         if not np.isfinite([total.item(), *norms]).all():
-            raise Diverged(self.update, total.item(), self.folder / "last.pt", "loss or gradient")
+            raise Diverged(self.update, total.item(), self.last, "loss or gradient")
         self.optimiser.step()
         figures = {**figures, "actor_norm": norms[0], "critic_norm": norms[1]}
         return {name: part.weight * value for name, value in figures.items()}

@@ -46,7 +46,8 @@ class RewardOptions:
     step: float = 0.0
     """For every decision; FLaRe's behaviour shaping uses -0.01."""
     collision: float = 0.0
-    """For every blocked motion; FLaRe's behaviour shaping uses -0.5."""
+    """For every blocked motion, -0.5 in FLaRe's behaviour shaping; its code fines every action that fails, also one
+    that the body refuses (a `pickup` of nothing)."""
     shaping: float = 0.0
     """For every metre closer to the target than ever before; PoliFormer's dense reward is 1, with a step of -0.01."""
 
@@ -281,7 +282,8 @@ def per_step(
 
 def learnt_from(played: Sequence[Played]) -> npt.NDArray[np.bool_]:
     """Whether each step of `joined` has an action of the learner's own."""
-    return per_step(played, [np.arange(len(one)) + 1.0 - one.guided for one in played], 0.0) > 0
+    steps = [(np.arange(len(one.previous)), one) for one in played]
+    return np.concatenate([(step >= one.guided) & (step < len(one)) for step, one in steps])
 
 
 def jobs(seed: int, update: int, episodes: int, shares: int, weights: Weights) -> Iterator[PlayJob]:

@@ -93,7 +93,7 @@ class SacTrainer(Trainer):
     def resume(self) -> None:
         """As PPO; takes up the critics, their targets, the temperature and the replay as well."""
         super().resume()
-        payload = load(self.folder / "last.pt", "policy")
+        payload = load(self.last, "policy")
         self.critics.load_state_dict(payload["critics"])
         self.slow.load_state_dict(payload["slow"])
         with torch.no_grad():
@@ -130,8 +130,7 @@ class SacTrainer(Trainer):
         self.window.extend(one.success for one in played)
         moved = self._moved(played)
         if not moved <= options.kl_stop:
-            last = self.folder / "last.pt"
-            raise Diverged(self.update, moved, last, "KL divergence", f"at most {options.kl_stop} (kl_stop)")
+            raise Diverged(self.update, moved, self.last, "KL divergence", f"at most {options.kl_stop} (kl_stop)")
         return {**mean, "kl": moved}
 
     def _improve(self, some: list[Played], warming: bool) -> dict[str, float]:
@@ -141,7 +140,7 @@ class SacTrainer(Trainer):
         loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
         norms = [float(torch.nn.utils.clip_grad_norm_(group, self.soft.largest_norm)) for group in self.groups]
         if not np.isfinite([loss.item(), *norms]).all():
-            raise Diverged(self.update, loss.item(), self.folder / "last.pt", "loss or gradient")
+            raise Diverged(self.update, loss.item(), self.last, "loss or gradient")
         self.optimiser.step()
         follow(self.slow.parameters(), self.critics.parameters(), self.soft.follow)
         return {**figures, "actor_norm": norms[0], "critic_norm": norms[1]}

@@ -9,24 +9,35 @@ a step of -0.01 and a success of 10 (its training/online/dinov2_vits_tsfm_rgb_au
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from simulation import object_nav, object_nav_afford, object_nav_rel_attr
 from simulation.object_nav import targets_of
 from simulation.twin import Twin
 from training.errors import ConfigError
 
+TASKS = (object_nav.TASK, object_nav_rel_attr.TASK, object_nav_afford.TASK)
+"""Whose episodes end near an object. (FLaRe shapes Fetch and RoomVisit otherwise.)"""
+
 MIDDLE_M = 0.901
 """Height of the robot's middle (AI2-THOR's Stretch: y of its agent; FLaRe environment/stretch_controller.py)."""
+
+
+def check_shaping(weight: float, tasks: Iterable[str]) -> None:
+    """Raises ConfigError for a weight of the dense reward in a task that it is not made for."""
+    for one in tasks:
+        if weight and one not in TASKS:
+            raise ConfigError("reward.shaping", f"{weight} in task '{one}'", f"0, or one of {', '.join(TASKS)}")
 
 
 def distance_m(twin: Twin) -> float:
     """Straight distance [m] from the robot's middle to that of the nearest instance of the target.
 
     Raises:
-        ConfigError: the task has no target among the objects of the house.
+        ConfigError: the house has no object of that category.
     """
     things = targets_of(twin.house, twin.episode)
     if not things:

@@ -128,9 +128,7 @@ def test_a_run_of_other_words_is_not_taken_for_this_one(run: Path, change: list[
     trial = Trial(AblateOptions(run), "flare", 0)
     trial.folder.mkdir(parents=True)
     (trial.folder / "words.txt").write_text(f"{shlex.join(trial.recipe())}\n")
-    with pytest.raises(
-        CheckpointError, match=r"flare_0: got a run of 'ppo .*', expected 'ppo .*'; move it"
-    ):
+    with pytest.raises(CheckpointError, match=r"flare_0: got a run of 'ppo .*', expected 'ppo .*'; move it"):
         main([*words, *change])
 
 

@@ -20,10 +20,10 @@ from checkpoints import copied, different, same
 from small_policies import TINY, random_tokens, start_ferry, tiny_policy
 
 from robots.stretch_re1 import SPOC_ACTIONS
-from training.checkpoint import load, policy_from, policy_payload, save
+from training.checkpoint import load, new_policy, policy_from, policy_payload, save
 from training.dataset import Instructions, collate
-from training.errors import CheckpointError, Diverged, RewardError
-from training.ppo import Trainer, main
+from training.errors import CheckpointError, ConfigError, Diverged, RewardError
+from training.ppo import Trainer, main, train
 from training.ppo_options import PpoOptions
 from training.ppo_rollout import Played, PlayOptions, RewardOptions, joined
 
@@ -190,7 +190,9 @@ def test_a_reward_that_is_no_number_stops_the_run(run: Path) -> None:
     made = Trainer(options(run, "nan", reward=RewardOptions(step=float("nan"))))
     made._save("last.pt")
     before = (run / "nan" / "last.pt").read_bytes()
-    with pytest.raises(RewardError, match=r"reward in update 0: got one that is no number, expected a number"):
+    with pytest.raises(
+        RewardError, match=r"reward in update 0, after step 0: got one that is no number, expected a number"
+    ):
         made.run()
     assert (run / "nan" / "last.pt").read_bytes() == before
     assert made.update == 0
@@ -239,6 +241,21 @@ def test_a_full_disk_is_named_and_the_old_checkpoint_kept(run: Path) -> None:
 def test_there_must_be_a_clone(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"bc/best.pt: got no such file"):
         Trainer(options(tmp_path))
+
+
+def test_a_dense_reward_is_for_tasks_that_it_fits(run: Path) -> None:
+    play = replace(options(run).play, task=("object_nav", "room_visit"))
+    with pytest.raises(ConfigError, match=r"reward.shaping: got 1.0 in task 'room_visit', expected 0, or one of obj"):
+        Trainer(options(run, play=play, reward=RewardOptions(shaping=1.0)))
+
+
+def test_a_run_is_not_written_over(run: Path, tmp_path: Path) -> None:
+    made = Trainer(options(run, "kept"))
+    made._save("last.pt")
+    before = made.last.read_bytes()
+    with pytest.raises(CheckpointError, match=r"kept/last.pt: got a run that is there, expected --resume to go on"):
+        train(made)
+    assert made.last.read_bytes() == before
 
 
 # Nothing is lost
@@ -311,6 +328,29 @@ def test_a_run_is_not_resumed_with_other_options(run: Path, change: dict[str, An
         Trainer(options(run, "other", **change)).resume()
 
 
+def test_a_resumed_run_does_without_its_clone_but_takes_no_other(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run / "bc", tmp_path / "bc")
+    Trainer(options(tmp_path, "moved"))._save("last.pt")
+    (tmp_path / "bc").rename(tmp_path / "gone")
+    again = Trainer(options(tmp_path, "moved", resume=True))
+    again.resume()
+    assert again.payload()["clone"] == str(tmp_path / "bc" / "best.pt")
+    other = Trainer(options(tmp_path, "moved", resume=True, clone=tmp_path / "gone" / "best.pt"))
+    with pytest.raises(CheckpointError, match=r"moved/last.pt: got a run from .*bc/best.pt, expected .*gone/best.pt"):
+        other.resume()
+
+
+def test_a_run_of_another_size_goes_on_with_its_own(run: Path, tmp_path: Path) -> None:
+    """The policy comes from last.pt; the size of what --clone names by default does not matter."""
+    Trainer(options(run, "size"))._save("last.pt")
+    shutil.copytree(run / "size", tmp_path / "size")
+    (tmp_path / "bc").mkdir()
+    save(tmp_path / "bc" / "best.pt", "policy", policy_payload(new_policy(replace(TINY, width=2 * TINY.width))))
+    again = Trainer(options(tmp_path, "size", resume=True))
+    again.resume()
+    assert again.config == TINY
+
+
 def test_the_verb_trains_evaluates_and_keeps_the_best(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [
         *("--run", str(run), "--name", "verb", "--steps", "10", "--episodes", "3", "--warmup", "0", "--workers", "1"),
@@ -335,12 +375,13 @@ def test_the_verb_trains_evaluates_and_keeps_the_best(run: Path, capsys: pytest.
 def test_ctrl_c_or_sigterm_saves_and_the_run_goes_on(run: Path, tmp_path: Path, asked: signal.Signals) -> None:
     shutil.copytree(run / "bc", tmp_path / "bc")
     words = ["train", "ppo", "--run", str(tmp_path), "--evaluate-every", "0", "--workers", "1", "--shares", "1"]
-    words += ["--episodes", "3", "--play.max-steps", "5", "--context", "16", "--save-every-s", "0", "--threads", "1"]
+    words += ["--episodes", "3", "--play.max-steps", "5", "--context", "16", "--save-every-s", "1e9", "--threads", "1"]
     process = start_ferry(*words)
     try:
         assert process.stderr is not None
         while "update 2, " not in (line := process.stderr.readline()):
             assert line, "it ended by itself"
+        assert not (tmp_path / "ppo" / "last.pt").exists()
         process.send_signal(asked)
         _, rest = process.communicate(timeout=60)
     finally:

@@ -82,6 +82,21 @@ def test_critics_learn_the_rewards(run: Path) -> None:
     assert taken[:, :3].abs().max() < 0.5
 
 
+def test_targets_follow_the_next_step_and_end_with_done(run: Path) -> None:
+    """Two steps to a right `done`, and one step after which the episode was cut off, in one block."""
+    made = SacTrainer(options(run, gamma=0.5, temperature=1e-9))
+    with torch.no_grad():
+        for head in made.slow.heads:
+            head.weight.mul_(100.0)  # type: ignore[operator, union-attr]  # values of some size that differ by step
+    seen = transitions([episode(2, 1, reward=3.0), episode(1, 2, done=False, reward=0.0)], made.tokenizer)
+    log_p, _, slow = made._said(seen, warming=True)
+    value = (log_p.exp() * slow.amin(0)).sum(-1).tolist()  # of the four steps; the last was only seen
+    assert len({round(one, 3) for one in value}) == 4
+    expected = [0.5 * value[1], 3.0, 0.5 * value[3]]
+    _, figures = made._soft_loss(seen, warming=True)
+    assert figures["target"] == pytest.approx(np.mean(expected), abs=1e-5)
+
+
 def test_what_the_networks_say_lies_in_the_blocks_order(run: Path) -> None:
     made = SacTrainer(options(run))
     some = episodes(5)
@@ -133,7 +148,9 @@ def test_a_reward_that_is_no_number_stops_the_run(run: Path) -> None:
     made = SacTrainer(options(run, "nan", episodes=1, shares=1, reward=RewardOptions(step=float("nan"))))
     made._save("last.pt")
     before = (run / "nan" / "last.pt").read_bytes()
-    with pytest.raises(RewardError, match=r"reward in update 0: got one that is no number, expected a number"):
+    with pytest.raises(
+        RewardError, match=r"reward in update 0, after step 0: got one that is no number, expected a number"
+    ):
         made.run()
     assert (run / "nan" / "last.pt").read_bytes() == before
 
@@ -157,12 +174,13 @@ def test_a_policy_that_changes_too_fast_stops_the_run(run: Path) -> None:
 def test_the_verb_survives_ctrl_c(tmp_path: Path) -> None:
     write_clone(tmp_path)
     words = ["train", "sac", "--run", str(tmp_path), "--evaluate-every", "0", "--workers", "1", "--shares", "1"]
-    words += ["--episodes", "3", "--play.max-steps", "5", "--context", "16", "--save-every-s", "0", "--threads", "1"]
+    words += ["--episodes", "3", "--play.max-steps", "5", "--context", "16", "--save-every-s", "1e9", "--threads", "1"]
     process = start_ferry(*words, "--gradient-steps", "1", "--no-bf16")
     try:
         assert process.stderr is not None
         while "update 2, " not in (line := process.stderr.readline()):
             assert line, "it ended by itself"
+        assert not (tmp_path / "sac" / "last.pt").exists()
         process.send_signal(signal.SIGINT)
         _, rest = process.communicate(timeout=60)
     finally:
