@@ -52,7 +52,7 @@ class Bundle:
         results = self.manifest.get("provenance", {}).get("simulated", ())
         return tuple(
             f"{one['task']}{_on(one)}, {one['split']} houses, {one['sampling']}: {_rate(one)} "
-            f"in {one['episodes']} episodes"
+            f"in {one['episodes']} episodes{_length(one)}"
             for one in results
         )
 
@@ -69,6 +69,10 @@ class Bundle:
         if real:
             return "No simulated result of this bundle is known; report its simulated evaluation beside this one."
         return "Simulated results only. Evaluate this bundle on a robot and report both folders together."
+
+
+def _length(one: Mapping[str, Any]) -> str:
+    return f" of at most {one['max_steps']} decisions" if one.get("max_steps") else ""
 
 
 def _on(one: Mapping[str, Any]) -> str:

@@ -86,11 +86,12 @@ def main(argv: Sequence[str]) -> int:
 
 
 def result_file(options: EvaluateOptions, sampling: str) -> str:
-    """Name of a result's file: what is not ObjectNav, the Stretch or strict contact is said in it."""
+    """Name of a result's file: what is not ObjectNav, the Stretch, strict contact or the first house is said in it."""
     (name,) = options.task
     body = "" if options.body == "stretch_re1" else options.body
     contact = "" if options.contact == "strict" else options.contact
-    said = ("" if name == TASK else name, options.split, sampling, body, contact)
+    first = f"from_{options.first}" if options.first else ""
+    said = ("" if name == TASK else name, options.split, sampling, body, contact, first)
     return "_".join(word for word in said if word) + ".json"
 
 

@@ -142,15 +142,23 @@ def read_result(path: Path) -> dict[str, Any]:
     """What `ferry train evaluate` wrote.
 
     Raises:
-        ExportError: the file is missing, damaged or something else.
+        ExportError: the file is missing, damaged or something else, or the body slid along what it touched.
     """
     try:
         result = json.loads(path.read_text())
-        SimulatedResult(**result["simulated"])
+        simulated(result)
+        contact = result["options"]["contact"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         got = f"{type(error).__name__} ({error})"
         raise ExportError(f"{path}: got {got}, expected what `ferry train evaluate` writes") from error
+    if contact != "strict":
+        raise ExportError(f"{path}: got contact '{contact}', expected 'strict': no real base slides")
     return dict(result)
+
+
+def simulated(result: Mapping[str, Any]) -> SimulatedResult:
+    """What a manifest says of such a result."""
+    return SimulatedResult(**result["simulated"], max_steps=result["options"]["max_steps"])
 
 
 def trained_for(payload: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
@@ -168,7 +176,7 @@ def provenance_of(payload: dict[str, Any], results: Sequence[dict[str, Any]] = (
         seed=int(payload.get("seed", 0)),
         steps=int(payload.get("steps", 0)),
         command=str(payload.get("command", "")),
-        simulated=tuple(SimulatedResult(**one["simulated"]) for one in results),
+        simulated=tuple(map(simulated, results)),
     )
 
 

@@ -2,10 +2,12 @@
 
 PPO as well, with other means against forgetting: at first only the new critic's head learns, on top of a network that
 is frozen; then the actor's learning rate rises from 0 while the critic's falls to the same. Actor and critic share one
-network. All values are those of the released code (Ram81/pirlnav configs/experiments/rl_ft_objectnav.yaml,
-pirlnav/config.py, pirlnav/utils/lr_scheduler.py) but two: the schedule's updates are a fifth of theirs (20, 80, 50 and
-100 of 20,000), because a run here has some hundred; and the actor's rate of 1.5e-5 is raised by the same factor of 5 as
-FLaRe's, for a network of 1 M parameters.
+network. Values are those of the released code (Ram81/pirlnav configs/experiments/rl_ft_objectnav.yaml,
+pirlnav/config.py, pirlnav/utils/lr_scheduler.py, pirlnav/algos/ppo.py) but these: the schedule's updates are a fifth of
+theirs (20, 80, 50 and 100 of 20,000), because a run here has some hundred; the actor's rate of 1.5e-5 is raised by the
+same factor of 5 as FLaRe's, for a network of 1 M parameters; an update plays whole episodes; the gradients of network
+and critic's head are cut at a norm of 0.2 each, not together; and the head starts from small normal numbers, not from
+an orthogonal matrix.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from training.ppo import Trainer, train
 from training.ppo_options import PpoOptions
 from training.ppo_rollout import Played, RewardOptions
 from training.share import Share
+
+ADAM_EPS = 1e-5
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class PirlnavOptions(PpoOptions):
     lr: float = 7.5e-5
     critic_lr: float = 2.5e-4
     clip: float = 0.2
+    value_clip: float = 0.2
     entropy_coefficient: float = 0.01
     largest_norm: float = 0.2
     epochs: int = 4
@@ -72,6 +77,8 @@ class PirlnavTrainer(Trainer):
     def __init__(self, options: PirlnavOptions, command: str = "") -> None:
         super().__init__(options, command)
         self.schedule = options
+        for group in self.optimiser.param_groups:
+            group["eps"] = ADAM_EPS
 
     def _learn(self, played: Sequence[Played], share: Share | None = None) -> dict[str, float]:
         """One update with this update's learning rates; a frozen network gets no gradient at all."""

@@ -287,7 +287,8 @@ class Trainer:
         with self._autocast(), self._attention():
             both = (None, self.model.values(batch, seen.words)) if warming else self.model.both(batch, seen.words)
         logits, values = both
-        critic_loss = value_loss(values[place], self._there(seen.returns[source]))
+        wanted, before = self._there(seen.returns[source]), self._there(seen.values[source])
+        critic_loss = value_loss(values[place], wanted, before, self.options.value_clip)
         loss, figures = self.options.value_coefficient * critic_loss, {"value_loss": critic_loss.item()}
         if logits is None:
             return loss, figures

@@ -52,9 +52,17 @@ def clipped_surrogate(log_p: Tensor, old_log_p: Tensor, advantages: Tensor, clip
     return -torch.minimum(ratio * advantages, limited * advantages).mean()
 
 
-def value_loss(values: Tensor, returns: Tensor) -> Tensor:
-    """The critic's loss, a scalar: half the mean squared error, not clipped (FLaRe loss/customized_loss.py)."""
-    return 0.5 * (values - returns).square().mean()
+def value_loss(values: Tensor, returns: Tensor, before: Tensor | None = None, clip: float = 0.0) -> Tensor:
+    """The critic's loss, a scalar: half the mean squared error (FLaRe loss/customized_loss.py).
+
+    With a `clip`, of the value and the value that is at most so far from the one `before` the update, the worse counts
+    (PIRLNav, whose trainer is habitat-baselines' PPO).
+    """
+    errors = (values - returns).square()
+    if clip and before is not None:
+        limited = before + (values - before).clamp(-clip, clip)
+        errors = torch.maximum(errors, (limited - returns).square())
+    return 0.5 * errors.mean()
 
 
 def entropy(log_p: Tensor) -> Tensor:

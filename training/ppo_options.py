@@ -41,6 +41,8 @@ class PpoOptions:
     decay: float = 0.95
     """GAE's lambda."""
     value_coefficient: float = 0.5
+    value_clip: float = 0.0
+    """Largest change of a value that lessens the critic's loss; 0 for no limit, as in FLaRe."""
     entropy_coefficient: float = 0.0
     """An entropy bonus is one of FLaRe's ablations (0.2): it collapses."""
     largest_norm: float = 0.5

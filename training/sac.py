@@ -62,6 +62,7 @@ class SacOptions(PpoOptions):
     clip: Suppress[float] = 0.0
     decay: Suppress[float] = 0.0
     value_coefficient: Suppress[float] = 0.0
+    value_clip: Suppress[float] = 0.0
     entropy_coefficient: Suppress[float] = 0.0
     shared: Suppress[bool] = True
     """What PPO alone uses; `shared` keeps it from making a critic."""

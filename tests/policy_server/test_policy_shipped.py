@@ -1,4 +1,4 @@
-"""The bundles in policies/: whole, small enough for git, measured, and without a trace of the machine they were made on."""
+"""The bundles in policies/: whole, small enough for git, measured, and without a trace of where they were made."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -210,14 +210,27 @@ def test_small_3s_parts_can_be_exported(tmp_path: Path) -> None:
     assert PolicyBundle.load(tmp_path / "spoc", threads=1).manifest == manifest
 
 
+def evaluated(result: SimulatedResult, contact: str = "strict") -> dict[str, Any]:
+    """What `ferry train evaluate` writes, in part."""
+    simulated = {name: value for name, value in asdict(result).items() if name != "max_steps"}
+    return {"simulated": simulated, "options": {"contact": contact, "max_steps": result.max_steps}}
+
+
+def test_success_of_a_body_that_slides_is_no_result(tmp_path: Path) -> None:
+    path = tmp_path / "val_greedy_slide.json"
+    path.write_text(json.dumps(evaluated(SimulatedResult("object_nav", "val", 9, 0.6, 0.5, 0.7, "greedy"), "slide")))
+    with pytest.raises(ExportError, match=r"slide.json: got contact 'slide', expected 'strict': no real base slides"):
+        read_result(path)
+
+
 def test_the_verb_exports_a_checkpoint_over_an_old_bundle(
     folder: Path, policy: SpocPolicy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint = tmp_path / "best.pt"
     trained = {"algorithm": "behaviour cloning", "seed": 9, "steps": 1234, "command": "ferry train bc"}
     save(checkpoint, "policy", {**policy_payload(policy), **trained})
-    result = SimulatedResult("object_nav", "val", 200, 0.6, 0.53, 0.67, "greedy")
-    (tmp_path / "val.json").write_text(json.dumps({"simulated": result.__dict__}))
+    result = SimulatedResult("object_nav", "val", 200, 0.6, 0.53, 0.67, "greedy", max_steps=150)
+    (tmp_path / "val.json").write_text(json.dumps(evaluated(result)))
     words = ["--checkpoint", str(checkpoint), "--out", str(folder), "--steps", "4"]
     assert main([*words, "--results", str(tmp_path / "val.json")]) == 0
     assert "4 steps compared, largest difference" in capsys.readouterr().out

@@ -42,6 +42,7 @@ def test_the_actors_rate_rises_while_the_critics_falls() -> None:
 def test_at_first_the_critics_head_alone_learns(run: Path) -> None:
     made = PirlnavTrainer(options(run))
     assert made.model.critic is None  # one network
+    assert [group["eps"] for group in made.optimiser.param_groups] == [1e-5, 1e-5]
     network, head = copied(made.model.actor.state_dict()), copied(made.model.value.state_dict())
     for _ in range(2):
         figures = made._learn(episodes())

@@ -86,6 +86,14 @@ def test_advantages_are_not_normalised() -> None:
     assert clipped_surrogate(old, old, torch.tensor([10.0, 30.0]), 0.1).item() == pytest.approx(-20.0)
 
 
+def test_a_clipped_value_loss_takes_the_worse_of_both() -> None:
+    """From 1.0, a clip of 0.5: 1.2 counts as it is; 3.0, too far, as 1.5, which is further from 2.5; 0.0 as 0.5."""
+    values, returns = torch.tensor([1.2, 3.0, 0.0]), torch.tensor([2.0, 2.5, 0.0])
+    loss = value_loss(values, returns, torch.ones(3), 0.5)
+    assert loss.item() == pytest.approx(0.5 * (0.8**2 + 1.0**2 + 0.5**2) / 3)
+    assert value_loss(values, returns, torch.ones(3)).item() == pytest.approx(0.5 * (0.8**2 + 0.5**2) / 3)
+
+
 def test_value_loss_is_half_the_mean_squared_error() -> None:
     assert value_loss(torch.tensor([1.0, 2.0]), torch.tensor([3.0, -1.0])).item() == pytest.approx(3.25)
 

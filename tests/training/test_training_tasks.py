@@ -119,13 +119,20 @@ def test_episodes_on_the_locobot_are_drawn_for_its_eye_and_measured_with_its_twi
 def test_a_results_file_says_what_is_not_usual(run: Path) -> None:
     names = [
         result_file(options(run, **changes), "greedy")
-        for changes in ({}, {"contact": "slide"}, {"task": ("fetch",)}, {"task": ("room_nav",), "body": "locobot"})
+        for changes in (
+            {},
+            {"contact": "slide"},
+            {"task": ("fetch",)},
+            {"task": ("room_nav",), "body": "locobot"},
+            {"first": 200},
+        )
     ]
     assert names == [
         "val_greedy.json",
         "val_greedy_slide.json",
         "fetch_val_greedy.json",
         "room_nav_val_greedy_locobot.json",
+        "val_greedy_from_200.json",
     ]
 
 
