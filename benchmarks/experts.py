@@ -1,23 +1,26 @@
 """How often the expert of a task solves its episodes, under strict contact.
 
     python benchmarks/experts.py room_visit room_nav [--houses 60] [--split val] [--body stretch_re1] [--quiet]
+    python benchmarks/experts.py pick_up fetch --grasp physics
 
 House after house of a split until there are as many episodes as asked for; a house without an episode of the task is
-counted beside them. "An episode of the task" is `Task.sample(house, 0)` with its published horizon.
+counted beside them. "An episode of the task" is `Task.sample(house, 0)` with its published horizon. With contact
+physics, what the hand sphere alone would have held (CHORES' rule) is counted as soft success beside what is held.
 """
 
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
 from evaluation.statistics import wilson
 from simulation.episode import EpisodeGenerationError, EpisodeSpec
 from simulation.errors import HouseGenerationError
+from simulation.judgement import judgement
 from simulation.measure import QUIET
 from simulation.seeds import house_seed
 from simulation.tasks import Expert, Task, task
@@ -41,6 +44,8 @@ class Arguments:
     """Who plays."""
     quiet: bool = False
     """Without noise in its motions."""
+    grasp: Literal["sphere", "physics"] = "sphere"
+    """How the Stretch's twin grasps: AI2-THOR's hand sphere, or contact physics."""
 
 
 def played(twin: Twin, expert: Expert, episode: EpisodeSpec) -> int | None:
@@ -56,7 +61,7 @@ def played(twin: Twin, expert: Expert, episode: EpisodeSpec) -> int | None:
 
 def measured(one: Task, twin: Twin, arguments: Arguments) -> str:
     """A line of the table."""
-    expert, without, blocked = one.expert(twin), 0, 0
+    expert, without, blocked, soft = one.expert(twin), 0, 0, 0
     lengths: list[int | None] = []
     for index in count(arguments.first):
         if len(lengths) == arguments.houses:
@@ -68,10 +73,12 @@ def measured(one: Task, twin: Twin, arguments: Arguments) -> str:
             continue
         lengths.append(played(twin, expert, episode))
         blocked += twin.collisions
+        soft += bool(judgement(twin)["soft_success"])
     solved = [length for length in lengths if length is not None]
     rate = wilson(len(solved), len(lengths))
     steps = f"{statistics.mean(solved):.0f} / {statistics.median(solved):.0f} / {max(solved)}" if solved else "-"
     share = f"{len(solved)}/{len(lengths)} [{100 * rate.low:.0f}, {100 * rate.high:.0f}] %"
+    share += f", {soft} soft" if arguments.grasp == "physics" else ""
     return f"| {one.name} | {share} | {steps} | {blocked / len(lengths):.2f} | {without} |"
 
 
@@ -79,7 +86,8 @@ def main(arguments: Arguments) -> None:
     """Prints a row for each task."""
     print("| task | solved, 95 % interval | steps mean / median / longest | blocked an episode | houses without one |")
     print("|---|---|---|---|---|")
-    with make_twin(arguments.body, QUIET if arguments.quiet else TwinOptions()) as twin:
+    options = replace(QUIET if arguments.quiet else TwinOptions(), grasp=arguments.grasp)
+    with make_twin(arguments.body, options) as twin:
         for name in arguments.tasks:
             print(measured(task(name), twin, arguments), flush=True)
 

@@ -37,6 +37,7 @@ from training.collect import FOLDER
 from training.commit import git_commit
 from training.config import preset
 from training.dataset import Batch, Instructions, collate, epoch_batches
+from training.distributed import device_of
 from training.encoding import run_encoder
 from training.errors import CheckpointError, Diverged
 from training.imitation import Scores, batch_logits, imitation_loss
@@ -79,6 +80,8 @@ class BcOptions:
     """One shard of so many is kept for validation."""
     bf16: bool = True
     """Matrix products in bfloat16."""
+    device: str = "auto"
+    """Where it learns: cpu, cuda, or auto for cuda where there is one."""
     threads: int = 2
     """Torch threads."""
     save_every_s: float = 120.0
@@ -121,6 +124,8 @@ class Trainer:
         self.policy.image_encoder.load_state_dict(run_encoder(options.run, config).state_dict())
         if options.init is not None:
             self.policy = policy_from(load(options.init, "policy"), options.init)
+        self.device = device_of(options.device)
+        self.policy.to(self.device)
         tokenizer = tokenizer_for(config.text)
         self.words = {id(one): Instructions(one, tokenizer) for one in (train, held_out)}
         self.actions = config.spec().actions.names  # type: ignore[union-attr]  # discrete
@@ -204,7 +209,7 @@ class Trainer:
 
     def _update(self, rows: list[list[int]], board: SummaryWriter, bar: Bar) -> None:
         self.policy.train()
-        batch = collate(self.train_set, self.words[id(self.train_set)], rows, self.options.context)
+        batch = collate(self.train_set, self.words[id(self.train_set)], rows, self.options.context).to(self.device)
         loss = imitation_loss(self._logits(self.train_set, batch), batch.labels)
         if not torch.isfinite(loss):
             raise Diverged(self.step, loss.item(), self.folder / "last.pt")
@@ -229,7 +234,7 @@ class Trainer:
         with torch.no_grad():
             for rows in epoch_batches(self.held_out, (0, 0), self.options.context, self.options.rows):
                 batch = collate(self.held_out, self.words[id(self.held_out)], rows, self.options.context)
-                scores.see(self._logits(self.held_out, batch), batch.labels)
+                scores.see(self._logits(self.held_out, batch.to(self.device)).cpu(), batch.labels)
         summary = scores.summary()
         for name, value in summary.items():
             board.add_scalar(f"validation/{name}", value, self.step)
@@ -241,7 +246,7 @@ class Trainer:
             self._save("best.pt")
 
     def _logits(self, episodes: Episodes, batch: Batch) -> torch.Tensor:
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.options.bf16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bf16):
             return batch_logits(self.policy, batch, self.words[id(episodes)])
 
     def _batches(self, epoch: int) -> list[list[list[int]]]:
@@ -289,6 +294,6 @@ def stop_request() -> Iterator[Callable[[], bool]]:
 
 def _comparable(options: BcOptions) -> dict[str, Any]:
     """The options that a resumed run must share, as plain values."""
-    free = ("resume", "threads", "save_every_s", "run", "init")
+    free = ("resume", "device", "threads", "save_every_s", "run", "init")
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(options).items()}
     return {name: value for name, value in plain.items() if name not in free}

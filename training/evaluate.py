@@ -24,8 +24,9 @@ from robots.stretch_re1 import SPOC_ACTIONS
 from simulation.episode import EpisodeGenerationError, EpisodeSpec
 from simulation.errors import HouseGenerationError
 from simulation.measure import QUIET, measure_expert
-from simulation.metrics import sel
+from simulation.metrics import failed_share, sel
 from simulation.object_nav import TASK
+from simulation.rooms import rooms_at
 from simulation.seeds import house_seed
 from simulation.tasks import check_tasks, task
 from simulation.twin import TwinOptions
@@ -186,6 +187,8 @@ def outcome(slot: Slot, index: int) -> dict[str, Any]:
         "expert_steps": episode.expert_steps,
         "sel": sel(slot.seen.success, episode.expert_steps, slot.steps),
         "collisions": slot.seen.collisions,
+        "failed_share": failed_share(slot.twin.history),
+        "rooms_visited": len(rooms_at(slot.twin.house, slot.twin.path)),
     }
 
 
@@ -202,6 +205,8 @@ def summarise(outcomes: Sequence[Mapping[str, Any]], options: EvaluateOptions, s
         "sel": sum(one["sel"] for one in outcomes) / count,
         "steps": sum(one["steps"] for one in outcomes) / count,
         "collisions": sum(one["collisions"] for one in outcomes) / count,
+        "failed_share": sum(one["failed_share"] for one in outcomes) / count,
+        "rooms_visited": sum(one["rooms_visited"] / one["rooms"] for one in outcomes) / count,
         "done_rate": sum(one["ended"] == "done" for one in outcomes) / count,
         "left_out": options.episodes - len(outcomes),
         "by_task": _by(outcomes, "task"),
@@ -242,7 +247,8 @@ def table(result: Mapping[str, Any]) -> str:
     lines = [
         f"{one['task']}, {one['body']}, {one['split']}, {one['sampling']}: {one['success']:.1%} "
         f"[{one['low']:.1%}, {one['high']:.1%}] of {one['episodes']}; SEL {result['sel']:.3f}; "
-        f"{result['steps']:.1f} steps, {result['collisions']:.1f} bumps, done said in {result['done_rate']:.0%}"
+        f"{result['steps']:.1f} steps, {result['collisions']:.1f} bumps, done said in {result['done_rate']:.0%}, "
+        f"{result['failed_share']:.1%} of the actions failed, {result['rooms_visited']:.0%} of the rooms visited"
     ]
     for title in ("by_rooms", "by_target"):
         cells = [f"{name} {group['solved']}/{group['episodes']}" for name, group in result[title].items()]

@@ -175,7 +175,7 @@ def test_options_that_make_no_sense_are_refused(run: Path) -> None:
 def fake(index: int, success: bool, target: str = "mug") -> dict[str, Any]:
     return {
         "index": index, "task": "object_nav", "target": target, "rooms": 2, "success": success, "sel": float(success),
-        "steps": 10, "collisions": 1, "ended": "done",
+        "steps": 10, "collisions": 1, "ended": "done", "failed_share": 0.1, "rooms_visited": 1,
     }  # fmt: skip
 
 
@@ -187,6 +187,7 @@ def test_a_summary_counts_by_target_and_rooms(run: Path) -> None:
     assert result["left_out"] == 2
     assert result["simulated"]["success"] == pytest.approx(2 / 3)
     assert "66.7% [20.8%, 93.9%] of 3" in table(result)
+    assert "10.0% of the actions failed, 50% of the rooms visited" in table(result)
     json.dumps(result)
 
 
