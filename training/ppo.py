@@ -9,6 +9,10 @@ Different, because this runs on two cores: an update plays whole episodes instea
 the only thing cut off is an episode at its longest; minibatches; a larger learning rate for a network of 1 M instead of
 21 M parameters; dropout is off, so that the policy that learns is the one that played.
 
+An update, top to bottom: `run` -> `_play_together` (ppo_rollout.py plays whole episodes) -> `_learn` -> `_experience`
+(experience.py: values, advantages, returns) -> `_step` on each minibatch (share.py) -> `_loss` (ppo_loss.py: pure
+functions) -> `_evaluate`. What follows them keeps and takes up checkpoints.
+
 Started by torchrun, several ranks do this together (DD-PPO, Wijmans et al. 2020, arXiv:1911.00357): each plays its
 share of an update's episodes with simulators of its own, and gradients are summed over ranks.
 """
@@ -44,6 +48,7 @@ from training.distributed import Ranks, alone, device_of, torchrun
 from training.errors import CheckpointError, ConfigError, Diverged, RanksLost, RewardError, WorkersLost
 from training.evaluate import EvaluateOptions, evaluate
 from training.experience import Experience, experience
+from training.policy import SpocPolicy
 from training.ppo_log import Log, opened
 from training.ppo_loss import (
     clip_share,
@@ -100,7 +105,7 @@ class Trainer:
         policy = policy_from(source, begin)
         if options.scratch:
             policy.load_state_dict(trained_weights(new_policy(policy.config, options.seed)), strict=False)
-        self.model = ActorCritic(policy, shared=options.shared, seed=options.seed).to(self.device)
+        self.model = self._networks(policy).to(self.device)
         critic = {name: one for name, one in self.model.state_dict().items() if not name.startswith("actor.")}
         if critic.keys() == source.get("critic", {}).keys() and not options.scratch:
             self.model.load_state_dict(source["critic"], strict=False)
@@ -153,54 +158,6 @@ class Trainer:
         if stopped:
             raise KeyboardInterrupt
 
-    def resume(self) -> None:
-        """Takes up the state of last.pt: weights, optimiser and progress; the next episodes follow from these.
-
-        The clone need not be there any more.
-
-        Raises:
-            CheckpointError: there is none, or it was made with other options or from another clone.
-        """
-        payload = self.ranks.from_first(lambda: load(self.last, "policy"))
-        expect_options(self.last, payload["training"], comparable(self.options), comparable(type(self.options)()))
-        if self.options.clone and self.options.clone.resolve() != Path(payload["clone"]).resolve():
-            raise CheckpointError(f"{self.last}: got a run from {payload['clone']}, expected {self.options.clone}")
-        self.clone = payload["clone"]
-        self.model.actor.load_state_dict(payload["weights"])
-        self.model.load_state_dict(payload["critic"], strict=False)
-        self.optimiser.load_state_dict(payload["optimiser"])
-        self.update, self.steps, self.evaluated = payload["update"], payload["steps"], payload["evaluated"]
-        self.best, self.window = payload["best"], deque(map(bool, payload["window"]), maxlen=WINDOW)
-
-    def payload(self) -> dict[str, Any]:
-        """The checkpoint's content; the policy in it is the actor."""
-        state = self.model.state_dict()
-        return {
-            **policy_payload(self.model.actor),
-            "critic": {name: one for name, one in state.items() if not name.startswith("actor.")},
-            "algorithm": "PPO (FLaRe)",
-            "training": comparable(self.options),
-            "clone": self.clone,
-            "seed": self.options.seed,
-            "steps": self.steps,
-            "git_commit": self.commit,
-            "command": self.command,
-            "optimiser": self.optimiser.state_dict(),
-            "update": self.update,
-            "evaluated": self.evaluated,
-            "best": self.best,
-            "window": [int(one) for one in self.window],
-        }
-
-    def _make_player(self) -> Callable[[], Player]:
-        encoder = arrays({name: one.cpu() for name, one in self.model.actor.image_encoder.state_dict().items()})
-        return partial(Player, self.config, encoder, self.options.play, self.options.reward)
-
-    def _jobs(self) -> list[PlayJob]:
-        """This update's work for the players."""
-        weights = arrays({name: one.cpu() for name, one in trained_weights(self.model.actor).items()})
-        return list(jobs(self.options.seed, self.update, self.options.episodes, self.options.shares, weights))
-
     def _play_together(
         self, pool: WorkerPool[PlayJob, list[Played]], stopping: Callable[[], bool]
     ) -> tuple[list[Played], Share, bool]:
@@ -237,6 +194,18 @@ class Trainer:
             return True
         return self.ranks.posted("stop") > 0
 
+    def _networks(self, policy: SpocPolicy) -> ActorCritic:
+        return ActorCritic(policy, shared=self.options.shared, seed=self.options.seed)
+
+    def _make_player(self) -> Callable[[], Player]:
+        encoder = arrays({name: one.cpu() for name, one in self.model.actor.image_encoder.state_dict().items()})
+        return partial(Player, self.config, encoder, self.options.play, self.options.reward)
+
+    def _jobs(self) -> list[PlayJob]:
+        """This update's work for the players."""
+        weights = arrays({name: one.cpu() for name, one in trained_weights(self.model.actor).items()})
+        return list(jobs(self.options.seed, self.update, self.options.episodes, self.options.shares, weights))
+
     def _learn(self, played: Sequence[Played], share: Share | None = None) -> dict[str, float]:
         """One update: some epochs over the steps just played, of which `played` are this rank's."""
         options, warming, share = self.options, self.update < self.options.warmup, share or Share.alone(played)
@@ -255,12 +224,13 @@ class Trainer:
             raise Diverged(self.update, mean["kl"], self.last, "KL divergence", f"at most {options.kl_stop} (kl_stop)")
         return {**mean, "explained_variance": self._explained(seen)}
 
-    def _explained(self, seen: Experience | None) -> float:
-        """How much of the returns' variance the critic explained, over all ranks."""
-        own = None if seen is None else (seen.values[seen.acted], seen.returns[seen.acted])
-        some = [one for one in self.ranks.gather(own) if one is not None]
-        values, returns = (np.concatenate(one).astype(np.float64) for one in zip(*some))
-        return explained_variance(values, returns)
+    def _experience(self, played: Sequence[Played]) -> Experience:
+        options = self.options
+        with self._autocast():
+            return experience(
+                played, self.tokenizer, self._values,
+                context=options.context, gamma=options.gamma, decay=options.decay,
+            )  # fmt: skip
 
     def _step(self, seen: Experience | None, part: Part, warming: bool) -> dict[str, float]:
         """One optimiser step of all ranks together; returns this one's part of the figures."""
@@ -312,31 +282,12 @@ class Trainer:
             }
         return surrogate - options.entropy_coefficient * bonus, figures
 
-    def _experience(self, played: Sequence[Played]) -> Experience:
-        options = self.options
-        with self._autocast():
-            return experience(
-                played, self.tokenizer, self._values,
-                context=options.context, gamma=options.gamma, decay=options.decay,
-            )  # fmt: skip
-
-    def _values(self, batch: Batch, words: Instructions) -> Tensor:
-        return self.model.values(self._on_device(batch), words).cpu()
-
-    def _on_device(self, batch: Batch) -> Batch:
-        """On the device; pictures in the type that the first layer takes, once for actor and critic."""
-        tokens = batch.tokens.bfloat16() if self.options.bf16 else batch.tokens
-        return replace(batch, tokens=tokens).to(self.device)
-
-    def _there(self, numbers: npt.NDArray[np.float32]) -> Tensor:
-        return torch.from_numpy(numbers).to(self.device)
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bf16)
-
-    def _attention(self) -> AbstractContextManager[None]:
-        """On a CPU plain attention: the fused one's backward pass is so slow that an update takes 15 % longer."""
-        return sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else nullcontext()
+    def _explained(self, seen: Experience | None) -> float:
+        """How much of the returns' variance the critic explained, over all ranks."""
+        own = None if seen is None else (seen.values[seen.acted], seen.returns[seen.acted])
+        some = [one for one in self.ranks.gather(own) if one is not None]
+        values, returns = (np.concatenate(one).astype(np.float64) for one in zip(*some))
+        return explained_variance(values, returns)
 
     def _evaluate(self, log: Log, stopping: Callable[[], bool]) -> None:
         """Every so many steps rank 0 measures success in validation houses, while the others wait."""
@@ -348,7 +299,7 @@ class Trainer:
     def _judge(self, log: Log, stopping: Callable[[], bool], due: int) -> tuple[float, int]:
         """Greedy and sampled success; keeps the best greedy one. Returns the best so far and what was evaluated."""
         options = self.options
-        before, self.evaluated = self.evaluated, due
+        before, self.evaluated = self.evaluated, due  # what is saved here must not be evaluated again
         candidate = self.folder / "candidate.pt"
         save(candidate, "policy", self.payload())
         judged = EvaluateOptions(
@@ -369,6 +320,63 @@ class Trainer:
         self._save("last.pt")
         return self.best, self.evaluated
 
+    def resume(self) -> None:
+        """Takes up the state of last.pt: weights, optimiser and progress; the next episodes follow from these.
+
+        The clone need not be there any more.
+
+        Raises:
+            CheckpointError: there is none, or it was made with other options or from another clone.
+        """
+        payload = self.ranks.from_first(lambda: load(self.last, "policy"))
+        expect_options(self.last, payload["training"], comparable(self.options), comparable(type(self.options)()))
+        if self.options.clone and self.options.clone.resolve() != Path(payload["clone"]).resolve():
+            raise CheckpointError(f"{self.last}: got a run from {payload['clone']}, expected {self.options.clone}")
+        self.clone = payload["clone"]
+        self.model.actor.load_state_dict(payload["weights"])
+        self.model.load_state_dict(payload["critic"], strict=False)
+        self.optimiser.load_state_dict(payload["optimiser"])
+        self.update, self.steps, self.evaluated = payload["update"], payload["steps"], payload["evaluated"]
+        self.best, self.window = payload["best"], deque(map(bool, payload["window"]), maxlen=WINDOW)
+
+    def payload(self) -> dict[str, Any]:
+        """The checkpoint's content; the policy in it is the actor."""
+        state = self.model.state_dict()
+        return {
+            **policy_payload(self.model.actor),
+            "critic": {name: one for name, one in state.items() if not name.startswith("actor.")},
+            "algorithm": "PPO (FLaRe)",
+            "training": comparable(self.options),
+            "clone": self.clone,
+            "seed": self.options.seed,
+            "steps": self.steps,
+            "git_commit": self.commit,
+            "command": self.command,
+            "optimiser": self.optimiser.state_dict(),
+            "update": self.update,
+            "evaluated": self.evaluated,
+            "best": self.best,
+            "window": [int(one) for one in self.window],
+        }
+
     def _save(self, name: str) -> None:
         if self.ranks.first:
             save(self.folder / name, "policy", self.payload())
+
+    def _values(self, batch: Batch, words: Instructions) -> Tensor:
+        return self.model.values(self._on_device(batch), words).cpu()
+
+    def _on_device(self, batch: Batch) -> Batch:
+        """On the device; pictures in the type that the first layer takes, once for actor and critic."""
+        tokens = batch.tokens.bfloat16() if self.options.bf16 else batch.tokens
+        return replace(batch, tokens=tokens).to(self.device)
+
+    def _there(self, numbers: npt.NDArray[np.float32]) -> Tensor:
+        return torch.from_numpy(numbers).to(self.device)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bf16)
+
+    def _attention(self) -> AbstractContextManager[None]:
+        """On a CPU plain attention: the fused one's backward pass is so slow that an update takes 15 % longer."""
+        return sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else nullcontext()

@@ -22,10 +22,12 @@ import tyro
 from torch import Tensor, nn
 from tyro.conf import Suppress
 
+from training.actor_critic import ActorCritic
 from training.checkpoint import load
 from training.dataset import Batch, Instructions, collate, pack
 from training.errors import Diverged
 from training.experience import places, predicted
+from training.policy import SpocPolicy
 from training.ppo import Trainer, train
 from training.ppo_loss import kl_estimate, log_probabilities
 from training.ppo_options import PpoOptions
@@ -64,8 +66,8 @@ class SacOptions(PpoOptions):
     value_coefficient: Suppress[float] = 0.0
     value_clip: Suppress[float] = 0.0
     entropy_coefficient: Suppress[float] = 0.0
-    shared: Suppress[bool] = True
-    """What PPO alone uses; `shared` keeps it from making a critic."""
+    shared: Suppress[bool] = False
+    """What PPO alone uses."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -90,6 +92,9 @@ class SacTrainer(Trainer):
         self.optimiser = torch.optim.Adam(groups, fused=True)
         self.wanted_entropy = options.entropy_share * math.log(int(self.mask.sum()))
         self.replay = Replay(self.folder / "replay", options.replay_steps)
+
+    def _networks(self, policy: SpocPolicy) -> ActorCritic:
+        return ActorCritic(policy, shared=True, seed=self.options.seed)  # without PPO's critic
 
     def resume(self) -> None:
         """As PPO; takes up the critics, their targets, the temperature and the replay as well."""
