@@ -88,7 +88,8 @@ def train(trainer: Trainer) -> int:
     with stop_request() as stopping:
         trainer.run(stopping)
     if trainer.ranks.first:
-        print(f"{trainer.folder}: {trainer.steps} steps, best validation success {trainer.best:.1%} (best.pt)")
+        best = f", best validation success {trainer.best:.1%} (best.pt)" if trainer.best >= 0 else ""
+        print(f"{trainer.folder}: {trainer.steps} steps{best}")
     return 0
 
 
