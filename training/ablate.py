@@ -20,12 +20,13 @@ import tyro
 from simulation.object_nav import TASK
 from training.checkpoint import load
 from training.errors import CheckpointError, ConfigError, Diverged, TrainingError
-from training.evaluate import EvaluateOptions, evaluate, plain, result_file, wilson
+from training.evaluate import EvaluateOptions, evaluate, plain, result_file
 
 SAMPLINGS = ("greedy", "sample")
-DIVERGED, WORDS = "diverged.txt", "words.txt"
+LAST, DIVERGED, WORDS = "last.pt", "diverged.txt", "words.txt"
 SCRATCH = "ppo --scratch --warmup 0 --lr 1e-3 --critic-lr 1e-3 --entropy-coefficient 0.01"
-"""As PoliFormer trains, with ten times FLaRe's learning rate and some entropy; its one network for both is left out."""
+"""As PoliFormer trains, with ten times FLaRe's learning rate and some entropy; its one network for both is left out.
+JSRL's learner, which is untrained as well, has the same rates."""
 
 COMPARISONS: Mapping[str, str] = MappingProxyType({
     "clone": "",
@@ -37,7 +38,7 @@ COMPARISONS: Mapping[str, str] = MappingProxyType({
     "entropy_bonus": "ppo --entropy-coefficient 0.2",
     "scratch_sparse": SCRATCH,
     "scratch_dense": f"{SCRATCH} --reward.step -0.01 --reward.shaping 1.0",
-    "jsrl": "jsrl",
+    "jsrl": "jsrl --lr 1e-3 --critic-lr 1e-3 --entropy-coefficient 0.01",
     "pirlnav": "pirlnav",
     "step_penalty": "ppo --reward.step -0.01",
     "collision_penalty": "ppo --reward.collision -0.5",
@@ -107,7 +108,7 @@ class Trial:
     @property
     def checkpoint(self) -> Path:
         """What is judged."""
-        return self.folder / "last.pt" if COMPARISONS[self.comparison] else self.options.source
+        return self.folder / LAST if COMPARISONS[self.comparison] else self.options.source
 
     @property
     def steps(self) -> int:
@@ -148,9 +149,11 @@ class Trial:
         return [*shlex.split(COMPARISONS[self.comparison]), *where, *what, *shlex.split(options.more)]
 
     def expect_same(self) -> None:
-        """Raises CheckpointError where its folder holds a run of other words."""
+        """Raises CheckpointError where its folder holds a run of other words, or of unknown ones."""
         path, wanted = self.folder / WORDS, shlex.join(self.recipe())
-        if path.is_file() and (was := path.read_text(encoding="utf-8").strip()) != wanted:
+        begun = any((self.folder / name).is_file() for name in (LAST, DIVERGED))
+        was = path.read_text(encoding="utf-8").strip() if path.is_file() else "words that nobody wrote down"
+        if begun and was != wanted:
             raise CheckpointError(
                 f"{self.folder}: got a run of '{was}', expected '{wanted}'; move it or use another --run"
             )
@@ -198,9 +201,9 @@ def _train(trial: Trial) -> None:
 
     if trial.finished:
         return
-    for sampling in SAMPLINGS:
-        trial.result_path(sampling).unlink(missing_ok=True)
     trial.folder.mkdir(parents=True, exist_ok=True)
+    for result in trial.folder.glob("*.json"):  # of fewer steps
+        result.unlink()
     (trial.folder / WORDS).write_text(f"{shlex.join(trial.recipe())}\n", encoding="utf-8")
     words = trial.words()
     print(f"\n{shlex.join(['ferry', 'train', *words])}", flush=True)
@@ -218,7 +221,9 @@ def _judge(trial: Trial) -> None:
         path = trial.result_path(sampling)
         if _result(trial, sampling) is None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(evaluate(trial.asked, sampling), indent=1) + "\n", encoding="utf-8")
+            part = path.with_suffix(".part")
+            part.write_text(json.dumps(evaluate(trial.asked, sampling), indent=1) + "\n", encoding="utf-8")
+            part.replace(path)
 
 
 def _result(trial: Trial, sampling: str) -> dict[str, Any] | None:
@@ -265,11 +270,7 @@ def _success(results: Sequence[Mapping[str, Any]]) -> str:
     """Success of each evaluation with its interval; of several, their mean first."""
     if not results:
         return "-"
-    shares, cells = [], []
-    for one in results:
-        solved, count = sum(bool(each["success"]) for each in one["episodes"]), len(one["episodes"])
-        low, high = wilson(solved, count)
-        shares.append(100 * solved / max(count, 1))
-        cells.append(f"{shares[-1]:.1f} [{100 * low:.1f}, {100 * high:.1f}]")
-    mean = f"{sum(shares) / len(shares):.1f}: " if len(cells) > 1 else ""
+    found = [{name: 100 * one["simulated"][name] for name in ("success", "low", "high")} for one in results]
+    cells = [f"{one['success']:.1f} [{one['low']:.1f}, {one['high']:.1f}]" for one in found]
+    mean = f"{sum(one['success'] for one in found) / len(found):.1f}: " if len(found) > 1 else ""
     return mean + ", ".join(cells)

@@ -38,11 +38,11 @@ from training.commit import git_commit
 from training.config import preset
 from training.dataset import Batch, Instructions, collate, epoch_batches
 from training.distributed import device_of
-from training.encoding import run_encoder
+from training.encoding import encoder_name, run_encoder
 from training.errors import CheckpointError, Diverged
 from training.imitation import Scores, batch_logits, imitation_loss
 from training.progress import Bar
-from training.shards import Episodes, described, load_shards, shard_files
+from training.shards import Episodes, described, expect_encoder, load_shards, shard_files
 from training.tokenizer import tokenizer_for
 
 
@@ -95,6 +95,8 @@ def main(argv: Sequence[str]) -> int:
     """Runs `ferry train bc`."""
     options = tyro.cli(BcOptions, args=list(argv), prog="ferry train bc")
     torch.set_num_threads(options.threads)
+    if not options.resume:
+        expect_new(options.run / options.name / "last.pt")
     files = shard_files([options.run / one for one in options.data])
     held_out = files[:: options.hold_out] if len(files) > 1 else files
     trained_on = [path for path in files if path not in held_out] or files
@@ -102,8 +104,6 @@ def main(argv: Sequence[str]) -> int:
     trainer = Trainer(options, load_shards(trained_on), load_shards(held_out), command)
     if options.resume:
         trainer.resume()
-    else:
-        expect_new(trainer.folder / "last.pt")
     with stop_request() as stopping:
         trainer.run(stopping)
     print(f"{trainer.folder / 'best.pt'}: validation loss {trainer.best:.3f} after {trainer.step} updates")
@@ -120,6 +120,7 @@ class Trainer:
         shown = [name for one in options.data for name in described(options.run / one, "task")]
         self.tasks = list(dict.fromkeys(shown))
         config = preset(options.size, options.weights)
+        expect_encoder([options.run / one for one in options.data], encoder_name(options.run, config))
         self.policy = new_policy(config, options.seed)
         self.policy.image_encoder.load_state_dict(run_encoder(options.run, config).state_dict())
         if options.init is not None:

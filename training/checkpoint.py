@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from policy_server.manifest import sha256_of
 from training.config import PolicyConfig
 from training.errors import CheckpointError
 from training.policy import SpocPolicy
@@ -60,10 +61,18 @@ def load(path: Path, kind: str) -> dict[str, Any]:
     return payload
 
 
-def expect_new(path: Path) -> None:
-    """Raises CheckpointError where a run that is not resumed would write over another's checkpoint."""
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal. Raises CheckpointError where there is none."""
+    try:
+        return sha256_of(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"{path}: got '{error.strerror}', expected a checkpoint") from error
+
+
+def expect_new(path: Path, instead: str = "--resume to go on with it, or another --name") -> None:
+    """Raises CheckpointError where a new run would write over what another has learnt."""
     if path.exists():
-        raise CheckpointError(f"{path}: got a run that is there, expected --resume to go on with it, or another --name")
+        raise CheckpointError(f"{path}: got one that is there, expected {instead}")
 
 
 def expect_options(
@@ -116,11 +125,14 @@ def policy_from(payload: Mapping[str, Any], path: Path) -> SpocPolicy:
 
 
 def random_state(rng: np.random.Generator) -> dict[str, Any]:
-    """The state of torch's generator and of `rng`."""
-    return {"torch": torch.get_rng_state(), "numpy": rng.bit_generator.state}
+    """The state of torch's generators and of `rng`."""
+    cuda = {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {}
+    return {"torch": torch.get_rng_state(), "numpy": rng.bit_generator.state, **cuda}
 
 
 def set_random_state(state: Mapping[str, Any], rng: np.random.Generator) -> None:
     """Inverse of `random_state`."""
     torch.set_rng_state(state["torch"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
     rng.bit_generator.state = state["numpy"]

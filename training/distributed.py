@@ -91,7 +91,8 @@ class Ranks:
     def post(self, what: str) -> None:
         """Counts one more of `what`; does not wait."""
         if self._store is not None:
-            self._store.add(what, 1)
+            with self._together():
+                self._store.add(what, 1)
 
     def posted(self, what: str) -> int:
         """How often any rank posted `what`; up to a second old."""

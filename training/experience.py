@@ -65,9 +65,9 @@ def experience(
         own = values[start : start + length].astype(np.float64)
         after = 0.0 if one.said_done else own[-1]  # cut off: the last step was only seen
         advantages.append(gae(one.rewards, own[: len(one)], after, gamma, decay))
-    flat = per_step(played, advantages, 0.0)
+    flat = per_step(played, advantages)
     acted = learnt_from(played)
-    old_log_p = per_step(played, [one.log_p for one in played], 0.0)
+    old_log_p = per_step(played, [one.log_p for one in played])
     return Experience(episodes, words, acted, old_log_p, values, flat, np.where(acted, flat + values, np.float32(0.0)))
 
 

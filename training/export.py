@@ -70,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
     tasks, body = options.task or tasks, options.body or body
     spec, blocked = policy.config.spec(), policy.config.blocked_token
     recording = record_episode(spec, blocked, steps=options.steps, task=tasks[0], body=body)
-    provenance = provenance_of(payload, [read_result(path) for path in options.results])
+    provenance = provenance_of(payload, [read_result(path, options.checkpoint) for path in options.results])
     manifest = export(
         policy, options.out, recording, provenance, name=options.name, tasks=tasks, tolerance=options.tolerance
     )
@@ -138,21 +138,24 @@ def write_files(
     )
 
 
-def read_result(path: Path) -> dict[str, Any]:
-    """What `ferry train evaluate` wrote.
+def read_result(path: Path, checkpoint: Path) -> dict[str, Any]:
+    """What `ferry train evaluate` wrote of a checkpoint.
 
     Raises:
-        ExportError: the file is missing, damaged or something else, or the body slid along what it touched.
+        ExportError: the file is missing, damaged or something else, of another checkpoint, or the body slid along what
+            it touched.
     """
     try:
         result = json.loads(path.read_text())
         simulated(result)
-        contact = result["options"]["contact"]
+        contact, judged = result["options"]["contact"], Path(result["options"]["checkpoint"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         got = f"{type(error).__name__} ({error})"
         raise ExportError(f"{path}: got {got}, expected what `ferry train evaluate` writes") from error
     if contact != "strict":
         raise ExportError(f"{path}: got contact '{contact}', expected 'strict': no real base slides")
+    if judged.resolve() != checkpoint.resolve():
+        raise ExportError(f"{path}: got a result of {judged}, expected one of {checkpoint}")
     return dict(result)
 
 

@@ -101,7 +101,8 @@ class JsrlTrainer(Trainer):
         self._guide: Weights = {}
 
     def run(self, stopping: Callable[[], bool] = lambda: False, updates: int | None = None) -> None:
-        """As PPO; the guide is the clone that the run began with. Raises CheckpointError where that is gone."""
+        """As PPO; the guide is the clone that the run began with, or CheckpointError says that it is not there."""
+        self.expect_clone()
         clone = Path(self.clone)
         self._guide = arrays(trained_weights(policy_from(load(clone, "policy"), clone)))
         super().run(stopping, updates)

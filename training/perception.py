@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from simulation.categories import CATEGORIES
 from training.augment import augment
-from training.checkpoint import save
+from training.checkpoint import expect_new, save
 from training.config import preset
 from training.encoding import encoder_path
 from training.errors import ConfigError, Diverged
@@ -63,6 +63,7 @@ def main(argv: Sequence[str]) -> int:
     config = preset(options.size)
     if config.image.kind != "cnn":
         raise ConfigError("size", options.size, "one whose image encoder is a cnn (mini); DINOv2 is trained already")
+    expect_new(encoder_path(options.run), "another --run: features that were made with it would fit no more")
     paths = collect_frames(options.run, config, options.frames, options.workers, options.seed)
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)

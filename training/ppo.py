@@ -41,7 +41,16 @@ from simulation.tasks import check_tasks
 from simulation.twins import make_twin
 from training.actor_critic import ActorCritic, trained_weights
 from training.bc import stop_request
-from training.checkpoint import expect_new, expect_options, load, new_policy, policy_from, policy_payload, save
+from training.checkpoint import (
+    expect_new,
+    expect_options,
+    file_sha256,
+    load,
+    new_policy,
+    policy_from,
+    policy_payload,
+    save,
+)
 from training.commit import git_commit
 from training.dataset import Batch, Instructions, collate
 from training.distributed import Ranks, alone, device_of, torchrun
@@ -103,6 +112,7 @@ class Trainer:
             raise ConfigError("shares", options.shares, f"at least one for each of {self.ranks.count} ranks")
         self.clone, begin = str(options.source), self.last if options.resume else options.source
         source = self.ranks.from_first(lambda: load(begin, "policy"))
+        self.clone_sha256 = "" if options.resume else self.ranks.from_first(lambda: file_sha256(begin))
         policy = policy_from(source, begin)
         if options.scratch:
             policy.load_state_dict(trained_weights(new_policy(policy.config, options.seed)), strict=False)
@@ -132,8 +142,8 @@ class Trainer:
         """Trains to the end, or for some updates, or until `stopping()`; KeyboardInterrupt after a checkpoint then.
 
         Raises:
-            Diverged: last.pt is from before.
-            RewardError, WorkersLost, RanksLost: last.pt has all that was learnt until then.
+            RewardError, WorkersLost, RanksLost: while playing; last.pt has all that was learnt until then.
+            Diverged, or RanksLost while learning: last.pt is from before.
         """
         end = None if updates is None else self.update + updates
         saved_s, stopped = time.monotonic(), False
@@ -300,45 +310,49 @@ class Trainer:
     def _judge(self, log: Log, stopping: Callable[[], bool], due: int) -> tuple[float, int]:
         """Greedy and sampled success; keeps the best greedy one. Returns the best so far and what was evaluated."""
         options = self.options
-        before, self.evaluated = self.evaluated, due  # what is saved here must not be evaluated again
-        candidate = self.folder / "candidate.pt"
-        save(candidate, "policy", self.payload())
+        self._save("last.pt")
         judged = EvaluateOptions(
-            candidate, options.evaluate_episodes, max_steps=options.evaluate_steps, workers=options.workers,
+            self.last, options.evaluate_episodes, max_steps=options.evaluate_steps, workers=options.workers,
             task=options.play.task, body=options.play.body,
         )  # fmt: skip
         results = {one: evaluate(judged, one, stopping)["simulated"] for one in ("greedy", "sample")}
         if stopping():
-            self.evaluated = before  # a resumed run does it again
-            return self.best, self.evaluated
+            return self.best, self.evaluated  # a resumed run does it again
         success = {name: one["success"] for name, one in results.items()}
         log.curves("validation", success, self.steps)
         log.say(f"validation at {self.steps} steps: " + ", ".join(f"{k} {v:.1%}" for k, v in success.items()))
-        if success["greedy"] > self.best:
+        better, self.evaluated = success["greedy"] > self.best, due
+        if better:
             self.best = success["greedy"]
             self._save("best.pt")
-        candidate.unlink()
         self._save("last.pt")
         return self.best, self.evaluated
 
     def resume(self) -> None:
         """Takes up the state of last.pt: weights, optimiser and progress; the next episodes follow from these.
 
-        The clone need not be there any more.
+        The clone need not be there any more, and may have been moved.
 
         Raises:
             CheckpointError: there is none, or it was made with other options or from another clone.
         """
         payload = self.ranks.from_first(lambda: load(self.last, "policy"))
         expect_options(self.last, payload["training"], comparable(self.options), comparable(type(self.options)()))
-        if self.options.clone and self.options.clone.resolve() != Path(payload["clone"]).resolve():
-            raise CheckpointError(f"{self.last}: got a run from {payload['clone']}, expected {self.options.clone}")
-        self.clone = payload["clone"]
+        self.clone, self.clone_sha256 = str(self.options.clone or payload["clone"]), payload.get("clone_sha256", "")
+        if self.options.clone:
+            self.ranks.from_first(self.expect_clone)
         self.model.actor.load_state_dict(payload["weights"])
         self.model.load_state_dict(payload["critic"], strict=False)
         self.optimiser.load_state_dict(payload["optimiser"])
         self.update, self.steps, self.evaluated = payload["update"], payload["steps"], payload["evaluated"]
         self.best, self.window = payload["best"], deque(map(bool, payload["window"]), maxlen=WINDOW)
+
+    def expect_clone(self) -> None:
+        """Raises CheckpointError where the clone is gone or another than the run began with."""
+        found = file_sha256(Path(self.clone))
+        if self.clone_sha256 not in ("", found):
+            expected = f"{self.clone_sha256:.12}, which the run in {self.folder} began with"
+            raise CheckpointError(f"{self.clone}: got a clone with SHA-256 {found:.12}, expected {expected}")
 
     def payload(self) -> dict[str, Any]:
         """The checkpoint's content; the policy in it is the actor."""
@@ -349,6 +363,7 @@ class Trainer:
             "algorithm": "PPO (FLaRe)",
             "training": comparable(self.options),
             "clone": self.clone,
+            "clone_sha256": self.clone_sha256,
             "seed": self.options.seed,
             "steps": self.steps,
             "git_commit": self.commit,

@@ -270,13 +270,10 @@ def joined(played: Sequence[Played]) -> Episodes:
     )
 
 
-def per_step(
-    played: Sequence[Played], values: Sequence[npt.NDArray[np.floating]], empty: float
-) -> npt.NDArray[np.float32]:
-    """One number per step of `joined`, from one array (T,) per episode; `empty` where there is no action."""
+def per_step(played: Sequence[Played], values: Sequence[npt.NDArray[np.floating]]) -> npt.NDArray[np.float32]:
+    """One number per step of `joined`, from one array (T,) per episode; 0 where there is no action."""
     return np.concatenate([
-        np.pad(one.astype(np.float32), (0, len(episode.previous) - len(one)), constant_values=empty)
-        for episode, one in zip(played, values)
+        np.pad(one.astype(np.float32), (0, len(episode.previous) - len(one))) for episode, one in zip(played, values)
     ])  # fmt: skip
 
 

@@ -130,7 +130,7 @@ class Transitions:
 def transitions(played: list[Played], tokenizer: Tokenizer) -> Transitions:
     """Joins episodes to learn from."""
     episodes = joined(played)
-    rewards = per_step(played, [one.rewards for one in played], 0.0)
+    rewards = per_step(played, [one.rewards for one in played])
     ended = np.zeros(len(rewards), bool)
     last = episodes.starts + episodes.lengths - 1
     ended[last[[one.said_done for one in played]]] = True

@@ -188,7 +188,7 @@ class SacTrainer(Trainer):
         seen = transitions(list(played), self.tokenizer)
         with self._autocast():
             new = predicted(seen.episodes, seen.words, self._taken, self.soft.context)
-        old = per_step(played, [one.log_p for one in played], 0.0)
+        old = per_step(played, [one.log_p for one in played])
         return float(kl_estimate(torch.from_numpy(new[seen.acted]), torch.from_numpy(old[seen.acted])))
 
     def _taken(self, batch: Batch, words: Instructions) -> Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -23,7 +23,7 @@ from training.demonstration import Demonstration
 from training.errors import DataError
 
 META_FILE = "data.json"
-BEFORE: Mapping[str, Any] = MappingProxyType({"task": ["object_nav"], "body": "stretch_re1"})
+BEFORE: Mapping[str, Any] = MappingProxyType({"task": ["object_nav"], "body": "stretch_re1", "encoder": None})
 """What made the data whose description does not say so: it is older than these choices."""
 
 
@@ -85,6 +85,14 @@ def described(folder: Path, name: str) -> Any:
     path = folder / META_FILE
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return found.get(name, BEFORE[name])
+
+
+def expect_encoder(folders: Iterable[Path], name: str) -> None:
+    """Raises DataError for a folder whose features another encoder made."""
+    for folder in folders:
+        made = described(folder, "encoder")
+        if made not in (None, name):
+            raise DataError(f"{folder}: got features of encoder {made:.12}, expected {name:.12}; collect them again")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from variants import write_clone
 
 from training.ablate import COMPARISONS, AblateOptions, Trial, main, table, trials
 from training.errors import CheckpointError, ConfigError
+from training.evaluate import wilson
 from training.jsrl import JsrlOptions
 from training.pirlnav import PirlnavOptions
 from training.ppo_options import PpoOptions
@@ -57,7 +58,7 @@ def test_the_comparisons_are_the_papers() -> None:
     assert made["entropy_bonus"].entropy_coefficient == 0.2
     for name in ("scratch_sparse", "scratch_dense", "jsrl"):
         assert made[name].scratch
-    for name in ("scratch_sparse", "scratch_dense"):  # PoliFormer's values: flare.md 5.1
+    for name in ("scratch_sparse", "scratch_dense", "jsrl"):  # PoliFormer's: ten times FLaRe's rate
         assert (made[name].lr, made[name].critic_lr, made[name].entropy_coefficient) == (1e-3, 1e-3, 0.01)
     assert made["scratch_dense"].reward.shaping == 1.0
     assert made["scratch_dense"].reward.step == made["step_penalty"].reward.step == -0.01
@@ -81,7 +82,8 @@ def result(solved: int, houses: int, trial: Trial) -> dict[str, Any]:
     options = trial.options
     asked = {"episodes": options.houses, "split": options.split, "max_steps": options.max_steps}
     asked["checkpoint"] = str(trial.checkpoint)
-    return {"options": asked, "sel": 0.25, "episodes": [{"success": n < solved} for n in range(houses)]}
+    low, high = wilson(solved, houses)
+    return {"options": asked, "sel": 0.25, "simulated": {"success": solved / houses, "low": low, "high": high}}
 
 
 def test_the_table_has_every_seed_and_says_what_diverged(run: Path) -> None:
@@ -128,8 +130,20 @@ def test_a_run_of_other_words_is_not_taken_for_this_one(run: Path, change: list[
     trial = Trial(AblateOptions(run), "flare", 0)
     trial.folder.mkdir(parents=True)
     (trial.folder / "words.txt").write_text(f"{shlex.join(trial.recipe())}\n")
+    (trial.folder / "diverged.txt").write_text("loss at step 3: got nan\n")
     with pytest.raises(CheckpointError, match=r"flare_0: got a run of 'ppo .*', expected 'ppo .*'; move it"):
         main([*words, *change])
+
+
+def test_words_of_a_run_that_never_began_bind_nobody(run: Path) -> None:
+    trial = Trial(AblateOptions(run), "flare", 0)
+    trial.folder.mkdir(parents=True)
+    (trial.folder / "words.txt").write_text("ppo --mistyped\n")
+    trial.expect_same()
+    (trial.folder / "words.txt").unlink()
+    (trial.folder / "last.pt").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="got a run of 'words that nobody wrote down', expected 'ppo --run"):
+        trial.expect_same()
 
 
 def test_what_is_trained_is_what_is_judged() -> None:

@@ -61,6 +61,36 @@ def test_it_learns_what_is_written_into_the_features(tmp_path: Path) -> None:
     assert list((run / "bc" / "tensorboard").iterdir())
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_cuda_a_resumed_run_goes_on_with_the_same_random_numbers(shared_run: Path) -> None:
+    first = trainer(shared_run, "cuda", device="cuda")
+    first.run(updates=2)
+    state = torch.cuda.get_rng_state()
+    torch.manual_seed(12345)
+    second = trainer(shared_run, "cuda", device="cuda")
+    second.resume()
+    assert torch.equal(torch.cuda.get_rng_state(), state)
+    second.run()
+    assert next(second.policy.parameters()).is_cuda
+    assert np.isfinite(second.best)
+
+
+def test_features_of_another_encoder_are_refused(tmp_path: Path) -> None:
+    run = write_run(tmp_path)
+    (run / "data" / "data.json").write_text('{"encoder": "0123456789abcdef"}')
+    with pytest.raises(DataError, match=r"data: got features of encoder 0123456789ab, expected .*; collect them again"):
+        trainer(run)
+
+
+def test_a_run_is_not_written_over(tmp_path: Path) -> None:
+    run = write_run(tmp_path)
+    (run / "bc").mkdir()
+    (run / "bc" / "last.pt").write_bytes(b"hours")
+    with pytest.raises(CheckpointError, match=r"bc/last.pt: got one that is there, expected --resume to go on with it"):
+        main(["--run", str(run), *QUICK])
+    assert (run / "bc" / "last.pt").read_bytes() == b"hours"
+
+
 def test_a_resumed_run_equals_an_unbroken_one(shared_run: Path) -> None:
     unbroken = trainer(shared_run, "unbroken")
     unbroken.run()

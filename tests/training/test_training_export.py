@@ -210,17 +210,28 @@ def test_small_3s_parts_can_be_exported(tmp_path: Path) -> None:
     assert PolicyBundle.load(tmp_path / "spoc", threads=1).manifest == manifest
 
 
-def evaluated(result: SimulatedResult, contact: str = "strict") -> dict[str, Any]:
+def evaluated(result: SimulatedResult, checkpoint: Path, contact: str = "strict") -> dict[str, Any]:
     """What `ferry train evaluate` writes, in part."""
     simulated = {name: value for name, value in asdict(result).items() if name != "max_steps"}
-    return {"simulated": simulated, "options": {"contact": contact, "max_steps": result.max_steps}}
+    options = {"contact": contact, "max_steps": result.max_steps, "checkpoint": str(checkpoint)}
+    return {"simulated": simulated, "options": options}
+
+
+def test_success_of_another_policy_is_no_result(tmp_path: Path) -> None:
+    path = tmp_path / "test_greedy.json"
+    result = SimulatedResult("object_nav", "test", 9, 0.6, 0.5, 0.7, "greedy")
+    path.write_text(json.dumps(evaluated(result, tmp_path / "last.pt")))
+    with pytest.raises(ExportError, match=r"test_greedy.json: got a result of .*last.pt, expected one of .*best.pt"):
+        read_result(path, tmp_path / "best.pt")
+    assert read_result(path, tmp_path / "last.pt")["simulated"]["success"] == 0.6
 
 
 def test_success_of_a_body_that_slides_is_no_result(tmp_path: Path) -> None:
     path = tmp_path / "val_greedy_slide.json"
-    path.write_text(json.dumps(evaluated(SimulatedResult("object_nav", "val", 9, 0.6, 0.5, 0.7, "greedy"), "slide")))
+    result = SimulatedResult("object_nav", "val", 9, 0.6, 0.5, 0.7, "greedy")
+    path.write_text(json.dumps(evaluated(result, tmp_path / "best.pt", "slide")))
     with pytest.raises(ExportError, match=r"slide.json: got contact 'slide', expected 'strict': no real base slides"):
-        read_result(path)
+        read_result(path, tmp_path / "best.pt")
 
 
 def test_the_verb_exports_a_checkpoint_over_an_old_bundle(
@@ -230,7 +241,7 @@ def test_the_verb_exports_a_checkpoint_over_an_old_bundle(
     trained = {"algorithm": "behaviour cloning", "seed": 9, "steps": 1234, "command": "ferry train bc"}
     save(checkpoint, "policy", {**policy_payload(policy), **trained})
     result = SimulatedResult("object_nav", "val", 200, 0.6, 0.53, 0.67, "greedy", max_steps=150)
-    (tmp_path / "val.json").write_text(json.dumps(evaluated(result)))
+    (tmp_path / "val.json").write_text(json.dumps(evaluated(result, checkpoint)))
     words = ["--checkpoint", str(checkpoint), "--out", str(folder), "--steps", "4"]
     assert main([*words, "--results", str(tmp_path / "val.json")]) == 0
     assert "4 steps compared, largest difference" in capsys.readouterr().out
@@ -266,4 +277,4 @@ def test_a_damaged_result_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "test_greedy.json"
     path.write_text(text)
     with pytest.raises(ExportError, match=r"test_greedy.json: got .*, expected what `ferry train evaluate` writes"):
-        read_result(path)
+        read_result(path, tmp_path / "best.pt")

@@ -22,7 +22,7 @@ from small_policies import TINY, random_tokens, start_ferry, tiny_policy
 from robots.stretch_re1 import SPOC_ACTIONS
 from training.checkpoint import load, new_policy, policy_from, policy_payload, save
 from training.dataset import Instructions, collate
-from training.errors import CheckpointError, ConfigError, Diverged, RewardError
+from training.errors import CheckpointError, ConfigError, Diverged, RanksLost, RewardError, WorkersLost
 from training.ppo import Trainer, main, train
 from training.ppo_options import PpoOptions
 from training.ppo_rollout import Played, PlayOptions, RewardOptions, joined
@@ -253,7 +253,7 @@ def test_a_run_is_not_written_over(run: Path, tmp_path: Path) -> None:
     made = Trainer(options(run, "kept"))
     made._save("last.pt")
     before = made.last.read_bytes()
-    with pytest.raises(CheckpointError, match=r"kept/last.pt: got a run that is there, expected --resume to go on"):
+    with pytest.raises(CheckpointError, match=r"kept/last.pt: got one that is there, expected --resume to go on"):
         train(made)
     assert made.last.read_bytes() == before
 
@@ -331,13 +331,35 @@ def test_a_run_is_not_resumed_with_other_options(run: Path, change: dict[str, An
 def test_a_resumed_run_does_without_its_clone_but_takes_no_other(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run / "bc", tmp_path / "bc")
     Trainer(options(tmp_path, "moved"))._save("last.pt")
-    (tmp_path / "bc").rename(tmp_path / "gone")
+    (tmp_path / "bc").rename(tmp_path / "there")
     again = Trainer(options(tmp_path, "moved", resume=True))
     again.resume()
     assert again.payload()["clone"] == str(tmp_path / "bc" / "best.pt")
-    other = Trainer(options(tmp_path, "moved", resume=True, clone=tmp_path / "gone" / "best.pt"))
-    with pytest.raises(CheckpointError, match=r"moved/last.pt: got a run from .*bc/best.pt, expected .*gone/best.pt"):
+    moved = tmp_path / "there" / "best.pt"
+    again = Trainer(options(tmp_path, "moved", resume=True, clone=moved))
+    again.resume()
+    assert again.payload()["clone"] == str(moved)
+    save(moved, "policy", policy_payload(tiny_policy(77)))
+    other = Trainer(options(tmp_path, "moved", resume=True, clone=moved))
+    with pytest.raises(CheckpointError, match=r"there/best.pt: got a clone with SHA-256 .*, which the run in .*moved"):
         other.resume()
+
+
+@pytest.mark.parametrize("error", [RewardError("nan"), WorkersLost("gone"), RanksLost("gone")])
+def test_what_was_learnt_is_kept_when_playing_fails(
+    run: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    made = Trainer(options(run, f"fails_{type(error).__name__}", save_every_s=1e9))
+    made._learn([episode(3, n) for n in range(4)])
+    assert not made.last.exists()
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(made, "_play", fail)
+    with pytest.raises(type(error)):
+        made.run()
+    assert load(made.last, "policy")["update"] == 1
 
 
 def test_a_run_of_another_size_goes_on_with_its_own(run: Path, tmp_path: Path) -> None:

@@ -112,19 +112,19 @@ def test_log_probabilities_are_those_of_the_learner(actor: SpocPolicy, played: l
 
 
 def acted(played: list[Played]) -> np.ndarray:
-    return per_step(played, [np.ones(len(one)) for one in played], 0.0) > 0
+    return per_step(played, [np.ones(len(one)) for one in played]) > 0
 
 
 def test_joined_steps_lie_where_they_are_said_to(played: list[Played]) -> None:
     episodes = joined(played)
     assert episodes.lengths.tolist() == [len(one.previous) for one in played]
     assert len(episodes.labels) == len(episodes.features) == episodes.lengths.sum()
-    numbers = per_step(played, [np.arange(len(one)) + 1.0 for one in played], -1.0)
+    numbers = per_step(played, [np.arange(len(one)) + 1.0 for one in played])
     for one, start, length in zip(played, episodes.starts, episodes.lengths):
         assert np.array_equal(episodes.features[start : start + length], one.features)
         assert np.array_equal(episodes.labels[start : start + len(one)], one.actions)
         assert numbers[start : start + len(one)].tolist() == [*np.arange(len(one)) + 1.0]
-        assert one.said_done or numbers[start + length - 1] == -1.0
+        assert one.said_done or numbers[start + length - 1] == 0.0
     assert acted(played).sum() == sum(map(len, played))
 
 
