@@ -178,7 +178,7 @@ def provenance_of(payload: dict[str, Any], results: Sequence[dict[str, Any]] = (
         algorithm=str(payload.get("algorithm", "none")),
         seed=int(payload.get("seed", 0)),
         steps=int(payload.get("steps", 0)),
-        command=str(payload.get("command", "")),
+        command=str(payload.get("command", "")).replace(f"{Path.cwd()}/", ""),  # not where this machine keeps it
         simulated=tuple(map(simulated, results)),
     )
 

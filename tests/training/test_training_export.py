@@ -238,7 +238,12 @@ def test_the_verb_exports_a_checkpoint_over_an_old_bundle(
     folder: Path, policy: SpocPolicy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint = tmp_path / "best.pt"
-    trained = {"algorithm": "behaviour cloning", "seed": 9, "steps": 1234, "command": "ferry train bc"}
+    trained = {
+        "algorithm": "behaviour cloning",
+        "seed": 9,
+        "steps": 1234,
+        "command": f"ferry train bc --run {Path.cwd()}/runs/mini",
+    }
     save(checkpoint, "policy", {**policy_payload(policy), **trained})
     result = SimulatedResult("object_nav", "val", 200, 0.6, 0.53, 0.67, "greedy", max_steps=150)
     (tmp_path / "val.json").write_text(json.dumps(evaluated(result, checkpoint)))
@@ -248,6 +253,7 @@ def test_the_verb_exports_a_checkpoint_over_an_old_bundle(
     provenance = PolicyBundle.load(folder, threads=1).manifest.provenance
     assert (provenance.algorithm, provenance.seed, provenance.steps) == ("behaviour cloning", 9, 1234)
     assert provenance.simulated == (result,)
+    assert provenance.command == "ferry train bc --run runs/mini"
 
 
 def test_provenance_depends_on_how_it_was_trained(policy: SpocPolicy) -> None:
