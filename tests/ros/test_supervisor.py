@@ -91,7 +91,7 @@ def test_the_emergency_stop_is_latched_until_it_is_cleared_on_purpose(tmp_path: 
         robot.process.wait()
         here.robot(supervised=True)
         wait_until(lambda: here.watcher.odometry[-1][0] > time.monotonic() - 0.1, 20.0)
-        time.sleep(0.3)
+        wait_until(lambda: not do(here).sent.refused.startswith("supervisor lost"))  # it is being discovered
         assert "e-stop" in do(here).sent.refused
         assert here.watcher.call("supervisor_node/clear").success
         until_allowed(here)
@@ -222,6 +222,22 @@ def test_a_mode_that_is_not_known_is_refused_by_name(tmp_path: Path) -> None:
         robot = here.robot(mode="careful")
         assert robot.process.wait(15) == 1
         assert "mode: got 'careful', expected one of shadow, slow, full" in robot.text()
+
+
+def test_a_key_pressed_before_anybody_hears_it_is_not_lost(tmp_path: Path) -> None:
+    with graph(tmp_path) as here:
+        ours, theirs = pty.openpty()
+        keys = NodeProcess("estop_key", tmp_path / "estop_key.log", here.namespace, stdin=theirs)
+        here.processes["estop_key"] = keys
+        os.close(theirs)
+        wait_until(lambda: "Any key" in keys.text(), process=keys)
+        os.write(ours, b"q")
+        wait_until(lambda: "emergency stop" in keys.text(), process=keys)
+        here.supervisor()
+        here.robot(supervised=True)
+        here.ready()
+        wait_until(lambda: "emergency stop" in do(here).sent.refused)
+        os.close(ours)
 
 
 @pytest.mark.parametrize("key", [b" ", b"q", b"\n"])

@@ -163,7 +163,7 @@ def _duration_msg(seconds: float) -> Duration:
 
 
 def _seconds(duration: Duration) -> float:
-    return float(duration.sec + duration.nanosec / NS)
+    return (int(duration.sec) * NS + int(duration.nanosec)) / NS  # rounded once: equal to what was sent
 
 
 def order_of(message: JointTrajectory) -> Order:

@@ -26,6 +26,8 @@ from robots.errors import RobotError
 HELP = "Any key: emergency stop. The word clear, then Enter, clears it. Ctrl-C ends this."
 CLEAR = "clear"
 SETTLE_S = 0.3
+DISCOVERY_S = 1.0
+"""A subscriber that was just discovered may not have discovered us yet."""
 
 
 class EstopKey(Node):
@@ -35,6 +37,7 @@ class EstopKey(Node):
         super().__init__("estop_key")
         self.finished, self.exit_code = threading.Event(), 0
         self._estop = self.create_publisher(Bool, "estop", qos.EVERY)
+        self._press_until_s = 0.0
         self._client = self.create_client(Trigger, "supervisor_node/clear")
         self._reader = threading.Thread(target=self._read, name="keys", daemon=True)
         self._reader.start()
@@ -50,6 +53,8 @@ class EstopKey(Node):
         with raw(terminal):
             while not self.finished.is_set():
                 if not select.select([terminal], [], [], 0.1)[0]:
+                    if time.monotonic() < self._press_until_s:
+                        self._press()
                     continue
                 key = os.read(terminal, 1).decode(errors="replace")  # not sys.stdin: it reads ahead
                 if not key:
@@ -63,12 +68,19 @@ class EstopKey(Node):
         if enter and word == CLEAR:
             self._clear()
             return ""
-        self._estop.publish(Bool(data=True))
+        self._press()
         if enter or not word:
             print("emergency stop", flush=True)
         return "" if enter else word + key
 
+    def _press(self) -> None:
+        """Publishes the stop, and again for as long as nobody hears it and a second more: an early key is not lost."""
+        if self._estop.get_subscription_count() == 0:
+            self._press_until_s = time.monotonic() + DISCOVERY_S
+        self._estop.publish(Bool(data=True))
+
     def _clear(self) -> None:
+        self._press_until_s = 0.0
         time.sleep(SETTLE_S)  # the letters of the word pressed the stop as well, on a topic of their own
         try:
             answer = services.call(self._client, Trigger.Request(), timeout_s=3.0)
