@@ -44,7 +44,7 @@ class PpoOptions:
     value_clip: float = 0.0
     """Largest change of a value that lessens the critic's loss; 0 for no limit, as in FLaRe."""
     entropy_coefficient: float = 0.0
-    """An entropy bonus is one of FLaRe's ablations (0.2): it collapses."""
+    """An entropy bonus is one of FLaRe's ablations (0.2), with which its policy collapses."""
     largest_norm: float = 0.5
     """Gradients of the actor and of the critic are each cut at this norm."""
     shared: bool = False

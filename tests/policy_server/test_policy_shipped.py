@@ -18,6 +18,7 @@ BODIES = {
     "objectnav_stretch_mini_cloned": STRETCH_RE1,
     "objectnav_locobot_mini": LOCOBOT,
 }
+ACTIONS = {STRETCH_RE1.name: 20, LOCOBOT.name: 10}
 LARGEST_BYTES = 8_000_000
 PRIVATE_PATH = re.compile(rb"/(work|home|root|tmp|Users)/[\w./-]{3,}")
 
@@ -31,7 +32,7 @@ def test_it_loads_fits_its_body_and_says_how_good_it_is_there(name: str) -> None
     manifest = PolicyBundle.load(POLICIES / name, threads=1).manifest
     body = BODIES[name]
     assert manifest.name == name
-    assert bind(manifest.spec, body).mask.any()
+    assert bind(manifest.spec, body).mask.sum() == ACTIONS[body.name]
     measured = [one for one in manifest.provenance.simulated if one.body == body.name and one.split == "test"]
     assert measured, f"{name} was not measured on {body.name}"
     assert all(0.0 <= one.low <= one.success <= one.high <= 1.0 and one.episodes >= 100 for one in measured)
