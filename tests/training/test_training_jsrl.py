@@ -17,6 +17,7 @@ from robots.stretch_re1 import SPOC_ACTIONS
 from training.actor_critic import trained_weights
 from training.checkpoint import load
 from training.dataset import Instructions, collate
+from training.errors import CheckpointError
 from training.imitation import batch_logits
 from training.jsrl import Curriculum, JsrlOptions, JsrlTrainer, JumpStart
 from training.jsrl_rollout import GuidedPlayer, GuidedRollout
@@ -182,3 +183,17 @@ def test_a_run_with_real_simulators(run: Path) -> None:
     assert saved["steps"] == made.steps > 0
     assert len(saved["jsrl"]["recent"]) == 2
     assert not torch.equal(saved["weights"]["actor.weight"], clone["actor.weight"])  # from scratch
+
+
+def test_the_guide_is_the_clone_that_the_run_began_with(tmp_path: Path) -> None:
+    run = write_clone(tmp_path)
+    JsrlTrainer(options(run))._save("last.pt")
+    clone = run / "bc" / "best.pt"
+    clone.write_bytes(clone.read_bytes() + b" ")
+    made = JsrlTrainer(options(run, resume=True))
+    made.resume()
+    with pytest.raises(CheckpointError, match=r"best.pt: got a clone with SHA-256 .*, which the run in .* began with"):
+        made.run(updates=1)
+    clone.unlink()
+    with pytest.raises(CheckpointError, match=r"best.pt: got 'No such file or directory', expected a checkpoint"):
+        made.run(updates=1)

@@ -10,7 +10,8 @@ import torch
 from small_policies import TINY
 
 from simulation.categories import CATEGORIES
-from training.errors import ConfigError, Diverged
+from training.encoding import encoder_path
+from training.errors import CheckpointError, ConfigError, Diverged
 from training.frames import FrameCollector, Frames, frames_path, load_frames, write_frames
 from training.image_encoder import CnnEncoder
 from training.labels import CellLabels
@@ -136,3 +137,10 @@ def test_scores_make_a_table() -> None:
 def test_dinov2_is_not_trained() -> None:
     with pytest.raises(ConfigError, match=r"size: got small_3, expected one whose image encoder is a cnn \(mini\)"):
         main(["--size", "small_3"])
+
+
+def test_an_encoder_that_is_there_is_not_made_again(tmp_path: Path) -> None:
+    encoder_path(tmp_path).write_bytes(b"what features were made with")
+    with pytest.raises(CheckpointError, match=r"encoder.pt: got one that is there, expected another --run"):
+        main(["--run", str(tmp_path)])
+    assert encoder_path(tmp_path).read_bytes() == b"what features were made with"
