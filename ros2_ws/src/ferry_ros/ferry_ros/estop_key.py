@@ -1,6 +1,9 @@
 """`estop_key`: a terminal whose every key stops the robot in its namespace. Clearing takes a whole word.
 
 estop_key --ros-args -r __ns:=/stretch
+
+A key is a button that stays in: it is pressed ten times a second until the supervisor's permit says that the stop is
+latched, so that one pressed before anybody hears it is not lost.
 """
 
 from __future__ import annotations
@@ -15,29 +18,30 @@ import tty
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
-from ferry_ros import qos, services
+from ferry_ros import qos, report, services
 from ferry_ros.process import run
 from robots.errors import RobotError
 
 HELP = "Any key: emergency stop. The word clear, then Enter, clears it. Ctrl-C ends this."
 CLEAR = "clear"
 SETTLE_S = 0.3
-DISCOVERY_S = 1.0
-"""A subscriber that was just discovered may not have discovered us yet."""
+PRESS_PERIOD_S = 0.1
 
 
 class EstopKey(Node):
-    """Reads keys, and publishes `estop`."""
+    """Reads keys, and publishes `estop` until the supervisor has it."""
 
     def __init__(self) -> None:
         super().__init__("estop_key")
         self.finished, self.exit_code = threading.Event(), 0
         self._estop = self.create_publisher(Bool, "estop", qos.EVERY)
-        self._press_until_s = 0.0
+        self._pressed = False
+        self.create_subscription(DiagnosticStatus, "permit", self._take_permit, qos.NEWEST)
         self._client = self.create_client(Trigger, "supervisor_node/clear")
         self._reader = threading.Thread(target=self._read, name="keys", daemon=True)
         self._reader.start()
@@ -52,8 +56,8 @@ class EstopKey(Node):
         terminal = sys.stdin.fileno()
         with raw(terminal):
             while not self.finished.is_set():
-                if not select.select([terminal], [], [], 0.1)[0]:
-                    if time.monotonic() < self._press_until_s:
+                if not select.select([terminal], [], [], PRESS_PERIOD_S)[0]:
+                    if self._pressed:
                         self._press()
                     continue
                 key = os.read(terminal, 1).decode(errors="replace")  # not sys.stdin: it reads ahead
@@ -74,13 +78,15 @@ class EstopKey(Node):
         return "" if enter else word + key
 
     def _press(self) -> None:
-        """Publishes the stop, and again for as long as nobody hears it and a second more: an early key is not lost."""
-        if self._estop.get_subscription_count() == 0:
-            self._press_until_s = time.monotonic() + DISCOVERY_S
+        self._pressed = True
         self._estop.publish(Bool(data=True))
 
+    def _take_permit(self, message: DiagnosticStatus) -> None:
+        if report.values_of(message).get("estop"):
+            self._pressed = False
+
     def _clear(self) -> None:
-        self._press_until_s = 0.0
+        self._pressed = False
         time.sleep(SETTLE_S)  # the letters of the word pressed the stop as well, on a topic of their own
         try:
             answer = services.call(self._client, Trigger.Request(), timeout_s=3.0)

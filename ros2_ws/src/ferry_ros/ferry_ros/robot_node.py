@@ -243,12 +243,17 @@ class RobotNode(Node):
 
     def _take_estop(self, message: Bool) -> None:
         if message.data:  # false clears nothing: that takes the service
-            self.executor_.hold(RUNSTOP, "runstop: the emergency stop was pressed")
+            self._latch()
+
+    def _latch(self) -> None:
+        self.executor_.hold(RUNSTOP, "runstop: the emergency stop was pressed")
 
     def _take_policy_heartbeat(self, message: Bool) -> None:
         self.executor_.beat(POLICY, last=not message.data)
 
     def _take_permit(self, message: DiagnosticStatus) -> None:
+        if report.values_of(message).get("estop"):
+            self._latch()  # first: what is refused then names the stop, whichever way it came
         if message.level == DiagnosticStatus.OK:
             self.executor_.release(PERMIT)
         else:

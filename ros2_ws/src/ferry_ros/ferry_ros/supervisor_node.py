@@ -2,9 +2,10 @@
 
 It stands beside robot_node in a process of its own, on the robot's computer. It publishes a `permit` twenty times a
 second, and robot_node moves nothing without a fresh one. It holds the emergency stop: the services `~/estop` and
-`~/clear`, the topic `estop`. So the stop is latched even when robot_node dies and is started again. When robot_node
-falls silent, it tells the vendor's own base to stand, on the topic it was given: some go on for seconds. Arms need no
-such word: their drivers never send more of a way than the next moments, with a rest at its end.
+`~/clear`, the topic `estop`. So the stop is latched even when robot_node dies and is started again; and the permit
+tells it, so that robot_node latches it as well, even when this process dies. When robot_node falls silent, it tells the
+vendor's own base to stand, on the topic it was given: some go on for seconds. Arms need no such word: their drivers
+never send more of a way than the next moments, with a rest at its end.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from ferry_ros.timer import every
 from robots.errors import RobotError
 
 PERMIT_PERIOD_S = 0.05
+SETTLE_S = 0.2
+"""After it, no permit that tells the stop is under way any more."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class SupervisorNode(Node):
         self.finished, self.exit_code = threading.Event(), 0
         parameters.declare(self, SupervisorOptions)
         self.options = parameters.read(self, SupervisorOptions)
-        self._estop, self._presses = "", 0
+        self._estop, self._presses, self._clearing = "", 0, False
         self._heard_s: float | None = None
         self._halt_until_s = 0.0
         self._permit = self.create_publisher(DiagnosticStatus, "permit", qos.NEWEST)
@@ -101,7 +104,8 @@ class SupervisorNode(Node):
 
     def _publish_permit(self, reason: str) -> None:
         level = report.ERROR if reason else report.OK
-        self._permit.publish(report.status("supervisor", level, reason or "the robot may move", {}))
+        latch = {"estop": "" if self._clearing else self._estop}
+        self._permit.publish(report.status("supervisor", level, reason or "the robot may move", latch))
 
     def _publish_diagnostics(self) -> None:
         silent = time.monotonic() < self._halt_until_s
@@ -125,7 +129,7 @@ class SupervisorNode(Node):
         self.get_logger().error(reason)
 
     def _serve_estop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        """Pressed on the topic, too: so robot_node latches it, and it outlives this process."""
+        """Pressed on the topic, too, for a robot_node that needs no permit."""
         self._set_estop("e-stop: pressed by its service")
         self._press.publish(Bool(data=True))
         response.success, response.message = True, "the emergency stop is on"
@@ -134,8 +138,9 @@ class SupervisorNode(Node):
     def _serve_clear(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Clears the robot node's latch first: while that cannot be reached, or when it is pressed meanwhile, this one
         stays."""
-        presses = self._presses
+        presses, self._clearing = self._presses, True
         try:
+            time.sleep(SETTLE_S)
             answer = services.call(self._client, SetBool.Request(data=False), timeout_s=2.0)
             response.success, response.message = answer.success, answer.message
         except RobotError as error:
@@ -146,6 +151,7 @@ class SupervisorNode(Node):
             self._estop = ""
             self._publish_diagnostics()
             self.get_logger().warning("the emergency stop was cleared")
+        self._clearing = False
         return response
 
 
