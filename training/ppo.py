@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -225,7 +225,7 @@ class Trainer:
         figures = [
             self._step(seen, part, warming)
             for _ in range(options.epochs)
-            for part in share.parts(rng, options.context, options.minibatches)
+            for part in share.parts(rng, options.context, options.minibatches, options.microbatch)
         ]
         self.update += 1
         self.steps += sum(one.steps for one in share.outcomes)
@@ -246,20 +246,21 @@ class Trainer:
     def _step(self, seen: Experience | None, part: Part, warming: bool) -> dict[str, float]:
         """One optimiser step of all ranks together; returns this one's part of the figures."""
         self.optimiser.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=self.device)
-        figures: dict[str, float] = {}
-        if seen is not None and part.rows:
-            batch = collate(seen.episodes, seen.words, part.rows, self.options.context)
-            loss, figures = self._loss(seen, batch, warming)
-            total = part.weight * loss
-            total.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
-        total = self.ranks.add_up([*self.groups[0], *self.groups[1]], total.detach())
+        total, figures = torch.zeros((), device=self.device), defaultdict[str, float](float)
+        for piece in part.pieces:
+            assert seen is not None  # a piece is of episodes that this rank played
+            batch = collate(seen.episodes, seen.words, piece.rows, self.options.context)
+            loss, some = self._loss(seen, batch, warming)
+            (piece.weight * loss).backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
+            total += piece.weight * loss.detach()
+            for name, value in some.items():
+                figures[name] += piece.weight * value
+        total = self.ranks.add_up([*self.groups[0], *self.groups[1]], total)
         norms = [float(torch.nn.utils.clip_grad_norm_(group, self.options.largest_norm)) for group in self.groups]
         if not np.isfinite([total.item(), *norms]).all():
             raise Diverged(self.update, total.item(), self.last, "loss or gradient")
         self.optimiser.step()
-        figures = {**figures, "actor_norm": norms[0], "critic_norm": norms[1]}
-        return {name: part.weight * value for name, value in figures.items()}
+        return {**figures, "actor_norm": part.weight * norms[0], "critic_norm": part.weight * norms[1]}
 
     def _loss(self, seen: Experience, batch: Batch, warming: bool) -> tuple[Tensor, dict[str, float]]:
         """The mean loss of a batch's decisions; while warming up, of the critic alone."""

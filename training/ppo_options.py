@@ -57,6 +57,9 @@ class PpoOptions:
     play: PlayOptions = field(default_factory=PlayOptions)
     context: int = 160
     """Steps per row; an episode is never cut."""
+    microbatch: int = 16
+    """Rows of a minibatch whose gradients are worked out at once and summed: it bounds the memory that an update takes
+    and changes nothing else."""
     bf16: bool = True
     """Matrix products of the update in bfloat16."""
     device: str = "auto"
@@ -91,5 +94,5 @@ class PpoOptions:
 def comparable(options: PpoOptions) -> dict[str, Any]:
     """The options that a resumed run must share, as plain values."""
     free = {"resume", "run", "name", "clone", "steps", "save_every_s", "evaluate_every"}
-    machine = {"device", "workers", "preempt", "stall_s", "threads"}
+    machine = {"device", "microbatch", "workers", "preempt", "stall_s", "threads"}
     return {name: value for name, value in asdict(options).items() if name not in free | machine}

@@ -35,16 +35,28 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Part:
-    """This rank's part of a minibatch.
+class Piece:
+    """Some rows of a minibatch whose gradients are worked out at once, as many as the memory allows.
 
     Attributes:
-        rows: of this rank's own episodes, packed; none where it has none in this minibatch.
-        weight: its share of the minibatch's decisions.
+        rows: of this rank's own episodes, packed.
+        weight: their share of the minibatch's decisions.
     """
 
     rows: list[list[int]]
     weight: float
+
+
+@dataclass(frozen=True)
+class Part:
+    """This rank's part of a minibatch; no pieces where none of its episodes is in it."""
+
+    pieces: list[Piece]
+
+    @property
+    def weight(self) -> float:
+        """Its share of the minibatch's decisions."""
+        return sum(piece.weight for piece in self.pieces)
 
 
 @dataclass(frozen=True)
@@ -78,22 +90,28 @@ class Share:
             outcomes += some
         return cls(tuple(outcomes), np.array(own, np.int64))
 
-    def parts(self, rng: np.random.Generator, context: int, count: int) -> Iterator[Part]:
-        """One epoch: every episode once, in `count` minibatches of rows with `context` places.
+    def parts(self, rng: np.random.Generator, context: int, count: int, most: int) -> Iterator[Part]:
+        """One epoch: every episode once, in `count` minibatches of rows with `context` places; `most` rows a piece.
 
         Which episodes make up a minibatch depends on their lengths and `rng` alone, not on who played them.
         """
         looks = np.array([one.looks for one in self.outcomes])
-        learnt = np.array([one.learnt for one in self.outcomes])
         rows = pack(looks, rng.permutation(len(looks)), context)
         number = {int(one): i for i, one in enumerate(self.own)}
         for part in np.array_split(rng.permutation(len(rows)), min(count, len(rows))):
             chosen = [rows[i] for i in part]
-            mine = [[number[one] for one in row if one in number] for row in chosen]
-            own = sum(int(learnt[one]) for row in chosen for one in row if one in number)
-            every = sum(int(learnt[one]) for row in chosen for one in row)
+            every = sum(self.outcomes[one].learnt for row in chosen for one in row)
+            mine = self._repacked([[number[one] for one in row if one in number] for row in chosen], looks, context)
             if every:
-                yield Part(self._repacked(mine, looks, context) if own else [], own / every)
+                yield Part(list(self._pieces(mine, every, most)))
+
+    def _pieces(self, rows: list[list[int]], every: int, most: int) -> Iterator[Piece]:
+        """Those with something to learn from, of a minibatch with `every` decisions."""
+        for start in range(0, len(rows), most):
+            some = rows[start : start + most]
+            learnt = sum(self.outcomes[self.own[one]].learnt for row in some for one in row)
+            if learnt:
+                yield Piece(some, learnt / every)
 
     def _repacked(self, rows: list[list[int]], looks: npt.NDArray[np.int64], context: int) -> list[list[int]]:
         """Rows without the gaps that other ranks' episodes left."""

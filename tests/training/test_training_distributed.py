@@ -24,7 +24,7 @@ from training.errors import ConfigError
 from training.ppo import Trainer
 from training.ppo_options import PpoOptions
 from training.ppo_rollout import Played, PlayOptions, RewardOptions
-from training.share import Outcome, Share
+from training.share import Outcome, Part, Share
 from training.workers import WorkerPool
 
 UPDATES = 4
@@ -189,16 +189,22 @@ def test_ranks_share_the_minibatches_of_one(ranks: int) -> None:
     shares = [share_of(Same(rank, everyones)) for rank in range(ranks)]
     assert all(share.outcomes == whole.outcomes for share in shares)
     assert sorted(np.concatenate([share.own for share in shares])) == list(range(20))
-    every = [[*share.parts(np.random.default_rng(7), 24, 4)] for share in (whole, *shares)]
+    every = [[*share.parts(np.random.default_rng(7), 24, 4, 2)] for share in (whole, *shares)]
     assert len(every[0]) == 4
     for all_of_it, *parts in zip(*every):
-        assert all_of_it.weight == 1.0
+        assert all_of_it.weight == pytest.approx(1.0)
         assert sum(part.weight for part in parts) == pytest.approx(1.0)
-        played = [share.own[one] for share, part in zip(shares, parts) for row in part.rows for one in row]
-        assert sorted(played) == sorted(one for row in all_of_it.rows for one in row)
-        looks = [[sum(share.outcomes[share.own[i]].looks for i in row) for row in part.rows]
+        played = [share.own[one] for share, part in zip(shares, parts) for row in rows_of(part) for one in row]
+        assert sorted(played) == sorted(one for row in rows_of(all_of_it) for one in row)
+        looks = [[sum(share.outcomes[share.own[i]].looks for i in row) for row in rows_of(part)]
                  for share, part in zip(shares, parts)]  # fmt: skip
         assert all(one <= 24 for some in looks for one in some)
+
+
+def rows_of(part: Part) -> list[list[int]]:
+    """The rows of all pieces, none of which has more than it may."""
+    assert all(0 < len(piece.rows) <= 2 for piece in part.pieces)
+    return [row for piece in part.pieces for row in piece.rows]
 
 
 def share_of(ranks: Same) -> Share:
@@ -218,7 +224,7 @@ def test_a_job_that_was_dropped_is_missing_on_every_rank() -> None:
     shares = [share_of(Same(rank, everyones)) for rank in range(3)]
     assert [len(share.outcomes) for share in shares] == [3, 3, 3]
     assert [share.own.tolist() for share in shares] == [[0, 1], [], [2]]
-    assert [part.rows for part in shares[1].parts(np.random.default_rng(0), 8, 2)] == [[], []]
+    assert [part.pieces for part in shares[1].parts(np.random.default_rng(0), 8, 2, 16)] == [[], []]
 
 
 def test_once_enough_ranks_have_played_the_rest_drop_their_jobs(run: Path) -> None:

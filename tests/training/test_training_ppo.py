@@ -1,13 +1,10 @@
-"""PPO on a tiny run with real simulators: what it may change, when it stops, and that nothing is ever lost."""
+"""PPO on a tiny run with real simulators: what it may change, and when it stops."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import resource
-import shutil
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,57 +13,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from checkpoints import copied, different, same
-from small_policies import TINY, random_tokens, start_ferry, tiny_policy
+from checkpoints import copied, same
+from ppo_runs import cloned, episode, episodes, options
 
-from robots.stretch_re1 import SPOC_ACTIONS
-from training.checkpoint import load, new_policy, policy_from, policy_payload, save
+from training.checkpoint import load
 from training.dataset import Instructions, collate
-from training.errors import CheckpointError, ConfigError, Diverged, RanksLost, RewardError, WorkersLost
-from training.ppo import Trainer, main, train
-from training.ppo_options import PpoOptions
-from training.ppo_rollout import Played, PlayOptions, RewardOptions, joined
+from training.errors import CheckpointError, ConfigError, Diverged, RewardError
+from training.ppo import Trainer, train
+from training.ppo_rollout import Played, RewardOptions, joined
 
 UPDATES = 3
-PLAY = PlayOptions(max_steps=6, slots=2, bf16=False)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run whose clone is an untrained tiny policy that says `done` now and then."""
-    folder = tmp_path_factory.mktemp("run")
-    policy = tiny_policy(1)
-    with torch.no_grad():
-        policy.actor.bias[SPOC_ACTIONS.index("done")] += 1.0
-    save(folder / "bc" / "best.pt", "policy", policy_payload(policy))
-    return folder
-
-
-def options(run: Path, name: str = "ppo", **changes: Any) -> PpoOptions:
-    made = PpoOptions(
-        run, name, episodes=4, warmup=1, epochs=2, minibatches=2, lr=1e-3, critic_lr=1e-3, play=PLAY, context=16,
-        bf16=False, workers=1, shares=2, threads=1, evaluate_every=0,
-        reward=RewardOptions(success=10.0, step=-0.1, collision=-0.5),
-    )  # fmt: skip
-    return replace(made, **changes)
-
-
-def episode(steps: int, seed: int, *, done: bool = True, reward: float = 1.0) -> Played:
-    """An episode made by hand, with another kind of feature for each action."""
-    rng = np.random.default_rng(seed)
-    looks = steps if done else steps + 1
-    actions = rng.integers(0, 4, steps).astype(np.uint8)
-    features = random_tokens(TINY, looks, seed=seed).numpy().astype(np.float16)
-    earned = np.zeros(steps)
-    earned[-1] = reward
-    return Played(
-        "go to a mug", features, rng.integers(0, 20, looks).astype(np.uint8), np.zeros(looks, np.uint8), actions,
-        np.full(steps, -np.log(20.0), np.float32), earned, reward > 0, done, 0,
-    )  # fmt: skip
-
-
-def episodes(count: int = 6, reward: float = 1.0) -> list[Played]:
-    return [episode(3 + n, n, done=n % 2 == 0, reward=reward * (n % 3)) for n in range(count)]
+    return cloned(tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +126,16 @@ def test_several_episodes_in_a_row_have_the_values_that_each_has_alone(run: Path
     assert together.advantages == pytest.approx(np.concatenate([one.advantages for one in alone]), abs=1e-5)
 
 
+def test_a_minibatch_in_pieces_is_learnt_from_as_in_one(run: Path) -> None:
+    whole, pieces = (Trainer(options(run, warmup=0, microbatch=rows)) for rows in (16, 1))
+    before = copied(whole.model.state_dict())
+    figures = [made._learn(episodes(8)) for made in (whole, pieces)]
+    assert figures[1] == pytest.approx(figures[0], rel=1e-3)
+    assert not same(before, whole.model.state_dict())
+    for name, one in whole.model.state_dict().items():
+        torch.testing.assert_close(pieces.model.state_dict()[name], one, rtol=0.0, atol=5e-5)  # the rates are 1e-3
+
+
 @pytest.mark.parametrize("change", [{"shared": True}, {"entropy_coefficient": 0.2}, {"bf16": True}], ids=str)
 def test_ablations_run(run: Path, change: dict[str, Any]) -> None:
     made = Trainer(options(run, warmup=1, **change))
@@ -256,159 +227,3 @@ def test_a_run_is_not_written_over(run: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"kept/last.pt: got one that is there, expected --resume to go on"):
         train(made)
     assert made.last.read_bytes() == before
-
-
-# Nothing is lost
-
-
-def test_a_resumed_run_equals_an_unbroken_one(run: Path, unbroken: dict[str, Any]) -> None:
-    Trainer(options(run, "broken")).run(updates=1)
-    torch.manual_seed(12345)  # another process has other random numbers
-    second = Trainer(options(run, "broken"))
-    second.resume()
-    assert second.update == 1
-    second.run(updates=UPDATES - 1)
-    assert different(unbroken, load(run / "broken" / "last.pt", "policy")) == []
-
-
-class Accident:
-    """Kills or freezes a simulator in the second update, while the run asks whether to stop."""
-
-    def __init__(self, what: signal.Signals, trainer: Trainer) -> None:
-        self.what, self.trainer = what, trainer
-        self.struck = 0
-        self.asked = 0
-
-    def __call__(self) -> bool:
-        """Never stops the run."""
-        self.asked += self.trainer.update == 1  # a simulator that still starts may say nothing for minutes
-        if self.asked > 3 and not self.struck:
-            self.struck = victim = next(iter(multiprocessing.active_children())).pid or 0
-            os.kill(victim, self.what)
-        return False
-
-
-@pytest.mark.parametrize("what", [signal.SIGKILL, signal.SIGSTOP], ids=["dies", "hangs"])
-def test_a_simulator_that_fails_is_replaced_and_changes_nothing(
-    run: Path, unbroken: dict[str, Any], what: signal.Signals
-) -> None:
-    trainer = Trainer(options(run, what.name, stall_s=3.0))
-    accident = Accident(what, trainer)
-    trainer.run(accident, updates=UPDATES)
-    assert accident.struck
-    assert not Path(f"/proc/{accident.struck}").exists()
-    assert different(unbroken, load(run / what.name / "last.pt", "policy")) == []
-
-
-def after(calls: int) -> Callable[[], bool]:
-    """Says True from the given call on."""
-    left = iter(range(calls))
-    return lambda: next(left, None) is None
-
-
-def test_stopping_in_the_middle_of_playing_loses_nothing(run: Path, unbroken: dict[str, Any]) -> None:
-    made = Trainer(options(run, "stopped"))
-    made.run(updates=1)
-    with pytest.raises(KeyboardInterrupt):
-        made.run(after(4))
-    assert load(run / "stopped" / "last.pt", "policy")["update"] == 1
-    again = Trainer(options(run, "stopped"))
-    again.resume()
-    again.run(updates=UPDATES - 1)
-    assert different(unbroken, load(run / "stopped" / "last.pt", "policy")) == []
-
-
-@pytest.mark.parametrize(("change", "message"), [
-    ({"lr": 5e-4}, "got lr 0.001, expected 0.0005 as asked for now"),
-    ({"reward": RewardOptions()}, "got reward .*, expected .* as asked for now"),
-])  # fmt: skip
-def test_a_run_is_not_resumed_with_other_options(run: Path, change: dict[str, Any], message: str) -> None:
-    Trainer(options(run, "other"))._save("last.pt")
-    with pytest.raises(CheckpointError, match=message):
-        Trainer(options(run, "other", **change)).resume()
-
-
-def test_a_resumed_run_does_without_its_clone_but_takes_no_other(run: Path, tmp_path: Path) -> None:
-    shutil.copytree(run / "bc", tmp_path / "bc")
-    Trainer(options(tmp_path, "moved"))._save("last.pt")
-    (tmp_path / "bc").rename(tmp_path / "there")
-    again = Trainer(options(tmp_path, "moved", resume=True))
-    again.resume()
-    assert again.payload()["clone"] == str(tmp_path / "bc" / "best.pt")
-    moved = tmp_path / "there" / "best.pt"
-    again = Trainer(options(tmp_path, "moved", resume=True, clone=moved))
-    again.resume()
-    assert again.payload()["clone"] == str(moved)
-    save(moved, "policy", policy_payload(tiny_policy(77)))
-    other = Trainer(options(tmp_path, "moved", resume=True, clone=moved))
-    with pytest.raises(CheckpointError, match=r"there/best.pt: got a clone with SHA-256 .*, which the run in .*moved"):
-        other.resume()
-
-
-@pytest.mark.parametrize("error", [RewardError("nan"), WorkersLost("gone"), RanksLost("gone")])
-def test_what_was_learnt_is_kept_when_playing_fails(
-    run: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    made = Trainer(options(run, f"fails_{type(error).__name__}", save_every_s=1e9))
-    made._learn([episode(3, n) for n in range(4)])
-    assert not made.last.exists()
-
-    def fail(*_: object) -> None:
-        raise error
-
-    monkeypatch.setattr(made, "_play", fail)
-    with pytest.raises(type(error)):
-        made.run()
-    assert load(made.last, "policy")["update"] == 1
-
-
-def test_a_run_of_another_size_goes_on_with_its_own(run: Path, tmp_path: Path) -> None:
-    """The policy comes from last.pt; the size of what --clone names by default does not matter."""
-    Trainer(options(run, "size"))._save("last.pt")
-    shutil.copytree(run / "size", tmp_path / "size")
-    (tmp_path / "bc").mkdir()
-    save(tmp_path / "bc" / "best.pt", "policy", policy_payload(new_policy(replace(TINY, width=2 * TINY.width))))
-    again = Trainer(options(tmp_path, "size", resume=True))
-    again.resume()
-    assert again.config == TINY
-
-
-def test_the_verb_trains_evaluates_and_keeps_the_best(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = [
-        *("--run", str(run), "--name", "verb", "--steps", "10", "--episodes", "3", "--warmup", "0", "--workers", "1"),
-        *("--shares", "1", "--context", "16", "--play.max-steps", "5", "--play.slots", "3", "--threads", "1"),
-        *("--evaluate-every", "1000", "--evaluate-episodes", "1", "--evaluate-steps", "8", "--no-bf16"),
-    ]
-    assert main(words) == 0
-    said = capsys.readouterr()
-    assert "validation at 0 steps: greedy 0.0%, sample 0.0%" in said.err
-    assert "success_window 0, " in said.err
-    assert "best validation success 0.0% (best.pt)" in said.out
-    best = load(run / "verb" / "best.pt", "policy")
-    assert best["algorithm"] == "PPO (FLaRe)"
-    assert best["best"] == 0.0
-    assert policy_from(best, run).config == TINY
-    assert list((run / "verb" / "tensorboard").iterdir())
-    assert not (run / "verb" / "candidate.pt").exists()
-    assert load(run / "verb" / "last.pt", "policy")["steps"] >= 10
-
-
-@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_or_sigterm_saves_and_the_run_goes_on(run: Path, tmp_path: Path, asked: signal.Signals) -> None:
-    shutil.copytree(run / "bc", tmp_path / "bc")
-    words = ["train", "ppo", "--run", str(tmp_path), "--evaluate-every", "0", "--workers", "1", "--shares", "1"]
-    words += ["--episodes", "3", "--play.max-steps", "5", "--context", "16", "--save-every-s", "1e9", "--threads", "1"]
-    process = start_ferry(*words)
-    try:
-        assert process.stderr is not None
-        while "update 2, " not in (line := process.stderr.readline()):
-            assert line, "it ended by itself"
-        assert not (tmp_path / "ppo" / "last.pt").exists()
-        process.send_signal(asked)
-        _, rest = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == 130
-    assert "ferry train: interrupted" in rest
-    saved = load(tmp_path / "ppo" / "last.pt", "policy")
-    assert saved["update"] >= 2
