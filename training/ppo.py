@@ -110,6 +110,8 @@ class Trainer:
         self.folder, self.ranks, self.device = options.run / options.name, ranks or alone(), device_of(options.device)
         if options.shares < self.ranks.count:
             raise ConfigError("shares", options.shares, f"at least one for each of {self.ranks.count} ranks")
+        if options.microbatch < 1:
+            raise ConfigError("microbatch", options.microbatch, "at least 1")
         self.clone, begin = str(options.source), self.last if options.resume else options.source
         source = self.ranks.from_first(lambda: load(begin, "policy"))
         self.clone_sha256 = "" if options.resume else self.ranks.from_first(lambda: file_sha256(begin))

@@ -59,7 +59,7 @@ class PpoOptions:
     """Steps per row; an episode is never cut."""
     microbatch: int = 16
     """Rows of a minibatch whose gradients are worked out at once and summed: it bounds the memory that an update takes
-    and changes nothing else."""
+    and changes nothing else, up to rounding."""
     bf16: bool = True
     """Matrix products of the update in bfloat16."""
     device: str = "auto"

@@ -61,7 +61,7 @@ class SacOptions(PpoOptions):
     """An update that moves the policy further than this [nat] ends the run as diverged; inf for never."""
     epochs: Suppress[int] = 0
     minibatches: Suppress[int] = 0
-    microbatch: Suppress[int] = 0
+    microbatch: Suppress[int] = 1
     clip: Suppress[float] = 0.0
     decay: Suppress[float] = 0.0
     value_coefficient: Suppress[float] = 0.0

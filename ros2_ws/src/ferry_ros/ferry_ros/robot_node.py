@@ -184,8 +184,7 @@ class RobotNode(Node):
         self.create_subscription(JointTrajectory, "command", self._take_command, qos.NEWEST)
         self.create_subscription(Bool, "estop", self._take_estop, qos.EVERY)
         self.create_subscription(Bool, "policy_heartbeat", self._take_policy_heartbeat, qos.NEWEST)
-        if self.options.supervised:
-            self.create_subscription(DiagnosticStatus, "permit", self._take_permit, qos.NEWEST)
+        self.create_subscription(DiagnosticStatus, "permit", self._take_permit, qos.NEWEST)
         every(self, HEARTBEAT_S, lambda: self._heartbeat.publish(Bool(data=True)))
         every(self, 1.0, self._publish_diagnostics)
         for name, publish in (("pose", self._publish_pose), ("tip", self._publish_tip)):
@@ -254,6 +253,8 @@ class RobotNode(Node):
     def _take_permit(self, message: DiagnosticStatus) -> None:
         if report.values_of(message).get("estop"):
             self._latch()  # first: what is refused then names the stop, whichever way it came
+        if not self.options.supervised:
+            return
         if message.level == DiagnosticStatus.OK:
             self.executor_.release(PERMIT)
         else:

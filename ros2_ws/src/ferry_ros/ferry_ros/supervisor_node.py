@@ -24,6 +24,7 @@ from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
 from ferry_ros import parameters, qos, report, services
+from ferry_ros.latch import Latch
 from ferry_ros.process import fail, run
 from ferry_ros.spinner import Spinner, beside
 from ferry_ros.timer import every
@@ -31,7 +32,8 @@ from robots.errors import RobotError
 
 PERMIT_PERIOD_S = 0.05
 SETTLE_S = 0.2
-"""After it, no permit that tells the stop is under way any more."""
+"""After it, a permit that tells the stop is hardly on its way any more; one that is latches it again."""
+MEANWHILE = "the emergency stop stays on: it was pressed meanwhile"
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,13 @@ class SupervisorNode(Node):
         self.finished, self.exit_code = threading.Event(), 0
         parameters.declare(self, SupervisorOptions)
         self.options = parameters.read(self, SupervisorOptions)
-        self._estop, self._presses, self._clearing = "", 0, False
+        self._latch = Latch()
         self._heard_s: float | None = None
         self._halt_until_s = 0.0
         self._permit = self.create_publisher(DiagnosticStatus, "permit", qos.NEWEST)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVERY)
         halt = self.options.halt_cmd_vel
         self._cmd_vel = self.create_publisher(Twist, halt, qos.NEWEST) if halt else None
-        self._press = self.create_publisher(Bool, "estop", qos.EVERY)
         self.create_subscription(Bool, "estop", self._take_estop, qos.EVERY)
         self.create_subscription(Bool, "robot_heartbeat", self._take_heartbeat, qos.NEWEST)
         every(self, PERMIT_PERIOD_S, self._look)
@@ -84,7 +85,7 @@ class SupervisorNode(Node):
     @property
     def reason(self) -> str:
         """Why nothing may move; empty when the robot may."""
-        return self._estop
+        return self._latch.reason
 
     def _look(self) -> None:
         """Publishes the permit, and stops the base of a robot_node that fell silent."""
@@ -104,14 +105,14 @@ class SupervisorNode(Node):
 
     def _publish_permit(self, reason: str) -> None:
         level = report.ERROR if reason else report.OK
-        latch = {"estop": "" if self._clearing else self._estop}
+        latch = {"estop": self._latch.told}
         self._permit.publish(report.status("supervisor", level, reason or "the robot may move", latch))
 
     def _publish_diagnostics(self) -> None:
         silent = time.monotonic() < self._halt_until_s
         message = self.reason or ("robot_node fell silent" if silent else "the robot may move")
         level = report.ERROR if self.reason or silent else report.OK
-        one = report.status(f"{self.get_name()}: supervisor", level, message, {"estop": self._estop})
+        one = report.status(f"{self.get_name()}: supervisor", level, message, {"estop": self.reason})
         self._diagnostics.publish(report.diagnostics(time.monotonic_ns(), one))
 
     def _take_heartbeat(self, message: Bool) -> None:
@@ -120,39 +121,40 @@ class SupervisorNode(Node):
 
     def _take_estop(self, message: Bool) -> None:
         if message.data:  # false clears nothing: that takes the service
-            self._set_estop(self._estop or "e-stop: pressed on its topic")
+            self._press("e-stop: pressed on its topic")
 
-    def _set_estop(self, reason: str) -> None:
-        self._estop, self._presses = reason, self._presses + 1
+    def _press(self, reason: str) -> None:
+        self._latch.press(reason)
         self._publish_permit(self.reason)
         self._publish_diagnostics()
         self.get_logger().error(reason)
 
     def _serve_estop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        """Pressed on the topic, too, for a robot_node that needs no permit."""
-        self._set_estop("e-stop: pressed by its service")
-        self._press.publish(Bool(data=True))
+        self._press("e-stop: pressed by its service")
         response.success, response.message = True, "the emergency stop is on"
         return response
 
     def _serve_clear(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        with self._latch.clearing() as presses:
+            response.message = self._clear(presses, response)
+        return response
+
+    def _clear(self, presses: int, response: Trigger.Response) -> str:
         """Clears the robot node's latch first: while that cannot be reached, or when it is pressed meanwhile, this one
         stays."""
-        presses, self._clearing = self._presses, True
+        time.sleep(SETTLE_S)
+        if self._latch.pressed_since(presses):
+            return MEANWHILE
         try:
-            time.sleep(SETTLE_S)
             answer = services.call(self._client, SetBool.Request(data=False), timeout_s=2.0)
-            response.success, response.message = answer.success, answer.message
         except RobotError as error:
-            response.success, response.message = False, f"the emergency stop stays on: {error}"
-        if response.success and self._presses != presses:
-            response.success, response.message = False, "the emergency stop stays on: it was pressed meanwhile"
-        elif response.success:
-            self._estop = ""
-            self._publish_diagnostics()
-            self.get_logger().warning("the emergency stop was cleared")
-        self._clearing = False
-        return response
+            return f"the emergency stop stays on: {error}"
+        response.success = answer.success and self._latch.clear(presses)
+        if not response.success:
+            return MEANWHILE if answer.success else str(answer.message)
+        self._publish_diagnostics()
+        self.get_logger().warning("the emergency stop was cleared")
+        return str(answer.message)
 
 
 def main(args: Sequence[str] | None = None) -> None:
