@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 
@@ -45,6 +46,25 @@ def test_a_signal_during_the_start_closes_the_node_once_it_is_there(number: sign
 
     run(slow, [])
     assert made[0].reasons == [number.name]
+
+
+def test_a_signal_that_another_thread_takes_ends_the_node() -> None:
+    made: list[Patient] = []
+
+    def take(node: Patient) -> None:
+        time.sleep(0.5)  # the main thread waits by now, and nothing wakes it
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        time.sleep(5.0)
+        node.reasons.append("nothing did")
+        node.finished.set()
+
+    def create() -> Patient:
+        made.append(Patient())
+        threading.Thread(target=take, args=(made[0],), daemon=True).start()
+        return made[0]
+
+    run(create, [])
+    assert made[0].reasons == ["SIGINT"]
 
 
 def test_a_second_signal_ends_a_start_that_does_not_end() -> None:

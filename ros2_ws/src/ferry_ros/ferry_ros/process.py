@@ -19,6 +19,10 @@ from rclpy.utilities import try_shutdown
 from ferry_ros.context import enter
 from ferry_ros.spinner import Spinner
 
+LOOK_S = 0.05
+"""How often the main thread looks for a signal: one that the kernel hands to another thread does not wake it, and only
+it runs Python's handlers (one SIGINT in eight, to a robot_node, waited for the SIGTERM five seconds later)."""
+
 
 def run(create: Callable[[], Any], args: Sequence[str] | None = None, threads: int = 1) -> None:
     """Spins the node that `create` makes until it has finished or a signal comes, then closes it.
@@ -30,11 +34,9 @@ def run(create: Callable[[], Any], args: Sequence[str] | None = None, threads: i
     node: Any = None
     signals: list[str] = []
 
-    def end(number: int, _: FrameType | None) -> None:
+    def end(number: int, _: FrameType | None) -> None:  # takes no lock: this thread may hold it
         signals.append(signal.Signals(number).name)
-        if node is not None:
-            node.finished.set()
-        elif len(signals) > 1:  # a start that does not end
+        if node is None and len(signals) > 1:  # a start that does not end
             raise KeyboardInterrupt
 
     enter(args)
@@ -42,8 +44,6 @@ def run(create: Callable[[], Any], args: Sequence[str] | None = None, threads: i
     signal.signal(signal.SIGTERM, end)
     try:
         node = create()
-        if signals:
-            node.finished.set()
         _live(node, signals, threads)
         if node.exit_code:
             raise SystemExit(node.exit_code)
@@ -62,7 +62,9 @@ def fail(node: Any, error: BaseException) -> None:
 def _live(node: Any, signals: list[str], threads: int) -> None:
     spinner = Spinner(node, threads, on_error=partial(fail, node))
     try:
-        node.finished.wait()
+        while not signals and not node.finished.wait(LOOK_S):
+            pass
     finally:
+        node.finished.set()
         node.close(getattr(node, "failure", "") or (signals[-1] if signals else "the node has finished"))
         spinner.close()
