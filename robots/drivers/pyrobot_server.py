@@ -114,7 +114,7 @@ class Machine:
 
     def close(self) -> None:
         """The base stands and nothing is watched any more."""
-        self.stop("closed")
+        self.stop("lost: the server ends")
         self._stand()
         self._closed.set()
 
