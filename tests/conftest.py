@@ -10,8 +10,10 @@ from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
-# A busy machine must not fail a property: what is tested is what comes out, not how fast.
-settings.register_profile("ferry", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A busy machine must not fail a property: what is tested is what comes out, not how fast. The same examples every time:
+# `--hypothesis-profile=search` looks for new ones.
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ferry", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ferry")
 
 # A shell starts what runs in the background with SIGINT ignored, which the processes of the tests would inherit.

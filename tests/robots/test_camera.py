@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from hosts import wait_for
 from support.stretch_fake import running_fake
 
 from robots.camera import (
@@ -80,8 +81,7 @@ def test_camera_that_repeats_a_picture_is_frozen(pushed: tuple[Pushed, Camera]) 
     with pytest.raises(CameraFrozen, match="same picture"):
         camera.newest()
     feed.push(Frame(time.monotonic_ns(), picture(11)))
-    time.sleep(0.1)
-    assert camera.fault == ""
+    wait_for(lambda: camera.fault == "")
 
 
 def test_pictures_are_turned_upright() -> None:

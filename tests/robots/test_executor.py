@@ -160,7 +160,7 @@ def test_a_stop_command_is_executed_whatever_its_stamp(host: Host) -> None:
 def test_it_stops_once_when_orders_cease(host: Host) -> None:
     host.do(MoveBase(0.05))
     wait_for(lambda: host.stops)
-    assert host.stops[0].startswith("no fresh order for 0.6")
+    assert host.stops[0].startswith("no fresh order for 0.")
     time.sleep(1.0)
     assert len(host.stops) == 1
     assert host.do(MoveBase(0.05)).sent.executed, "a fresh order begins anew"
@@ -176,7 +176,7 @@ def test_a_frozen_camera_stops_and_refuses() -> None:
     host = Host(FakeRobot(FakeOptions(freeze_camera_after_s=0.3)))
     with host.executor:
         wait_for(lambda: host.stops)
-        assert host.stops[0].startswith("camera frozen: no new observation for 0.6")
+        assert host.stops[0].startswith("camera frozen: no new observation for 0.")
         host.executor.submit(Order(host.observations[-1].stamp_ns, MoveBase(0.1), 10.0))
         assert host.results[0].sent.refused.startswith("camera frozen")
         assert host.executor.status.state == "held"

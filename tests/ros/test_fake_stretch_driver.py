@@ -42,7 +42,7 @@ def test_a_velocity_counts_in_navigation_mode_only_and_is_forgotten(fake: FakeSt
     wait_until(lambda: link.texts.get("mode") == "position")
     link.send_velocity(0.2, 0.0)
     assert changes(lambda: link.pose[0]) == 0.0
-    assert "must be in navigation mode to receive a twist on cmd_vel" in fake.process.text()
+    wait_until(lambda: "must be in navigation mode to receive a twist on cmd_vel" in fake.process.text())
     link.ask("switch_to_navigation_mode", 3.0)
     link.send_velocity(0.2, 0.0)
     wait_until(lambda: link.pose[0] > 0.03)
@@ -56,7 +56,7 @@ def test_a_pose_counts_while_streaming_only_and_is_clipped_in_silence(fake: Fake
     asked = {**STOWED, "joint_lift": 0.25, "joint_head_tilt": 5.0}
     link.send_pose(asked)
     assert changes(lambda: link.feedback.positions["joint_lift"], 0.3) == 0.0
-    assert "streaming position is False" in fake.process.text()
+    wait_until(lambda: "streaming position is False" in fake.process.text())
     follows(link, "navigation", True)
     link.send_pose(asked)
     wait_until(lambda: link.feedback.positions["joint_lift"] > 0.249)

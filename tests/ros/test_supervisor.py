@@ -50,8 +50,14 @@ def start(here: Graph, command: Command = STEP) -> int:
 def under_way(here: Graph) -> float:
     """Starts a motion; returns in its middle: the time then."""
     before = here.watcher.pose()[0]
-    start(here)
-    wait_until(lambda: here.watcher.pose()[0] > before + 0.03)
+
+    def begun() -> bool:
+        start(here)
+        with suppress(AssertionError):
+            wait_until(lambda: here.watcher.pose()[0] > before + 0.03, 2.0)
+        return here.watcher.pose()[0] > before + 0.03
+
+    wait_until(begun, 20.0)
     return time.monotonic()
 
 
@@ -166,7 +172,7 @@ def test_the_topic_stops_with_or_without_a_supervisor(tmp_path: Path) -> None:
         assert here.watcher.last_moved_s() < pressed_s + 2 * PERIOD_S
         assert do(here).sent.refused == "runstop: the emergency stop was pressed"
         here.watcher.call("runstop", False)
-        assert do(here).sent.executed
+        until_allowed(here)
 
 
 def test_a_supervisor_that_dies_stops_the_robot_and_another_one_lets_it_move(tmp_path: Path) -> None:
@@ -205,12 +211,12 @@ def test_a_robot_node_that_dies_has_its_controllers_told_to_stop(tmp_path: Path)
 
 def test_a_policy_node_that_freezes_stops_what_it_drives(tmp_path: Path) -> None:
     with graph(tmp_path) as here:
-        here.robot(heartbeat_timeout_s=0.3)
+        here.robot(heartbeat_timeout_s=0.3, **{"fake.speed": 0.5})
         here.ready()
         beats = here.watcher.create_publisher(Bool, "policy_heartbeat", qos.NEWEST)
         wait_until(lambda: beats.get_subscription_count() > 0)
-        beats.publish(Bool(data=True))
-        under_way(here)
+        start(here)
+        wait_until(lambda: beats.publish(Bool(data=True)) or here.watcher.pose()[0] > 0.03)
         wait_until(lambda: here.watcher.heard("robot_node", "policy heartbeat lost: not heard for"))
         wait_until(lambda: here.watcher.results)
         result = here.watcher.results[-1]

@@ -186,12 +186,26 @@ class Graph:
     def robot(self, **parameters: object) -> NodeProcess:
         """Starts a robot_node with the fake body."""
         return self._start(
-            "robot_node", {"robot": "fake", "control_period_s": PERIOD_S, "odom_rate_hz": 50.0, **parameters}
+            "robot_node",
+            {
+                "robot": "fake",
+                "control_period_s": PERIOD_S,
+                "odom_rate_hz": 50.0,
+                "heartbeat_timeout_s": 3.0,
+                "permit_timeout_s": 3.0,
+                **parameters,
+            },
         )
 
     def policy(self, server_url: str, **parameters: object) -> NodeProcess:
         """Starts a policy_node that drives the robot node."""
-        chosen = {"server_url": server_url, "autostart": True, "instruction": "find a mug", **parameters}
+        chosen = {
+            "server_url": server_url,
+            "autostart": True,
+            "instruction": "find a mug",
+            "server_timeout_s": 3.0,
+            **parameters,
+        }
         return self._start("policy_node", chosen)
 
     def supervisor(self, **parameters: object) -> NodeProcess:
