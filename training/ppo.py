@@ -54,7 +54,7 @@ from training.checkpoint import (
 from training.commit import git_commit
 from training.dataset import Batch, Instructions, collate
 from training.distributed import Ranks, alone, device_of, torchrun
-from training.errors import CheckpointError, ConfigError, Diverged, RanksLost, RewardError, WorkersLost
+from training.errors import CheckpointError, Diverged, RanksLost, RewardError, WorkersLost
 from training.evaluate import EvaluateOptions, evaluate
 from training.experience import Experience, experience
 from training.policy import SpocPolicy
@@ -69,7 +69,7 @@ from training.ppo_loss import (
     of_actions,
     value_loss,
 )
-from training.ppo_options import PpoOptions, comparable
+from training.ppo_options import PpoOptions, check, comparable
 from training.ppo_rollout import Played, Player, PlayJob, arrays, jobs, twin_options
 from training.shaping import check_shaping
 from training.share import Part, Share, mean_figures
@@ -108,10 +108,7 @@ class Trainer:
     def __init__(self, options: PpoOptions, command: str = "", ranks: Ranks | None = None) -> None:
         self.options, self.command, self.commit = options, command, git_commit()
         self.folder, self.ranks, self.device = options.run / options.name, ranks or alone(), device_of(options.device)
-        if options.shares < self.ranks.count:
-            raise ConfigError("shares", options.shares, f"at least one for each of {self.ranks.count} ranks")
-        if options.microbatch < 1:
-            raise ConfigError("microbatch", options.microbatch, "at least 1")
+        check(options, self.ranks.count)
         self.clone, begin = str(options.source), self.last if options.resume else options.source
         source = self.ranks.from_first(lambda: load(begin, "policy"))
         self.clone_sha256 = "" if options.resume else self.ranks.from_first(lambda: file_sha256(begin))

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from training.errors import ConfigError
 from training.ppo_rollout import PlayOptions, RewardOptions
 
 
@@ -89,6 +90,14 @@ class PpoOptions:
     def source(self) -> Path:
         """The clone's checkpoint."""
         return self.clone or self.run / "bc" / "best.pt"
+
+
+def check(options: PpoOptions, ranks: int) -> None:
+    """Raises ConfigError where an update cannot be shared out like this."""
+    if options.shares < ranks:
+        raise ConfigError("shares", options.shares, f"at least one for each of {ranks} ranks")
+    if options.microbatch < 1:
+        raise ConfigError("microbatch", options.microbatch, "at least 1")
 
 
 def comparable(options: PpoOptions) -> dict[str, Any]:

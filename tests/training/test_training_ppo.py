@@ -220,6 +220,11 @@ def test_a_dense_reward_is_for_tasks_that_it_fits(run: Path) -> None:
         Trainer(options(run, play=play, reward=RewardOptions(shaping=1.0)))
 
 
+def test_an_update_is_learnt_from_in_pieces_of_some_rows(run: Path) -> None:
+    with pytest.raises(ConfigError, match=r"microbatch: got 0, expected at least 1"):
+        Trainer(options(run, microbatch=0))
+
+
 def test_a_run_is_not_written_over(run: Path, tmp_path: Path) -> None:
     made = Trainer(options(run, "kept"))
     made._save("last.pt")
