@@ -1,4 +1,4 @@
-"""PPO on a tiny run with real simulators: nothing is ever lost."""
+"""PPO on a tiny run with real simulators: what a run leaves behind, and that nothing of it is ever lost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from checkpoints import different
+from checkpoints import different, same
 from ppo_runs import cloned, episode, options
 from small_policies import TINY, start_ferry, tiny_policy
 
@@ -36,6 +36,23 @@ def unbroken(run: Path) -> dict[str, Any]:
     made = Trainer(options(run, "unbroken"))
     made.run(updates=UPDATES)
     return load(run / "unbroken" / "last.pt", "policy")
+
+
+def test_the_image_encoder_is_never_changed(run: Path, unbroken: dict[str, Any]) -> None:
+    clone = load(run / "bc" / "best.pt", "policy")["weights"]
+    encoder = [name for name in clone if name.startswith("image_encoder.")]
+    assert encoder
+    assert all(torch.equal(clone[name], unbroken["weights"][name]) for name in encoder)
+    assert not torch.equal(clone["actor.weight"], unbroken["weights"]["actor.weight"])
+
+
+def test_a_ppo_run_hands_its_critic_on(run: Path, unbroken: dict[str, Any]) -> None:
+    clone = run / "unbroken" / "last.pt"
+    critic = unbroken["critic"]
+    made, fresh = Trainer(options(run, clone=clone)), Trainer(options(run, clone=clone, scratch=True))
+    own = made.model.state_dict()
+    assert same(critic, {name: own[name] for name in critic})
+    assert not torch.equal(critic["value.weight"], fresh.model.value.weight)
 
 
 def test_a_resumed_run_equals_an_unbroken_one(run: Path, unbroken: dict[str, Any]) -> None:
