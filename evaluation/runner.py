@@ -14,7 +14,7 @@ from typing import TypeVar
 from evaluation.step import Reason, RunEnd, Session, Step, Subscriber
 from policy_server.decision import Decision
 from robots.binding import Binding
-from robots.command import Command, Done
+from robots.command import Command, Done, Stop
 from robots.errors import SpecError
 from robots.freshness import STALE
 from robots.observation import Observation
@@ -116,7 +116,7 @@ class Runner:
     def _execute(self, command: Command, decision: Decision, seen_ns: int) -> tuple[Sent, bool]:
         age_s = (self._clock() - seen_ns) / 1e9
         if not age_s <= decision.valid_for_s < math.inf:  # also when it is NaN
-            _try("robot_failed", self.robot.stop)
+            _try("robot_failed", partial(self.robot.execute, Stop()))  # the trial goes on, so that its lease must
             late = f"late: {age_s:.3f} s after the observation, expected at most {decision.valid_for_s:.3f} s"
             return Sent(command, refused=late), True
         if self._interruption:

@@ -1,8 +1,9 @@
 """The one executor: on the robot's side, whatever the body, between decisions and motion.
 
-A body moves only on a fresh decision. The executor refuses by name what is stale, unknown, replayed, not finite, beyond
-the limits, or comes while another order runs, and keeps no backlog. It stops the body, and says why, when orders cease,
-when cameras freeze, on every hold (runstop, lost heartbeat, the body's own fault: `robots.guard`), on every way out.
+A body moves only on a fresh decision of whoever holds the lease. The executor refuses by name what is stale, unknown,
+replayed, not finite, beyond the limits, or comes while another order runs, and keeps no backlog. It stops the body, and
+says why, when orders cease, when cameras freeze, on every hold (runstop, lost heartbeat, the body's own fault:
+`robots.guard`), on every way out. Every stop but a Stop that is ordered under the lease ends the lease.
 
 Two threads: the body thread is the only one that observes and moves (a renderer's or a driver's handles belong to one
 thread); the watch thread looks after time. `stop()` may be called from any thread.
@@ -10,39 +11,32 @@ thread); the watch thread looks after time. `stop()` may be called from any thre
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import TimeoutError as NoAnswer
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from robots.command import Done, Stop
 from robots.errors import RobotError
 from robots.executor_options import ExecutorOptions
 from robots.freshness import Freshness
 from robots.guard import CAMERA, CLOSED, RUNSTOP, WATCH, Guard, ask
-from robots.jobs import Jobs
+from robots.jobs import Jobs, answer_of
+from robots.lease import Lease
 from robots.limits import limit
+from robots.listeners import Listener, StopListener, guarded, ignore
 from robots.order import Order, Result, Status
 from robots.robot import Robot, Sent
+from robots.watch import Watch
 
 __all__ = ["RESET", "Executor", "ExecutorOptions"]
 
 T = TypeVar("T")
-Listener = Callable[[Any], None]
-
 RESET = "reset"  # reason of the stop before a new episode
-
-LOOK_S = 0.005
-"""The watch thread looks twenty times in a control period, and waits at least this long between two looks [s]."""
-
-
-def ignore(_: object) -> None:
-    """Listens to nothing."""
 
 
 class Executor:
@@ -52,7 +46,7 @@ class Executor:
         robot: the body; connected and disconnected by the executor, in the body thread.
         on_observation: called with every new Observation, from the body thread.
         on_result: called with the Result of every order, from the thread that ended it.
-        on_stop: called with the reason (str) of every stop.
+        on_stop: called with the reason of every stop and the lease that it ended, empty when it ended none.
     """
 
     def __init__(
@@ -62,13 +56,14 @@ class Executor:
         *,
         on_observation: Listener = ignore,
         on_result: Listener = ignore,
-        on_stop: Listener = ignore,
+        on_stop: StopListener = ignore,
     ) -> None:
         self.robot, self.options = robot, options or ExecutorOptions()
-        self._on_observation, self._on_result, self._on_stop = on_observation, on_result, on_stop
+        self._on_observation, self._on_result, self._on_stop = on_observation, on_result, guarded(on_stop)
         self._wake = threading.Condition(threading.RLock())
         self._fresh = Freshness(self.options.max_age_periods * self.options.control_period_s)
         self._jobs = Jobs()
+        self._lease = Lease(self.options.heartbeat_timeout_s)
         self._order: Order | None = None
         self._busy = self._moving = self._awaiting = self._closed = False
         self._guard = Guard(self.options.guard)
@@ -78,7 +73,7 @@ class Executor:
         self._positions: dict[str, float] = {}
         self._idle_since_s = self._advanced_s = self._observe_at_s = self._moving_since_s = time.monotonic()
         self._body = threading.Thread(target=self._run, name="body", daemon=True)
-        self._watch = threading.Thread(target=self._run_watch, name="watch", daemon=True)
+        self._watch = Watch(self._look, self.options.control_period_s / 20, partial(self.hold, WATCH))
 
     def start(self, *prepare: Callable[[], object]) -> None:
         """Connects the body and runs `prepare` in the body thread; then observing begins. Raises what they raise."""
@@ -107,6 +102,7 @@ class Executor:
         with self._wake:
             self._closed = True
             self._wake.notify_all()
+        self._watch.end()
         if self._body.ident is not None:
             self._body.join(self.options.stop_timeout_s)
         with self._wake:
@@ -137,7 +133,8 @@ class Executor:
         Its Result always reaches `on_result`.
         """
         if isinstance(order.command, Stop):
-            stands = self.stop("stop command")
+            self._begin_stop("stop command", keeps_lease=order.lease == self._lease.held)
+            stands = self._await_stand() == ""
             self._finish(order, Sent(order.command, blocked="" if stands else "the body has not come to a stand"))
             return
         with self._wake:
@@ -148,8 +145,29 @@ class Executor:
                 return
         self._finish(order, Sent(order.command, refused=refusal))
 
+    def begin(self) -> str:
+        """Hands out the lease that every order must carry from now on; whoever takes it must `renew` it.
+
+        Raises RobotError, whose first word is the reason, while somebody else holds it or nothing may move.
+        """
+        with self._wake:
+            busy = self._lease.held or self._moving or self._order
+            if refusal := self._unfit() or ("busy: somebody drives the robot" if busy else ""):
+                raise RobotError(refusal)
+            return self._lease.grant(time.monotonic())
+
+    def renew(self, lease: str) -> None:
+        """A heartbeat of whoever holds `lease`."""
+        with self._wake:
+            self._lease.renew(lease, time.monotonic())
+
+    def give_back(self, lease: str) -> None:
+        """Whoever holds `lease` needs it no more; the body is stopped."""
+        if lease and lease == self._lease.held:
+            self._begin_stop("the lease was given back")
+
     def stop(self, reason: str) -> bool:
-        """Stops the body now, voids every decision made so far, and returns whether the body stands.
+        """Stops the body now, ends the lease, voids every decision made so far, and returns whether the body stands.
 
         Stopping is repeated until it does, so that a stop cannot fall between two steps."""
         self._begin_stop(reason)
@@ -176,15 +194,15 @@ class Executor:
         self.hold(RUNSTOP, "runstop: the runstop is on")
         return self._await_stand() == ""
 
-    def expect(self, name: str, timeout_s: float, required: bool) -> None:
+    def expect(self, name: str, timeout_s: float) -> None:
         """From now on `beat(name)` must be called at least every `timeout_s`; see `robots.guard.Pulse`."""
         with self._wake:
-            self._guard.expect(name, timeout_s, required)
+            self._guard.expect(name, timeout_s)
 
-    def beat(self, name: str, last: bool = False) -> None:
-        """A pulse was heard; the `last` one says that it is not to be missed."""
+    def beat(self, name: str) -> None:
+        """A pulse was heard."""
         with self._wake:
-            self._guard.end(name) if last else self._guard.beat(name, time.monotonic())
+            self._guard.beat(name, time.monotonic())
 
     def call(self, job: Callable[[], T], timeout_s: float | None = None) -> T:
         """Runs `job` in the body thread between orders (a reset, a judge) and returns what it returns.
@@ -198,11 +216,7 @@ class Executor:
                 raise RobotError("closed: the executor is closed")
             answer = self._jobs.ask(job)
             self._wake.notify_all()
-        try:
-            return answer.result(timeout_s)
-        except NoAnswer:
-            answer.cancel()
-            raise RobotError(f"{self.robot.spec.name}: got no answer within {timeout_s} s, expected one") from None
+        return answer_of(answer, timeout_s, self.robot.spec.name)
 
     def restart(self, job: Callable[[], T]) -> T:
         """Stops the body, runs `job` in the body thread (a new episode) and voids every decision made before it."""
@@ -215,14 +229,15 @@ class Executor:
 
         return self.call(begin)
 
-    def _begin_stop(self, reason: str) -> None:
+    def _begin_stop(self, reason: str, keeps_lease: bool = False) -> None:
         with self._wake:
             self._stops += 1
             self._stop_reason = self._last_stop = reason
             self._awaiting = False
             self._fresh.void(reason)
+            ended = "" if keeps_lease else self._lease.end(reason)
         failure = self._stop_body()
-        self._tell_stop(f"{reason}; {failure}" if failure else reason)
+        self._on_stop(f"{reason}; {failure}" if failure else reason, ended)
 
     def _await_stand(self) -> str:
         """Repeats the stop until the body stands or time is over; returns why it does not, or nothing."""
@@ -240,16 +255,10 @@ class Executor:
         except Exception as error:  # whatever a driver raises, the others in this process must still be told
             return f"the body's stop failed: {type(error).__name__}: {error}"
         finally:
-            if threading.current_thread() is self._watch:
+            if self._watch.is_here:
                 with self._wake:
                     self._guard.looked(time.monotonic())
         return ""
-
-    def _tell_stop(self, text: str) -> None:
-        try:
-            self._on_stop(text)
-        except Exception:  # whoever cannot be told of a stop must not keep another from happening
-            logging.getLogger(__name__).exception("a listener failed at the stop: %s", text)
 
     def _unfit(self) -> str:
         """Why nothing may move now, whatever is asked."""
@@ -258,7 +267,8 @@ class Executor:
         return self._guard.reason
 
     def _refusal(self, order: Order) -> str:
-        return self._unfit() or self._fresh.refusal(order.stamp_ns, order.valid_for_s, time.monotonic())
+        fresh = self._fresh.refusal(order.stamp_ns, order.valid_for_s, time.monotonic())
+        return self._unfit() or self._lease.refusal(order.lease) or fresh
 
     def _run(self) -> None:
         try:
@@ -276,7 +286,7 @@ class Executor:
         except Exception as error:
             if job == self._execute:
                 self._order, self._moving = None, False
-            self._fail(f"{type(error).__name__}: {error}")
+            self.hold(CAMERA, f"{type(error).__name__}: {error}")
         finally:
             with self._wake:
                 if self._busy:  # an observation does not count as work: one that blocks must be noticed
@@ -304,7 +314,7 @@ class Executor:
         try:
             observation = self.robot.observe()
         except Exception as error:  # a driver may raise anything; no camera is no reason to die, but one to stop
-            self._fail(f"camera failed: {type(error).__name__}: {error}")
+            self.hold(CAMERA, f"camera failed: {type(error).__name__}: {error}")
             return
         with self._wake:
             if self._stops != stops:
@@ -355,17 +365,9 @@ class Executor:
             age = self._fresh.age_s(order.stamp_ns, judged_ns / 1e9)
             after = order.stamp_ns if sent.refused else self._fresh.latest_ns
             if sent.refused:
-                stopped = self._unfit() or self._fresh.voided(order.stamp_ns)
+                stopped = self._unfit() or self._lease.refusal(order.lease) or self._fresh.voided(order.stamp_ns)
         began_ns, duration_s = (-1, 0.0) if sent.refused else (judged_ns, (ended_ns - judged_ns) / 1e9)
-        self._on_result(Result(order.stamp_ns, sent, stopped, after, age, began_ns, duration_s))
-
-    def _run_watch(self) -> None:
-        while not self._closed:
-            time.sleep(max(self.options.control_period_s / 20, LOOK_S))
-            try:
-                self._look()
-            except Exception as error:  # whatever it was, it may come again: nothing moves that is not watched
-                self.hold(WATCH, f"watch failed: {type(error).__name__}: {error}")
+        self._on_result(Result(order.stamp_ns, sent, stopped, after, age, began_ns, duration_s, order.lease))
 
     def _look(self) -> None:
         """Stops the body when it takes too long, its cameras froze, orders ceased, or its guard says so."""
@@ -373,9 +375,10 @@ class Executor:
         health = ask(self.robot)
         with self._wake:
             stops, released = self._guard.look(time.monotonic(), time.time(), health)
+            silence = self._lease.silence(time.monotonic())
             for name in released:
                 self._fresh.void(name)
-        for reason in stops:
+        for reason in (*stops, silence) if silence else stops:
             self._begin_stop(reason)
         if self._moving and self._stop_reason:
             self._stop_body()  # again, until it stands
@@ -387,14 +390,10 @@ class Executor:
             quiet = time.monotonic() - self._idle_since_s if self._awaiting else 0.0
             unseen = time.monotonic() - max(self._idle_since_s, self._advanced_s)
         if lasted > self.options.longest_motion_s:
-            self._fail(f"the motion took longer than {self.options.longest_motion_s} s")
+            self.hold(CAMERA, f"the motion took longer than {self.options.longest_motion_s} s")
         elif busy:
             return
         elif unseen > self.options.frozen_periods * period:
-            self._fail(f"camera frozen: no new observation for {unseen:.2f} s")
+            self.hold(CAMERA, f"camera frozen: no new observation for {unseen:.2f} s")
         elif quiet > self.options.silence_periods * period:
             self.stop(f"no fresh order for {quiet:.2f} s")
-
-    def _fail(self, reason: str) -> None:
-        """Keeps the body from moving until a new observation comes."""
-        self.hold(CAMERA, reason)

@@ -22,6 +22,8 @@ class ExecutorOptions:
             here take about a second.
         job_timeout_s: how long `call` waits; building and compiling a twin's house is the longest job.
         stop_timeout_s: how long `stop` waits for the body to stand.
+        heartbeat_timeout_s: how long whoever holds the lease may be silent until it ends; None where that is this
+            process.
         shadow: judge every order as always and send nothing to the body, saying so.
         guard: what else keeps the body from moving.
     """
@@ -34,5 +36,6 @@ class ExecutorOptions:
     longest_motion_s: float = 10.0
     job_timeout_s: float = 120.0
     stop_timeout_s: float = 3.0
+    heartbeat_timeout_s: float | None = None
     shadow: bool = False
     guard: GuardOptions = field(default_factory=GuardOptions)

@@ -36,17 +36,14 @@ class GuardOptions:
 
 @dataclass
 class Pulse:
-    """Beats that must not cease.
+    """Beats without which nothing moves.
 
     Attributes:
         timeout_s: the longest time between two beats.
-        required: nothing moves without it. Otherwise it is missed only once it was heard, and its end stops the body
-            once.
-        last_s: when it was heard last, on the monotonic clock; None when it is not expected.
+        last_s: when it was heard last, on the monotonic clock; None when it never was.
     """
 
     timeout_s: float
-    required: bool
     last_s: float | None = None
 
 
@@ -80,19 +77,14 @@ class Guard:
         """Takes a hold away; True when there was one."""
         return self.holds.pop(name, None) is not None
 
-    def expect(self, name: str, timeout_s: float, required: bool) -> None:
-        """From now on `name` must beat; while a required one was never heard, nothing moves."""
-        self.pulses[name] = Pulse(timeout_s, required)
-        if required:
-            self.hold(name, f"{name} lost: it was not heard yet")
+    def expect(self, name: str, timeout_s: float) -> None:
+        """From now on `name` must beat; until it was heard, nothing moves."""
+        self.pulses[name] = Pulse(timeout_s)
+        self.hold(name, f"{name} lost: it was not heard yet")
 
     def beat(self, name: str, now_s: float) -> None:
         """`name` was heard."""
         self.pulses[name].last_s = now_s
-
-    def end(self, name: str) -> None:
-        """`name` said that it ends: it is not missed any more."""
-        self.pulses[name].last_s = None
 
     def look(self, now_s: float, wall_s: float, health: Health) -> tuple[list[str], list[str]]:
         """Judges everything that time or the body itself may have changed.
@@ -108,13 +100,9 @@ class Guard:
         stops, released = self._clocks(now_s, wall_s), []
         found = {BODY: self._health(health), **{name: self._silence(name, now_s) for name in self.pulses}}
         for name, reason in found.items():
-            required = name == BODY or self.pulses[name].required
-            if reason and not required:
-                self.end(name)
+            if reason and self.hold(name, reason):
                 stops.append(reason)
-            elif reason and self.hold(name, reason):
-                stops.append(reason)
-            elif not reason and required and self.release(name):
+            elif not reason and self.release(name):
                 released.append(name)
         return stops, released
 
@@ -136,7 +124,7 @@ class Guard:
     def _silence(self, name: str, now_s: float) -> str:
         pulse = self.pulses[name]
         if pulse.last_s is None:
-            return f"{name} lost: it was not heard yet" if pulse.required else ""
+            return f"{name} lost: it was not heard yet"
         silent = now_s - pulse.last_s
         return f"{name} lost: not heard for {silent:.2f} s" if silent > pulse.timeout_s else ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NoAnswer
 from functools import partial
 from typing import Any, TypeVar
 
@@ -47,3 +48,12 @@ def _fulfil(answer: Future[T], job: Callable[[], T]) -> None:
         answer.set_result(job())
     except BaseException as error:  # whatever it is belongs to whoever waits for the answer
         answer.set_exception(error)
+
+
+def answer_of(answer: Future[T], timeout_s: float, who: str) -> T:
+    """What the job returned, or raises what it raised; RobotError, and it never begins, when that is not in time."""
+    try:
+        return answer.result(timeout_s)
+    except NoAnswer:
+        answer.cancel()
+        raise RobotError(f"{who}: got no answer within {timeout_s} s, expected one") from None

@@ -16,11 +16,13 @@ class Order:
         stamp_ns: stamp of that observation, on the body's clock.
         command: what to do.
         valid_for_s: how long after that observation was taken the motion may start.
+        lease: the right to move the robot, from `Executor.begin`; a Stop needs none.
     """
 
     stamp_ns: int
     command: Command
     valid_for_s: float
+    lease: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Result:
         age_s: age of the observation when the order was judged; None when its stamp is unknown.
         began_ns: when the motion began, on the executor's monotonic clock; -1 when none did.
         duration_s: how long the motion took.
+        lease: the order's.
     """
 
     stamp_ns: int
@@ -45,6 +48,7 @@ class Result:
     age_s: float | None = None
     began_ns: int = -1
     duration_s: float = 0.0
+    lease: str = ""
 
 
 @dataclass(frozen=True)

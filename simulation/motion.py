@@ -19,6 +19,10 @@ BaseMove = MoveBase | RotateBase
 JointMove = MoveJoint | JointTarget | SetGripper | LookAt
 
 STOPPED = "stopped"
+ASLEEP = "asleep"
+ASLEEP_S = 0.4
+"""A pause in real time that takes so much longer was slept through by the whole process. A real base was told nothing
+meanwhile and stands by its own watchdog; so what was under way does not go on, nor ramp down, once it is back [s]."""
 _LEAST_SLIDE_M = 1e-3
 _JOINT_SLICE = 0.02  # metres or radians between two looks for contact
 
@@ -31,15 +35,15 @@ class Motion:
         world: what is moved.
         body: whose limits and speeds it has.
         lock: held while the pose changes.
-        pause: waits for so many seconds, or not at all when simulating fast; True when it was interrupted: then the
-            base ramps down, and joints hold.
+        pause: waits for so many seconds, or not at all when simulating fast; STOPPED when it was interrupted, then the
+            base ramps down and joints hold; ASLEEP when the process did not run, then both stand; else "".
         slides: along what the base touches, instead of being put back to where its step began.
     """
 
     world: World
     body: Embodiment
     lock: AbstractContextManager[object]
-    pause: Callable[[float], bool]
+    pause: Callable[[float], str]
     slides: bool = False
 
     def drive(self, move: BaseMove) -> str:
@@ -52,8 +56,9 @@ class Motion:
                 blocked = self._advance(start, planned, pose)
             if blocked:
                 return blocked
-            if self.pause(seconds):
-                return self._ramp_down(start, move, poses[poses.index(pose) :], seconds)
+            if interrupted := self.pause(seconds):
+                rest = poses[poses.index(pose) :]
+                return STOPPED if interrupted == ASLEEP else self._ramp_down(start, move, rest, seconds)
         return ""
 
     def _ramp_down(self, start: BasePose, move: BaseMove, poses: Sequence[BasePose], seconds: float) -> str:

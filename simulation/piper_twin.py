@@ -25,6 +25,7 @@ from robots.piper_urdf import ARM, TIP
 from robots.robot import Connected, Sent
 from robots.servo_watch import HELD_S, Standing, behind, missing
 from robots.spec import F32Vector
+from simulation.motion import ASLEEP_S
 from simulation.piper_scene import CUBE_SIDE_M, FINGERS, TIMESTEP_S, scene_xml
 from simulation.renderer import FAST, Renderer
 
@@ -206,9 +207,11 @@ class PiperTwin(Connected):
         self._data.ctrl[:] = (*row[:-1], row[-1] / 2, row[-1] / 2)
 
     def _waited(self, until_s: float) -> bool:
-        """Waits for the clock in real time; whether it was stopped meanwhile."""
+        """Waits for the clock in real time; whether it was stopped meanwhile, or the whole process did not run."""
         if self.options.real_time:
-            return self._stopped.wait(max(0.0, until_s - time.monotonic()))
+            began_s = max(until_s, time.monotonic())  # a machine that is slow is not asleep
+            stopped = self._stopped.wait(max(0.0, until_s - time.monotonic()))
+            return stopped or time.monotonic() - began_s > ASLEEP_S
         return self._stopped.is_set()
 
     def _touched(self) -> str:

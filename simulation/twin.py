@@ -36,7 +36,7 @@ from simulation.episode import EpisodeSpec
 from simulation.grasp import Hand
 from simulation.grasp_physics import holds
 from simulation.house import House
-from simulation.motion import STOPPED, Motion, joint_targets
+from simulation.motion import ASLEEP, ASLEEP_S, STOPPED, Motion, joint_targets
 from simulation.object_nav import cached_house
 from simulation.renderer import FAST, PICTURE, Renderer
 from simulation.rules import is_success
@@ -285,8 +285,12 @@ class Twin(Connected):
     def _release(self, sent: Sent) -> Sent:
         return replace(sent, refused="the gripper holds nothing")
 
-    def _pause(self, seconds: float) -> bool:
-        return self.options.real_time and self._stopped.wait(seconds)
+    def _pause(self, seconds: float) -> str:
+        if not self.options.real_time:
+            return ""
+        due_s = time.monotonic() + seconds
+        stopped = self._stopped.wait(seconds)
+        return ASLEEP if time.monotonic() - due_s > ASLEEP_S else STOPPED if stopped else ""
 
     def _ended(self, sent: Sent, blocked: str) -> Sent:
         self.collisions += blocked not in ("", STOPPED)

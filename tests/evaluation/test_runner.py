@@ -12,7 +12,7 @@ from evaluation.runner import Runner
 from evaluation.step import RunEnd, Step, Subscriber
 from policy_server.errors import NotFinite, Unreachable
 from robots.binding import bind
-from robots.command import Chunk, Done, MoveBase
+from robots.command import Chunk, Done, MoveBase, Stop
 from robots.freshness import STALE
 from robots.robot import Sent
 from robots.spec import ContinuousActions, VectorSpec
@@ -105,7 +105,8 @@ def test_a_late_decision_is_never_executed_and_the_body_is_stopped_and_asked_aga
     end = Runner(robot, session, stretch_binding(), max_steps=10, clock=clock, subscribers=[diary]).run()
     assert end == RunEnd("done", "", 3, late=1)
     assert MoveBase(0.2) not in robot.commands
-    assert robot.calls[:4] == ["observe", "stop", "observe", "execute"]
+    assert robot.calls[:4] == ["observe", "execute", "observe", "execute"]
+    assert robot.commands[0] == Stop(), "the trial goes on: a stop under its lease, which ends nothing"
     assert session.told == [None, None, "rotate_left"]
     assert diary.steps[0].late
     assert diary.steps[0].sent.refused == "late: 0.501 s after the observation, expected at most 0.500 s"
@@ -118,7 +119,7 @@ def test_a_policy_that_is_always_late_ends_the_run_and_moves_nothing() -> None:
     end = Runner(robot, session, stretch_binding(), max_steps=10, max_late=4, clock=clock).run()
     assert (end.reason, end.steps, end.late) == ("late", 4, 4)
     assert "2.000 s after the observation" in end.message
-    assert robot.commands == []
+    assert set(robot.commands) == {Stop()}
 
 
 def test_what_the_robot_refuses_as_stale_counts_as_late() -> None:
@@ -134,14 +135,15 @@ def test_late_decisions_count_only_when_they_come_in_a_row() -> None:
     robot.connect()
     session = ScriptedSession(["rotate_left"], before_act=lambda step: clock.sleep(2.0 * (step % 3 < 2)))
     end = Runner(robot, session, stretch_binding(), max_steps=9, max_late=3, clock=clock).run()
-    assert (end.reason, end.late, len(robot.commands)) == ("max_steps", 6, 3)
+    moves = [command for command in robot.commands if command != Stop()]
+    assert (end.reason, end.late, len(moves)) == ("max_steps", 6, 3)
 
 
 @pytest.mark.parametrize("validity", [float("nan"), float("inf"), -1.0])
 def test_a_validity_that_is_no_deadline_lets_nothing_move(validity: float) -> None:
     robot = WatchedFake()
     assert runner(robot, ScriptedSession(["move_ahead"], valid_for_s=validity)).run().reason == "late"
-    assert robot.commands == []
+    assert set(robot.commands) == {Stop()}
 
 
 @pytest.mark.parametrize("error", [NotFinite("got NaN"), Unreachable("no answer within 1.0 s"), KeyError("session")])

@@ -52,7 +52,7 @@ def test_a_stale_order_moves_nothing(host: Host) -> None:
 
 def test_a_replayed_order_moves_nothing(host: Host) -> None:
     result = host.do(MoveBase(0.05))
-    host.executor.submit(Order(result.stamp_ns, MoveBase(0.05), 100.0))
+    host.executor.submit(Order(result.stamp_ns, MoveBase(0.05), 100.0, host.lease))
     assert "replayed" in host.results[0].sent.refused
     assert host.robot.pose[0] == pytest.approx(0.05)
 
@@ -94,7 +94,7 @@ def test_a_blocked_motion_is_reported(host: Host) -> None:
 def test_a_second_order_while_one_runs_is_refused_not_queued(host: Host) -> None:
     host.executor.submit(host.order(MoveBase(0.2)))
     wait_for(lambda: host.executor.status.state == "moving")
-    host.executor.submit(Order(host.observations[-1].stamp_ns, MoveBase(0.2), 10.0))
+    host.executor.submit(Order(host.observations[-1].stamp_ns, MoveBase(0.2), 10.0, host.lease))
     assert host.results[0].sent.refused == "busy: another order is running"
     wait_for(lambda: len(host.results) == 2)
     time.sleep(0.1)
@@ -104,7 +104,7 @@ def test_a_second_order_while_one_runs_is_refused_not_queued(host: Host) -> None
 def test_stop_ends_a_motion_and_voids_what_was_decided_before(host: Host) -> None:
     host.executor.submit(host.order(MoveBase(0.2)))
     wait_for(lambda: host.robot.pose[0] > 0.03)
-    late = Order(host.observations[-1].stamp_ns, MoveBase(0.2), 10.0)
+    late = Order(host.observations[-1].stamp_ns, MoveBase(0.2), 10.0, host.lease)
     assert host.executor.stop("a person said so")
     assert host.stops == ["a person said so"]
     wait_for(lambda: host.results)
@@ -177,7 +177,7 @@ def test_a_frozen_camera_stops_and_refuses() -> None:
     with host.executor:
         wait_for(lambda: host.stops)
         assert host.stops[0].startswith("camera frozen: no new observation for 0.")
-        host.executor.submit(Order(host.observations[-1].stamp_ns, MoveBase(0.1), 10.0))
+        host.executor.submit(Order(host.observations[-1].stamp_ns, MoveBase(0.1), 10.0, host.lease))
         assert host.results[0].sent.refused.startswith("camera frozen")
         assert host.executor.status.state == "held"
         time.sleep(0.7)
@@ -189,7 +189,7 @@ def test_a_failing_camera_stops_and_refuses_with_its_error() -> None:
     with host.executor:
         wait_for(lambda: host.stops)
         assert host.stops == ["camera failed: ConnectionError: fake camera unplugged"]
-        host.executor.submit(Order(host.observations[-1].stamp_ns, MoveBase(0.1), 10.0))
+        host.executor.submit(Order(host.observations[-1].stamp_ns, MoveBase(0.1), 10.0, host.lease))
         assert host.results[0].sent.refused == "camera failed: ConnectionError: fake camera unplugged"
 
 
@@ -204,6 +204,7 @@ def test_a_camera_that_blocks_counts_as_frozen_and_recovers(host: Host) -> None:
     wait_for(lambda: host.stops)
     assert host.stops[0].startswith("camera frozen")
     release.set()
+    wait_for(lambda: not host.executor.status.reason)
     assert host.do(MoveBase(0.05)).sent.executed
 
 
@@ -231,8 +232,7 @@ def test_a_restart_voids_what_was_decided_before_it(host: Host) -> None:
     order = host.order(MoveBase(0.1))
     assert host.executor.restart(lambda: threading.current_thread().name) == "body"
     host.executor.submit(order)
-    assert host.results[0].sent.refused == "void: decided before the robot stopped (reset)"
-    assert host.results[0].stopped == "reset"
+    assert host.results[0].sent.refused == host.results[0].stopped == "lease ended: reset; begin a new trial"
     host.results.clear()
     assert host.do(MoveBase(0.05)).sent.executed
 
@@ -258,7 +258,7 @@ def test_closing_during_a_motion_stops_and_names_the_reason() -> None:
     assert host.robot.pose[0] < 0.2
     assert host.stops == ["KeyboardInterrupt: ctrl-c"]
     assert host.executor.status.state == "closed"
-    host.executor.submit(Order(1, MoveBase(0.1), 1.0))
+    host.executor.submit(Order(1, MoveBase(0.1), 1.0, host.lease))
     assert host.results[-1].sent.refused == "closed: the executor is closed"
 
 
@@ -290,7 +290,7 @@ def test_what_was_decided_during_the_runstop_is_void_after_it(host: Host) -> Non
     host.executor.runstop(True)
     order = host.order(MoveBase(0.1))
     host.executor.runstop(False)
-    host.executor.submit(order)
+    host.executor.submit(replace(order, lease=host.begin()))
     assert host.results[0].sent.refused == "void: decided before the robot stopped (runstop)"
     assert host.robot.pose == (0.0, 0.0, 0.0)
 
@@ -316,6 +316,7 @@ def test_a_listener_of_observations_that_fails_stops_the_body_once_and_is_surviv
     assert host.stops == ["OSError: no space left"]
     assert host.executor.status.state == "held"
     host.executor._on_observation = told
+    wait_for(lambda: not host.executor.status.reason)
     assert host.do(MoveBase(0.05)).sent.executed
 
 
@@ -331,14 +332,13 @@ def test_a_listener_of_results_that_fails_does_not_leave_it_busy(host: Host) -> 
     assert host.do(MoveBase(0.05)).sent.executed
 
 
-def test_a_listener_of_stops_that_fails_is_logged(host: Host, caplog: pytest.LogCaptureFixture) -> None:
-    def full(_: str) -> None:
+def test_a_listener_of_stops_that_fails_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def full(*_: str) -> None:
         raise OSError("no space left")
 
-    told, host.executor._on_stop = host.executor._on_stop, full
-    assert host.executor.stop("a person said so")
+    with Executor(FakeRobot(), OPTIONS, on_stop=full) as executor:
+        assert executor.stop("a person said so")
     assert "a listener failed at the stop: a person said so" in caplog.text
-    host.executor._on_stop = told
 
 
 def test_a_job_without_an_answer_in_time_is_an_error_and_never_begins(host: Host) -> None:

@@ -51,7 +51,7 @@ def test_a_fault_of_the_body_stops_a_motion_and_holds_until_it_is_gone(host: Hos
     del host.robot.health
     wait_for(lambda: not host.executor.status.reason)
     host.executor.submit(before)
-    assert host.results.pop().sent.refused == "void: decided before the robot stopped (body)"
+    assert host.results.pop().sent.refused == "lease ended: bus-off: no answer; begin a new trial"
     assert host.do(MoveBase(0.01)).sent.executed
 
 
@@ -66,7 +66,7 @@ def test_a_body_that_cannot_be_asked_must_not_move(host: Host) -> None:
 
 def test_a_required_pulse_that_ceases_stops_a_motion() -> None:
     host = Host(FakeRobot())
-    host.executor.expect("supervisor", 0.2, required=True)
+    host.executor.expect("supervisor", 0.2)
     with host.executor:
         assert host.do(MoveBase(0.1)).sent.refused == "supervisor lost: it was not heard yet"
         host.executor.beat("supervisor")
@@ -138,7 +138,7 @@ def test_nothing_moves_that_is_not_watched(host: Host) -> None:
 
 def test_a_stop_that_takes_long_is_not_taken_for_sleep() -> None:
     host = Host(FakeRobot(), replace(OPTIONS, guard=GuardOptions(asleep_s=0.2)))
-    host.executor.expect("policy", 0.1, required=False)
+    host.executor.expect("policy", 0.1)
     stop = host.robot.stop
 
     def slow_to_stop() -> None:

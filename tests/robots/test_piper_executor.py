@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 from piper_bus import FakeProcess
@@ -12,6 +13,7 @@ from piper_bus import FakeProcess
 from robots.chunk import POSE
 from robots.command import Chunk, Command, JointTarget
 from robots.drivers.piper import PiperRobot
+from robots.errors import RobotError
 from robots.executor import Executor, ExecutorOptions
 from robots.observation import Observation
 from robots.order import Order, Result
@@ -31,18 +33,21 @@ class Host:
         self.observations: list[Observation] = []
         self.results: list[Result] = []
         self.stops: list[str] = []
+        self.lease = ""
         self.executor = Executor(
             robot,
             ExecutorOptions(control_period_s=1.0, observe_period_s=0.05),
             on_observation=self.observations.append,
             on_result=self.results.append,
-            on_stop=self.stops.append,
+            on_stop=lambda reason, _: self.stops.append(reason),
         )
 
     def submit(self, command: Command) -> None:
+        with suppress(RobotError):  # the lease is held already
+            self.lease = self.executor.begin()
         seen = len(self.observations)
         wait_for(lambda: len(self.observations) > seen)
-        self.executor.submit(Order(self.observations[-1].stamp_ns, command, valid_for_s=1.0))
+        self.executor.submit(Order(self.observations[-1].stamp_ns, command, 1.0, self.lease))
 
     def do(self, command: Command) -> Result:
         self.submit(command)
@@ -102,7 +107,7 @@ def test_a_dead_arm_ends_the_motion_and_nothing_is_left_to_do(fake: FakeProcess,
     assert not result.sent.executed
     assert "feedback stale" in result.sent.blocked + result.stopped
     assert "feedback stale" in host.executor.status.reason
-    host.executor.submit(Order(host.observations[-1].stamp_ns, UP, valid_for_s=1.0))
+    host.executor.submit(Order(host.observations[-1].stamp_ns, UP, 1.0, host.lease))
     wait_for(lambda: host.results)
     assert host.results.pop().sent.refused
 

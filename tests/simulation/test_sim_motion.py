@@ -12,7 +12,7 @@ from small_house import INSIDE_M, OUTLINE, small_house
 
 from robots.command import JointTarget, LookAt, MoveBase, MoveJoint, RotateBase, SetGripper
 from robots.stretch_re1 import STRETCH_RE1
-from simulation.motion import STOPPED, Motion, base_duration_s, joint_targets
+from simulation.motion import ASLEEP, STOPPED, Motion, base_duration_s, joint_targets
 from simulation.stretch import STOWED
 from simulation.world import World
 
@@ -29,7 +29,7 @@ def world(compiled: World) -> World:
     return compiled
 
 
-def motion(world: World, *, slides: bool = False, pause: Callable[[float], bool] = lambda seconds: False) -> Motion:
+def motion(world: World, *, slides: bool = False, pause: Callable[[float], str] = lambda seconds: "") -> Motion:
     return Motion(world, STRETCH_RE1, contextlib.nullcontext(), pause, slides)
 
 
@@ -72,15 +72,26 @@ def test_sliding_straight_at_a_wall_ends_in_front_of_it(world: World) -> None:
 def test_an_interrupted_drive_ramps_down_as_far_as_the_base_decelerates(world: World) -> None:
     waits: list[float] = []
 
-    def pause(seconds: float) -> bool:
+    def pause(seconds: float) -> str:
         waits.append(seconds)
-        return len(waits) == 3
+        return STOPPED if len(waits) == 3 else ""
 
     began_s = time.monotonic()
     assert motion(world, pause=pause).drive(MoveBase(0.2)) == STOPPED
     assert world.base == pytest.approx((0.16, 0.0, 0.0))  # 0.3 m/s at 0.4 m/s^2: 0.11 m, of which 5 slices are shown
     assert time.monotonic() - began_s > 0.4
     assert waits == pytest.approx([0.02 / 0.30] * 3)
+
+
+def test_a_base_whose_process_did_not_run_stands_when_it_is_back(world: World) -> None:
+    waits: list[float] = []
+
+    def pause(seconds: float) -> str:
+        waits.append(seconds)
+        return ASLEEP if len(waits) == 3 else ""
+
+    assert motion(world, pause=pause).drive(MoveBase(0.2)) == STOPPED
+    assert world.base == pytest.approx((0.06, 0.0, 0.0))
 
 
 def test_joints_move_together(world: World) -> None:
@@ -100,9 +111,9 @@ def test_a_blocked_arm_goes_back(world: World) -> None:
 def test_a_joint_move_takes_the_slowest_joints_time(world: World) -> None:
     waits: list[float] = []
 
-    def pause(seconds: float) -> bool:
+    def pause(seconds: float) -> str:
         waits.append(seconds)
-        return False
+        return ""
 
     motion(world, pause=pause).reach({"joint_lift": STOWED["joint_lift"] + 0.15, "joint_head_pan": 0.1})
     assert sum(waits) == pytest.approx(1.0)  # 0.15 m at 0.15 m/s

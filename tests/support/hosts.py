@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from robots.command import Command
+from robots.errors import RobotError
 from robots.executor import Executor, ExecutorOptions
 from robots.fake import FakeRobot
 from robots.observation import Observation
@@ -23,18 +25,27 @@ class Host:
         self.observations: list[Observation] = []
         self.results: list[Result] = []
         self.stops: list[str] = []
+        self.lease = ""
         self.executor = Executor(
             robot,
             options,
             on_observation=self.observations.append,
             on_result=self.results.append,
-            on_stop=self.stops.append,
+            on_stop=lambda reason, _: self.stops.append(reason),
         )
 
+    def begin(self) -> str:
+        """Takes the lease, as a new trial does."""
+        self.lease = self.executor.begin()
+        return self.lease
+
     def order(self, command: Command, **changes: float) -> Order:
+        """An order from the next observation, under a new lease where the last has ended and one is handed out."""
+        with suppress(RobotError):
+            self.begin()
         seen = len(self.observations)
         wait_for(lambda: len(self.observations) > seen)
-        order = Order(self.observations[-1].stamp_ns, command, valid_for_s=0.4)
+        order = Order(self.observations[-1].stamp_ns, command, valid_for_s=0.4, lease=self.lease)
         return replace(order, **changes)  # type: ignore[arg-type]
 
     def do(self, command: Command, **changes: float) -> Result:

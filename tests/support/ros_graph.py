@@ -9,12 +9,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from ferry_ros import convert, qos, report
+from ferry_ros.heartbeat import Heartbeat
 from ferry_ros.spinner import Spinner
 from nav_msgs.msg import Odometry
 from rcl_interfaces.srv import SetParameters
@@ -109,11 +111,29 @@ class Watcher(Node):
         self.create_subscription(DiagnosticArray, "/diagnostics", self._diagnostic, qos.EVERY)
         self.create_subscription(JointState, "joint_states", self._state, qos.NEWEST)
         self._commands = self.create_publisher(JointTrajectory, "command", qos.NEWEST)
+        self._beats = self.create_publisher(DiagnosticStatus, "policy_heartbeat", qos.EVERY)
+        self._heartbeat: Heartbeat | None = None
+        self.lease = ""
+
+    def begin(self) -> str:
+        """Takes the robot's lease and keeps it, as a trial does; asks until it is handed out."""
+        self.let_go()
+        answers: list[Any] = []
+        wait_until(lambda: answers.append(self.call("begin")) or answers[-1].success)  # type: ignore[func-returns-value]
+        self.lease = answers[-1].message
+        self._heartbeat = Heartbeat(self._beats, "watcher", self.lease)
+        return self.lease
+
+    def let_go(self) -> None:
+        """Gives the lease back."""
+        if self._heartbeat:
+            self._heartbeat.end()
+        self._heartbeat = None
 
     def order(self, order: Order) -> None:
-        """Publishes `order` by hand."""
+        """Publishes `order` by hand, under the lease at hand where it has none."""
         wait_until(lambda: self._commands.get_subscription_count() > 0)
-        self._commands.publish(convert.order_msg(order))
+        self._commands.publish(convert.order_msg(replace(order, lease=order.lease or self.lease)))
 
     def call(self, service: str, request: Any = None, timeout_s: float = 20.0) -> Any:
         """Calls a Trigger (or, with a bool, a SetBool) service and returns its response."""
@@ -233,6 +253,7 @@ def graph(folder: Path) -> Iterator[Graph]:
     try:
         yield graph
     finally:
+        graph.watcher.let_go()
         for process in reversed(graph.processes.values()):
             process.end()
         spinner.close()

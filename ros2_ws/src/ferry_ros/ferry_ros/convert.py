@@ -3,8 +3,9 @@
 A command is a `trajectory_msgs/JointTrajectory`:
 
 - `header.stamp` is the stamp of the observation it was decided from, echoed: the robot's own clock, never ours.
-- `header.frame_id` is "current" for increments from where the body is, "" for absolute values.
-- A Chunk has `frame_id` "chunk": `points[0]` has no positions, the points after it are its rows, `time_from_start` of
+- `header.frame_id` holds words: "current" for increments from where the body is, "chunk" for a Chunk, none for absolute
+  values; then "lease=" and the lease that the robot node handed out for this trial. A Stop needs none.
+- A Chunk: `points[0]` has no positions, the points after it are its rows, `time_from_start` of
   each counted from when the first motion starts.
 - `points[0].positions` holds one number per joint name; `points[0].time_from_start` is how long after the observation
   the motion may start.
@@ -48,10 +49,13 @@ from robots.order import Order
 from robots.spec import CameraSpec, F32Vector, U8Image
 
 CURRENT = "current"
-"""`frame_id` of a command whose numbers are increments from where the body is."""
+"""Word in `frame_id` of a command whose numbers are increments from where the body is."""
 
 CHUNK = "chunk"
-"""`frame_id` of a command whose points are the rows of a Chunk."""
+"""Word in `frame_id` of a command whose points are the rows of a Chunk."""
+
+LEASE = "lease="
+"""How the word begins that names the lease."""
 
 VIRTUAL = ("translate_mobile_base", "rotate_mobile_base", "gripper_aperture", "gripper_grasp", "done", "duration")
 """Joint names with a meaning of their own."""
@@ -139,16 +143,32 @@ def order_msg(order: Order) -> JointTrajectory:
     """An order as a command message; SpecError for a joint whose name has another meaning."""
     if isinstance(order.command, Chunk):
         return _chunk_msg(order, order.command)
-    frame_id, values = _encode(order.command)
-    message = JointTrajectory(header=Header(stamp=time_msg(order.stamp_ns), frame_id=frame_id))
+    kind, values = _encode(order.command)
+    message = JointTrajectory(header=_header(order, kind))
     message.joint_names = [name for name, _ in values]
     start = _duration_msg(order.valid_for_s)
     message.points = [JointTrajectoryPoint(positions=[value for _, value in values], time_from_start=start)]
     return message
 
 
+def _header(order: Order, kind: str) -> Header:
+    words = (kind, f"{LEASE}{order.lease}" if order.lease else "")
+    return Header(stamp=time_msg(order.stamp_ns), frame_id=" ".join(filter(None, words)))
+
+
+def _words(header: Header) -> tuple[str, str]:
+    """(kind, lease) of a command; each may be empty. SpecError for any other word."""
+    kinds: list[str] = []
+    leases: list[str] = []
+    for word in header.frame_id.split():
+        (leases if word.startswith(LEASE) else kinds).append(word)
+    if len(kinds) > 1 or len(leases) > 1 or not {*kinds} <= {CURRENT, CHUNK}:
+        raise SpecError("command frame_id", repr(header.frame_id), f"'', '{CURRENT}' or '{CHUNK}', and '{LEASE}...'")
+    return "".join(kinds), "".join(leases)[len(LEASE) :]
+
+
 def _chunk_msg(order: Order, chunk: Chunk) -> JointTrajectory:
-    message = JointTrajectory(header=Header(stamp=time_msg(order.stamp_ns), frame_id=CHUNK))
+    message = JointTrajectory(header=_header(order, CHUNK))
     message.joint_names = list(chunk.names)
     message.points = [JointTrajectoryPoint(time_from_start=_duration_msg(order.valid_for_s))]
     for number, row in enumerate(chunk.rows, start=1):
@@ -168,18 +188,19 @@ def _seconds(duration: Duration) -> float:
 
 def order_of(message: JointTrajectory) -> Order:
     """Inverse of `order_msg`; SpecError when the message is no command."""
-    if message.header.frame_id == CHUNK:
-        return _chunk_order(message)
+    kind, lease = _words(message.header)
+    if kind == CHUNK:
+        return _chunk_order(message, lease)
     if len(message.points) != 1:
         raise SpecError("command points", len(message.points), "exactly one")
     point = message.points[0]
     if len(point.positions) != len(message.joint_names):
         raise SpecError("command positions", len(point.positions), f"{len(message.joint_names)}, one per joint name")
-    command = _decode(message.header.frame_id, tuple(message.joint_names), tuple(point.positions))
-    return Order(stamp_of(message.header), command, _seconds(point.time_from_start))
+    command = _decode(kind, tuple(message.joint_names), tuple(point.positions))
+    return Order(stamp_of(message.header), command, _seconds(point.time_from_start), lease)
 
 
-def _chunk_order(message: JointTrajectory) -> Order:
+def _chunk_order(message: JointTrajectory, lease: str) -> Order:
     if len(message.points) < 2 or message.points[0].positions:
         raise SpecError("chunk points", len(message.points), "one without positions, then at least one row")
     start, *rows = message.points
@@ -190,7 +211,7 @@ def _chunk_order(message: JointTrajectory) -> Order:
     if any(abs(due_s - number * period_s) > 1e-6 for number, due_s in enumerate(later, start=2)):
         raise SpecError("chunk times", times, f"rows that are even, one every {period_s} s")
     chunk = Chunk(tuple(message.joint_names), tuple(tuple(row.positions) for row in rows), period_s)
-    return Order(stamp_of(message.header), chunk, _seconds(start.time_from_start))
+    return Order(stamp_of(message.header), chunk, _seconds(start.time_from_start), lease)
 
 
 def _encode(command: Command) -> tuple[str, list[tuple[str, float]]]:
@@ -224,12 +245,10 @@ def _real(joint: str) -> str:
     return joint
 
 
-def _decode(frame_id: str, names: tuple[str, ...], values: tuple[float, ...]) -> Command:
-    if frame_id not in ("", CURRENT):
-        raise SpecError("command frame_id", repr(frame_id), f"'' or '{CURRENT}'")
+def _decode(kind: str, names: tuple[str, ...], values: tuple[float, ...]) -> Command:
     if not names:
         return Stop()
-    if frame_id == CURRENT:
+    if kind == CURRENT:
         return _decode_increment(names, values)
     if names[-1] == "duration":
         return JointTarget(names[:-1], values[:-1], values[-1])

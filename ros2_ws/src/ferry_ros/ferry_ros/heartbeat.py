@@ -1,36 +1,45 @@
-"""Tells, while it lasts, that a process is alive: true ten times a second, false once at the end."""
+"""Tells, while it lasts, that whoever holds a lease is alive: ten times a second, and once that it ends."""
 
 from __future__ import annotations
 
 import threading
-from types import TracebackType
 
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.publisher import Publisher
-from std_msgs.msg import Bool
+
+from ferry_ros import report
 
 PERIOD_S = 0.1
 
 
 class Heartbeat:
-    """Context manager; beats in a thread of its own, which no callback can delay."""
+    """Beats in a thread of its own, which no callback can delay, from its creation until `end`.
 
-    def __init__(self, publisher: Publisher, period_s: float = PERIOD_S) -> None:
+    Args:
+        publisher: of DiagnosticStatus.
+        name: who drives.
+        lease: what it drives with.
+    """
+
+    def __init__(self, publisher: Publisher, name: str, lease: str, period_s: float = PERIOD_S) -> None:
         self._publisher, self._period_s = publisher, period_s
+        self._name, self._lease = name, lease
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-
-    def __enter__(self) -> Heartbeat:
         self._thread.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def end(self) -> None:
+        """Gives the lease back; also called twice."""
+        if self._ended.is_set():
+            return
         self._ended.set()
         self._thread.join()
-        self._publisher.publish(Bool(data=False))
+        self._publisher.publish(self._message(report.WARN, "has ended"))
 
     def _beat(self) -> None:
         while not self._ended.is_set():
-            self._publisher.publish(Bool(data=True))
+            self._publisher.publish(self._message(report.OK, "drives"))
             self._ended.wait(self._period_s)
+
+    def _message(self, level: bytes, message: str) -> DiagnosticStatus:
+        return report.status(self._name, level, message, {"lease": self._lease})

@@ -11,7 +11,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,16 +19,15 @@ from pathlib import Path
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
 from evaluation.recorder import Recorder
 from evaluation.runner import Runner
 from evaluation.step import Reason, RunEnd, Step
 from ferry_ros import parameters, qos, report, trial_record
-from ferry_ros.heartbeat import Heartbeat
-from ferry_ros.process import run
-from ferry_ros.ros_robot import RosRobot, RosRobotOptions, find_body
+from ferry_ros.claim import Claim
+from ferry_ros.process import fail, run
+from ferry_ros.ros_robot import RobotStopped, RosRobot, RosRobotOptions, find_body
 from ferry_ros.server_watch import ServerWatch
 from ferry_ros.steps import step_msg
 from ferry_ros.timer import every
@@ -114,10 +113,11 @@ class PolicyNode(LifecycleNode):
         super().__init__("policy_node")
         self.finished, self.exit_code = threading.Event(), 0
         parameters.declare(self, PolicyNodeOptions)
+        self._claim = Claim(self, "policy_node", self._take_conflict, partial(fail, self))
+        self._claim.settle()
         own = MutuallyExclusiveCallbackGroup  # so that none waits for another
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVERY)
         self._decisions = self.create_publisher(DiagnosticArray, "~/decision", qos.ALL)
-        self._heartbeat = self.create_publisher(Bool, "policy_heartbeat", qos.NEWEST)
         self._trials = self.create_publisher(DiagnosticArray, "~/trial", qos.LATCHED)
         self.create_service(Trigger, "~/run_trial", self._run_trial, callback_group=ReentrantCallbackGroup())
         self.create_service(Trigger, "~/end_trial", self._end_trial, callback_group=own())
@@ -188,6 +188,11 @@ class PolicyNode(LifecycleNode):
         """Ends a running trial and stops the robot before the process ends."""
         self._end(reason)
         self._release()
+        self._claim.close()
+
+    def _take_conflict(self, words: str) -> None:
+        if words and (current := self._current):
+            current.end(words)
 
     def _bind(self, options: PolicyNodeOptions) -> None:
         with PolicyClient(options.server_url, token=options.token or None) as client:
@@ -246,6 +251,8 @@ class PolicyNode(LifecycleNode):
     def _play(self, trial: Trial) -> RunEnd:
         try:
             return self._run_session(trial, self.options)
+        except RobotStopped as error:
+            return RunEnd("robot_failed", str(error), 0)
         except (PolicyError, RobotError, ValueError) as error:
             return RunEnd("policy_failed", f"{type(error).__name__}: {error}", 0)
 
@@ -258,23 +265,21 @@ class PolicyNode(LifecycleNode):
         session = self._client.open(self._binding.body, instruction, sampling=options.sampling, seed=options.seed)
         try:
             self._expect_configured(session.bundle_sha256)
-            self._robot.renew()
             steps = options.max_steps or self._manifest.spec.horizon
-            with self._recorded(options, instruction, steps) as recorders, self._watched(trial, options):
+            recorded, watched = self._recorded(options, instruction, steps), self._watched(trial, options)
+            with recorded as recorders, self._robot.driving(), watched:
                 runner = Runner(self._robot, session, session.binding, max_steps=steps, subscribers=(self, *recorders))
                 return trial.begin(runner)
         finally:
             session.close()
 
-    @contextmanager
-    def _watched(self, trial: Trial, options: PolicyNodeOptions) -> Iterator[None]:
-        """Tells the robot node that somebody drives, and ends the trial when the server is lost."""
+    def _watched(self, trial: Trial, options: PolicyNodeOptions) -> AbstractContextManager[object]:
+        """Ends the trial when the server is lost."""
         assert self._client is not None  # a trial has one
         lost = partial(trial.end, why="policy_failed")
-        with Heartbeat(self._heartbeat), ExitStack() as watch:
-            if options.server_timeout_s > 0:
-                watch.enter_context(ServerWatch(self._client, options.server_timeout_s, lost))
-            yield
+        return (
+            ServerWatch(self._client, options.server_timeout_s, lost) if options.server_timeout_s > 0 else nullcontext()
+        )
 
     @contextmanager
     def _recorded(self, options: PolicyNodeOptions, instruction: str, steps: int) -> Iterator[tuple[Recorder, ...]]:

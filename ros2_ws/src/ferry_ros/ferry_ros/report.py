@@ -47,6 +47,7 @@ def result_msg(result: Result) -> DiagnosticArray:
         "age_s": result.age_s,
         "began_ns": result.began_ns,
         "duration_s": result.duration_s,
+        "lease": result.lease,
     }
     one = status("executor", level, sent.refused or sent.blocked or "executed", values)
     return diagnostics(result.stamp_ns, one)
@@ -65,7 +66,7 @@ def result_of(message: DiagnosticArray) -> Result:
             blocked=values["blocked"],
         )
         numbers = {name: json.loads(values[name]) for name in ("after_ns", "age_s", "began_ns", "duration_s")}
-        return Result(stamp_of(message.header), sent, values["stopped"], **numbers)
+        return Result(stamp_of(message.header), sent, values["stopped"], **numbers, lease=values["lease"])
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise SpecError("result values", f"{type(error).__name__} {error}", "those of result_msg") from error
 

@@ -2,7 +2,8 @@
 
 Publishes `camera/<name>/image_raw`, `camera/<name>/camera_info`, `joint_states`, `in_hand`, `odom` (of a base), `tip`
 (of an arm that tells it), `result`, `embodiment` and `instruction` (latched), `robot_heartbeat` and `/diagnostics`;
-takes `command`, `estop`, `policy_heartbeat` and the supervisor's `permit`; serves `stop`, `done`, `reset`, `runstop`.
+takes `command`, `estop`, `policy_heartbeat` and the supervisor's `permit`; serves `begin`, which hands out the lease
+that every command must carry, `stop`, `done`, `reset`, `runstop`.
 """
 
 from __future__ import annotations
@@ -27,17 +28,18 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from ferry_ros import convert, episodes, parameters, qos, report, robots_table
+from ferry_ros.claim import Claim
 from ferry_ros.process import fail, run
 from ferry_ros.spinner import Spinner, beside
 from ferry_ros.timer import every
-from robots.errors import ConnectionFailed, SpecError
-from robots.executor import RESET, Executor, ExecutorOptions
+from robots.errors import ConnectionFailed, RobotError, SpecError
+from robots.executor import Executor, ExecutorOptions
 from robots.guard import RUNSTOP, GuardOptions
 from robots.observation import Observation
 from robots.order import Result
 
 MODES = ("shadow", "slow", "full")
-SUPERVISOR, POLICY, PERMIT = "supervisor", "policy heartbeat", "permit"
+SUPERVISOR, PERMIT, TWO = "supervisor", "permit", "two of a name"
 HEARTBEAT_S = 0.05
 CONNECT_AGAIN_S = 0.5
 
@@ -53,7 +55,7 @@ class RobotNodeOptions:
         slow_speed: that share, in (0, 1].
         supervised: move only on the permit of a supervisor_node in the same namespace.
         permit_timeout_s: how old that permit may be.
-        heartbeat_timeout_s: how long a policy_node that drives may be silent until the body is stopped.
+        heartbeat_timeout_s: how long whoever drives may be silent until its lease ends and the body is stopped.
         battery_low: charge, in [0, 1], below which nothing moves, where the body tells its charge.
         connect_for_s: how long it goes on trying to reach the body; a vendor's driver may be starting at the same time.
         control_period_s: the time one decision is given.
@@ -97,9 +99,13 @@ class RobotNode(Node):
         self.finished, self.exit_code = threading.Event(), 0
         parameters.declare(self, RobotNodeOptions)
         self.options = parameters.read(self, RobotNodeOptions)
+        self._conflict = ""
+        claim = Claim(self, "robot_node", self._take_conflict, partial(fail, self))
         body = robots_table.body(self.options.robot)
         parameters.declare(self, body.options, body.prefix)
         self.robot = body.create(self._body_options(body))
+        claim.settle()  # until here nothing was touched that another robot_node may be using
+        self._claim = claim
         self._advertise()
         self._connect(body)
         # Only now: a driver reads its robot's own limits when it connects.
@@ -131,9 +137,10 @@ class RobotNode(Node):
             on_result=self._publish_result,
             on_stop=self._tell_stop,
         )
-        executor.expect(POLICY, self.options.heartbeat_timeout_s, required=False)
         if self.options.supervised:
-            executor.expect(SUPERVISOR, self.options.permit_timeout_s, required=True)
+            executor.expect(SUPERVISOR, self.options.permit_timeout_s)
+        if self._conflict:
+            executor.hold(TWO, self._conflict)
         return executor
 
     def close(self, reason: str) -> None:
@@ -141,6 +148,7 @@ class RobotNode(Node):
         self.executor_.close(reason)
         self._heartbeat.publish(Bool(data=False))
         self._serving.close()
+        self._claim.close()
 
     def _body_options(self, body: robots_table.Body) -> Any:
         options = parameters.read(self, body.options, body.prefix)
@@ -154,6 +162,7 @@ class RobotNode(Node):
             self._observe_period_s(),
             longest_motion_s=10.0 * slower,
             shadow=self.options.mode == "shadow",
+            heartbeat_timeout_s=self.options.heartbeat_timeout_s,
             guard=GuardOptions(battery_low=self.options.battery_low),
         )
 
@@ -174,7 +183,7 @@ class RobotNode(Node):
         self._odom = self.create_publisher(Odometry, "odom", qos.NEWEST)
         self._tip = self.create_publisher(PointStamped, "tip", qos.NEWEST)
         self._results = self.create_publisher(DiagnosticArray, "result", qos.EVERY)
-        self._stopped = self.create_publisher(String, "stopped", qos.EVERY)
+        self._stopped = self.create_publisher(DiagnosticStatus, "stopped", qos.EVERY)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVERY)
         self._instruction = self.create_publisher(String, "instruction", qos.LATCHED)
         self._heartbeat = self.create_publisher(Bool, "robot_heartbeat", qos.NEWEST)
@@ -183,7 +192,7 @@ class RobotNode(Node):
     def _serve(self) -> None:
         self.create_subscription(JointTrajectory, "command", self._take_command, qos.NEWEST)
         self.create_subscription(Bool, "estop", self._take_estop, qos.EVERY)
-        self.create_subscription(Bool, "policy_heartbeat", self._take_policy_heartbeat, qos.NEWEST)
+        self.create_subscription(DiagnosticStatus, "policy_heartbeat", self._take_policy_heartbeat, qos.EVERY)
         self.create_subscription(DiagnosticStatus, "permit", self._take_permit, qos.NEWEST)
         every(self, HEARTBEAT_S, lambda: self._heartbeat.publish(Bool(data=True)))
         every(self, 1.0, self._publish_diagnostics)
@@ -191,11 +200,12 @@ class RobotNode(Node):
             if hasattr(self.robot, name):
                 every(self, 1.0 / self.options.odom_rate_hz, publish)
         node, own = beside(self, "services"), MutuallyExclusiveCallbackGroup
+        node.create_service(Trigger, "begin", self._begin, callback_group=own())
         node.create_service(Trigger, "stop", self._stop, callback_group=own())
         node.create_service(Trigger, "done", self._done, callback_group=own())
         node.create_service(Trigger, "reset", self._reset, callback_group=own())
         node.create_service(SetBool, "runstop", self._runstop, callback_group=own())
-        self._serving = Spinner(node, 5, partial(fail, self))
+        self._serving = Spinner(node, 6, partial(fail, self))
 
     def _publish_observation(self, observation: Observation) -> None:
         stamp = observation.stamp_ns
@@ -226,10 +236,9 @@ class RobotNode(Node):
         status.name, status.hardware_id = f"{self.get_name()}: executor", self.robot.spec.name
         self._diagnostics.publish(report.diagnostics(time.monotonic_ns(), status))
 
-    def _tell_stop(self, reason: str) -> None:
+    def _tell_stop(self, reason: str, lease: str) -> None:
         self.get_logger().warning(f"stopped: {reason}")
-        if reason != RESET:  # who begins an episode knows
-            self._stopped.publish(String(data=reason))
+        self._stopped.publish(report.status("executor", report.WARN, reason, {"lease": lease}))
         self._publish_diagnostics()
 
     def _take_command(self, message: JointTrajectory) -> None:
@@ -247,8 +256,14 @@ class RobotNode(Node):
     def _latch(self) -> None:
         self.executor_.hold(RUNSTOP, "runstop: the emergency stop was pressed")
 
-    def _take_policy_heartbeat(self, message: Bool) -> None:
-        self.executor_.beat(POLICY, last=not message.data)
+    def _take_conflict(self, words: str) -> None:
+        self._conflict = words
+        if hasattr(self, "executor_"):  # not while it still starts
+            self.executor_.hold(TWO, words) if words else self.executor_.release(TWO)
+
+    def _take_policy_heartbeat(self, message: DiagnosticStatus) -> None:
+        lease = report.values_of(message).get("lease", "")
+        self.executor_.renew(lease) if message.level == report.OK else self.executor_.give_back(lease)
 
     def _take_permit(self, message: DiagnosticStatus) -> None:
         if report.values_of(message).get("estop"):
@@ -260,6 +275,13 @@ class RobotNode(Node):
         else:
             self.executor_.hold(PERMIT, message.message)
         self.executor_.beat(SUPERVISOR)  # last: the first permit of all may be one that forbids
+
+    def _begin(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        try:
+            response.success, response.message = True, self.executor_.begin()
+        except RobotError as error:
+            response.success, response.message = False, str(error)
+        return response
 
     def _stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self.executor_.stop("stop service")

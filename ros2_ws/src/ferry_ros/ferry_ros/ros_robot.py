@@ -6,12 +6,13 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
@@ -20,6 +21,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from ferry_ros import convert, qos, report, services
 from ferry_ros.assembly import Assembly
+from ferry_ros.heartbeat import Heartbeat
 from ferry_ros.spinner import Spinner, beside
 from robots.command import Command
 from robots.embodiment import Embodiment
@@ -27,6 +29,12 @@ from robots.errors import BindError, ConnectionFailed, NotConnected, RobotError
 from robots.observation import Observation
 from robots.order import Order, Result
 from robots.robot import Connected, Sent
+
+PATIENCE_S = 0.1
+"""Between two requests for a lease."""
+
+FINAL = ("runstop", "two of")
+"""How a refusal to hand out a lease begins that waiting does not change."""
 
 
 class RobotStopped(RobotError):
@@ -40,6 +48,7 @@ class RosRobotOptions:
     Attributes:
         valid_for_s: how long after an observation was taken a motion decided from it may start.
         connect_timeout_s: until the robot node must have been found.
+        begin_timeout_s: until the robot node must have handed out its lease; its own first permit may be on its way.
         observe_timeout_s: until an observation newer than the last motion must have come.
         motion_timeout_s: until the result of a command must have come.
         stop_timeout_s: until the stop service must have answered; it answers when the robot stands.
@@ -48,6 +57,7 @@ class RosRobotOptions:
 
     valid_for_s: float = 0.5
     connect_timeout_s: float = 5.0
+    begin_timeout_s: float = 5.0
     observe_timeout_s: float = 2.0
     motion_timeout_s: float = 10.0
     stop_timeout_s: float = 2.0
@@ -72,13 +82,15 @@ class RosRobot(Connected):
         self._newest: Observation | None = None
         self._recent: deque[Observation] = deque(maxlen=self.options.kept)
         self._result: Result | None = None
-        self._trouble = self._stopped = ""
-        self._own_stops = 0
+        self._trouble = self._stopped = self._lease = ""
+        self._heartbeat: Heartbeat | None = None
         self.instruction = ""
         self._seen_ns = self._after_ns = -1
         self._spinner: Spinner | None = None
         self._command: Any = None
+        self._beats: Any = None
         self._stop_client: Any = None
+        self._begin_client: Any = None
 
     @property
     def spec(self) -> Embodiment:
@@ -95,9 +107,11 @@ class RosRobot(Connected):
         node.create_subscription(JointState, "joint_states", self._take_state, newest)
         node.create_subscription(DiagnosticArray, "result", self._take_result, qos.EVERY)
         node.create_subscription(String, "instruction", self._take_instruction, qos.LATCHED)
-        node.create_subscription(String, "stopped", self._take_stopped, qos.EVERY)
+        node.create_subscription(DiagnosticStatus, "stopped", self._take_stopped, qos.EVERY)
         self._command = node.create_publisher(JointTrajectory, "command", qos.NEWEST)
+        self._beats = node.create_publisher(DiagnosticStatus, "policy_heartbeat", qos.EVERY)
         self._stop_client = node.create_client(Trigger, "stop")
+        self._begin_client = node.create_client(Trigger, "begin")
         self._spinner = Spinner(node)
         try:
             self._wait_for_robot()
@@ -107,6 +121,7 @@ class RosRobot(Connected):
 
     def disconnect(self) -> None:
         """Lets the topics go; also called twice."""
+        self._end_lease()
         spinner, self._spinner, self._command, self._stop_client = self._spinner, None, None, None
         if spinner:
             spinner.close()
@@ -115,8 +130,24 @@ class RosRobot(Connected):
         """Forgets what was seen so far, as at the start of an episode; the next observation is newer."""
         with self._changed:
             self._trouble = self._stopped = ""
-            self._own_stops = 0
         self._forget()
+
+    @contextmanager
+    def driving(self) -> Iterator[None]:
+        """Holds the robot's lease for one trial; it ends with the first stop, whoever asks for that.
+
+        Raises RobotError, which names what keeps the robot from moving, when it is not handed out in time.
+        """
+        self._require("drive")
+        lease = self._ask_for_lease()
+        self.renew()
+        with self._changed:
+            self._lease = lease
+            self._heartbeat = Heartbeat(self._beats, self._node.get_fully_qualified_name(), lease)
+        try:
+            yield
+        finally:
+            self._end_lease()
 
     def observe(self) -> Observation:
         """The newest complete observation that shows the effect of the last motion.
@@ -145,7 +176,7 @@ class RosRobot(Connected):
         Raises RobotStopped when the robot was stopped or lets nothing move, RobotError when no result comes in time.
         """
         self._require("execute")
-        order = Order(self._seen_ns, command, self.options.valid_for_s)
+        order = Order(self._seen_ns, command, self.options.valid_for_s, self._lease)
         with self._changed:
             self._result = None
         self._command.publish(convert.order_msg(order))
@@ -166,12 +197,11 @@ class RosRobot(Connected):
     def stop(self) -> None:
         """Calls the robot's stop service; returns in time even when nothing answers, which is logged.
 
-        What was seen before it is forgotten: a decision made from it would be void.
+        That ends the lease, and what was seen before it is forgotten: a decision made from it would be void.
         """
         if self._stop_client is None:
             return
-        with self._changed:
-            self._own_stops += 1
+        self._end_lease()
         try:
             services.call(self._stop_client, Trigger.Request(), self.options.stop_timeout_s)
         except RobotError as error:
@@ -187,6 +217,22 @@ class RosRobot(Connected):
             self._changed.wait_for(lambda: any(one.stamp_ns >= stamp_ns for one in self._recent), timeout_s)
             found = [one for one in self._recent if one.stamp_ns == stamp_ns]
         return found[0] if found else Observation(stamp_ns, {})
+
+    def _ask_for_lease(self) -> str:
+        deadline = time.monotonic() + self.options.begin_timeout_s
+        while True:
+            answer = services.call(self._begin_client, Trigger.Request(), self.options.stop_timeout_s)
+            if answer.success:
+                return str(answer.message)
+            if answer.message.startswith(FINAL) or time.monotonic() > deadline:
+                raise RobotStopped(f"{self._body.name} lets nobody drive: {answer.message}")
+            time.sleep(PATIENCE_S)
+
+    def _end_lease(self) -> None:
+        with self._changed:
+            heartbeat, self._heartbeat, self._lease = self._heartbeat, None, ""
+        if heartbeat:
+            heartbeat.end()
 
     def _forget(self) -> None:
         with self._changed:
@@ -212,19 +258,19 @@ class RosRobot(Connected):
         return is_news or bool(self._trouble or self._stopped)
 
     def _answers(self, order: Order) -> bool:
-        return self._result is not None and self._result.stamp_ns == order.stamp_ns
+        result = self._result  # another robot of that name may answer too
+        return result is not None and (result.stamp_ns, result.lease) == (order.stamp_ns, order.lease)
 
     def _take_instruction(self, message: String) -> None:
         self.instruction = message.data
 
-    def _take_stopped(self, message: String) -> None:
+    def _take_stopped(self, message: DiagnosticStatus) -> None:
         """Somebody stopped the robot, maybe while nothing moved: then no result tells of it."""
+        ended = report.values_of(message).get("lease")
         with self._changed:
-            if self._own_stops:
-                self._own_stops -= 1
-            else:
-                self._stopped = message.data
-            self._changed.notify_all()
+            if ended and ended == self._lease:
+                self._stopped = message.message
+                self._changed.notify_all()
 
     def _take_image(self, camera: str, message: Image) -> None:
         stamp_ns = convert.stamp_of(message.header)

@@ -130,7 +130,8 @@ class RosStage:
     def run(self, trial: Trial, scene: Scene, source: Source, subscribers: Sequence[Subscriber]) -> RunEnd:
         """Lets the policy node run the episode, or runs it here when the policy was loaded here."""
         if not source.identity.source.startswith("http"):
-            return run_here(self, trial, scene, source, subscribers)
+            with self._robot.driving():
+                return run_here(self, trial, scene, source, subscribers)
         values = {
             "instruction": scene.instruction,
             "sampling": source.identity.sampling,

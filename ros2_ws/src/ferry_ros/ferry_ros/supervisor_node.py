@@ -24,6 +24,7 @@ from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
 from ferry_ros import parameters, qos, report, services
+from ferry_ros.claim import Claim
 from ferry_ros.latch import Latch
 from ferry_ros.process import fail, run
 from ferry_ros.spinner import Spinner, beside
@@ -58,6 +59,9 @@ class SupervisorNode(Node):
         super().__init__("supervisor_node")
         self.finished, self.exit_code = threading.Event(), 0
         parameters.declare(self, SupervisorOptions)
+        self._conflict = ""
+        self._claim = Claim(self, "supervisor_node", self._take_conflict, partial(fail, self))
+        self._claim.settle()
         self.options = parameters.read(self, SupervisorOptions)
         self._latch = Latch()
         self._heard_s: float | None = None
@@ -81,11 +85,12 @@ class SupervisorNode(Node):
         """Says that nothing may move any more."""
         self._publish_permit(f"supervisor ended: {reason}")
         self._serving.close()
+        self._claim.close()
 
     @property
     def reason(self) -> str:
         """Why nothing may move; empty when the robot may."""
-        return self._latch.reason
+        return self._latch.reason or self._conflict
 
     def _look(self) -> None:
         """Publishes the permit, and stops the base of a robot_node that fell silent."""
@@ -114,6 +119,9 @@ class SupervisorNode(Node):
         level = report.ERROR if self.reason or silent else report.OK
         one = report.status(f"{self.get_name()}: supervisor", level, message, {"estop": self.reason})
         self._diagnostics.publish(report.diagnostics(time.monotonic_ns(), one))
+
+    def _take_conflict(self, words: str) -> None:
+        self._conflict = words
 
     def _take_heartbeat(self, message: Bool) -> None:
         self._heard_s = time.monotonic() if message.data else None
