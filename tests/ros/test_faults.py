@@ -146,6 +146,7 @@ def test_the_robot_node_is_told_to_end_during_a_motion(tmp_path: Path, number: s
     with graph(tmp_path) as here:
         robot = here.robot(**{"fake.speed": 0.5})
         here.ready()
+        wait_until(here.watcher.begin)
         here.watcher.order(Order(here.watcher.stamps_ns[-1], MoveBase(0.2), 0.5))
         wait_until(lambda: here.watcher.pose()[0] > 0.03)
         robot.send(number)
@@ -187,7 +188,7 @@ def test_the_runstop_during_a_trial(tmp_path: Path) -> None:
         assert (answer.success, answer.message) == (True, "runstop is on")
         end = now.end()
         assert end["reason"] == "robot_failed"
-        assert end["message"] == "RobotStopped: stretch_re1 stopped: runstop: the runstop is on"
+        assert "runstop: the runstop is on" in end["message"]
         assert "runstop" in submit(now.graph, MoveBase(0.1)).sent.refused
         assert now.graph.watcher.call("runstop", False).message == "runstop is off"
         assert now.graph.watcher.pose() == pytest.approx(stood_at, abs=0.02)
@@ -197,6 +198,7 @@ def test_the_runstop_during_a_trial(tmp_path: Path) -> None:
 def submit(here: Graph, command: Command, valid_for_s: float = 0.5, stamp_ns: int | None = None) -> Any:
     """Gives an order by hand, from a new observation unless `stamp_ns` says another; returns its result."""
     watcher = here.watcher
+    watcher.begin()  # a new trial, where one may begin
     seen, count = len(watcher.stamps_ns), len(watcher.results)
     wait_until(lambda: len(watcher.stamps_ns) > seen)
     watcher.order(Order(watcher.stamps_ns[-1] if stamp_ns is None else stamp_ns, command, valid_for_s))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from ferry_ros import qos, report
 from ferry_ros.ros_robot import RobotStopped, RosRobot, RosRobotOptions, find_body
 from rclpy.node import Node
 from ros_graph import wait_until
@@ -15,6 +17,8 @@ from ros_inside import robot_node, spinning
 from robots.command import Done, MoveBase, RotateBase
 from robots.errors import BindError, ConnectionFailed, NotConnected, RobotError
 from robots.fake import FakeRobot
+from robots.order import Result
+from robots.robot import Sent
 
 QUICK = RosRobotOptions(kept=4, valid_for_s=1.0, connect_timeout_s=5.0, observe_timeout_s=0.8, motion_timeout_s=3.0)
 
@@ -23,7 +27,7 @@ def test_it_drives_the_robot_behind_the_topics() -> None:
     with robot_node() as (node, client):
         body = find_body(client, "stretch_re1", 5.0)
         assert body == node.robot.spec
-        with RosRobot(client, body, QUICK) as robot:
+        with RosRobot(client, body, QUICK) as robot, robot.driving():
             before = robot.observe()
             sent = robot.execute(MoveBase(0.2))
             assert sent.executed
@@ -46,7 +50,7 @@ def test_it_drives_the_robot_behind_the_topics() -> None:
 
 
 def test_each_observation_gives_one_motion_only() -> None:
-    with robot_node() as (_, client), RosRobot(client, find_body(client, "", 5.0), QUICK) as robot:
+    with robot_node() as (_, client), RosRobot(client, find_body(client, "", 5.0), QUICK) as robot, robot.driving():
         robot.observe()
         assert robot.execute(RotateBase(0.1)).executed
         assert robot.execute(RotateBase(0.1)).refused.startswith("replayed: ")
@@ -54,31 +58,56 @@ def test_each_observation_gives_one_motion_only() -> None:
 
 def test_a_stopped_robot_is_an_error_for_whoever_drives_it() -> None:
     with robot_node() as (node, client), RosRobot(client, find_body(client, "", 5.0), QUICK) as robot:
-        robot.observe()
-        node.executor_.stop("a person")
-        with pytest.raises(RobotStopped, match="stretch_re1 stopped: a person"):
-            robot.execute(MoveBase(0.1))
-        robot.renew()
-        robot.observe()
-        node.executor_.runstop(True)
-        with pytest.raises(RobotStopped, match="stretch_re1 stopped: runstop: the runstop is on"):
-            robot.execute(MoveBase(0.1))
-
-
-def test_a_stop_while_nothing_moves_is_told_as_well_unless_it_is_ones_own() -> None:
-    with robot_node() as (node, client), RosRobot(client, find_body(client, "", 5.0), QUICK) as robot:
-        robot.stop()
-        time.sleep(0.2)
-        robot.observe()
-        node.executor_.restart(lambda: None)
-        time.sleep(0.2)
-        robot.observe()
-        node.executor_.stop("a person")
-        wait_until(lambda: robot._stopped)
-        with pytest.raises(RobotStopped, match="stretch_re1 stopped: a person"):
+        with robot.driving():
             robot.observe()
-        robot.renew()
+            node.executor_.stop("a person")
+            with pytest.raises(RobotStopped, match="a person"):
+                robot.execute(MoveBase(0.1))
+        with robot.driving():
+            robot.observe()
+            node.executor_.runstop(True)
+            with pytest.raises(RobotStopped, match="runstop: the runstop is on"):
+                robot.execute(MoveBase(0.1))
+        with pytest.raises(RobotStopped, match="lets nobody drive: runstop"), robot.driving():
+            pytest.fail("nothing may move")
+
+
+def test_a_stop_while_nothing_moves_is_told_to_whoever_drives() -> None:
+    with robot_node() as (node, client), RosRobot(client, find_body(client, "", 5.0), QUICK) as robot:
+        node.executor_.stop("before any trial")
+        with robot.driving():
+            robot.observe()
+            node.executor_.stop("a person")
+            with pytest.raises(RobotStopped, match="a person"):
+                wait_until(lambda: not robot.observe())
+        with robot.driving():
+            robot.observe()
+
+
+def test_without_a_lease_nothing_moves_and_one_drives_at_a_time() -> None:
+    with robot_node() as (node, client), RosRobot(client, find_body(client, "", 5.0), QUICK) as robot:
         robot.observe()
+        with pytest.raises(RobotStopped, match="no lease"):
+            robot.execute(MoveBase(0.1))
+        impatient = replace(QUICK, begin_timeout_s=0.3)
+        with RosRobot(client, node.robot.spec, impatient) as other, robot.driving():
+            with pytest.raises(RobotStopped, match="lets nobody drive: busy"), other.driving():
+                pytest.fail("another drives")
+            robot.observe()
+            assert robot.execute(MoveBase(0.1)).executed
+
+
+def test_a_result_counts_only_from_the_robot_that_was_asked() -> None:
+    with robot_node() as (node, client), RosRobot(client, find_body(client, "", 5.0), QUICK) as robot:
+        other = client.create_publisher(DiagnosticArray, "result", qos.EVERY)
+        wait_until(lambda: other.get_subscription_count() > 0)
+        with robot.driving():
+            seen = robot.observe()
+            foreign = Result(seen.stamp_ns, Sent(MoveBase(0.2), refused="busy: not this robot"), lease="another")
+            robot._node.create_timer(0.02, lambda: other.publish(report.result_msg(foreign)))
+            assert robot.execute(MoveBase(0.2)).executed
+        assert isinstance(node.robot, FakeRobot)
+        assert node.robot.pose[0] == pytest.approx(0.2)
 
 
 def test_no_new_observation_is_an_error_in_time() -> None:
@@ -113,9 +142,9 @@ def test_a_reset_begins_with_a_new_observation() -> None:
     with robot_node() as (node, client), RosRobot(client, find_body(client, "", 5.0), QUICK) as robot:
         old = robot.observe()
         node.executor_.restart(lambda: None)
-        robot.renew()
-        assert robot.observe().stamp_ns > old.stamp_ns
-        assert robot.execute(RotateBase(0.1)).executed
+        with robot.driving():
+            assert robot.observe().stamp_ns > old.stamp_ns
+            assert robot.execute(RotateBase(0.1)).executed
 
 
 def test_a_result_that_is_none_is_an_error_and_does_not_end_the_listening() -> None:
@@ -128,14 +157,19 @@ def test_a_result_that_is_none_is_an_error_and_does_not_end_the_listening() -> N
             robot.observe()
         with pytest.raises(RobotError, match=trouble):
             robot.execute(Done())
-        robot.renew()
-        robot.observe()
-        assert robot.execute(RotateBase(0.1)).executed
+        with robot.driving():
+            robot.observe()
+            assert robot.execute(RotateBase(0.1)).executed
 
 
-def test_after_a_stop_it_sees_anew() -> None:
+def test_after_a_stop_it_sees_anew_and_moves_in_a_new_trial_alone() -> None:
     with robot_node() as (_, client), RosRobot(client, find_body(client, "", 5.0), QUICK) as robot:
-        old = robot.observe()
-        robot.stop()
-        assert robot.observe().stamp_ns > old.stamp_ns
-        assert robot.execute(RotateBase(0.1)).executed
+        with robot.driving():
+            old = robot.observe()
+            robot.stop()
+            assert robot.observe().stamp_ns > old.stamp_ns
+            with pytest.raises(RobotStopped):
+                robot.execute(RotateBase(0.1))
+        with robot.driving():
+            robot.observe()
+            assert robot.execute(RotateBase(0.1)).executed

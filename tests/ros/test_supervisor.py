@@ -39,7 +39,8 @@ def do(here: Graph, command: Command = STEP) -> Result:
 
 
 def start(here: Graph, command: Command = STEP) -> int:
-    """Gives an order made from the newest observation; returns that one's stamp."""
+    """Gives an order made from the newest observation, in a new trial where one may begin; returns its stamp."""
+    here.watcher.begin()
     seen = len(here.watcher.stamps_ns)
     wait_until(lambda: len(here.watcher.stamps_ns) > seen)
     stamp_ns = here.watcher.stamps_ns[-1]

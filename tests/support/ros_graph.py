@@ -115,14 +115,14 @@ class Watcher(Node):
         self._heartbeat: Heartbeat | None = None
         self.lease = ""
 
-    def begin(self) -> str:
-        """Takes the robot's lease and keeps it, as a trial does; asks until it is handed out."""
-        self.let_go()
-        answers: list[Any] = []
-        wait_until(lambda: answers.append(self.call("begin")) or answers[-1].success)  # type: ignore[func-returns-value]
-        self.lease = answers[-1].message
-        self._heartbeat = Heartbeat(self._beats, "watcher", self.lease)
-        return self.lease
+    def begin(self) -> bool:
+        """Takes the robot's lease and keeps it alive, as a trial does; False where none is handed out now."""
+        answer = self.call("begin")
+        if answer.success:
+            self.let_go()
+            self.lease = answer.message
+            self._heartbeat = Heartbeat(self._beats, "watcher", self.lease)
+        return bool(answer.success)
 
     def let_go(self) -> None:
         """Gives the lease back."""
@@ -264,9 +264,10 @@ def wait_until(condition: Callable[[], object], timeout_s: float = 10.0, process
     """Returns once `condition()` holds; fails, with the process's log, when it does not or the process ended."""
     deadline = time.monotonic() + timeout_s
     while not condition():
+        ended = process is not None and process.process.poll() is not None
         log = process.text() if process else ""
         assert time.monotonic() < deadline, f"it did not happen within {timeout_s} s {log}"
-        assert not process or process.process.poll() is None, f"the process ended: {log}"
+        assert not ended, f"the process ended: {log}"
         time.sleep(0.01)
 
 

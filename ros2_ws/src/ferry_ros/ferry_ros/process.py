@@ -14,10 +14,12 @@ from types import FrameType
 from typing import Any
 
 from rclpy.executors import ExternalShutdownException
+from rclpy.logging import get_logger
 from rclpy.utilities import try_shutdown
 
 from ferry_ros.context import enter
 from ferry_ros.spinner import Spinner
+from robots.errors import RobotError
 
 LOOK_S = 0.05
 """How often the main thread looks for a signal: one that the kernel hands to another thread does not wake it, and only
@@ -49,6 +51,9 @@ def run(create: Callable[[], Any], args: Sequence[str] | None = None, threads: i
             raise SystemExit(node.exit_code)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except RobotError as error:  # what keeps it from starting is told in one line
+        get_logger(create.__name__).fatal(f"{type(error).__name__}: {error}")
+        raise SystemExit(1) from None
     finally:
         try_shutdown()
 

@@ -57,7 +57,7 @@ class RosRobotOptions:
 
     valid_for_s: float = 0.5
     connect_timeout_s: float = 5.0
-    begin_timeout_s: float = 5.0
+    begin_timeout_s: float = 15.0
     observe_timeout_s: float = 2.0
     motion_timeout_s: float = 10.0
     stop_timeout_s: float = 2.0
@@ -219,13 +219,16 @@ class RosRobot(Connected):
         return found[0] if found else Observation(stamp_ns, {})
 
     def _ask_for_lease(self) -> str:
-        deadline = time.monotonic() + self.options.begin_timeout_s
+        deadline, waiting = time.monotonic() + self.options.begin_timeout_s, ""
         while True:
             answer = services.call(self._begin_client, Trigger.Request(), self.options.stop_timeout_s)
             if answer.success:
                 return str(answer.message)
             if answer.message.startswith(FINAL) or time.monotonic() > deadline:
                 raise RobotStopped(f"{self._body.name} lets nobody drive: {answer.message}")
+            if answer.message != waiting:
+                waiting = answer.message
+                self._node.get_logger().info(f"waiting to drive: {waiting}")
             time.sleep(PATIENCE_S)
 
     def _end_lease(self) -> None:

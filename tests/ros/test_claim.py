@@ -1,0 +1,71 @@
+"""One robot, one name, one driver: real processes over DDS."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from ros_graph import Graph, NodeProcess, graph, wait_until
+
+PARTS = {"robot_node": {"robot": "fake"}, "supervisor_node": {}, "policy_node": {}}
+
+
+def start(here: Graph, folder: Path, part: str, name: str) -> NodeProcess:
+    process = NodeProcess(part, folder / f"{name}.log", here.namespace, **PARTS[part])
+    here.processes[name] = process
+    return process
+
+
+def has(process: NodeProcess) -> bool:
+    """Whether it goes on; False when it was refused."""
+    return process.process.poll() is None
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_second_one_is_refused_by_name_and_the_first_goes_on(tmp_path: Path, part: str) -> None:
+    with graph(tmp_path) as here:
+        first = start(here, tmp_path, part, "first")
+        wait_until(lambda: here.watcher.get_publishers_info_by_topic(f"{here.namespace}/claim/{part}"))
+        time.sleep(1.5)
+        second = start(here, tmp_path, part, "second")
+        assert second.process.wait(20) == 1
+        assert f"{here.namespace}/{part}" in second.text()
+        assert f"process {first.process.pid} of" in second.text()
+        assert "Traceback" not in second.text()
+        assert has(first)
+
+
+def test_of_two_that_start_at_the_same_moment_one_stays(tmp_path: Path) -> None:
+    with graph(tmp_path) as here:
+        two = [start(here, tmp_path, "supervisor_node", name) for name in ("a", "b")]
+        wait_until(lambda: sum(map(has, two)) == 1, 20.0)
+        time.sleep(1.0)
+        assert sum(map(has, two)) == 1
+
+
+def test_two_that_meet_later_let_nothing_move_and_one_ends(tmp_path: Path) -> None:
+    with graph(tmp_path) as here:
+        robot = here.robot(odom_rate_hz=20.0)
+        here.ready()
+        robot.send(signal.SIGSTOP)
+        time.sleep(1.5)  # longer than a claim is believed that nobody repeats
+        other = start(here, tmp_path, "robot_node", "other")
+        wait_until(lambda: "is ready" in other.text(), 20.0, other)
+        robot.send(signal.SIGCONT)
+        wait_until(lambda: has(robot) != has(other), 10.0)
+        wait_until(here.watcher.begin, 10.0)
+
+
+def test_a_killed_one_is_followed_by_another(tmp_path: Path) -> None:
+    with graph(tmp_path) as here:
+        first = start(here, tmp_path, "supervisor_node", "first")
+        wait_until(lambda: here.watcher.get_publishers_info_by_topic(f"{here.namespace}/permit"), 20.0)
+        os.kill(first.process.pid, signal.SIGKILL)
+        first.process.wait()
+        time.sleep(1.0)
+        second = start(here, tmp_path, "supervisor_node", "second")
+        time.sleep(4.0)
+        assert has(second), second.text()
