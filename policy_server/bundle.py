@@ -56,6 +56,11 @@ class PolicyBundle:
 
     def text_features(self, instruction: str, max_tokens: int) -> npt.NDArray[np.float32]:
         """(1, L, D) float32 features of `instruction`; WireError 422 when it has no or too many tokens."""
+        try:
+            instruction.encode()
+        except UnicodeEncodeError as error:
+            got = f"a lone surrogate at {error.start}"
+            raise invalid("instruction", got, "text that is Unicode", code="instruction") from error
         encoding = self.tokenizer.encode(instruction)
         count = sum(encoding.attention_mask)  # padding is no token
         if not 1 <= count <= max_tokens:

@@ -90,7 +90,8 @@ class PolicyClient:
         self.close()
 
     def _served(self) -> tuple[PolicyManifest, str]:
-        reply = wire.unpack_json(self._connection.send("GET", "/v1/manifest", timeout_s=SETUP_TIMEOUT_S))
+        data = self._connection.send("GET", "/v1/manifest", timeout_s=SETUP_TIMEOUT_S)
+        reply = wire.unpack_json(data, "manifest reply", most=len(data))
         wire.check_names("manifest reply", reply, required={"bundle_sha256", "manifest"}, optional=set(reply))
         try:
             return PolicyManifest.from_json(reply["manifest"]), str(reply["bundle_sha256"])
