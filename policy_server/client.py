@@ -141,7 +141,8 @@ class PolicySession:
         )
         body = wire.pack(request.to_fields())
         left_s = self._timeout_s - (time.monotonic() - started)
-        data = self._connection.send("POST", f"{self._path}/act", body, kind=wire.MSGPACK, timeout_s=left_s)
+        path = f"{self._path}/act"  # with its step, so that the server answers it once
+        data = self._connection.send("POST", path, body, kind=wire.MSGPACK, timeout_s=left_s, again=True)
         decision = wire.decision_from_fields(wire.unpack(data))
         check_decision(decision, self.binding, observation.stamp_ns, self.step)
         self.step += 1
