@@ -1,4 +1,8 @@
-"""The REST application. Inference runs in worker threads, so that /healthz answers meanwhile."""
+"""The REST application.
+
+The event loop reads bodies and writes replies. What a body says is found out in worker threads, as is the decision, so
+that /healthz answers meanwhile; a decision of a client that asks for little never queues behind one that asks for much.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,9 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,15 +25,17 @@ from policy_server import schema
 from policy_server.bundle import PolicyBundle
 from policy_server.decision import Decision
 from policy_server.errors import PolicyError, SessionError
+from policy_server.fair_pool import Account, FairPool
 from policy_server.metrics import Measured, Metrics
 from policy_server.payload import Payload
 from policy_server.refusals import add_error_handlers, authorisation
 from policy_server.service import Service, ServiceOptions
-from policy_server.wire import MSGPACK, ActRequest, decision_to_fields, invalid, pack
+from policy_server.wire import JSON, MSGPACK, decision_to_fields, invalid, pack, unpack_json
 
 log = logging.getLogger("ferry.policy_server")
 T = TypeVar("T")
 Responses = dict[int | str, dict[str, Any]]
+MAX_OPENING = 16  # sessions that wait to be opened
 
 
 @dataclass
@@ -53,7 +59,10 @@ class Api:
         self.metrics = Metrics(lambda: len(service.sessions))
         self._announce = announce
         self._payload = Payload(service.options.max_body_bytes)
-        self._workers = ThreadPoolExecutor(service.options.workers, thread_name_prefix="inference")
+        self._workers = FairPool(service.options.workers, "inference")
+        self._openings, self._opening = Account(), 0
+        described = {"bundle_sha256": service.bundle.sha256, "manifest": service.bundle.manifest.to_json()}
+        self._manifest = bytes(JSONResponse(described).body)
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
@@ -78,53 +87,64 @@ class Api:
 
     async def manifest(self, request: Request) -> Response:
         """The policy's manifest and the hash that names the bundle; its ETag is that hash."""
-        bundle = self.service.bundle
-        headers = {"ETag": f'"{bundle.sha256}"'}
+        headers = {"ETag": f'"{self.service.bundle.sha256}"'}
         if request.headers.get("if-none-match") == headers["ETag"]:
             return Response(status_code=304, headers=headers)
-        body = {"bundle_sha256": bundle.sha256, "manifest": bundle.manifest.to_json()}
-        return JSONResponse(body, headers=headers)
+        return Response(self._manifest, headers=headers, media_type=JSON)
 
     async def open_session(self, request: Request) -> JSONResponse:
         """Binds the policy to a body for one episode, or refuses with 409 and the named difference."""
         self.ready.check()
-        body = _parse(await self._payload.json(request))
-        opened = await self._work(
-            lambda: self.service.open(body.embodiment, body.instruction, body.sampling, body.seed)
-        )
+        data = await self._payload.json(request)
+        if self._opening >= MAX_OPENING:
+            message = f"server: got {MAX_OPENING} sessions to open at once, expected fewer; try again"
+            raise SessionError(message, code="overloaded", status=503)
+        self._opening += 1
+        try:
+            opened = await self._submit(self._openings, partial(self._open, data))
+        finally:
+            self._opening -= 1
+        if await request.is_disconnected():  # nobody knows the id of this session
+            self.service.sessions.close(opened["session_id"])
         return JSONResponse(opened, 201)
 
     async def act(self, session_id: str, request: Request) -> Response:
         """The decision for one observation."""
         started = time.perf_counter()
-        message, kind = await self._payload.act_request(request)
+        session = self.service.sessions.take(session_id)  # before its body: at most one for each session
+        try:
+            body = await self._payload.act(request)
+            job = partial(self.service.answer, session, body.read)
+            decided = self._submit(session.account, job)
+        except BaseException:
+            self.service.sessions.give_back(session)
+            raise
         with self.metrics.deciding.track_inprogress():
-            decision = await self._decide(session_id, message)
+            decision = await decided
         self.metrics.inference.observe(decision.timing_s["inference"])
         timing = {**decision.timing_s, "total": time.perf_counter() - started}
-        return _decision_response(replace(decision, timing_s=timing), kind)
+        return _decision_response(replace(decision, timing_s=timing), body.kind)
 
     async def close_session(self, session_id: str) -> Response:
         """Forgets a session."""
         self.service.sessions.close(session_id)
         return Response(status_code=204)
 
-    async def _decide(self, session_id: str, message: ActRequest) -> Decision:
-        session = self.service.sessions.take(session_id)
+    def _open(self, data: bytes) -> dict[str, Any]:
+        body = _parse(unpack_json(data))
+        return self.service.open(body.embodiment, body.instruction, body.sampling, body.seed)
+
+    def _submit(self, account: Account, work: Callable[[], T]) -> asyncio.Future[T]:
         try:
-            future = self._workers.submit(self.service.act, session, message)
+            future = self._workers.submit(account, work)
         except RuntimeError as error:  # the workers are shut down
-            self.service.sessions.give_back(session)
             raise SessionError("server: got 'draining', expected 'ready'", code="not_ready", status=503) from error
         # Shielded: when the client goes away the thread still finishes, and gives the session back itself.
-        return await asyncio.shield(asyncio.wrap_future(future))
-
-    async def _work(self, function: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._workers, function)
+        return asyncio.shield(asyncio.wrap_future(future))
 
     async def _warm_up(self) -> None:
         try:
-            await self._work(self.service.bundle.warm_up)
+            await self._submit(Account(), self.service.bundle.warm_up)
         except PolicyError as error:
             self.ready.status = "failed"
             log.error("warm-up failed: %s", error)
@@ -185,7 +205,7 @@ def _guarded_routes(api: Api) -> APIRouter:
         api.act,
         methods=["POST"],
         response_model=schema.DecisionReply,
-        responses={200: {"content": {MSGPACK: {}}}, **schema.errors(400, 404, 408, 409, 410, 413, 415, 422)},
+        responses={200: {"content": {MSGPACK: {}}}, **schema.errors(400, 404, 408, 409, 410, 413, 415, 422, 503)},
         openapi_extra=schema.ACT_BODY,
     )
     router.add_api_route(

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -14,8 +11,17 @@ import numpy.typing as npt
 import onnxruntime as ort
 from tokenizers import Tokenizer
 
+from policy_server.bundle_files import (
+    MAX_GRAPH_BYTES,
+    MAX_MANIFEST_BYTES,
+    MAX_TOKENIZER_BYTES,
+    Read,
+    line,
+    reader,
+)
 from policy_server.errors import BundleError, PolicyError
 from policy_server.manifest import MANIFEST_FILE, GraphFile, PolicyManifest, sha256_of
+from policy_server.onnx_file import check_whole
 from policy_server.signature import check_graph, policy_ports, text_ports
 from policy_server.wire import invalid
 from robots.spec import DiscreteActions, F32Vector, U8Image
@@ -44,10 +50,11 @@ class PolicyBundle:
         `threads` is how many threads one inference may use, 0 for one per core. BundleError names the file, what was
         got and what was expected, when a file is missing, truncated or changed, or does not fit the manifest.
         """
-        read = _reader(path)
-        text = read(MANIFEST_FILE)
+        read = reader(path)
+        text = read(MANIFEST_FILE, MAX_MANIFEST_BYTES)
         manifest = _manifest(text)
-        files = {graph.file: _checked(read, graph) for graph in (*manifest.graphs.values(), manifest.tokenizer)}
+        files = {graph.file: _checked(read, graph, MAX_GRAPH_BYTES) for graph in manifest.graphs.values()}
+        files[manifest.tokenizer.file] = _checked(read, manifest.tokenizer, MAX_TOKENIZER_BYTES)
         sessions = {name: _session(manifest.graphs[name].file, files, threads) for name in GRAPHS}
         check_graph(manifest.graphs["policy"].file, sessions["policy"], *policy_ports(manifest))
         check_graph(manifest.graphs["text"].file, sessions["text"], *text_ports())
@@ -56,6 +63,11 @@ class PolicyBundle:
 
     def text_features(self, instruction: str, max_tokens: int) -> npt.NDArray[np.float32]:
         """(1, L, D) float32 features of `instruction`; WireError 422 when it has no or too many tokens."""
+        try:
+            instruction.encode()
+        except UnicodeEncodeError as error:
+            got = f"a lone surrogate at {error.start}"
+            raise invalid("instruction", got, "text that is Unicode", code="instruction") from error
         encoding = self.tokenizer.encode(instruction)
         count = sum(encoding.attention_mask)  # padding is no token
         if not 1 <= count <= max_tokens:
@@ -103,40 +115,13 @@ class PolicyBundle:
         except PolicyError:
             raise
         except Exception as error:  # onnxruntime's own exceptions have no common base
-            raise BundleError(f"{self.manifest.name}: got '{_line(error)}' at warm-up, expected two steps") from error
-
-
-def _reader(path: Path) -> Callable[[str], bytes]:
-    if path.is_dir():
-        return lambda name: _read_file(path / name)
-    if not path.is_file():
-        raise BundleError(f"{path}: got no such file or folder, expected a policy bundle (a folder or a .zip)")
-    if not zipfile.is_zipfile(path):
-        raise BundleError(f"{path}: got a file that is not a zip, expected a policy bundle (a folder or a .zip)")
-    return lambda name: _read_zipped(path, name)
-
-
-def _read_file(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"{path.name}: got {error.strerror} in {path.parent}, expected the file") from error
-
-
-def _read_zipped(path: Path, name: str) -> bytes:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.read(name)
-    except KeyError as error:
-        raise BundleError(f"{name}: got no such file in {path}, expected it at the top of the zip") from error
-    except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
-        raise BundleError(f"{name}: got a damaged zip {path} ({_line(error)}), expected the file") from error
+            raise BundleError(f"{self.manifest.name}: got '{line(error)}' at warm-up, expected two steps") from error
 
 
 def _manifest(text: bytes) -> PolicyManifest:
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{MANIFEST_FILE}: got no JSON ({error}), expected a policy manifest") from error
     if not isinstance(data, dict):
         raise BundleError(f"{MANIFEST_FILE}: got {type(data).__name__}, expected a JSON object")
@@ -146,10 +131,10 @@ def _manifest(text: bytes) -> PolicyManifest:
     return manifest
 
 
-def _checked(read: Callable[[str], bytes], graph: GraphFile) -> bytes:
-    if PurePath(graph.file).name != graph.file or "\\" in graph.file:
-        raise BundleError(f"{MANIFEST_FILE}: got file name '{graph.file}', expected a name without a folder")
-    data = read(graph.file)
+def _checked(read: Read, graph: GraphFile, most: int) -> bytes:
+    if PurePath(graph.file).name != graph.file or "\\" in graph.file or not graph.file.isprintable():
+        raise BundleError(f"{MANIFEST_FILE}: got file name {graph.file!r}, expected a name without a folder")
+    data = read(graph.file, most)
     if sha256_of(data) != graph.sha256:
         got = f"{len(data)} bytes with sha256 {sha256_of(data)}"
         raise BundleError(f"{graph.file}: got {got}, expected sha256 {graph.sha256} as in {MANIFEST_FILE}")
@@ -157,6 +142,7 @@ def _checked(read: Callable[[str], bytes], graph: GraphFile) -> bytes:
 
 
 def _session(name: str, files: dict[str, bytes], threads: int) -> ort.InferenceSession:
+    check_whole(name, files[name])  # onnxruntime would take the rest from the working folder
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors only
@@ -165,17 +151,13 @@ def _session(name: str, files: dict[str, bytes], threads: int) -> ort.InferenceS
     try:
         return ort.InferenceSession(files[name], options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exceptions have no common base
-        raise BundleError(f"{name}: got '{_line(error)}', expected a graph that onnxruntime loads") from error
+        raise BundleError(f"{name}: got '{line(error)}', expected a graph that onnxruntime loads") from error
 
 
 def _tokenizer(name: str, files: dict[str, bytes]) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_buffer(files[name])
     except Exception as error:  # the tokenizers package raises bare Exception and ValueError
-        raise BundleError(f"{name}: got '{_line(error)}', expected a Hugging Face tokenizers file") from error
+        raise BundleError(f"{name}: got '{line(error)}', expected a Hugging Face tokenizers file") from error
     tokenizer.no_truncation()  # an instruction that is too long is refused, never cut
     return tokenizer
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

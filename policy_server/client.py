@@ -90,7 +90,8 @@ class PolicyClient:
         self.close()
 
     def _served(self) -> tuple[PolicyManifest, str]:
-        reply = wire.unpack_json(self._connection.send("GET", "/v1/manifest", timeout_s=SETUP_TIMEOUT_S))
+        data = self._connection.send("GET", "/v1/manifest", timeout_s=SETUP_TIMEOUT_S)
+        reply = wire.unpack_json(data, "manifest reply", most=len(data))
         wire.check_names("manifest reply", reply, required={"bundle_sha256", "manifest"}, optional=set(reply))
         try:
             return PolicyManifest.from_json(reply["manifest"]), str(reply["bundle_sha256"])
@@ -140,7 +141,8 @@ class PolicySession:
         )
         body = wire.pack(request.to_fields())
         left_s = self._timeout_s - (time.monotonic() - started)
-        data = self._connection.send("POST", f"{self._path}/act", body, kind=wire.MSGPACK, timeout_s=left_s)
+        path = f"{self._path}/act"  # with its step, so that the server answers it once
+        data = self._connection.send("POST", path, body, kind=wire.MSGPACK, timeout_s=left_s, again=True)
         decision = wire.decision_from_fields(wire.unpack(data))
         check_decision(decision, self.binding, observation.stamp_ns, self.step)
         self.step += 1

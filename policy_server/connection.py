@@ -14,25 +14,46 @@ from policy_server.errors import Refused, Unreachable, WireError
 from policy_server.wire import JSON
 
 MAX_REPLY_BYTES = 16 * 2**20
+MAX_ERROR_BYTES = 64 * 1024
+# Nothing was answered, so asking again is safe: GET and DELETE say the same twice, and a decision is asked for with its
+# step, which the server answers once. Opening a session is none of these.
+GONE = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 
 class Connection:
     """Sends requests to the server at `url`; keeps the TCP connection between them."""
 
     def __init__(self, url: str, *, token: str | None = None, transport: httpx.BaseTransport | None = None) -> None:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        # A reply that was packed would be unpacked here, to any size.
+        headers = {b"Accept-Encoding": b"identity"}
+        if token:
+            headers[b"Authorization"] = f"Bearer {token}".encode()
         # trust_env would let a proxy variable stand between a robot and its policy.
         self._http = httpx.Client(base_url=url, headers=headers, transport=transport, trust_env=False)
         self._name = f"policy server {url}"
 
-    def send(self, method: str, path: str, body: bytes = b"", *, kind: str = JSON, timeout_s: float) -> bytes:
-        """The body of a 2xx reply; Refused for any other reply, Unreachable when none is whole within `timeout_s`."""
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        kind: str = JSON,
+        timeout_s: float,
+        again: bool = False,
+    ) -> bytes:
+        """The body of a 2xx reply; Refused for any other reply, Unreachable when none is whole within `timeout_s`.
+
+        A server may close a connection while a request is on its way on it. GET and DELETE, and others when told
+        `again`, are then sent once more on a fresh connection, if nothing was answered.
+        """
         if timeout_s <= 0:
             raise Unreachable(f"{self._name}: got no time left to ask ({timeout_s:.3f} s), expected some")
         deadline = time.monotonic() + timeout_s
         headers, timeout = {"Content-Type": kind}, httpx.Timeout(max(timeout_s, 1e-3))
         request = self._http.build_request(method, path, content=body, headers=headers, timeout=timeout)
-        status, data = within(timeout_s, self._name, lambda: self._exchange(request, deadline))
+        tries = 2 if again or method in ("GET", "DELETE") else 1
+        status, data = within(timeout_s, self._name, lambda: self._exchange(request, deadline, tries))
         if 200 <= status < 300:
             return data
         raise _refusal(status, data)
@@ -41,9 +62,9 @@ class Connection:
         """Closes the TCP connection."""
         self._http.close()
 
-    def _exchange(self, request: httpx.Request, deadline: float) -> tuple[int, bytes]:
+    def _exchange(self, request: httpx.Request, deadline: float, tries: int) -> tuple[int, bytes]:
         try:
-            response = self._http.send(request, stream=True)
+            response = self._begin(request, deadline, tries)
             try:
                 return response.status_code, _read(response, deadline)
             finally:
@@ -52,6 +73,16 @@ class Connection:
             raise Unreachable(f"{self._name}: got no answer ({type(error).__name__}), expected one in time") from error
         except (httpx.HTTPError, OSError) as error:
             raise Unreachable(f"{self._name}: got '{error}' ({type(error).__name__}), expected an answer") from error
+
+    def _begin(self, request: httpx.Request, deadline: float, tries: int) -> httpx.Response:
+        """The reply's head."""
+        for _ in range(tries - 1):
+            try:
+                return self._http.send(request, stream=True)
+            except GONE:
+                if time.monotonic() > deadline:
+                    raise
+        return self._http.send(request, stream=True)
 
 
 def within(seconds: float, what: str, call: Callable[[], tuple[int, bytes]]) -> tuple[int, bytes]:
@@ -79,21 +110,24 @@ def within(seconds: float, what: str, call: Callable[[], tuple[int, bytes]]) -> 
 
 
 def _read(response: httpx.Response, deadline: float) -> bytes:
-    data = b""
+    packing = response.headers.get("content-encoding", "identity")
+    if packing != "identity":
+        raise WireError(f"reply: got one packed with {packing[:40]!r}, expected one as it is")
+    data = bytearray()
     for chunk in response.iter_bytes():
         data += chunk
         if time.monotonic() > deadline:
             raise httpx.ReadTimeout("deadline passed")
         if len(data) > MAX_REPLY_BYTES:
             raise WireError(f"reply: got more than {MAX_REPLY_BYTES} bytes, expected at most that")
-    return data
+    return bytes(data)
 
 
 def _refusal(status: int, data: bytes) -> Refused:
     try:
-        error = json.loads(data)["error"]
+        error = json.loads(data[:MAX_ERROR_BYTES])["error"]
         code, message, details = str(error["code"]), str(error["message"]), dict(error["details"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         what = f"HTTP {status}: got {data[:80]!r}, expected a typed error"
         return Refused(what, code=f"http_{status}", status=status)
     return Refused(message, code=code, status=status, details=details)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from policy_server.errors import BundleError
+from policy_server.onnx_file import check_whole
 from robots.errors import SpecError
 from robots.spec import PolicySpec
 
@@ -122,11 +123,14 @@ class PolicyManifest:
         if data.get("schema") != SCHEMA:
             raise BundleError(f"manifest schema: got {data.get('schema')!r}, expected {SCHEMA}")
         try:
+            name = data["name"]
+            if not isinstance(name, str) or not name.isprintable():
+                raise BundleError(f"manifest name: got {name!r:.80}, expected text that can be printed")
             provenance = dict(data["provenance"])
             provenance["simulated"] = tuple(SimulatedResult(**one) for one in provenance.get("simulated", ()))
             provenance["left_out"] = tuple(provenance.get("left_out", ()))
             return cls(
-                name=data["name"],
+                name=name,
                 spec=PolicySpec.from_json(data["spec"]),
                 graphs={name: GraphFile(**graph) for name, graph in data["graphs"].items()},
                 tokenizer=GraphFile(**data["tokenizer"]),
@@ -139,7 +143,7 @@ class PolicyManifest:
                 tasks=tuple(data.get("tasks", ())),
                 parity=dict(data.get("parity", {})),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
             raise BundleError(
                 f"manifest: {type(error).__name__} {error}; expected the fields of schema {SCHEMA}"
             ) from error
@@ -155,6 +159,7 @@ def sha256_of(data: bytes) -> str:
 def write_bundle(folder: Path, manifest: PolicyManifest, files: Mapping[str, bytes] | None = None) -> PolicyManifest:
     """Writes `files`, hashes every file that `manifest` names, and writes manifest.json last and in one move.
 
+    BundleError for a graph whose weights are in a file of their own, which no hash would cover.
     The hashes in `manifest` may be empty. Returns the manifest that was written; a file it names must be in `files` or
     already in `folder`.
     """
@@ -163,7 +168,7 @@ def write_bundle(folder: Path, manifest: PolicyManifest, files: Mapping[str, byt
         (folder / name).write_bytes(data)
     sealed = replace(
         manifest,
-        graphs={name: _seal(folder, graph) for name, graph in manifest.graphs.items()},
+        graphs={name: _seal(folder, graph, is_graph=True) for name, graph in manifest.graphs.items()},
         tokenizer=_seal(folder, manifest.tokenizer),
     )
     temporary = folder / f".{MANIFEST_FILE}.part"
@@ -172,8 +177,11 @@ def write_bundle(folder: Path, manifest: PolicyManifest, files: Mapping[str, byt
     return sealed
 
 
-def _seal(folder: Path, graph: GraphFile) -> GraphFile:
+def _seal(folder: Path, graph: GraphFile, *, is_graph: bool = False) -> GraphFile:
     path = folder / graph.file
     if not path.is_file():
         raise BundleError(f"{graph.file}: got no such file in {folder}, expected a file the manifest names")
-    return GraphFile(graph.file, sha256_of(path.read_bytes()))
+    data = path.read_bytes()
+    if is_graph:
+        check_whole(graph.file, data, is_loaded=False)
+    return GraphFile(graph.file, sha256_of(data))

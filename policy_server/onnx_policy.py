@@ -58,6 +58,11 @@ class OnnxEpisode:
         actions = self.binding.policy.actions
         return actions.names if isinstance(actions, DiscreteActions) else actions.vector.names
 
+    @property
+    def is_over(self) -> bool:
+        """Whether every decision of the horizon was made."""
+        return self.step >= self.binding.policy.horizon
+
     def act(self, observation: Observation, executed: str | None = None) -> Decision:
         """Decides what to do next.
 
@@ -67,7 +72,7 @@ class OnnxEpisode:
         """
         started = time.perf_counter()
         horizon = self.binding.policy.horizon
-        if self.step >= horizon:
+        if self.is_over:
             message = f"session: got decision {self.step + 1}, expected at most {horizon} in an episode"
             raise SessionError(message, code="horizon_exceeded", status=410, details={"horizon": horizon})
         previous = self._previous_action(executed)

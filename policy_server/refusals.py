@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hmac
+import json
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -14,8 +16,17 @@ from policy_server.errors import PolicyError, SessionError, WireError
 from policy_server.metrics import Metrics
 from robots.errors import BindError
 
-HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}
+# After an unforeseen error uvicorn closes the connection; a client that is not told meets it being closed.
+HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 500: {"Connection": "close"}, 503: {"Retry-After": "1"}}
 log = logging.getLogger("ferry.policy_server")
+
+
+class ErrorResponse(JSONResponse):
+    """Typed JSON in ASCII, so that whatever a client sent can be sent back to it, lone surrogates too."""
+
+    def render(self, content: Any) -> bytes:
+        """The bytes of the body."""
+        return json.dumps(content).encode()
 
 
 def authorisation(token: str) -> Callable[[Request], Awaitable[None]]:
@@ -23,7 +34,7 @@ def authorisation(token: str) -> Callable[[Request], Awaitable[None]]:
     expected = f"Bearer {token}".encode()
 
     async def check(request: Request) -> None:
-        got = request.headers.get("authorization", "").encode()
+        got = request.headers.get("authorization", "").encode("latin-1")  # the bytes as they came: UTF-8
         if token and not hmac.compare_digest(got, expected):
             message = "authorization: got none or a wrong one, expected 'Bearer' and the token"
             raise WireError(message, code="unauthorized", status=401)
@@ -37,10 +48,10 @@ def add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
     async def handle(_: Request, error: Exception) -> JSONResponse:
         typed = _typed(error)
         metrics.errors.labels(typed.code).inc()
-        if typed.status >= 500:
+        if typed.status >= 500 and typed.status != 503:  # those can be many, and are no fault of the server
             log.error("%s: %s", typed.code, typed)
         headers = dict(error.headers or {}) if isinstance(error, HTTPException) else HEADERS.get(typed.status)
-        return JSONResponse(typed.to_json(), typed.status, headers)
+        return ErrorResponse(typed.to_json(), typed.status, headers)
 
     for kind in (PolicyError, BindError, HTTPException, Exception):
         app.add_exception_handler(kind, handle)

@@ -8,13 +8,16 @@ import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import tyro
 import uvicorn
 from fastapi import FastAPI
 
+from policy_server.admission import BACKLOG, MAX_CONNECTIONS, Connection, close_slow, connection_limit
 from policy_server.app import create_app
 from policy_server.bundle import PolicyBundle
 from policy_server.errors import PolicyError
@@ -51,14 +54,18 @@ class Serve:
     """Longest request body."""
     max_image_pixels: int = DEFAULTS.max_image_pixels
     """Largest camera image."""
+    max_connections: int = MAX_CONNECTIONS
+    """Open connections; beyond them the least used goes, from the address that has most."""
 
     def options(self) -> ServiceOptions:
         """The limits for the application; ValueError or OSError says which one is wrong."""
         positive = ("workers", "max_sessions", "session_timeout_s", "max_body_bytes", "max_image_pixels")
-        for name in positive:
+        for name in (*positive, "max_connections"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"--{name.replace('_', '-')}: got {getattr(self, name)}, expected more than 0")
         token = self.token_file.read_text(encoding="utf-8").strip() if self.token_file else ""
+        if not token.isprintable():
+            raise ValueError(f"--token-file: got control characters in {self.token_file}, expected one line of text")
         if self.token_file and not token:
             raise ValueError(f"--token-file: got an empty file {self.token_file}, expected a token")
         return ServiceOptions(token=token, **{name: getattr(self, name) for name in positive})
@@ -67,11 +74,14 @@ class Serve:
 class DrainingServer(uvicorn.Server):
     """Stops being ready at the signal, before the last requests are answered."""
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: FastAPI, max_connections: int = MAX_CONNECTIONS) -> None:
+        protocol: Any = partial(Connection, most=connection_limit(max_connections))
         # No websockets, no access log: one line per decision would be noise.
         config = uvicorn.Config(
             app,
+            http=protocol,
             ws="none",
+            backlog=BACKLOG,
             access_log=False,
             log_level="warning",
             timeout_graceful_shutdown=GRACE_S,
@@ -79,6 +89,12 @@ class DrainingServer(uvicorn.Server):
         )
         super().__init__(config)
         self._readiness = app.state.api.ready
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called by uvicorn ten times a second; True ends the server."""
+        if counter % 10 == 0:
+            close_slow(self.server_state.connections)
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Called by uvicorn on SIGINT and SIGTERM."""
@@ -115,11 +131,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (PolicyError, OSError, ValueError) as error:
         print(f"ferry serve: {error}", file=sys.stderr)
         return 2
-    _run(bundle, options, listener)
+    _run(bundle, options, listener, args.max_connections)
     return 0
 
 
-def _run(bundle: PolicyBundle, options: ServiceOptions, listener: socket.socket) -> None:
+def _run(bundle: PolicyBundle, options: ServiceOptions, listener: socket.socket, connections: int) -> None:
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -132,7 +148,7 @@ def _run(bundle: PolicyBundle, options: ServiceOptions, listener: socket.socket)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     with listener:
-        DrainingServer(create_app(bundle, options, announce)).run(sockets=[listener])
+        DrainingServer(create_app(bundle, options, announce), connections).run(sockets=[listener])
 
 
 if __name__ == "__main__":

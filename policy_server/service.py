@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -72,10 +72,14 @@ class Service:
         }
 
     def act(self, session: Session, request: ActRequest) -> Decision:
-        """The decision for one observation, with the time its images took to decode; gives the session back."""
+        """The decision for one observation; gives the session back."""
+        return self.answer(session, lambda: request)
+
+    def answer(self, session: Session, read: Callable[[], ActRequest]) -> Decision:
+        """The decision for what `read` returns, timed with its reading and decoding; gives the session back."""
         try:
             started = time.perf_counter()
-            episode = session.episode
+            request, episode = read(), session.episode
             _check_turn(episode, request)
             observation = self._observation(episode.binding, request)
             decoded = time.perf_counter()
@@ -106,7 +110,7 @@ class Service:
                 _check_numbers(group, spec)
         except SpecError as error:
             raise invalid(error.what, error.got, error.expected, code="embodiment") from error
-        except (TypeError, ValueError, OverflowError) as error:
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise invalid("embodiment", f"{error}"[:200], "the fields of Embodiment", code="embodiment") from error
         return body
 

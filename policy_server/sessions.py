@@ -1,4 +1,8 @@
-"""The server's sessions: bounded in number, forgotten when idle, one decision at a time in each."""
+"""The server's sessions: bounded in number, forgotten when idle, one decision at a time in each.
+
+When there is no room, the session goes that nobody lives by any more: its episode is over, or it was opened and never
+used, or it has been idle for long. A robot whose laptop went to sleep does not lock the next one out.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,19 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from policy_server.errors import SessionError
+from policy_server.fair_pool import Account
 from policy_server.onnx_policy import OnnxEpisode
 
+UNUSED_S = 10.0  # opened and never used: its client has given up by then
+IDLE_S = 30.0  # longer than a robot's motion between two decisions
+WHY_GONE = {
+    "session_expired": "idle for too long",
+    "session_evicted": "idle while others needed room",
+    "session_closed": "closed",
+}
 REMEMBERED = 1024  # ids of gone sessions, so that "expired" can be told from "never existed"
 
 
@@ -23,6 +35,14 @@ class Session:
     episode: OnnxEpisode
     used_s: float
     busy: bool = False
+    account: Account = field(default_factory=Account)
+
+    @property
+    def spare_after_s(self) -> float:
+        """How long it must be idle before it makes room for another [s]."""
+        if self.episode.is_over:
+            return 0.0
+        return IDLE_S if self.episode.step else UNUSED_S
 
 
 class Sessions:
@@ -55,7 +75,8 @@ class Sessions:
     def take(self, id: str) -> Session:
         """Marks the session as busy until `give_back`.
 
-        Raises SessionError: 404 "unknown_session", 410 "session_expired" or "session_closed", 409 "busy".
+        Raises SessionError: 404 "unknown_session", 410 "session_expired", "session_evicted" or "session_closed",
+        409 "busy".
         """
         with self._lock:
             self._expire()
@@ -80,6 +101,8 @@ class Sessions:
     def _check_room(self) -> None:
         self._expire()
         if len(self._open) >= self._most:
+            self._evict()
+        if len(self._open) >= self._most:
             message = f"sessions: got one more than {self._most}, expected at most {self._most}; close one or wait"
             raise SessionError(message, code="too_many_sessions", status=503, details={"max_sessions": self._most})
 
@@ -88,14 +111,21 @@ class Sessions:
             return self._open[id]
         code = self._gone.get(id, "")
         if code:
-            why = {"session_expired": f"idle for more than {self._timeout_s:g} s", "session_closed": "closed"}[code]
-            raise SessionError(f"session: got one that was {why}, expected an open one", code=code, status=410)
+            message = f"session: got one that was {WHY_GONE[code]}, expected an open one"
+            raise SessionError(message, code=code, status=410)
         raise SessionError("session: got an unknown id, expected one from POST /v1/sessions", code="unknown_session")
 
     def _expire(self) -> None:
         oldest = self._clock() - self._timeout_s
         for session in [one for one in self._open.values() if not one.busy and one.used_s < oldest]:
             self._forget(session.id, "session_expired")
+
+    def _evict(self) -> None:
+        now_s = self._clock()
+        spare = [one for one in self._open.values() if not one.busy and now_s - one.used_s >= one.spare_after_s]
+        if spare:
+            longest = max(spare, key=lambda one: now_s - one.used_s - one.spare_after_s)
+            self._forget(longest.id, "session_evicted")
 
     def _forget(self, id: str, code: str) -> None:
         del self._open[id]

@@ -24,6 +24,9 @@ MULTIPART = "multipart/form-data"
 DTYPES: dict[str, np.dtype[Any]] = {"uint8": np.dtype("u1"), "float32": np.dtype("<f4")}
 MAX_DIMENSIONS = 4
 MAX_INT64 = 2**63 - 1
+MAX_LIST = 4096  # entries of one list or map; a longer vector travels as a packed array
+MAX_VALUES = 16_384  # entries of all lists and maps of a message
+MAX_JSON_BYTES = 256 * 1024  # of a client's JSON; a body's description has about 3 kB
 
 
 @dataclass(frozen=True)
@@ -79,19 +82,34 @@ def pack(message: Mapping[str, Any]) -> bytes:
 
 
 def unpack(data: bytes) -> dict[str, Any]:
-    """The message in msgpack `data`, arrays still packed; WireError when it is not a map with text keys."""
+    """The message in msgpack `data`, arrays still packed.
+
+    WireError when it is not a map with text keys, or has more than `MAX_VALUES` values: it is given up on the way,
+    before it costs much memory or time.
+    """
+    count = _Count()
+    hooks = {"object_hook": count, "list_hook": count, "max_array_len": MAX_LIST, "max_map_len": MAX_LIST}
     try:
-        return _map("message", msgpack.unpackb(data, raw=False, strict_map_key=True))
+        return _map("message", msgpack.unpackb(data, raw=False, strict_map_key=True, **hooks))
     except (ValueError, msgpack.UnpackException) as error:
         raise WireError(f"message: got bytes that are not msgpack ({error}), expected {MSGPACK}") from error
 
 
-def unpack_json(data: bytes, what: str = "body") -> dict[str, Any]:
-    """The JSON object in `data`; WireError when it is none."""
+def unpack_json(data: bytes, what: str = "body", most: int = MAX_JSON_BYTES) -> dict[str, Any]:
+    """The JSON object in `data`, which may have `most` bytes.
+
+    WireError when it is none (400), longer (413), or holds a lone surrogate (422), which no UTF-8 can carry on.
+    """
+    if len(data) > most:
+        raise too_large(what, f"{len(data)} bytes", most)
     try:
-        return _map(what, json.loads(data))
+        message = json.loads(data.decode())
+        json.dumps(message, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise invalid(what, f"a lone surrogate ({error.reason})", "text that is Unicode") from error
     except (ValueError, RecursionError) as error:
         raise WireError(f"{what}: got no JSON ({error}), expected a JSON object") from error
+    return _map(what, message)
 
 
 def unpack_array(what: str, value: object) -> npt.NDArray[Any]:
@@ -108,7 +126,10 @@ def unpack_array(what: str, value: object) -> npt.NDArray[Any]:
     if not isinstance(data, bytes) or len(data) != length:
         got = f"{len(data)} bytes" if isinstance(data, bytes) else type(data).__name__
         raise invalid(f"{what} data", got, f"{length} bytes for shape {tuple(sizes)} {dtype}")
-    return np.frombuffer(data, dtype=DTYPES[dtype]).reshape(sizes)
+    try:
+        return np.frombuffer(data, dtype=DTYPES[dtype]).reshape(sizes)
+    except ValueError as error:  # [0, 2**62, 2**62] has no bytes and yet no place in memory
+        raise invalid(f"{what} shape", tuple(sizes), "a shape that memory can hold") from error
 
 
 def decision_to_fields(decision: Decision) -> dict[str, Any]:
@@ -150,6 +171,13 @@ def invalid(what: str, got: object, expected: object, code: str = "invalid", **d
     return WireError(message, code=code, status=422, details={"got": str(got), "expected": str(expected), **details})
 
 
+def too_large(what: str, got: str, most: int) -> WireError:
+    """A 413 error for a message of more than `most` bytes."""
+    expected = f"at most {most} bytes"
+    details = {"got": got, "expected": expected}
+    return WireError(f"{what}: got {got}, expected {expected}", code="body_too_large", status=413, details=details)
+
+
 def check_names(what: str, got: Mapping[str, Any], *, required: set[str], optional: set[str] | None = None) -> None:
     """Raises WireError (422, "missing" or "unknown") unless `got` has all required names and no unknown one."""
     allowed = required | (optional or set())
@@ -157,6 +185,19 @@ def check_names(what: str, got: Mapping[str, Any], *, required: set[str], option
         if names:
             wrong = f"{code} {', '.join(sorted(names))}"
             raise invalid(what, wrong, ", ".join(sorted(allowed)) or "none", code=f"{code}_field")
+
+
+class _Count:
+    """Counts the values of a message while it is unpacked; ValueError when there are too many."""
+
+    def __init__(self) -> None:
+        self._left = MAX_VALUES
+
+    def __call__(self, value: Any) -> Any:
+        self._left -= 1 + len(value)
+        if self._left < 0:
+            raise ValueError(f"more than {MAX_VALUES} values")
+        return value
 
 
 def _pack_array(value: object) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import time
+import tracemalloc
 import zlib
 
 import cv2
@@ -95,3 +97,57 @@ def test_an_orientation_tag_turns_nothing(gradient: U8Image) -> None:
     exif = b"Exif\0\0" + b"MM\0*\0\0\0\x08" + b"\0\x01" + b"\x01\x12\0\x03\0\0\0\x01\0\x06\0\0" + bytes(4)
     tagged = data[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + data[2:]
     np.testing.assert_array_equal(decode_picture("n", tagged, (48, 64)), decode_picture("n", data, (48, 64)))
+
+
+def test_fill_bytes_and_a_decoy_do_not_hide_the_size() -> None:
+    """The frame header that another reader of the file would take is in a comment; the true one is 30000 x 30000."""
+    decoy = b"\xff\xc0\x00\x11\x08" + struct.pack(">HH", 84, 144) + b"\x03" + bytes(9)
+    comment = bytearray(0xE000 + 64)
+    comment[0xDFFC : 0xDFFC + len(decoy)] = decoy
+    real = b"\xff\xc0\x00\x11\x08" + struct.pack(">HH", 30_000, 30_000) + b"\x03\x01\x22\0\x02\x11\x01\x03\x11\x01"
+    lie = (
+        b"\xff\xd8\xff\xff\xfe"
+        + struct.pack(">H", len(comment) + 2)
+        + bytes(comment)
+        + real
+        + b"\xff\xda\0\x02\xff\xd9"
+    )
+    assert refused(lie, (84, 144)) == "image_size"
+    assert refused(b"\xff\xd8\xff\xff\xe0\x00\x02" + lie[2:], (84, 144)) == "image_size"
+
+
+def refused(data: bytes, size: tuple[int, int]) -> str:
+    with pytest.raises(WireError) as error:
+        decode_picture("navigation", data, size)
+    return error.value.code
+
+
+def test_a_jpeg_of_many_scans_is_refused_and_one_of_ten_is_not(gradient: U8Image) -> None:
+    image = np.repeat(np.repeat(gradient, 8, 0), 8, 1)
+    _, progressive = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])
+    data = progressive.tobytes()
+    assert np.abs(decode_picture("n", data, (48, 64)).astype(int) - image).mean() < 8
+    last = data.rindex(b"\xff\xda")
+    assert refused(data[:-2] + data[last:-2] * 20 + b"\xff\xd9", (48, 64)) == "not_an_image"
+
+
+def test_a_png_is_unpacked_no_further_than_its_header_says(gradient: U8Image) -> None:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    data = encode_picture(gradient, "png")
+    pixels = zlib.compress(bytes(64 * 2**20))  # of 6 x 25 bytes
+    bomb = data[:33] + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    tracemalloc.start()
+    assert refused(bomb, (6, 8)) == "not_an_image"
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("fill", [b"\xff", b"\xff\x01", b"\0", b"\xff\xda\0\x02"])
+def test_no_file_is_slow_to_refuse(fill: bytes) -> None:
+    body = fill * (4 * 2**20 // len(fill))
+    for data in (b"\xff\xd8" + body + b"\xff\xd9", b"\xff\xd8\xff\xda\0\x02" + body + b"\xff\xd9"):
+        started = time.process_time()
+        assert refused(data, (6, 8)) == "not_an_image"
+        assert time.process_time() - started < 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from bundles import tiny_body, write_tiny_bundle
 from policy_server.bundle import PolicyBundle
 from policy_server.errors import SessionError
 from policy_server.onnx_policy import OnnxEpisode, OnnxPolicy
-from policy_server.sessions import REMEMBERED, Sessions
+from policy_server.sessions import IDLE_S, REMEMBERED, UNUSED_S, Sessions
 
 
 class Clock:
@@ -105,3 +106,36 @@ def test_the_memory_of_gone_sessions_is_bounded(episode: OnnxEpisode) -> None:
     for _ in range(REMEMBERED):
         sessions.close(sessions.open(episode).id)
     assert code_of(sessions, first.id) == ("unknown_session", 404)
+
+
+def test_room_is_made_by_a_session_that_was_opened_and_never_used(episode: OnnxEpisode) -> None:
+    clock = Clock()
+    sessions = Sessions(2, 600.0, clock)
+    abandoned, used = sessions.open(episode), sessions.open(replace(episode, step=3))
+    clock.now_s = UNUSED_S + 1
+    fresh = sessions.open(episode)
+    assert code_of(sessions, abandoned.id) == ("session_evicted", 410)
+    assert sessions.take(used.id) is used
+    with pytest.raises(SessionError, match="got one more than 2"):
+        sessions.open(episode)  # both are in use
+    assert sessions.take(fresh.id) is fresh
+
+
+def test_room_is_made_by_the_session_that_was_idle_longest(episode: OnnxEpisode) -> None:
+    clock = Clock()
+    sessions = Sessions(3, 600.0, clock)
+    ids = []
+    for clock.now_s in (0.0, 1.0, 2.0):
+        ids.append(sessions.open(replace(episode, step=1)).id)
+    sessions.take(ids[0])  # busy
+    clock.now_s = 1.0 + IDLE_S
+    sessions.open(episode)
+    assert code_of(sessions, ids[1]) == ("session_evicted", 410)
+    assert sessions.take(ids[2])
+
+
+def test_room_is_made_by_an_episode_that_is_over(episode: OnnxEpisode) -> None:
+    sessions = Sessions(1, 600.0, Clock())
+    over = sessions.open(replace(episode, step=episode.binding.policy.horizon))
+    sessions.open(episode)
+    assert code_of(sessions, over.id) == ("session_evicted", 410)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
+import tracemalloc
 from typing import Any
 
 import msgpack
@@ -174,3 +176,54 @@ def test_deep_nesting_is_refused() -> None:
 def test_json_must_be_an_object() -> None:
     with pytest.raises(WireError, match="body: got list, expected a map"):
         unpack_json(json.dumps([1]).encode())
+
+
+@pytest.mark.parametrize(
+    "data", [b'{"a": "\\ud800"}', b'{"\\udcff": 1}', b'{"a": [{"b": ["\\ud800\\ud800"]}]}', b'{"a": "\\udc00\\ud800"}']
+)
+def test_a_lone_surrogate_anywhere_is_refused(data: bytes) -> None:
+    with pytest.raises(WireError, match="got a lone surrogate") as error:
+        unpack_json(data)
+    assert error.value.status == 422
+    assert unpack_json(b'{"a": "\\ud83e\\udd64"}') == {"a": "\U0001f964"}
+
+
+def test_a_surrogate_in_bytes_is_no_text() -> None:
+    with pytest.raises(WireError, match="got no JSON"):
+        unpack_json(b'{"a": "\xed\xa0\x80"}')
+    with pytest.raises(WireError, match="not msgpack"):
+        unpack(b"\x81\xa1a\xa3\xed\xa0\x80")
+
+
+@pytest.mark.parametrize("shape", [[0, 2**62, 2**62], [2**62, 0, 2**62], [0, 2**31, 2**31, 2**31]])
+def test_a_shape_that_no_memory_holds_is_refused(shape: list[int]) -> None:
+    with pytest.raises(WireError) as error:
+        unpack_array("array", {"shape": shape, "dtype": "uint8", "data": b""})
+    assert error.value.status == 422
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x81\xa5state\x81\xa4hand\xdd" + (15 * 2**20).to_bytes(4, "big") + bytes(15 * 2**20),  # small integers
+        b"\x81\xa5state\xdc\x10\x00" + (b"\xdc\x03\xff" + b"\x90" * 1023) * 4096,  # empty lists in lists
+        b"\x81\xa5state\xdc\x10\x00" + (b"\xdc\x03\xff" + b"\x80" * 1023) * 4096,  # empty maps in lists
+        b"\xdc\x10\x00" * 500 + bytes(2**20),  # lists begun and not ended
+        b"\xdd\xff\xff\xff\xff",
+        b"\xdf\xff\xff\xff\xff",
+    ],
+)
+def test_a_huge_message_costs_neither_memory_nor_time(data: bytes) -> None:
+    tracemalloc.start()
+    started = time.process_time()
+    with pytest.raises(WireError, match="not msgpack"):
+        unpack(data)
+    assert time.process_time() - started < 0.5
+    assert tracemalloc.get_traced_memory()[1] < 32 * 2**20
+    tracemalloc.stop()
+
+
+def test_json_is_limited() -> None:
+    with pytest.raises(WireError, match="body: got 300011 bytes, expected at most 262144 bytes") as error:
+        unpack_json(b'{"a": "' + b"a" * 300_000 + b'"}  ')
+    assert error.value.status == 413
