@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -151,10 +152,20 @@ class Episode:
 
 
 def write_json(path: Path, data: object) -> None:
-    """Writes `data` in one move; ValueError when it holds a NaN, which JSON does not know."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(json.dumps(data, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    """Writes `data` in one move; ValueError when it holds a NaN, which JSON does not know, OSError with the file."""
+    write_text(path, json.dumps(data, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file in one move, so that a reader sees the old one or the whole new one; OSError names it."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def read_json(path: Path) -> object:

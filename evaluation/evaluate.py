@@ -17,11 +17,12 @@ from evaluation.episode import Episode
 from evaluation.errors import PlanError
 from evaluation.examiner import Examiner, ExaminerOptions, StageFactory
 from evaluation.folder import RunFolder
+from evaluation.lock import sole
 from evaluation.plan import Plan, PolicyEntry, read_plan
 from evaluation.progress import Progress
 from evaluation.results import judged, results_of
 from evaluation.table import text_table
-from evaluation.workers import Workers
+from evaluation.workers import STALL_S, Workers
 
 SOME_ABORTED = 3
 """Exit status when some trials were judged and others aborted; 1 is Python's own after an uncaught error."""
@@ -43,6 +44,8 @@ class Evaluate:
     """File with the server's bearer token."""
     workers: int = 1
     """Processes side by side; for the twin only. 0 takes one per core."""
+    stall_s: float = STALL_S
+    """A process that says nothing for so long hangs: it is ended, its trial cut off, and another takes its place."""
     video: bool = True
     """Write a video and a filmstrip of each trial."""
     retry_aborted: bool = False
@@ -63,7 +66,7 @@ def evaluate(options: Evaluate, stages: Mapping[str, StageFactory] | None = None
     token = options.token_file.read_text(encoding="utf-8").strip() if options.token_file else None
     count = _workers(plan, options.workers)
     settings = ExaminerOptions(options.video, token, threads=max(1, (os.cpu_count() or 1) // count))
-    with _terminable(), Examiner(plan, settings, stages) as examiner:
+    with _terminable(), sole(options.output), Examiner(plan, settings, stages) as examiner:
         folder = RunFolder.open(options.output, plan, examiner.policies)
         _run(examiner, folder, options, count)
     print(text_table(results_of([folder])))
@@ -83,7 +86,8 @@ def _run(examiner: Examiner, folder: RunFolder, options: Evaluate, count: int) -
     progress = Progress(len(trials), [one.name for one in examiner.plan.policies])
     try:
         if count > 1:
-            Workers(examiner.plan, folder, examiner.options, progress.episode).run(trials, min(count, len(trials)))
+            workers = Workers(examiner.plan, folder, examiner.options, progress.episode, options.stall_s)
+            workers.run(trials, min(count, len(trials)))
             return
         for trial in trials:
             progress.begin(trial)

@@ -43,7 +43,7 @@ class RunFolder:
     def open(cls, path: Path, plan: Plan, policies: Sequence[PolicyIdentity]) -> RunFolder:
         """Begins the evaluation in `path`, or goes on with it; FolderError when another one is there."""
         if not (path / RUN_FILE).exists():
-            if path.exists() and any(path.iterdir()):
+            if path.exists() and any(not one.name.startswith(".") for one in path.iterdir()):
                 raise FolderError(f"{path}: got a folder with other files, expected a new one or that of this plan")
             path.mkdir(parents=True, exist_ok=True)
             started = datetime.now().astimezone().isoformat(timespec="seconds")

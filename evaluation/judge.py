@@ -41,15 +41,24 @@ class Verdict:
 
 
 def twin_verdict(end: RunEnd, known: Mapping[str, Any]) -> Verdict:
-    """That of a twin, which knows `simulation.judgement.judgement`: a success takes a `done`."""
+    """That of a twin, which knows `simulation.judgement.judgement`: a success takes a `done`.
+
+    A robot that was told something else than what the twin can judge by is not judged at all.
+    """
+    if known["not_judged"]:
+        return Verdict(Outcome.ABORTED, f"not judged: {known['not_judged']}", path=_path(known))
     said = end.reason == "done"
     soft = known["soft_success"]
     return Verdict(
         Outcome.SUCCESS if said and known["success"] else Outcome.FAILURE,
-        path=tuple((x, y) for x, y in known["path"]),
+        path=_path(known),
         soft_success=None if soft is None else said and soft,
         **{name: known[name] for name in _KNOWN},
     )
+
+
+def _path(known: Mapping[str, Any]) -> tuple[tuple[float, float], ...]:
+    return tuple((x, y) for x, y in known["path"])
 
 
 _KNOWN = ("collisions", "target_distance_m", "target_visible", "target_held", "rooms_visited", "rooms")

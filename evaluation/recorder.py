@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-from evaluation.episode import FILMSTRIP_FILE, VIDEO_FILE, Episode, Metrics, StepRecord
+from evaluation.episode import EPISODE_FILE, FILMSTRIP_FILE, VIDEO_FILE, Episode, Metrics, StepRecord
+from evaluation.errors import FolderError
 from evaluation.failure import failure_kind, failure_note
 from evaluation.frame import FloorPicture, video_frame
 from evaluation.judge import Verdict
@@ -89,7 +90,7 @@ class Recorder:
             path=verdict.path or tuple(self.way),
             end=end.reason,
         )
-        episode.write(self.folder)
+        _write(self.folder, episode)
         return episode
 
     def _locate(self) -> Pose | None:
@@ -153,5 +154,13 @@ def step_record(step: Step) -> StepRecord:
 def write_aborted(folder: Path, episode: Episode, kind: str, why: str) -> Episode:
     """Writes and returns the record of a trial that came to nothing, `kind` being one of `evaluation.failure.KINDS`."""
     aborted = replace(episode, outcome=Outcome.ABORTED, failure=kind, note=why)
-    aborted.write(folder)
+    _write(folder, aborted)
     return aborted
+
+
+def _write(folder: Path, episode: Episode) -> None:
+    """Writes a record; a finished one is replaced by that of a later attempt alone."""
+    before = Episode.read(folder) if (folder / EPISODE_FILE).exists() else None
+    if before is not None and before.is_finished and before.attempt >= episode.attempt:
+        raise FolderError(f"{folder}: got a finished record (attempt {before.attempt}), expected none to replace")
+    episode.write(folder)

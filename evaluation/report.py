@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +12,7 @@ from typing import Any
 
 import tyro
 
-from evaluation.episode import VIDEO_FILE, write_json
+from evaluation.episode import VIDEO_FILE, write_json, write_text
 from evaluation.errors import FolderError
 from evaluation.folder import RunFolder
 from evaluation.page import page
@@ -54,8 +53,8 @@ def write_report(folders: Sequence[RunFolder], output: Path) -> Results:
     output.mkdir(parents=True, exist_ok=True)
     html = page(folders, _copy_videos(folders, output))
     write_json(output / "report.json", report_json(results))
-    _write(output / "report.md", markdown(results))
-    _write(output / "report.html", html)
+    write_text(output / "report.md", markdown(results))
+    write_text(output / "report.html", html)
     return results
 
 
@@ -158,9 +157,3 @@ def _copy_videos(folders: Sequence[RunFolder], output: Path) -> dict[Path, str]:
                 shutil.copyfile(home / VIDEO_FILE, output / place)
                 videos[home] = place.as_posix()
     return videos
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

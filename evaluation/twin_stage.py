@@ -23,6 +23,7 @@ from simulation.errors import HouseGenerationError
 from simulation.judgement import judgement
 from simulation.measure import QUIET, measure_expert
 from simulation.object_nav import cached_house
+from simulation.request import mismatch
 from simulation.tasks import check_tasks, task
 from simulation.twin import TwinOptions
 from simulation.twins import make_twin
@@ -115,6 +116,8 @@ def _house_scene(body: str, name: str, house_seed: int, seed: int, max_steps: in
         episode = replace(EpisodeSpec.from_json(json.loads(given)), seed=seed)
     else:
         episode = task(name).sample(house_seed, seed, eye=twin.eye)
+    if other := mismatch(episode.instruction, episode):
+        raise EpisodeError(other, "an episode whose instruction asks for its target")
     if episode.expert_steps is None:  # however short the trial is, so that None says that the expert fails
         episode = measure_expert(episode, twin)
     floor = FloorMap.of_house(cached_house(house_seed), episode.target, episode.objects)

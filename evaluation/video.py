@@ -27,6 +27,7 @@ class Video:
     def __init__(self, path: Path, size: tuple[int, int], frames_per_s: float = FRAMES_PER_S) -> None:
         self.path, self._size = path, size
         self._part = path.with_name(f".part-{path.name}")
+        self._part.write_bytes(bytes(1))  # a disk that is full or gone says so itself; OpenCV would not
         with _silence():
             code = cv2.VideoWriter.fourcc(*"VP80")
             self._writer = cv2.VideoWriter(str(self._part), code, frames_per_s, (size[1], size[0]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 import traceback
 from collections import deque
@@ -13,9 +12,9 @@ from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, Protocol, TypeVar
 
+from robots.child import start_child
 from training.errors import WorkersLost
 
-CONTEXT = multiprocessing.get_context("spawn")  # fork copies GL contexts and thread pools in an unusable state
 ATTEMPTS = 3
 """How often one job is tried before the run gives up."""
 
@@ -171,11 +170,7 @@ class WorkerPool(Generic[JobT, ResultT]):
             return  # noticed as death when its answer is awaited
 
     def _start(self) -> _Worker:
-        ours, theirs = CONTEXT.Pipe()
-        process = CONTEXT.Process(target=_serve, args=(theirs, self._make), daemon=True)
-        process.start()
-        theirs.close()
-        return _Worker(process, ours)
+        return _Worker(*start_child(_serve, self._make))
 
     @staticmethod
     def _end(worker: _Worker) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
+from robots.child import signal_with_parent
 
 
 def end_with_parent() -> Callable[[], None]:
@@ -16,11 +15,4 @@ def end_with_parent() -> Callable[[], None]:
 
     SIGTERM and not SIGKILL, so that a robot node still stops its robot.
     """
-    parent = os.getpid()
-
-    def ask() -> None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return ask
+    return partial(signal_with_parent, os.getpid(), signal.SIGTERM)

@@ -6,7 +6,9 @@ from importlib.util import find_spec
 
 NEEDED = ("mujoco", "onnx", "onnxruntime", "fastapi")
 MISSING = [name for name in NEEDED if find_spec(name) is None]
-HEAVY = [f"test_evaluation_{name}.py" for name in ("examiner", "evaluate", "twin_stage", "floor", "source", "tasks")]
+HEAVY = [
+    f"test_evaluation_{name}.py" for name in ("examiner", "evaluate", "kills", "twin_stage", "floor", "source", "tasks")
+]
 
 collect_ignore = HEAVY if MISSING else []
 

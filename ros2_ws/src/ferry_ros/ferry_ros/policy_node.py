@@ -19,9 +19,10 @@ from pathlib import Path
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from evaluation.recorder import Recorder
+from evaluation.errors import EvaluationError
 from evaluation.runner import Runner
 from evaluation.step import Reason, RunEnd, Step
 from ferry_ros import parameters, qos, report, trial_record
@@ -31,6 +32,7 @@ from ferry_ros.ros_robot import RobotStopped, RosRobot, RosRobotOptions, find_bo
 from ferry_ros.server_watch import ServerWatch
 from ferry_ros.steps import step_msg
 from ferry_ros.timer import every
+from ferry_ros.trial_record import TrialRecord
 from policy_server.client import PolicyClient
 from policy_server.errors import BundleError, PolicyError, Unreachable
 from policy_server.manifest import PolicyManifest
@@ -119,6 +121,7 @@ class PolicyNode(LifecycleNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVERY)
         self._decisions = self.create_publisher(DiagnosticArray, "~/decision", qos.ALL)
         self._trials = self.create_publisher(DiagnosticArray, "~/trial", qos.LATCHED)
+        self._instruction = self.create_publisher(String, "~/instruction", qos.LATCHED)
         self.create_service(Trigger, "~/run_trial", self._run_trial, callback_group=ReentrantCallbackGroup())
         self.create_service(Trigger, "~/end_trial", self._end_trial, callback_group=own())
         self._said = report.status(f"{self.get_name()}: policy", report.OK, "unconfigured", {})
@@ -253,7 +256,7 @@ class PolicyNode(LifecycleNode):
             return self._run_session(trial, self.options)
         except RobotStopped as error:
             return RunEnd("robot_failed", str(error), 0)
-        except (PolicyError, RobotError, ValueError) as error:
+        except (PolicyError, RobotError, EvaluationError, ValueError) as error:
             return RunEnd("policy_failed", f"{type(error).__name__}: {error}", 0)
 
     def _run_session(self, trial: Trial, options: PolicyNodeOptions) -> RunEnd:
@@ -265,11 +268,14 @@ class PolicyNode(LifecycleNode):
         session = self._client.open(self._binding.body, instruction, sampling=options.sampling, seed=options.seed)
         try:
             self._expect_configured(session.bundle_sha256)
+            self._instruction.publish(String(data=instruction))  # whoever judges must know what was asked
             steps = options.max_steps or self._manifest.spec.horizon
             recorded, watched = self._recorded(options, instruction, steps), self._watched(trial, options)
-            with recorded as recorders, self._robot.driving(), watched:
-                runner = Runner(self._robot, session, session.binding, max_steps=steps, subscribers=(self, *recorders))
-                return trial.begin(runner)
+            with recorded as record, self._robot.driving(), watched:
+                both = (self, record)
+                runner = Runner(self._robot, session, session.binding, max_steps=steps, subscribers=both)
+                end = trial.begin(runner)
+            return replace(end, message="; ".join(filter(None, (end.message, record.trouble))))
         finally:
             session.close()
 
@@ -282,17 +288,20 @@ class PolicyNode(LifecycleNode):
         )
 
     @contextmanager
-    def _recorded(self, options: PolicyNodeOptions, instruction: str, steps: int) -> Iterator[tuple[Recorder, ...]]:
-        """The recorder of a trial, none where nothing is to be recorded; its record is written on every way out."""
-        if not options.record or not self._manifest or not self._binding:
-            yield ()
-            return
+    def _recorded(self, options: PolicyNodeOptions, instruction: str, steps: int) -> Iterator[TrialRecord]:
+        """The record of a trial, which writes nothing where none is asked for; it is finished on every way out."""
+        assert self._manifest is not None  # a trial has it, and the binding
+        assert self._binding is not None
+        folder = Path(options.record).expanduser() if options.record else None
         known = (self._manifest.name, self._bundle_sha256, self._binding.body.name)
-        recorder = trial_record.begin(Path(options.record).expanduser(), instruction, *known, steps)
+        record = trial_record.begin(folder, instruction, *known, steps)
         try:
-            yield (recorder,)
+            yield record
         finally:
-            trial_record.finish(recorder)
+            if folder is not None or options.run_once:
+                verdict = trial_record.verdict(self, record.end)
+                record.finish(verdict)
+                self.get_logger().info(f"verdict: {verdict.outcome.value}" + (verdict.note and f": {verdict.note}"))
 
     def _expect_configured(self, got: str) -> None:
         """A server that was started again may serve another bundle, whose actions, period and horizon are others."""

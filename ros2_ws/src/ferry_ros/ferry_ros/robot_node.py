@@ -64,6 +64,7 @@ class RobotNodeOptions:
         episode: what `reset` begins, as JSON of an EpisodeSpec; empty takes house_seed. Simulated bodies only.
         house_seed: which house the twin stands in where `episode` is empty.
         task: what is to be done there, one of `simulation.tasks`.
+        instruction: what the robot is told, in words; a twin begins an episode of just that, where it knows such a one.
     """
 
     robot: str = "fake"
@@ -80,6 +81,7 @@ class RobotNodeOptions:
     episode: str = ""
     house_seed: int = 10_000_000
     task: str = "object_nav"
+    instruction: str = ""
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -97,6 +99,7 @@ class RobotNode(Node):
     def __init__(self) -> None:
         super().__init__("robot_node")
         self.finished, self.exit_code = threading.Event(), 0
+        self._driven_with = ""
         parameters.declare(self, RobotNodeOptions)
         self.options = parameters.read(self, RobotNodeOptions)
         self._conflict = ""
@@ -194,6 +197,7 @@ class RobotNode(Node):
         self.create_subscription(Bool, "estop", self._take_estop, qos.EVERY)
         self.create_subscription(DiagnosticStatus, "policy_heartbeat", self._take_policy_heartbeat, qos.EVERY)
         self.create_subscription(DiagnosticStatus, "permit", self._take_permit, qos.NEWEST)
+        self.create_subscription(String, "policy_node/instruction", self._take_instruction, qos.LATCHED)
         every(self, HEARTBEAT_S, lambda: self._heartbeat.publish(Bool(data=True)))
         every(self, 1.0, self._publish_diagnostics)
         for name, publish in (("pose", self._publish_pose), ("tip", self._publish_tip)):
@@ -253,6 +257,10 @@ class RobotNode(Node):
         if message.data:  # false clears nothing: that takes the service
             self._latch()
 
+    def _take_instruction(self, message: String) -> None:
+        """What a policy is driving with; it is not always what the episode asks for."""
+        self._driven_with = message.data
+
     def _latch(self) -> None:
         self.executor_.hold(RUNSTOP, "runstop: the emergency stop was pressed")
 
@@ -295,15 +303,17 @@ class RobotNode(Node):
         return response
 
     def _done(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        return self._answer(response, lambda: json.dumps(self.executor_.call(lambda: episodes.judge(self.robot))))
+        judge = partial(episodes.judge, self.robot, self._driven_with)
+        return self._answer(response, lambda: json.dumps(self.executor_.call(judge)))
 
     def _reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         return self._answer(response, lambda: self.executor_.restart(self._begin_episode))
 
     def _begin_episode(self) -> str:
         options = parameters.read(self, RobotNodeOptions)
-        episode = episodes.begin(self.robot, options.episode, options.house_seed, options.task)
-        self._instruction.publish(String(data=str(episode.get("instruction", ""))))
+        episode = episodes.begin(self.robot, options.episode, options.house_seed, options.task, options.instruction)
+        self._driven_with = ""
+        self._instruction.publish(String(data=options.instruction or str(episode.get("instruction", ""))))
         return json.dumps(episode)
 
     def _answer(self, response: Trigger.Response, job: Callable[[], str]) -> Trigger.Response:

@@ -25,14 +25,14 @@ from rclpy.node import Node
 from rclpy.utilities import try_shutdown
 from std_srvs.srv import Trigger
 
-from evaluation.judge import HumanJudge, Verdict, twin_verdict
+from evaluation.judge import HumanJudge, Verdict
 from evaluation.plan import Plan
 from evaluation.scene import Scene
 from evaluation.source import Source
 from evaluation.stage import CannotBegin, Pose, RobotStage, run_here
 from evaluation.step import RunEnd, Step, Subscriber
 from evaluation.trial import Outcome, Trial
-from ferry_ros import convert, qos, services
+from ferry_ros import convert, episodes, qos, services
 from ferry_ros.context import enter
 from ferry_ros.ros_robot import RosRobot, RosRobotOptions, find_body
 from ferry_ros.spinner import Spinner
@@ -118,7 +118,7 @@ class RosStage:
 
         body = self._robot.spec.name
         scene = house_scene(trial, body) if body in TWINS else house_scene(trial)
-        self._set("robot_node", {"episode": json.dumps(dict(scene.episode))})
+        self._set("robot_node", {"episode": json.dumps(dict(scene.episode)), "instruction": ""})
         answer = self._ask(Trigger, "reset", Trigger.Request(), RESET_S)
         if not answer.success:
             raise CannotBegin(answer.message)
@@ -150,7 +150,7 @@ class RosStage:
         answer = self._ask(Trigger, "done", Trigger.Request(), CALL_S)
         if not answer.success:
             return Verdict(Outcome.ABORTED, answer.message)
-        return twin_verdict(end, json.loads(answer.message))
+        return episodes.verdict_of(json.loads(answer.message), end)
 
     def pose(self) -> Pose | None:
         """The last odometry."""

@@ -1,29 +1,114 @@
-"""Writes down what a policy node drives without a plan: each trial a folder, as `ferry evaluate` writes them."""
+"""Writes down what a policy node drives without a plan: each trial a folder, as `ferry evaluate` writes them.
+
+A record never gets in the way of a trial: what a disk refuses while one runs is told at its end.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from rclpy.node import Node
+from std_srvs.srv import Trigger
+
 from evaluation.episode import Episode
+from evaluation.errors import FolderError
+from evaluation.failure import ABORTS
 from evaluation.judge import Verdict
 from evaluation.recorder import Recorder
 from evaluation.scene import Scene
+from evaluation.step import RunEnd, Step
 from evaluation.trial import Outcome, Trial
+from ferry_ros import episodes, services
+from robots.errors import RobotError
 
-NOT_JUDGED = "nobody judged this trial: it was driven without a plan"
+JUDGE_S = 1.0  # a robot node that lives answers `done` in this time
 
 
-def begin(folder: Path, instruction: str, policy: str, bundle_sha256: str, body: str, max_steps: int) -> Recorder:
-    """The recorder of a trial that begins now, in a new folder of `folder`; subscribe it to the Runner."""
-    name = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S-%f")
+@dataclass
+class TrialRecord:
+    """Follows one trial (a `Subscriber`); raises nothing.
+
+    Attributes:
+        recorder: writes it; None where nothing is to be written.
+        trouble: why there is no whole record; empty while there is none.
+        end: how the trial ended; None before.
+    """
+
+    recorder: Recorder | None = None
+    trouble: str = ""
+    end: RunEnd | None = None
+
+    def on_start(self) -> None:
+        """The trial begins."""
+        self._write(lambda recorder: recorder.on_start())
+
+    def on_step(self, step: Step) -> None:
+        """The trial goes on."""
+        self._write(lambda recorder: recorder.on_step(step))
+
+    def on_end(self, end: RunEnd) -> None:
+        """The trial is over."""
+        self.end = end
+        self._write(lambda recorder: recorder.on_end(end))
+
+    def finish(self, verdict: Verdict) -> Episode | None:
+        """Writes the record with its verdict; None where there is none."""
+        written: list[Episode] = []
+        self._write(lambda recorder: written.append(recorder.finish(verdict)))
+        return written[0] if written else None
+
+    def _write(self, part: Callable[[Recorder], None]) -> None:
+        if self.recorder is None or self.trouble:
+            return
+        try:
+            part(self.recorder)
+        except Exception as error:  # a disk, an encoder, a picture: the trial goes on without its record
+            why = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+            self.trouble = f"the record could not be written: {why}"
+
+
+def begin(
+    folder: Path | None, instruction: str, policy: str, bundle_sha256: str, body: str, max_steps: int
+) -> TrialRecord:
+    """The record of a trial that begins now, in a new folder of `folder`; subscribe it to the Runner.
+
+    FolderError when nothing can be written there.
+    """
+    if folder is None:
+        return TrialRecord()
+    home = folder / datetime.now().astimezone().strftime("%Y%m%d-%H%M%S-%f")
+    _expect_writable(home)
     trial = Trial(0, 0, "driven", policy, 0, max_steps)
     known = Episode(trial, Outcome.ABORTED, bundle_sha256=bundle_sha256, manifest=policy, embodiment=body, robot="ros")
-    return Recorder(folder / name, known, Scene(instruction))
+    return TrialRecord(Recorder(home, known, Scene(instruction)))
 
 
-def finish(recorder: Recorder) -> Episode:
-    """Writes the record; why the trial ended, and each refusal, stands in it."""
-    end = recorder.end
-    why = f"{end.reason}: {end.message}" if end and end.message else end.reason if end else "it never began"
-    return recorder.finish(Verdict(Outcome.ABORTED, f"{NOT_JUDGED}; it ended: {why}"))
+def verdict(node: Node, end: RunEnd | None) -> Verdict:
+    """What the robot node of the namespace knows of how a trial went: that of a twin judges it."""
+    if end is None:
+        return Verdict(Outcome.ABORTED, "it never began")
+    if end.reason in ABORTS:  # what failed is not asked, and what is shutting down is not waited for
+        return episodes.verdict_of({}, end)
+    try:
+        answer = services.ask(node, Trigger, "done", Trigger.Request(), JUDGE_S)
+        known = json.loads(answer.message) if answer.success else {}
+    except (RobotError, ValueError) as error:
+        return Verdict(Outcome.ABORTED, f"{episodes.NOT_JUDGED} ({error})")
+    return episodes.verdict_of(known, end)
+
+
+def _expect_writable(home: Path) -> None:
+    try:
+        home.mkdir(parents=True)
+        probe = home / ".probe"
+        probe.write_bytes(bytes(4096))
+        os.remove(probe)
+    except OSError as error:
+        raise FolderError(
+            f"record: {error.filename or home}: got '{error.strerror}', expected a folder with room for a record"
+        ) from error

@@ -1,0 +1,80 @@
+"""A record never gets in the way of a trial."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from bundles import write_tiny_bundle
+from ferry_ros import trial_record
+from ros_graph import graph
+from scripted import ScriptedSession, WatchedFake, stretch_binding
+from servers import ferry_serve
+
+from evaluation.episode import Episode
+from evaluation.errors import FolderError
+from evaluation.judge import Verdict
+from evaluation.runner import Runner
+from evaluation.step import Step
+from evaluation.trial import Outcome
+
+ABOUT = ("find a mug", "tiny", "5e" * 32, "stretch_re1", 3)
+JUDGED = Verdict(Outcome.FAILURE, "too far")
+
+
+class Loses:
+    """A subscriber that takes the folder away in the middle of the trial, as a disk that goes does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_start(self) -> None: ...
+
+    def on_step(self, step: Step) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def on_end(self, end: object) -> None: ...
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_trial_comes_to_its_end_whatever_becomes_of_its_record(tmp_path: Path, lost: bool) -> None:
+    record = trial_record.begin(tmp_path / "records", *ABOUT)
+    robot = WatchedFake()
+    robot.connect()
+    subscribers = (Loses(tmp_path / "records"), record) if lost else (record,)
+    session = ScriptedSession(["move_ahead", "done"])
+    end = Runner(robot, session, stretch_binding(), max_steps=3, subscribers=subscribers).run()
+    assert (end.reason, end.steps, record.end) == ("done", 2, end)
+    written = record.finish(JUDGED)
+    if lost:
+        assert written is None
+        assert record.trouble.startswith("the record could not be written: ")
+        assert "No such file or directory" in record.trouble
+    else:
+        assert record.trouble == ""
+        assert written == Episode.read(next((tmp_path / "records").iterdir()))
+
+
+def test_where_nothing_can_be_written_no_trial_begins(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FolderError, match=r"file.*expected a folder with room"):
+        trial_record.begin(tmp_path / "file" / "records", *ABOUT)
+
+
+def test_a_folder_that_cannot_be_written_refuses_the_trial_and_the_node_goes_on(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path / "bundle", script=("done",), control_period_s=10.0)
+    with graph(tmp_path) as here, ferry_serve(tmp_path / "bundle") as (url, _):
+        here.robot(control_period_s=10.0)
+        policy = here.policy(url, record="/proc/records")
+        here.ready()
+        refused = here.watcher.call("policy_node/run_trial")
+        assert not refused.success
+        assert "FolderError: record: /proc/records" in json.loads(refused.message)["message"]
+        here.watcher.set("policy_node", record=str(tmp_path / "records"))
+        assert here.watcher.call("policy_node/run_trial").success
+        (record,) = (tmp_path / "records").iterdir()
+        assert Episode.read(record).outcome is Outcome.ABORTED
+        assert policy.process.poll() is None
+        assert "Traceback" not in policy.text()
