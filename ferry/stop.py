@@ -9,9 +9,13 @@ from collections.abc import Sequence
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `ferry stop` until Ctrl-C."""
     parser = argparse.ArgumentParser(
-        prog="ferry stop", description="Every key stops the robot of a namespace; clearing takes a whole word."
+        prog="ferry stop",
+        description="Every key stops every robot that is found, and is told whether they heard it; clearing takes a"
+        " whole word. A terminal that closes stops them, too.",
     )
-    parser.add_argument("--namespace", default="/stretch", help="the namespace argument of the launch [/stretch]")
+    parser.add_argument(
+        "--namespace", default="/", help="stop only the robots in it, as the launch's namespace, or below"
+    )
     options = parser.parse_args(argv)
     from ferry_ros import estop_key
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,7 +12,7 @@ import rclpy
 from ferry_ros import qos, services, supervisor_node
 from ferry_ros.supervisor_node import SupervisorNode
 from geometry_msgs.msg import Twist
-from ros_graph import PERIOD_S, Graph, NodeProcess, graph, wait_until
+from ros_graph import PERIOD_S, Graph, graph, wait_until
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
@@ -250,77 +245,3 @@ def test_a_mode_that_is_not_known_is_refused_by_name(tmp_path: Path) -> None:
         robot = here.robot(mode="careful")
         assert robot.process.wait(15) == 1
         assert "mode: got 'careful', expected one of shadow, slow, full" in robot.text()
-
-
-def test_a_key_stays_in_until_a_supervisor_has_it(tmp_path: Path) -> None:
-    with graph(tmp_path) as here, keyboard(here, tmp_path) as keys:
-        keys.write(b"q")
-        wait_until(lambda: "emergency stop" in keys.text())
-        keys.write(b"clear\n")
-        wait_until(lambda: "not cleared: nobody offers" in keys.text(), 20.0)
-        here.supervisor()
-        here.robot(supervised=True)
-        here.ready()
-        wait_until(lambda: here.watcher.heard("supervisor_node", "e-stop: pressed on its topic"))
-        wait_until(lambda: "pressed" in do(here).sent.refused)
-        assert here.watcher.call("supervisor_node/clear").success
-        until_allowed(here)  # it is not pressed any more
-
-
-def test_the_last_key_of_an_input_that_ended_is_not_lost(tmp_path: Path) -> None:
-    with graph(tmp_path) as here:
-        ours, theirs = os.pipe()
-        os.write(theirs, b"q")
-        os.close(theirs)
-        here.processes["estop_key"] = keys = NodeProcess("estop_key", tmp_path / "keys.log", here.namespace, stdin=ours)
-        os.close(ours)
-        wait_until(lambda: "emergency stop" in keys.text(), 20.0, keys)
-        here.supervisor()
-        assert keys.process.wait(20.0) == 0
-        wait_until(lambda: here.watcher.heard("supervisor_node", "e-stop: pressed on its topic"))
-
-
-def test_a_keyboard_that_cannot_tell_what_it_does_ends() -> None:
-    command = [sys.executable, "-m", "ferry_ros.estop_key"]
-    with open("/dev/full", "w") as full, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=full) as keys:
-        assert keys.wait(20.0) == 1
-
-
-class Keyboard:
-    """The keys of a terminal, and what it shows."""
-
-    def __init__(self, terminal: int, process: NodeProcess) -> None:
-        self._terminal, self.text = terminal, process.text
-
-    def write(self, keys: bytes) -> None:
-        """Presses keys."""
-        os.write(self._terminal, keys)
-
-
-@contextmanager
-def keyboard(here: Graph, folder: Path) -> Iterator[Keyboard]:
-    """`estop_key` in a terminal, listening."""
-    ours, theirs = pty.openpty()
-    log = folder / "estop_key.log"
-    here.processes["estop_key"] = process = NodeProcess("estop_key", log, here.namespace, stdin=theirs)
-    os.close(theirs)
-    wait_until(lambda: "Any key" in process.text(), 20.0, process)
-    yield Keyboard(ours, process)
-    os.close(ours)
-
-
-@pytest.mark.parametrize("key", [b" ", b"q", b"\n", b"\x13", b"\x1a"], ids=["space", "q", "enter", "ctrl-s", "ctrl-z"])
-def test_any_key_stops_and_a_word_clears(tmp_path: Path, key: bytes) -> None:
-    with graph(tmp_path) as here:
-        here.supervisor()
-        here.robot(supervised=True)
-        here.ready()
-        until_allowed(here)
-        with keyboard(here, tmp_path) as keys:
-            under_way(here)
-            keys.write(key)
-            wait_until(lambda: here.watcher.heard("robot_node", "emergency stop was pressed"))
-            wait_until(lambda: "pressed" in do(here).sent.refused)  # an observation from before it is void anyway
-            keys.write(b"clear\n")
-            wait_until(lambda: "cleared: runstop is off" in keys.text())
-            until_allowed(here)

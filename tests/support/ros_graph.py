@@ -46,11 +46,13 @@ class NodeProcess:
         namespace: str,
         before: Sequence[str] = (),
         stdin: int | None = None,
+        runner: Sequence[str] = (),
         **parameters: object,
     ) -> None:
         self.log = log
         assignments = [part for name, value in parameters.items() for part in ("-p", _assignment(name, value))]
         command = [
+            *runner,
             sys.executable,
             "-m",
             f"ferry_ros.{module}",

@@ -2,7 +2,7 @@
 
 A node that drives a robot must still be able to say "stop" after Ctrl-C. rclpy's own signal handlers shut the context
 down first, after which nothing can be published; so the handlers here only end the wait, the node is closed while its
-context still lives, and then the context ends. SIGTERM is treated like SIGINT.
+context still lives, and then the context ends. SIGTERM and SIGHUP are treated like SIGINT.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ def run(create: Callable[[], Any], args: Sequence[str] | None = None, threads: i
     enter(args)
     signal.signal(signal.SIGINT, end)
     signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGHUP, end)
     try:
         node = create()
         _live(node, signals, threads)
