@@ -15,6 +15,7 @@ from typing import BinaryIO, TextIO
 from ferry.errors import LaunchError
 from ferry.launcher.parent import end_with_parent
 from ferry.launcher.plan import Process
+from robots.signals import endings
 
 GRACE_S = 5.0
 """Time between SIGINT, SIGTERM and SIGKILL: the defaults of ROS 2's launch (sigterm_timeout, sigkill_timeout)."""
@@ -64,7 +65,7 @@ class _Launch:
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in endings():
             loop.add_signal_handler(number, self.asked.set)
         lives = [asyncio.create_task(self.live(process), name=process.name) for process in self.processes]
         waiting = asyncio.create_task(self.asked.wait())
