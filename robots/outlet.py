@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 
 MOST_BYTES = 1 << 20
 """What waits at most for a reader, some 10,000 lines; more is dropped."""
@@ -47,7 +48,7 @@ class Outlet:
         """Hands over output; returns at once."""
         with self._changed:
             lines = data.count(b"\n")
-            if self._bytes + len(data) > self._most:
+            if self._waiting and self._bytes + len(data) > self._most:
                 self._lost += lines
                 return
             if self._lost:
@@ -82,13 +83,13 @@ class Outlet:
                 self._bytes, self._lost = self._bytes - len(data), self._lost + lines
 
 
-def _to_file(path: str) -> Callable[[bytes], None]:
-    """Writes to a file that is opened when there is something to write: its folder may be on a disk that hangs."""
+def to_file(path: Path) -> Callable[[bytes], None]:
+    """What writes to the end of a file, opened with the first output: its folder may be on a disk that hangs."""
     opened: list[int] = []
 
     def write(data: bytes) -> None:
         if not opened:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             opened.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644))
         write_all(opened[0], data)
 
@@ -98,7 +99,7 @@ def _to_file(path: str) -> Callable[[bytes], None]:
 def main(log: str, errors: str) -> None:
     """Copies standard input and the descriptor `errors` until both end; then waits a moment for whoever reads."""
     ways = {0: Outlet(lambda data: write_all(1, data)), int(errors): Outlet(lambda data: write_all(2, data))}
-    kept = [Outlet(_to_file(log))] if log else []
+    kept = [Outlet(to_file(Path(log)))] if log else []
     open_ends = set(ways)
     while open_ends:
         for source in select.select(open_ends, [], [])[0]:

@@ -92,3 +92,18 @@ def test_a_node_whose_output_nobody_reads_goes_on(listener: Listener, reader: st
         node.kill()
         if reader == "stalls":
             os.close(read)
+
+
+def test_a_launcher_that_is_stopped_stops_no_node(listener: Listener) -> None:
+    launch = start("-m", "ferry", "run", "fake", f"namespace:={NAMESPACE}", "serve:=false", "policy:=false")
+    try:
+        wait_until(lambda: listener.beats, 30.0)
+        launch.send_signal(signal.SIGSTOP)
+        talks_and_stops(listener)
+        launch.send_signal(signal.SIGCONT)
+        launch.send_signal(signal.SIGINT)
+        assert launch.wait(20) == 0
+    finally:
+        launch.send_signal(signal.SIGCONT)
+        launch.terminate()
+        launch.wait()
