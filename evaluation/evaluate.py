@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Literal
 
 import tyro
@@ -23,6 +20,7 @@ from evaluation.progress import Progress
 from evaluation.results import judged, results_of
 from evaluation.table import text_table
 from evaluation.workers import STALL_S, Workers
+from robots.signals import terminable
 
 SOME_ABORTED = 3
 """Exit status when some trials were judged and others aborted; 1 is Python's own after an uncaught error."""
@@ -66,7 +64,7 @@ def evaluate(options: Evaluate, stages: Mapping[str, StageFactory] | None = None
     token = options.token_file.read_text(encoding="utf-8").strip() if options.token_file else None
     count = _workers(plan, options.workers)
     settings = ExaminerOptions(options.video, token, threads=max(1, (os.cpu_count() or 1) // count))
-    with _terminable(), sole(options.output), Examiner(plan, settings, stages) as examiner:
+    with terminable(), sole(options.output), Examiner(plan, settings, stages) as examiner:
         folder = RunFolder.open(options.output, plan, examiner.policies)
         _run(examiner, folder, options, count)
     print(text_table(results_of([folder])))
@@ -118,17 +116,3 @@ def _workers(plan: Plan, asked: int) -> int:
             "--workers", asked, "1 (only the twin can be had several times)" if asked >= 0 else "at least 0"
         )
     return asked or os.cpu_count() or 1
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM is an interrupt, too: the body is stopped and the trial recorded before the process ends."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -15,6 +15,7 @@ from ferry.options import build, parse
 from robots.conformance import CHECKS, Make, Options, name_of, rule_of, run
 from robots.embodiment import Embodiment
 from robots.robot import Robot
+from robots.signals import terminable
 
 SLOWER = 0.5
 """Share of the speed that the slowed body is made with."""
@@ -36,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = options_of(words)
     print(motions(make().spec, options))
     _agree(words.yes)
-    report = run(make, options, slow=slow, say=lambda line: print(line, flush=True))
+    with terminable():
+        report = run(make, options, slow=slow, say=lambda line: print(line, flush=True))
     print(f"\n{report}")
     if words.json:
         words.json.write_text(json.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")

@@ -22,6 +22,7 @@ from policy_server.app import create_app
 from policy_server.bundle import PolicyBundle
 from policy_server.errors import PolicyError
 from policy_server.service import ServiceOptions
+from robots.signals import endings, on_end
 
 DEFAULTS = ServiceOptions()
 GRACE_S = 5  # requests under way at SIGTERM get this long [s]
@@ -97,7 +98,7 @@ class DrainingServer(uvicorn.Server):
         return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Called by uvicorn on SIGINT and SIGTERM."""
+        """Called on SIGINT, SIGTERM and SIGHUP."""
         self._readiness.status = "draining"
         super().handle_exit(sig, frame)
 
@@ -145,10 +146,12 @@ def _run(bundle: PolicyBundle, options: ServiceOptions, listener: socket.socket,
     if not options.token and host not in ("127.0.0.1", "::1"):
         print(f"ferry serve: anyone who reaches {url} can use it; --token-file asks for a token", file=sys.stderr)
     # uvicorn raises the signal again once it has shut down; that must end the process in order.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(0))
+    on_end(lambda *_: sys.exit(0))
+    server = DrainingServer(create_app(bundle, options, announce), connections)
+    if signal.SIGHUP in endings():  # which uvicorn leaves to us
+        signal.signal(signal.SIGHUP, server.handle_exit)
     with listener:
-        DrainingServer(create_app(bundle, options, announce), connections).run(sockets=[listener])
+        server.run(sockets=[listener])
 
 
 if __name__ == "__main__":

@@ -1,27 +1,35 @@
-"""One process drives a robot: a second one is told who does."""
+"""One process drives a robot: a second one is told who does.
+
+A lock is a Unix socket of the kernel's abstract names: it has no file, so it knows neither owner nor TMPDIR, and the
+kernel lets it go when the process ends, however it ends. It holds for everybody in one network namespace: all users of
+a computer, and its containers that use the host's network. Fakes and twins of which a computer has many take none.
+"""
 
 from __future__ import annotations
 
-import fcntl
-import os
-import re
-import tempfile
+import errno
+import hashlib
+import pwd
+import socket
+import struct
 from pathlib import Path
 from types import TracebackType
-from typing import IO
 
 from robots.errors import ConnectionFailed
 
+LONGEST = 90
+"""Bytes of a name in the address, of the kernel's 107; what is longer is told apart by its hash."""
+
 
 class Lock:
-    """Held from `claim` until `release`, or until the process ends, however it ends (`flock`)."""
+    """Held from `claim` until `release`, or until the process ends."""
 
-    def __init__(self, file: IO[str]) -> None:
-        self._file = file
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
 
     def release(self) -> None:
         """Lets another process drive; also called twice."""
-        self._file.close()
+        self._listener.close()
 
     def __enter__(self) -> Lock:
         return self
@@ -32,20 +40,50 @@ class Lock:
         self.release()
 
 
-def claim(robot: str, folder: Path | None = None) -> Lock:
+def claim(robot: str) -> Lock:
     """Claims what is called `robot`, e.g. "piper-can0"; ConnectionFailed when another process here has it."""
-    path = (folder or Path(tempfile.gettempdir())) / f"ferry-{re.sub('[^A-Za-z0-9_.-]', '_', robot)}.lock"
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+", encoding="utf-8")
+        listener.bind(_address(robot))
+        listener.listen(4096)  # nobody is ever answered; but the kernel tells whoever connects our pid
     except OSError as error:
-        raise ConnectionFailed(f"{robot}: its lock {path} cannot be opened: {error.strerror}") from error
+        listener.close()
+        if error.errno != errno.EADDRINUSE:
+            raise ConnectionFailed(f"{robot} cannot be claimed: {error.strerror}") from error
+        raise ConnectionFailed(f"{robot} is driven by another process {holder(robot)}; stop that one first") from None
+    return Lock(listener)
+
+
+def holder(robot: str) -> str:
+    """Who holds `robot`: "(pid 4711), `python -m ...` of anna", as far as this process can see it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asks:
+        asks.setblocking(False)
+        try:
+            asks.connect(_address(robot))
+            credentials = asks.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        except OSError:
+            return "(pid unknown)"
+    pid, user, _ = struct.unpack("3i", credentials)
+    if pid == 0:
+        return "(pid unknown), in another container"
+    return f"(pid {pid}), {_command(pid)} of {_user(user)}"
+
+
+def _address(robot: str) -> str:
+    name = robot if len(robot.encode()) <= LONGEST else hashlib.sha256(robot.encode()).hexdigest()
+    return f"\0ferry/{name}"
+
+
+def _user(number: int) -> str:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"user {number}"
+
+
+def _command(pid: int) -> str:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").replace("\0", " ").split()
     except OSError:
-        owner = file.read().strip() or "unknown"
-        file.close()
-        raise ConnectionFailed(f"{robot} is driven by another process (pid {owner}); stop that one first") from None
-    file.truncate(0)
-    file.write(f"{os.getpid()}\n")
-    file.flush()
-    return Lock(file)
+        return "a process"
+    return f"`{' '.join(words)[:100]}`"

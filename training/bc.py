@@ -22,6 +22,7 @@ import torch
 import tyro
 from torch.utils.tensorboard import SummaryWriter
 
+from robots.signals import on_end, restore
 from training.checkpoint import (
     expect_new,
     expect_options,
@@ -273,7 +274,7 @@ def lr_factor(schedule: str, total: int, warmup: int) -> Callable[[int], float]:
 
 @contextmanager
 def stop_request() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C or SIGTERM asks the loop to stop after its update, so that a checkpoint is whole.
+    """Ctrl-C, SIGTERM or SIGHUP asks the loop to stop after its update, so that a checkpoint is whole.
 
     A second Ctrl-C stops at once.
     """
@@ -285,12 +286,11 @@ def stop_request() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         asked = True
 
-    before = {one: signal.signal(one, ask) for one in (signal.SIGINT, signal.SIGTERM)}
+    before = on_end(ask)
     try:
         yield lambda: asked
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        restore(before)
 
 
 def _comparable(options: BcOptions) -> dict[str, Any]:

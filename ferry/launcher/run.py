@@ -7,14 +7,17 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import TextIO
 
 from ferry.errors import LaunchError
 from ferry.launcher.parent import end_with_parent
 from ferry.launcher.plan import Process
+from robots.outlet import MOST_BYTES, Outlet, to_file, write_all
+from robots.signals import endings
 
 GRACE_S = 5.0
 """Time between SIGINT, SIGTERM and SIGKILL: the defaults of ROS 2's launch (sigterm_timeout, sigkill_timeout)."""
@@ -47,8 +50,17 @@ def run(processes: Sequence[Process], options: RunOptions | None = None) -> int:
 
     Raises:
         LaunchError: a process cannot be started.
+        OSError: the folder of the logs cannot be made.
     """
-    return asyncio.run(_Launch(processes, options or RunOptions()).run())
+    options = options or RunOptions()
+    if options.log_dir is not None:
+        options.log_dir.mkdir(parents=True, exist_ok=True)
+    launch = _Launch(processes, options)
+    try:
+        return asyncio.run(launch.run())
+    finally:
+        for outlet in (launch.screen.outlet, *launch.logs.values()):
+            outlet.close()
 
 
 class _Launch:
@@ -57,6 +69,7 @@ class _Launch:
     def __init__(self, processes: Sequence[Process], options: RunOptions) -> None:
         self.processes, self.options = processes, options
         self.screen = _Screen(options.screen, processes)
+        self.logs: dict[str, Outlet] = {}
         self.alive: dict[str, asyncio.subprocess.Process] = {}
         self.killed = False
         self.asked = asyncio.Event()
@@ -64,7 +77,7 @@ class _Launch:
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in endings():
             loop.add_signal_handler(number, self.asked.set)
         lives = [asyncio.create_task(self.live(process), name=process.name) for process in self.processes]
         waiting = asyncio.create_task(self.asked.wait())
@@ -98,19 +111,18 @@ class _Launch:
             _signal_group(child.pid, signal.SIGINT)
         assert child.stdout is not None
         assert child.stderr is not None
-        with contextlib.ExitStack() as files:
-            log = files.enter_context(self.log_file(process)) if self.options.log_dir else None
-            copies = [
-                asyncio.create_task(self.copy(child.stdout, process.name, log, process.output != "log")),
-                asyncio.create_task(self.copy(child.stderr, process.name, log, True)),
-            ]
-            await _exit_of(child.pid)
-            del self.alive[process.name]
-            _signal_group(child.pid, signal.SIGKILL)
-            reaped = asyncio.create_task(child.wait())
-            await asyncio.wait([reaped, *copies], timeout=LAST_WORDS_S)
-            for task in (reaped, *copies):
-                task.cancel()
+        log = self.log(process)
+        copies = [
+            asyncio.create_task(self.copy(child.stdout, process.name, log, process.output != "log")),
+            asyncio.create_task(self.copy(child.stderr, process.name, log, True)),
+        ]
+        await _exit_of(child.pid)
+        del self.alive[process.name]
+        _signal_group(child.pid, signal.SIGKILL)
+        reaped = asyncio.create_task(child.wait())
+        await asyncio.wait([reaped, *copies], timeout=LAST_WORDS_S)
+        for task in (reaped, *copies):
+            task.cancel()
         while child.returncode is None:
             await asyncio.sleep(0.01)
         return child.returncode if child.returncode >= 0 else 128 - child.returncode
@@ -130,18 +142,21 @@ class _Launch:
         except OSError as error:
             raise LaunchError(process.where, f"{process.name} cannot be started", error.strerror) from error
 
-    def log_file(self, process: Process) -> BinaryIO:
-        assert self.options.log_dir is not None
-        self.options.log_dir.mkdir(parents=True, exist_ok=True)
-        return (self.options.log_dir / f"{process.name}.log").open("ab", buffering=0)
+    def log(self, process: Process) -> Outlet | None:
+        """The log of a process, the same one each time that it is started again; None when there is to be none."""
+        if self.options.log_dir is not None and process.name not in self.logs:
+            self.logs[process.name] = Outlet(to_file(self.options.log_dir / f"{process.name}.log"))
+        return self.logs.get(process.name)
 
-    async def copy(self, source: asyncio.StreamReader, name: str, log: BinaryIO | None, show: bool) -> None:
-        """Copies lines as they come; a line of any length is one line of the screen."""
+    async def copy(self, source: asyncio.StreamReader, name: str, log: Outlet | None, show: bool) -> None:
+        """Takes output as it comes, whatever screen and log do with it; a line of any length is one of the screen."""
         rest = b""
         while chunk := await source.read(65536):
             if log is not None:
-                log.write(chunk)
+                log.put(chunk)
             *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > MOST_BYTES:
+                lines, rest = [*lines, rest], b""
             for line in lines if show else ():
                 self.screen.line(name, line)
         if rest and show:
@@ -172,19 +187,27 @@ class _Launch:
 
 
 class _Screen:
-    """Writes whole lines, each after the name of its process."""
+    """Writes whole lines, each after the name of its process; what the screen does not take is dropped and counted."""
 
     def __init__(self, out: TextIO, processes: Sequence[Process]) -> None:
-        self.out = out
+        self.has_colours = out.isatty()
         self.colours = {process.name: _COLOURS[at % len(_COLOURS)] for at, process in enumerate(processes)}
+        self.outlet = Outlet(_writer(out))
 
     def line(self, name: str, line: bytes) -> None:
-        prefix = f"\033[{self.colours.get(name, 0)}m[{name}]\033[0m" if self.out.isatty() else f"[{name}]"
-        self.out.write(f"{prefix} {line.decode(errors='replace').rstrip()}\n")
-        self.out.flush()
+        prefix = f"\033[{self.colours.get(name, 0)}m[{name}]\033[0m" if self.has_colours else f"[{name}]"
+        self.outlet.put(f"{prefix} {line.decode(errors='replace').rstrip()}\n".encode())
 
     def say(self, text: str) -> None:
         self.line("ferry run", text.encode())
+
+
+def _writer(out: TextIO) -> Callable[[bytes], object]:
+    """Writes to `out` past its buffer, where it has a descriptor: nothing is left for the end of Python to wait for."""
+    try:
+        return partial(write_all, out.fileno())
+    except (OSError, ValueError):  # a text in memory
+        return lambda data: out.write(data.decode())
 
 
 async def _exit_of(pid: int) -> None:

@@ -372,10 +372,11 @@ class Client:
 
 
 def serve(robot: Any, host: str, port: int, ready: Callable[[str], None]) -> int:
-    """Serves `robot` until SIGTERM or SIGINT; the base stands afterwards."""
+    """Serves `robot` until SIGTERM, SIGINT or SIGHUP (its ssh session is gone); the base stands afterwards."""
     server = Server(Machine(robot), host, port)
-    for number in (signal.SIGTERM, signal.SIGINT):  # after PyRobot, whose rospy sets its own
-        signal.signal(number, server.end)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # after PyRobot, whose rospy sets its own
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, server.end)
     ready(server.address)
     server.run()
     return 0

@@ -14,7 +14,6 @@ import argparse
 import math
 import os
 import select
-import signal
 import struct
 import sys
 import time
@@ -25,6 +24,7 @@ from typing import Any
 from robots.can_bus import open_bus
 from robots.errors import ConnectionFailed
 from robots.fakes.piper_arm import FAULTS, HEAL, PiperArm
+from robots.signals import on_end
 
 MILLIDEGREES = 1000.0 * 180.0 / math.pi
 MOTORS_EVERY = 10  # motor states come with every tenth round of joint angles
@@ -189,8 +189,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     ended: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda got, _: ended.append(got))
+    on_end(lambda got, _: ended.append(got))
     with opened as bus:
         fake = FakePiper(bus, PiperArm(), options.rate_hz, options.latency_s, options.fault)
         print(f"ready: piper on {options.channel} ({options.interface})", flush=True)

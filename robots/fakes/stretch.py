@@ -12,17 +12,18 @@ import heapq
 import os
 import pty
 import select
-import signal
 import sys
 import time
 import tty
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 
 from robots.fakes.stretch_control import listen
 from robots.fakes.stretch_fleet import write_fleet
 from robots.fakes.stretch_hardware import FakeStretch, FakeStretchOptions
+from robots.signals import on_end
 
 TICK_S = 0.004
 """Longest time between two steps of the motors."""
@@ -92,7 +93,8 @@ class FakeProcess:
 
     def _obey(self) -> None:
         line, sender = self._control.recvfrom(4096)
-        self._control.sendto(self._robot.tell(line.decode()).encode(), sender)
+        with suppress(OSError):  # who asked is gone, or has left its queue full
+            self._control.sendto(self._robot.tell(line.decode()).encode(), sender)
 
     def close(self) -> None:
         """Closes the ports and the control socket."""
@@ -116,7 +118,7 @@ def options_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the fake until SIGTERM or SIGINT; prints one line "ready FOLDER" when it answers."""
+    """Runs the fake until a signal ends it; prints one line "ready FOLDER" when it answers."""
     arguments = vars(options_parser().parse_args(argv))
     fleet = arguments.pop("fleet").resolve()
     process = FakeProcess(fleet, FakeStretchOptions(**arguments))
@@ -124,8 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def end(*_: object) -> None:
         process.ended = True
 
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+    on_end(end)
     print(f"ready {fleet}", flush=True)
     try:
         process.run()

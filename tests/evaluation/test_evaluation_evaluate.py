@@ -130,7 +130,7 @@ def test_several_processes_are_for_the_twin(workers: str, expected: str, plan: P
         main([str(plan), "--output", str(tmp_path / "run"), "--workers", workers])
 
 
-def test_sigterm_stops_the_body_and_records_the_trial(bundle: Path, tmp_path: Path) -> None:
+def test_a_terminal_that_closes_stops_the_body_and_records_the_trial(bundle: Path, tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
     text = FAKE.format(bundle=bundle).replace("max_steps: 10", "max_steps: 200")
     path.write_text(text, encoding="utf-8")
@@ -141,7 +141,7 @@ def test_sigterm_stops_the_body_and_records_the_trial(bundle: Path, tmp_path: Pa
     record = tmp_path / "run" / "trials"
     while process.poll() is None and not list(record.glob("*/episode.json")):
         time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGHUP)
     assert process.wait(30) != 0
     folder = RunFolder.read(tmp_path / "run")
     last = folder.episodes()[-1]

@@ -17,7 +17,7 @@ from policy_server.errors import Refused, Unreachable
 from policy_server.serve import listen, main
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, number: signal.Signals) -> None:
     write_tiny_bundle(tmp_path / "bundle")
     (tmp_path / "token").write_text("secret\n")

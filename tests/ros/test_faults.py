@@ -141,7 +141,7 @@ def test_a_killed_policy_node(tmp_path: Path) -> None:
         assert now.graph.watcher.pose()[0] < 0.4 + 1e-6
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_the_robot_node_is_told_to_end_during_a_motion(tmp_path: Path, number: signal.Signals) -> None:
     with graph(tmp_path) as here:
         robot = here.robot(**{"fake.speed": 0.5})

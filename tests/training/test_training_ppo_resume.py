@@ -187,7 +187,7 @@ def test_the_verb_trains_evaluates_and_keeps_the_best(run: Path, capsys: pytest.
     assert load(run / "verb" / "last.pt", "policy")["steps"] >= 10
 
 
-@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGHUP])
 def test_ctrl_c_or_sigterm_saves_and_the_run_goes_on(run: Path, tmp_path: Path, asked: signal.Signals) -> None:
     shutil.copytree(run / "bc", tmp_path / "bc")
     words = ["train", "ppo", "--run", str(tmp_path), "--evaluate-every", "0", "--workers", "1", "--shares", "1"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,11 +23,16 @@ SAID = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE", "FAST
 RANGE, LOCALHOST_ONLY = "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY"
 
 
+NO_FILE = ("--ros-args", "--disable-external-lib-logs")
+"""rclpy writes no log file itself: a disk that is full or hangs would hold whoever logs, and without HOME it ends."""
+
+
 def enter(args: Sequence[str] | None = None) -> None:
     """Initialises rclpy with room for pictures and without handlers of its own for signals."""
     if not user_says():
         os.environ[SAID[0]] = str(PROFILE)
-    rclpy.init(args=None if args is None else list(args), signal_handler_options=SignalHandlerOptions.NO)
+    words = sys.argv if args is None else args
+    rclpy.init(args=[*words, *NO_FILE], signal_handler_options=SignalHandlerOptions.NO)
 
 
 def avoid_shared_memory() -> None:
@@ -54,3 +61,11 @@ def local_only(environment: Mapping[str, str]) -> bool:
     """Whether nodes of other computers are not looked for."""
     said = environment.get(RANGE) == "LOCALHOST" or environment.get(LOCALHOST_ONLY) == "1"
     return said or environment.get(SAID[0]) == str(LOOPBACK)
+
+
+def log_file() -> Path | None:
+    """Where ROS keeps this process's log: in ROS_LOG_DIR, ROS_HOME/log or ~/.ros/log; None where there is no home."""
+    home = os.environ.get("ROS_HOME") or ("~/.ros" if os.environ.get("HOME") else "")
+    folder = os.environ.get("ROS_LOG_DIR") or (home and f"{home}/log")
+    name = f"{Path(sys.argv[0]).stem or 'node'}_{os.getpid()}_{time.time_ns() // 1_000_000}.log"
+    return Path(folder).expanduser() / name if folder else None

@@ -3,10 +3,14 @@
 A node that drives a robot must still be able to say "stop" after Ctrl-C. rclpy's own signal handlers shut the context
 down first, after which nothing can be published; so the handlers here only end the wait, the node is closed while its
 context still lives, and then the context ends. SIGTERM and SIGHUP are treated like SIGINT.
+
+rclpy's logger writes with the interpreter locked: an output that nobody reads would freeze every thread, also what
+stops the robot. So all output goes through a process beside this one (`robots.drain`), which also writes the log file.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,9 +21,11 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.logging import get_logger
 from rclpy.utilities import try_shutdown
 
-from ferry_ros.context import enter
+from ferry_ros.context import enter, log_file
 from ferry_ros.spinner import Spinner
+from robots.drain import drained
 from robots.errors import RobotError
+from robots.signals import on_end
 
 LOOK_S = 0.05
 """How often the main thread looks for a signal: one that the kernel hands to another thread does not wake it, and only
@@ -41,22 +47,23 @@ def run(create: Callable[[], Any], args: Sequence[str] | None = None, threads: i
         if node is None and len(signals) > 1:  # a start that does not end
             raise KeyboardInterrupt
 
-    enter(args)
-    signal.signal(signal.SIGINT, end)
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGHUP, end)
-    try:
-        node = create()
-        _live(node, signals, threads)
-        if node.exit_code:
-            raise SystemExit(node.exit_code)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except RobotError as error:  # what keeps it from starting is told in one line
-        get_logger(create.__name__).fatal(f"{type(error).__name__}: {error}")
-        raise SystemExit(1) from None
-    finally:
-        try_shutdown()
+    if os.isatty(2):  # the logger sees a pipe from here on
+        os.environ.setdefault("RCUTILS_COLORIZED_OUTPUT", "1")
+    with drained(log_file()):
+        enter(args)
+        on_end(end)
+        try:
+            node = create()
+            _live(node, signals, threads)
+            if node.exit_code:
+                raise SystemExit(node.exit_code)
+        except (KeyboardInterrupt, ExternalShutdownException):
+            pass
+        except RobotError as error:  # what keeps it from starting is told in one line
+            get_logger(create.__name__).fatal(f"{type(error).__name__}: {error}")
+            raise SystemExit(1) from None
+        finally:
+            try_shutdown()
 
 
 def fail(node: Any, error: BaseException) -> None:

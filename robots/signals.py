@@ -1,0 +1,46 @@
+"""Which signals ask a process to end in order: Ctrl-C, `kill`, and a terminal or an ssh session that is gone."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+
+def endings() -> tuple[signal.Signals, ...]:
+    """The signals that end this process: SIGINT, SIGTERM, and SIGHUP unless `nohup` said that it counts for nothing."""
+    hangup = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+    return (signal.SIGINT, signal.SIGTERM, *hangup)
+
+
+def on_end(handler: Callable[[int, FrameType | None], Any]) -> dict[signal.Signals, Any]:
+    """Lets `handler` take every signal that ends this process; returns the handlers before, for `restore`."""
+    return {one: signal.signal(one, handler) for one in endings()}
+
+
+def restore(before: dict[signal.Signals, Any]) -> None:
+    """Puts back the handlers that `on_end` returned."""
+    for one, handler in before.items():
+        signal.signal(one, handler)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """While it lasts, every ending is a KeyboardInterrupt: what was begun is stopped and closed on the way out.
+
+    Once, except for Ctrl-C: a terminal that closes sends more than one SIGHUP, and the second must not end the closing.
+    """
+    asked: list[int] = []
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        asked.append(number)
+        if number == signal.SIGINT or len(asked) == 1:
+            raise KeyboardInterrupt
+
+    before = on_end(interrupt)
+    try:
+        yield
+    finally:
+        restore(before)
