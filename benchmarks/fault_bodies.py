@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fault_process import spawn
 from fault_truth import CanTruth, JointTruth, OdomTruth, Polled, Truth, stretch_truth
 from ferry_ros import services
 from geometry_msgs.msg import PointStamped
@@ -55,6 +56,8 @@ class FaultBody:
         freeze: freezes its cameras.
         bus_off: takes its bus away.
         again: whether a fault of its own can only be taken back by starting fake and robot node again.
+        joints: topic (JointState) on which its vendor's software tells its joints.
+        odometry: topic (Odometry) on which its vendor's software tells its pose.
     """
 
     robot: Callable[[Here], Mapping[str, object]]
@@ -67,6 +70,8 @@ class FaultBody:
     freeze: Hurt | None = None
     bus_off: Hurt | None = None
     again: bool = False
+    joints: str = ""
+    odometry: str = ""
 
 
 def module(name: str, *words: str) -> list[str]:
@@ -145,6 +150,8 @@ def stretch_re1_ros2() -> FaultBody:
         supervisor={"halt_cmd_vel": "/stretch/cmd_vel"},
         runstop=vendor_runstop,
         freeze=parameter("/stretch_driver", "frozen_cameras"),
+        joints="/stretch/joint_states",
+        odometry="/odom",
     )
 
 
@@ -238,6 +245,8 @@ def locobot_interbotix() -> FaultBody:
         fake=lambda here: ros_fake("xs_sdk", "/locobot", rate_hz=50.0, **size),
         supervisor={"halt_cmd_vel": "/locobot/mobile_base/commands/velocity"},
         freeze=parameter("/locobot/xs_sdk", "freeze_camera"),
+        joints="/locobot/dynamixel/joint_states",
+        odometry="/locobot/odom",
     )
 
 
@@ -254,6 +263,7 @@ def ros2_control_arm() -> FaultBody:
         fake=lambda here: ros_fake("arm_controller", "/", height=180, width=320, camera_rate_hz=15.0),
         chunk=cartesian_delta(0.05, 0.35),
         freeze=parameter("/fake_arm_controller", "freeze_camera"),
+        joints="/joint_states",
     )
 
 
@@ -280,10 +290,9 @@ def oscillation(vector: VectorSpec) -> np.ndarray[Any, np.dtype[np.float32]]:
 
 def started(command: list[str], log: Path, ready: str, stdin: bool = False) -> subprocess.Popen[bytes]:
     """Runs a process until it says `ready` in its log; TimeoutError with the log when it does not."""
+    source = subprocess.PIPE if stdin else subprocess.DEVNULL
     with log.open("wb") as file:
-        process = subprocess.Popen(
-            command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL
-        )
+        process = spawn(command, stdout=file, stderr=subprocess.STDOUT, stdin=source)
     deadline = time.monotonic() + 30.0
     while ready not in log.read_text(errors="replace"):
         if time.monotonic() > deadline or process.poll() is not None:

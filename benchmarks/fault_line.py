@@ -11,15 +11,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from fault_bodies import BODIES, FaultBody, Here, module, oscillation, started
+from fault_launch import TERMINAL, Launch
+from fault_process import end, mount, spawn
 from fault_proxy import Proxy
 from fault_truth import Truth
 from ferry_ros import convert, qos, report, services
+from ferry_ros.ros_robot import RosRobot, RosRobotOptions, find_body
 from ferry_ros.spinner import Spinner
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
@@ -27,11 +31,10 @@ from rclpy.utilities import try_shutdown
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
-from trajectory_msgs.msg import JointTrajectory
 
 from robots.command import Command, JointTarget, MoveBase
 from robots.errors import RobotError
-from robots.order import Order, Result
+from robots.order import Result
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
 from bundles import write_tiny_bundle
@@ -42,12 +45,31 @@ PERIOD_S = 0.5
 HOME_S = 40.0
 """A body may be 2 m away, and every process stands still for as long as the clock was set back by."""
 
-NAN_STEP = 6
+NAN_STEP, HORIZON = 6, 1000
+
+NEAR_M = 0.1
+"""As far from where it began a base may be when a try begins."""
+
+NODES = ("robot_node", "supervisor_node", "policy_node")
+
+APART, PIPED, ON_TERMINAL, ON_DISK, SHM, NAN = "apart", "pipe", TERMINAL, "disk", "shm", "nan"
+"""How the nodes run: each by itself, or all under `ferry run` whose output is a pipe, a terminal, or (beside a pipe)
+log files on a disk of their own. SHM is APART, watched over UDP alone; NAN with a policy that answers NaN once."""
+
+DISK = "16m"
 
 
 @dataclass
 class Line:
-    """Everything around one body."""
+    """Everything around one body.
+
+    Attributes:
+        trial: one that is under way already, left by the try before.
+        pressed: whether the emergency stop is on.
+        state: when the robot node told its state, and which.
+        beat_s: when its heartbeat was heard last.
+        intruder: who speaks beside the line's own, until it is closed.
+    """
 
     here: Here
     body: FaultBody
@@ -65,42 +87,94 @@ class Line:
     start: dict[str, float] = field(default_factory=dict)
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
     truth: Truth = field(default_factory=Truth)
+    form: str = APART
+    launch: Launch | None = None
+    trial: Any = None
+    pressed: bool = False
+    state: tuple[float, str] = (0.0, "")
+    beat_s: float = 0.0
+    intruder: Any = None
+
+    @property
+    def disk(self) -> Path:
+        """Of the log files, where they have one of their own."""
+        return self.here.folder / "disk"
 
     def send(self, name: str, number: signal.Signals) -> None:
         """Sends a signal to a process."""
         (self.server if name == "server" else self.processes[name]).send_signal(number)
 
-    def node(self, name: str, parameters: Mapping[str, object]) -> None:
-        """Starts a node's process, in place of one that is gone."""
+    def command(self, name: str, **more: object) -> list[str]:
+        """The command of one of `NODES`, with parameters beside its own."""
+        parameters = {**self._parameters(name), **more}
         words = [part for key, value in parameters.items() for part in ("-p", f"{key}:={value}")]
-        remap = ["-r", f"__ns:={self.here.node.get_namespace()}"]
-        command = module(f"ferry_ros.{name}", "--ros-args", *remap, *words)
-        with (self.here.folder / f"{name}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log)
+        return module(f"ferry_ros.{name}", "--ros-args", "-r", f"__ns:={self.here.node.get_namespace()}", *words)
 
-    def serve(self) -> None:
-        """Starts the policy server again."""
-        self.server, self.proxy.target = serving(self.bundle)
-
-    def robot(self) -> None:
-        """Starts the fake, where there is one, and the robot node."""
-        if self.body.fake and (self.here.fake is None or self.here.fake.poll() is not None):
-            log = self.here.folder / "fake.log"
-            # A fake stands for hardware, which has a processor of its own: it must not wait for those under test.
-            # Real-time scheduling would do too much: two such fakes keep everything else waiting for half a second.
-            first = ["nice", "-n", "-15"] if os.geteuid() == 0 else []
-            self.here.fake = started([*first, *self.body.fake(self.here)], log, self.body.ready, stdin=True)
-        chosen = {
+    def _parameters(self, name: str) -> Mapping[str, object]:
+        if name == "supervisor_node":
+            return self.body.supervisor
+        if name == "policy_node":
+            return {"server_url": self.proxy.url, "autostart": "true", "instruction": "'find a mug'"}
+        return {
             "control_period_s": self.period_s,
             "odom_rate_hz": 10.0 if self.body.fake else 50.0,  # a twin's truth is what its robot node tells
             "supervised": "true",
             **self.body.robot(self.here),
         }
-        self.node("robot_node", chosen)
 
-    def policy(self) -> None:
-        """Starts the policy node."""
-        self.node("policy_node", {"server_url": self.proxy.url, "autostart": "true", "instruction": "'find a mug'"})
+    def node(self, name: str) -> None:
+        """Starts a node's process, in place of one that is gone."""
+        with (self.here.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = spawn(self.command(name), stdout=log, stderr=log)
+
+    def serve(self) -> None:
+        """Starts the policy server again."""
+        end(self.server)
+        self.server, self.proxy.target = serving(self.bundle)
+
+    def fake(self) -> None:
+        """Starts the fake, where there is one and it does not run."""
+        if self.body.fake and (self.here.fake is None or self.here.fake.poll() is not None):
+            log = self.here.folder / "fake.log"
+            # A fake stands for hardware, which has a processor of its own: it must not wait for those under test.
+            # Real-time scheduling would do too much: two such fakes keep everything else waiting for half a second.
+            first = ["nice", "-n", "-15"] if os.geteuid() == 0 else []
+            command = [*first, *self.body.fake(self.here)]
+            self.here.fake = started(command, log, self.body.ready, stdin=True)
+
+    def robot(self) -> None:
+        """Starts the fake, where there is one, and the robot node."""
+        self.fake()
+        self.node("robot_node")
+
+    def up(self) -> None:
+        """Starts the fake and all nodes, in the form of this line."""
+        self.fake()
+        if self.form in (APART, SHM, NAN):
+            for name in NODES:
+                self.node(name)
+            return
+        if self.form == ON_DISK:
+            mount(self.disk, DISK)
+        output = TERMINAL if self.form == ON_TERMINAL else PIPED
+        logs = self.disk if self.form == ON_DISK else None
+        self.launch = Launch({name: self.command(name) for name in NODES}, self.here.folder, output, logs)
+
+    def expel(self) -> None:
+        """Ends whoever speaks beside the line's own."""
+        if self.intruder is not None:
+            self.intruder.close()
+        self.intruder = None
+
+    def again(self) -> None:
+        """Starts all nodes again; what a twin did before it ended is no motion of the new one."""
+        if self.launch:
+            self.launch.close()
+        self.up()
+        count = len(self.stamps_ns)
+        wait(lambda: len(self.stamps_ns) > count, 60.0)
+        if not self.body.fake:
+            self.truth.samples.clear()
 
     def trigger(self, service: str, timeout_s: float = 8.0) -> Any:
         """Calls a Trigger service."""
@@ -108,7 +182,17 @@ class Line:
 
     def estop(self) -> None:
         """Presses the emergency stop on its topic."""
+        self.pressed = True
         self._estop.publish(Bool(data=True))
+
+    def latched(self, since_s: float) -> bool:
+        """Whether the robot node said after `since_s` that the emergency stop is on."""
+        return self.state[0] > since_s and self.state[1] == "runstop"
+
+    def clear(self) -> None:
+        """Clears the emergency stop, where it is on."""
+        if self.pressed:
+            self.pressed = not self.trigger("supervisor_node/clear").success
 
     def listen(self) -> None:
         """Subscribes to what the robot node and the policy node tell."""
@@ -118,18 +202,23 @@ class Line:
         node.create_subscription(DiagnosticArray, "/diagnostics", self._take_told, qos.newest(100))
         node.create_subscription(JointState, "joint_states", self._take_state, qos.NEWEST)
         node.create_subscription(Odometry, "odom", self._take_pose, qos.NEWEST)
+        node.create_subscription(Bool, "robot_heartbeat", self._take_beat, qos.NEWEST)
         self._estop = node.create_publisher(Bool, "estop", qos.EVERY)
-        self._commands = node.create_publisher(JointTrajectory, "command", qos.NEWEST)
         self._trial = node.create_client(Trigger, "policy_node/run_trial")
 
     def _take_result(self, message: DiagnosticArray) -> None:
         self.results.append(report.result_of(message))
+
+    def _take_beat(self, message: Bool) -> None:
+        self.beat_s = time.monotonic()
 
     def _take_step(self, message: DiagnosticArray) -> None:
         self.steps += 1
 
     def _take_told(self, message: DiagnosticArray) -> None:
         for one in message.status:
+            if one.name.startswith("robot_node:"):
+                self.state = time.monotonic(), report.values_of(one).get("state", "")
             said = report.values_of(one).get("last_stop") or one.message
             self.told.append((time.monotonic(), one.name.partition(":")[0], said))
 
@@ -150,50 +239,34 @@ class Line:
     def _take_pose(self, message: Odometry) -> None:
         self.pose = convert.pose_of(message)
 
-    def do(self, command: Command) -> Result | None:
-        """One command by hand, from the newest observation; None when no result comes."""
-        seen = len(self.stamps_ns)
-        if not wait(lambda: len(self.stamps_ns) > seen, 3.0):
-            return None
-        stamp_ns = self.stamps_ns[-1]
-        self._commands.publish(convert.order_msg(Order(stamp_ns, command, PERIOD_S)))
-
-        def found() -> Result | None:
-            return next((one for one in self.results if one.stamp_ns == stamp_ns), None)
-
-        wait(lambda: found() is not None, 8.0)
-        return found()
-
     def home(self) -> None:
         """Brings the body to where it began, so that one try does not add to the next."""
-        deadline = time.monotonic() + HOME_S
-        while command := self._homeward():
-            if time.monotonic() > deadline:
-                told = f"{self.told[-3:]}, {self.results[-1:]}"
-                raise TimeoutError(f"it does not come back to where it began: {told}")
-            self.do(command)
-            time.sleep(0.1)
+        if self._homeward() is None:
+            return
+        robot = RosRobot(self.here.node, find_body(self.here.node, "", 5.0), RosRobotOptions(valid_for_s=self.period_s))
+        robot.connect()
+        try:
+            deadline, trouble = time.monotonic() + HOME_S, ""
+            while command := self._homeward():
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"it does not come back to where it began: {trouble}, {self.told[-3:]}")
+                trouble = _moved(robot, command) or trouble
+        finally:
+            robot.disconnect()
 
     def _homeward(self) -> Command | None:
         if self.body.chunk is None:
             ahead = self.pose[0] - self.origin[0], self.pose[1] - self.origin[1]
             yaw = self.pose[2]
             way = ahead[0] * math.cos(yaw) + ahead[1] * math.sin(yaw)
-            return None if abs(way) < 0.03 and self._answers() else MoveBase(max(-0.2, min(0.2, -way or 0.01)))
+            return None if abs(way) < NEAR_M else MoveBase(max(-0.2, min(0.2, -way)))
         arm = {name: value for name, value in self.start.items() if not name.startswith(("tip", "gripper"))}
         near = all(abs(self.joints[name] - value) < 0.01 for name, value in arm.items())
-        return None if near and self._answers() else JointTarget(tuple(arm), tuple(arm.values()), 0.3)
+        return None if near else JointTarget(tuple(arm), tuple(arm.values()), 0.3)
 
-    def _answers(self) -> bool:
-        """Whether the robot executes a command that moves nothing much: it is free again."""
-        if self.body.chunk is None:
-            return bool((one := self.do(MoveBase(0.01))) and one.sent.executed)
-        name = next(iter(self.start))
-        return bool((one := self.do(JointTarget((name,), (self.start[name],), 0.1))) and one.sent.executed)
-
-    def begin(self) -> Any:
+    def begin(self, within_s: float = 60.0) -> Any:
         """Begins a trial and returns its future in the middle of its second motion."""
-        deadline = time.monotonic() + 60.0
+        deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:
             trial = self._try_to_begin()
             if not trial.done():
@@ -212,27 +285,45 @@ class Line:
 
     def close(self) -> None:
         """Ends every process."""
+        self.expel()
+        if self.launch:
+            self.launch.close()
         for process in [*self.processes.values(), self.server, self.here.fake]:
-            if process is not None and process.poll() is None:
-                process.send_signal(signal.SIGCONT)
-                process.kill()
-                process.wait()
+            end(process)
         self.proxy.close()
 
 
-def faulty_bundle(body: FaultBody, folder: Path) -> None:
-    """A policy that drives back and forth, and answers NaN at step `NAN_STEP`."""
+def _moved(robot: RosRobot, command: Command) -> str:
+    """One command by hand, from the newest observation; returns what was in the way."""
+    try:
+        robot.renew()
+        robot.observe()
+        sent = robot.execute(command)
+    except RobotError as error:
+        time.sleep(0.3)
+        return str(error)
+    return sent.refused or sent.blocked
+
+
+def write_bundle(body: FaultBody, folder: Path, nan_at_step: int | None = None) -> None:
+    """A policy that drives back and forth, for longer than any try; or until it answers NaN."""
     if body.chunk is None:
         script = ("move_ahead", "move_back")
-        write_tiny_bundle(folder, script=script, control_period_s=PERIOD_S, nan_at_step=NAN_STEP)
+        write_tiny_bundle(folder, script=script, control_period_s=PERIOD_S, nan_at_step=nan_at_step, horizon=HORIZON)
     else:
-        script_ = oscillation(body.chunk)
-        write_chunk_bundle(folder, body.chunk, script_, control_period_s=PERIOD_S, nan_at_step=NAN_STEP)
+        rows = oscillation(body.chunk)
+        write_chunk_bundle(
+            folder, body.chunk, rows, control_period_s=PERIOD_S, nan_at_step=nan_at_step, horizon=HORIZON
+        )
 
 
 @contextmanager
 def running(
-    name: str, folder: Path, write: Callable[[FaultBody, Path], None] = faulty_bundle, period_s: float = PERIOD_S
+    name: str,
+    folder: Path,
+    write: Callable[[FaultBody, Path], None] = write_bundle,
+    period_s: float = PERIOD_S,
+    form: str = APART,
 ) -> Iterator[Line]:
     """All processes of a body, ready for the first try; `write` writes the bundle that drives it."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -240,17 +331,16 @@ def running(
         old.unlink()
     body = BODIES[name]()
     bundle = folder / "bundle"
-    write(body, bundle)
-    rclpy.init()
-    node = Node("faults", namespace=f"/{name}")
+    (partial(write_bundle, nan_at_step=NAN_STEP) if form == NAN else write)(body, bundle)
+    with _transports("UDPv4" if form == SHM else ""):
+        rclpy.init()
+        node = Node("faults", namespace=f"/{name}")
     spinner = Spinner(node)
     server, port = serving(bundle)
-    line = Line(Here(folder, node), body, server, Proxy(port), bundle, period_s)
+    line = Line(Here(folder, node), body, server, Proxy(port), bundle, period_s, form=form)
     try:
         line.listen()
-        line.robot()
-        line.node("supervisor_node", body.supervisor)
-        line.policy()
+        line.up()
         if not wait(lambda: len(line.stamps_ns) > 5, 60.0):
             raise TimeoutError(f"the robot node says nothing, see {folder}")
         time.sleep(1.0)
@@ -265,11 +355,21 @@ def running(
         try_shutdown()
 
 
+@contextmanager
+def _transports(which: str) -> Iterator[None]:
+    """A participant of this process that begins meanwhile has only these transports (Fast DDS); empty: its own."""
+    name = "FASTDDS_BUILTIN_TRANSPORTS"
+    if which:
+        os.environ[name] = which
+    yield
+    os.environ.pop(name, None)
+
+
 def serving(bundle: Path) -> tuple[subprocess.Popen[bytes], int]:
     """A policy server and its port."""
     # A policy node that is killed leaves its session open; many of them must not fill the server.
     command = module("policy_server.serve", str(bundle), "--port", "0", "--threads", "1", "--session-timeout-s", "30")
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    process = spawn(command, stdout=subprocess.PIPE)
     assert process.stdout is not None
     line = process.stdout.readline().decode()
     if " ready at " not in line:

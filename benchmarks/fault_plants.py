@@ -1,4 +1,4 @@
-"""The faults that are planted on a body, and what is measured of each."""
+"""The faults that are planted on a body."""
 
 from __future__ import annotations
 
@@ -6,37 +6,30 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import traceback
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from fault_bodies import FaultBody
-from fault_line import NAN_STEP, PERIOD_S, Line, running, wait
+from fault_line import NAN, ON_DISK, ON_TERMINAL, PIPED, SHM, Line, running
+from fault_process import fill, is_apart, make_room, own_shared_memory
+from fault_second import second, tell_joints, tell_odometry
+from fault_shared_memory import removed
 from fault_table import Tried
+from fault_try import DEAD, Act, Fault, attempt
+from fault_unread import estop_beside
 from ferry_ros import services
 from std_srvs.srv import SetBool
 
-WATCH_S = 1.5
-"""How long is watched after a fault: three control periods."""
+from robots.errors import RobotError
 
 JUMP_S = 5.0
 
 CLOCK_JUMP = "clock jump"
 """It moves this machine's time of day, so it needs root, and no other body's tries beside it."""
 
-
-Act = Callable[[Line], object]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One fault: how it is planted, taken back, and on which bodies it can be."""
-
-    plant: Act
-    undo: Act = lambda line: None
-    fits: Callable[[FaultBody], object] = lambda body: True
-    at_nan: bool = False
+IN_VAIN = 3
+"""Graphs in a row that came to nothing, after which a body is given up."""
 
 
 def _restart_robot(line: Line) -> None:
@@ -75,30 +68,85 @@ def _switch_off(line: Line) -> None:
     line.here.fake.wait()
 
 
+def _sent(name: str, number: signal.Signals) -> Act:
+    return lambda line: line.send(name, number)
+
+
+def _frozen(name: str, hold_s: float) -> Fault:
+    return Fault(_sent(name, signal.SIGSTOP), _sent(name, signal.SIGCONT), hold_s=hold_s)
+
+
+def _cut(line: Line, on: bool) -> None:
+    line.proxy.is_cut = on
+
+
+def _signal_launch(number: signal.Signals) -> Act:
+    def act(line: Line) -> None:
+        assert line.launch is not None
+        line.launch.process.send_signal(number)
+
+    return act
+
+
+def _hold_output(line: Line, on: bool) -> None:
+    assert line.launch is not None
+    line.launch.hold(on)
+
+
+def _close_output(line: Line) -> None:
+    assert line.launch is not None
+    line.launch.close_output()
+
+
 FAULTS: dict[str, Fault] = {
-    "server killed": Fault(lambda x: x.send("server", signal.SIGKILL), lambda x: x.serve()),
-    "server frozen": Fault(lambda x: x.send("server", signal.SIGSTOP), lambda x: x.send("server", signal.SIGCONT)),
-    "network cut": Fault(lambda x: setattr(x.proxy, "is_cut", True), lambda x: setattr(x.proxy, "is_cut", False)),
+    "server killed": Fault(_sent("server", signal.SIGKILL), lambda x: x.serve()),
+    "server frozen": Fault(_sent("server", signal.SIGSTOP), _sent("server", signal.SIGCONT)),
+    "network cut": Fault(lambda x: _cut(x, True), lambda x: _cut(x, False)),
     "slow inference": Fault(lambda x: setattr(x.proxy, "delay_s", 2.0), lambda x: setattr(x.proxy, "delay_s", 0.0)),
-    "NaN": Fault(lambda x: None, at_nan=True),
+    "NaN": Fault(at_nan=True, form=NAN),
     "camera frozen": Fault(lambda x: _freeze(x, True), lambda x: _freeze(x, False), lambda body: body.freeze),
     "robot node killed": Fault(
-        lambda x: x.send("robot_node", signal.SIGKILL), lambda x: x.robot(), lambda body: body.fake
+        _sent("robot_node", signal.SIGKILL), lambda x: x.node("robot_node"), lambda body: body.fake
     ),
     "robot switched off": Fault(_switch_off, _restart_robot, lambda body: body.fake),
-    "policy node killed": Fault(lambda x: x.send("policy_node", signal.SIGKILL), lambda x: x.policy()),
-    "policy node frozen": Fault(
-        lambda x: x.send("policy_node", signal.SIGSTOP), lambda x: x.send("policy_node", signal.SIGCONT)
-    ),
-    "supervisor killed": Fault(
-        lambda x: x.send("supervisor_node", signal.SIGKILL),
-        lambda x: x.node("supervisor_node", x.body.supervisor),
-    ),
-    "e-stop": Fault(lambda x: x.estop(), lambda x: x.trigger("supervisor_node/clear")),
+    "policy node killed": Fault(_sent("policy_node", signal.SIGKILL), lambda x: x.node("policy_node")),
+    "policy node frozen": Fault(_sent("policy_node", signal.SIGSTOP), _sent("policy_node", signal.SIGCONT)),
+    "supervisor killed": Fault(_sent("supervisor_node", signal.SIGKILL), lambda x: x.node("supervisor_node")),
+    "e-stop": Fault(lambda x: x.estop(), lambda x: x.clear()),
     "runstop": Fault(lambda x: _runstop(x, True), lambda x: _runstop(x, False)),
     "bus-off": Fault(lambda x: _bus_off(x, True), lambda x: _bus_off(x, False), lambda body: body.bus_off),
     CLOCK_JUMP: Fault(lambda x: move_clock(JUMP_S), lambda x: move_clock(-JUMP_S), lambda body: os.geteuid() == 0),
-    "Ctrl-C": Fault(lambda x: x.send("policy_node", signal.SIGINT), lambda x: x.policy()),
+    "Ctrl-C": Fault(_sent("policy_node", signal.SIGINT), lambda x: x.node("policy_node")),
+    "policy node frozen 2 s": _frozen("policy_node", 2.0),
+    "policy node frozen 4 s": _frozen("policy_node", 4.0),
+    "policy node frozen 8 s": _frozen("policy_node", 8.0),
+    "robot node frozen 4 s": _frozen("robot_node", 4.0),
+    "server frozen 4 s": _frozen("server", 4.0),
+    "supervisor frozen 4 s": _frozen("supervisor_node", 4.0),
+    "network cut 4 s": Fault(lambda x: _cut(x, True), lambda x: _cut(x, False), hold_s=4.0),
+    "SIGHUP robot node": Fault(
+        _sent("robot_node", signal.SIGHUP), lambda x: x.node("robot_node"), lambda body: body.fake
+    ),
+    "SIGHUP policy node": Fault(_sent("policy_node", signal.SIGHUP), lambda x: x.node("policy_node")),
+    "SIGHUP supervisor": Fault(_sent("supervisor_node", signal.SIGHUP), lambda x: x.node("supervisor_node")),
+    "SIGHUP server": Fault(_sent("server", signal.SIGHUP), lambda x: x.serve()),
+    "second robot node": Fault(undo=lambda x: x.expel(), judge=second("robot_node")),
+    "second policy node": Fault(undo=lambda x: x.expel(), judge=second("policy_node", run_once="true", max_steps=4)),
+    "second supervisor": Fault(undo=lambda x: x.expel(), judge=second("supervisor_node")),
+    "two publishers of joints": Fault(tell_joints, lambda x: x.expel(), lambda body: body.joints, hold_s=4.0),
+    "two publishers of odometry": Fault(tell_odometry, lambda x: x.expel(), lambda body: body.odometry, hold_s=4.0),
+    "launcher stopped": Fault(
+        _signal_launch(signal.SIGSTOP), _signal_launch(signal.SIGCONT), form=PIPED, judge=estop_beside
+    ),
+    "reader gone": Fault(_close_output, lambda x: x.again(), form=PIPED, judge=estop_beside),
+    "terminal held": Fault(
+        lambda x: _hold_output(x, True), lambda x: _hold_output(x, False), form=ON_TERMINAL, judge=estop_beside
+    ),
+    "terminal closed": Fault(_close_output, lambda x: x.again(), form=ON_TERMINAL),
+    "log disk full": Fault(
+        lambda x: fill(x.disk), lambda x: make_room(x.disk), lambda body: is_apart(), form=ON_DISK, judge=estop_beside
+    ),
+    "shared memory removed": Fault(fits=lambda body: is_apart(), form=SHM, judge=removed, hold_s=4.0, fresh=True),
 }
 
 
@@ -107,53 +155,50 @@ def move_clock(seconds: float) -> None:
     time.clock_settime(time.CLOCK_REALTIME, time.clock_gettime(time.CLOCK_REALTIME) + seconds)
 
 
-def plant_all(name: str, faults: Sequence[str], tries: int, folder: Path, results: Path) -> None:
-    """Plants every fault `tries` times on the body called `name`; writes what came of them as it goes.
+def plant_all(
+    name: str, faults: Sequence[str], tries: int, folder: Path, results: Path, watch_s: float, domain: int
+) -> None:
+    """Plants every fault `tries` times on the body called `name`; appends what came of each to `results`.
 
-    Tries that `results` holds already count: a run that was cut off goes on where it was.
+    Tries that `results` holds already count: a run that was cut off goes on where it was. One started graph serves for
+    as many tries as it lives through.
     """
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 101)
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    tried = [Tried(**one) for one in json.loads(results.read_text())] if results.is_file() else []
-    with running(name, folder) as line:
-        for fault_name in faults:
-            fault = FAULTS[fault_name]
-            made = sum(one.fault == fault_name for one in tried)
-            for number in range(made, tries if fault.fits(line.body) else 0):
-                one = plant(line, name, fault_name, fault)
-                print(f"{number + 1}/{tries} {json.dumps(one.to_json())}", flush=True)
-                tried.append(one)
-                results.write_text(json.dumps([one.to_json() for one in tried]) + "\n")
+    os.environ.update(ROS_DOMAIN_ID=str(domain), ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST")
+    if is_apart():
+        own_shared_memory()
+    made = Counter(one.fault for one in tried_so_far(results))
+    waiting = [fault for fault in faults for _ in range(made[fault], tries)]
+    in_vain = 0
+    while waiting and in_vain < IN_VAIN:
+        before = len(waiting)
+        try:
+            _with_one_graph(name, folder, waiting, results, watch_s)
+        except (TimeoutError, RobotError, OSError):
+            traceback.print_exc()
+        in_vain = 0 if len(waiting) < before else in_vain + 1
+    if waiting:
+        raise TimeoutError(f"{name}: {IN_VAIN} graphs in a row came to nothing at '{waiting[0]}'")
 
 
-def plant(line: Line, body: str, fault_name: str, fault: Fault) -> Tried:
-    """One try."""
-    truth, trial = line.truth, under_way(line, fault)
-    fault_s = time.monotonic()
-    fault.plant(line)
-    time.sleep(WATCH_S)
-    told_s, reason = line.reason(fault_s)  # of a body that is silent itself all that is known is when that was noticed
-    stood = max(0.0, (truth.last_moved_s() if truth.heard_after(fault_s) else told_s) - fault_s)
-    way = truth.way(fault_s)
-    undone_s = time.monotonic()
-    fault.undo(line)
-    if wait(trial.done, 12.0) and trial.result():
-        reason = reason or str(json.loads(trial.result().message)["message"])
-    time.sleep(max(0.0, undone_s + 1.5 * PERIOD_S - time.monotonic()))
-    began = sum(one.began_ns / 1e9 > fault_s + 2 * PERIOD_S for one in line.results)
-    return Tried(body, fault_name, stood, way, began, reason, truth.unit)
+def _with_one_graph(name: str, folder: Path, waiting: list[str], results: Path, watch_s: float) -> None:
+    """Takes tries from the front of `waiting` for as long as a graph of the first one's form serves."""
+    form = FAULTS[waiting[0]].form
+    with running(name, folder, form=form) as line:
+        while waiting and FAULTS[waiting[0]].form == form:
+            fault = FAULTS[waiting[0]]
+            if not fault.fits(line.body):
+                waiting.pop(0)
+                continue
+            one = attempt(line, name, waiting[0], fault, watch_s)
+            print(json.dumps(one.to_json()), flush=True)
+            with results.open("a") as file:
+                file.write(json.dumps(one.to_json()) + "\n")
+            waiting.pop(0)
+            if fault.fresh or DEAD in one.trouble:
+                return
 
 
-def under_way(line: Line, fault: Fault) -> Any:
-    """A trial in the middle of a motion, or at the step whose answer will be NaN."""
-    for _ in range(5):
-        line.home()
-        trial = line.begin()
-        line.truth.samples.clear()
-        if fault.at_nan and wait(lambda: line.steps >= NAN_STEP, 30.0):
-            return trial
-        if not fault.at_nan and wait(line.truth.moving, 4.0) and not trial.done():
-            return trial
-        line.trigger("policy_node/end_trial")
-        wait(trial.done, 12.0)
-    raise TimeoutError(f"nothing moves: {line.told[-3:]}")
+def tried_so_far(results: Path) -> list[Tried]:
+    """The tries that a file of JSON lines holds."""
+    lines = results.read_text().splitlines() if results.is_file() else []
+    return [Tried(**json.loads(line)) for line in lines]

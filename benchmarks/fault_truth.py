@@ -21,6 +21,9 @@ from robots.fakes.stretch_control import tell
 from robots.kinematics import Kinematics
 
 Place = tuple[float, ...]
+INTRUDER = "intruder"
+"""frame_id of what a second publisher says of a body's own topic while faults are planted: it is not the truth."""
+
 STILL = 3e-4
 """Less change between two samples [m] or [rad] is standing still: 1.5 cm/s at 50 Hz."""
 
@@ -42,10 +45,10 @@ class Truth:
     def close(self) -> None:
         """Nothing to end."""
 
-    def last_moved_s(self) -> float:
-        """When the place last changed."""
-        pairs = itertools.pairwise(self.samples)
-        return max((at for (_, before), (at, now) in pairs if _differ(before, now)), default=0.0)
+    def last_moved_s(self, until_s: float = math.inf) -> float:
+        """When the place last changed before that."""
+        pairs = itertools.pairwise(self.samples.copy())
+        return max((at for (_, before), (at, now) in pairs if at < until_s and _differ(before, now)), default=0.0)
 
     def heard_after(self, since_s: float) -> bool:
         """Whether the body itself said where it is after that."""
@@ -55,11 +58,12 @@ class Truth:
         """Whether it changed between the newest samples."""
         return len(self.samples) > 2 and _differ(self.samples[-1][1], self.samples[-3][1])
 
-    def way(self, since_s: float) -> float:
-        """How far it went after `since_s`, sample by sample."""
-        places = [np.array(place) for at, place in self.samples if at >= since_s]
+    def way(self, since_s: float, until_s: float = math.inf) -> float:
+        """How far it went after `since_s` and before `until_s`: sample by sample, or from end to end where it crept."""
+        places = [np.array(place) for at, place in self.samples.copy() if since_s <= at < until_s]
         steps = [float(np.linalg.norm(b - a)) for a, b in itertools.pairwise(places) if _differ(tuple(a), tuple(b))]
-        return sum(steps)
+        crept = float(np.linalg.norm(places[-1] - places[0])) if places else 0.0
+        return max(sum(steps), crept)
 
 
 class OdomTruth(Truth):
@@ -70,6 +74,8 @@ class OdomTruth(Truth):
         node.create_subscription(Odometry, topic, self._take, qos.NEWEST)
 
     def _take(self, message: Odometry) -> None:
+        if message.header.frame_id == INTRUDER:
+            return
         if not self.samples or time.monotonic() - self.samples[-1][0] >= 0.9 * SAMPLE_S:
             self.add(convert.pose_of(message)[:2])
 
@@ -85,6 +91,8 @@ class JointTruth(Truth):
         node.create_subscription(JointState, topic, self._take, qos.NEWEST)
 
     def _take(self, message: JointState) -> None:
+        if message.header.frame_id == INTRUDER:
+            return
         if self.samples and time.monotonic() - self.samples[-1][0] < 0.9 * SAMPLE_S:
             return
         values = dict(zip(message.name, message.position))
