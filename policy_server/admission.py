@@ -8,7 +8,6 @@ import logging
 import resource
 import time
 from collections import Counter
-from collections.abc import Iterable
 from typing import Any
 
 import h11
@@ -17,7 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 MAX_CONNECTIONS = 256
-BACKLOG = 128  # connections that the event loop takes in at a time
+BACKLOG = 32  # connections that the event loop takes in at a time
 RESERVED_FILES = 512  # those just taken in, those just closed, and whatever else the process has open
 SLOW_S = 10.0  # longest time for the head of a request, for the rest of a body nobody waits for, and to take a reply
 REQUEST_LOG = logging.getLogger("ferry.policy_server.requests")
@@ -35,8 +34,62 @@ def connection_limit(wanted: int) -> int:
     return wanted
 
 
+class Places:
+    """The open connections, at most `most`, and which of them goes when one more comes.
+
+    One from the address that has most of them; never served before served, served long ago before served lately, and
+    last of all one that is being worked for. So a robot that asks now and then stays beside any number of silent ones.
+    """
+
+    def __init__(self, most: int = MAX_CONNECTIONS) -> None:
+        self._most = most
+        self._crowd: Counter[str] = Counter()
+        self._waiting: dict[Connection, None] = {}  # in the order in which they came
+        self._served: dict[Connection, None] = {}  # in the order in which they were served
+
+    def take(self, connection: Connection) -> None:
+        """Gives `connection` a place, if need be that of another."""
+        if len(self._waiting) + len(self._served) >= self._most:
+            self._least_deserving(connection.address).leave()
+        self._waiting[connection] = None
+        self._crowd[connection.address] += 1
+
+    def serve(self, connection: Connection) -> None:
+        """Notes that a request of `connection` was answered."""
+        if connection in self._served or connection in self._waiting:
+            self._waiting.pop(connection, None)
+            self._served.pop(connection, None)
+            self._served[connection] = None
+
+    def give_back(self, connection: Connection) -> None:
+        """Frees the place of `connection`, if it has one."""
+        if connection in self._served or connection in self._waiting:
+            self._waiting.pop(connection, None)
+            self._served.pop(connection, None)
+            self._crowd[connection.address] -= 1
+            self._crowd += Counter()  # forgets those who have none
+
+    def is_served(self, connection: Connection) -> bool:
+        """Whether a request of `connection` was answered."""
+        return connection in self._served
+
+    def close_slow(self) -> None:
+        """Closes every connection whose peer is too slow; to be called about once a second."""
+        now_s = time.monotonic()
+        for one in [*self._waiting, *self._served]:
+            one.leave_if_slow(now_s)
+
+    def _least_deserving(self, newcomer: str) -> Connection:
+        counts = Counter(self._crowd)
+        counts[newcomer] += 1
+        most = max(counts[address] for address in self._crowd)
+        crowded = (one for one in (*self._waiting, *self._served) if counts[one.address] == most)
+        first = next(crowded)
+        return first if not first.is_working else next((one for one in crowded if not one.is_working), first)
+
+
 class Connection(H11Protocol):
-    """uvicorn's HTTP/1.1 connection, one among at most `most`, whose peer may only be so slow."""
+    """uvicorn's HTTP/1.1 connection, which has one of the `places` and whose peer may only be so slow."""
 
     def __init__(
         self,
@@ -45,15 +98,12 @@ class Connection(H11Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
-        most: int = MAX_CONNECTIONS,
+        places: Places,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.logger = REQUEST_LOG
-        self._most = most
+        self._places = places
         self._slow_since_s: float | None = None
-        self.served = False
-        self.served_s = time.monotonic()
-        """When its last request was answered; when it came, if none was `served`."""
 
     @property
     def address(self) -> str:
@@ -75,18 +125,26 @@ class Connection(H11Protocol):
         """Whether it is the peer's turn: it owes the rest of a request, or takes no reply. A body has its own limit."""
         if self.is_answering:
             return self.flow.write_paused
-        return not self.served or self.conn.their_state is not h11.IDLE or bool(self.conn.trailing_data[0])
+        return (
+            not self._places.is_served(self)
+            or self.conn.their_state is not h11.IDLE
+            or bool(self.conn.trailing_data[0])
+        )
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Takes a place; when there is none left, the connection goes that deserves its own least."""
-        others = [one for one in self.connections if isinstance(one, Connection)]
+        """Takes a place."""
         super().connection_made(transport)
-        if len(others) >= self._most:
-            least_deserving(others, self.address).leave()
+        self._places.take(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Gives its place back."""
+        self._places.give_back(self)
+        super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
         """Counts as served from now on."""
-        self.served, self.served_s, self._slow_since_s = True, time.monotonic(), None
+        self._slow_since_s = None
+        self._places.serve(self)
         super().on_response_complete()
 
     def leave_if_slow(self, now_s: float) -> None:
@@ -100,6 +158,7 @@ class Connection(H11Protocol):
 
     def leave(self) -> None:
         """Closes at once, without waiting for what is still to be sent."""
+        self._places.give_back(self)
         self.connections.discard(self)
         self.transport.abort()
 
@@ -110,24 +169,3 @@ class Connection(H11Protocol):
         head = f"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
         self.transport.write(f"{head}Connection: close\r\n\r\n".encode() + body)
         self.transport.close()
-
-
-def least_deserving(connections: Iterable[Connection], newcomer: str) -> Connection:
-    """Which connection goes when one comes from the address `newcomer`.
-
-    One from the address that has most of them; never served before served, served long ago before served lately, and
-    last of all one that is being worked for. So a robot that asks now and then stays beside any number of silent ones.
-    """
-    connections = list(connections)
-    crowd = Counter([newcomer, *(one.address for one in connections)])
-    most = max(crowd[one.address] for one in connections)
-    crowded = [one for one in connections if crowd[one.address] == most]
-    return min(crowded, key=lambda one: (one.is_working, one.served, one.served_s))
-
-
-def close_slow(connections: Iterable[object]) -> None:
-    """Closes every connection whose peer is too slow; to be called about once a second."""
-    now_s = time.monotonic()
-    for one in list(connections):
-        if isinstance(one, Connection):
-            one.leave_if_slow(now_s)

@@ -17,7 +17,7 @@ import tyro
 import uvicorn
 from fastapi import FastAPI
 
-from policy_server.admission import BACKLOG, MAX_CONNECTIONS, Connection, close_slow, connection_limit
+from policy_server.admission import BACKLOG, MAX_CONNECTIONS, Connection, Places, connection_limit
 from policy_server.app import create_app
 from policy_server.bundle import PolicyBundle
 from policy_server.errors import PolicyError
@@ -76,7 +76,8 @@ class DrainingServer(uvicorn.Server):
     """Stops being ready at the signal, before the last requests are answered."""
 
     def __init__(self, app: FastAPI, max_connections: int = MAX_CONNECTIONS) -> None:
-        protocol: Any = partial(Connection, most=connection_limit(max_connections))
+        self._places = Places(connection_limit(max_connections))
+        protocol: Any = partial(Connection, places=self._places)
         # No websockets, no access log: one line per decision would be noise.
         config = uvicorn.Config(
             app,
@@ -94,7 +95,7 @@ class DrainingServer(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Called by uvicorn ten times a second; True ends the server."""
         if counter % 10 == 0:
-            close_slow(self.server_state.connections)
+            self._places.close_slow()
         return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
