@@ -174,5 +174,7 @@ def read_json(path: Path) -> object:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise RecordError(str(path), "no such file", "a JSON file") from error
+    except RecursionError as error:
+        raise RecordError(str(path), "values nested too deep", "JSON") from error
     except ValueError as error:
         raise RecordError(str(path), f"'{error}'", "JSON") from error

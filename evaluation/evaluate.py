@@ -21,6 +21,7 @@ from evaluation.results import judged, results_of
 from evaluation.table import text_table
 from evaluation.workers import STALL_S, Workers
 from robots.signals import terminable
+from robots.text import printable
 
 SOME_ABORTED = 3
 """Exit status when some trials were judged and others aborted; 1 is Python's own after an uncaught error."""
@@ -46,6 +47,8 @@ class Evaluate:
     """A process that says nothing for so long hangs: it is ended, its trial cut off, and another takes its place."""
     video: bool = True
     """Write a video and a filmstrip of each trial."""
+    show_policies: bool = False
+    """Name the policies while a person judges them; otherwise the table at the end does."""
     retry_aborted: bool = False
     """Do trials again that were aborted."""
 
@@ -67,7 +70,7 @@ def evaluate(options: Evaluate, stages: Mapping[str, StageFactory] | None = None
     with terminable(), sole(options.output), Examiner(plan, settings, stages) as examiner:
         folder = RunFolder.open(options.output, plan, examiner.policies)
         _run(examiner, folder, options, count)
-    print(text_table(results_of([folder])))
+    print(printable(text_table(results_of([folder]))))
     print(f"\n{folder.path}   (ferry report {folder.path} --output report)")
     return _status(folder.episodes())
 
@@ -80,8 +83,10 @@ def _status(episodes: Sequence[Episode]) -> int:
 def _run(examiner: Examiner, folder: RunFolder, options: Evaluate, count: int) -> None:
     trials = folder.left(retry_aborted=options.retry_aborted)
     done = len(examiner.plan.trials()) - len(trials)
-    print(f"{examiner.plan.name}: {len(trials)} trials to do" + (f", {done} done before" if done else ""))
-    progress = Progress(len(trials), [one.name for one in examiner.plan.policies])
+    print(printable(examiner.plan.name) + f": {len(trials)} trials to do" + (f", {done} done before" if done else ""))
+    names = [one.name for one in examiner.plan.policies]
+    judged_by_person = bool(examiner.plan.starts) and examiner.plan.robot != "fake"
+    progress = Progress(len(trials), names, blind=judged_by_person and not options.show_policies)
     try:
         if count > 1:
             workers = Workers(examiner.plan, folder, examiner.options, progress.episode, options.stall_s)

@@ -67,6 +67,16 @@ class RunFolder:
         """The folder of a trial."""
         return self.path / TRIALS / trial.id
 
+    def media(self, trial: Trial, name: str) -> Path | None:
+        """A picture or video of a trial, None where there is none; FolderError for what lies outside of this folder."""
+        path = self.trial(trial) / name
+        if not path.exists() and not path.is_symlink():
+            return None
+        inside = path.resolve().parent == (self.path / TRIALS).resolve() / trial.id
+        if path.is_symlink() or not path.is_file() or not inside:
+            raise FolderError(f"{path}: got a link or a place elsewhere, expected a file of this trial; remove it")
+        return path
+
     def episode(self, trial: Trial) -> Episode | None:
         """The record of a trial; None when it was never begun."""
         folder = self.trial(trial)

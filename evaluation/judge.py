@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from evaluation.step import RunEnd
 from evaluation.trial import Outcome
+from robots.text import printable
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class HumanJudge:
     def verdict(self, end: RunEnd) -> Verdict:
         """The answer; aborted when nobody is there to give one. A trial that nobody can judge by success asks why."""
         said = f": {end.message}" if end.message else ""
-        question = f"\nthe run ended after {end.steps} decisions ({end.reason}{said})\n{QUESTION}"
+        question = printable(f"\nthe run ended after {end.steps} decisions ({end.reason}{said})\n{QUESTION}")
         try:
             outcome = self._outcome(question)
             needs_reason = outcome in (Outcome.ABORTED, Outcome.INTERVENTION)

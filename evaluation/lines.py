@@ -9,6 +9,8 @@ import yaml
 
 from evaluation.errors import PlanError, nearest
 
+MOST_VALUES = 100_000
+
 
 class LinedDict(dict[str, Any]):
     """A mapping with the line of each key, counted from 1."""
@@ -32,13 +34,21 @@ def read_yaml(path: Path) -> object:
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
-        return None if node is None else _value(loader, node, path)
+        return None if node is None else _value(loader, node, path, [0])
+    except RecursionError as error:
+        raise PlanError(path.name, "values nested too deep, or in themselves", "a plan") from error
+    except ValueError as error:  # a date that is none, a number of thousands of digits
+        raise PlanError(path.name, f"'{error}'", "YAML") from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise PlanError(f"{path.name}:{line}", error.problem, "YAML", line=line) from error
 
 
-def _value(loader: yaml.SafeLoader, node: yaml.Node, path: Path) -> Any:
+def _value(loader: yaml.SafeLoader, node: yaml.Node, path: Path, made: list[int]) -> Any:
+    """A node as a value; `made` counts them, since aliases of aliases grow without end."""
+    made[0] += 1
+    if made[0] > MOST_VALUES:
+        raise PlanError(path.name, f"more than {MOST_VALUES} values (aliases of aliases?)", "a plan")
     if isinstance(node, yaml.MappingNode):
         mapping, mapping.lines = LinedDict(), {}
         for key, value in node.value:
@@ -46,10 +56,10 @@ def _value(loader: yaml.SafeLoader, node: yaml.Node, path: Path) -> Any:
             if name in mapping:
                 expected = f"each key once (it stands in line {mapping.lines[name]} already)"
                 raise PlanError(f"{path.name}:{line}: {name}", "it twice", expected, line=line)
-            mapping[name], mapping.lines[name] = _value(loader, value, path), line
+            mapping[name], mapping.lines[name] = _value(loader, value, path, made), line
         return mapping
     if isinstance(node, yaml.SequenceNode):
-        entries = LinedList(_value(loader, one, path) for one in node.value)
+        entries = LinedList(_value(loader, one, path, made) for one in node.value)
         entries.lines = [one.start_mark.line + 1 for one in node.value]
         return entries
     return loader.construct_object(node)

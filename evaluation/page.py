@@ -139,7 +139,7 @@ def _block(name: str, episodes: Sequence[Episode], cards: Sequence[Card]) -> Blo
 
 def _card(folder: RunFolder, episode: Episode, videos: Mapping[Path, str]) -> Card:
     home = folder.trial(episode.trial)
-    strip = home / FILMSTRIP_FILE
-    data = base64.b64encode(strip.read_bytes()).decode() if strip.exists() else ""
+    strip = folder.media(episode.trial, FILMSTRIP_FILE)
+    data = base64.b64encode(strip.read_bytes()).decode() if strip else ""
     path = Markup(path_svg(episode.path, episode.outcome.value))
     return Card(episode, path, f"data:image/jpeg;base64,{data}" if data else "", videos.get(home, ""))

@@ -11,6 +11,7 @@ from typing import TextIO
 from evaluation.episode import Episode
 from evaluation.step import RunEnd, Step
 from evaluation.trial import Outcome, Trial
+from robots.text import printable
 
 QUIET_S = 10.0  # a log file gets a line this often while trials run [s]
 WIDTH = 100
@@ -19,10 +20,14 @@ WIDTH = 100
 class Progress:
     """Shows trials done, successes by policy and the time left; a `Subscriber` of the running trial.
 
+    `blind` names no policy: beside a robot sits a person who is to judge what it did, not who it was.
     On a terminal one line is written over and over; into a file a line each 10 s.
     """
 
-    def __init__(self, trials: int, policies: Sequence[str], stream: TextIO | None = None) -> None:
+    def __init__(
+        self, trials: int, policies: Sequence[str], stream: TextIO | None = None, *, blind: bool = False
+    ) -> None:
+        self._blind = blind
         self._total, self._stream = trials, stream or sys.stderr
         self._done = self._step = 0
         self._judged: Counter[str] = Counter()
@@ -67,8 +72,10 @@ class Progress:
         width = len(str(self._total))
         scores = "  ".join(f"{name} {count}/{self._judged[name]}" for name, count in self._successes.items())
         aborted = f"  aborted {self._aborted}" if self._aborted else ""
-        now = f"  {self._trial.policy} in {self._trial.place}, step {self._step}" if self._trial else ""
-        return f"[{self._done:>{width}}/{self._total}] {scores}{aborted}{self._left()}{now}"[:WIDTH]
+        who = "" if self._blind or self._trial is None else f"{self._trial.policy} "
+        now = f"  {who}in {self._trial.place}, step {self._step}" if self._trial else ""
+        known = "" if self._blind else f" {scores}"
+        return printable(f"[{self._done:>{width}}/{self._total}]{known}{aborted}{self._left()}{now}")[:WIDTH]
 
     def _left(self) -> str:
         if not 0 < self._done < self._total:

@@ -20,6 +20,7 @@ from evaluation.provenance import bundles_of, differing
 from evaluation.results import Results, results_of
 from evaluation.table import comparisons, interval, text_table, transferred, where
 from evaluation.table import lines as table_lines
+from robots.text import printable
 
 SCHEMA = 1
 MEDIA = "media"
@@ -40,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
     options = tyro.cli(Report, prog="ferry report", args=list(argv))
     folders = [RunFolder.read(path) for path in options.folders]
     results = write_report(folders, options.output)
-    print(text_table(results))
+    print(printable(text_table(results)))
     print(f"\n{options.output / 'report.html'}")
     return 0
 
@@ -150,10 +151,10 @@ def _copy_videos(folders: Sequence[RunFolder], output: Path) -> dict[Path, str]:
     videos = {}
     for folder in folders:
         for episode in folder.episodes():
-            home = folder.trial(episode.trial)
-            if (home / VIDEO_FILE).exists():
+            home, video = folder.trial(episode.trial), folder.media(episode.trial, VIDEO_FILE)
+            if video is not None:
                 place = Path(MEDIA) / f"{folder.path.name}-{episode.trial.id}.webm"
                 (output / MEDIA).mkdir(exist_ok=True)
-                shutil.copyfile(home / VIDEO_FILE, output / place)
+                shutil.copyfile(video, output / place)
                 videos[home] = place.as_posix()
     return videos

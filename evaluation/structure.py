@@ -12,6 +12,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 from evaluation.errors import FormatError, nearest
 from evaluation.lines import LinedDict, LinedList
 
+MOST = 2**63 - 1
+
 
 @dataclass(frozen=True)
 class Place:
@@ -105,6 +107,8 @@ def _choose(data: object, choices: tuple[Any, ...], place: Place) -> Any:
 
 
 def _build_plain(kind: type, data: object, place: Place) -> Any:
+    if type(data) is int and not -MOST <= data <= MOST:
+        raise place.wrong("a whole number of more than 64 bits", "a number that a computer counts to")
     if kind is float and type(data) is int:
         return float(data)
     if type(data) is not kind:  # not isinstance: True is an int to Python, to nobody else

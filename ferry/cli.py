@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ferry import __version__
 from ferry.errors import UsageError, nearest
 from ferry.verbs import VERBS, Verb
+from robots.text import printable
 
 ROOMS = ("ferry", "robots", "simulation", "training", "policy_server", "evaluation", "ferry_ros")
 """Packages whose errors are messages for people, and whose own absence is a broken installation."""
@@ -69,6 +70,8 @@ def run_verb(name: str, argv: Sequence[str]) -> int:
         return VERBS[name].run(argv) or 0
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
+        if not package:  # raised by a library that looks for what it needs itself; its words say what
+            raise UsageError(f"a package that it needs is not installed, or not as it should be: {error}") from error
         if package in ROOMS:
             raise
         if not set(_HELP) & set(argv):
@@ -82,5 +85,5 @@ def _missing(package: str, verb: Verb) -> str:
 
 
 def _fail(verb: str, message: str, status: int) -> int:
-    print(f"ferry {verb}: {message}", file=sys.stderr)
+    print(printable(f"ferry {verb}: {message}"), file=sys.stderr)
     return status

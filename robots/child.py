@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -25,7 +26,8 @@ def start_child(target: Callable[..., None], *args: Any) -> tuple[SpawnProcess, 
     It is killed when this process is gone. Call it from a thread that stays: to Linux the parent is the thread.
     """
     ours, theirs = CONTEXT.Pipe()
-    process = CONTEXT.Process(target=_run, args=(os.getpid(), target, theirs, *args), daemon=True)
+    work = pickle.dumps((target, args))  # what it imports takes seconds, in which it must not outlive us either
+    process = CONTEXT.Process(target=_run, args=(os.getpid(), theirs, work), daemon=True)
     process.start()
     theirs.close()
     return process, ours
@@ -42,9 +44,10 @@ def signal_with_parent(parent: int, number: signal.Signals) -> None:
         os._exit(1)
 
 
-def _run(parent: int, target: Callable[..., None], pipe: Connection, *args: Any) -> None:
+def _run(parent: int, pipe: Connection, work: bytes) -> None:
     signal_with_parent(parent, signal.SIGKILL)
     threading.Thread(target=_watch, name="parent", daemon=True).start()
+    target, args = pickle.loads(work)  # noqa: S301 - what the parent has just written
     target(pipe, *args)
 
 

@@ -70,7 +70,7 @@ def read_records(path: Path) -> tuple[dict[str, Any], ...]:
     for number, line in enumerate(text.splitlines(), 1):
         try:
             record = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             record = None
         if not isinstance(record, dict):
             raise ChoresError(f"{path.name}:{number}", line[:60], "a JSON object")

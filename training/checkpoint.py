@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from policy_server.manifest import sha256_of
+from training import torch_file
 from training.config import PolicyConfig
 from training.errors import CheckpointError
 from training.policy import SpocPolicy
@@ -49,12 +50,7 @@ def load(path: Path, kind: str) -> dict[str, Any]:
     Raises:
         CheckpointError: there is no such file, it is damaged, or of another kind.
     """
-    if not path.is_file():
-        raise CheckpointError(f"{path}: got no such file, expected a checkpoint of kind '{kind}'")
-    try:
-        payload: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a damaged file
-        raise CheckpointError(f"{path}: got {type(error).__name__}, expected a file that torch can read") from error
+    payload: dict[str, Any] = torch_file.read(path, f"a checkpoint of kind '{kind}'")
     if not isinstance(payload, dict) or payload.get("kind") != kind or payload.get("schema") != SCHEMA:
         got = f"kind {payload.get('kind')!r}" if isinstance(payload, dict) else type(payload).__name__
         raise CheckpointError(f"{path}: got {got}, expected a checkpoint of kind '{kind}', schema {SCHEMA}")
@@ -110,10 +106,11 @@ def policy_from(payload: Mapping[str, Any], path: Path) -> SpocPolicy:
     """The policy in a checkpoint's payload, in evaluation mode.
 
     Raises:
-        CheckpointError: the weights do not fit the configuration.
+        CheckpointError: the weights do not fit the configuration, or are no finite numbers.
     """
     if not {"policy", "weights"} <= payload.keys():
         raise CheckpointError(f"{path}: got {sorted(payload)}, expected a policy and its weights")
+    torch_file.expect_numbers(payload["weights"], f"{path}: the policy's weights")
     config = PolicyConfig.from_json(payload["policy"])
     policy = SpocPolicy(config, TABLE_ROWS)
     try:

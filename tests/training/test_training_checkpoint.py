@@ -55,7 +55,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path, share: float) -> None:
     save(path, "policy", policy_payload(tiny_policy()))
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(CheckpointError, match=r"one.pt: got \w+, expected a file that torch can read"):
+    with pytest.raises(CheckpointError, match=r"one.pt: got .*, expected a checkpoint of kind"):
         load(path, "policy")
 
 
@@ -66,10 +66,10 @@ def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
 
     path = tmp_path / "evil.pt"
     path.write_bytes(pickle.dumps({"kind": "policy", "schema": 1, "weights": Evil()}))
-    with pytest.raises(CheckpointError, match="expected a file that torch can read"):
+    with pytest.raises(CheckpointError, match="expected a checkpoint of kind"):
         load(path, "policy")
     torch.save({"kind": "policy", "schema": 1, "weights": Evil()}, path)
-    with pytest.raises(CheckpointError, match="expected a file that torch can read"):
+    with pytest.raises(CheckpointError, match="expected a checkpoint of kind"):
         load(path, "policy")
     assert not (tmp_path / "owned").exists()
 

@@ -236,7 +236,10 @@ class _Attack:
 def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
     marker = tmp_path / "ran"
     said = refused(tmp_path, {"state_dict": {}, "hyper_parameters": _Attack(marker)})
-    assert "got an object of posix.system, which could run code, expected tensors and plain values" in said
+    assert (
+        "got an object of posix.system, which is neither a tensor nor a plain value, expected tensors and plain values"
+        in said
+    )
     assert not marker.exists()
 
 
@@ -259,14 +262,6 @@ def test_plain_values_of_a_trainer_are_read(tmp_path: Path) -> None:
 )
 def test_another_kind_of_file_is_named(tmp_path: Path, payload: object, said: str) -> None:
     assert said in refused(tmp_path, payload)
-
-
-def test_a_damaged_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file.pt").write_bytes(b"<html>404</html>")
-    with pytest.raises(
-        CheckpointError, match=r"file.pt: got \w+, expected tensors and plain values that torch can read"
-    ):
-        read_checkpoint(tmp_path / "file.pt")
 
 
 def test_the_wrong_family_is_told_the_right_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

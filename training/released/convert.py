@@ -18,6 +18,7 @@ from training.released.differences import fold
 from training.released.parts import Place
 from training.released.releases import IMAGES, Release
 from training.released.tables import image_table, policy_table
+from training.torch_file import shown
 
 TIME = "time_encoder.div_term"
 TIED = ("visual_encoder.text_encoder.shared.weight", "visual_encoder.text_encoder.encoder.embed_tokens.weight")
@@ -41,6 +42,10 @@ def policy_of(
     expect_constants(tensors, release.config.width)
     weights = rename(tensors, policy_table(release.config, release.head))
     weights |= rename(images, image_table(release.config))
+    whole = [name for name, one in weights.items() if not one.is_floating_point()]
+    if whole:
+        got = f"{shown(fold(whole))} as {weights[whole[0]].dtype}"
+        raise CheckpointError(f"weights: got {got}, expected floating point numbers")
     policy = SpocPolicy(release.config, vocabulary=0)
     ours = policy.state_dict()
     if ours.keys() != weights.keys():  # the encoders are those of transformers, which has renamed their parts before
@@ -81,7 +86,9 @@ def _parts(ours: str, tensor: Tensor) -> dict[str, Tensor]:
 def expect_constants(tensors: Mapping[str, Tensor], width: int) -> None:
     """Raises CheckpointError where what is no weight has another value than in the published network."""
     expected = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
-    if not torch.allclose(tensors[TIME].float(), expected, rtol=1e-3):
+    given = tensors[TIME]
+    coarse = torch.finfo(given.dtype).eps if given.is_floating_point() else 0.0  # bfloat16 has three digits
+    if not torch.allclose(given.float(), expected, rtol=max(1e-3, coarse)):
         raise CheckpointError(f"{TIME}: got other values, expected 10000 ** (-2 i / {width})")
     if all(name in tensors for name in TIED) and not torch.equal(tensors[TIED[0]], tensors[TIED[1]]):
         raise CheckpointError(f"{TIED[1]}: got other values than {TIED[0]}, expected the same table")

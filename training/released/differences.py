@@ -9,6 +9,10 @@ from dataclasses import dataclass
 from training.errors import CheckpointError
 from training.released.parts import Place, Shape
 from training.released.releases import UNREADABLE
+from training.torch_file import shown
+
+SHOWN = 24
+"""So many names (those of all layers count as one) stand in a message; a network has hundreds."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ def account(
     """What is left out of `shapes`, when all the rest is as in `table`.
 
     Raises:
-        CheckpointError: it is not; the message lists every difference.
+        CheckpointError: it is not; the message lists the differences.
     """
     unneeded = {prefix: [name for name in shapes if name.startswith(prefix)] for prefix in left_out}
     skipped = {name for names in unneeded.values() for name in names}
@@ -56,7 +60,7 @@ def _reshaped(shapes: Mapping[str, Shape], table: Mapping[str, Place]) -> list[s
 
 
 def _group(title: str, names: list[str]) -> list[str]:
-    return [f"{title} ({len(names)}): {', '.join(fold(names))}"] if names else []
+    return [f"{title} ({len(names)}): {shown(fold(names), SHOWN)}"] if names else []
 
 
 def fold(names: Iterable[str]) -> list[str]:

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from training import torch_file
 from training.errors import CheckpointError
+from training.released.differences import fold
 from training.released.parts import Shape
 from training.released.releases import ALLENACT, LIGHTNING, RENAMED
 
 KEYS = {"model_state_dict": (ALLENACT, ""), "state_dict": (LIGHTNING, "model.")}
 """Under which key a file keeps its parameters: the kind of file, and the prefix of their names."""
 
-HARMLESS = [argparse.Namespace, np.dtype, type(np.dtype(np.int64)), type(np.dtype(np.float64))]
+HARMLESS = [argparse.Namespace, np.dtype, *(type(np.dtype(code)) for code in "?bBhHiIqQefd")]
 """Plain values that trainers put beside the parameters, and that cannot run anything."""
 
 
@@ -81,20 +80,9 @@ def load_safely(path: Path) -> Any:
     """What torch reads from a file of tensors and plain values.
 
     Raises:
-        CheckpointError: there is no such file, it is damaged, or holds objects that are code.
+        CheckpointError: there is no such file, it is damaged, or holds other objects.
     """
-    if not path.is_file():
-        raise CheckpointError(f"{path}: got no such file, expected a checkpoint")
-    try:
-        with torch.serialization.safe_globals([*HARMLESS, *_scalars()]):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except Exception as error:  # torch raises many kinds for a damaged file
-        found = re.search(r"GLOBAL (\S+) (?:was not|whose module)", str(error))
-        got = f"an object of {found[1]}, which could run code" if found else type(error).__name__
-        hint = "; save its parameters alone where it came from" if found else ""
-        raise CheckpointError(
-            f"{path}: got {got}, expected tensors and plain values that torch can read{hint}"
-        ) from error
+    return torch_file.read(path, "tensors and plain values", [*HARMLESS, *_scalars()], mapped=True)
 
 
 def sha256_of_file(path: Path) -> str:
@@ -111,12 +99,21 @@ def _scalars() -> list[Any]:
 
 def _tensors(path: Path, state: object, prefix: str) -> dict[str, Tensor]:
     """The tensors of a state dict without the prefix, which all of them must have."""
-    if not isinstance(state, dict) or not all(isinstance(one, Tensor) for one in state.values()):
+    if not isinstance(state, dict):
         raise CheckpointError(f"{path}: got {type(state).__name__}, expected the parameters of a network by name")
-    without = sorted(name for name in state if not str(name).startswith(prefix))
-    if without:
-        raise CheckpointError(f"{path}: got parameters {', '.join(without)}, expected names that begin with '{prefix}'")
-    return {_renamed(name[len(prefix) :]): one for name, one in state.items()}
+    torch_file.expect_numbers(state, f"{path}: the parameters of the network")
+    names = [str(name) for name in state]
+    whole = next((one for one in _wrapped(prefix) if all(name.startswith(one) for name in names)), None)
+    if whole is None:
+        without = [name for name in names if not name.startswith(prefix)]
+        got = torch_file.shown(fold(sorted(without)))
+        raise CheckpointError(f"{path}: got parameters {got}, expected names that begin with '{prefix}'")
+    return {_renamed(str(name)[len(whole) :]): one for name, one in state.items()}
+
+
+def _wrapped(prefix: str) -> tuple[str, ...]:
+    """A prefix with that of torch's wrapper for several GPUs before or behind it, and as it is."""
+    return f"module.{prefix}", f"{prefix}module.", prefix
 
 
 def _renamed(name: str) -> str:

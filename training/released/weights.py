@@ -16,6 +16,7 @@ from training.released.parts import Place
 from training.released.read import load_safely, shapes_of
 from training.siglip import END, VOCABULARY
 from training.text_encoder import T5_VOCABULARY
+from training.torch_file import expect_numbers
 
 DINO_FILE, TOKENIZER_FILE = "dinov2_vits14_pretrain.pth", "tokenizer.json"
 DINO_SOURCE = "https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth"  # torch.hub's own
@@ -71,8 +72,9 @@ def read_dino(path: Path, table: Mapping[str, Place]) -> dict[str, Tensor]:
         CheckpointError: the file is damaged, or of another network.
     """
     tensors = load_safely(path)
-    if not isinstance(tensors, dict) or not all(isinstance(one, Tensor) for one in tensors.values()):
+    if not isinstance(tensors, dict):
         raise CheckpointError(f"{path}: got {type(tensors).__name__}, expected DINOv2's parameters by name")
+    expect_numbers(tensors, f"{path}: DINOv2's parameters")
     try:
         account(shapes_of(tensors), table, {}, "dinov2_vits14")
     except CheckpointError as error:
