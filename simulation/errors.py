@@ -14,7 +14,8 @@ SimulationError
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
 
 
 class SimulationError(Exception):
@@ -76,10 +77,16 @@ class NoDisplayDriver(SimulationError):
     """This machine has no OpenGL driver that draws without a display."""
 
     def __init__(self, backend: str, cause: object) -> None:
-        super().__init__(
-            f"no off-screen OpenGL driver for MUJOCO_GL={backend} ({cause}): "
-            "run `apt-get install -y libegl1 libgl1-mesa-dri` and set MUJOCO_GL=egl"
-        )
+        super().__init__(f"no off-screen OpenGL driver for MUJOCO_GL={backend} ({cause}): {display_fix(os.environ)}")
+
+
+def display_fix(environment: Mapping[str, str]) -> str:
+    """What to do where nothing can be drawn without a display: what is set is asked before what is installed."""
+    wrong = [name for name in ("MUJOCO_GL", "PYOPENGL_PLATFORM") if environment.get(name, "egl") != "egl"]
+    wrong += ["MUJOCO_EGL_DEVICE_ID"] if environment.get("MUJOCO_EGL_DEVICE_ID") else []
+    if wrong:
+        return f"unset {' '.join(wrong)} (it is {', '.join(repr(environment[name]) for name in wrong)})"
+    return "apt-get install -y libegl1 libgl1-mesa-dri"
 
 
 class UnknownCamera(SimulationError):

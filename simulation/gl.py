@@ -26,6 +26,8 @@ except (AttributeError, ImportError, OSError, RuntimeError) as error:  # how a m
 
 _here = threading.local()
 _living: weakref.WeakSet[mujoco.GLContext] = weakref.WeakSet()
+_failures: list[NoDisplayDriver] = []
+"""The first one: a second try in a library that has failed may abort the process (GLFW without a display does)."""
 
 
 def make_current() -> None:
@@ -42,6 +44,8 @@ def make_current() -> None:
 
 
 def _new_context() -> mujoco.GLContext:
+    if _failures:
+        raise _failures[0]
     try:
         context = mujoco.GLContext(1, 1)
         context.make_current()
@@ -49,7 +53,8 @@ def _new_context() -> mujoco.GLContext:
             mujoco.MjSpec().compile(), mujoco.mjtFontScale.mjFONTSCALE_50
         ).free()  # a driver may fail here
     except (AttributeError, ImportError, OSError, RuntimeError, mujoco.FatalError) as error:
-        raise NoDisplayDriver(os.environ["MUJOCO_GL"], error) from error
+        _failures.append(NoDisplayDriver(os.environ["MUJOCO_GL"], error))
+        raise _failures[0] from error
     if not _living:
         atexit.register(_free_all)  # runs before MuJoCo's own handler, which closes the display
     _living.add(context)

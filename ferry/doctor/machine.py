@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from ferry.doctor.check import CheckFailed, Machine, run_python
+from simulation.errors import display_fix
 
 DISK_GB = 2.0
 """Free space below which a run's videos and a mesh cache may not fit."""
@@ -21,9 +22,9 @@ def check_python(machine: Machine) -> str:
     return version if machine.python >= (3, 11) else f"{version}: drives a robot; training and serving want 3.11"
 
 
-def check_gl(_machine: Machine) -> str:
+def check_gl(machine: Machine) -> str:
     """Checks that MuJoCo can draw without a display."""
-    run_python(_DRAW, "apt-get install -y libegl1 libgl1-mesa-dri; pip install -e '.[sim]'")
+    run_python(_DRAW, f"{display_fix(machine.environment)}; pip install -e '.[sim]'")
     return "MuJoCo draws without a display"
 
 

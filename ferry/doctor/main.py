@@ -16,7 +16,14 @@ from ferry.doctor.check import Finding, Level, Machine, examine
 from ferry.doctor.choice import ROBOTS, Driver, choose
 from ferry.doctor.clock import check_clock, check_drift, check_ntp
 from ferry.doctor.machine import check_disk, check_gl, check_onnxruntime, check_python
-from ferry.doctor.ros import check_discovery, check_domain, check_middleware, check_ros
+from ferry.doctor.ros import (
+    check_discovery,
+    check_domain,
+    check_memory,
+    check_middleware,
+    check_robots,
+    check_ros,
+)
 from ferry.doctor.server import check_server
 from ferry.options import build, from_parameters, parse
 from robots.robot import Robot
@@ -33,13 +40,15 @@ CHECKS: Mapping[str, Callable[[Machine], str]] = {
     "domain": check_domain,
     "discovery": check_discovery,
     "middleware": check_middleware,
+    "memory": check_memory,
+    "robots": check_robots,
     "server": check_server,
 }
 """Checks of a machine by name."""
 
 DEVELOPMENT = ("python", "gl", "ros", "onnxruntime", "disk", "clock")
 """What a machine needs for the demonstration."""
-ROBOT = ("python", "ros", "domain", "discovery", "middleware", "disk", "clock", "ntp", "drift")
+ROBOT = ("python", "ros", "domain", "discovery", "middleware", "memory", "robots", "disk", "clock", "ntp", "drift")
 """What a robot's computer needs."""
 
 RATE_HZ = 5.0

@@ -14,6 +14,9 @@ from robots.errors import BindError
 from robots.observation import Observation
 from robots.spec import DiscreteActions
 
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Without the proxies of environment variables: policy_node's connection takes none either."""
+
 CLOCK_SKEW_S = 2.0
 """Difference to the server's clock above which logs of the two machines can no longer be read side by side. The server
 tells whole seconds."""
@@ -29,7 +32,7 @@ def check_server(machine: Machine) -> str:
     assert machine.server is not None
     fix = f"start it: ferry serve BUNDLE; is {machine.server} its address, and open in the firewall?"
     try:
-        with urllib.request.urlopen(f"{machine.server.rstrip('/')}/readyz", timeout=5.0) as reply:
+        with _DIRECT.open(f"{machine.server.rstrip('/')}/readyz", timeout=5.0) as reply:
             date = reply.headers.get("Date")
     except urllib.error.HTTPError as error:
         raise CheckFailed(f"{machine.server} answers with {error.code}", "wait until its bundle is loaded") from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.server
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from email.utils import formatdate
 from pathlib import Path
 
 import pytest
+from ferry_ros import shared_memory
 
 from ferry.doctor import check, clock, machine, ros
 from ferry.doctor.check import CheckFailed, Doubtful, Finding, Level, Machine, examine
@@ -48,7 +51,7 @@ def with_environment(**variables: str) -> Machine:
     return Machine(Path.cwd(), environment=variables)
 
 
-@pytest.mark.parametrize("name", sorted({*DEVELOPMENT, *ROBOT} - {"ntp", "domain"}))
+@pytest.mark.parametrize("name", sorted({*DEVELOPMENT, *ROBOT} - {"ntp", "domain", "memory", "robots"}))
 def test_this_machine_is_well(name: str, tmp_path: Path) -> None:
     assert CHECKS[name](Machine(tmp_path))
 
@@ -159,6 +162,77 @@ def test_a_server_that_is_not_there(url: str, tmp_path: Path) -> None:
     with pytest.raises(CheckFailed, match="does not answer") as caught:
         check_server(Machine(tmp_path, url))
     assert "ferry serve" in caught.value.fix
+
+
+def test_the_server_is_asked_without_a_proxy(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    assert check_server(Machine(tmp_path, url)) == f"{url} is ready"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fix"),
+    [("HOME", "/proc/nohome", "export HOME="), ("ROS_DOMAIN_ID", "250", "export ROS_DOMAIN_ID=")],
+)
+def test_no_node_for_another_reason_than_a_package(
+    name: str, value: str, fix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(CheckFailed) as caught:
+        ros.check_ros(Machine(Path.cwd(), environment=os.environ))
+    assert caught.value.fix.startswith(fix)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("PYOPENGL_PLATFORM", "osmesa"), ("MUJOCO_EGL_DEVICE_ID", "77"), ("MUJOCO_GL", "glfw")]
+)
+def test_a_variable_that_keeps_opengl_from_drawing_is_named(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUJOCO_GL", "egl")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(CheckFailed) as caught:
+        machine.check_gl(Machine(Path.cwd(), environment=os.environ))
+    assert caught.value.fix.startswith(f"unset {name}")
+    assert f"unset {name}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "removes"),
+    [
+        ({}, True),
+        ({"etc/systemd/logind.conf": "#RemoveIPC=no"}, True),
+        ({"etc/systemd/logind.conf": "[Login]\nRemoveIPC=no"}, False),
+        ({"etc/systemd/logind.conf": "RemoveIPC=yes", "etc/systemd/logind.conf.d/ros.conf": "RemoveIPC = no"}, False),
+    ],
+)
+def test_what_logind_is_told(files: dict[str, str], removes: bool, tmp_path: Path) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert ros.remove_ipc(tmp_path) == removes
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
+def test_nodes_of_another_user_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_memory, "FOLDER", tmp_path)
+    held, left = tmp_path / "fastrtps_a_el", tmp_path / "fastrtps_b_el"
+    for path in (held, left):
+        path.touch()
+        os.chown(path, 1234, 1234)
+    with held.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert shared_memory.strangers() == {1234: 1}
+        with pytest.raises(Doubtful, match="uid 1234"):
+            ros.check_memory(Machine(tmp_path))
+    assert shared_memory.strangers() == {}
+
+
+def test_discovery_says_who_is_reached() -> None:
+    assert "drive this robot" in ros.check_discovery(with_environment(ROS_AUTOMATIC_DISCOVERY_RANGE="SUBNET"))
+    assert "discovery:=subnet" in ros.check_discovery(with_environment())
+    alone = with_environment(ROS_LOCALHOST_ONLY="1", ROS_AUTOMATIC_DISCOVERY_RANGE="SUBNET")
+    assert "this machine alone (ROS_LOCALHOST_ONLY=1)" in ros.check_discovery(alone)
 
 
 def test_a_finding_is_one_line_and_one_with_what_to_do() -> None:

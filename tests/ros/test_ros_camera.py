@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -116,10 +117,23 @@ def test_nobody_on_the_topic_is_told_at_connect(camera: RosCamera) -> None:
 
 def test_another_size_is_told_at_connect(link: Link, camera: RosCamera) -> None:
     Publisher(link).send(message_of(picture(0, 6, 4)))
-    with pytest.raises(
-        SpecError, match=r"image of camera 'navigation': got shape \(6, 4, 3\), expected shape \(4, 6, 3\)"
-    ):
-        camera.connect(2.0)
+    with pytest.raises(ConnectionFailed, match=r"'navigation': got shape \(6, 4, 3\), expected shape \(4, 6, 3\)"):
+        camera.connect(0.5)
+
+
+@pytest.mark.parametrize("first", [b"", b"no picture"], ids=["empty", "broken"])
+def test_a_bad_first_picture_is_waited_over(link: Link, first: bytes) -> None:
+    camera = RosCamera(link.node, SPEC, f"{TOPIC}/compressed")
+    link.spin()
+    publisher = Publisher(link, CompressedImage, f"{TOPIC}/compressed")
+    publisher.send(CompressedImage(format="jpeg", data=first))
+    with pytest.raises(ConnectionFailed, match=f"no good picture of camera 'navigation' .*, {len(first)} bytes, empty"):
+        camera.connect(0.5)
+    later = threading.Timer(0.3, lambda: publisher.send(compressed(picture(), ".png")))
+    later.start()
+    camera.connect(5.0)
+    later.join()
+    assert np.array_equal(camera.picture(camera.wait(-1, 2.0)), picture())
 
 
 def test_a_camera_on_its_side_is_turned_upright(link: Link) -> None:
@@ -132,17 +146,46 @@ def test_a_camera_on_its_side_is_turned_upright(link: Link) -> None:
     assert np.array_equal(upright[0, -1], sideways[0, 0])  # the first corner went clockwise, to the right
 
 
+def compressed(image: Pixels, kind: str) -> CompressedImage:
+    return CompressedImage(format=kind[1:], data=cv2.imencode(kind, image[:, :, ::-1])[1].tobytes())
+
+
 def test_a_compressed_topic(link: Link) -> None:
     camera = RosCamera(link.node, SPEC, f"{TOPIC}/compressed")
     link.spin()
-    data = cv2.imencode(".png", picture()[:, :, ::-1])[1]
-    message = CompressedImage(format="png")
-    message.data = data.tobytes()
-    Publisher(link, CompressedImage, f"{TOPIC}/compressed").send(message)
+    Publisher(link, CompressedImage, f"{TOPIC}/compressed").send(compressed(picture(), ".png"))
     camera.connect(2.0)
     assert np.array_equal(camera.picture(camera.wait(-1, 2.0)), picture())
-    with pytest.raises(SpecError, match="compressed image: got format '' that cannot be decoded, expected JPEG or PNG"):
-        decode(CompressedImage(data=b"no picture"))
+
+
+@pytest.mark.parametrize("what", ["cut off", "zeros in its middle"])
+def test_a_damaged_jpeg_is_refused(what: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8)
+    message = compressed(noise, ".jpg")
+    whole = bytes(message.data)
+    assert decode(message).shape == noise.shape
+    assert decode(CompressedImage(data=whole + bytes(700))).shape == noise.shape  # padded, as some cameras do
+    assert decode(compressed(np.zeros_like(noise), ".jpg")).max() == 0
+    at = len(whole) // 2
+    bad = whole[:at] if what == "cut off" else whole[:at] + bytes(2000) + whole[at + 2000 :]
+    with pytest.raises(SpecError, match="compressed image: got format 'jpeg'"):
+        decode(CompressedImage(format="jpeg", data=bad))
+
+
+def test_pictures_with_an_alpha_channel_and_of_shared_colour() -> None:
+    alpha = np.dstack([picture(), np.full((4, 6), 255, np.uint8)])
+    for encoding, pixels in (("rgba8", alpha), ("bgra8", alpha[:, :, [2, 1, 0, 3]])):
+        message = message_of(picture(), encoding)
+        message.step, message.data = 24, pixels.tobytes()
+        assert np.array_equal(decode(message), picture())
+    grey = np.full((4, 6, 2), 128, np.uint8)
+    grey[..., 0] = np.arange(16, 64, 2).reshape(4, 6)
+    for encoding, pixels in (("yuv422_yuy2", grey), ("uyvy", grey[:, :, ::-1])):
+        message = message_of(picture(), encoding)
+        message.step, message.data = 12, pixels.tobytes()
+        image = decode(message).astype(int)
+        assert np.ptp(image, axis=2).max() <= 1  # no colour
+        assert np.array_equal(np.argsort(image[..., 0].ravel(), kind="stable"), np.arange(24))
 
 
 def test_encodings_and_padded_rows() -> None:
@@ -151,7 +194,7 @@ def test_encodings_and_padded_rows() -> None:
     padded.step = 20
     padded.data = np.pad(picture().reshape(4, 18), ((0, 0), (0, 2))).tobytes()
     assert np.array_equal(decode(padded), picture())
-    with pytest.raises(SpecError, match="image encoding: got '16UC1', expected 'rgb8' or 'bgr8'"):
+    with pytest.raises(SpecError, match="image encoding: got '16UC1', expected one of rgb8, bgr8,"):
         decode(message_of(picture(), "16UC1"))
     short = message_of(picture())
     short.data = short.data[:-1]

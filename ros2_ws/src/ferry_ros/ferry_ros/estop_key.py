@@ -37,6 +37,8 @@ FIND_S = 2.0
 """Two processes know each other after it; who was not heard by then is not there, or silent."""
 LAST_S = 3.0
 """How long the end of a terminal, which presses the stop, waits for it to be latched."""
+HOUR_S = 3600.0
+"""How often it is told that nobody listens while nothing is pressed."""
 ASKED = ("SIGINT", "SIGTERM")
 """Ends that somebody asked for. Every other one presses the stop."""
 
@@ -217,7 +219,7 @@ class EstopKey(Node):
         if any(one.heard for one in self._targets.values()):
             self._heard_s, self._told_s = now, -math.inf
         pressing = self._stop and now - self._pressed_s > PATIENCE_S and not self._present()
-        again_s = AGAIN_S if pressing else math.inf
+        again_s = AGAIN_S if pressing else HOUR_S
         if (pressing or now - self._heard_s > FIND_S) and not self._silent and now - self._told_s > again_s:
             self._told_s = now
             self._lines.tell(("NOT heard: " if pressing else "") + self._why(self._namespace), loud=True)

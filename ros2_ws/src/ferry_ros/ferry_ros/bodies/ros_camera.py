@@ -1,6 +1,7 @@
 """A camera behind an image topic: the newest picture, when it was sensed, and whether the camera still lives.
 
-Takes `sensor_msgs/Image` (rgb8 or bgr8) and `sensor_msgs/CompressedImage` from topics whose names end in "/compressed".
+Takes `sensor_msgs/Image` of colour (`CHANNELS`), and `sensor_msgs/CompressedImage` from topics whose names end in
+"/compressed".
 """
 
 from __future__ import annotations
@@ -25,6 +26,15 @@ SENSOR = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 BELIEVED_AGE_S = 1.0
 """A picture's age by its header is believed up to this: beyond, its stamp comes from another clock."""
+
+
+CHANNELS = {"rgb8": "rgb", "bgr8": "bgr", "rgba8": "rgba", "bgra8": "bgra"}
+"""Encodings of colour pictures -> the order of their bytes in a pixel; of YUV, brightness and shared colour."""
+YUV = ("yc", "cy")
+CHANNELS |= {"yuyv": "yc", "yuv422_yuy2": "yc", "uyvy": "cy", "yuv422": "cy"}
+
+JPEG, SCAN, END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+"""Marks of a JPEG: its start, where its last scan of pixels starts, its end."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +91,21 @@ class RosCamera:
         return ""
 
     def connect(self, timeout_s: float) -> None:
-        """Waits for the first picture; ConnectionFailed when none comes, SpecError when it is of another size."""
-        try:
-            self.picture(self.wait(-1, timeout_s))
-        except SpecError:
-            raise
-        except RobotError:
-            message = f"no picture of camera '{self.spec.name}' on {self.topic} within {timeout_s} s"
-            raise ConnectionFailed(f"{message}; is its driver running, and is that the topic?") from None
+        """Waits for a good picture; ConnectionFailed, with what was wrong with the last one, when none comes."""
+        until, after_ns, bad, silent = time.monotonic() + timeout_s, -1, "", ""
+        while (left_s := until - time.monotonic()) > 0.0:
+            try:
+                self.picture(self.wait(after_ns, left_s))
+                return
+            except SpecError as error:
+                bad = f": {error}"
+            except RobotError as error:
+                silent = f": {error}"
+            with self._changed:
+                after_ns = self._newest.stamp_ns if self._newest else -1
+        why = bad or (silent if after_ns >= 0 else "")
+        message = f"no {'good ' if why else ''}picture of camera '{self.spec.name}' on {self.topic}"
+        raise ConnectionFailed(f"{message} within {timeout_s} s{why}; is its driver running, and is that the topic?")
 
     def wait(self, after_ns: int, timeout_s: float) -> Shot:
         """The newest shot that was sensed after `after_ns`; RobotError says what is wrong when none comes in time."""
@@ -103,7 +120,7 @@ class RosCamera:
         return shot
 
     def picture(self, shot: Shot) -> U8Image:
-        """(H, W, 3) uint8 RGB as the spec says; SpecError for another encoding or size."""
+        """(H, W, 3) uint8 RGB as the spec says; SpecError for another encoding or size, or a damaged one."""
         image = decode(shot.message)
         if self.tuning.quarter_turns_cw % 4:
             image = np.ascontiguousarray(np.rot90(image, -self.tuning.quarter_turns_cw))
@@ -128,23 +145,49 @@ class RosCamera:
 
 
 def decode(message: Image | CompressedImage) -> U8Image:
-    """rgb8, bgr8 or compressed -> (H, W, 3) uint8 RGB; SpecError for anything else."""
+    """A colour picture -> (H, W, 3) uint8 RGB; SpecError for anything else, and for one that is damaged."""
     if isinstance(message, CompressedImage):
         return _decompress(message)
-    if message.encoding not in ("rgb8", "bgr8"):
-        raise SpecError("image encoding", repr(message.encoding), "'rgb8' or 'bgr8'")
-    least = message.step * message.height
-    if message.step < 3 * message.width or len(message.data) < least:
+    if message.encoding not in CHANNELS:
+        raise SpecError("image encoding", repr(message.encoding), f"one of {', '.join(CHANNELS)}")
+    order = CHANNELS[message.encoding]
+    width, least = len(order) * message.width, message.step * message.height
+    if not 0 < width <= message.step or not 0 < least <= len(message.data):
         raise SpecError("image data", f"{len(message.data)} bytes of step {message.step}", f"{least} bytes")
-    rows = np.frombuffer(message.data, dtype=np.uint8)[:least].reshape(message.height, message.step)
-    image = rows[:, : 3 * message.width].reshape(message.height, message.width, 3)
-    return np.ascontiguousarray(image[:, :, ::-1]) if message.encoding == "bgr8" else image
+    rows = np.frombuffer(message.data, dtype=np.uint8)[:least].reshape(message.height, message.step)[:, :width]
+    image = rows.reshape(message.height, message.width, len(order))
+    if order in YUV:
+        return _from_yuv(image, order)
+    return np.ascontiguousarray(image[:, :, [order.index(channel) for channel in "rgb"]])
+
+
+def _from_yuv(image: U8Image, order: str) -> U8Image:
+    import cv2  # only where a camera sends so
+
+    if image.shape[1] % 2:
+        raise SpecError("image width", image.shape[1], "an even number, as two pixels share a colour")
+    code = cv2.COLOR_YUV2RGB_YUYV if order == "yc" else cv2.COLOR_YUV2RGB_UYVY
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(image), code), dtype=np.uint8)
 
 
 def _decompress(message: CompressedImage) -> U8Image:
     import cv2  # only where a topic is compressed
 
-    image = cv2.imdecode(np.frombuffer(message.data, dtype=np.uint8), cv2.IMREAD_COLOR)
+    data = bytes(message.data)
+    try:
+        image = None if _damaged(data) else cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:  # nothing at all, or a size that it refuses
+        image = None
     if image is None:
-        raise SpecError("compressed image", f"format {message.format!r} that cannot be decoded", "JPEG or PNG")
+        what = f"format {message.format!r}, {len(data)} bytes, empty, damaged or of another kind"
+        raise SpecError("compressed image", what, "JPEG or PNG")
     return np.ascontiguousarray(image[:, :, ::-1]).astype(np.uint8)
+
+
+def _damaged(data: bytes) -> bool:
+    """Whether a picture is empty, or a JPEG that was cut off or has lost a block to zeros: OpenCV 4 makes a picture of
+    both, libjpeg's warning goes to the terminal. (512 zeros in a row are what no camera's coding of pixels makes.)"""
+    if not data.startswith(JPEG):
+        return not data
+    whole = data.rstrip(b"\0")  # some cameras pad it
+    return not whole.endswith(END) or whole.find(bytes(512), whole.rfind(SCAN)) >= 0

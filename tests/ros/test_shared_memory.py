@@ -1,0 +1,56 @@
+"""Shared memory that is removed, or another's: told by name. Each process has a /dev/shm of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ferry_ros.roll_call import call
+from ros_graph import NodeProcess, graph, wait_until
+
+INSIDE = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs tmpfs /dev/shm && exec "$@"', "sh")
+
+REMOVES = """
+from pathlib import Path
+from ferry_ros import shared_memory
+from ferry_ros.context import enter
+enter([])
+import rclpy
+node = rclpy.create_node("removes")
+print("before", bool(shared_memory.missing()))
+for path in Path("/dev/shm").glob("*fastrtps_*"):
+    path.unlink()
+print("after", bool(shared_memory.missing()))
+"""
+
+
+@pytest.fixture(autouse=True)
+def inside() -> None:
+    if subprocess.run([*INSIDE, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs a mount namespace of its own")
+
+
+def test_a_process_notices_that_its_shared_memory_was_removed() -> None:
+    done = subprocess.run([*INSIDE, sys.executable, "-c", REMOVES], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["before", "False", "after", "True"]
+
+
+def test_a_robot_that_is_seen_but_silent_is_told_from_one_that_is_heard(tmp_path: Path) -> None:
+    with graph(tmp_path) as here:
+        here.supervisor()
+        away = f"{here.namespace}/away"
+        here.processes["away"] = NodeProcess("supervisor_node", tmp_path / "away.log", away, runner=INSIDE)
+        found: dict[str, bool] = {}
+
+        def both() -> bool:
+            found.update(call(other, 1.0))
+            return {here.namespace, away} <= set(found) and found[here.namespace]
+
+        import rclpy
+
+        other = rclpy.create_node("roll_call")
+        wait_until(both, 20.0)
+        assert not found[away]
+        other.destroy_node()
