@@ -14,7 +14,7 @@ SimulationError
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class SimulationError(Exception):
@@ -72,14 +72,19 @@ class MeshError(SimulationError):
         super().__init__(f"{path}: got {got}, expected {expected}")
 
 
-class NoDisplayDriver(SimulationError):
-    """This machine has no OpenGL driver that draws without a display."""
+DRIVER_FIX = "run `apt-get install -y libegl1 libgl1-mesa-dri`"
 
-    def __init__(self, backend: str, cause: object) -> None:
-        super().__init__(
-            f"no off-screen OpenGL driver for MUJOCO_GL={backend} ({cause}): "
-            "run `apt-get install -y libegl1 libgl1-mesa-dri` and set MUJOCO_GL=egl"
-        )
+
+class NoDisplayDriver(SimulationError):
+    """This machine has no OpenGL driver that draws without a display, or a variable asks for another one."""
+
+    def __init__(self, environment: Mapping[str, str], cause: object) -> None:
+        backend, others = environment["MUJOCO_GL"], {"MUJOCO_GL": "egl", "PYOPENGL_PLATFORM": "egl"}
+        asked = [name for name, right in others.items() if environment.get(name, right) != right]
+        asked += [name for name in ("MUJOCO_EGL_DEVICE_ID",) if name in environment and name in str(cause)]
+        wrong = " ".join(f"{name}={environment[name]}" for name in asked)
+        fix = f"{wrong} asks for one that is not here: run `unset {' '.join(asked)}`" if asked else DRIVER_FIX
+        super().__init__(f"no off-screen OpenGL driver for MUJOCO_GL={backend} ({cause}): {fix}")
 
 
 class UnknownCamera(SimulationError):

@@ -22,10 +22,12 @@ try:
 except ModuleNotFoundError:
     raise
 except (AttributeError, ImportError, OSError, RuntimeError) as error:  # how a missing libEGL looks to MuJoCo
-    raise NoDisplayDriver(os.environ["MUJOCO_GL"], error) from error
+    raise NoDisplayDriver(os.environ, error) from error
 
 _here = threading.local()
 _living: weakref.WeakSet[mujoco.GLContext] = weakref.WeakSet()
+_failed: list[NoDisplayDriver] = []
+"""Why this process cannot draw: a driver that has failed once may end the process when it is tried again (GLFW does)."""
 
 
 def make_current() -> None:
@@ -42,6 +44,8 @@ def make_current() -> None:
 
 
 def _new_context() -> mujoco.GLContext:
+    if _failed:
+        raise _failed[0]
     try:
         context = mujoco.GLContext(1, 1)
         context.make_current()
@@ -49,7 +53,8 @@ def _new_context() -> mujoco.GLContext:
             mujoco.MjSpec().compile(), mujoco.mjtFontScale.mjFONTSCALE_50
         ).free()  # a driver may fail here
     except (AttributeError, ImportError, OSError, RuntimeError, mujoco.FatalError) as error:
-        raise NoDisplayDriver(os.environ["MUJOCO_GL"], error) from error
+        _failed.append(NoDisplayDriver(os.environ, error))
+        raise _failed[0] from error
     if not _living:
         atexit.register(_free_all)  # runs before MuJoCo's own handler, which closes the display
     _living.add(context)
