@@ -9,14 +9,14 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from ferry.errors import DemoError
 from ferry.launcher.parent import end_with_parent
+from policy_server.connection import Connection
+from policy_server.errors import PolicyError
 
 END_S = 20.0
 """Longer than the launcher takes to end whatever will not end: twice its grace, and SIGKILL."""
@@ -66,13 +66,13 @@ def wait_for_server(url: str, process: subprocess.Popen[bytes], logs: Path, time
         DemoError: the launch has ended, or the time is over; the message ends with the log's last line.
     """
     deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise DemoError(f"the launch ended with exit status {process.returncode}: {last_line(logs)}")
-        try:
-            with urllib.request.urlopen(f"{url}/readyz", timeout=1.0):
+    with closing(Connection(url)) as server:
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                raise DemoError(f"the launch ended with exit status {process.returncode}: {last_line(logs)}")
+            with suppress(PolicyError):
+                server.send("GET", "/readyz", timeout_s=1.0)
                 return
-        except (urllib.error.URLError, OSError):
             time.sleep(0.2)
     raise DemoError(f"the policy server was not ready within {timeout_s:.0f} s: {last_line(logs)}")
 

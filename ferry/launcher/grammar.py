@@ -60,6 +60,7 @@ def _tag(required: str = "", optional: str = "", children: Mapping[str, Tag] | N
 _ACTIONS: dict[str, Tag] = {
     "arg": _tag("name", "default description", {"choice": _tag("value")}),
     "let": _tag("name value", "if unless"),
+    "set_env": _tag("name value", "if unless"),
     "push_ros_namespace": _tag("namespace", "if unless"),
     "push-ros-namespace": _tag("namespace", "if unless"),
     "include": _tag("file", "if unless", {"arg": _tag("name value")}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 from collections.abc import Sequence
 from importlib import util
@@ -13,7 +14,9 @@ from ferry.launcher.arguments import declared, describe, parse_assignments
 from ferry.launcher.lookup import REPOSITORY, Lookup
 from ferry.launcher.plan import Process, plan
 from ferry.launcher.run import RunOptions, run
+from ferry.launcher.taken import taken
 
+RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 SUFFIX = ".launch.xml"
 
 
@@ -31,7 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\n".join(map(describe_process, processes)))
         return 0
     _need_ros(processes)
-    return run(processes, RunOptions(log_dir=options.log_dir))
+    with taken(processes):
+        print(discovery(processes), end="", flush=True)
+        return run(processes, RunOptions(log_dir=options.log_dir))
 
 
 def find_launch_file(name: str, lookup: Lookup) -> Path:
@@ -58,6 +63,19 @@ def describe_process(process: Process) -> str:
     words = [f"{name}={shlex.quote(value)}" for name, value in environment.items()]
     words += map(shlex.quote, process.command)
     return f"[{process.name}] {process.where}\n    {' '.join(words)}"
+
+
+def discovery(processes: Sequence[Process]) -> str:
+    """Returns a line that says which machines can find a launch's nodes, or nothing where it has none."""
+    reach = next((one.environment[RANGE] for one in processes if RANGE in one.environment and "/" in one.origin), "")
+    domain = os.environ.get("ROS_DOMAIN_ID") or "0"
+    says = {
+        "": "",
+        "LOCALHOST": "DDS: this machine only; discovery:=subnet lets other machines of ROS domain "
+        f"{domain} find and drive this robot\n",
+        "SUBNET": f"DDS: every machine of this network in ROS domain {domain} finds and can drive this robot\n",
+    }
+    return says.get(reach, f"DDS: {RANGE}={reach} says which machines of ROS domain {domain} find this robot\n")
 
 
 def _need_ros(processes: Sequence[Process]) -> None:

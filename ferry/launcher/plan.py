@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import yaml
@@ -16,6 +17,9 @@ from ferry.launcher.grammar import OUTPUTS, PARAM_TYPES, Element
 from ferry.launcher.lookup import Lookup, Program
 from ferry.launcher.template import Template, evaluate, evaluate_words
 from ferry.launcher.xml_file import read_launch_file
+
+_NOT_PLAIN = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+"""What YAML takes for the end of a line, or not at all, unless it is written as a number."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Process:
     program: Program
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
-    """What `<env>` adds."""
+    """What `<set_env>` and `<env>` add."""
     output: str
     respawn: bool
     respawn_delay_s: float
@@ -48,10 +52,12 @@ class _Scope:
     namespace: str | None
     directory: Path
     lookup: Lookup
+    set_environment: dict[str, str] = field(default_factory=dict)
+    """What `<set_env>` has set so far."""
 
     @property
     def environment(self) -> Mapping[str, str]:
-        return os.environ
+        return {**os.environ, **self.set_environment}
 
     def share(self, package: str, where: Where) -> Path:
         return self.lookup.share(package, where)
@@ -89,6 +95,7 @@ class _Planner:
         self.actions: Mapping[str, Callable[[Element], None]] = {
             "arg": self.arg,
             "let": self.let,
+            "set_env": self.set_env,
             "group": self.group,
             "include": self.include,
             "push_ros_namespace": self.push_namespace,
@@ -125,8 +132,12 @@ class _Planner:
     def let(self, element: Element) -> None:
         self.scope.variables[self.text(element, "name")] = self.text(element, "value")
 
+    def set_env(self, element: Element) -> None:
+        self.scope.set_environment[self.text(element, "name")] = self.text(element, "value")
+
     def group(self, element: Element) -> None:
-        inner = _Planner(replace(self.scope, variables=dict(self.scope.variables)))
+        own = dict(self.scope.variables), dict(self.scope.set_environment)
+        inner = _Planner(replace(self.scope, variables=own[0], set_environment=own[1]))
         inner.body(element)
         self.processes += inner.processes
 
@@ -172,7 +183,7 @@ class _Planner:
             return ["--params-file", _checked_parameters(Path(self.text(element, "from")), element.where)]
         name, kind = self.text(element, "name"), element.literal("type")
         value = _typed(self.text(element, "value"), kind, f"parameter {name!r}", element.where)
-        return ["-p", f"{name}:={json.dumps(value)}"]
+        return ["-p", f"{name}:={_yaml(value, f'parameter {name!r}', element.where)}"]
 
     def add(self, element: Element, name: str, origin: str, program: Program, words: tuple[str, ...]) -> None:
         output = self.text(element, "output", "log")
@@ -186,13 +197,26 @@ class _Planner:
                 origin=origin,
                 program=program,
                 arguments=words,
-                environment={self.text(env, "name"): self.text(env, "value") for env in element.named("env")},
+                environment={
+                    **self.scope.set_environment,
+                    **{self.text(env, "name"): self.text(env, "value") for env in element.named("env")},
+                },
                 output=output,
                 respawn=_truth(self.text(element, "respawn", "false"), element.where),
                 respawn_delay_s=delay_s,
                 where=element.where,
             )
         )
+
+
+def _yaml(value: object, what: str, where: Where) -> str:
+    """Writes a value for ROS's reader of parameters, which takes no surrogates: neither in pairs nor alone."""
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise LaunchError(where, f"{what} is not written in UTF-8", value) from error
+    return _NOT_PLAIN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _truth(text: str, where: Where) -> bool:

@@ -97,6 +97,21 @@ def test_a_server_that_never_comes(bundle: Path, tmp_path: Path) -> None:
         wait_for_server(f"http://127.0.0.1:{free_port()}", launch, logs, 1.0)
 
 
+def test_a_proxy_does_not_stand_before_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    folder = tmp_path / "served"
+    folder.mkdir()
+    (folder / "readyz").touch()
+    port = free_port()
+    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            wait_for_server(f"http://127.0.0.1:{port}", server, tmp_path, 20.0)
+        finally:
+            server.kill()
+
+
 def test_nothing_outlives_a_demo_that_is_killed(bundle: Path, tmp_path: Path) -> None:
     port, logs = free_port(), tmp_path / "logs"
     code = f"""

@@ -6,6 +6,7 @@ import array
 import importlib.util
 import json
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from robots.fakes import dynamixel, stretch, stretch_frames
 from robots.fakes.dynamixel import Servo, ServoBus
 from robots.fakes.stretch_axis import Axis
 from robots.fakes.stretch_boards import POS_TRAJ, Pimu, Stepper
-from robots.fakes.stretch_control import tell
+from robots.fakes.stretch_control import NAME, tell
 from robots.fakes.stretch_fleet import configuration
 from robots.fakes.stretch_hardware import FakeStretch, FakeStretchOptions, ticks, value
 
@@ -181,6 +182,16 @@ def test_process_is_ready_obeys_and_ends_cleanly() -> None:
         assert fake.process.wait(5.0) == 0
         with pytest.raises(ConnectionError, match="no fake Stretch answers in"):
             tell(fake.fleet, "state", timeout_s=0.2)
+
+
+def test_a_client_that_is_gone_ends_nothing() -> None:
+    with running_fake() as fake:
+        for _ in range(3):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+                client.bind(str(fake.fleet / "gone"))
+                client.sendto(b"state", str(fake.fleet / NAME))
+            (fake.fleet / "gone").unlink()
+        assert fake.state()["lift"] == pytest.approx(0.6)
 
 
 def test_help_tells_every_option() -> None:

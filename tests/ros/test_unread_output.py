@@ -77,6 +77,18 @@ def talks_and_stops(listener: Listener) -> None:
     wait_until(lambda: any("emergency stop" in stop for stop in listener.stops))
 
 
+@pytest.mark.parametrize("home", ["", "/proc/none"])
+def test_a_node_needs_no_home(listener: Listener, home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", home)
+    node = start(*ROBOT)
+    try:
+        wait_until(lambda: listener.beats, 30.0)
+        node.send_signal(signal.SIGTERM)
+        assert node.wait(8) == 0
+    finally:
+        node.kill()
+
+
 @pytest.mark.parametrize("reader", ["stalls", "is gone"])
 def test_a_node_whose_output_nobody_reads_goes_on(listener: Listener, reader: str) -> None:
     read, write = os.pipe()

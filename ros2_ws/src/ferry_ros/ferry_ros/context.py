@@ -63,9 +63,10 @@ def local_only(environment: Mapping[str, str]) -> bool:
     return said or environment.get(SAID[0]) == str(LOOPBACK)
 
 
-def log_file() -> Path | None:
+def log_file(module: str) -> Path | None:
     """Where ROS keeps this process's log: in ROS_LOG_DIR, ROS_HOME/log or ~/.ros/log; None where there is no home."""
+    program = Path(sys.argv[0]).stem if module == "__main__" else module.rpartition(".")[2]
     home = os.environ.get("ROS_HOME") or ("~/.ros" if os.environ.get("HOME") else "")
     folder = os.environ.get("ROS_LOG_DIR") or (home and f"{home}/log")
-    name = f"{Path(sys.argv[0]).stem or 'node'}_{os.getpid()}_{time.time_ns() // 1_000_000}.log"
+    name = f"{program}_{os.getpid()}_{time.time_ns() // 1_000_000}.log"
     return Path(folder).expanduser() / name if folder else None

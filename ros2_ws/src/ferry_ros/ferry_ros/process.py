@@ -49,7 +49,7 @@ def run(create: Callable[[], Any], args: Sequence[str] | None = None, threads: i
 
     if os.isatty(2):  # the logger sees a pipe from here on
         os.environ.setdefault("RCUTILS_COLORIZED_OUTPUT", "1")
-    with drained(log_file()):
+    with drained(log_file(create.__module__)):
         enter(args)
         on_end(end)
         try:
