@@ -27,6 +27,7 @@ from ferry_ros.ros_robot import RosRobot, RosRobotOptions, find_body
 from ferry_ros.spinner import Spinner
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import try_shutdown
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
@@ -68,6 +69,7 @@ class Line:
         pressed: whether the emergency stop is on.
         state: when the robot node told its state, and which.
         beat_s: when its heartbeat was heard last.
+        deaf: why this process hears nothing more; empty: it hears.
         intruder: who speaks beside the line's own, until it is closed.
     """
 
@@ -94,6 +96,7 @@ class Line:
     state: tuple[float, str] = (0.0, "")
     beat_s: float = 0.0
     intruder: Any = None
+    deaf: list[BaseException] = field(default_factory=list)
 
     @property
     def disk(self) -> Path:
@@ -104,11 +107,11 @@ class Line:
         """Sends a signal to a process."""
         (self.server if name == "server" else self.processes[name]).send_signal(number)
 
-    def command(self, name: str, **more: object) -> list[str]:
-        """The command of one of `NODES`, with parameters beside its own."""
-        parameters = {**self._parameters(name), **more}
-        words = [part for key, value in parameters.items() for part in ("-p", f"{key}:={value}")]
-        return module(f"ferry_ros.{name}", "--ros-args", "-r", f"__ns:={self.here.node.get_namespace()}", *words)
+    def command(self, name: str, *words: str) -> list[str]:
+        """The command of one of `NODES`, with words after its own."""
+        own = [part for key, value in self._parameters(name).items() for part in ("-p", f"{key}:={value}")]
+        space = f"__ns:={self.here.node.get_namespace()}"
+        return module(f"ferry_ros.{name}", "--ros-args", "-r", space, *own, *words)
 
     def _parameters(self, name: str) -> Mapping[str, object]:
         if name == "supervisor_node":
@@ -333,11 +336,12 @@ def running(
     bundle = folder / "bundle"
     (partial(write_bundle, nan_at_step=NAN_STEP) if form == NAN else write)(body, bundle)
     with _transports("UDPv4" if form == SHM else ""):
-        rclpy.init()
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # ours end the processes
         node = Node("faults", namespace=f"/{name}")
-    spinner = Spinner(node)
+    deaf: list[BaseException] = []
+    spinner = Spinner(node, on_error=deaf.append)
     server, port = serving(bundle)
-    line = Line(Here(folder, node), body, server, Proxy(port), bundle, period_s, form=form)
+    line = Line(Here(folder, node), body, server, Proxy(port), bundle, period_s, form=form, deaf=deaf)
     try:
         line.listen()
         line.up()

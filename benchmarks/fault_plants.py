@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fault_line import NAN, ON_DISK, ON_TERMINAL, PIPED, SHM, Line, running
 from fault_process import fill, is_apart, make_room, own_shared_memory
-from fault_second import second, tell_joints, tell_odometry
+from fault_second import ONE_TRIAL, second, tell_joints, tell_odometry
 from fault_shared_memory import removed
 from fault_table import Tried
 from fault_try import DEAD, Act, Fault, attempt
@@ -27,6 +27,9 @@ JUMP_S = 5.0
 
 CLOCK_JUMP = "clock jump"
 """It moves this machine's time of day, so it needs root, and no other body's tries beside it."""
+
+PHASE_S = 1.0
+"""About as long as it takes from one motion to the next."""
 
 IN_VAIN = 3
 """Graphs in a row that came to nothing, after which a body is given up."""
@@ -73,7 +76,7 @@ def _sent(name: str, number: signal.Signals) -> Act:
 
 
 def _frozen(name: str, hold_s: float) -> Fault:
-    return Fault(_sent(name, signal.SIGSTOP), _sent(name, signal.SIGCONT), hold_s=hold_s)
+    return Fault(_sent(name, signal.SIGSTOP), _sent(name, signal.SIGCONT), hold_s=hold_s, phase_s=PHASE_S)
 
 
 def _cut(line: Line, on: bool) -> None:
@@ -123,7 +126,7 @@ FAULTS: dict[str, Fault] = {
     "robot node frozen 4 s": _frozen("robot_node", 4.0),
     "server frozen 4 s": _frozen("server", 4.0),
     "supervisor frozen 4 s": _frozen("supervisor_node", 4.0),
-    "network cut 4 s": Fault(lambda x: _cut(x, True), lambda x: _cut(x, False), hold_s=4.0),
+    "network cut 4 s": Fault(lambda x: _cut(x, True), lambda x: _cut(x, False), hold_s=4.0, phase_s=PHASE_S),
     "SIGHUP robot node": Fault(
         _sent("robot_node", signal.SIGHUP), lambda x: x.node("robot_node"), lambda body: body.fake
     ),
@@ -131,7 +134,7 @@ FAULTS: dict[str, Fault] = {
     "SIGHUP supervisor": Fault(_sent("supervisor_node", signal.SIGHUP), lambda x: x.node("supervisor_node")),
     "SIGHUP server": Fault(_sent("server", signal.SIGHUP), lambda x: x.serve()),
     "second robot node": Fault(undo=lambda x: x.expel(), judge=second("robot_node")),
-    "second policy node": Fault(undo=lambda x: x.expel(), judge=second("policy_node", run_once="true", max_steps=4)),
+    "second policy node": Fault(undo=lambda x: x.expel(), judge=second("policy_node", *ONE_TRIAL)),
     "second supervisor": Fault(undo=lambda x: x.expel(), judge=second("supervisor_node")),
     "two publishers of joints": Fault(tell_joints, lambda x: x.expel(), lambda body: body.joints, hold_s=4.0),
     "two publishers of odometry": Fault(tell_odometry, lambda x: x.expel(), lambda body: body.odometry, hold_s=4.0),

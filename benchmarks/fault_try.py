@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -51,6 +52,8 @@ class Fault:
         form: how the nodes run.
         judge: plants it and tells what the body did; None: stands it within `hold_s`?
         fresh: whether its graph serves for no other try.
+        phase_s: it is planted up to so long after a motion began, at random: a motion that ends by itself just before
+            anybody has noticed is a case of its own.
     """
 
     plant: Act = lambda line: None
@@ -61,11 +64,13 @@ class Fault:
     form: str = APART
     judge: Callable[[Line, Fault], Seen] | None = None
     fresh: bool = False
+    phase_s: float = 0.0
 
 
 def attempt(line: Line, body: str, name: str, fault: Fault, watch_s: float) -> Tried:
     """One try; for `watch_s` nothing may move after the fault was taken back, then a trial is begun on purpose."""
     trial = under_way(line, fault.at_nan)
+    time.sleep(random.uniform(0.0, fault.phase_s))
     load, fault_s = os.getloadavg()[0], time.monotonic()
     seen = (fault.judge or stands)(line, fault)
     back_s = time.monotonic()
@@ -74,6 +79,8 @@ def attempt(line: Line, body: str, name: str, fault: Fault, watch_s: float) -> T
         line.clear()
     time.sleep(max(0.0, back_s + watch_s - time.monotonic()))
     truth = line.truth
+    if line.deaf:
+        raise RobotError(f"this benchmark heard nothing more: {line.deaf[0]!r}")
     began = [one.began_ns / 1e9 for one in line.results]
     tried = Tried(
         body,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -21,8 +21,11 @@ RATE_HZ = 200.0
 """Of the commands that the robot node refuses, a line of its log each. At 1 kHz they would keep the policy's own from
 coming through, and the robot would stand before the e-stop is pressed."""
 
-GROW_S = 6.0
-"""Time for half a megabyte: a pipe holds 64 KiB, and `ferry run` reads up to 128 KiB ahead."""
+LINES = 1200
+"""Half of them long, some 600 kB in all: a pipe holds 64 KiB, and `ferry run` reads up to 128 KiB ahead."""
+
+GROW_S = 25.0
+"""By then they are said, also on a busy machine."""
 
 WORD = "x" * 800
 """What is no frame is told in the log."""
@@ -40,8 +43,8 @@ def estop_beside(line: Line, fault: Fault) -> Seen:
     """
     fault_s = time.monotonic()
     fault.plant(line)
-    with talking(line):
-        time.sleep(GROW_S)
+    with talking(line) as said:
+        wait(lambda: said() >= LINES, GROW_S)
         if line.launch and line.launch.process.poll() is not None:
             return _ended(line, fault_s)
         still = _still(line)
@@ -56,13 +59,15 @@ def estop_beside(line: Line, fault: Fault) -> Seen:
 
 
 @contextmanager
-def talking(line: Line) -> Iterator[None]:
-    """Commands without a fresh observation, and such that are none; each is refused and logged."""
+def talking(line: Line) -> Iterator[Callable[[], int]]:
+    """Commands without a fresh observation, and such that are none, each refused and logged; yields how many so far."""
     node, ended = line.here.node, threading.Event()
     publisher = node.create_publisher(JointTrajectory, "command", qos.NEWEST)
 
+    number = 0
+
     def talk() -> None:
-        number = 0
+        nonlocal number
         while not ended.wait(1.0 / RATE_HZ):
             number += 1
             message = convert.order_msg(Order(number, MoveBase(0.1), 0.5))
@@ -73,7 +78,7 @@ def talking(line: Line) -> Iterator[None]:
     talker = threading.Thread(target=talk, daemon=True)
     talker.start()
     try:
-        yield
+        yield lambda: number
     finally:
         ended.set()
         talker.join()
