@@ -276,7 +276,7 @@ def test_a_missing_driver_is_one_line_that_says_what_to_do(environment: dict[str
     assert last.startswith("simulation.errors.NoDisplayDriver: no off-screen OpenGL driver for MUJOCO_GL=")
     named = next(iter(environment))
     fix = "apt-get install -y libegl1 libgl1-mesa-dri" if named.startswith("__") else f"unset {named}"
-    assert last.endswith(f"run `{fix}`")
+    assert fix in last
 
 
 def test_a_missing_library_is_the_same_line() -> None:
