@@ -52,7 +52,7 @@ def test_a_robot_node_that_was_frozen(tmp_path: Path) -> None:
 
 
 def test_a_supervisor_that_was_frozen(tmp_path: Path) -> None:
-    with line(tmp_path, supervised=True, permit_timeout_s=0.4) as now:
+    with line(tmp_path, supervised=True) as now:
         now.graph.supervisor()
         frozen_s = now.until_under_way()
         supervisor = now.graph.processes["supervisor_node"]

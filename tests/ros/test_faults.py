@@ -67,13 +67,17 @@ def line(
     nan_at_step: int | None = None,
     server_timeout_s: float = 3.0,
     heartbeat_timeout_s: float = 3.0,
+    supervised: bool = False,
     **fake: object,
 ) -> Iterator[Line]:
     bundle = folder / "bundle"
     write_tiny_bundle(bundle, script=script, control_period_s=PERIOD_S, nan_at_step=nan_at_step)
     with graph(folder) as here, ferry_serve(bundle) as (url, server):
         robot = here.robot(
-            heartbeat_timeout_s=heartbeat_timeout_s, **{f"fake.{name}": value for name, value in fake.items()}
+            heartbeat_timeout_s=heartbeat_timeout_s,
+            supervised=supervised,
+            permit_timeout_s=0.4,
+            **{f"fake.{name}": value for name, value in fake.items()},
         )
         policy = here.policy(url, server_timeout_s=server_timeout_s)
         here.ready()
@@ -221,6 +225,7 @@ def test_orders_given_by_hand(tmp_path: Path) -> None:
             assert watcher.pose() == stood_at
             return str(sent.refused)
 
+        wait_until(lambda: watcher.stamps_ns[-1] > done.stamp_ns)
         old = watcher.stamps_ns[-1]
         assert refusal(MoveBase(0.1), 0.1, old).startswith("stale: the observation is")
         time.sleep(2 * PERIOD_S)

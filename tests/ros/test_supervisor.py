@@ -209,15 +209,18 @@ def test_a_policy_node_that_freezes_stops_what_it_drives(tmp_path: Path) -> None
     with graph(tmp_path) as here:
         here.robot(heartbeat_timeout_s=0.3, **{"fake.speed": 0.5})
         here.ready()
-        beats = here.watcher.create_publisher(Bool, "policy_heartbeat", qos.NEWEST)
-        wait_until(lambda: beats.get_subscription_count() > 0)
         start(here)
-        wait_until(lambda: beats.publish(Bool(data=True)) or here.watcher.pose()[0] > 0.03)
+        wait_until(lambda: here.watcher.pose()[0] > 0.03)
+        lease = here.watcher.lease
+        here.watcher.freeze()
         wait_until(lambda: here.watcher.heard("robot_node", "policy heartbeat lost: not heard for"))
         wait_until(lambda: here.watcher.results)
         result = here.watcher.results[-1]
         assert (result.sent.blocked, result.stopped[:21]) == ("stopped", "policy heartbeat lost")
-        assert do(here).sent.executed  # who is there again may drive again, from what it sees now
+        here.watcher.order(Order(here.watcher.stamps_ns[-1], STEP, PERIOD_S, lease))  # it is there again
+        wait_until(lambda: here.watcher.results[-1] is not result)
+        assert here.watcher.results[-1].sent.refused.startswith("lease ended: policy heartbeat lost")
+        assert do(here).sent.executed  # in a new trial
 
 
 def test_shadow_computes_and_sends_nothing(tmp_path: Path) -> None:

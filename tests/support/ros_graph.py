@@ -126,6 +126,12 @@ class Watcher(Node):
             self._heartbeat = Heartbeat(self._beats, "watcher", self.lease)
         return bool(answer.success)
 
+    def freeze(self) -> None:
+        """Falls silent without giving the lease back, as a process does that is frozen."""
+        if self._heartbeat:
+            self._heartbeat.fall_silent()
+        self._heartbeat = None
+
     def let_go(self) -> None:
         """Gives the lease back."""
         if self._heartbeat:

@@ -30,11 +30,14 @@ class Heartbeat:
 
     def end(self) -> None:
         """Gives the lease back; also called twice."""
-        if self._ended.is_set():
-            return
+        if not self._ended.is_set():
+            self.fall_silent()
+            self._publisher.publish(self._message(report.WARN, "has ended"))
+
+    def fall_silent(self) -> None:
+        """Beats no more and gives nothing back: the lease ends by itself."""
         self._ended.set()
         self._thread.join()
-        self._publisher.publish(self._message(report.WARN, "has ended"))
 
     def _beat(self) -> None:
         while not self._ended.is_set():
