@@ -19,6 +19,7 @@ MAX_CONNECTIONS = 256
 BACKLOG = 32  # connections that the event loop takes in at a time
 RESERVED_FILES = 512  # those just taken in, those just closed, and whatever else the process has open
 SLOW_S = 10.0  # longest time for the head of a request, for the rest of a body nobody waits for, and to take a reply
+DROP_EVERY_S = 0.016  # pause between two pieces of 256 KiB of a body that was refused: 16 MiB in a second
 REQUEST_LOG = logging.getLogger("ferry.policy_server.requests")
 REQUEST_LOG.setLevel(logging.ERROR)  # what a client sends wrongly is told to the client; it must not fill a disk
 
@@ -135,6 +136,13 @@ class Connection(H11Protocol):
         """Takes a place."""
         super().connection_made(transport)
         self._places.take(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Reads on; what nobody waits for, as its request was refused already, is taken in slowly and dropped."""
+        super().data_received(data)
+        if not self.is_answering and self.conn.their_state is h11.SEND_BODY:
+            self.flow.pause_reading()
+            self.loop.call_later(DROP_EVERY_S, self.flow.resume_reading)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Gives its place back."""
