@@ -1,27 +1,33 @@
-"""What an arm does for a command: the path its joints take, or why they take none."""
+"""What an arm and its gripper do for a command: the ways they take, or why they take none.
+
+One planner for every arm and every kind of motion. What it hands out keeps the fingertips in the workspace all the way.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from robots.chunk_player import Path, through, towards
+from robots.chunk import POSE
 from robots.command import Chunk, Command, JointTarget, MoveJoint, SetGripper
 from robots.embodiment import Embodiment, Workspace
 from robots.kinematics import Kinematics, Unreachable, rotation_of
-from robots.limits import GRIPPER_JOINT, JUMP
-
-F64 = npt.NDArray[np.float64]
+from robots.limits import GRIPPER_JOINT, JUMP, TOLERANCE
+from robots.trajectory import F64, Row, Trajectory, through, towards
 
 CHECK_EVERY_M = 0.01
-"""A path is looked at where the fastest joint moved so far [rad] or [m]: the tip is never 1 cm between two looks."""
-
+"""The tip is nowhere further than this from where it was looked at; that way bends by 0.1 mm at most."""
 
 SLACK_M = 1e-4
 """An arm that stands outside its workspace may come back, or stay: it is refused what leads further out than this."""
+
+CUT_RAD, LEAST_LEAD_S = 0.01, 0.05
+"""An arm that is behind may cut a corner by so much, and has so long at least to catch up with any other part."""
+
+GRIPPER_RAMP_S = 0.1
+"""Fingers are at their top speed after this."""
 
 
 class Refused(Exception):
@@ -29,104 +35,171 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
-class ArmPlanner:
-    """Makes paths for one arm with a gripper.
+class Plan:
+    """What the arm's joints (k,) and the gripper's aperture (1,) [m] do; None: they stay as they are."""
 
-    Attributes:
-        body: whose limits, speeds and workspace hold; its joints are those of the chain and the gripper.
-        kinematics: of its chain.
-        acceleration: of its joints [rad/s^2].
+    arm: Trajectory | None = None
+    gripper: Trajectory | None = None
+
+    @property
+    def duration_s(self) -> float:
+        """When both have ended."""
+        return max((way.duration_s for way in (self.arm, self.gripper) if way), default=0.0)
+
+    def row(self, begun: F64, elapsed_s: float) -> F64:
+        """Joints and aperture (k + 1,) at a time; what does not move stays where it has `begun`."""
+        arm = self.arm.at(elapsed_s) if self.arm else begun[:-1]
+        return np.array([*arm, self.gripper.at(elapsed_s)[0] if self.gripper else begun[-1]])
+
+
+class ArmPlanner:
+    """Plans for one arm, with or without a gripper.
+
+    Args:
+        body: whose limits, speeds and workspace hold.
+        joints: names of the chain's joints, in the order of a row.
+        kinematics: of the chain; None: only in joint space, and without a workspace.
+        acceleration: of the joints [rad/s^2].
     """
 
-    body: Embodiment
-    kinematics: Kinematics
-    acceleration: float
+    def __init__(
+        self, body: Embodiment, joints: tuple[str, ...], kinematics: Kinematics | None, acceleration: float
+    ) -> None:
+        self.body, self.joints, self.kinematics, self.acceleration = body, joints, kinematics, acceleration
+        limits = [body.joints[name] for name in joints]
+        self._low, self._high = (np.array([getattr(one, end) for one in limits]) for end in ("low", "high"))
+        self._speeds = np.array([one.max_speed for one in limits])
 
-    def plan(self, command: Command, here: Mapping[str, float]) -> Path:
-        """The path from `here` (joint name -> position) for a `command` that is within the limits already.
+    def plan(self, command: Command, here: Mapping[str, float]) -> Plan:
+        """The plan from rest at `here` (joint name -> position) for a `command` that is within the limits already.
 
         Raises:
             Refused: "unreachable: ...", "jump: ..." or "out of workspace: ...".
         """
-        start = {name: here[name] for name in self.body.joints}
         if isinstance(command, Chunk):
-            path = through(list(start.values()), self._rows(command, start), command.period_s)
+            plan = self._follow(command, here)
         else:
             least_s = command.duration_s if isinstance(command, JointTarget) else 0.0
-            path = towards(start, targets(command, start), self.body.joints, self.acceleration, least_s)
-        self._check_workspace(path)
-        return path
+            plan = self._reach(targets(command, here), here, least_s)
+        if plan.arm and (way := self.strays(plan.arm)):
+            raise Refused(way)
+        return plan
 
-    def tip(self, positions: F64) -> F64:
-        """Where the fingertips are for joints in the body's order, (3,) [m]."""
-        return self.kinematics.forward(self._chain(positions))[0]
+    def tip(self, positions: Row) -> F64:
+        """Where the fingertips are for the chain's joints (k,), (3,) [m]."""
+        assert self.kinematics is not None  # the caller has a workspace
+        return self.kinematics.forward(positions)[0]
 
-    def _rows(self, chunk: Chunk, start: Mapping[str, float]) -> list[list[float]]:
-        if not all(name in self.body.joints for name in chunk.names):
-            return self._cartesian_rows(chunk, start)
-        return [list({**start, **dict(zip(chunk.names, row))}.values()) for row in chunk.rows]
+    def strays(self, arm: Trajectory) -> str:
+        """Where `arm` takes the fingertips out of the workspace, or further out than they are; empty when nowhere.
 
-    def _cartesian_rows(self, chunk: Chunk, start: Mapping[str, float]) -> list[list[float]]:
-        """Joint rows for increments of the tip's pose in the base frame and the gripper's share."""
-        q = np.array([start[name] for name in self.kinematics.joints])
-        places = self._places(chunk, q)
-        rows, opening = [], self.body.joints[GRIPPER_JOINT].high
-        for number, (row, (position, rotation)) in enumerate(zip(chunk.rows, places)):
-            before, q = q, self._solve(number, position, rotation, q)
-            self._check_speed(number, q - before, chunk.period_s)
-            joints = {**dict(zip(self.kinematics.joints, q.tolist())), GRIPPER_JOINT: opening * row[6]}
-            rows.append([joints[name] for name in start])
-        return self._paced(rows, start, chunk.period_s)
-
-    def _places(self, chunk: Chunk, q: F64) -> list[tuple[F64, F64]]:
-        """Position and rotation of the tip that each row asks for; all of them inside the workspace."""
-        position, rotation = self.kinematics.forward(q)
+        A tip moves no further than its joints turn times the arm's length: from well inside, the next look is far on.
+        """
         box = self.body.workspace
-        begun = outside(position, box) if box else 0.0
-        places = []
+        if box is None or self.kinematics is None:
+            return ""
+        length = self.kinematics.length_m
+        rows = arm.dense(CHECK_EVERY_M / length)
+        travel = np.append(0.0, length * np.cumsum(np.abs(np.diff(rows, axis=0)).sum(axis=1)))
+        allowed, index = self._allowed(self.tip(rows[0]), box), 0
+        while index < len(rows):
+            tip = self.tip(rows[index])
+            if outside(tip, box) > allowed:
+                return f"out of workspace: the fingertips at {_text(tip)} m, expected {_range(box)}"
+            if index == len(rows) - 1:
+                break
+            beyond = int(np.searchsorted(travel, travel[index] + _room(tip, box), side="right")) - 1
+            index = min(max(index + 1, beyond), len(rows) - 1)
+        return ""
+
+    def part(self, arm: Trajectory, begin_s: float, length_s: float, lead_s: float, decel: float) -> Trajectory:
+        """What is sent next of a long way, see `Trajectory.window`; no faster and nowhere else than the way itself.
+
+        Catching up with it cuts corners: the lead is shorter where these are sharp.
+        """
+        decels = [decel] * len(self.joints)
+        while lead_s > 0.0 and arm.cut(begin_s, lead_s) > CUT_RAD:
+            lead_s = lead_s / 2 if lead_s > LEAST_LEAD_S else 0.0
+        window = arm.window(begin_s, length_s, lead_s, decels)
+        if self.strays(window):
+            window = arm.window(begin_s, length_s, 0.0, decels)
+        return window.slower(max(1.0, float((window.peaks() / self._speeds).max())))
+
+    def _allowed(self, tip: F64, box: Workspace) -> float:
+        begun = outside(tip, box)
+        return begun + SLACK_M if begun > 0.0 else 0.0
+
+    def _reach(self, wanted: Mapping[str, float], here: Mapping[str, float], least_s: float) -> Plan:
+        arm = gripper = None
+        if any(name in wanted for name in self.joints):
+            row = self._inside([wanted.get(name, here[name]) for name in self.joints])
+            arm = towards(self._start(here), row, self._speeds, self.acceleration, least_s)
+        if GRIPPER_JOINT in wanted:
+            speed, begun = self.body.joints[GRIPPER_JOINT].max_speed, here[GRIPPER_JOINT]
+            gripper = towards([begun], [wanted[GRIPPER_JOINT]], [speed], speed / GRIPPER_RAMP_S, least_s)
+        return Plan(arm, gripper)
+
+    def _follow(self, chunk: Chunk, here: Mapping[str, float]) -> Plan:
+        if chunk.names[: len(POSE)] == POSE:
+            rows, apertures = self._pose_rows(chunk, here), self._apertures(chunk)
+        else:
+            columns = [chunk.names.index(name) for name in self.joints]
+            rows = [self._inside([row[column] for column in columns]) for row in chunk.rows]
+            column = chunk.names.index(GRIPPER_JOINT) if GRIPPER_JOINT in chunk.names else -1
+            apertures = [row[column] for row in chunk.rows] if column >= 0 else []
+        gripper = self._paced(apertures, here, chunk.period_s) if apertures else None
+        return Plan(through(self._start(here), rows, chunk.period_s, self._speeds), gripper)
+
+    def _pose_rows(self, chunk: Chunk, here: Mapping[str, float]) -> list[F64]:
+        """Joint rows for increments of the tip's pose in the base frame."""
+        if self.kinematics is None:
+            raise Refused("no kinematics: this body was made without Cartesian control")
+        rows = [self._start(here)]
+        for number, (position, rotation) in enumerate(self._poses(chunk, *self.kinematics.forward(rows[0]))):
+            try:
+                rows.append(self.kinematics.inverse(position, rotation, rows[-1], self.body.joints))
+            except Unreachable as error:
+                raise Refused(f"{error} (row {number})") from error
+            self._check_speed(number, rows[-1] - rows[-2], chunk.period_s)
+        return rows[1:]
+
+    def _poses(self, chunk: Chunk, position: F64, rotation: F64) -> list[tuple[F64, F64]]:
+        """The pose that each row asks for, on top of the row's before it; all of them inside the workspace."""
+        box, poses = self.body.workspace, []
+        allowed = self._allowed(position, box) if box else 0.0
         for row in chunk.rows:
             position, rotation = position + np.array(row[:3]), rotation_of(row[3:6]) @ rotation
-            if box and outside(position, box) > begun + SLACK_M:
+            if box and outside(position, box) > allowed:
                 raise Refused(f"out of workspace: the fingertips at {_text(position)} m, expected {_range(box)}")
-            places.append((position, rotation))
-        return places
+            poses.append((position, rotation))
+        return poses
 
-    def _solve(self, number: int, position: F64, rotation: F64, q: F64) -> F64:
-        try:
-            return self.kinematics.inverse(position, rotation, q, self.body.joints)
-        except Unreachable as error:
-            raise Refused(f"{error} (row {number})") from error
+    def _apertures(self, chunk: Chunk) -> list[float]:
+        widest = self.body.joints[GRIPPER_JOINT].high
+        return [row[len(POSE)] * widest for row in chunk.rows]
 
     def _check_speed(self, number: int, step: F64, period_s: float) -> None:
-        for name, delta in zip(self.kinematics.joints, step):
-            speed, most = abs(delta) / period_s, self.body.joints[name].max_speed
-            if speed > most * JUMP:
-                raise Refused(f"jump: row {number} needs {name} at {speed:.2f} rad/s, expected at most {most:.2f}")
+        """An arm near a singularity turns joints far for a small way of its fingertips."""
+        for name, delta, most in zip(self.joints, step, self._speeds):
+            if abs(delta) / period_s > most * JUMP:
+                asked = f"row {number} needs {name} at {abs(delta) / period_s:.2f} rad/s"
+                raise Refused(f"jump: {asked}, expected at most {most:.2f}")
 
-    def _paced(self, rows: list[list[float]], start: Mapping[str, float], period_s: float) -> list[list[float]]:
-        """The same rows with a gripper that is asked to open or close at once doing so at its own speed."""
-        column = list(start).index(GRIPPER_JOINT)
-        reach, aperture = self.body.joints[GRIPPER_JOINT].max_speed * period_s, start[GRIPPER_JOINT]
-        for row in rows:
-            aperture += min(max(row[column] - aperture, -reach), reach)
-            row[column] = aperture
-        return rows
+    def _paced(self, apertures: Sequence[float], here: Mapping[str, float], period_s: float) -> Trajectory:
+        """As fast towards each row's aperture as the fingers are, and on to the last one."""
+        speed = self.body.joints[GRIPPER_JOINT].max_speed
+        most, rows, wanted = speed * period_s, [here[GRIPPER_JOINT]], list(apertures)
+        while wanted or abs(rows[-1] - apertures[-1]) > TOLERANCE:
+            target = wanted.pop(0) if wanted else apertures[-1]
+            rows.append(rows[-1] + min(max(target - rows[-1], -most), most))
+        return through(rows[:1], [[row] for row in rows[1:]], period_s, [speed])
 
-    def _check_workspace(self, path: Path) -> None:
-        box = self.body.workspace
-        if box is None:
-            return
-        begun = outside(self.tip(path.rows[0]), box)
-        for before, after in zip(path.rows[:-1], path.rows[1:]):
-            count = max(1, int(np.abs(after - before).max() / CHECK_EVERY_M))
-            for k in range(1, count + 1):
-                tip = self.tip(before + (after - before) * k / count)
-                if outside(tip, box) > begun + SLACK_M:
-                    raise Refused(f"out of workspace: the fingertips at {_text(tip)} m, expected {_range(box)}")
+    def _start(self, here: Mapping[str, float]) -> F64:
+        return np.array([here[name] for name in self.joints])
 
-    def _chain(self, positions: F64) -> F64:
-        by_name = dict(zip(self.body.joints, positions))
-        return np.array([by_name[name] for name in self.kinematics.joints])
+    def _inside(self, row: Row) -> F64:
+        """A joint that was measured a little beyond its range is sent to its end."""
+        return np.clip(row, self._low, self._high)
 
 
 def targets(command: Command, here: Mapping[str, float]) -> dict[str, float]:
@@ -140,19 +213,15 @@ def targets(command: Command, here: Mapping[str, float]) -> dict[str, float]:
     return {}
 
 
-def moves_gripper(command: Command) -> bool:
-    """Whether `command` says anything of the gripper; otherwise it is left alone."""
-    if isinstance(command, MoveJoint):
-        return command.joint == GRIPPER_JOINT
-    if isinstance(command, JointTarget):
-        return GRIPPER_JOINT in command.joints
-    return isinstance(command, (SetGripper, Chunk))
-
-
 def outside(point: F64, box: Workspace) -> float:
     """How far `point` (3,) lies outside the box [m]; 0 inside."""
     gaps = np.maximum(np.array(box.low) - point, point - np.array(box.high))
     return float(np.linalg.norm(np.maximum(gaps, 0.0)))
+
+
+def _room(point: F64, box: Workspace) -> float:
+    """How far `point` may go in any direction before it leaves the box [m]; below 0 outside."""
+    return float(min((point - np.array(box.low)).min(), (np.array(box.high) - point).min()))
 
 
 def _text(point: F64) -> str:

@@ -19,6 +19,7 @@ from robots.command import Done
 from robots.embodiment import Embodiment, JointLimits, Workspace
 from robots.errors import SpecError
 from robots.limits import GRIPPER_JOINT
+from robots.plausibility import Possible, of_joint
 from robots.spec import CameraSpec, VectorSpec
 
 ROW_M, ROW_RAD = 0.05, 0.35
@@ -49,6 +50,7 @@ class Gripper:
         aperture_m: the widest opening.
         speed_mps: how fast the aperture changes at most.
         tip: from the arm's last frame to the point between the fingertips.
+        unit: of the joint's position.
     """
 
     joint: str
@@ -59,6 +61,7 @@ class Gripper:
     aperture_m: float
     speed_mps: float
     tip: Origin
+    unit: str = "rad"
 
     def joint_of(self, aperture_m: float) -> float:
         """The joint's position for an aperture."""
@@ -67,6 +70,13 @@ class Gripper:
     def aperture_of(self, joint: float) -> float:
         """The aperture [m] for the joint's position."""
         return self.aperture_m * (joint - self.closed) / (self.open - self.closed)
+
+    @property
+    def possible(self) -> Possible:
+        """What the joint can be measured at; fingers give way, and their speed is the maker's estimate."""
+        stroke, (low, high) = abs(self.open - self.closed), sorted((self.closed, self.open))
+        give = stroke / 4
+        return Possible(low - give, high + give, self.speed_mps * stroke / self.aperture_m, give, self.unit)
 
 
 @dataclass(frozen=True)
@@ -124,6 +134,11 @@ class Arm:
                 "gripper": "keep what it was told last, so that a held object is not dropped",
             },
         )
+
+    def possible(self, gripper: bool) -> dict[str, Possible]:
+        """What each joint can be measured at, by the name that `joint_states` has for it."""
+        arm = {name: of_joint(limits, "rad") for name, limits in self.joints.items()}
+        return {**arm, self.gripper.joint: self.gripper.possible} if gripper else arm
 
     def workspace(self, floor_m: float) -> Workspace:
         """A box as far as the arm reaches, above `floor_m` [m] in the base frame: what it stands on."""
@@ -225,6 +240,7 @@ FR3 = Arm(
         aperture_m=0.08,  # Franka Hand data sheet: travel 80 mm
         speed_mps=0.1,  # Franka Hand data sheet: 50 mm/s per finger
         tip=Origin((0.0, 0.0, 0.107 + 0.1034), (0.0, 0.0, -PI / 4)),  # flange, then hand_tcp [fr3]
+        unit="m",
     ),
     reach_m=0.855,  # Franka Research 3 data sheet
     ready=(0.0, -PI / 4, 0.0, -3 * PI / 4, 0.0, PI / 2, PI / 4),  # the SRDF's "ready"

@@ -39,6 +39,9 @@ class Kinematics:
         joints: names of the chain's revolute or prismatic joints; `q` below is in this order, [rad] or [m].
         tip: the link between the fingertips.
 
+    Attributes:
+        length_m: the tip is nowhere further from any of the joints: the links one after the other.
+
     Raises:
         ConnectionFailed: Pinocchio is not installed.
         SpecError: the URDF has no such joint or link, or the joint turns without end.
@@ -58,6 +61,10 @@ class Kinematics:
         self._data = self._model.createData()
         self._frame = self._model.getFrameId(tip)
         self._lock = threading.Lock()
+        places = [*list(self._model.jointPlacements)[1:], self._model.frames[self._frame].placement]
+        slides = [r for r in range(self._model.nq) if self._model.joints[r + 1].shortname().startswith("JointModelP")]
+        reach = np.maximum(np.abs(self._model.lowerPositionLimit), np.abs(self._model.upperPositionLimit))
+        self.length_m = float(sum(np.linalg.norm(one.translation) for one in places) + reach[slides].sum())
 
     def forward(self, q: Sequence[float] | F64) -> tuple[F64, F64]:
         """Position (3,) [m] and rotation (3, 3) of the tip in the base frame for joints `q` (n,)."""

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from robots.chunk_player import Path
 from robots.limits import GRIPPER_JOINT
+from robots.trajectory import Trajectory
 
 F64 = npt.NDArray[np.float64]
 
@@ -31,17 +31,17 @@ HELD_S = 0.3
 """Fingers that have stood this long short of their goal hold something, or have met an end."""
 
 
-def behind(path: Path, elapsed_s: float, names: Sequence[str], measured: F64) -> str:
+def behind(way: Trajectory | None, elapsed_s: float, names: Sequence[str], measured: F64) -> str:
     """Which joint was not where it was told to be at any time lately, and by how much; empty when all were.
 
-    `elapsed_s` is when the joints were `measured`, from the start of the path.
-
-    The gripper may stop at what it holds.
+    `elapsed_s` is when the joints `names` were `measured`, from the start of the `way`.
     """
-    lately = np.array([path.at(elapsed_s - k * LAG_S / 5) for k in range(6)])
+    if way is None:
+        return ""
+    lately = np.array([way.at(elapsed_s - k * LAG_S / 5) for k in range(6)])
     off = np.maximum(lately.min(axis=0) - measured, measured - lately.max(axis=0))
     for name, by in zip(names, off):
-        if by > LAG_RAD and name != GRIPPER_JOINT:
+        if by > LAG_RAD:
             return f"contact: {name} is {by:.3f} off its path for {LAG_S} s, by its own account"
     return ""
 

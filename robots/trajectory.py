@@ -1,7 +1,13 @@
-"""Motion between points: smooth, never above a joint's top speed, and at rest at both ends."""
+"""Motion between points: smooth, never above a joint's top speed, and at rest at both ends.
+
+A trajectory is what a JointTrajectoryController follows, and what is streamed to an arm that takes positions alone: a
+cubic between points with velocities. `through` and `towards` make it of straight stretches with rounded corners, so
+that it keeps to the rows between the points too, and goes back nowhere that they do not.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,11 +18,19 @@ F64 = npt.NDArray[np.float64]
 Row = Sequence[float] | F64
 """One number for each joint."""
 
+BLEND_S = 0.1
+"""Corners of a chunk are rounded over this long, or one period where that is shorter."""
+
 LEAST_RAMP_S = 0.05
 """The shortest time that a stop is spread over."""
 
 GAP_S = 0.02
 """Points of a window are at least so far apart."""
+
+RAMP_POINT_S = 0.05
+"""A ramp along a trajectory has a point this often, so that it does not cut its corners."""
+
+LEAST_S = 1e-3
 
 
 @dataclass(frozen=True)
@@ -32,25 +46,58 @@ class Trajectory:
         """When its last point is due."""
         return float(self.times_s[-1])
 
+    @property
+    def end(self) -> F64:
+        """The last point's positions, (k,)."""
+        return np.asarray(self.positions[-1])
+
+    def at(self, elapsed_s: float) -> F64:
+        """Positions (k,) so long after the start; the start before it and the end after it."""
+        return self.sample(elapsed_s)[0]
+
     def sample(self, elapsed_s: float) -> tuple[F64, F64]:
-        """Positions and velocities (k,) at a time: a cubic between two points, the end after the last one."""
-        if elapsed_s >= self.times_s[-1]:
+        """Positions and velocities (k,) at a time; the start before it, at rest at the end after it."""
+        if elapsed_s >= self.duration_s:
             return self.positions[-1], np.zeros_like(self.positions[-1])
-        index = max(0, int(np.searchsorted(self.times_s, elapsed_s, side="right")) - 1)
-        length = float(self.times_s[index + 1] - self.times_s[index])
-        s = (max(0.0, elapsed_s) - float(self.times_s[index])) / length
-        ends = (self.positions[index], self.positions[index + 1])
-        slopes = (self.velocities[index] * length, self.velocities[index + 1] * length)
-        position = (
-            (1 + 2 * s) * (1 - s) ** 2 * ends[0]
-            + s * (1 - s) ** 2 * slopes[0]
-            + s**2 * (3 - 2 * s) * ends[1]
-            + s**2 * (s - 1) * slopes[1]
+        positions, velocities = self.samples(np.array([max(0.0, elapsed_s)]))
+        return np.asarray(positions[0]), np.asarray(velocities[0])
+
+    def samples(self, times_s: F64) -> tuple[F64, F64]:
+        """Positions and velocities (m, k) at times (m,) from 0 to the end: a cubic between two points."""
+        index = np.clip(np.searchsorted(self.times_s, times_s, side="right") - 1, 0, len(self.times_s) - 2)
+        length = np.diff(self.times_s)[index][:, None]
+        s = (times_s[:, None] - self.times_s[index][:, None]) / length
+        before, after = self.positions[index], self.positions[index + 1]
+        v0, v1 = self.velocities[index] * length, self.velocities[index + 1] * length
+        positions = (
+            (1 + 2 * s) * (1 - s) ** 2 * before
+            + s * (1 - s) ** 2 * v0
+            + s**2 * (3 - 2 * s) * after
+            + s**2 * (s - 1) * v1
         )
-        velocity = (
-            6 * s * (1 - s) * (ends[1] - ends[0]) + (1 - s) * (1 - 3 * s) * slopes[0] + s * (3 * s - 2) * slopes[1]
-        )
-        return position, velocity / length
+        velocities = 6 * s * (1 - s) * (after - before) + (1 - s) * (1 - 3 * s) * v0 + s * (3 * s - 2) * v1
+        return positions, velocities / length
+
+    def dense(self, longest: float) -> F64:
+        """Positions (m, k) from start to end, so near that between two the joints' ways add up to `longest` at most."""
+        lengths, chords = np.diff(self.times_s)[:, None], np.abs(np.diff(self.positions, axis=0))
+        fastest = np.maximum(np.abs(self.velocities[:-1]), np.abs(self.velocities[1:]))
+        ways = np.maximum(1.5 * chords, fastest * lengths).sum(axis=1)
+        counts = np.maximum(1, np.ceil(ways / longest)).astype(int)
+        stops = [
+            np.linspace(begin, end, count, endpoint=False)
+            for begin, end, count in zip(self.times_s[:-1], self.times_s[1:], counts)
+        ]
+        return self.samples(np.concatenate([*stops, self.times_s[-1:]]))[0]
+
+    def columns(self, chosen: Sequence[int]) -> Trajectory:
+        """That of some of the joints."""
+        return Trajectory(self.times_s, self.positions[:, chosen], self.velocities[:, chosen])
+
+    def clipped(self, low: Row, high: Row, speeds: Row) -> Trajectory:
+        """The same within these ranges and speeds."""
+        most = np.asarray(speeds)
+        return Trajectory(self.times_s, np.clip(self.positions, low, high), np.clip(self.velocities, -most, most))
 
     def window(self, begin_s: float, length_s: float, lead_s: float, decelerations: Sequence[float]) -> Trajectory:
         """The part from `begin_s` on for `length_s`, then slowing down to rest on the same way; all the rest if near.
@@ -58,23 +105,59 @@ class Trajectory:
         Times count from `begin_s`. Up to `lead_s` it has no point, for a body that is a little behind to catch up.
         """
         end_s = begin_s + length_s
-        speeds = np.abs(self.sample(end_s)[1]) / np.asarray(decelerations)
-        ramp_s = max(LEAST_RAMP_S, float(speeds.max()))
-        if end_s + ramp_s / 2 >= self.duration_s:
-            end_s, ramp_s = self.duration_s, 0.0
+        ramp = self._ramp(end_s, 1.0, decelerations)
+        if not ramp or end_s + ramp[-1][0] / 2 >= self.duration_s:
+            end_s, ramp = self.duration_s, []
         first_s = begin_s + lead_s if begin_s > 0 and begin_s + lead_s < end_s else begin_s
         inner = self.times_s[(self.times_s > first_s + GAP_S) & (self.times_s < end_s - GAP_S)]
         stops = sorted({begin_s, first_s, *inner.tolist(), end_s})
         points = [(at - begin_s, *self.sample(at)) for at in stops]
-        for share in (1 / 3, 2 / 3, 1.0) if ramp_s else ():
-            position, velocity = self.sample(end_s + ramp_s * (share - share**2 / 2))
-            points.append((end_s - begin_s + share * ramp_s, position, velocity * (1 - share)))
-        return Trajectory(*(np.array(column) for column in zip(*points)))
+        points += [(end_s - begin_s + after_s, *moving) for after_s, *moving in ramp]
+        return _of(points)
+
+    def cut(self, begin_s: float, lead_s: float) -> float:
+        """How far a cubic over `lead_s` from `begin_s` on is off this way at most [m] or [rad]."""
+        ends = np.minimum([begin_s, begin_s + lead_s], self.duration_s)
+        between = np.linspace(*ends, 7)[1:-1]
+        cubic = Trajectory(ends - ends[0], *self.samples(ends)).samples(between - ends[0])[0]
+        return float(np.abs(cubic - self.samples(between)[0]).max())
+
+    def stop(self, here: Row, speed: Row, at_s: float, decelerations: Sequence[float]) -> Trajectory:
+        """From `here`, moving with `speed`, to rest on this way, whose time `at_s` is where it has come to.
+
+        It ends no further than the way does, and nowhere that the way does not lead.
+        """
+        planned = self.sample(at_s)[1]
+        square = float(planned @ planned)
+        rate = min(1.0, max(0.0, float(np.asarray(speed) @ planned) / square)) if square > 0.0 else 0.0
+        ramp = self._ramp(at_s, rate, decelerations)
+        off, long_s = np.asarray(here, dtype=np.float64) - self.at(at_s), ramp[-1][0]
+        back = [(due_s, there + off * (1 - due_s / long_s), moving) for due_s, there, moving in ramp]
+        return _of([(0.0, self.at(at_s) + off, rate * planned), *back])
+
+    def _ramp(self, at_s: float, rate: float, decelerations: Sequence[float]) -> list[tuple[float, F64, F64]]:
+        """Points (time from `at_s`, positions, velocities) that slow down evenly from `rate` of its speed to rest."""
+        speeds = rate * np.abs(self.sample(at_s)[1]) / np.asarray(decelerations)
+        ramp_s, left_s = max(LEAST_RAMP_S, float(speeds.max())), max(0.0, self.duration_s - at_s)
+        if rate * ramp_s / 2 > left_s:  # the way itself ends before
+            ramp_s = max(LEAST_RAMP_S, 2 * left_s / rate)
+            rate = 2 * left_s / ramp_s
+        count = max(3, math.ceil(ramp_s / RAMP_POINT_S))
+        points = []
+        for share in np.linspace(0.0, 1.0, count + 1)[1:]:
+            position, velocity = self.sample(at_s + rate * ramp_s * (share - share**2 / 2))
+            points.append((float(share * ramp_s), position, velocity * rate * (1 - share)))
+        return points
 
     def progress(self, here: F64, latest_s: float, lookback_s: float) -> float:
         """When, up to `lookback_s` before `latest_s`, the way is nearest to `here`; the latest such time."""
-        times = np.linspace(latest_s, max(0.0, latest_s - lookback_s), 100)
-        return float(times[np.argmin([np.abs(self.sample(at)[0] - here).max() for at in times])])
+        latest, earliest = min(latest_s, self.duration_s), max(0.0, latest_s - lookback_s)
+        for _ in range(2):  # coarse, then between the neighbours of what was found
+            times, step = np.linspace(latest, earliest, 100, retstep=True)
+            off = np.abs(self.samples(np.clip(times, 0.0, self.duration_s))[0] - here).max(axis=1)
+            found = float(times[np.argmin(off)])
+            latest, earliest = min(latest, found + abs(step)), max(earliest, found - abs(step))
+        return found
 
     def slower(self, factor: float) -> Trajectory:
         """The same way in `factor` times the time."""
@@ -91,27 +174,34 @@ class Trajectory:
         return np.asarray(np.maximum.reduce([inner, np.abs(v0), np.abs(v1)]).max(axis=0))
 
 
-def through(start: Row, rows: Sequence[Row], period_s: float, speeds: Sequence[float]) -> Trajectory:
-    """From rest at `start` through `rows`, one every `period_s`, to rest at the last; slower where `speeds` ask for it.
+def through(start: Row, rows: Sequence[Row] | F64, period_s: float, speeds: Row) -> Trajectory:
+    """From rest at `start` through `rows`, the first one a period from now, to rest at the last.
 
-    Slopes are the harmonic mean of the neighbouring ones (Fritsch and Butland 1984), so that no joint passes a row that
-    it turns back at. A joint that starts and ends at rest must be faster in between; where that is above its top speed,
-    the whole way takes longer.
+    Straight from row to row with corners rounded over `BLEND_S`, so that no speed is above that of the rows; half that
+    long behind them. Where `speeds` ask for it, all of it takes longer.
     """
     points = np.vstack([np.asarray(start, dtype=np.float64), np.asarray(rows, dtype=np.float64)])
-    slopes = np.diff(points, axis=0) / period_s
-    velocities = np.zeros_like(points)
-    before, after = slopes[:-1], slopes[1:]
-    same_way = before * after > 0
-    total = np.where(same_way, before + after, 1.0)
-    velocities[1:-1] = np.where(same_way, 2 * before * after / total, 0.0)
-    way = Trajectory(period_s * np.arange(len(points), dtype=np.float64), points, velocities)
+    way = _blended(points, period_s, min(BLEND_S, period_s))
     return way.slower(max(1.0, float((way.peaks() / np.asarray(speeds)).max())))
 
 
-def reach(start: Row, target: Row, speeds: Sequence[float], least_s: float = 0.0) -> Trajectory:
-    """From rest at `start` to rest at `target`, as fast as `speeds` allow and in no less than `least_s`."""
-    return through(start, [target], max(least_s, LEAST_RAMP_S), speeds)
+def towards(start: Row, target: Row, speeds: Row, acceleration: float, least_s: float = 0.0) -> Trajectory:
+    """From rest at `start` to rest at `target`, all joints together, as fast as `speeds` allow.
+
+    Args:
+        start: (k,) positions.
+        target: (k,) positions.
+        speeds: of each joint; nothing is faster.
+        acceleration: of the joint that has furthest to go, both ways [rad/s^2]; the profile is a trapezoid.
+        least_s: take about this long where that is longer.
+    """
+    points = np.array([start, target], dtype=np.float64)
+    ways = np.abs(points[1] - points[0])
+    furthest = float(ways.max())
+    need_s = max(LEAST_S, math.sqrt(furthest / acceleration), float((ways / np.asarray(speeds)).max()))
+    travel_s = max(need_s, least_s - furthest / need_s / acceleration)
+    blend_s = max(LEAST_S, furthest / travel_s / acceleration)
+    return _blended(points, travel_s, min(blend_s, travel_s))
 
 
 def halt(positions: Row, velocities: Row, decelerations: Sequence[float]) -> Trajectory:
@@ -120,3 +210,20 @@ def halt(positions: Row, velocities: Row, decelerations: Sequence[float]) -> Tra
     ramp_s = max(LEAST_RAMP_S, float((np.abs(speed) / np.asarray(decelerations)).max()))
     points = np.vstack([here, here + speed * ramp_s / 2])
     return Trajectory(np.array([0.0, ramp_s]), points, np.vstack([speed, np.zeros_like(speed)]))
+
+
+def _blended(rows: F64, period_s: float, blend_s: float) -> Trajectory:
+    """Straight from row to row, averaged over `blend_s`: parabolas round the corners, exactly what the points say."""
+    corners = period_s * np.arange(len(rows))
+    slopes = np.vstack([np.zeros_like(rows[:1]), np.diff(rows, axis=0) / period_s, np.zeros_like(rows[:1])])
+    cut = slopes[:-1] * blend_s / 2  # at a corner the average is half a blend of the stretch before behind it
+    times = np.column_stack([corners, corners + blend_s]).ravel()
+    positions = np.stack([rows - cut, rows + slopes[1:] * blend_s / 2], axis=1).reshape(-1, rows.shape[1])
+    velocities = np.stack([slopes[:-1], slopes[1:]], axis=1).reshape(-1, rows.shape[1])
+    kept = np.append(np.diff(times) > 1e-9, True)  # with a blend of one period two corners touch
+    return Trajectory(times[kept], positions[kept], velocities[kept])
+
+
+def _of(points: Sequence[tuple[float, F64, F64]]) -> Trajectory:
+    times, positions, velocities = zip(*points)
+    return Trajectory(np.array(times), np.array(positions), np.array(velocities))

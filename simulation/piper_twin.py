@@ -12,8 +12,7 @@ import mujoco  # isort: skip
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.arm_plan import ArmPlanner, Refused, moves_gripper
-from robots.chunk_player import Path
+from robots.arm_plan import ArmPlanner, Plan, Refused
 from robots.command import Command, Done, Stop
 from robots.embodiment import Embodiment
 from robots.errors import NotConnected
@@ -80,7 +79,7 @@ class PiperTwin(Connected):
 
     def connect(self) -> None:
         """Nothing to reach; ConnectionFailed when Pinocchio is missing."""
-        self._planner = ArmPlanner(self._spec, Kinematics(PIPER_URDF, ARM, TIP), ACCELERATION_RADPS2)
+        self._planner = ArmPlanner(self._spec, ARM, Kinematics(PIPER_URDF, ARM, TIP), ACCELERATION_RADPS2)
 
     def disconnect(self) -> None:
         """Frees the renderer."""
@@ -131,10 +130,10 @@ class PiperTwin(Connected):
             if sent.refused or isinstance(command, Done | Stop):
                 return sent
             try:
-                path = planner.plan(sent.command, dict(zip(self._spec.joints, self._told.tolist(), strict=True)))
+                plan = planner.plan(sent.command, dict(zip(self._spec.joints, self._told.tolist(), strict=True)))
             except Refused as refusal:
                 return replace(sent, refused=str(refusal))
-            return replace(sent, blocked=self._follow(path, moves_gripper(sent.command)))
+            return replace(sent, blocked=self._follow(plan))
 
     def stop(self) -> None:
         """Ends a running motion: the joints hold, the gripper keeps its aperture."""
@@ -152,38 +151,39 @@ class PiperTwin(Connected):
 
     def _state(self, planner: ArmPlanner) -> dict[str, F32Vector]:
         positions = self._positions()
+        assert planner.kinematics is not None  # `connect` made it
         place, rotation = planner.kinematics.forward(positions[:-1])
         tip = np.concatenate([place, rotation_vector(rotation)])
         return {"joints": positions.astype(np.float32), "tip": tip.astype(np.float32)}
 
-    def _follow(self, path: Path, gripper: bool) -> str:
-        blocked = self._play(path, gripper)
+    def _follow(self, plan: Plan) -> str:
+        blocked = self._play(plan)
         if blocked:
             self._hold()
         return blocked
 
-    def _play(self, path: Path, gripper: bool) -> str:
-        """Simulates until the joints stand at the path's end; why they do not, or nothing."""
-        names, standing = tuple(self._spec.joints), Standing()
-        goal, began_s, elapsed = dict(zip(names, path.end.tolist(), strict=True)), time.monotonic(), 0.0
-        while elapsed < path.duration_s + MARGIN_S:
-            elapsed = self._advance(path, elapsed, gripper)
+    def _play(self, plan: Plan) -> str:
+        """Simulates until the joints stand at the plan's end; why they do not, or nothing."""
+        names, standing, begun = tuple(self._spec.joints), Standing(), self._told.copy()
+        goal = dict(zip(names, plan.row(begun, plan.duration_s).tolist(), strict=True))
+        began_s, elapsed = time.monotonic(), 0.0
+        while elapsed < plan.duration_s + MARGIN_S:
+            elapsed = self._advance(plan, begun, elapsed)
             measured = self._positions()
-            trouble = self._touched() or behind(path, elapsed, names, measured)
+            trouble = self._touched() or behind(plan.arm, elapsed, names[:-1], measured[:-1])
             if trouble or self._waited(began_s + elapsed):
                 return trouble or STOPPED
             still = standing.still(elapsed, measured)
             held = bool(standing.still(elapsed, measured, HELD_S)[-1])
-            if elapsed >= path.duration_s and still.all() and not missing(goal, measured, held):
+            if elapsed >= plan.duration_s and still.all() and not missing(goal, measured, held):
                 return ""
         return f"time limit: {missing(goal, measured, False) or 'the arm does not stand'}"
 
-    def _advance(self, path: Path, elapsed: float, gripper: bool) -> float:
-        """A slice of the path; how long after its start that is."""
+    def _advance(self, plan: Plan, begun: NDArray[np.float64], elapsed: float) -> float:
+        """A slice of the plan; how long after its start that is."""
         with self._lock:
             for step in range(1, SLICE + 1):
-                row = path.at(elapsed + step * TIMESTEP_S)
-                self._tell(row if gripper else np.array([*row[:-1], self._told[-1]]))
+                self._tell(plan.row(begun, elapsed + step * TIMESTEP_S))
                 mujoco.mj_step(self._model, self._data)
         return elapsed + SLICE * TIMESTEP_S
 

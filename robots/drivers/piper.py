@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from robots.arm_plan import ArmPlanner, Refused, moves_gripper
+from robots.arm_plan import ArmPlanner, Refused
 from robots.camera import Camera
 from robots.command import Command, Done, Stop
 from robots.drivers.cameras import source
@@ -101,8 +101,8 @@ class PiperRobot(Connected):
         self._lock = claim(f"piper-{self.options.channel}")
         try:
             self._link = PiperLink(self.options.channel, self.options.interface, self.options.stale_after_s)
-            self._motion = PiperMotion(self._link, tuple(self._spec.joints), self.options.rate_hz)
-            self._planner = ArmPlanner(self._spec, kinematics, ACCELERATION_RADPS2)
+            self._motion = PiperMotion(self._link, self._spec.joints, self.options.rate_hz)
+            self._planner = ArmPlanner(self._spec, ARM, kinematics, ACCELERATION_RADPS2)
             self._start(self._link)
             for camera in self._cameras.values():
                 camera.open()
@@ -216,13 +216,14 @@ class PiperRobot(Connected):
     def _move(self, motion: PiperMotion, sent: Sent) -> Sent:
         assert self._planner is not None  # `connect` made it
         try:
-            path = self._planner.plan(sent.command, motion.here())
+            plan = self._planner.plan(sent.command, motion.here())
         except Refused as refusal:
             return replace(sent, refused=str(refusal))
-        return replace(sent, blocked=motion.follow(path, moves_gripper(sent.command)))
+        return replace(sent, blocked=motion.follow(plan))
 
     def _state(self, positions: list[float]) -> dict[str, F32Vector]:
-        assert self._planner is not None  # `connect` made it
+        assert self._planner is not None
+        assert self._planner.kinematics is not None
         place, rotation = self._planner.kinematics.forward(positions[:-1])
         tip = np.concatenate([place, rotation_vector(rotation)])
         return {"joints": np.array(positions, dtype=np.float32), "tip": tip.astype(np.float32)}

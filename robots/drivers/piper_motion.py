@@ -1,15 +1,17 @@
-"""Moves a connected Piper along paths, and stops it."""
+"""Moves a connected Piper along trajectories, and stops it."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
-from robots.chunk_player import Path
+from robots.arm_plan import Plan
 from robots.drivers.piper_link import PiperLink
+from robots.embodiment import JointLimits
 from robots.servo_watch import HELD_S, Standing, behind, missing
 
 F64 = npt.NDArray[np.float64]
@@ -37,12 +39,13 @@ class PiperMotion:
 
     Args:
         link: the open connection.
-        names: the joints and the gripper, in the order of a row.
+        joints: of the joints and the gripper, in the order of a row: nothing beyond their ranges is sent.
         rate_hz: how often targets are sent.
     """
 
-    def __init__(self, link: PiperLink, names: tuple[str, ...], rate_hz: float) -> None:
-        self._link, self._names, self._period_s = link, names, 1.0 / rate_hz
+    def __init__(self, link: PiperLink, joints: Mapping[str, JointLimits], rate_hz: float) -> None:
+        self._link, self._names, self._period_s = link, tuple(joints), 1.0 / rate_hz
+        self._low, self._high = (np.array([getattr(one, end) for one in joints.values()]) for end in ("low", "high"))
         self._told: F64 | None = None
         self._gripper_told = False
         self._stopped, self._wire = threading.Event(), threading.RLock()
@@ -76,34 +79,31 @@ class PiperMotion:
         if self._told is not None:
             held = measured + np.clip(self._told - measured, -BRAKE_RAD, BRAKE_RAD)
             held[-1] = self._told[-1] if self._gripper_told else measured[-1]
+        held = np.clip(held, self._low, self._high)
         self._link.send_joints(held[:-1].tolist())
         self._told = held
 
-    def follow(self, path: Path, gripper: bool) -> str:
-        """Moves along `path` and waits until the measured joints stand at its end; why they do not, or nothing.
-
-        Args:
-            path: of the joints and the gripper.
-            gripper: whether the gripper is told anything.
-        """
-        blocked = self._play(path, gripper) or self._arrive(path.end)
+    def follow(self, plan: Plan) -> str:
+        """Moves as planned and waits until the measured joints stand at its end; why they do not, or nothing."""
+        begun = np.array(list(self.here().values()))
+        blocked = self._play(plan, begun) or self._arrive(plan.row(begun, plan.duration_s))
         if blocked:
             self.stop()
             self._settle()
         return blocked
 
-    def _play(self, path: Path, gripper: bool) -> str:
-        began = time.monotonic()
-        while (elapsed := time.monotonic() - began) < path.duration_s:
-            if not self._send(path.at(elapsed), gripper):
+    def _play(self, plan: Plan, begun: F64) -> str:
+        began, gripper = time.monotonic(), plan.gripper is not None
+        while (elapsed := time.monotonic() - began) < plan.duration_s:
+            if not self._send(plan.row(begun, elapsed), gripper):
                 return STOPPED
             measured_s = self._link.stamp_ns / 1e9 - began  # as old as the feedback is
             trouble = self._link.lost() or self._link.trouble()
-            trouble = trouble or behind(path, measured_s, self._names, np.array(self._link.positions()))
+            trouble = trouble or behind(plan.arm, measured_s, self._names[:-1], np.array(self._link.positions()[:-1]))
             if trouble:
                 return trouble
             self._stopped.wait(self._period_s)
-        return "" if self._send(path.end, gripper) else STOPPED
+        return "" if self._send(plan.row(begun, plan.duration_s), gripper) else STOPPED
 
     def _arrive(self, end: F64) -> str:
         standing, goal = Standing(), dict(zip(self._names, end.tolist()))
@@ -133,6 +133,7 @@ class PiperMotion:
         with self._wire:
             if self._stopped.is_set():
                 return False
+            row = np.clip(row, self._low, self._high)
             self._link.send_joints(row[:-1].tolist())
             if gripper:
                 self._link.send_gripper(float(row[-1]))

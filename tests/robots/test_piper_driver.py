@@ -344,4 +344,4 @@ def test_the_spec_is_the_slowed_table_with_the_cameras_that_are_fitted() -> None
     assert spec.joints["joint1"].max_speed == pytest.approx(1.5)
     assert spec.workspace is not None
     assert spec.workspace.low[2] == 0.02
-    assert ArmPlanner(spec, KINEMATICS, 5.0).tip(np.array((*HOME_RAD, 0.0)))[2] > 0.02
+    assert ArmPlanner(spec, ARM, KINEMATICS, 5.0).tip(HOME_RAD)[2] > 0.02

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from robots.chunk_player import through
 from robots.servo_watch import Standing, behind, missing
+from robots.trajectory import through
 
-NAMES = ("joint1", "gripper_aperture")
-PATH = through((0.0, 0.07), [(1.0, 0.0)], 2.0)
+NAMES = ("joint1",)
+PATH = through((0.0,), [(1.0,)], 2.0, (9.0,))
 
 
 def test_a_joint_that_is_late_is_no_contact() -> None:
@@ -15,17 +15,17 @@ def test_a_joint_that_is_late_is_no_contact() -> None:
 
 
 def test_a_joint_that_stands_while_its_path_goes_on_met_something() -> None:
-    text = behind(PATH, 1.2, NAMES, np.array((0.0, 0.07)))
+    text = behind(PATH, 1.2, NAMES, np.array((0.0,)))
     assert text.startswith("contact: joint1 is 0.3")
     assert "off its path for 0.5 s" in text
 
 
 def test_a_joint_ahead_of_its_path_is_told_too() -> None:
-    assert behind(PATH, 1.0, NAMES, np.array((0.9, 0.035))).startswith("contact: joint1 is 0.4")
+    assert behind(PATH, 1.0, NAMES, np.array((0.9,))).startswith("contact: joint1 is 0.4")
 
 
-def test_fingers_may_stop_at_what_they_hold() -> None:
-    assert behind(PATH, 2.1, NAMES, np.array((1.0, 0.07))) == ""
+def test_an_arm_that_is_not_moved_is_behind_nothing() -> None:
+    assert behind(None, 2.1, NAMES, np.array((1.0,))) == ""
 
 
 def test_who_does_not_move_for_a_while_stands() -> None:

@@ -41,14 +41,14 @@ def changes(what: Callable[[], float], for_s: float = 0.5) -> float:
 def test_a_velocity_counts_in_navigation_mode_only_and_is_forgotten(fake: FakeStretch, link: StretchLink) -> None:
     wait_until(lambda: link.texts.get("mode") == "position")
     link.send_velocity(0.2, 0.0)
-    assert changes(lambda: link.pose[0]) == 0.0
+    assert changes(lambda: link.odometry.pose[0]) == 0.0
     wait_until(lambda: "must be in navigation mode to receive a twist on cmd_vel" in fake.process.text())
     link.ask("switch_to_navigation_mode", 3.0)
     link.send_velocity(0.2, 0.0)
-    wait_until(lambda: link.pose[0] > 0.03)
+    wait_until(lambda: link.odometry.pose[0] > 0.03)
     time.sleep(1.2)  # 0.5 s, and the way to a stand
-    assert changes(lambda: link.pose[0], 0.2) == 0.0
-    assert link.pose[0] < 0.25
+    assert changes(lambda: link.odometry.pose[0], 0.2) == 0.0
+    assert link.odometry.pose[0] < 0.25
 
 
 def test_a_pose_counts_while_streaming_only_and_is_clipped_in_silence(fake: FakeStretch, link: StretchLink) -> None:

@@ -10,7 +10,7 @@ from ferry_ros.fakes.scene import picture
 from trajectory_msgs.msg import JointTrajectory
 
 from robots.embodiment import JointLimits
-from robots.trajectory import Trajectory, reach
+from robots.trajectory import Trajectory
 
 NAMES, TICK_S = ("a", "b"), 0.01
 
@@ -20,7 +20,7 @@ def controller() -> JointController:
 
 
 def way(*target: float, least_s: float = 1.0) -> JointTrajectory:
-    return message(NAMES, reach((0.0, 0.0), target, (99.0, 99.0), least_s))
+    return message(NAMES, Trajectory(np.array([0.0, least_s]), np.array([(0.0, 0.0), target]), np.zeros((2, 2))))
 
 
 def tick(one: JointController, begin_s: float, end_s: float) -> str:

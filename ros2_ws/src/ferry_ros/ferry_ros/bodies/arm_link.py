@@ -17,8 +17,9 @@ from robots.errors import ConnectionFailed
 from robots.limits import GRIPPER_JOINT
 from robots.trajectory import Trajectory
 
-MATCH_S = 0.3
-"""DDS tells a writer of a reader before that reader listens to the writer; what is sent between is lost."""
+MATCH_S = 0.5
+"""DDS tells a writer of a reader before that reader listens to the writer; what is sent between is lost. So long it is
+also looked whether two publishers tell of one joint."""
 
 
 class ArmLink:
@@ -35,8 +36,7 @@ class ArmLink:
         self._preset = preset
         self.link = Link("ferry_arm", namespace)
         node = self.link.node
-        names = (*preset.joints, *([preset.gripper.joint] if gripper_controller else []))
-        self.feedback = JointFeedback(node, states, names)
+        self.feedback = JointFeedback(node, states, preset.possible(bool(gripper_controller)))
         self.running = True
         self._arm = node.create_publisher(JointTrajectory, f"{controller}/joint_trajectory", COMMAND)
         self.gripper: Gripper | None = None
@@ -50,6 +50,7 @@ class ArmLink:
         """Returns once the arm speaks and its controllers listen; ConnectionFailed says what to check."""
         deadline = time.monotonic() + timeout_s
         if not self.feedback.wait(-1, timeout_s):
+            self._believe()
             missing = ", ".join(self.feedback.missing)
             raise ConnectionFailed(
                 f"{self._preset.name}: {self.feedback.topic} does not tell of {missing} within {timeout_s} s; is the"
@@ -62,6 +63,11 @@ class ArmLink:
                 )
             time.sleep(0.02)
         time.sleep(MATCH_S)
+        self._believe()
+
+    def _believe(self) -> None:
+        if fault := self.feedback.fault:
+            raise ConnectionFailed(f"{self._preset.name}: {fault}")
 
     @property
     def lost(self) -> str:
@@ -84,8 +90,10 @@ class ArmLink:
         return [told.get(name, 0.0) for name in self._preset.joints]
 
     def send_arm(self, way: Trajectory) -> None:
-        """Replaces what the arm follows; it starts at once."""
-        self._arm.publish(message(tuple(self._preset.joints), way))
+        """Replaces what the arm follows; it starts at once. Whatever was planned, ranges and top speeds are kept."""
+        limits = list(self._preset.joints.values())
+        low, high, speeds = ([getattr(one, end) for one in limits] for end in ("low", "high", "max_speed"))
+        self._arm.publish(message(tuple(self._preset.joints), way.clipped(low, high, speeds)))
 
     def _aperture(self) -> float:
         return self.positions()[GRIPPER_JOINT]

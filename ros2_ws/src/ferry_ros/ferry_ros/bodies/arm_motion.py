@@ -5,18 +5,24 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from ferry_ros.bodies.arm_link import ArmLink
-from ferry_ros.bodies.arm_plan import Plan
+from robots.arm_plan import ArmPlanner, Plan
 from robots.limits import GRIPPER_JOINT
 from robots.trajectory import F64, Trajectory, halt
 
 CALM = 3
 """So many joint states in a row must say that the arm stands after a ramp; one may be an old one."""
+
+BELIEVED_S = 0.1
+"""Where a moving arm is, is not known from joint states that are older."""
+
+OFF_RAD = 0.03
+"""An arm that is further off its way does not follow it."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +77,25 @@ class ArmMotion:
     """Moves what `link` leads to.
 
     Args:
+        planner: that made the plans.
         decel_radps2: what the joints are slowed down with.
         fault: why nothing may move now; empty while it may.
     """
 
-    def __init__(self, link: ArmLink, decel_radps2: float, fault: Callable[[], str], tuning: ArmTuning) -> None:
-        self._link, self._decel, self._fault, self._tuning = link, decel_radps2, fault, tuning
+    def __init__(
+        self,
+        link: ArmLink,
+        planner: ArmPlanner,
+        decel_radps2: float,
+        fault: Callable[[], str],
+        tuning: ArmTuning,
+    ) -> None:
+        self._link, self._planner, self._decel, self._fault, self._tuning = link, planner, decel_radps2, fault, tuning
         self._stopping = threading.Event()
         self._state = threading.Lock()
         self._plan: Plan | None = None
         self._began_s = self._renew_at_s = 0.0
+        self._halted_s = math.inf  # how far into its plan the motion was ended
         self._held_m = math.inf  # where the gripper closed on something last
 
     def begin(self) -> None:
@@ -100,7 +115,7 @@ class ArmMotion:
         with self._state:
             if self._stopping.is_set():
                 return "stopped"
-            self._plan, self._began_s = plan, time.monotonic()
+            self._plan, self._began_s, self._halted_s = plan, time.monotonic(), math.inf
             self._send(plan, 0.0)
         try:
             reason = self._await(plan)
@@ -114,8 +129,8 @@ class ArmMotion:
         tuning = self._tuning
         self._renew_at_s = begin_s + tuning.renew_s
         if plan.arm and begin_s < plan.arm.duration_s:
-            decels = [self._decel] * plan.arm.positions.shape[1]
-            self._link.send_arm(plan.arm.window(begin_s, tuning.window_s, tuning.lead_s, decels))
+            part = self._planner.part(plan.arm, begin_s, tuning.window_s, tuning.lead_s, self._decel)
+            self._link.send_arm(part)
         if plan.gripper and self._link.gripper and begin_s < plan.gripper.duration_s:
             self._link.gripper.send(plan.gripper, begin_s, tuning.window_s, tuning.lead_s)
 
@@ -204,7 +219,7 @@ class ArmMotion:
         """Has the arm slow down, and again if it does not stand in time; returns why, and whether it stands."""
         self.stop()
         for _ in range(3):
-            until = time.monotonic() + self._ramp_s() + self._tuning.stand_s
+            until = time.monotonic() + self._ramp_s(self._link.arm_speeds()) + self._tuning.stand_s
             calm = 0
             while time.monotonic() < until:
                 fresh = self._link.feedback.wait(self._link.feedback.stamp_ns, 0.02)
@@ -219,18 +234,29 @@ class ArmMotion:
         return f"{reason}; the arm does not stand"
 
     def _halt(self, plan: Plan) -> None:
-        """From the measured motion to rest; from the one that was asked for where nothing is measured any more."""
-        elapsed = time.monotonic() - self._began_s
+        """Along the plan from where the arm was measured to rest; as if it was where it was told to be, where nothing
+        is measured any more that can be believed."""
+        elapsed, again = time.monotonic() - self._began_s, self._halted_s < math.inf
+        self._halted_s = elapsed = min(elapsed, self._halted_s)
+        feedback = self._link.feedback
         if plan.arm:
-            here, speed = self._arm(), np.array(self._link.arm_speeds())
-            if self._link.feedback.age_s > 0.1:
-                here, speed = plan.arm.sample(elapsed)
-            self._link.send_arm(halt(here.tolist(), speed.tolist(), [self._decel] * len(here)))
+            here, speed, at_s = *plan.arm.sample(elapsed), elapsed
+            if feedback.age_s <= BELIEVED_S and not feedback.fault:
+                here, speed = self._arm(), np.array(self._link.arm_speeds())
+                further_s = self._ramp_s(plan.arm.peaks()) if again else 0.0
+                at_s = plan.arm.progress(here, elapsed + further_s, further_s + self._tuning.window_s)
+            elif again:
+                return  # it was sent, and nothing new is known
+            decels = [self._decel] * len(here)
+            if np.abs(plan.arm.at(at_s) - here).max() > OFF_RAD:  # pushed away: it is not pulled back
+                self._link.send_arm(halt(here, speed, decels))
+            else:
+                self._link.send_arm(plan.arm.stop(here, speed, at_s, decels))
         if plan.gripper and self._link.gripper:
-            self._link.gripper.hold(float(plan.gripper.sample(elapsed)[0][0]))
+            self._link.gripper.hold(float(plan.gripper.at(elapsed)[0]))
 
-    def _ramp_s(self) -> float:
-        return max(abs(one) for one in self._link.arm_speeds()) / self._decel
+    def _ramp_s(self, speeds: Iterable[float]) -> float:
+        return max(abs(one) for one in speeds) / self._decel
 
     def _stands(self) -> bool:
         return max(abs(one) for one in self._link.arm_speeds()) <= self._tuning.still_radps

@@ -108,7 +108,7 @@ class LocobotInterbotix(Connected):
     @property
     def pose(self) -> base_motion.Pose:
         """(x_m, y_m, yaw_rad) of the wheel odometry."""
-        return self._link.pose if self._link else (0.0, 0.0, 0.0)
+        return self._link.odometry.pose if self._link else (0.0, 0.0, 0.0)
 
     def connect(self) -> None:
         """Waits for head, base and camera; ConnectionFailed says which of them is missing. Moves nothing."""
@@ -188,7 +188,7 @@ class LocobotInterbotix(Connected):
         if link is None or camera is None or not self._ready:
             return Health(fault="not connected")
         filled = min(1.0, share(link.lens_deg, self._spec.cameras[0].vertical_fov_deg)) if link.lens_deg else 0.0
-        notes = {"picture_filled": filled, "odom_age_s": link.odom_age_s}
+        notes = {"picture_filled": filled, "odom_age_s": link.odometry.age_s}
         return Health(fault=self._fault(link) or camera.trouble, battery=link.battery, notes=notes)
 
     def _perform(self, link: InterbotixLink, command: Command, here: dict[str, float]) -> str:
@@ -216,7 +216,7 @@ class LocobotInterbotix(Connected):
                 return f"contact: the {link.bumper} bumper is pressed"
             return self._trouble(link)
 
-        return base_motion.BasePort(link.send_velocity, lambda: link.pose, trouble)
+        return base_motion.BasePort(link.send_velocity, lambda: link.odometry.pose, trouble)
 
     def _look(self, link: InterbotixLink, targets: dict[str, float], duration_s: float) -> str:
         here = link.head()
@@ -235,9 +235,11 @@ class LocobotInterbotix(Connected):
         return "stopped" if self._stop.is_set() else self._fault(link)
 
     def _fault(self, link: InterbotixLink) -> str:
+        if link.disbelieved:
+            return link.disbelieved
         stale: list[tuple[str, Callable[[], float]]] = [
             (link.feedback.topic, lambda: link.feedback.age_s),
-            (self.options.odom_topic, lambda: link.odom_age_s),
+            (self.options.odom_topic, lambda: link.odometry.age_s),
         ]
         for topic, age in stale:
             if age() > self.options.stale_s:
@@ -247,9 +249,9 @@ class LocobotInterbotix(Connected):
         return "" if link.torque else "motors off: the head has no torque; call torque_enable, or reboot_motors"
 
     def _halt(self, link: InterbotixLink) -> None:
-        """Zero to the base, and the head holds where it was measured."""
+        """Zero to the base, and the head holds where it was measured, if that can be believed."""
         link.send_velocity(0.0, 0.0)
-        if link.feedback.age_s < self.options.stale_s:
+        if link.feedback.age_s < self.options.stale_s and not link.feedback.fault:
             link.send_head(link.head())
 
     def _narrow(self, ranges: dict[str, tuple[float, float]]) -> None:

@@ -5,23 +5,26 @@ Names are those of Interbotix/interbotix_ros_rovers, branch humble, relative to 
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from geometry_msgs.msg import Twist
-from nav_msgs.msg import Odometry
 from sensor_msgs.msg import BatteryState, CameraInfo
 
-from ferry_ros import convert, interfaces, qos, services
+from ferry_ros import interfaces, qos, services
 from ferry_ros.bodies.joint_feedback import JointFeedback
 from ferry_ros.bodies.link import Link
+from ferry_ros.bodies.odometry import OdometryFeedback
 from ferry_ros.bodies.ros_camera import SENSOR
 from ferry_ros.timer import every
 from robots.errors import ConnectionFailed, RobotError
 from robots.frame import lens_fov_deg
-from robots.locobot import PAN, TILT
+from robots.locobot import PAN, TILT, locobot
+from robots.plausibility import of_joints
+
+BODY = locobot()
+"""Whose ranges and top speeds are held, at whatever speed it is driven."""
 
 GROUP = "camera"
 """The xs_sdk's name for the two head motors (locobot_*.yaml, groups)."""
@@ -33,8 +36,9 @@ BUMPERS = ("left", "centre", "right")
 TORQUE_PERIOD_S = 1.0
 """How often the head motors are asked whether they have torque."""
 
-MATCH_S = 0.3
-"""DDS tells a writer of a reader before that reader listens to the writer; what is sent between is lost."""
+MATCH_S = 0.5
+"""DDS tells a writer of a reader before that reader listens to the writer; what is sent between is lost. So long it is
+also looked whether two publishers tell of one thing."""
 
 
 class InterbotixLink:
@@ -42,7 +46,7 @@ class InterbotixLink:
 
     Attributes:
         feedback: of the two head motors.
-        pose: (x_m, y_m, yaw_rad) of the wheel odometry.
+        odometry: of the wheels.
         pressed: the bumpers that are pressed now.
         presses: how often one was pressed so far.
         torque: whether the head motors have torque, as they said last.
@@ -54,11 +58,9 @@ class InterbotixLink:
         for package in ("interbotix_xs_msgs", *(["kobuki_ros_interfaces"] if topics["bumper"] else [])):
             interfaces.ensure(package)
         self.link = Link("ferry_locobot", namespace)
-        self.pose = (0.0, 0.0, 0.0)
         self.pressed: set[int] = set()
         self.presses, self.torque, self.lens_deg = 0, True, 0.0
         self.battery: float | None = None
-        self._odom_s = -math.inf
         self._asking: Any = None
         self._topics = topics
         self._connect_head(topics)
@@ -72,7 +74,9 @@ class InterbotixLink:
         self._group: Any = JointGroupCommand
         self._registers: Any = RegisterValues
         self._info: Any = RobotInfo
-        self.feedback = JointFeedback(node, topics["joint_states"], tuple(name for name, _ in MOTORS.values()))
+        joints = of_joints(BODY)
+        possible = {motor: joints[joint].times(sign) for joint, (motor, sign) in MOTORS.items()}
+        self.feedback = JointFeedback(node, topics["joint_states"], possible)
         self._head = node.create_publisher(JointGroupCommand, "commands/joint_group", qos.NEWEST)
         self._limits = node.create_client(RobotInfo, "get_robot_info")
         self._torque = node.create_client(RegisterValues, "get_motor_registers")
@@ -82,7 +86,8 @@ class InterbotixLink:
     def _connect_base(self, topics: Mapping[str, str]) -> None:
         node = self.link.node
         self._velocity = node.create_publisher(Twist, topics["cmd_vel"], qos.NEWEST)
-        node.create_subscription(Odometry, topics["odom"], self._take_odom, SENSOR)
+        assert BODY.base is not None  # the table has one
+        self.odometry = OdometryFeedback(node, topics["odom"], SENSOR, BODY.base)
         node.create_subscription(BatteryState, topics["battery"], self._take_battery, SENSOR)
         if topics["bumper"]:
             from kobuki_ros_interfaces.msg import BumperEvent  # type: ignore[import-not-found]
@@ -96,12 +101,16 @@ class InterbotixLink:
         """
         ends_s = time.monotonic() + timeout_s
         if not self.feedback.wait(-1, timeout_s):
+            self._believe()
             raise ConnectionFailed(
                 f"locobot: {self._topics['joint_states']} does not tell of {', '.join(self.feedback.missing)} within"
                 f" {timeout_s} s; is xslocobot_control running, in this namespace?"
             )
         wanted: list[tuple[Callable[[], bool], str]] = [
-            (lambda: self.odom_age_s < 1.0, f"nothing on {self._topics['odom']}; is the base on, and use_base:=true?"),
+            (
+                lambda: self.odometry.age_s < 1.0,
+                f"nothing on {self._topics['odom']}; is the base on, and use_base:=true?",
+            ),
             (lambda: self._velocity.get_subscription_count() > 0, f"nobody listens on {self._topics['cmd_vel']}"),
             (lambda: self._head.get_subscription_count() > 0, "nobody listens on commands/joint_group: no xs_sdk"),
             (lambda: self.lens_deg > 0, f"nothing on {self._topics['camera_info']}; is use_camera:=true?"),
@@ -109,9 +118,11 @@ class InterbotixLink:
         for there, problem in wanted:
             while not there():
                 if time.monotonic() > ends_s:
+                    self._believe()
                     raise ConnectionFailed(f"locobot: {problem}")
                 time.sleep(0.02)
         time.sleep(MATCH_S)
+        self._believe()
         return self._ranges(timeout_s)
 
     def _ranges(self, timeout_s: float) -> dict[str, tuple[float, float]]:
@@ -131,9 +142,13 @@ class InterbotixLink:
         return ranges
 
     @property
-    def odom_age_s(self) -> float:
-        """How old the pose is."""
-        return time.monotonic() - self._odom_s
+    def disbelieved(self) -> str:
+        """Why what head or wheels tell cannot be believed; empty when it can."""
+        return self.feedback.fault or self.odometry.fault
+
+    def _believe(self) -> None:
+        if fault := self.disbelieved:
+            raise ConnectionFailed(f"locobot: {fault}")
 
     @property
     def bumper(self) -> str:
@@ -146,9 +161,10 @@ class InterbotixLink:
         return {joint: sign * told[motor] for joint, (motor, sign) in MOTORS.items()}
 
     def send_head(self, positions: Mapping[str, float]) -> None:
-        """Sends both joints [rad]; they go there at once, and there is no timeout on it."""
-        here = self.head()
-        values = [sign * positions.get(joint, here[joint]) for joint, (_, sign) in MOTORS.items()]
+        """Sends both joints [rad], within their ranges; they go there at once, and there is no timeout on it."""
+        wanted, joints = {**self.head(), **positions}, BODY.joints
+        inside = {name: min(max(at, joints[name].low), joints[name].high) for name, at in wanted.items()}
+        values = [sign * inside[joint] for joint, (_, sign) in MOTORS.items()]
         self._head.publish(self._group(name=GROUP, cmd=values))
 
     def send_velocity(self, forward_mps: float, turn_radps: float) -> None:
@@ -172,9 +188,6 @@ class InterbotixLink:
     def _take_torque(self, future: Any) -> None:
         values = list(future.result().values) if future.exception() is None and not future.cancelled() else []
         self.torque = all(values) if values else self.torque
-
-    def _take_odom(self, message: Odometry) -> None:
-        self.pose, self._odom_s = convert.pose_of(message), time.monotonic()
 
     def _take_battery(self, message: BatteryState) -> None:
         self.battery = message.percentage if 0.0 <= message.percentage <= 1.0 else None  # NaN: it does not tell

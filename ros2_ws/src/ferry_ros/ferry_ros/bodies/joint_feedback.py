@@ -1,4 +1,4 @@
-"""Where joints are, merged by name from any number of `joint_states` publishers, and how old that is."""
+"""Where joints are, merged by name from any number of publishers; how old that is, and whether it can be."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 
 from ferry_ros import convert
+from ferry_ros.bodies.publishers import Publishers
 from ferry_ros.bodies.ros_camera import SENSOR
+from robots.plausibility import Plausibility, Possible
 
 GAP_S = 0.5
 """A joint that was silent for longer may have a new driver behind it."""
@@ -26,10 +29,19 @@ class _Reading:
 
 
 class JointFeedback:
-    """Listens to `topic` for `names`; its callback runs in whatever thread spins `node`."""
+    """Listens to `topic`; its callback runs in whatever thread spins `node`.
 
-    def __init__(self, node: Node, topic: str, names: tuple[str, ...]) -> None:
-        self.names, self.topic = names, topic
+    A message that tells of a joint what cannot be is not believed in any of its numbers.
+
+    Args:
+        possible: what each joint that is listened for can be measured at.
+    """
+
+    def __init__(self, node: Node, topic: str, possible: Mapping[str, Possible]) -> None:
+        self.names, self.topic = tuple(possible), topic
+        self._possible = possible
+        self._plausible = Plausibility(possible, f"; are two nodes publishing {topic}?")
+        self._publishers = Publishers(node, topic, exclusive=False)
         self._changed = threading.Condition()
         self._readings: dict[str, _Reading] = {}
         self._stamps: dict[str, int] = {}
@@ -59,13 +71,18 @@ class JointFeedback:
         """How long ago a joint was heard of again after a silence of more than `GAP_S`; infinite if there was none."""
         return time.monotonic() - self._back_s
 
+    @property
+    def fault(self) -> str:
+        """Why what is told cannot be believed: "two publishers: ...", "feedback jumps: ..."; empty when it can."""
+        return self._publishers.fault or self._plausible.fault
+
     def positions(self) -> dict[str, float]:
-        """Joint name -> [m] or [rad]; only what was told."""
+        """Joint name -> [m] or [rad]; only what was told and can be."""
         with self._changed:
             return {name: reading.position for name, reading in self._readings.items()}
 
     def velocities(self) -> dict[str, float]:
-        """Joint name -> per second, as told or else from the last two positions."""
+        """Joint name -> per second, as told or else from the last two positions; never above the joint's top speed."""
         with self._changed:
             return {name: reading.velocity for name, reading in self._readings.items()}
 
@@ -80,24 +97,35 @@ class JointFeedback:
     def _complete(self) -> bool:
         return all(name in self._readings for name in self.names)
 
-    def _take(self, message: JointState) -> None:
+    def _take(self, message: JointState, info: Mapping[str, Any]) -> None:
         now_ns = time.monotonic_ns()
         if len(message.position) != len(message.name):
             return
-        told: Mapping[str, float] = dict(zip(message.name, message.velocity))
-        stamp = convert.stamp_of(message.header)
+        speeds: Mapping[str, float] = dict(zip(message.name, message.velocity))
+        told = self._news(message)
+        self._publishers.take(told, info)
+        if not self._plausible.take(told, now_ns / 1e9, info["source_timestamp"] / 1e9):
+            return
         with self._changed:
-            for name, position in zip(message.name, message.position):
-                if name not in self.names or not math.isfinite(position):
-                    continue
-                if stamp and self._stamps.get(name) == stamp:
-                    continue  # said before: a relay that lives behind a driver that does not
-                self._stamps[name] = stamp
+            for name, position in told.items():
                 before = self._readings.get(name)
                 if before and now_ns - before.received_ns > GAP_S * 1e9:
                     self._back_s = now_ns / 1e9
-                self._readings[name] = _Reading(position, _velocity(told.get(name), position, before, now_ns), now_ns)
+                most = self._possible[name].max_speed
+                speed = _velocity(speeds.get(name), position, before, now_ns)
+                self._readings[name] = _Reading(position, min(max(speed, -most), most), now_ns)
             self._changed.notify_all()
+
+    def _news(self, message: JointState) -> dict[str, float]:
+        """What is told of our joints; not what was told before: a relay lives behind a driver that does not."""
+        stamp = convert.stamp_of(message.header)
+        told = {
+            name: position
+            for name, position in zip(message.name, message.position)
+            if name in self._possible and not (stamp and self._stamps.get(name) == stamp)
+        }
+        self._stamps.update(dict.fromkeys(told, stamp))
+        return told
 
 
 def _velocity(told: float | None, position: float, before: _Reading | None, now_ns: int) -> float:

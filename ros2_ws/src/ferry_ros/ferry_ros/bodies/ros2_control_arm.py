@@ -14,9 +14,9 @@ import numpy as np
 
 from ferry_ros.bodies.arm_link import ArmLink
 from ferry_ros.bodies.arm_motion import ArmMotion, ArmTuning
-from ferry_ros.bodies.arm_plan import Plan, Planner, Refusal
 from ferry_ros.bodies.ros_camera import CameraTuning, RosCamera
 from robots import arms
+from robots.arm_plan import ArmPlanner, Refused
 from robots.command import Command, Stop
 from robots.embodiment import Embodiment
 from robots.errors import NotConnected, RobotError
@@ -98,7 +98,7 @@ class Ros2ControlArm(Connected):
         self._link: ArmLink | None = None
         self._lock: Lock | None = None
         self._motion: ArmMotion | None = None
-        self._planner: Planner | None = None
+        self._planner: ArmPlanner | None = None
         self._cameras: list[RosCamera] = []
         self._moving = threading.Lock()
         self._seen_ns = -1
@@ -112,7 +112,7 @@ class Ros2ControlArm(Connected):
         """Waits for joint states, controllers and pictures; ConnectionFailed says which of them is missing."""
         options, controller = self.options, self.options.controller or self._preset.controller
         joints = tuple(self._preset.joints)
-        self._planner = Planner(self._spec, joints, self._kinematics())
+        planner = self._planner = ArmPlanner(self._spec, joints, self._kinematics(), self._preset.decel_radps2)
         self._lock = claim(f"arm-{options.namespace.strip('/')}-{controller}")
         try:
             link = ArmLink(self._preset, options.namespace, controller, self._gripper, options.joint_states_topic)
@@ -124,7 +124,8 @@ class Ros2ControlArm(Connected):
             link.wait(options.connect_timeout_s)
             for camera in self._cameras:
                 camera.connect(options.connect_timeout_s)
-            self._motion = ArmMotion(link, self._preset.decel_radps2, lambda: self._fault(link), ArmTuning())
+            decel_radps2 = self._preset.decel_radps2
+            self._motion = ArmMotion(link, planner, decel_radps2, lambda: self._fault(link), ArmTuning())
         except BaseException:
             self.disconnect()
             raise
@@ -168,10 +169,11 @@ class Ros2ControlArm(Connected):
             motion.begin()
             try:
                 plan = planner.plan(sent.command, here)
-            except Refusal as error:
+            except Refused as error:
                 return Sent(command, refused=str(error))
-            fault = self._fault(link)
-            if fault and plan != Plan():
+            if not (plan.arm or plan.gripper):
+                return sent
+            if fault := self._fault(link):
                 return Sent(command, refused=fault)
             return replace(sent, blocked=motion.run(plan))
 
@@ -194,6 +196,8 @@ class Ros2ControlArm(Connected):
         """Why the arm must not move, cameras aside: what moves it does not look at them."""
         if not link.running:
             return f"e-stop: {self._preset.running_topic} says that the arm lets nothing move"
+        if link.feedback.fault:
+            return link.feedback.fault
         if link.feedback.age_s > self.options.stale_s:
             limit_s = self.options.stale_s
             return f"feedback stale: {link.feedback.topic} is {link.feedback.age_s:.2f} s old, expected {limit_s} s"

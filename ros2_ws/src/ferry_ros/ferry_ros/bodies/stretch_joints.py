@@ -103,8 +103,12 @@ class StretchJoints:
         self._send({})
 
     def _send(self, positions: Mapping[str, float]) -> None:
-        self._hold = {**self._hold, **positions}
+        wanted = {**self._hold, **positions}
+        self._hold = {name: min(max(at, self._lowest(name)), self._limits[name].high) for name, at in wanted.items()}
         self._link.send_pose(self._hold)
+
+    def _lowest(self, name: str) -> float:
+        return min(self._squeeze_m, 0.0) if name == GRIPPER else self._limits[name].low
 
     def _stream(self, targets: Mapping[str, float], duration_s: float = 0.0) -> str:
         here = self._link.feedback.positions

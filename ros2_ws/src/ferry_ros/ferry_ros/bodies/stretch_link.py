@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from geometry_msgs.msg import Twist
-from nav_msgs.msg import Odometry
 from sensor_msgs.msg import BatteryState, JointState
 from std_msgs.msg import Bool, Float64MultiArray, String
 from std_srvs.srv import Trigger
 
-from ferry_ros import convert, qos
+from ferry_ros import qos
 from ferry_ros.bodies import stretch_qpos
-from ferry_ros.bodies.base_motion import Pose
 from ferry_ros.bodies.link import Link
+from ferry_ros.bodies.odometry import OdometryFeedback
+from ferry_ros.bodies.publishers import Publishers
 from robots.errors import ConnectionFailed, RobotError
+from robots.plausibility import Plausibility, of_joints
+from robots.stretch_re1 import STRETCH_RE1
 
 SERVICES = (
     "stop_the_robot",
@@ -27,6 +29,7 @@ SERVICES = (
     "activate_streaming_position",
     "deactivate_streaming_position",
 )
+JOINTS = "stretch/joint_states"
 ASK_AGAIN_S = 0.5
 FLAGS = ("is_homed", "is_runstopped", "is_streaming_position")
 TEXTS = ("mode", "tool")
@@ -45,7 +48,7 @@ class StretchLink(Link):
     """What the driver says, and how it is told. Every name is relative to `namespace`; the vendor's is the root.
 
     Attributes:
-        pose: (x_m, y_m, yaw_rad) of the odometry.
+        odometry: of the wheels.
         feedback: the newest joint states; with stamp -1 before the first.
         flags: those of `FLAGS` that were told.
         texts: those of `TEXTS` that were told.
@@ -55,13 +58,15 @@ class StretchLink(Link):
 
     def __init__(self, namespace: str = "") -> None:
         super().__init__("ferry_stretch", namespace)
-        self.pose: Pose = (0.0, 0.0, 0.0)
+        assert STRETCH_RE1.base is not None  # an RE1 has one
+        self.odometry = OdometryFeedback(self.node, "odom", qos.NEWEST, STRETCH_RE1.base)
+        self._plausible = Plausibility(of_joints(STRETCH_RE1), f"; are two nodes publishing {JOINTS}?")
+        self._publishers = Publishers(self.node, JOINTS, exclusive=True)
         self.feedback = Feedback(-1, {})
         self.flags: dict[str, bool] = {}
         self.texts: dict[str, str] = {}
         self.voltage_v: float | None = None
         self.percentage: float | None = None
-        self._odom_s = -1.0
         self._changed = threading.Condition()
         self._limits: JointState | None = None
         self._stopping: Any = None
@@ -73,9 +78,8 @@ class StretchLink(Link):
 
     def _listen(self) -> None:
         listen = self.node.create_subscription
-        listen(JointState, "stretch/joint_states", self._take_joints, qos.NEWEST)
+        listen(JointState, JOINTS, self._take_joints, qos.NEWEST)
         listen(JointState, "joint_limits", self._take_limits, qos.NEWEST)
-        listen(Odometry, "odom", self._take_odom, qos.NEWEST)
         listen(BatteryState, "battery", self._take_battery, qos.NEWEST)
         for name in FLAGS:
             self._keep(Bool, name, self.flags)
@@ -89,14 +93,19 @@ class StretchLink(Link):
         self.node.create_subscription(kind, name, take, qos.NEWEST)
 
     def silence_s(self) -> float:
-        """How long the joints or the odometry have said nothing."""
-        return time.monotonic() - min(self.feedback.stamp_ns / 1e9, self._odom_s)
+        """How long the joints or the odometry have said nothing that could be believed."""
+        return max(time.monotonic() - self.feedback.stamp_ns / 1e9, self.odometry.age_s)
+
+    @property
+    def disbelieved(self) -> str:
+        """Why what joints or wheels tell cannot be believed; empty when it can."""
+        return self._publishers.fault or self._plausible.fault or self.odometry.fault
 
     def wait(self, after_ns: int, timeout_s: float) -> Feedback:
         """The newest feedback once it is from after `after_ns`; RobotError when none comes in time."""
         with self._changed:
             if not self._changed.wait_for(lambda: self.feedback.stamp_ns > after_ns, timeout_s):
-                topic = self.node.resolve_topic_name("stretch/joint_states")
+                topic = self.node.resolve_topic_name(JOINTS)
                 raise RobotError(f"feedback stale: no new message on {topic} within {timeout_s} s")
             return self.feedback
 
@@ -157,20 +166,20 @@ class StretchLink(Link):
         while self._stopping is not None and not self._stopping.done() and time.monotonic() < deadline:
             time.sleep(0.01)
 
-    def _take_joints(self, message: JointState) -> None:
-        positions = stretch_qpos.positions_of(message)
-        if all(math.isfinite(positions.get(name, math.nan)) for name in stretch_qpos.ORDER):
+    def _take_joints(self, message: JointState, info: Mapping[str, Any]) -> None:
+        now_ns, positions = time.monotonic_ns(), stretch_qpos.positions_of(message)
+        if not positions.keys() >= set(stretch_qpos.ORDER):
+            return
+        self._publishers.take(("the joints",), info)
+        if self._plausible.take(positions, now_ns / 1e9, info["source_timestamp"] / 1e9):
             with self._changed:
-                self.feedback = Feedback(time.monotonic_ns(), positions, stretch_qpos.efforts_of(message))
+                self.feedback = Feedback(now_ns, positions, stretch_qpos.efforts_of(message))
                 self._changed.notify_all()
 
     def _take_limits(self, message: JointState) -> None:
         with self._changed:
             self._limits = message
             self._changed.notify_all()
-
-    def _take_odom(self, message: Odometry) -> None:
-        self.pose, self._odom_s = convert.pose_of(message), time.monotonic()
 
     def _take_battery(self, message: BatteryState) -> None:
         self.voltage_v = message.voltage

@@ -14,6 +14,9 @@ LEAST_VOLTAGE_V = 10.5  # robot_params_RE1V0.py, pimu low_voltage_alert: below, 
 TAKES_COMMANDS = ("position", "navigation", "trajectory")
 """The driver's modes that may be left for another; not "homing", "stowing", "runstopped" and "gamepad"."""
 
+LISTEN_S = 0.3
+"""So long it is looked whether two publishers tell of one thing."""
+
 NEEDS_STREAMING = (
     "this stretch_ros2 has no streaming position control: no service /activate_streaming_position, which came with pull"
     " request 154 in August 2024; update stretch_ros2"
@@ -25,6 +28,8 @@ def find(link: StretchLink, timeout_s: float) -> None:
     try:
         link.wait(-1, timeout_s)
     except RobotError as error:
+        if link.disbelieved:
+            raise ConnectionFailed(link.disbelieved) from None
         raise ConnectionFailed(f"{error}; is stretch_driver running on this ROS domain?") from None
     if not link.offers("activate_streaming_position", timeout_s):
         raise ConnectionFailed(NEEDS_STREAMING)
@@ -32,6 +37,9 @@ def find(link: StretchLink, timeout_s: float) -> None:
     if not _within(timeout_s, lambda: told <= link.flags.keys() | link.texts.keys()):
         missing = ", ".join(f"/{name}" for name in sorted(told - (link.flags.keys() | link.texts.keys())))
         raise ConnectionFailed(f"stretch_driver does not publish {missing}")
+    time.sleep(LISTEN_S)
+    if link.disbelieved:
+        raise ConnectionFailed(link.disbelieved)
     if link.texts["tool"] != TOOL:
         raise ConnectionFailed(f"tool: got '{link.texts['tool']}', expected '{TOOL}', that of an RE1")
     if reason := fault(link) or runstop(link):

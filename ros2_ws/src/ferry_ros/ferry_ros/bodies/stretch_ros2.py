@@ -107,7 +107,7 @@ class StretchRos2(Connected):
     @property
     def pose(self) -> base_motion.Pose:
         """(x_m, y_m, yaw_rad) of the wheel odometry."""
-        return self._link.pose if self._link else (0.0, 0.0, 0.0)
+        return self._link.odometry.pose if self._link else (0.0, 0.0, 0.0)
 
     def connect(self) -> None:
         """Finds the driver, checks that the robot may move, reads its limits and makes it ready; moves nothing.
@@ -223,7 +223,8 @@ class StretchRos2(Connected):
 
     def _fault(self, link: StretchLink) -> str:
         frozen = (camera.trouble for camera in list(self._cameras.values()))
-        reasons = (stretch_ready.stale(link, self.options.stale_s), stretch_ready.fault(link), *frozen)
+        stale = stretch_ready.stale(link, self.options.stale_s)
+        reasons = (link.disbelieved, stale, stretch_ready.fault(link), *frozen)
         return next((reason for reason in reasons if reason), "")
 
     def _unready(self, link: StretchLink, joints: StretchJoints) -> str:
@@ -244,7 +245,8 @@ class StretchRos2(Connected):
         """Why a motion must end now."""
         if self._stop.is_set():
             return "stopped"
-        if reason := stretch_ready.runstop(link) or stretch_ready.stale(link, self.options.stale_s):
+        stale = stretch_ready.stale(link, self.options.stale_s)
+        if reason := stretch_ready.runstop(link) or link.disbelieved or stale:
             return reason
         return "" if stretch_ready.engaged(link) else f"mode: the driver went to '{link.texts.get('mode')}'"
 
@@ -278,7 +280,7 @@ class StretchRos2(Connected):
     def _drive(self, link: StretchLink, command: MoveBase | RotateBase) -> str:
         assert self._spec.base is not None  # an RE1 has one
         limits = gated(self._spec.base, link.feedback.positions, self.options.speed)
-        port = base_motion.BasePort(link.send_velocity, lambda: link.pose, lambda: self._trouble(link))
+        port = base_motion.BasePort(link.send_velocity, lambda: link.odometry.pose, lambda: self._trouble(link))
         if isinstance(command, MoveBase):
             return base_motion.drive(port, limits, command.distance_m)
         return base_motion.turn(port, limits, command.angle_rad)
@@ -287,7 +289,8 @@ class StretchRos2(Connected):
         """Zero to the base, a hold to the joints, the driver's own stop; and then the hold again, because that stop
         takes the force away with which a gripper holds what is in it."""
         link.send_velocity(0.0, 0.0)
-        driven = stretch_ready.engaged(link) and not stretch_ready.stale(link, self.options.stale_s)
+        unknown = link.disbelieved or stretch_ready.stale(link, self.options.stale_s)
+        driven = stretch_ready.engaged(link) and not unknown
         if driven:
             joints.hold()
         stopping = link.stop_all()

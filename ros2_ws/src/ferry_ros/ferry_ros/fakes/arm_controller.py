@@ -30,7 +30,7 @@ from ferry_ros.process import run
 from ferry_ros.timer import every
 from robots import arms
 from robots.embodiment import JointLimits
-from robots.trajectory import reach
+from robots.trajectory import towards
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class FakeArmController(Node):
         """Goes there as fast as it can, and answers before it is there: whoever asks measures."""
         controller = self._controllers[self._preset.gripper.controller]
         target, speed = handle.request.command.position, controller.top_speed
-        way = reach(controller.positions, [target], [speed])
+        way = towards(controller.positions, [target], [speed], 10 * speed)
         controller.accept(message(controller.names, way), time.monotonic())
         handle.succeed()
         return self._grip_result()
