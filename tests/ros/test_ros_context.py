@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ferry_ros.context import PROFILE, SAID
+from ferry_ros.context import LOCAL, PROFILE, SAID
 
 OWN = Path(__file__).parents[1] / "support" / "fastdds.xml"
 
@@ -28,6 +28,18 @@ rclpy.shutdown()
 """
 
 
+LISTENS = """
+from pathlib import Path
+from ferry_ros.context import enter
+enter()
+import rclpy
+before = set(Path("/proc/net/udp").read_text().splitlines())
+node = rclpy.create_node("listens")
+for line in set(Path("/proc/net/udp").read_text().splitlines()) - before:
+    print(line.split()[1])
+"""
+
+
 def entered(folder: Path, **said: str) -> tuple[str, int]:
     """The profile in force, and the size of the shared memory of a process [bytes]."""
     environment = {name: value for name, value in os.environ.items() if name not in SAID} | said
@@ -42,12 +54,25 @@ def entered(folder: Path, **said: str) -> tuple[str, int]:
 
 def test_shared_memory_holds_several_pictures(tmp_path: Path) -> None:
     profile, size = entered(tmp_path)
-    assert profile == str(PROFILE)
+    assert profile == str(LOCAL)
     assert size > 16 * 640 * 480 * 3
 
 
 @pytest.mark.parametrize("said", [{SAID[0]: str(OWN)}, {SAID[2]: "DEFAULT"}])
 def test_what_the_user_says_counts(tmp_path: Path, said: dict[str, str]) -> None:
     profile, size = entered(tmp_path, **said)
-    assert profile != str(PROFILE)
+    assert profile not in (str(LOCAL), str(PROFILE))
     assert 0 < size < 1_000_000
+
+
+def test_for_this_computer_alone_no_port_is_open_to_others(tmp_path: Path) -> None:
+    alone = ["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs a network namespace of its own, in which nobody else opens ports")
+    environment = {name: value for name, value in os.environ.items() if name not in SAID}
+    environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    command = [*alone, sys.executable, "-c", LISTENS]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+    addresses = {line.partition(":")[0] for line in done.stdout.splitlines()}
+    assert "0100007F" in addresses
+    assert addresses <= {"0100007F", "0100FFEF"}  # 127.0.0.1, and the group 239.255.0.1 there

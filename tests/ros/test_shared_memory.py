@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import rclpy
 from ferry_ros.roll_call import call
 from ros_graph import NodeProcess, graph, wait_until
 
@@ -37,6 +38,15 @@ def test_a_process_notices_that_its_shared_memory_was_removed() -> None:
     assert done.stdout.split() == ["before", "False", "after", "True"]
 
 
+def test_a_node_says_that_its_shared_memory_was_removed(tmp_path: Path) -> None:
+    with graph(tmp_path) as here:
+        node = NodeProcess("supervisor_node", tmp_path / "node.log", here.namespace, runner=INSIDE)
+        here.processes["node"] = node
+        there = ["nsenter", "-t", str(node.process.pid), "-m", "sh", "-c", "rm /dev/shm/*fastrtps_port*_el"]
+        wait_until(lambda: subprocess.run(there, capture_output=True, check=False).returncode == 0, 20.0, node)
+        wait_until(lambda: "the shared memory of ROS was removed" in node.text(), 20.0, node)
+
+
 def test_a_robot_that_is_seen_but_silent_is_told_from_one_that_is_heard(tmp_path: Path) -> None:
     with graph(tmp_path) as here:
         here.supervisor()
@@ -47,8 +57,6 @@ def test_a_robot_that_is_seen_but_silent_is_told_from_one_that_is_heard(tmp_path
         def both() -> bool:
             found.update(call(other, 1.0))
             return {here.namespace, away} <= set(found) and found[here.namespace]
-
-        import rclpy
 
         other = rclpy.create_node("roll_call")
         wait_until(both, 20.0)

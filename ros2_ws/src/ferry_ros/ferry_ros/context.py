@@ -14,8 +14,11 @@ from rclpy.signals import SignalHandlerOptions
 PROFILE = Path(__file__).with_name("fast_dds.xml")
 """How Fast DDS transports messages where the user does not say it."""
 
+LOCAL = PROFILE.with_name("fast_dds_local.xml")
+"""The same for this computer alone."""
+
 UDP, LOOPBACK = PROFILE.with_name("fast_dds_udp.xml"), PROFILE.with_name("fast_dds_loopback.xml")
-"""The same without shared memory: over every network, and over this computer's own."""
+"""Both without shared memory."""
 
 SAID = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE", "FASTDDS_BUILTIN_TRANSPORTS")
 """Variables with which a user says it; the first is the one that is set (the second is Fast DDS 3's name for it)."""
@@ -29,21 +32,28 @@ NO_FILE = ("--ros-args", "--disable-external-lib-logs")
 
 def enter(args: Sequence[str] | None = None) -> None:
     """Initialises rclpy with room for pictures and without handlers of its own for signals."""
-    if not user_says():
-        os.environ[SAID[0]] = str(PROFILE)
+    _choose(PROFILE, LOCAL)
     words = sys.argv if args is None else args
     rclpy.init(args=[*words, *NO_FILE], signal_handler_options=SignalHandlerOptions.NO)
 
 
 def avoid_shared_memory() -> None:
-    """Has this process speak over UDP alone, as far as it did before; call it before `enter`. Where the user says how
-    messages are transported, that stays."""
+    """Has this process speak over UDP alone, as far as it did before; call it before `enter`."""
+    _choose(UDP, LOOPBACK)
+
+
+def _choose(network: Path, local: Path) -> None:
+    """Takes a profile, unless the user says how messages are transported.
+
+    Where only nodes of this computer are looked for, the profile binds to its loopback interface, which is what is
+    looked in then: under LOCALHOST, rmw_fastrtps listens on every interface and adds shared memory of its own.
+    """
     if user_says():
         return
-    local = local_only(os.environ)
-    os.environ[SAID[0]] = str(LOOPBACK if local else UDP)
-    if local:
-        os.environ[RANGE] = "SUBNET"  # that of the loopback interface, as there is no other
+    alone = local_only(os.environ)
+    os.environ[SAID[0]] = str(local if alone else network)
+    if alone:
+        os.environ[RANGE] = "SUBNET"
         os.environ.pop(LOCALHOST_ONLY, None)
 
 
@@ -60,7 +70,7 @@ def udp_alone() -> bool:
 def local_only(environment: Mapping[str, str]) -> bool:
     """Whether nodes of other computers are not looked for."""
     said = environment.get(RANGE) == "LOCALHOST" or environment.get(LOCALHOST_ONLY) == "1"
-    return said or environment.get(SAID[0]) == str(LOOPBACK)
+    return said or environment.get(SAID[0]) in (str(LOCAL), str(LOOPBACK))
 
 
 def log_file(module: str) -> Path | None:

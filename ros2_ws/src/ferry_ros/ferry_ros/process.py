@@ -21,8 +21,10 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.logging import get_logger
 from rclpy.utilities import try_shutdown
 
+from ferry_ros import shared_memory
 from ferry_ros.context import enter, log_file
 from ferry_ros.spinner import Spinner
+from ferry_ros.timer import every
 from robots.drain import drained
 from robots.errors import RobotError
 from robots.signals import on_end
@@ -30,6 +32,10 @@ from robots.signals import on_end
 LOOK_S = 0.05
 """How often the main thread looks for a signal: one that the kernel hands to another thread does not wake it, and only
 it runs Python's handlers (one SIGINT in eight, to a robot_node, waited for the SIGTERM five seconds later)."""
+
+
+MEMORY_S = 1.0
+"""How often every node looks whether its shared memory is still there."""
 
 
 def run(create: Callable[[], Any], args: Sequence[str] | None = None, threads: int = 1) -> None:
@@ -72,7 +78,15 @@ def fail(node: Any, error: BaseException) -> None:
     node.finished.set()
 
 
+def _look_at_memory(node: Any, told: list[str]) -> None:
+    """Tells once that nodes which start from now on will not hear this one."""
+    if not told and (gone := shared_memory.missing()):
+        told.append(gone)
+        node.get_logger().error(gone)
+
+
 def _live(node: Any, signals: list[str], threads: int) -> None:
+    every(node, MEMORY_S, partial(_look_at_memory, node, []))
     spinner = Spinner(node, threads, on_error=partial(fail, node))
     try:
         while not signals and not node.finished.wait(LOOK_S):

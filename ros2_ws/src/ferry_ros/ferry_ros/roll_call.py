@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -19,7 +20,7 @@ def call(node: Node, listen_s: float = LISTEN_S) -> dict[str, bool]:
     """Namespace of each robot that is seen -> whether its supervisor or robot_node is heard. Spins `node`."""
     heard: dict[str, bool] = {}
 
-    def hear(namespace: str) -> None:
+    def hear(namespace: str, _: object) -> None:
         heard[namespace] = True
 
     until = time.monotonic() + listen_s
@@ -29,7 +30,7 @@ def call(node: Node, listen_s: float = LISTEN_S) -> dict[str, bool]:
                 heard[name] = False
                 for kind, topic in ((DiagnosticStatus, reach.PERMIT[0]), (Bool, reach.HEARTBEAT[0])):
                     where = f"{name.rstrip('/')}/{topic}"
-                    node.create_subscription(kind, where, lambda _, name=name: hear(name), qos.NEWEST)
+                    node.create_subscription(kind, where, partial(hear, name), qos.NEWEST)
         rclpy.spin_once(node, timeout_sec=0.1)
     return heard
 
