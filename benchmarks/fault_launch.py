@@ -49,7 +49,9 @@ class Launch:
         os.close(write)
         self._pids = set[int]()
         self._held, self._closed = threading.Event(), threading.Event()
-        self._reader = threading.Thread(target=self._read, args=(folder / "launch.log",), daemon=True)
+        log = folder / "launch.log"
+        log.touch()
+        self._reader = threading.Thread(target=self._read, args=(log,), daemon=True)
         self._reader.start()
 
     def hold(self, on: bool) -> None:

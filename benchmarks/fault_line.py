@@ -97,6 +97,7 @@ class Line:
     beat_s: float = 0.0
     intruder: Any = None
     deaf: list[BaseException] = field(default_factory=list)
+    clients: dict[str, Any] = field(default_factory=dict)
 
     @property
     def disk(self) -> Path:
@@ -180,8 +181,10 @@ class Line:
             self.truth.samples.clear()
 
     def trigger(self, service: str, timeout_s: float = 8.0) -> Any:
-        """Calls a Trigger service."""
-        return services.ask(self.here.node, Trigger, service, Trigger.Request(), timeout_s)
+        """Calls a Trigger service; its client stays, as one that is destroyed while the node is spun may end that."""
+        if service not in self.clients:
+            self.clients[service] = self.here.node.create_client(Trigger, service)
+        return services.call(self.clients[service], Trigger.Request(), timeout_s)
 
     def estop(self) -> None:
         """Presses the emergency stop on its topic."""

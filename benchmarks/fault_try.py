@@ -24,6 +24,9 @@ WATCH_S = 1.5
 AGAIN_S = 30.0
 """Within it a trial that is begun on purpose must move the robot."""
 
+SAID = 160
+"""Characters of an error that a try keeps."""
+
 DEAD = "does not move again: "
 
 Act = Callable[[Line], object]
@@ -155,7 +158,7 @@ def _drives_again(line: Line, trial: Any) -> str:
         line.clear()
         line.trial = under_way(line, within_s=AGAIN_S)
     except (TimeoutError, RobotError) as error:
-        return DEAD + str(error)
+        return DEAD + str(error)[:SAID]
     return ""
 
 

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from fault_line import Line, wait
-from fault_try import Fault, Seen, stood, under_way
+from fault_try import SAID, Fault, Seen, stood, under_way
 from ferry_ros import convert, qos
+from ferry_ros.spinner import beside
 from trajectory_msgs.msg import JointTrajectory
 
 from robots.command import MoveBase
@@ -55,13 +56,13 @@ def estop_beside(line: Line, fault: Fault) -> Seen:
         time.sleep(max(0.0, estop_s + 1.5 - time.monotonic()))
     seen = stood(line, estop_s)
     unheard = f"e-stop not heard within {HEARD_S} s, no heartbeat for {silent_s:.1f} s"
-    return replace(seen, trouble="; ".join(one for one in (still, "" if heard else unheard) if one))
+    return replace(seen, trouble="; ".join(one for one in ("" if heard else unheard, still) if one))
 
 
 @contextmanager
 def talking(line: Line) -> Iterator[Callable[[], int]]:
     """Commands without a fresh observation, and such that are none, each refused and logged; yields how many so far."""
-    node, ended = line.here.node, threading.Event()
+    node, ended = beside(line.here.node, "talker"), threading.Event()
     publisher = node.create_publisher(JointTrajectory, "command", qos.NEWEST)
 
     number = 0
@@ -82,7 +83,7 @@ def talking(line: Line) -> Iterator[Callable[[], int]]:
     finally:
         ended.set()
         talker.join()
-        node.destroy_publisher(publisher)
+        node.destroy_node()
 
 
 def _still(line: Line) -> str:
@@ -92,7 +93,7 @@ def _still(line: Line) -> str:
     try:
         under_way(line, within_s=MOVES_S)
     except (TimeoutError, RobotError) as error:
-        return f"nothing moved before the e-stop: {error}"
+        return f"nothing moved before the e-stop: {str(error)[:SAID]}"
     return ""
 
 
