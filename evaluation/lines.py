@@ -9,7 +9,14 @@ import yaml
 
 from evaluation.errors import PlanError, nearest
 
-MOST_VALUES = 100_000
+MOST_VALUES, DEEPEST = 100_000, 64
+_OPENS = (
+    yaml.BlockMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.FlowSequenceStartToken,
+)
+_CLOSES = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
 
 
 class LinedDict(dict[str, Any]):
@@ -32,16 +39,26 @@ def read_yaml(path: Path) -> object:
         siblings = [one.name for one in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
         raise PlanError(str(path), _reason(error), "a YAML file", suggestion=nearest(path.name, siblings)) from error
     try:
+        _expect_flat(text, path)
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         return None if node is None else _value(loader, node, path, [0])
     except RecursionError as error:
-        raise PlanError(path.name, "values nested too deep, or in themselves", "a plan") from error
+        raise PlanError(path.name, "values that hold themselves", "a plan") from error
     except ValueError as error:  # a date that is none, a number of thousands of digits
         raise PlanError(path.name, f"'{error}'", "YAML") from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise PlanError(f"{path.name}:{line}", error.problem, "YAML", line=line) from error
+
+
+def _expect_flat(text: str, path: Path) -> None:
+    """PlanError for what is nested deeper than any plan; the time to read it grows with the square of its depth."""
+    depth = 0
+    for token in yaml.scan(text, Loader=yaml.SafeLoader):
+        depth += isinstance(token, _OPENS) - isinstance(token, _CLOSES)
+        if depth > DEEPEST:
+            raise PlanError(path.name, f"values nested deeper than {DEEPEST}", "a plan", line=token.start_mark.line + 1)
 
 
 def _value(loader: yaml.SafeLoader, node: yaml.Node, path: Path, made: list[int]) -> Any:

@@ -31,6 +31,16 @@ def test_the_line_counts_trials_and_successes_by_policy() -> None:
     assert line.endswith(" left")
 
 
+def test_who_judges_is_not_told_whom() -> None:
+    progress = Progress(4, ["mini", "random"], io.StringIO(), blind=True)
+    first, second, *_ = plan_of().trials()
+    progress.episode(episode_of(first))
+    progress.begin(second)
+    assert "mini" not in progress.line()
+    assert "random" not in progress.line()
+    assert second.place in progress.line()
+
+
 def test_a_terminal_sees_one_line_that_says_what_runs_now() -> None:
     stream = Terminal()
     progress = Progress(4, ["mini", "random"], stream)

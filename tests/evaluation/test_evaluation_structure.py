@@ -44,7 +44,7 @@ PLACE = Place("cart.json", error=RecordError)
 carts = st.builds(
     Cart,
     name=st.text(),
-    wheels=st.lists(st.builds(Wheel, st.floats(allow_nan=False), st.integers())).map(tuple),
+    wheels=st.lists(st.builds(Wheel, st.floats(allow_nan=False), st.integers(-(2**63) + 1, 2**63 - 1))).map(tuple),
     colour=st.sampled_from(Colour),
     origin=st.none() | st.tuples(st.floats(allow_nan=False), st.floats(allow_nan=False)),
     load=st.dictionaries(st.text(), st.floats(allow_nan=False)),

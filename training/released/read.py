@@ -82,7 +82,7 @@ def load_safely(path: Path) -> Any:
     Raises:
         CheckpointError: there is no such file, it is damaged, or holds other objects.
     """
-    return torch_file.read(path, "tensors and plain values", [*HARMLESS, *_scalars()], mapped=True)
+    return torch_file.read(path, "a checkpoint of tensors and plain values", [*HARMLESS, *_scalars()], mapped=True)
 
 
 def sha256_of_file(path: Path) -> str:
