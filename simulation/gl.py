@@ -27,7 +27,7 @@ except (AttributeError, ImportError, OSError, RuntimeError) as error:  # how a m
 _here = threading.local()
 _living: weakref.WeakSet[mujoco.GLContext] = weakref.WeakSet()
 _failed: list[NoDisplayDriver] = []
-"""Why this process cannot draw: a driver that has failed once may end the process when it is tried again (GLFW does)."""
+"""Why this process cannot draw: a driver that has failed once may abort when it is tried again (GLFW does)."""
 
 
 def make_current() -> None:
