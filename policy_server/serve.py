@@ -22,6 +22,7 @@ from policy_server.app import create_app
 from policy_server.bundle import PolicyBundle
 from policy_server.errors import PolicyError
 from policy_server.service import ServiceOptions
+from robots.drain import drained
 from robots.signals import endings, on_end
 
 DEFAULTS = ServiceOptions()
@@ -151,7 +152,7 @@ def _run(bundle: PolicyBundle, options: ServiceOptions, listener: socket.socket,
     server = DrainingServer(create_app(bundle, options, announce), connections)
     if signal.SIGHUP in endings():  # which uvicorn leaves to us
         signal.signal(signal.SIGHUP, server.handle_exit)
-    with listener:
+    with listener, drained():  # a log that nobody reads holds no answer up
         server.run(sockets=[listener])
 
 

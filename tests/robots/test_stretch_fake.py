@@ -191,7 +191,7 @@ def test_a_client_that_is_gone_ends_nothing() -> None:
                 client.bind(str(fake.fleet / "gone"))
                 client.sendto(b"state", str(fake.fleet / NAME))
             (fake.fleet / "gone").unlink()
-        assert fake.state()["lift"] == pytest.approx(0.6)
+        assert fake.state()["lift"] == pytest.approx(0.2)
 
 
 def test_help_tells_every_option() -> None:
