@@ -38,6 +38,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from robots.can_bus import open_bus
 from robots.command import Command, JointTarget, MoveBase
+from robots.errors import RobotError
 from robots.executor import Executor, ExecutorOptions
 from robots.fakes.stretch_control import tell
 from robots.observation import Observation
@@ -142,7 +143,7 @@ class Mover:
             on_observation=lambda seen: setattr(self, "_newest", seen),
             on_result=self._take,
         )
-        self._robot = robot
+        self._robot, self._lease = robot, ""
 
     def run(self, tries: int) -> list[float]:
         """Seconds from the executor to the wire."""
@@ -151,10 +152,12 @@ class Mover:
             time.sleep(1.0)
             for number in range(tries):
                 self._ended.clear()
+                with suppress(RobotError):  # it is held still: no stop has ended it
+                    self._lease = self._executor.begin()
                 command = self._command(1 if number % 2 else -1)
                 time.sleep(0.15)  # a driver repeats its last word for a while
                 self._wire.begin()
-                self._executor.submit(Order(self._newest.stamp_ns, command, 0.5))
+                self._executor.submit(Order(self._newest.stamp_ns, command, 0.5, self._lease))
                 if self._wire.heard.wait(5.0):
                     took.append(self._wire.heard_s - self._wire.since_s)
                 self._wire.since_s = float("inf")

@@ -71,9 +71,10 @@ def result_of(message: DiagnosticArray) -> Result:
         raise SpecError("result values", f"{type(error).__name__} {error}", "those of result_msg") from error
 
 
-def executor_status(now: Status) -> DiagnosticStatus:
-    """How a robot's executor stands; ERROR when it is not ready to move."""
+def executor_status(now: Status, memory: str = "") -> DiagnosticStatus:
+    """How a robot's executor stands, and what became of ROS's shared memory; ERROR when it is not ready to move."""
     values: dict[str, object] = {"state": now.state, "reason": now.reason, "last_stop": now.last_stop}
+    values["shared_memory"] = memory
     values["observation_age_s"] = now.observation_age_s
     values.update(now.counts)
     return status("executor", ERROR if now.reason else OK, now.reason or now.state, values)

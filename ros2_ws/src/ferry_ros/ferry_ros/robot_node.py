@@ -27,7 +27,7 @@ from std_msgs.msg import Bool, Header, String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from ferry_ros import convert, episodes, parameters, qos, report, robots_table
+from ferry_ros import convert, episodes, parameters, qos, report, robots_table, shared_memory
 from ferry_ros.claim import Claim
 from ferry_ros.process import fail, run
 from ferry_ros.spinner import Spinner, beside
@@ -236,7 +236,7 @@ class RobotNode(Node):
             self.get_logger().warning(f"not executed: {result.sent.refused or result.sent.blocked}")
 
     def _publish_diagnostics(self) -> None:
-        status = report.executor_status(self.executor_.status)
+        status = report.executor_status(self.executor_.status, shared_memory.missing())
         status.name, status.hardware_id = f"{self.get_name()}: executor", self.robot.spec.name
         self._diagnostics.publish(report.diagnostics(time.monotonic_ns(), status))
 

@@ -23,7 +23,7 @@ from rclpy.node import Node
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
-from ferry_ros import parameters, qos, report, services
+from ferry_ros import parameters, qos, report, services, shared_memory
 from ferry_ros.claim import Claim
 from ferry_ros.latch import Latch
 from ferry_ros.process import fail, run
@@ -117,7 +117,8 @@ class SupervisorNode(Node):
         silent = time.monotonic() < self._halt_until_s
         message = self.reason or ("robot_node fell silent" if silent else "the robot may move")
         level = report.ERROR if self.reason or silent else report.OK
-        one = report.status(f"{self.get_name()}: supervisor", level, message, {"estop": self.reason})
+        values = {"estop": self.reason, "shared_memory": shared_memory.missing()}
+        one = report.status(f"{self.get_name()}: supervisor", level, message, values)
         self._diagnostics.publish(report.diagnostics(time.monotonic_ns(), one))
 
     def _take_conflict(self, words: str) -> None:
