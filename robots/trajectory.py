@@ -112,13 +112,13 @@ class Trajectory:
         inner = self.times_s[(self.times_s > first_s + GAP_S) & (self.times_s < end_s - GAP_S)]
         stops = sorted({begin_s, first_s, *inner.tolist(), end_s})
         points = [(at - begin_s, *self.sample(at)) for at in stops]
-        points += [(end_s - begin_s + after_s, *moving) for after_s, *moving in ramp]
+        points += [(end_s - begin_s + after_s, there, moving) for after_s, there, moving in ramp]
         return _of(points)
 
     def cut(self, begin_s: float, lead_s: float) -> float:
         """How far a cubic over `lead_s` from `begin_s` on is off this way at most [m] or [rad]."""
         ends = np.minimum([begin_s, begin_s + lead_s], self.duration_s)
-        between = np.linspace(*ends, 7)[1:-1]
+        between = np.linspace(ends[0], ends[1], 7)[1:-1]
         cubic = Trajectory(ends - ends[0], *self.samples(ends)).samples(between - ends[0])[0]
         return float(np.abs(cubic - self.samples(between)[0]).max())
 
@@ -153,10 +153,10 @@ class Trajectory:
         """When, up to `lookback_s` before `latest_s`, the way is nearest to `here`; the latest such time."""
         latest, earliest = min(latest_s, self.duration_s), max(0.0, latest_s - lookback_s)
         for _ in range(2):  # coarse, then between the neighbours of what was found
-            times, step = np.linspace(latest, earliest, 100, retstep=True)
+            times, step = np.linspace(latest, earliest, 100), (latest - earliest) / 99
             off = np.abs(self.samples(np.clip(times, 0.0, self.duration_s))[0] - here).max(axis=1)
             found = float(times[np.argmin(off)])
-            latest, earliest = min(latest, found + abs(step)), max(earliest, found - abs(step))
+            latest, earliest = min(latest, found + step), max(earliest, found - step)
         return found
 
     def slower(self, factor: float) -> Trajectory:

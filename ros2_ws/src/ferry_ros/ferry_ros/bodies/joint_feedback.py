@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
@@ -46,7 +46,7 @@ class JointFeedback:
         self._readings: dict[str, _Reading] = {}
         self._stamps: dict[str, int] = {}
         self._back_s = -math.inf
-        node.create_subscription(JointState, topic, self._take, SENSOR)
+        node.create_subscription(JointState, topic, cast(Any, self._take), SENSOR)
 
     @property
     def missing(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
@@ -30,7 +30,7 @@ class OdometryFeedback:
         self._turned, self._received_s = 0.0, -math.inf
         self._plausible = Plausibility(of_base(base), f"; are two nodes publishing {topic}?")
         self._publishers = Publishers(node, topic, exclusive=True)
-        node.create_subscription(Odometry, topic, self._take, profile)
+        node.create_subscription(Odometry, topic, cast(Any, self._take), profile)
 
     @property
     def age_s(self) -> float:

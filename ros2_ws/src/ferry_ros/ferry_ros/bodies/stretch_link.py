@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from geometry_msgs.msg import Twist
 from sensor_msgs.msg import BatteryState, JointState
@@ -78,7 +78,7 @@ class StretchLink(Link):
 
     def _listen(self) -> None:
         listen = self.node.create_subscription
-        listen(JointState, JOINTS, self._take_joints, qos.NEWEST)
+        listen(JointState, JOINTS, cast(Any, self._take_joints), qos.NEWEST)
         listen(JointState, "joint_limits", self._take_limits, qos.NEWEST)
         listen(BatteryState, "battery", self._take_battery, qos.NEWEST)
         for name in FLAGS:
