@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fcntl import F_GETFL, F_SETFL, F_SETPIPE_SZ, fcntl
 from pathlib import Path
+from typing import Any, TextIO
 
 from robots import outlet
 
@@ -108,7 +109,7 @@ class _Lossy(io.RawIOBase):
         return len(data)
 
 
-def _lossy(stream: io.TextIOBase, descriptor: int) -> io.TextIOBase:
+def _lossy(stream: TextIO, descriptor: int) -> TextIO:
     """`stream`, written without waiting; itself where it is not the process's own, as under a test runner."""
     try:
         if stream.fileno() != descriptor:
@@ -116,4 +117,5 @@ def _lossy(stream: io.TextIOBase, descriptor: int) -> io.TextIOBase:
     except (AttributeError, OSError, ValueError):
         return stream
     stream.flush()
-    return io.TextIOWrapper(_Lossy(descriptor), "utf-8", "backslashreplace", write_through=True)
+    raw: Any = _Lossy(descriptor)
+    return io.TextIOWrapper(raw, "utf-8", "backslashreplace", write_through=True)

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,14 +18,14 @@ from robots.outlet import Outlet, write_all
 ROOT = Path(__file__).parents[2]
 
 
-def drained(code: str, log: Path | None = None, **options: object) -> subprocess.Popen[bytes]:
+def drained(code: str, log: Path | None = None, **options: Any) -> subprocess.Popen[bytes]:
     """A process whose output is drained while `code` runs."""
     lines = ["from pathlib import Path", "from robots.drain import drained", "import os, sys, time"]
     body = [
         f"with drained({'None' if log is None else f'Path({str(log)!r})'}):",
         *("    " + x for x in code.split("\n")),
     ]
-    return subprocess.Popen([sys.executable, "-c", "\n".join(lines + body)], cwd=ROOT, **options)  # type: ignore[call-overload]
+    return subprocess.Popen([sys.executable, "-c", "\n".join(lines + body)], cwd=ROOT, **options)
 
 
 def test_what_a_stalled_reader_misses_is_counted() -> None:

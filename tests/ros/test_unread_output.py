@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import rclpy
 from ferry_ros import qos
 from ferry_ros.spinner import Spinner
 from rclpy.node import Node
+from rclpy.utilities import try_shutdown
 from ros_graph import ROOT, wait_until
 from std_msgs.msg import Bool, String
 from trajectory_msgs.msg import JointTrajectory
@@ -32,9 +34,12 @@ class Listener(Node):
         self.beats: list[float] = []
         self.stops: list[str] = []
         self.create_subscription(Bool, "robot_heartbeat", lambda _: self.beats.append(time.monotonic()), qos.NEWEST)
-        self.create_subscription(String, "stopped", lambda heard: self.stops.append(heard.data), qos.EVERY)
+        self.create_subscription(String, "stopped", self._stopped, qos.EVERY)
         self.commands = self.create_publisher(JointTrajectory, "command", qos.EVERY)
         self.estop = self.create_publisher(Bool, "estop", qos.EVERY)
+
+    def _stopped(self, message: String) -> None:
+        self.stops.append(message.data)
 
     def make_it_talk(self) -> None:
         """Sends what robot_node has to say a line about, for two seconds."""
@@ -55,10 +60,10 @@ def listener() -> Iterator[Listener]:
     spinner = Spinner(node)
     yield node
     spinner.close()
-    rclpy.try_shutdown()
+    try_shutdown()
 
 
-def start(*command: str, **output: int) -> subprocess.Popen[bytes]:
+def start(*command: str, **output: Any) -> subprocess.Popen[bytes]:
     path = os.pathsep.join((str(ROOT), str(ROOT / "ros2_ws" / "src" / "ferry_ros")))
     return subprocess.Popen([sys.executable, *command], env={**os.environ, "PYTHONPATH": path}, **output)
 
