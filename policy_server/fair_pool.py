@@ -23,7 +23,7 @@ class Account:
 
     def balance(self, now_s: float) -> float:
         """What was spent, less what is forgotten by now [s]."""
-        return self.spent_s * 0.5 ** ((now_s - self.at_s) / HALVED_EVERY_S)
+        return float(self.spent_s * 0.5 ** ((now_s - self.at_s) / HALVED_EVERY_S))
 
     def charge(self, seconds: float, now_s: float) -> None:
         """Adds work that has ended now."""
