@@ -28,6 +28,7 @@ import tyro
 
 from evaluation.episode import Episode
 from evaluation.folder import RunFolder
+from evaluation.lock import LOCK
 
 PLAN = """\
 name: kills
@@ -99,7 +100,8 @@ def measure(options: Options, place: Path) -> dict[str, Any]:
         process = start(plan, place / "killed", options)
         for _ in range(options.kills):
             began_s, moment_s = time.monotonic(), rng.uniform(0.0, options.longest_s)
-            if process.poll() is None and moment_s > options.longest_s / 2:
+            time.sleep(moment_s / 2)
+            if holds(process.pid, place / "killed"):
                 tried, refused = tried + 1, refused + (start(plan, place / "killed", options).wait() == 2)
             time.sleep(max(0.0, began_s + moment_s - time.monotonic()))
             if process.poll() is not None:
@@ -138,6 +140,14 @@ def start(plan: Path, folder: Path, options: Options) -> subprocess.Popen[bytes]
     words = ["evaluate", str(plan), "--output", str(folder), "--workers", str(options.workers), "--no-video"]
     silent = subprocess.DEVNULL
     return subprocess.Popen([sys.executable, "-m", "ferry", *words], stdout=silent, stderr=silent)
+
+
+def holds(pid: int, folder: Path) -> bool:
+    """Whether the evaluation of a process has begun in `folder`; before that another one may be the first."""
+    try:
+        return int((folder / LOCK).read_text()) == pid and runs(pid)
+    except (OSError, ValueError):
+        return False
 
 
 def children(pid: int) -> set[int]:
