@@ -49,7 +49,7 @@ class Options:
     houses: int = 60
     steps: int = 300
     workers: int = 2
-    longest_s: float = 8.0
+    longest_s: float = 16.0
     """A kill comes at most so long after the start."""
     bundle: Path = Path("policies/objectnav_stretch_mini")
     seed: int = 0
@@ -96,12 +96,14 @@ def measure(options: Options, place: Path) -> dict[str, Any]:
     assert start(plan, place / "whole", options).wait() == 0
     whole_s += time.monotonic()
     seen, alive, tried, refused, killed = Seen(), 0, 0, 0, 0
+    before: set[int] = set()
     with watched(seen, place / "killed"):
         process = start(plan, place / "killed", options)
         for _ in range(options.kills):
             began_s, moment_s = time.monotonic(), rng.uniform(0.0, options.longest_s)
             time.sleep(moment_s / 2)
             if holds(process.pid, place / "killed"):
+                alive += any(map(runs, before))
                 tried, refused = tried + 1, refused + (start(plan, place / "killed", options).wait() == 2)
             time.sleep(max(0.0, began_s + moment_s - time.monotonic()))
             if process.poll() is not None:
@@ -111,8 +113,6 @@ def measure(options: Options, place: Path) -> dict[str, Any]:
             process.kill()
             process.wait()
             process = start(plan, place / "killed", options)
-            time.sleep(0.3)
-            alive += any(map(runs, before))
         status = process.wait()
     pairs = list(zip(episodes(place / "killed"), episodes(place / "whole")))
     return {
