@@ -229,6 +229,7 @@ def test_the_executor_tells_how_it_stands() -> None:
         "state": "held",
         "reason": "camera frozen",
         "last_stop": "camera frozen",
+        "shared_memory": "",
         "observation_age_s": "1.5",
         "executed": "3",
     }
