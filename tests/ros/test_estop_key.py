@@ -118,8 +118,7 @@ def test_a_namespace_in_which_nobody_listens(tmp_path: Path) -> None:
         here.supervisor()
         keys.wait_for(f"robots run in {here.namespace}: is one of them the --namespace?")
         keys.write(b"q")
-        keys.wait_for("NOT heard in /nobody for 0.")
-        keys.wait_for("NOT heard in /nobody for 1.")
+        wait_until(lambda: keys.text().count("NOT heard in /nobody") > 1)  # again and again
         assert f"only ROS domain {os.environ['ROS_DOMAIN_ID']}, this computer alone is looked in" in keys.text()
         assert "LATCHED" not in keys.text()
         keys.process.send_signal(signal.SIGINT)
@@ -173,7 +172,7 @@ def test_a_supervisor_that_hangs_is_not_said_to_be_there(tmp_path: Path) -> None
         try:
             keys.wait_for("LOST: ")
             keys.write(b"q")
-            keys.wait_for(f"NOT heard in {here.namespace} for 0.")
+            keys.wait_for(f"NOT heard in {here.namespace} for ")
             assert "it is seen but silent: does its process hang?" in keys.text()
         finally:
             supervisor.send(signal.SIGCONT)
