@@ -25,6 +25,7 @@ from robots.trajectory import F64, Trajectory
 
 ARMS = ("ur5e", "fr3", "xarm6", "piper")
 WINDOW_S, RENEW_S, LEAD_S = 0.8, 0.4, 0.3  # ferry_ros.bodies.arm_motion.ArmTuning
+ENDS = ("low", "high", "max_speed")
 LAG_S = 0.05
 """So far the joints are behind their controller."""
 
@@ -138,7 +139,7 @@ def streamed(arm: ArmPlanner, way: Trajectory, rng: np.random.Generator) -> Iter
 def renewed(arm: ArmPlanner, way: Trajectory, rng: np.random.Generator) -> Iterator[tuple[Trajectory, Trajectory]]:
     """What is sent and what a JointTrajectoryController does with it, part after part, and after a stop."""
     decel, begin_s, state = arm.acceleration, 0.0, way.sample(0.0)
-    stop_s = rng.uniform(0.0, way.duration_s)
+    stop_s, limits = rng.uniform(0.0, way.duration_s), [arm.body.joints[name] for name in arm.joints]
     while begin_s < way.duration_s:
         part = arm.part(way, begin_s, WINDOW_S, LEAD_S, decel)
         followed = replaced(part, state)
@@ -147,6 +148,7 @@ def renewed(arm: ArmPlanner, way: Trajectory, rng: np.random.Generator) -> Itera
         if begin_s <= stop_s < begin_s + RENEW_S:
             here, speed = followed.sample(stop_s - begin_s)
             stop = way.stop(here, speed, way.progress(here, stop_s, WINDOW_S), [decel] * len(here))
+            stop = stop.clipped(*(np.array([getattr(one, end) for one in limits]) for end in ENDS))
             yield stop, replaced(stop, (here, speed))
         state = followed.sample(RENEW_S)
         begin_s = way.progress(followed.at(RENEW_S - LAG_S), begin_s + RENEW_S, WINDOW_S)
@@ -174,7 +176,7 @@ def looked(found: Sweep, arm: ArmPlanner, sent: Trajectory, followed: Trajectory
     limits, box = [arm.body.joints[name] for name in arm.joints], arm.body.workspace
     assert box is not None  # every arm here has one
     rows, _ = followed.samples(np.linspace(0.0, followed.duration_s, 2 + int(followed.duration_s / LOOK_S)))
-    low, high, speeds = (np.array([getattr(one, end) for one in limits]) for end in ("low", "high", "max_speed"))
+    low, high, speeds = (np.array([getattr(one, end) for one in limits]) for end in ENDS)
     beyond = float(np.maximum(low - rows, rows - high).max())
     return replace(
         found,

@@ -95,9 +95,11 @@ class Trajectory:
         return Trajectory(self.times_s, self.positions[:, chosen], self.velocities[:, chosen])
 
     def clipped(self, low: Row, high: Row, speeds: Row) -> Trajectory:
-        """The same within these ranges and speeds."""
+        """The same within these ranges, and slower as a whole where it is faster than these speeds."""
         most = np.asarray(speeds)
-        return Trajectory(self.times_s, np.clip(self.positions, low, high), np.clip(self.velocities, -most, most))
+        positions, velocities = np.clip(self.positions, low, high), np.clip(self.velocities, -most, most)
+        inside = Trajectory(self.times_s, positions, velocities)
+        return inside.slower(max(1.0, float((inside.peaks() / most).max())))
 
     def window(self, begin_s: float, length_s: float, lead_s: float, decelerations: Sequence[float]) -> Trajectory:
         """The part from `begin_s` on for `length_s`, then slowing down to rest on the same way; all the rest if near.

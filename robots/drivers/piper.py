@@ -210,7 +210,8 @@ class PiperRobot(Connected):
         deadline = time.monotonic() + self.options.connect_timeout_s
         while not ready():
             if time.monotonic() > deadline:
-                raise ConnectionFailed(f"piper: {otherwise}")
+                disbelieved = self._link.disbelieved if self._link else ""
+                raise ConnectionFailed(f"piper: {disbelieved or otherwise}")
             time.sleep(POLL_S)
 
     def _move(self, motion: PiperMotion, sent: Sent) -> Sent:

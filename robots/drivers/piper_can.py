@@ -11,7 +11,7 @@ import io
 import threading
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from robots.can_bus import open_bus
@@ -28,9 +28,14 @@ SLICE_S = 0.03
 
 
 class Watch:
-    """Remembers when each kind of frame was heard last, and whether the bus carries frames. Any thread may call."""
+    """Remembers when each kind of frame was heard last, and whether the bus carries frames. Any thread may call.
 
-    def __init__(self) -> None:
+    Args:
+        listener: called with the identifier of each frame that the SDK has read, and when it came.
+    """
+
+    def __init__(self, listener: Callable[[int, int], None] = lambda identifier, at_ns: None) -> None:
+        self._listener = listener
         self._heard_ns: dict[int, int] = {}
         self._failed = 0
         self._lock = threading.Lock()
@@ -41,8 +46,9 @@ class Watch:
         with self._lock:
             if message.is_error_frame:
                 self._judge(message.arbitration_id)
-            else:
-                self._heard_ns[message.arbitration_id] = at_ns
+                return
+            self._heard_ns[message.arbitration_id] = at_ns
+        self._listener(message.arbitration_id, at_ns)
 
     def sent(self, error: Exception | None) -> None:
         """Notes that a frame went out, or why it did not."""

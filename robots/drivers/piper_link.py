@@ -6,16 +6,30 @@ import math
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from robots.drivers.piper_can import Watch, close_sdk, open_sdk
-from robots.piper import GRIPPER_EFFORT_NM
+from robots.limits import GRIPPER_JOINT
+from robots.piper import GRIPPER_EFFORT_NM, JOINTS, PIPER
+from robots.piper_urdf import ARM
+from robots.plausibility import Plausibility, of_joints
 
 # CAN identifiers of feedback: piper_sdk piper_msgs/msg_v2/can_id.py.
 JOINT_FRAMES = (0x2A5, 0x2A6, 0x2A7)
 STATUS_FRAME, GRIPPER_FRAME = 0x2A1, 0x2A8
 MOTOR_FRAMES = (0x261, 0x262, 0x263, 0x264, 0x265, 0x266)
+TOLD = dict(zip((*JOINT_FRAMES, GRIPPER_FRAME), (ARM[:2], ARM[2:4], ARM[4:], (GRIPPER_JOINT,))))
+"""Identifier -> the joints that such a frame tells of."""
+
+ELSEWHERE_RAD = math.pi
+"""An arm that was moved by hand may stand so far beyond a range; `PiperRobot.connect` asks for it to be moved back."""
+
+POSSIBLE = {
+    name: replace(one, low=one.low - ELSEWHERE_RAD, high=one.high + ELSEWHERE_RAD)
+    for name, one in of_joints(PIPER).items()
+}
+
 ALL_FRAMES = (*JOINT_FRAMES, STATUS_FRAME, GRIPPER_FRAME, *MOTOR_FRAMES)
 
 MOTORS_STALE_S = 1.0
@@ -66,7 +80,10 @@ class PiperLink:
 
     def __init__(self, channel: str, interface: str, stale_after_s: float) -> None:
         self._stale_s = stale_after_s
-        self._watch = Watch()
+        self._believed: dict[str, float] = {}
+        self._plausible = Plausibility(POSSIBLE, "; is a second arm, or a fake, on this bus?")
+        self._sdk: Any = None
+        self._watch = Watch(self._take)
         self._opened_ns = time.monotonic_ns()
         self._sdk = open_sdk(channel, interface, self._watch)
         self._sending = threading.Lock()  # the SDK fills one and the same message, whatever it sends
@@ -78,7 +95,7 @@ class PiperLink:
     @property
     def complete(self) -> bool:
         """Whether every kind of feedback was heard since the connection was opened."""
-        return self._watch.last_ns(ALL_FRAMES) >= 0
+        return self._watch.last_ns(ALL_FRAMES) >= 0 and len(self._believed) == len(JOINTS)
 
     @property
     def stamp_ns(self) -> int:
@@ -86,7 +103,22 @@ class PiperLink:
         return self._watch.last_ns((*JOINT_FRAMES, GRIPPER_FRAME))
 
     def positions(self) -> list[float]:
-        """Joints 1 to 6 [rad] and the aperture [m] as heard last."""
+        """Joints 1 to 6 [rad] and the aperture [m] as heard last, where it could be believed."""
+        return [self._believed.get(name, 0.0) for name in JOINTS]
+
+    @property
+    def disbelieved(self) -> str:
+        """Why what joints and gripper tell cannot be believed; empty when it can."""
+        return self._plausible.fault
+
+    def _take(self, identifier: int, at_ns: int) -> None:
+        """A frame was read: each tells of some of the joints."""
+        if identifier in TOLD and self._sdk is not None:
+            told = {name: value for name, value in zip(JOINTS, self._told()) if name in TOLD[identifier]}
+            if self._plausible.take(told, at_ns / 1e9):
+                self._believed.update(told)
+
+    def _told(self) -> list[float]:
         state = self._sdk.GetArmJointMsgs().joint_state
         joints = [getattr(state, f"joint_{number}") / MILLIDEGREES for number in range(1, 7)]
         return [*joints, self._sdk.GetArmGripperMsgs().gripper_state.grippers_angle * 1e-6]
@@ -124,7 +156,7 @@ class PiperLink:
             age_s = (now - max(self._watch.last_ns(frames), self._opened_ns)) / 1e9
             if age_s > most_s:
                 return f"feedback stale: {what} are {age_s:.2f} s old, expected at most {most_s} s"
-        return ""
+        return self.disbelieved
 
     def trouble(self) -> str:
         """What the arm itself complains of; empty when nothing."""
