@@ -195,4 +195,7 @@ def test_the_last_key_of_an_input_that_ended_is_not_lost(tmp_path: Path) -> None
 def test_a_keyboard_that_cannot_tell_what_it_does_ends() -> None:
     command = [sys.executable, "-m", "ferry_ros.estop_key"]
     with open("/dev/full", "w") as full, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=full) as keys:
-        assert keys.wait(20.0) == 1
+        try:
+            assert keys.wait(20.0) == 1
+        finally:
+            keys.kill()

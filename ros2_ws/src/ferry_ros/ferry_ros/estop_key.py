@@ -228,7 +228,7 @@ class EstopKey(Node):
 def main(args: Sequence[str] | None = None) -> None:
     """Entry point of the executable `estop_key`."""
     context.avoid_shared_memory()
-    run(EstopKey, args)
+    run(EstopKey, args, aside=False)  # nobody may rely on a stop that cannot say whether it was heard
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -38,12 +39,13 @@ MEMORY_S = 1.0
 """How often every node looks whether its shared memory is still there."""
 
 
-def run(create: Callable[[], Any], args: Sequence[str] | None = None, threads: int = 1) -> None:
+def run(create: Callable[[], Any], args: Sequence[str] | None = None, threads: int = 1, aside: bool = True) -> None:
     """Spins the node that `create` makes until it has finished or a signal comes, then closes it.
 
     The node has `finished`, an Event that it sets when its process may end, and `close(reason)`, called once while the
     context still lives. A signal during the start waits until the node is there, as only then it can be closed; a
-    second one does not. Raises SystemExit with its `exit_code` when that is not 0.
+    second one does not. Raises SystemExit with its `exit_code` when that is not 0. Its output goes through a process
+    `aside`, unless it has to know whether somebody reads it.
     """
     node: Any = None
     signals: list[str] = []
@@ -55,7 +57,7 @@ def run(create: Callable[[], Any], args: Sequence[str] | None = None, threads: i
 
     if os.isatty(2):  # the logger sees a pipe from here on
         os.environ.setdefault("RCUTILS_COLORIZED_OUTPUT", "1")
-    with drained(log_file(create.__module__)):
+    with drained(log_file(create.__module__)) if aside else nullcontext():
         enter(args)
         on_end(end)
         try:
