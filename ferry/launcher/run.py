@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -145,7 +146,10 @@ class _Launch:
     def log(self, process: Process) -> Outlet | None:
         """The log of a process, the same one each time that it is started again; None when there is to be none."""
         if self.options.log_dir is not None and process.name not in self.logs:
-            self.logs[process.name] = Outlet(to_file(self.options.log_dir / f"{process.name}.log"))
+            path = self.options.log_dir / f"{process.name}.log"
+            with suppress(OSError):  # whoever says nothing has an empty one
+                path.touch()
+            self.logs[process.name] = Outlet(to_file(path))
         return self.logs.get(process.name)
 
     async def copy(self, source: asyncio.StreamReader, name: str, log: Outlet | None, show: bool) -> None:
