@@ -24,6 +24,7 @@ from policy_server.errors import PolicyError
 from policy_server.service import ServiceOptions
 from robots.drain import drained
 from robots.signals import endings, on_end
+from robots.text import printable
 
 DEFAULTS = ServiceOptions()
 GRACE_S = 5  # requests under way at SIGTERM get this long [s]
@@ -143,7 +144,9 @@ def _run(bundle: PolicyBundle, options: ServiceOptions, listener: socket.socket,
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def announce() -> None:
-        print(f"ferry serve: {bundle.manifest.name} (sha256 {bundle.sha256[:12]}) ready at {url}", flush=True)
+        print(
+            f"ferry serve: {printable(bundle.manifest.name)} (sha256 {bundle.sha256[:12]}) ready at {url}", flush=True
+        )
 
     if not options.token and host not in ("127.0.0.1", "::1"):
         print(f"ferry serve: anyone who reaches {url} can use it; --token-file asks for a token", file=sys.stderr)

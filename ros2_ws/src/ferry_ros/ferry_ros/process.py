@@ -29,6 +29,7 @@ from ferry_ros.timer import every
 from robots.drain import drained
 from robots.errors import RobotError
 from robots.signals import on_end
+from simulation.errors import SimulationError
 
 LOOK_S = 0.05
 """How often the main thread looks for a signal: one that the kernel hands to another thread does not wake it, and only
@@ -67,7 +68,7 @@ def run(create: Callable[[], Any], args: Sequence[str] | None = None, threads: i
                 raise SystemExit(node.exit_code)
         except (KeyboardInterrupt, ExternalShutdownException):
             pass
-        except RobotError as error:  # what keeps it from starting is told in one line
+        except (RobotError, SimulationError) as error:  # what keeps it from starting is told in one line
             get_logger(create.__name__).fatal(f"{type(error).__name__}: {error}")
             raise SystemExit(1) from None
         finally:
