@@ -2,10 +2,9 @@
 
 This one file runs on Python 3.6 and newer with nothing but the standard library and PyRobot (facebookresearch/pyrobot,
 ROS 1): copy it to the robot and run `python3 pyrobot_server.py --host 0.0.0.0` where `import pyrobot` works.
-docs/pyrobot_protocol.md says what goes over the socket. Tilt counts downwards here, as in PyRobot.
-"""
-# ruff: noqa: UP006, UP035, UP041, UP045
+docs/pyrobot_protocol.md says what goes over the socket. Tilt counts downwards here, as in PyRobot."""
 
+# ruff: noqa: UP006, UP035, UP041, UP045
 import argparse
 import json
 import math
@@ -307,8 +306,9 @@ class Client:
         finally:
             self._gone.set()
             self._machine.stop("lost: the client is gone")
-            if self._motion is not None:
-                self._motion.join()
+            motion = self._motion
+            if motion is not None:
+                motion.join()
 
     def _watchdog(self) -> None:
         while not self._gone.wait(0.02):
@@ -329,9 +329,8 @@ class Client:
             self._refuse(header, "protocol", f"op: got {op!r}, expected beat, picture, drive, turn, look, stop or bye")
 
     def _begin(self, header: Message) -> None:
-        if self._motion is not None and self._motion.is_alive():
-            self._refuse(header, "busy", "a motion is under way")
-            return
+        if self._motion is not None:
+            return self._refuse(header, "busy", "a motion is under way")
         self._machine.why = ""
         self._machine.halt.clear()  # here, in the order of the requests: a stop that comes next is not lost
         self._motion = threading.Thread(target=self._move, args=(header,), daemon=True)
@@ -341,10 +340,12 @@ class Client:
         machine, op = self._machine, header["op"]
         try:
             ended = machine.look(header) if op == "look" else machine.drive(op, header)
-            self._reply(header, dict(machine.state(), ended=ended))
+            answer = dict(machine.state(), ended=ended)
         except Exception as error:  # whatever a request or PyRobot did wrong: the base stands
             machine.zero()
-            self._refuse(header, "request", f"{type(error).__name__}: {error}")
+            answer = {"error": {"code": "request", "message": f"{type(error).__name__}: {error}"}}
+        self._motion = None  # before it is told: the next request may come at once
+        self._reply(header, answer)
 
     def _send_picture(self, header: Message) -> None:
         """The first picture with a number above `after`; an error when there is none for `FROZEN_S`."""

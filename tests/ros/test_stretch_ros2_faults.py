@@ -13,7 +13,7 @@ from ferry_ros.bodies.stretch_ros2 import StretchRos2, StretchRos2Options
 from ros_graph import wait_until
 
 from robots.command import JointTarget, MoveBase, MoveJoint
-from robots.errors import ConnectionFailed, RobotError, SpecError
+from robots.errors import ConnectionFailed, RobotError
 
 PROMPT = {"stale_s": 0.5, "camera_stale_s": 0.5}
 
@@ -61,7 +61,7 @@ def test_no_driver_no_camera_and_pictures_of_another_size(fake: FakeStretch) -> 
     lost = fake.robot(manipulation_topic="camera/color/image_raw", connect_timeout_s=5.0)
     with pytest.raises(ConnectionFailed, match="no picture of camera 'manipulation' on camera/color/image_raw"):
         lost.connect()
-    with pytest.raises(SpecError, match=r"image of camera 'navigation': got shape \(45, 80, 3\), expected"):
+    with pytest.raises(ConnectionFailed, match=r"image of camera 'navigation': got shape \(45, 80, 3\), expected"):
         fake.robot(camera_height=90).connect()
 
 

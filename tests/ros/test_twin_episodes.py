@@ -50,8 +50,9 @@ def test_a_visit_is_played_on_the_locobot_over_ros(tmp_path: Path) -> None:
             scene = stage.begin(trial)
             assert scene.episode["task"] == "room_visit"
             assert scene.expert_steps
-            stage.robot.observe()
-            assert stage.robot.execute(Done(subgoal=True)).executed
+            with stage._robot.driving():
+                stage.robot.observe()
+                assert stage.robot.execute(Done(subgoal=True)).executed
             verdict = stage.verdict(RunEnd("done", "", 2))
     assert verdict.outcome is Outcome.FAILURE
     assert (verdict.rooms_visited, verdict.target_distance_m) == (1, None)

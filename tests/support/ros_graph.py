@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -119,7 +119,10 @@ class Watcher(Node):
 
     def begin(self) -> bool:
         """Takes the robot's lease and keeps it alive, as a trial does; False where none is handed out now."""
-        answer = self.call("begin")
+        answer = None
+        while answer is None:  # a request may go to a node that was killed, whom discovery has not forgotten yet
+            with suppress(AssertionError):
+                answer = self.call("begin", timeout_s=3.0)
         if answer.success:
             self.let_go()
             self.lease = answer.message

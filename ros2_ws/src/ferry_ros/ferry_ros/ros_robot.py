@@ -219,16 +219,20 @@ class RosRobot(Connected):
         return found[0] if found else Observation(stamp_ns, {})
 
     def _ask_for_lease(self) -> str:
-        deadline, waiting = time.monotonic() + self.options.begin_timeout_s, ""
+        deadline, told = time.monotonic() + self.options.begin_timeout_s, ""
         while True:
-            answer = services.call(self._begin_client, Trigger.Request(), self.options.stop_timeout_s)
-            if answer.success:
-                return str(answer.message)
-            if answer.message.startswith(FINAL) or time.monotonic() > deadline:
-                raise RobotStopped(f"{self._body.name} lets nobody drive: {answer.message}")
-            if answer.message != waiting:
-                waiting = answer.message
-                self._node.get_logger().info(f"waiting to drive: {waiting}")
+            try:
+                answer = services.call(self._begin_client, Trigger.Request(), self.options.stop_timeout_s)
+                if answer.success:
+                    return str(answer.message)
+                refusal = str(answer.message)
+            except RobotError as error:  # it may have gone to a node that was killed and is not forgotten yet
+                refusal = str(error)
+            if refusal.startswith(FINAL) or time.monotonic() > deadline:
+                raise RobotStopped(f"{self._body.name} lets nobody drive: {refusal}")
+            if refusal != told:
+                told = refusal
+                self._node.get_logger().info(f"waiting to drive: {refusal}")
             time.sleep(PATIENCE_S)
 
     def _end_lease(self) -> None:
