@@ -306,8 +306,7 @@ class Client:
         finally:
             self._gone.set()
             self._machine.stop("lost: the client is gone")
-            motion = self._motion
-            if motion is not None:
+            for motion in [self._motion] if self._motion else []:
                 motion.join()
 
     def _watchdog(self) -> None:
