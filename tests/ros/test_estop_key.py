@@ -111,7 +111,7 @@ def test_every_robot_that_is_found_is_stopped_and_one_that_comes_later(tmp_path:
         keys.write(b"q")
         keys.wait_for(f"LATCHED in {here.namespace} after")
         keys.wait_for(f"LATCHED in {alone} after")
-        assert "runstop: the emergency stop was pressed" in (tmp_path / "alone.log").read_text()
+        wait_until(lambda: "runstop: the emergency stop was pressed" in (tmp_path / "alone.log").read_text())
         here.processes["late"] = NodeProcess("supervisor_node", tmp_path / "late.log", late)
         keys.wait_for(f"LATCHED in {late} after")
         keys.write(b"clear\n")
