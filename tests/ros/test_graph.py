@@ -100,7 +100,7 @@ def test_a_policy_that_does_not_fit_is_refused_by_name(tmp_path: Path, parameter
         here.robot()
         policy = here.policy(url, **parameters)
         wait_until(lambda: here.watcher.heard("policy_node", words), 20.0, policy)
-        assert words in policy.text()
+        wait_until(lambda: words in policy.text())
         assert state(here) == "unconfigured"
         assert not here.watcher.results
 
