@@ -33,7 +33,7 @@ from robots.robot import Connected, Sent
 PATIENCE_S = 0.1
 """Between two requests for a lease."""
 
-FINAL = ("runstop", "two of")
+FINAL = ("runstop", "e-stop", "two of")
 """How a refusal to hand out a lease begins that waiting does not change."""
 
 
