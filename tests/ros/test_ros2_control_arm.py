@@ -128,6 +128,19 @@ def test_the_gripper_stops_at_what_it_holds_and_keeps_it(fake: FakeArm, tmp_path
         assert joints(robot)[GRIPPER_JOINT] == pytest.approx(0.04, abs=0.002)
 
 
+def test_fingers_that_nobody_measured_for_a_while_do_not_count_as_closed_on_something(tmp_path: Path) -> None:
+    with fake_arm(tmp_path, object_m=0.04) as holding, holding.robot() as robot:
+
+        def stall() -> None:
+            holding.process.send(signal.SIGSTOP)
+            time.sleep(0.45)  # longer than fingers have to stand, shorter than feedback may be old
+            holding.process.send(signal.SIGCONT)
+
+        sent = during(robot, SetGripper(0.0), lambda: joints(robot)[GRIPPER_JOINT] < 0.07, stall)
+        if sent.executed:  # else the machine made the stall longer: stale
+            assert joints(robot)[GRIPPER_JOINT] == pytest.approx(0.04, abs=0.002)
+
+
 def test_a_gripper_behind_an_action_opens_closes_holds_and_keeps(tmp_path: Path) -> None:
     with (
         fake_arm(tmp_path, gripper_action=True, object_m=0.02) as fake,

@@ -61,15 +61,21 @@ class ArmTuning:
 
 @dataclass
 class _Watch:
-    """Since when something that is measured has not changed by more than `least`."""
+    """Since when something that is measured has not changed by more than `least`.
+
+    A time without measurements that is longer than `gap_s` does not count: what stood then may have moved.
+    """
 
     least: float
     value: F64
     since_s: float
+    gap_s: float = math.inf
+    seen_s: float = math.inf
 
     def still_s(self, value: F64, now_s: float) -> float:
-        if np.abs(value - self.value).max() > self.least:
+        if np.abs(value - self.value).max() > self.least or now_s - self.seen_s > self.gap_s:
             self.value, self.since_s = value, now_s
+        self.seen_s = now_s
         return now_s - self.since_s
 
 
@@ -186,14 +192,14 @@ class ArmMotion:
         """A gripper that closes on something ends short of its target, and that is well."""
         tuning, target, start = self._tuning, float(way.positions[-1, 0]), float(way.positions[0, 0])
         started_s = time.monotonic()
-        watch = _Watch(tuning.near_m / 4, np.array([self._aperture()]), started_s)
+        watch = _Watch(tuning.near_m / 4, np.array([self._aperture()]), started_s, tuning.grip_s / 2)
         while True:
             here, now = self._aperture(), time.monotonic()
             elapsed = now - self._began_s
             if reason := self._trouble():
                 return reason
             self._renew(plan, elapsed)
-            still_s = watch.still_s(np.array([here]), now)
+            still_s = watch.still_s(np.array([here]), self._link.feedback.stamp_ns / 1e9)
             if elapsed >= way.duration_s and abs(here - target) <= tuning.near_m and still_s > 0.05:
                 return ""
             if elapsed >= way.duration_s and still_s > tuning.grip_s:
