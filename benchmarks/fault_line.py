@@ -302,9 +302,9 @@ class Line:
 def _moved(robot: RosRobot, command: Command) -> str:
     """One command by hand, from the newest observation; returns what was in the way."""
     try:
-        robot.renew()
-        robot.observe()
-        sent = robot.execute(command)
+        with robot.driving():  # a trial of its own: a stop ends no way home
+            robot.observe()
+            sent = robot.execute(command)
     except RobotError as error:
         time.sleep(0.3)
         return str(error)
