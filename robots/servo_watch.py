@@ -31,6 +31,10 @@ HELD_S = 0.3
 """Fingers that have stood this long short of their goal hold something, or have met an end."""
 
 
+ASLEEP_S = 0.4
+"""Who streams a motion and did not run for so long does not go on with it: the clock is ahead of the arm [s]."""
+
+
 def behind(way: Trajectory | None, elapsed_s: float, names: Sequence[str], measured: F64) -> str:
     """Which joint was not where it was told to be at any time lately, and by how much; empty when all were.
 

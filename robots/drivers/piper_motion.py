@@ -12,7 +12,7 @@ import numpy.typing as npt
 from robots.arm_plan import Plan
 from robots.drivers.piper_link import PiperLink
 from robots.embodiment import JointLimits
-from robots.servo_watch import HELD_S, Standing, behind, missing
+from robots.servo_watch import ASLEEP_S, HELD_S, Standing, behind, missing
 
 F64 = npt.NDArray[np.float64]
 
@@ -94,7 +94,11 @@ class PiperMotion:
 
     def _play(self, plan: Plan, begun: F64) -> str:
         began, gripper = time.monotonic(), plan.gripper is not None
+        looked = began
         while (elapsed := time.monotonic() - began) < plan.duration_s:
+            if asleep := self._slept(looked):
+                return asleep
+            looked = began + elapsed
             if not self._send(plan.row(begun, elapsed), gripper):
                 return STOPPED
             measured_s = self._link.stamp_ns / 1e9 - began  # as old as the feedback is
@@ -103,7 +107,14 @@ class PiperMotion:
             if trouble:
                 return trouble
             self._stopped.wait(self._period_s)
+        if asleep := self._slept(looked):
+            return asleep
         return "" if self._send(plan.row(begun, plan.duration_s), gripper) else STOPPED
+
+    def _slept(self, looked: float) -> str:
+        """Why the motion must not go on: a jump to where the clock is would be one of the arm."""
+        asleep = time.monotonic() - looked
+        return f"asleep: this process did not run for {asleep:.2f} s" if asleep > ASLEEP_S else ""
 
     def _arrive(self, end: F64) -> str:
         standing, goal = Standing(), dict(zip(self._names, end.tolist()))

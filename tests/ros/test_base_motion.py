@@ -118,3 +118,19 @@ def test_what_fails_while_it_drives_leaves_zero_behind() -> None:
         with pytest.raises(StopIteration):
             drive(port, LIMITS, 0.2)
         assert base.told[-1][1:] == (0.0, 0.0)
+
+
+def test_a_process_that_did_not_run_sends_no_speed_when_it_is_back() -> None:
+    base, frozen, back_s = Base(), threading.Event(), list[float]()
+
+    def trouble() -> str:
+        if base.pose[0] > 0.05 and not frozen.is_set():
+            time.sleep(0.6)  # as a SIGSTOP does; a vendor's watchdog stands the base meanwhile
+            frozen.set()
+            back_s.append(time.monotonic())
+        return ""
+
+    with moving(base):
+        reason = drive(BasePort(base.send, lambda: base.pose, trouble), LIMITS, 0.2)
+    assert reason.startswith("asleep: ")
+    assert {forward for at_s, forward, _ in base.told if at_s >= back_s[0]} == {0.0}

@@ -13,6 +13,7 @@ import numpy as np
 from ferry_ros.bodies.arm_link import ArmLink
 from robots.arm_plan import ArmPlanner, Plan
 from robots.limits import GRIPPER_JOINT
+from robots.servo_watch import ASLEEP_S
 from robots.trajectory import F64, Trajectory, halt
 
 CALM = 3
@@ -102,6 +103,7 @@ class ArmMotion:
         self._plan: Plan | None = None
         self._began_s = self._renew_at_s = 0.0
         self._halted_s = math.inf  # how far into its plan the motion was ended
+        self._looked_s, self._slept = 0.0, False  # whether what was sent ended at rest while nobody looked
         self._held_m = math.inf  # where the gripper closed on something last
 
     def begin(self) -> None:
@@ -122,6 +124,7 @@ class ArmMotion:
             if self._stopping.is_set():
                 return "stopped"
             self._plan, self._began_s, self._halted_s = plan, time.monotonic(), math.inf
+            self._looked_s, self._slept = self._began_s, False
             self._send(plan, 0.0)
         try:
             reason = self._await(plan)
@@ -219,7 +222,17 @@ class ArmMotion:
         return ""
 
     def _trouble(self) -> str:
+        asleep = self._look()
+        if asleep > ASLEEP_S:
+            return f"asleep: this process did not run for {asleep:.2f} s"
         return "stopped" if self._stopping.is_set() else self._fault()
+
+    def _look(self) -> float:
+        """How long nobody looked [s]; after a window of that the controller has brought the arm to rest by itself."""
+        now = time.monotonic()
+        asleep, self._looked_s = now - self._looked_s, now
+        self._slept = self._slept or asleep > self._tuning.window_s
+        return asleep
 
     def _end(self, plan: Plan, reason: str) -> str:
         """Has the arm slow down, and again if it does not stand in time; returns why, and whether it stands."""
@@ -228,6 +241,7 @@ class ArmMotion:
             until = time.monotonic() + self._ramp_s(self._link.arm_speeds()) + self._tuning.stand_s
             calm = 0
             while time.monotonic() < until:
+                self._look()
                 fresh = self._link.feedback.wait(self._link.feedback.stamp_ns, 0.02)
                 if fresh:
                     calm = calm + 1 if self._stands() else 0
@@ -242,6 +256,9 @@ class ArmMotion:
     def _halt(self, plan: Plan) -> None:
         """Along the plan from where the arm was measured to rest; as if it was where it was told to be, where nothing
         is measured any more that can be believed."""
+        self._look()
+        if self._slept:
+            return
         elapsed, again = time.monotonic() - self._began_s, self._halted_s < math.inf
         self._halted_s = elapsed = min(elapsed, self._halted_s)
         feedback = self._link.feedback

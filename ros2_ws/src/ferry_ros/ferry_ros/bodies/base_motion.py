@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from robots.embodiment import BaseLimits
+from robots.servo_watch import ASLEEP_S
 
 Pose = tuple[float, float, float]
 """(x_m, y_m, yaw_rad) of `base_link` in `odom`."""
@@ -115,7 +116,7 @@ def turn(port: BasePort, limits: BaseLimits, angle_rad: float, tuning: BaseTunin
 
 @dataclass
 class _Step:
-    """A step along one axis [m] or [rad]; `speed` is what was sent last."""
+    """A step along one axis [m] or [rad]; `speed` is what was sent last, at `sent_s`."""
 
     port: BasePort
     send: Callable[[float], None]
@@ -128,6 +129,7 @@ class _Step:
     tolerance: float
     tuning: BaseTuning
     speed: float = 0.0
+    sent_s: float = math.inf
 
     def run(self) -> str:
         """A base that stopped short for its own inertia is sent the rest of the way, three times at most."""
@@ -145,7 +147,7 @@ class _Step:
     def _advance(self, ends_s: float) -> str:
         headway_s, farthest = time.monotonic(), self.travelled()
         while True:
-            reason = self.port.trouble()
+            reason = self.port.trouble() or self._slept()
             done, now = self.travelled(), time.monotonic()
             left = self.length - done - self.speed * self.tuning.latency_s - self.speed**2 / (2 * self.decel)
             if reason or left <= 0.0:
@@ -163,10 +165,20 @@ class _Step:
         """From this speed half of the deceleration is enough to stop within `left`, and more."""
         return math.sqrt(self.decel * left)
 
+    def _slept(self) -> str:
+        """Why the step must not go on: the base was sent nothing for so long that it stands by its own watchdog."""
+        asleep = time.monotonic() - self.sent_s
+        if asleep <= ASLEEP_S:
+            return ""
+        self.speed = 0.0
+        return f"asleep: this process did not run for {asleep:.2f} s"
+
     def _command(self, wanted: float) -> None:
+        wanted = 0.0 if self._slept() else wanted
         change = self.decel * self.tuning.period_s
         self.speed = min(max(wanted, self.speed - change), self.speed + change)
         self.send(self.speed)
+        self.sent_s = time.monotonic()
         time.sleep(self.tuning.period_s)
 
     def _come_to_a_stand(self) -> str:
