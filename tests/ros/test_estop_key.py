@@ -160,6 +160,8 @@ def test_shared_memory_of_a_container_or_removed_keeps_no_stop_from_a_robot(
         supervisor = NodeProcess("supervisor_node", tmp_path / "s.log", here.namespace, runner=inside)
         here.processes["supervisor_node"] = supervisor
         if what == "removed":
+            comm = Path(f"/proc/{supervisor.process.pid}/comm")  # of python once its own /dev/shm is mounted
+            wait_until(lambda: comm.read_text().startswith("python"), 20.0)
             enter = ["nsenter", "-t", str(supervisor.process.pid), "-m", "sh", "-c"]
             there = [*enter, "ls /dev/shm/fastrtps_port*_el"]
             wait_until(lambda: subprocess.run(there, capture_output=True, check=False).returncode == 0, 20.0)
