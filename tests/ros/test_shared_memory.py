@@ -42,6 +42,8 @@ def test_a_node_says_that_its_shared_memory_was_removed(tmp_path: Path) -> None:
     with graph(tmp_path) as here:
         node = NodeProcess("supervisor_node", tmp_path / "node.log", here.namespace, runner=INSIDE)
         here.processes["node"] = node
+        comm = Path(f"/proc/{node.process.pid}/comm")  # of python once its own /dev/shm is mounted
+        wait_until(lambda: comm.read_text().startswith("python"), 20.0, node)
         there = ["nsenter", "-t", str(node.process.pid), "-m", "sh", "-c", "rm /dev/shm/*fastrtps_port*_el"]
         wait_until(lambda: subprocess.run(there, capture_output=True, check=False).returncode == 0, 20.0, node)
         wait_until(lambda: "the shared memory of ROS was removed" in node.text(), 20.0, node)
