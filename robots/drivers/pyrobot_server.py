@@ -306,8 +306,8 @@ class Client:
         finally:
             self._gone.set()
             self._machine.stop("lost: the client is gone")
-            for motion in [self._motion] if self._motion else []:
-                motion.join()
+            while self._motion is not None:  # its thread clears it
+                time.sleep(0.02)
 
     def _watchdog(self) -> None:
         while not self._gone.wait(0.02):

@@ -107,7 +107,8 @@ def test_a_proxy_does_not_stand_before_the_server(tmp_path: Path, monkeypatch: p
     command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
-            wait_for_server(f"http://127.0.0.1:{port}", server, tmp_path, 20.0)
+            wait_for_server(f"http://127.0.0.1:{port}", server, tmp_path, 20.0)  # DemoError where a proxy was asked
+            assert server.poll() is None
         finally:
             server.kill()
 

@@ -43,6 +43,8 @@ def test_a_second_launch_in_a_namespace_is_refused_and_names_the_first() -> None
 
 def test_another_domain_is_another_robot(monkeypatch: pytest.MonkeyPatch) -> None:
     with taken(planned()):
+        with pytest.raises(UsageError), taken(planned()):
+            pytest.fail("the same robot was taken twice")
         monkeypatch.setenv("ROS_DOMAIN_ID", f"other of {os.getpid()}")
         with taken(planned()):
             pass
