@@ -16,7 +16,7 @@ import numpy as np
 
 from ferry_ros.bodies import base_motion
 from ferry_ros.bodies.interbotix_link import MOTORS, InterbotixLink
-from ferry_ros.bodies.joint_stream import SHORT, Arrival, JointPort, JointStream
+from ferry_ros.bodies.joint_stream import SHORT, Arrival, JointPort, JointStream, Positions, stand
 from ferry_ros.bodies.ros_camera import CameraTuning, RosCamera
 from robots.command import Command, Done, JointTarget, LookAt, MoveBase, MoveJoint, RotateBase, Stop
 from robots.embodiment import Embodiment
@@ -172,6 +172,7 @@ class LocobotInterbotix(Connected):
             finally:
                 if reason:
                     self._halt(link)
+                    stand(lambda: self._news(link), dict.fromkeys(MOTORS, ARRIVAL))
                 self._seen_ns = time.monotonic_ns()
             return replace(sent, blocked=reason)
 
@@ -253,6 +254,11 @@ class LocobotInterbotix(Connected):
         link.send_velocity(0.0, 0.0)
         if link.feedback.age_s < self.options.stale_s and not link.feedback.fault:
             link.send_head(link.head())
+
+    def _news(self, link: InterbotixLink) -> Positions | None:
+        """The head as measured from now on; None when nothing comes that can be believed."""
+        heard = link.feedback.wait(time.monotonic_ns(), self.options.stale_s)
+        return link.head() if heard and not link.disbelieved else None
 
     def _narrow(self, ranges: dict[str, tuple[float, float]]) -> None:
         joints = dict(self._table.joints)

@@ -62,6 +62,25 @@ class StreamTuning:
     margin_s: float = 3.0
 
 
+def stand(news: Callable[[], Positions | None], arrivals: Mapping[str, Arrival]) -> None:
+    """Returns once joints that were told to hold stand, as measured: a servo overshoots and comes back.
+
+    Args:
+        news: waits for the next measurement of all joints; None when it does not come, which ends this.
+        arrivals: joints that must stand; one that moves less than a quarter of its `near` does.
+    """
+    tuning = StreamTuning()
+    began = moved = time.monotonic()
+    before = here = news()
+    while before is not None and here is not None:
+        now = time.monotonic()
+        if any(abs(here[name] - before[name]) > one.near / 4 for name, one in arrivals.items()):
+            moved, before = now, here
+        if now - moved > tuning.stand_s or now - began > tuning.stall_s:
+            return
+        here = news()
+
+
 class JointStream:
     """One motion of some joints to `targets` at most at `speeds`; call `run` once.
 

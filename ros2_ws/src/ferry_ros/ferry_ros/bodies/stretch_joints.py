@@ -5,13 +5,15 @@ The driver takes the positions of all of them each time, so what the others hold
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 
 from ferry_ros.bodies import stretch_qpos
-from ferry_ros.bodies.joint_stream import SHORT, Arrival, JointPort, JointStream
+from ferry_ros.bodies.joint_stream import SHORT, Arrival, JointPort, JointStream, Positions, stand
 from ferry_ros.bodies.stretch_link import StretchLink
 from ferry_ros.bodies.stretch_qpos import GRIPPER
 from robots.embodiment import JointLimits
+from robots.errors import RobotError
 
 # Near: choices of this project. Far: acceptable_joint_error in stretch_core/command_groups.py of stretch_ros2; that of
 # the tilt, 0.52 rad, is too much to be called arrived, so it has that of the pan; of the wrist it says nothing.
@@ -97,6 +99,17 @@ class StretchJoints:
         """Holds every joint where it was measured; a gripper that squeezes goes on."""
         squeezed = {GRIPPER: self._squeeze_m} if self._squeezing else {}
         self._send({**self._link.feedback.positions, **squeezed})
+
+    def stand(self, timeout_s: float) -> None:
+        """Returns once every joint was measured to stand; when nothing was measured for `timeout_s`, at once."""
+
+        def news() -> Positions | None:
+            try:
+                return self._link.wait(time.monotonic_ns(), timeout_s).positions
+            except RobotError:
+                return None
+
+        stand(news, ARRIVALS)
 
     def repeat(self) -> None:
         """Sends again what is held."""

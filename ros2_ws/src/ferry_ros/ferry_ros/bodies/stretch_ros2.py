@@ -257,6 +257,7 @@ class StretchRos2(Connected):
         finally:
             if reason:
                 self._halt(link, joints)
+                joints.stand(self.options.stale_s)
             self._seen_ns = time.monotonic_ns()
         return reason
 
