@@ -77,6 +77,7 @@ def of_base(base: BaseLimits) -> dict[str, Possible]:
 class _Sample:
     value: float
     at_s: float
+    asked_s: float
     sensed_s: float | None
 
 
@@ -97,15 +98,21 @@ class Plausibility:
         doubted = bool(self._doubted) or time.monotonic() - self._told_s < CLEAR_S
         return self._told if doubted else ""
 
-    def take(self, values: Mapping[str, float], at_s: float, sensed_s: float | None = None) -> bool:
+    def take(
+        self, values: Mapping[str, float], at_s: float, sensed_s: float | None = None, asked_s: float | None = None
+    ) -> bool:
         """Whether `values`, measured together, may be believed.
 
         Args:
             values: number by name; those without a `Possible` are not looked at.
             at_s: when they came in, on the monotonic clock.
             sensed_s: when they were sent, on the sender's clock, where that is known.
+            asked_s: the earliest they can have been measured at, on the monotonic clock, where they were asked for.
         """
-        new = {name: _Sample(value, at_s, sensed_s) for name, value in values.items() if name in self._possible}
+        since_s = at_s if asked_s is None else asked_s
+        new = {
+            name: _Sample(value, at_s, since_s, sensed_s) for name, value in values.items() if name in self._possible
+        }
         if wrong := self._first(self._range(name, one) for name, one in new.items()):
             return self._doubt(new, wrong, at_s)
         jump = self._first(self._jump(name, one, self._seen.get(name)) for name, one in new.items())
@@ -143,7 +150,8 @@ class Plausibility:
 
 
 def _between(before: _Sample, after: _Sample) -> float:
-    """The time between two samples; two that came in together may have been sent one after the other."""
+    """The longest time that may lie between two samples: two that came in together may have been sent apart."""
+    past_s = after.at_s - before.asked_s
     if before.sensed_s is None or after.sensed_s is None:
-        return after.at_s - before.at_s
-    return max(after.at_s - before.at_s, min(after.sensed_s - before.sensed_s, CLEAR_S))
+        return past_s
+    return max(past_s, min(after.sensed_s - before.sensed_s, CLEAR_S))

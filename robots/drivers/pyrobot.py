@@ -6,6 +6,7 @@ On the robot: `python3 pyrobot_server.py`, see docs/pyrobot_protocol.md.
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from robots.limits import limit
 from robots.lock import Lock, claim
 from robots.locobot import PAN, PICTURE_FOV_DEG, TILT, camera_slots, locobot
 from robots.observation import Observation
+from robots.plausibility import Plausibility, of_base, of_joints
 from robots.robot import Connected, Health, Sent
 
 MARGIN_S = 4.0
@@ -68,6 +70,8 @@ class PyrobotLocobot(Connected):
         self._lock: Lock | None = None
         self._state: Message = {}
         self._state_ns = 0
+        self._plausible, self._turned, self._checking = _plausible(), 0.0, threading.Lock()
+        self._doubt = ""  # why the motion under way was ended
         self._picture, self._stamp_ns, self._filled = 0, 0, 0.0
         self._moving, self._order, self._halted = threading.Lock(), threading.Lock(), threading.Event()
 
@@ -86,6 +90,7 @@ class PyrobotLocobot(Connected):
     def connect(self) -> None:
         """Raises ConnectionFailed: no server, another client, another version, or a robot that tells nothing."""
         lock = claim(f"locobot-{self.options.address}")
+        self._state, self._plausible, self._turned = {}, _plausible(), 0.0
         try:
             self._link = Link(self.options.address, self.options.timeout_s, self._take)
             self._wait_ready()
@@ -109,13 +114,18 @@ class PyrobotLocobot(Connected):
             NotConnected: before `connect`.
             ConnectionLost: the server is gone.
             Refused: the camera is frozen.
-            RobotError: joint states or odometry are missing.
+            RobotError: joint states or odometry are missing, or cannot be.
         """
         link = self._linked("observe")
         asked_ns = time.monotonic_ns()
         answer, pixels = link.ask("picture", limit_s=self.options.timeout_s + FROZEN_S, after=self._picture)
         if answer["pan"] is None or answer["tilt"] is None:
             raise RobotError("feedback stale: no joint states of the head")
+        with self._checking:
+            head = _head(answer)
+            believed = self._may_be(head, asked_ns, answer)
+        if not believed or self._plausible.fault:
+            raise RobotError(self._plausible.fault)
         self._picture = int(answer["number"])
         sensed_ns = asked_ns if answer["waited"] else asked_ns - round(1e9 * float(answer["picture_age_s"]))
         self._stamp_ns = max(self._stamp_ns + 1, sensed_ns)
@@ -123,7 +133,6 @@ class PyrobotLocobot(Connected):
         lens_deg = lens_fov_deg(float(answer["focal_px"]), int(answer["height"]))
         camera = self._spec.cameras[0]
         self._filled = min(1.0, share(lens_deg, camera.vertical_fov_deg))
-        head = _head(answer)
         joints = np.array([head[name] for name in self._spec.state["joints"].names], np.float32)
         state = {"joints": joints, "hand": np.zeros(1, np.float32)}
         return Observation(self._stamp_ns, {camera.name: framed(image, lens_deg, camera)}, state)
@@ -136,6 +145,8 @@ class PyrobotLocobot(Connected):
             sent = limit(command, self._spec, _head(self._state))
             if sent.refused:
                 return sent
+            if self._plausible.fault and not isinstance(sent.command, Stop):
+                return replace(sent, refused=self._plausible.fault)
             if isinstance(sent.command, Stop):
                 self.stop()
             request = self._request(sent.command)
@@ -164,6 +175,8 @@ class PyrobotLocobot(Connected):
             return f"lost: {link.lost}"
         if age_s > STALE_S:
             return f"feedback stale: no beat for {age_s:.1f} s"
+        if self._plausible.fault:
+            return self._plausible.fault
         if self._state["odometry_age_s"] > STALE_S:
             return f"feedback stale: no odometry for {self._state['odometry_age_s']:.1f} s"
         if self._state["picture_age_s"] > FROZEN_S:
@@ -171,7 +184,33 @@ class PyrobotLocobot(Connected):
         return ""
 
     def _take(self, state: Message, asked_ns: int) -> None:
+        """Takes a beat's answer; pose and head stay what they were where the new ones cannot be."""
+        if not _missing(state):
+            with self._checking:
+                if not self._may_be({**_head(state), **self._place(state)}, asked_ns, state):
+                    state = {**state, **{name: self._state.get(name) for name in ("pose", "pan", "tilt")}}
+                    self._end_motion()
         self._state, self._state_ns = state, asked_ns
+
+    def _end_motion(self) -> None:
+        """The server steers by what was just doubted."""
+        link = self._link
+        if link is not None and self._moving.locked():
+            self._doubt = self._plausible.fault
+            with contextlib.suppress(RobotError):
+                link.ask("stop", limit_s=0.5)
+
+    def _may_be(self, told: dict[str, float], asked_ns: int, state: Message) -> bool:
+        """PyRobot tells the age of its odometry only; what else it tells may be as old."""
+        asked_s = asked_ns / 1e9 - float(state["odometry_age_s"])
+        return self._plausible.take(told, time.monotonic(), asked_s=asked_s)
+
+    def _place(self, state: Message) -> dict[str, float]:
+        """x, y [m] and yaw [rad], turns counted on."""
+        x, y, yaw = (float(value) for value in state["pose"])
+        before = self._turned
+        self._turned = before + math.remainder(yaw - before, math.tau)
+        return {"x": x, "y": y, "yaw": self._turned}
 
     def _wait_ready(self) -> None:
         end_s = time.monotonic() + self.options.ready_s
@@ -217,13 +256,21 @@ class PyrobotLocobot(Connected):
             with self._order:  # a stop that comes meanwhile is sent after this motion, and ends it
                 if self._halted.is_set():
                     return "stopped"
+                self._doubt = ""
                 under_way = link.send(**request)
             answer, _ = link.wait(under_way, request["limit_s"] + ANSWER_S)
         except ConnectionLost as error:
             return str(error)
         except Refused as error:
             return f"refused by the PyRobot server: {error}"
-        return str(answer["ended"])
+        return (answer["ended"] and self._doubt) or str(answer["ended"])
+
+
+def _plausible() -> Plausibility:
+    """Of a LoCoBot's head and wheels at their top speeds, whatever share of these it is driven with."""
+    body = locobot()
+    assert body.base is not None  # the table has one
+    return Plausibility({**of_joints(body), **of_base(body.base)})
 
 
 def _limit_s(way: float, speed: float) -> float:

@@ -15,7 +15,7 @@ import struct
 import sys
 import threading
 import time
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 VERSION = 1
 PERIOD_S = 0.05  # between two velocities: twice PyRobot's BASE_CONTROL_RATE
@@ -155,6 +155,7 @@ class Machine:
                 return ""
             if self.halt.is_set() or time.monotonic() > deadline_s:
                 camera.set_pan_tilt(now[0], now[1], wait=False)
+                self._still(lambda: (camera.get_pan(), camera.get_tilt()))  # a servo overshoots, and comes back
                 return self.why if self.halt.is_set() else "time limit: the head did not arrive"
             at = _nearer(at[0], pan, speed * PERIOD_S), _nearer(at[1], tilt, speed * PERIOD_S)
             camera.set_pan_tilt(at[0], at[1], wait=False)
@@ -177,7 +178,7 @@ class Machine:
             return self.why
         if self.odometry.age_s > STALE_S:
             return f"feedback stale: no odometry for {self.odometry.age_s:.1f} s"
-        touched = self._event()
+        touched = next((e for e in ("bumper", "cliff", "wheel_drop") if getattr(self.robot.base.base_state, e)), "")
         # A Kobuki has its bumpers and cliff sensors in front, and PyRobot tells a release like a press: on the way out
         # of a contact an event means nothing.
         if touched and not (self._touching and kind == "turn") and not (kind == "drive" and sign < 0):
@@ -186,9 +187,6 @@ class Machine:
         if stalled_s > STALL_S:
             return "contact: the base is driven and makes no headway"
         return "time limit: the base did not arrive" if time.monotonic() > deadline_s else ""
-
-    def _event(self) -> str:
-        return next((one for one in ("bumper", "cliff", "wheel_drop") if getattr(self.robot.base.base_state, one)), "")
 
     def _send(self, kind: str, speed: float) -> None:
         # With exe_time 0 PyRobot's set_vel publishes once and returns; with more it blocks and then does not stop.
@@ -203,13 +201,16 @@ class Machine:
 
     def _stand(self) -> None:
         self.zero()
-        end_s, last, still = time.monotonic() + STANDS_S, None, 0  # type: Tuple[float, Any, int]
-        while self.odometry.number and still < 3 and time.monotonic() < end_s:
-            self.robot.base.stop()
-            pose = self._pose()
-            still = still + 1 if last is not None and max(abs(a - b) for a, b in zip(pose, last)) < 1e-3 else 0
-            last = pose
+        if self.odometry.number:
+            self._still(self._pose, self.robot.base.stop)
+
+    def _still(self, look: Callable[[], Sequence[float]], again: Callable[[], Any] = bool) -> None:
+        end_s, last, still = time.monotonic() + STANDS_S, look(), 0
+        while still < 3 and time.monotonic() < end_s:
+            again()
             time.sleep(PERIOD_S)
+            now = look()
+            still, last = (still + 1 if max(abs(a - b) for a, b in zip(now, last)) < 1e-3 else 0), now
 
     def _pose(self) -> List[float]:
         return [float(value) for value in self.robot.base.get_state("odom")]
@@ -353,11 +354,10 @@ class Client:
         while watched.number <= int(header.get("after", 0)) and time.monotonic() < end_s:
             time.sleep(0.005)
         if watched.age_s > FROZEN_S:
-            self._refuse(header, "camera frozen", f"no new picture for {watched.age_s:.1f} s")
-            return
-        values = dict(self._machine.state(), number=watched.number, waited=waits)
-        image, matrix = camera.get_rgb(), camera.get_intrinsics()
-        values.update(height=image.shape[0], width=image.shape[1], focal_px=float(matrix[1][1]))
+            return self._refuse(header, "camera frozen", f"no new picture for {watched.age_s:.1f} s")
+        image, focal_px = camera.get_rgb(), float(camera.get_intrinsics()[1][1])
+        values = dict(self._machine.state(), number=watched.number, waited=waits, focal_px=focal_px)
+        values.update(height=image.shape[0], width=image.shape[1])
         self._reply(header, values, image.tobytes())
 
     def _refuse(self, header: Message, code: str, message: str) -> None:

@@ -153,13 +153,16 @@ class StretchRE1(Connected):
         options = self.options
         self._reader = reader = Reader(self._robot, options.feedback_stale_s)
         reader.start()
-        if not reader.wait(time.monotonic_ns(), 3.0):
-            raise ConnectionFailed(reader.fault or "feedback stale: the robot does not answer twice")
-        if joints := stretch_sdk.not_homed(self._robot):
+        heard = reader.wait(time.monotonic_ns(), 3.0)
+        if silence := reader.silence:
+            raise ConnectionFailed(silence)
+        if joints := stretch_sdk.not_homed(self._robot):  # what it measures means nothing
             names = ", ".join(joints)
             raise ConnectionFailed(
                 f"not homed: {names}; clear the space around the robot and run stretch_robot_home.py"
             )
+        if not heard or reader.fault:
+            raise ConnectionFailed(reader.fault or "feedback stale: the robot does not answer twice")
         self._spec = _narrowed(self._table, self._robot)
         limits = MotionOptions(options.contact_pct, options.base_contact_pct, options.spare_s, options.speed)
         self._motion = Motion(self._robot, reader, self._spec, limits, self._unfit)

@@ -75,7 +75,8 @@ class Robot:
         """What the robot's topics tell."""
         state, cliff_m = self.base.base_state, self.options.cliff_after_m
         if not _past(self.options.freeze_odometry_after_s, since_s):
-            state.state = XYTState(*self.body.pose)
+            x, y, yaw = self.body.pose
+            state.state = XYTState(x + self.body.misread_m, y, yaw)
         self.camera.pan, self.camera.tilt = self.body.head
         if touched:  # pressed or released: PyRobot tells both alike
             state.bumper = state.should_stop = True

@@ -73,7 +73,7 @@ class BaseState:
 
 @dataclass
 class Body:
-    """The truth: pose, speeds [m/s, rad/s], head, and what was commanded."""
+    """The truth: pose, speeds [m/s, rad/s], head, and what was commanded; the odometry is off by `misread_m`."""
 
     options: FakeOptions
     pose: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -82,6 +82,7 @@ class Body:
     head_goal: tuple[float, float] = (0.0, 0.0)
     way_m: float = 0.0
     pressed: bool = False
+    misread_m: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
     _commands: list[tuple[float, tuple[float, float]]] = field(default_factory=list)
     _wanted: tuple[float, float] = (0.0, 0.0)

@@ -51,12 +51,13 @@ class Stepper:
         zero: true position where it reports 0; wrong until it is homed.
         homed: whether its zero is known.
         runstop: whether the runstop line is on.
+        misread: what it reports its position is off by [rad].
     """
 
     def __init__(self, axis: Axis, max_current_a: float, homed: bool) -> None:
         self.axis, self._max_current_a, self.homed = axis, max_current_a, homed
         self.zero = 0.0 if homed else axis.position
-        self.runstop = False
+        self.runstop, self.misread = False, 0.0
         self._mode, self._config, self._limits = SAFETY, 0, (-1e9, 1e9)
         self._waiting: Order | None = None
         self._order = Order(SAFETY, 0, 0, 0, max_current_a, -max_current_a, 0)
@@ -158,7 +159,10 @@ class Stepper:
         axis = self.axis
         direction = (axis.velocity > 0) - (axis.velocity < 0)
         current = (axis.pushing or FRICTION * direction) * self._max_current_a
-        position, error = axis.position - self.zero, 0.0 if axis.goal is None else axis.goal - axis.position
+        position, error = (
+            axis.position - self.zero + self.misread,
+            0.0 if axis.goal is None else axis.goal - axis.position,
+        )
         head = struct.pack(
             "<BfdffI", self._mode, current / AMPERE_PER_TICK, position, axis.velocity, error, self._diagnosis()
         )

@@ -27,7 +27,8 @@ SERVOS = {"head_pan": (11, -1.0), "head_tilt": (12, -1.0), "wrist_yaw": (13, -2.
 
 
 CONTROLS = (
-    "state, runstop on|off, contact JOINT=PLACE, clear, voltage V, silent on|off, freeze_camera on|off, overload SERVO"
+    "state, runstop on|off, contact JOINT=PLACE, clear, voltage V, silent on|off, freeze_camera on|off, overload SERVO,"
+    " misread lift|arm|base=METRES"
 )
 """Lines that the control socket takes."""
 
@@ -141,6 +142,14 @@ class FakeStretch:
         for axis in self._axes():
             axis.clear()
 
+    def misread(self, joint: str, metres: float) -> None:
+        """What `joint` reports is off by so much from now on; ValueError for one that cannot be misread."""
+        parts = {"lift": ("lift",), "arm": ("arm",), "base": ("left", "right")}
+        if joint not in parts:
+            raise ValueError(f"misread: got {joint!r}, expected lift, arm or base")
+        for name in parts[joint]:
+            self._steppers[name].misread = metres / {"lift": LIFT_M, "arm": ARM_M}.get(name, WHEEL_M)
+
     def step(self, seconds: float) -> None:
         """Lets time pass."""
         self.pimu.step()
@@ -189,6 +198,9 @@ class FakeStretch:
         elif word == "contact":
             joint, _, place = rest.partition("=")
             self.obstruct(joint, float(place))
+        elif word == "misread":
+            joint, _, metres = rest.partition("=")
+            self.misread(joint, float(metres))
         elif word == "clear":
             self.clear()
         elif word == "voltage":

@@ -35,8 +35,17 @@ def shared() -> Iterator[tuple[Running, PyrobotLocobot]]:
 def robot(shared: tuple[Running, PyrobotLocobot]) -> PyrobotLocobot:
     shared[0].robot.body.pose = (0.0, 0.0, 0.0)
     shared[0].robot.body.head = shared[0].robot.body.head_goal = (0.0, 0.0)
-    time.sleep(0.1)  # until the odometry tells so
-    return shared[1]
+    return believed(shared[1])
+
+
+def believed(robot: PyrobotLocobot) -> PyrobotLocobot:
+    """Waits until the place that the body was put to is told and believed."""
+    time.sleep(0.1)
+    deadline = time.monotonic() + 10
+    while robot.health().fault or max(map(abs, robot.pose)) > 0.01:
+        assert time.monotonic() < deadline, robot.health()
+        time.sleep(0.02)
+    return robot
 
 
 @pytest.fixture
@@ -133,6 +142,26 @@ def test_a_cliff_stops_it() -> None:
     with running(cliff_after_m=0.05) as server, server.client() as robot:
         assert robot.execute(MoveBase(0.2)).blocked == "contact: cliff"
         assert server.robot.body.pose[0] < 0.15
+
+
+def test_a_place_that_no_base_comes_to_stops_it_and_is_not_believed() -> None:
+    with running() as server, server.client() as robot:
+        timer = threading.Timer(0.4, lambda: setattr(server.robot.body, "misread_m", -0.5))
+        timer.start()
+        sent = robot.execute(MoveBase(0.2))
+        timer.join()
+        assert sent.blocked.startswith("feedback jumps: x by")
+        assert server.robot.body.pose[0] < 0.2
+        server.robot.body.misread_m = 0.0
+        deadline = time.monotonic() + 5
+        while not robot.health().fault.startswith("feedback jumps: x by"):
+            assert time.monotonic() < deadline, robot.health()
+        with pytest.raises(RobotError, match="feedback jumps"):
+            robot.observe()
+        assert robot.execute(MoveBase(0.1)).refused.startswith("feedback jumps")
+        while robot.health().fault:
+            assert time.monotonic() < deadline, robot.health()
+        assert robot.execute(MoveBase(0.05)).executed
 
 
 def test_a_base_that_slips_makes_no_headway() -> None:

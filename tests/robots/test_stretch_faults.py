@@ -98,6 +98,33 @@ def test_runstop_ends_a_motion_and_refuses_the_next(fake: RunningFake, robot: St
     assert robot.execute(MoveBase(-0.02)).executed
 
 
+@pytest.mark.parametrize("part", ["lift", "base"])
+def test_what_a_board_cannot_have_measured_ends_a_motion_and_is_not_believed(
+    fake: RunningFake, robot: StretchRE1, part: str
+) -> None:
+    robot.execute(MoveJoint("joint_lift", 0.4 - fake.state()["lift"]))
+    command = MoveJoint("joint_lift", 0.1) if part == "lift" else MoveBase(0.1)
+    begin = fake.state()
+
+    def meanwhile() -> None:
+        fake.until("moving")
+        fake.tell(f"misread {part}=0.3")
+
+    sent = moved(robot, command, meanwhile)
+    try:
+        assert sent.blocked.startswith("feedback jumps: ")
+        fake.until("moving", False)
+        assert fake.state()["lift"] - begin["lift"] < 0.12
+        assert fake.state()["travelled_m"] - begin["travelled_m"] < 0.12
+    finally:
+        fake.tell(f"misread {part}=0")
+    time.sleep(0.5)  # until it is measured again, which may be one more jump
+    deadline = time.monotonic() + 5.0
+    while robot.health().fault:
+        assert time.monotonic() < deadline, robot.health()
+    assert robot.execute(MoveJoint("joint_head_pan", 0.1)).executed
+
+
 def test_low_battery_trips_the_runstop(fake: RunningFake, robot: StretchRE1) -> None:
     fake.tell("voltage 10.3")
     time.sleep(0.3)
