@@ -123,9 +123,10 @@ class PyrobotLocobot(Connected):
             raise RobotError("feedback stale: no joint states of the head")
         with self._checking:
             head = _head(answer)
-            believed = self._may_be(head, asked_ns, answer)
-        if not believed or self._plausible.fault:
-            raise RobotError(self._plausible.fault)
+            self._may_be(head, asked_ns, answer)
+            fault = self._plausible.fault
+        if fault:
+            raise RobotError(fault)
         self._picture = int(answer["number"])
         sensed_ns = asked_ns if answer["waited"] else asked_ns - round(1e9 * float(answer["picture_age_s"]))
         self._stamp_ns = max(self._stamp_ns + 1, sensed_ns)

@@ -6,7 +6,6 @@ positions, which are streamed here at the table's speed. Both are measured to st
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -17,13 +16,14 @@ import numpy as np
 from ferry_ros.bodies import base_motion
 from ferry_ros.bodies.interbotix_link import MOTORS, InterbotixLink
 from ferry_ros.bodies.joint_stream import SHORT, Arrival, JointPort, JointStream, Positions, stand
+from ferry_ros.bodies.link import claim_in_domain
 from ferry_ros.bodies.ros_camera import CameraTuning, RosCamera
 from robots.command import Command, Done, JointTarget, LookAt, MoveBase, MoveJoint, RotateBase, Stop
 from robots.embodiment import Embodiment
 from robots.errors import NotConnected, RobotError
 from robots.frame import framed, share
 from robots.limits import HEAD_JOINTS, limit
-from robots.lock import Lock, claim
+from robots.lock import Lock
 from robots.locobot import LENS_FOV_DEG, PICTURE_FOV_DEG, camera_slots, locobot
 from robots.observation import Observation
 from robots.robot import Connected, Health, Sent
@@ -115,8 +115,7 @@ class LocobotInterbotix(Connected):
         if self._link is not None:
             return
         o = self.options
-        # Two robots that are reached through different ROS domains may have one namespace.
-        lock = claim(f"interbotix-{os.environ.get('ROS_DOMAIN_ID', '0')}-{o.namespace.strip('/')}")
+        lock = claim_in_domain("interbotix", o.namespace)
         try:
             link = self._link = InterbotixLink(o.namespace, self._topics())
             lens = CameraSpec("navigation", o.camera_height, o.camera_width, LENS_FOV_DEG[1])

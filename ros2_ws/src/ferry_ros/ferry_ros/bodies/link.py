@@ -6,6 +6,7 @@ can still be stopped, and is not touched by remappings that were meant for anoth
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from rclpy.context import Context
@@ -15,6 +16,12 @@ from std_srvs.srv import Trigger
 from ferry_ros import services
 from ferry_ros.spinner import Spinner
 from robots.errors import RobotError
+from robots.lock import Lock, claim
+
+
+def claim_in_domain(kind: str, namespace: str) -> Lock:
+    """The lock of a robot behind ROS topics: two that are reached through different domains may have one namespace."""
+    return claim(f"{kind} domain {os.environ.get('ROS_DOMAIN_ID') or '0'} {namespace.strip('/')}".strip())
 
 
 class Link:
@@ -32,11 +39,6 @@ class Link:
             enable_rosout=False,
         )
         self._spinner: Spinner | None = None
-
-    @property
-    def domain_id(self) -> int:
-        """The ROS domain it is on."""
-        return int(self._context.get_domain_id())
 
     def spin(self) -> None:
         """Messages come from now on."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from ferry_ros.bodies.arm_link import ArmLink
 from ferry_ros.bodies.arm_motion import ArmMotion, ArmTuning
+from ferry_ros.bodies.link import claim_in_domain
 from ferry_ros.bodies.ros_camera import CameraTuning, RosCamera
 from robots import arms
 from robots.arm_plan import ArmPlanner, Refused
@@ -22,7 +23,7 @@ from robots.embodiment import Embodiment
 from robots.errors import NotConnected, RobotError
 from robots.kinematics import Kinematics
 from robots.limits import limit
-from robots.lock import Lock, claim
+from robots.lock import Lock
 from robots.observation import Observation
 from robots.robot import Connected, Health, Sent
 from robots.spec import CameraSpec
@@ -113,7 +114,7 @@ class Ros2ControlArm(Connected):
         options, controller = self.options, self.options.controller or self._preset.controller
         joints = tuple(self._preset.joints)
         planner = self._planner = ArmPlanner(self._spec, joints, self._kinematics(), self._preset.decel_radps2)
-        self._lock = claim(f"arm-{options.namespace.strip('/')}-{controller}")
+        self._lock = claim_in_domain(f"arm {controller}", options.namespace)
         try:
             link = ArmLink(self._preset, options.namespace, controller, self._gripper, options.joint_states_topic)
             self._link = link

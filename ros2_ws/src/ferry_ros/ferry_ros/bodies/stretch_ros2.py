@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ferry_ros.bodies import base_motion, stretch_qpos, stretch_ready
+from ferry_ros.bodies.link import claim_in_domain
 from ferry_ros.bodies.ros_camera import CameraTuning, RosCamera
 from ferry_ros.bodies.stretch_joints import StretchJoints
 from ferry_ros.bodies.stretch_link import StretchLink
@@ -39,7 +40,7 @@ from robots.command import (
 from robots.embodiment import BaseLimits, Embodiment
 from robots.errors import ConnectionFailed, NotConnected, RobotError
 from robots.limits import HEAD_JOINTS, limit
-from robots.lock import Lock, claim
+from robots.lock import Lock
 from robots.observation import Observation
 from robots.robot import Connected, Health, Sent
 from robots.spec import F32Vector
@@ -118,8 +119,7 @@ class StretchRos2(Connected):
             return
         link = self._link = StretchLink(self.options.namespace)
         try:
-            where = f"domain {link.domain_id} {self.options.namespace}".strip()
-            self._lock = claim(f"stretch_ros2 {where}")
+            self._lock = claim_in_domain("stretch_ros2", self.options.namespace)
             self._prepare(link)
         except BaseException as error:
             self._let_go(link)
