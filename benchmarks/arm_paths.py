@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tyro
 
-from robots import arms, piper
-from robots.arm_plan import ArmPlanner, Refused, outside
+from robots.arms.kinematics import Kinematics
+from robots.arms.planner import ArmPlanner, Refused, outside
+from robots.arms.trajectory import F64, Trajectory
 from robots.command import Chunk, Command, JointTarget, MoveJoint
-from robots.kinematics import Kinematics
+from robots.embodiments import piper, ros2_control_arms
+from robots.embodiments.piper_urdf import ARM, TIP
 from robots.limits import GRIPPER_JOINT, limit
-from robots.piper_urdf import ARM, TIP
-from robots.trajectory import F64, Trajectory
 
 ARMS = ("ur5e", "fr3", "xarm6", "piper")
 WINDOW_S, RENEW_S, LEAD_S = 0.8, 0.4, 0.3  # ferry_ros.bodies.arm_motion.ArmTuning
@@ -71,7 +71,7 @@ def planner(name: str) -> ArmPlanner:
     if name == "piper":
         kinematics = Kinematics(piper.PIPER_URDF, ARM, TIP)
         return ArmPlanner(piper.PIPER, ARM, kinematics, piper.ACCELERATION_RADPS2)
-    preset = arms.arm(name)
+    preset = ros2_control_arms.arm(name)
     kinematics = Kinematics(preset.urdf(True), tuple(preset.joints), "tip")
     body = preset.embodiment((), gripper=True, cartesian=True, floor_m=0.0)
     return ArmPlanner(body, kinematics.joints, kinematics, preset.decel_radps2)

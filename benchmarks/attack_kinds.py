@@ -18,7 +18,7 @@ import httpx
 import numpy as np
 
 from robots.embodiment import Embodiment
-from robots.stretch_re1 import STRETCH_RE1
+from robots.embodiments.stretch_re1 import STRETCH_RE1
 
 Attack = Callable[[str], Iterator[None]]
 MSGPACK = {"Content-Type": "application/msgpack"}

@@ -36,13 +36,13 @@ from ros_latency import cpu, row
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
-from robots.can_bus import open_bus
 from robots.command import Command, JointTarget, MoveBase
+from robots.drivers.piper.can_bus import open_bus
 from robots.errors import RobotError
-from robots.executor import Executor, ExecutorOptions
-from robots.fakes.stretch_control import tell
+from robots.execution.executor import Executor, ExecutorOptions
+from robots.execution.orders import Order, Result
+from robots.fakes.stretch.control_socket import tell
 from robots.observation import Observation
-from robots.order import Order, Result
 
 DRIVERS = ("stretch_re1", "stretch_re1_ros2", "locobot_pyrobot", "locobot_interbotix", "piper", "ros2_control_arm")
 

@@ -20,9 +20,9 @@ from geometry_msgs.msg import PointStamped
 from rclpy.node import Node
 from std_srvs.srv import SetBool
 
-from robots import arms
-from robots.chunk import cartesian_delta
-from robots.fakes.stretch_fleet import ROBOT_ID
+from robots.arms.action_chunks import cartesian_delta
+from robots.embodiments import ros2_control_arms
+from robots.fakes.stretch.calibration_files import ROBOT_ID
 from robots.spec import CameraInput, VectorSpec
 
 STRETCH_CAMERAS = tuple(CameraInput(name, 84, 144, 59.0) for name in ("navigation", "manipulation"))
@@ -99,7 +99,7 @@ def _fleet(here: Here) -> Path:
 
 
 def _tell_stretch(on: str, off: str) -> Hurt:
-    from robots.fakes.stretch_control import tell
+    from robots.fakes.stretch.control_socket import tell
 
     return lambda here, hurt: (tell(_fleet(here), on if hurt else off), None)[1]
 
@@ -131,7 +131,7 @@ def stretch_re1() -> FaultBody:
             "stretch.width": 320,
         },
         truth=lambda here: stretch_truth(_fleet(here)),
-        fake=lambda here: module("robots.fakes.stretch", "--fleet", str(_fleet(here)), *STOWED),
+        fake=lambda here: module("robots.fakes.stretch.process", "--fleet", str(_fleet(here)), *STOWED),
         runstop=_tell_stretch("runstop on", "runstop off"),
         freeze=_tell_stretch("freeze_camera on", "freeze_camera off"),
     )
@@ -194,16 +194,16 @@ def piper_twin() -> FaultBody:
 
 def piper() -> FaultBody:
     """piper_sdk over the fake's CAN bus."""
-    from robots.can_bus import open_bus
-    from robots.kinematics import Kinematics
-    from robots.piper import PIPER_URDF
-    from robots.piper_urdf import ARM, TIP
+    from robots.arms.kinematics import Kinematics
+    from robots.drivers.piper.can_bus import open_bus
+    from robots.embodiments.piper import PIPER_URDF
+    from robots.embodiments.piper_urdf import ARM, TIP
 
     channel = f"239.74.163.2:{43000 + os.getpid() % 2000}"
     return FaultBody(
         robot=lambda here: {"robot": "piper", "piper.channel": channel, "piper.interface": "udp_multicast"},
         truth=lambda here: CanTruth(open_bus(channel, "udp_multicast"), Kinematics(PIPER_URDF, ARM, TIP)),
-        fake=lambda here: module("robots.fakes.piper", "--channel", channel),
+        fake=lambda here: module("robots.fakes.piper.process", "--channel", channel),
         chunk=cartesian_delta(0.05, 0.5),
         runstop=_tell_piper("estop"),
         bus_off=_tell_piper("bus-off"),
@@ -229,7 +229,9 @@ def locobot_pyrobot() -> FaultBody:
             "pyrobot.width": 320,
         },
         truth=lambda here: Polled(lambda: where(here)),
-        fake=lambda here: module("robots.fakes.pyrobot", "--port", str(port), "--trace", str(here.folder / "trace")),
+        fake=lambda here: module(
+            "robots.fakes.pyrobot.process", "--port", str(port), "--trace", str(here.folder / "trace")
+        ),
     )
 
 
@@ -252,7 +254,7 @@ def locobot_interbotix() -> FaultBody:
 
 def ros2_control_arm() -> FaultBody:
     """A UR5e behind joint_trajectory_controller, faked."""
-    preset = arms.arm("ur5e")
+    preset = ros2_control_arms.arm("ur5e")
     camera = {"camera_height": 180, "camera_width": 320}
     return FaultBody(
         robot=lambda here: {

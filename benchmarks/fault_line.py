@@ -35,7 +35,7 @@ from std_srvs.srv import Trigger
 
 from robots.command import Command, JointTarget, MoveBase
 from robots.errors import RobotError
-from robots.order import Result
+from robots.execution.orders import Result
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
 from bundles import write_tiny_bundle

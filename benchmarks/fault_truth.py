@@ -17,8 +17,8 @@ from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 
-from robots.fakes.stretch_control import tell
-from robots.kinematics import Kinematics
+from robots.arms.kinematics import Kinematics
+from robots.fakes.stretch.control_socket import tell
 
 Place = tuple[float, ...]
 INTRUDER = "intruder"

@@ -16,7 +16,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from robots.command import MoveBase
 from robots.errors import RobotError
-from robots.order import Order
+from robots.execution.orders import Order
 
 RATE_HZ = 200.0
 """Of the commands that the robot node refuses, a line of its log each. At 1 kHz they would keep the policy's own from

@@ -30,7 +30,7 @@ import torch
 import tyro
 
 from robots.binding import bind
-from robots.stretch_re1 import SPOC_ACTIONS
+from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from simulation.twin import StretchTwin, TwinOptions
 from training.actor_critic import trained_weights
 from training.checkpoint import new_policy, policy_payload, save

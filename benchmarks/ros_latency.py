@@ -34,7 +34,7 @@ from evaluation.step import Step
 from ferry.graph import isolated
 from policy_server.client import PolicyClient
 from policy_server.manifest import PolicyManifest
-from robots.order import Result
+from robots.execution.orders import Result
 
 NAMESPACE = "/latency"
 

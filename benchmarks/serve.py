@@ -30,9 +30,9 @@ from policy_server.client import PolicyClient
 from policy_server.onnx_policy import OnnxPolicy
 from policy_server.pictures import encode_picture
 from robots.embodiment import Embodiment
+from robots.embodiments.stretch_re1 import STRETCH_RE1
 from robots.observation import Observation
 from robots.spec import U8Image
-from robots.stretch_re1 import STRETCH_RE1
 
 EXECUTED = "move_ahead"
 Way = Callable[[int], dict[str, float]]

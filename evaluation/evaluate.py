@@ -20,8 +20,8 @@ from evaluation.progress import Progress
 from evaluation.results import judged, results_of
 from evaluation.table import text_table
 from evaluation.workers import STALL_S, Workers
-from robots.signals import terminable
-from robots.text import printable
+from robots.processes.signals import terminable
+from robots.processes.text import printable
 
 SOME_ABORTED = 3
 """Exit status when some trials were judged and others aborted; 1 is Python's own after an uncaught error."""

@@ -21,7 +21,7 @@ from evaluation.trial import Outcome, Trial
 from policy_server.errors import PolicyError
 from robots.binding import bind
 from robots.errors import RobotError
-from robots.fake import FakeOptions, FakeRobot
+from robots.fakes.kinematic import FakeOptions, FakeRobot
 from robots.spec import PolicySpec
 
 MAX_ABORTED = 3

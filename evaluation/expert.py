@@ -7,9 +7,9 @@ from evaluation.step import Session
 from policy_server.decision import Decision
 from robots.binding import Binding, bind
 from robots.embodiment import Embodiment
+from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.observation import Observation
 from robots.spec import EMPTY_VECTOR, PolicySpec
-from robots.stretch_re1 import SPOC_ACTIONS
 from simulation.tasks import task
 from simulation.twin import Twin
 

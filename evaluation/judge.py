@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from evaluation.step import RunEnd
 from evaluation.trial import Outcome
-from robots.text import printable
+from robots.processes.text import printable
 
 
 @dataclass(frozen=True)

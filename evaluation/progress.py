@@ -11,7 +11,7 @@ from typing import TextIO
 from evaluation.episode import Episode
 from evaluation.step import RunEnd, Step
 from evaluation.trial import Outcome, Trial
-from robots.text import printable
+from robots.processes.text import printable
 
 QUIET_S = 10.0  # a log file gets a line this often while trials run [s]
 WIDTH = 100

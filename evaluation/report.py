@@ -20,7 +20,7 @@ from evaluation.provenance import bundles_of, differing
 from evaluation.results import Results, results_of
 from evaluation.table import comparisons, interval, text_table, transferred, where
 from evaluation.table import lines as table_lines
-from robots.text import printable
+from robots.processes.text import printable
 
 SCHEMA = 1
 MEDIA = "media"

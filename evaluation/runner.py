@@ -16,7 +16,7 @@ from policy_server.decision import Decision
 from robots.binding import Binding
 from robots.command import Command, Done, Stop
 from robots.errors import SpecError
-from robots.freshness import STALE
+from robots.execution.freshness import STALE
 from robots.observation import Observation
 from robots.robot import Robot, Sent
 

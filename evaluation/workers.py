@@ -20,7 +20,7 @@ from evaluation.plan import Plan
 from evaluation.recorder import write_aborted
 from evaluation.step import RunEnd, Step
 from evaluation.trial import Outcome, Trial
-from robots.child import start_child
+from robots.processes.child import start_child
 
 STOP_S = 10.0  # a worker that was told to end gets this long [s]
 START_S = 300.0  # a new worker gets this long to import what it needs and to load the policies [s]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ferry import __version__
 from ferry.errors import UsageError, nearest
 from ferry.verbs import VERBS, Verb
-from robots.text import printable
+from robots.processes.text import printable
 
 ROOMS = ("ferry", "robots", "simulation", "training", "policy_server", "evaluation", "ferry_ros")
 """Packages whose errors are messages for people, and whose own absence is a broken installation."""

@@ -14,8 +14,8 @@ from ferry.errors import UsageError, nearest
 from ferry.options import build, parse
 from robots.conformance import CHECKS, Make, Options, name_of, rule_of, run
 from robots.embodiment import Embodiment
+from robots.processes.signals import terminable
 from robots.robot import Robot
-from robots.signals import terminable
 
 SLOWER = 0.5
 """Share of the speed that the slowed body is made with."""

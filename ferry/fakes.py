@@ -24,19 +24,19 @@ class Fake:
 
 
 def _stretch() -> Callable[[Sequence[str]], int]:
-    from robots.fakes.stretch import main
+    from robots.fakes.stretch.process import main
 
     return main
 
 
 def _pyrobot() -> Callable[[Sequence[str]], int]:
-    from robots.fakes.pyrobot import main
+    from robots.fakes.pyrobot.process import main
 
     return main
 
 
 def _piper() -> Callable[[Sequence[str]], int]:
-    from robots.fakes.piper import main
+    from robots.fakes.piper.process import main
 
     return main
 

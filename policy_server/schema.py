@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from policy_server.sampling import Sampling
 from policy_server.wire import JSON, MSGPACK, MULTIPART
-from robots.stretch_re1 import STRETCH_RE1
+from robots.embodiments.stretch_re1 import STRETCH_RE1
 
 
 class OpenSession(BaseModel):

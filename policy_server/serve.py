@@ -22,9 +22,9 @@ from policy_server.app import create_app
 from policy_server.bundle import PolicyBundle
 from policy_server.errors import PolicyError
 from policy_server.service import ServiceOptions
-from robots.drain import drained
-from robots.signals import endings, on_end
-from robots.text import printable
+from robots.processes.drain import drained
+from robots.processes.signals import endings, on_end
+from robots.processes.text import printable
 
 DEFAULTS = ServiceOptions()
 GRACE_S = 5  # requests under way at SIGTERM get this long [s]

@@ -53,7 +53,7 @@ class Chunk:
     """Follow `rows`, one every `period_s`, the first one a period from now; between rows the body interpolates.
 
     `names` say what a row's numbers are, in its order, and are those of one of the body's `chunks`: joint positions, or
-    increments of the gripper's pose (`robots.chunk.CARTESIAN_DELTA`).
+    increments of the gripper's pose (`robots.arms.action_chunks.CARTESIAN_DELTA`).
     """
 
     names: tuple[str, ...]

@@ -10,10 +10,10 @@ import gymnasium as gym
 import numpy as np
 
 from robots.command import Command, Done
+from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.errors import SpecError
 from robots.robot import Sent
 from robots.spec import U8Image
-from robots.stretch_re1 import SPOC_ACTIONS
 from simulation.categories import CATEGORIES
 from simulation.episode import EpisodeGenerationError, EpisodeSpec
 from simulation.errors import HouseGenerationError

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import cached_property
 
 from robots.command import Command, MoveBase, RotateBase
-from robots.stretch_re1 import ACTIONS, STEP_M
+from robots.embodiments.stretch_re1 import ACTIONS, STEP_M
 from simulation.body import BasePose
 from simulation.navigation import Field
 from simulation.world import World, swept

@@ -17,7 +17,7 @@ from simulation import gl  # noqa: F401  (first: it chooses MuJoCo's back-end)
 import mujoco  # isort: skip
 import numpy as np
 
-from robots.locobot import CAMERA_FORWARD_M, CAMERA_HEIGHT_M, HOME, LENS_FOV_DEG, PAN, PICTURE_FOV_DEG, TILT
+from robots.embodiments.locobot import CAMERA_FORWARD_M, CAMERA_HEIGHT_M, HOME, LENS_FOV_DEG, PAN, PICTURE_FOV_DEG, TILT
 from simulation.body import COLLISION_GROUP, HOUSE_CONTYPE, ROBOT_CONTYPE, VISUAL_GROUP, Eye, add_base_joints
 
 PREFIX = "locobot_"

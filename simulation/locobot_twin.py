@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from robots.frame import share
-from robots.locobot import PICTURE_FOV_DEG, camera_slots, locobot
+from robots.cameras.letterbox import share
+from robots.embodiments.locobot import PICTURE_FOV_DEG, camera_slots, locobot
 from robots.spec import U8Image
 from simulation.body import Body
 from simulation.locobot import LOCOBOT_EYE, Locobot
@@ -19,7 +19,7 @@ class LocobotOptions(TwinOptions):
     """How the twin behaves: what `TwinOptions` says, and what a LoCoBot's drivers can be told too.
 
     Attributes:
-        camera_slots: which actions move the camera, see `robots.locobot.camera_slots`; empty for the default.
+        camera_slots: which actions move the camera, see `embodiments.locobot.camera_slots`; empty: the default.
         picture_fov_deg: how high its pictures see; what the lens does not see of it is black.
     """
 
@@ -47,7 +47,7 @@ class LocobotTwin(Twin):
 
 
 def beyond_lens_black(image: U8Image, body: Locobot) -> U8Image:
-    """`image`, (height, width, 3) uint8, black where the lens does not see: as `robots.frame.framed` makes it."""
+    """`image`, (height, width, 3) uint8, black where the lens does not see, as by `cameras.letterbox.framed`."""
     height, width = image.shape[:2]
     across, up = body.lens
     rows = round(share(body.lens_fov_deg[1], body.picture_fov_deg) * height)

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from robots.command import Grasp, MoveBase, MoveJoint, RotateBase
-from robots.stretch_re1 import ARM_STEP_M, SMALL_ARM_STEP_M, SMALL_TURN_RAD, WRIST_STEP_RAD
+from robots.embodiments.stretch_re1 import ARM_STEP_M, SMALL_ARM_STEP_M, SMALL_TURN_RAD, WRIST_STEP_RAD
 from simulation.driver import TURN_M, Driver
 from simulation.grasp import Hand
 from simulation.house import HouseObject

@@ -1,15 +1,15 @@
 """A table with a Piper and a cube, as MuJoCo's XML: primitives around the arm's true axes, its true masses.
 
-Axes from `robots.piper_urdf` (piper_sdk), masses from piper_description.urdf (agilexrobotics/piper_ros). Thicknesses,
-colours, gains and where the cameras stand are choices.
+Axes from `robots.embodiments.piper_urdf` (piper_sdk), masses from piper_description.urdf (agilexrobotics/piper_ros).
+Thicknesses, colours, gains and where the cameras stand are choices.
 """
 
 from __future__ import annotations
 
 import math
 
-from robots.piper import GRIPPER_OPEN_M, JOINTS
-from robots.piper_urdf import ARM, CHAIN, GRIPPER_M, Link
+from robots.embodiments.piper import GRIPPER_OPEN_M, JOINTS
+from robots.embodiments.piper_urdf import ARM, CHAIN, GRIPPER_M, Link
 
 FINGERS = ("finger_left", "finger_right")
 CUBE_SIDE_M = 0.03

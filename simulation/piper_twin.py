@@ -12,17 +12,17 @@ import mujoco  # isort: skip
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.arm_plan import ArmPlanner, Plan, Refused
+from robots.arms.kinematics import Kinematics, rotation_vector
+from robots.arms.planner import ArmPlanner, Plan, Refused
+from robots.arms.tracking import HELD_S, Standing, behind, missing
 from robots.command import Command, Done, Stop
 from robots.embodiment import Embodiment
+from robots.embodiments.piper import ACCELERATION_RADPS2, CAMERAS, HOME_RAD, PIPER_URDF, piper
+from robots.embodiments.piper_urdf import ARM, TIP
 from robots.errors import NotConnected
-from robots.kinematics import Kinematics, rotation_vector
 from robots.limits import limit
 from robots.observation import Observation
-from robots.piper import ACCELERATION_RADPS2, CAMERAS, HOME_RAD, PIPER_URDF, piper
-from robots.piper_urdf import ARM, TIP
 from robots.robot import Connected, Sent
-from robots.servo_watch import HELD_S, Standing, behind, missing
 from robots.spec import F32Vector
 from simulation.motion import ASLEEP_S
 from simulation.piper_scene import CUBE_SIDE_M, FINGERS, TIMESTEP_S, scene_xml

@@ -29,7 +29,7 @@ HAND_FORWARD_M, HAND_RIGHT_M, HAND_UP_M = -0.021, 0.350, 0.026
 above the lift's position (`link_grasp_center` of Hello Robot's URDF)."""
 
 ARM_M, LIFT_M = 0.52, 1.095
-"""How far the arm and the lift go from 0 (URDF, see robots/stretch_re1.py)."""
+"""How far the arm and the lift go from 0 (URDF, see robots/embodiments/stretch_re1.py)."""
 
 MARGIN_M = 0.02
 ABOVE_TOP_M = 0.045

@@ -23,12 +23,12 @@ from robots.command import (
     Stop,
 )
 from robots.embodiment import Embodiment
+from robots.embodiments.stretch_re1 import STEP_M, STRETCH_RE1, TURN_RAD
 from robots.errors import NotConnected
 from robots.limits import limit
 from robots.observation import Observation
 from robots.robot import Connected, Sent
 from robots.spec import F32Vector, U8Image
-from robots.stretch_re1 import STEP_M, STRETCH_RE1, TURN_RAD
 from simulation.appearance import Appearance
 from simulation.body import BasePose, Body, Eye
 from simulation.cameras import StretchCameras

@@ -22,7 +22,7 @@ import torch
 import tyro
 from torch.utils.tensorboard import SummaryWriter
 
-from robots.signals import on_end, restore
+from robots.processes.signals import on_end, restore
 from training.checkpoint import (
     expect_new,
     expect_options,

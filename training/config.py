@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.spec import CameraInput, PolicySpec, VectorSpec
-from robots.stretch_re1 import SPOC_ACTIONS
 from training.errors import ConfigError
 
 START, PADDING, BLOCKED = 20, 21, 22

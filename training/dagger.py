@@ -20,8 +20,8 @@ import torch
 import tyro
 
 from policy_server.sampling import choose
+from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.spec import F32Vector
-from robots.stretch_re1 import SPOC_ACTIONS
 from simulation.object_nav import TASK
 from simulation.tasks import check_tasks
 from simulation.twin import TwinOptions

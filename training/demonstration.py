@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from robots.binding import Binding
+from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.robot import Sent
 from robots.spec import U8Image
-from robots.stretch_re1 import SPOC_ACTIONS
 from simulation.body import Eye
 from simulation.episode import EpisodeGenerationError, EpisodeSpec
 from simulation.errors import HouseGenerationError

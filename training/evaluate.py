@@ -19,8 +19,8 @@ import torch
 import tyro
 
 from policy_server.sampling import SAMPLINGS, choose
+from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.spec import F32Vector
-from robots.stretch_re1 import SPOC_ACTIONS
 from simulation.episode import EpisodeGenerationError, EpisodeSpec
 from simulation.errors import HouseGenerationError
 from simulation.measure import QUIET, measure_expert

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from policy_server.sampling import choose
+from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.spec import F32Vector
-from robots.stretch_re1 import SPOC_ACTIONS
 from simulation.episode import EpisodeSpec
 from simulation.object_nav import TASK
 from simulation.twin import TwinOptions

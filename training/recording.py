@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from robots.binding import Binding, bind
+from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.observation import Observation
 from robots.robot import Sent
 from robots.spec import F32Vector, PolicySpec, U8Image
-from robots.stretch_re1 import SPOC_ACTIONS
 from simulation import tasks
 from simulation.episode import EpisodeGenerationError
 from simulation.errors import HouseGenerationError

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from robots.binding import Binding, bind
+from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.spec import F32Vector
-from robots.stretch_re1 import SPOC_ACTIONS
 from simulation.episode import EpisodeSpec
 from simulation.tasks import Expert, task
 from simulation.twin import Twin, TwinOptions

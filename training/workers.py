@@ -12,7 +12,7 @@ from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, Protocol, TypeVar
 
-from robots.child import start_child
+from robots.processes.child import start_child
 from training.errors import WorkersLost
 
 ATTEMPTS = 3

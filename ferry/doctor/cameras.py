@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from ferry.doctor.check import CheckFailed
-from robots.camera import Camera, CameraError
-from robots.drivers.cameras import source
+from robots.cameras.camera import Camera, CameraError
+from robots.cameras.sources import source
 
 WATCH_S = 2.0
 """How long a camera is looked at: longer than a picture may stay the same, so that a frozen one is seen."""
@@ -16,7 +16,7 @@ def check_camera(choice: str, size: tuple[int, int], rate_hz: float) -> str:
     """Checks one camera.
 
     Args:
-        choice: what `robots.drivers.cameras.source` takes, e.g. "opencv:/dev/video0" or "realsense:SERIAL".
+        choice: what `robots.cameras.sources.source` takes, e.g. "opencv:/dev/video0" or "realsense:SERIAL".
         size: width and height of the sensor's picture [pixels].
         rate_hz: pictures per second that are needed.
     """

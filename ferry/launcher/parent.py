@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable
 from functools import partial
 
-from robots.child import signal_with_parent
+from robots.processes.child import signal_with_parent
 
 
 def end_with_parent() -> Callable[[], None]:

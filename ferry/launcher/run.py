@@ -17,8 +17,8 @@ from typing import TextIO
 from ferry.errors import LaunchError
 from ferry.launcher.parent import end_with_parent
 from ferry.launcher.plan import Process
-from robots.outlet import MOST_BYTES, Outlet, to_file, write_all
-from robots.signals import endings
+from robots.processes.outlet import MOST_BYTES, Outlet, to_file, write_all
+from robots.processes.signals import endings
 
 GRACE_S = 5.0
 """Time between SIGINT, SIGTERM and SIGKILL: the defaults of ROS 2's launch (sigterm_timeout, sigkill_timeout)."""

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from ferry.errors import UsageError
 from ferry.launcher.plan import Process
 from robots.errors import ConnectionFailed
-from robots.lock import claim
+from robots.processes.lock import claim
 
 NODES = ("ferry_ros/robot_node", "ferry_ros/supervisor_node", "ferry_ros/policy_node")
 """Of each of them, a namespace takes one: a second one would drive the robot of the first."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from robots.chunk import GRIPPER, POSE
+from robots.arms.action_chunks import GRIPPER, POSE
 from robots.command import Chunk, Command
 from robots.conformance.judge import arrived, refused, stood, supported
 from robots.conformance.place import Move, Place

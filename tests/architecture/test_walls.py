@@ -35,7 +35,7 @@ def test_import_linter_finds_every_wall_standing() -> None:
 @pytest.mark.parametrize(
     "modules",
     [
-        "robots, robots.fake, robots.executor",
+        "robots, robots.fakes.kinematic, robots.execution.executor",
         "policy_server.client",
         "evaluation.runner",
         "ferry.cli",

@@ -14,7 +14,7 @@ from evaluation.folder import RunFolder
 from evaluation.plan import read_plan
 from evaluation.report import main, write_report
 from evaluation.trial import Outcome, Trial
-from robots.text import printable
+from robots.processes.text import printable
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n" for before, name in zip("abcdefgh", "bcdefghi")

@@ -18,9 +18,9 @@ from evaluation.step import RunEnd
 from evaluation.trial import Outcome, Start, Trial
 from evaluation.twin_stage import TwinStage, house_scene
 from robots.command import Done, MoveBase
+from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.errors import SpecError
-from robots.fake import FakeRobot
-from robots.stretch_re1 import SPOC_ACTIONS
+from robots.fakes.kinematic import FakeRobot
 from simulation.episode import EpisodeSpec
 from simulation.seeds import house_seed
 

@@ -13,7 +13,7 @@ from evaluation.step import RunEnd, Step, Subscriber
 from policy_server.errors import NotFinite, Unreachable
 from robots.binding import bind
 from robots.command import Chunk, Done, MoveBase, Stop
-from robots.freshness import STALE
+from robots.execution.freshness import STALE
 from robots.robot import Sent
 from robots.spec import ContinuousActions, VectorSpec
 

@@ -13,8 +13,8 @@ import pytest
 from ferry import conform
 from ferry.errors import UsageError
 from robots.conformance import CHECKS, Options, name_of
-from robots.fake import FakeRobot
-from robots.stretch_re1 import STRETCH_RE1
+from robots.embodiments.stretch_re1 import STRETCH_RE1
+from robots.fakes.kinematic import FakeRobot
 
 QUICK = ["--yes", "--tune", "settle_s=0.02", "lag_s=0"]
 

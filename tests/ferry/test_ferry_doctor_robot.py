@@ -22,8 +22,8 @@ from ferry.doctor.main import main, subject_of
 from ferry.doctor.main import parser as doctor_parser
 from ferry.errors import UsageError
 from ferry.options import build, from_parameters, parse
-from robots.fake import FakeOptions, FakeRobot
-from robots.lock import claim
+from robots.fakes.kinematic import FakeOptions, FakeRobot
+from robots.processes.lock import claim
 from robots.robot import Health
 
 

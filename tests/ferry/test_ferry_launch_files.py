@@ -27,7 +27,7 @@ from ferry.launcher.grammar import Element
 from ferry.launcher.lookup import REPOSITORY, Lookup, console_scripts
 from ferry.launcher.plan import Process, plan
 from ferry.launcher.xml_file import read_launch_file
-from robots import arms
+from robots.embodiments import ros2_control_arms
 
 LAUNCH = REPOSITORY / "launch"
 FILES = sorted(LAUNCH.glob("*.launch.xml"))
@@ -168,10 +168,10 @@ def test_every_body_is_one_that_robot_node_has(case: str) -> None:
     assert [json.loads(word.partition(":=")[2]) in robots_table.ROBOTS for word in bodies] == [True] * len(bodies)
 
 
-@pytest.mark.parametrize("arm", arms.ARMS)
+@pytest.mark.parametrize("arm", ros2_control_arms.ARMS)
 def test_the_controllers_of_the_arms_are_their_usual_ones(arm: str) -> None:
     (process,) = [one for one in planned_with("ros2_control_arm", arm=arm) if one.name == "robot_node"]
-    assert f'arm.controller:="{arms.arm(arm).controller}"' in process.arguments
+    assert f'arm.controller:="{ros2_control_arms.arm(arm).controller}"' in process.arguments
 
 
 @pytest.mark.parametrize("name", ["stretch_re1", "locobot", "piper", "ros2_control_arm"])

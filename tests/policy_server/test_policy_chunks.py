@@ -15,13 +15,13 @@ from policy_server.client import PolicyClient, check_decision
 from policy_server.decision import Decision
 from policy_server.errors import BundleError, NotFinite, Refused, WireError
 from policy_server.onnx_policy import OnnxPolicy
+from robots.arms.action_chunks import cartesian_delta
 from robots.binding import bind
-from robots.chunk import cartesian_delta
 from robots.command import Chunk
 from robots.embodiment import Embodiment
+from robots.embodiments.stretch_re1 import STRETCH_RE1
 from robots.observation import Observation
 from robots.spec import CameraInput, CameraSpec
-from robots.stretch_re1 import STRETCH_RE1
 
 VECTOR = cartesian_delta(0.05, 0.3)
 CAMERA = CameraSpec("scene", 60, 80, 45.0)

@@ -9,8 +9,8 @@ import pytest
 
 from policy_server.bundle import PolicyBundle
 from robots.binding import bind
-from robots.locobot import LOCOBOT
-from robots.stretch_re1 import STRETCH_RE1
+from robots.embodiments.locobot import LOCOBOT
+from robots.embodiments.stretch_re1 import STRETCH_RE1
 
 POLICIES = Path(__file__).parents[2] / "policies"
 BODIES = {

@@ -6,15 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from robots.arm_plan import ArmPlanner, Plan, Refused, outside
-from robots.chunk import POSE
+from robots.arms.action_chunks import POSE
+from robots.arms.kinematics import Kinematics, rotation_of
+from robots.arms.planner import ArmPlanner, Plan, Refused, outside
+from robots.arms.trajectory import Trajectory
 from robots.command import Chunk, Command, Done, JointTarget, MoveJoint, SetGripper
 from robots.embodiment import Workspace
-from robots.kinematics import Kinematics, rotation_of
+from robots.embodiments.piper import HOME_RAD, PIPER, PIPER_URDF
+from robots.embodiments.piper_urdf import ARM, TIP
 from robots.limits import GRIPPER_JOINT
-from robots.piper import HOME_RAD, PIPER, PIPER_URDF
-from robots.piper_urdf import ARM, TIP
-from robots.trajectory import Trajectory
 
 pytest.importorskip("pinocchio", reason="the extra `arm` is not installed")
 

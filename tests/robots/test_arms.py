@@ -7,12 +7,12 @@ import math
 
 import pytest
 
-from robots.arms import ARMS, FR3, ROW_M, UR5E, XARM6, Arm, arm
-from robots.chunk import GRIPPER
+from robots.arms.action_chunks import GRIPPER
+from robots.arms.kinematics import Kinematics
 from robots.command import Done
 from robots.embodiment import Embodiment
+from robots.embodiments.ros2_control_arms import ARMS, FR3, ROW_M, UR5E, XARM6, Arm, arm
 from robots.errors import SpecError
-from robots.kinematics import Kinematics
 from robots.limits import GRIPPER_JOINT
 from robots.spec import CameraSpec
 

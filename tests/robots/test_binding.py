@@ -11,11 +11,11 @@ from hypothesis.extra.numpy import arrays
 from robots.binding import bind
 from robots.command import Chunk, Done, MoveBase, MoveJoint
 from robots.embodiment import Embodiment, JointLimits
+from robots.embodiments.stretch_re1 import ACTIONS, JOINTS, SPOC_ACTIONS, STATE, STRETCH_RE1
 from robots.errors import BindError, SpecError
 from robots.limits import limit
 from robots.observation import Observation
 from robots.spec import CameraInput, CameraSpec, ContinuousActions, DiscreteActions, PolicySpec, VectorSpec
-from robots.stretch_re1 import ACTIONS, JOINTS, SPOC_ACTIONS, STATE, STRETCH_RE1
 
 POLICY = PolicySpec(
     cameras=(CameraInput("navigation", 84, 144, 59.0), CameraInput("manipulation", 84, 144, 59.0)),

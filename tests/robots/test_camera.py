@@ -15,7 +15,7 @@ import pytest
 from hosts import wait_for
 from support.stretch_fake import running_fake
 
-from robots.camera import (
+from robots.cameras.camera import (
     Camera,
     CameraDenied,
     CameraFrozen,
@@ -26,7 +26,7 @@ from robots.camera import (
     Frame,
     Pushed,
 )
-from robots.drivers.cameras import OpenCV, RealSense, Synthetic, source
+from robots.cameras.sources import OpenCV, RealSense, Synthetic, source
 from robots.errors import ConnectionFailed
 from robots.spec import U8Image
 

@@ -10,7 +10,7 @@ from pathlib import Path
 CODE = """
 import sys, time
 from multiprocessing.connection import Connection
-from robots.child import start_child
+from robots.processes.child import start_child
 
 def hang(pipe: Connection) -> None:
     pipe.send("here")

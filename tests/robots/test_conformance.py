@@ -33,7 +33,7 @@ from robots.conformance.judge import coherent, same
 from robots.conformance.place import base_way
 from robots.conformance.suite import chosen
 from robots.errors import SpecError
-from robots.fake import FakeOptions, FakeRobot
+from robots.fakes.kinematic import FakeOptions, FakeRobot
 from robots.robot import Robot, Sent
 
 QUICK = Options(settle_s=0.05, lag_s=0.0, long_step=0.21, observe_s=1.0)

@@ -7,9 +7,9 @@ import pytest
 
 from robots.command import Done, Grasp, MoveBase, MoveJoint, Release, RotateBase
 from robots.embodiment import Embodiment
+from robots.embodiments.stretch_re1 import ACTIONS, JOINTS, SPOC_ACTIONS, STRETCH_RE1
 from robots.errors import SpecError
 from robots.spec import CameraSpec
-from robots.stretch_re1 import ACTIONS, JOINTS, SPOC_ACTIONS, STRETCH_RE1
 
 # FLaRe utils/constants/stretch_initialization_utils.py: short names in logit order.
 SHORT = [

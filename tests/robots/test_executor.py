@@ -11,10 +11,10 @@ from hosts import OPTIONS, Host, wait_for
 
 from robots.command import Command, Done, Grasp, JointTarget, MoveBase, MoveJoint, RotateBase, Stop
 from robots.errors import ConnectionFailed, RobotError
-from robots.executor import Executor
-from robots.fake import FakeOptions, FakeRobot
+from robots.execution.executor import Executor
+from robots.execution.orders import Order, Result
+from robots.fakes.kinematic import FakeOptions, FakeRobot
 from robots.observation import Observation
-from robots.order import Order, Result
 from robots.robot import Sent
 
 

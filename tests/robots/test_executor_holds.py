@@ -11,12 +11,12 @@ import pytest
 from hosts import OPTIONS, Host, wait_for
 
 from robots.command import Chunk, Done, MoveBase, MoveJoint
-from robots.fake import FakeRobot
-from robots.guard import GuardOptions
+from robots.embodiments.stretch_re1 import STRETCH_RE1
+from robots.execution.guard import GuardOptions
+from robots.fakes.kinematic import FakeRobot
 from robots.observation import Observation
 from robots.robot import Health, Sent
 from robots.spec import VectorSpec
-from robots.stretch_re1 import STRETCH_RE1
 
 
 @pytest.fixture

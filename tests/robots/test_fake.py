@@ -9,7 +9,7 @@ import pytest
 
 from robots.command import Done, Grasp, JointTarget, LookAt, MoveBase, MoveJoint, Release, RotateBase, SetGripper
 from robots.errors import NotConnected
-from robots.fake import FakeOptions, FakeRobot
+from robots.fakes.kinematic import FakeOptions, FakeRobot
 
 INSTANT = FakeOptions(real_time=False)
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
+from robots.cameras.letterbox import framed, lens_fov_deg, share
 from robots.errors import SpecError
-from robots.frame import framed, lens_fov_deg, share
 from robots.spec import CameraSpec
 
 CANVAS = CameraSpec("navigation", 224, 398, 59.0)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robots.freshness import Freshness
+from robots.execution.freshness import Freshness
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from robots.guard import Guard, GuardOptions
+from robots.execution.guard import Guard, GuardOptions
 from robots.robot import Health
 
 WELL = Health()

@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 
+from robots.arms.kinematics import Kinematics, Unreachable, rotation_of
 from robots.embodiment import JointLimits
 from robots.errors import ConnectionFailed, SpecError
-from robots.kinematics import Kinematics, Unreachable, rotation_of
 
 pytest.importorskip("pinocchio", reason="the extra `arm` is not installed")
 

@@ -9,8 +9,8 @@ from hosts import OPTIONS, Host, wait_for
 
 from robots.command import MoveBase, Stop
 from robots.errors import RobotError
-from robots.fake import FakeRobot
-from robots.order import Order
+from robots.execution.orders import Order
+from robots.fakes.kinematic import FakeRobot
 
 TIMEOUT_S = 0.3
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robots.chunk import joint_positions
+from robots.arms.action_chunks import joint_positions
 from robots.command import (
     Chunk,
     Command,
@@ -22,8 +22,8 @@ from robots.command import (
     Stop,
 )
 from robots.embodiment import Embodiment
+from robots.embodiments.stretch_re1 import ACTIONS, JOINTS, STRETCH_RE1
 from robots.limits import limit
-from robots.stretch_re1 import ACTIONS, JOINTS, STRETCH_RE1
 
 MIDDLE = {name: (limits.low + limits.high) / 2 for name, limits in JOINTS.items()}
 BARE = Embodiment("table", (), {}, {}, {})

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from robots.errors import ConnectionFailed
-from robots.lock import claim
+from robots.processes.lock import claim
 
 ROOT = Path(__file__).parents[2]
 HOLD = """
 import os, sys, time
-from robots.lock import claim
+from robots.processes.lock import claim
 os.setuid(int(sys.argv[2]))
 lock = claim(sys.argv[1])
 print("held", flush=True)

@@ -10,9 +10,7 @@ import pytest
 from robots.binding import bind
 from robots.command import Command, Done, LookAt, MoveBase, MoveJoint, RotateBase
 from robots.embodiment import Embodiment
-from robots.errors import BindError, SpecError
-from robots.limits import limit
-from robots.locobot import (
+from robots.embodiments.locobot import (
     DEFAULT_CAMERA_SLOTS,
     HEAD_SPEED_RADPS,
     HOME,
@@ -24,8 +22,10 @@ from robots.locobot import (
     camera_slots,
     locobot,
 )
+from robots.embodiments.stretch_re1 import ACTIONS, SPOC_ACTIONS, STRETCH_RE1
+from robots.errors import BindError, SpecError
+from robots.limits import limit
 from robots.spec import CameraInput, PolicySpec, VectorSpec
-from robots.stretch_re1 import ACTIONS, SPOC_ACTIONS, STRETCH_RE1
 
 SPOC = PolicySpec(
     cameras=(CameraInput("navigation", 224, 384, 59.0), CameraInput("manipulation", 224, 384, 59.0)),

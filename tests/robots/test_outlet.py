@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from robots.outlet import Outlet, write_all
+from robots.processes.outlet import Outlet, write_all
 
 ROOT = Path(__file__).parents[2]
 
 
 def drained(code: str, log: Path | None = None, **options: Any) -> subprocess.Popen[bytes]:
     """A process whose output is drained while `code` runs."""
-    lines = ["from pathlib import Path", "from robots.drain import drained", "import os, sys, time"]
+    lines = ["from pathlib import Path", "from robots.processes.drain import drained", "import os, sys, time"]
     body = [
         f"with drained({'None' if log is None else f'Path({str(log)!r})'}):",
         *("    " + x for x in code.split("\n")),
@@ -104,12 +104,13 @@ def test_a_pipe_that_nobody_reads_holds_nobody(say: str) -> None:
 
 
 def test_outputs_that_were_closed_at_the_start() -> None:
+    code = "from robots.processes.drain import drained\nwith drained(): print('x')"
     assert (
         subprocess.run(
             [
                 "sh",
                 "-c",
-                f"exec {sys.executable} -c \"from robots.drain import drained\nwith drained(): print('x')\" >&- 2>&-",
+                f'exec {sys.executable} -c "{code}" >&- 2>&-',
             ],
             cwd=ROOT,
             timeout=20,

@@ -5,11 +5,11 @@ import itertools
 import numpy as np
 import pytest
 
+from robots.arms.kinematics import Kinematics, Unreachable, rotation_of, rotation_vector
 from robots.embodiment import Embodiment
+from robots.embodiments.piper import HOME_RAD, JOINTS, PIPER, PIPER_URDF, RANGES_RAD, TOP_SPEED_RADPS, piper
+from robots.embodiments.piper_urdf import ARM, GRIPPER_M, TIP, urdf
 from robots.errors import SpecError
-from robots.kinematics import Kinematics, Unreachable, rotation_of, rotation_vector
-from robots.piper import HOME_RAD, JOINTS, PIPER, PIPER_URDF, RANGES_RAD, TOP_SPEED_RADPS, piper
-from robots.piper_urdf import ARM, GRIPPER_M, TIP, urdf
 
 F64 = np.typing.NDArray[np.float64]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from robots.can_bus import check_link, open_bus
-from robots.drivers.piper_can import FAILED_SENDS, Watch, open_sdk, watched
+from robots.drivers.piper.can import FAILED_SENDS, Watch, open_sdk, watched
+from robots.drivers.piper.can_bus import check_link, open_bus
 from robots.errors import ConnectionFailed
 
 can = pytest.importorskip("can", reason="the extra `piper` is not installed")

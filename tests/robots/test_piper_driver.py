@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 from piper_bus import FakeProcess
 
-from robots.arm_plan import ArmPlanner
-from robots.chunk import POSE
+from robots.arms.action_chunks import POSE
+from robots.arms.kinematics import Kinematics
+from robots.arms.planner import ArmPlanner
 from robots.command import Chunk, Command, Done, JointTarget, MoveBase, MoveJoint, SetGripper, Stop
 from robots.conformance import Options, run
-from robots.drivers.piper import PiperOptions, PiperRobot
-from robots.drivers.piper_link import PiperLink
+from robots.drivers.piper.driver import PiperOptions, PiperRobot
+from robots.drivers.piper.link import PiperLink
+from robots.embodiments.piper import HOME_RAD, PIPER_URDF
+from robots.embodiments.piper_urdf import ARM, TIP
 from robots.errors import ConnectionFailed, NotConnected, RobotError
-from robots.kinematics import Kinematics
-from robots.piper import HOME_RAD, PIPER_URDF
-from robots.piper_urdf import ARM, TIP
 from robots.robot import Sent
 
 for module in ("piper_sdk", "can", "pinocchio"):
@@ -304,7 +304,7 @@ def test_a_bus_that_comes_back_needs_no_new_connection(fake: FakeProcess) -> Non
 
 
 def test_a_second_process_is_refused_and_named(robot: PiperRobot) -> None:
-    code = "import sys; from robots.lock import claim; claim(sys.argv[1])"
+    code = "import sys; from robots.processes.lock import claim; claim(sys.argv[1])"
     name = f"piper-{robot.options.channel}"
     result = subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True, timeout=30)
     assert f"{name} is driven by another process (pid " in result.stderr

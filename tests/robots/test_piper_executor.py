@@ -10,13 +10,13 @@ from contextlib import suppress
 import pytest
 from piper_bus import FakeProcess
 
-from robots.chunk import POSE
+from robots.arms.action_chunks import POSE
 from robots.command import Chunk, Command, JointTarget
-from robots.drivers.piper import PiperRobot
+from robots.drivers.piper.driver import PiperRobot
 from robots.errors import RobotError
-from robots.executor import Executor, ExecutorOptions
+from robots.execution.executor import Executor, ExecutorOptions
+from robots.execution.orders import Order, Result
 from robots.observation import Observation
-from robots.order import Order, Result
 
 for module in ("piper_sdk", "can", "pinocchio"):
     pytest.importorskip(module, reason="the extras `piper` and `arm` are not installed")

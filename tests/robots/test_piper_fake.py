@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from robots.fakes.piper import FakePiper, fault_at, main, parser
-from robots.fakes.piper_arm import CAN_CONTROL, FAULTS, Joint, PiperArm
-from robots.piper import HOME_RAD, RANGES_RAD
+from robots.embodiments.piper import HOME_RAD, RANGES_RAD
+from robots.fakes.piper.arm import CAN_CONTROL, FAULTS, Joint, PiperArm
+from robots.fakes.piper.process import FakePiper, fault_at, main, parser
 
 can = pytest.importorskip("can", reason="the extra `piper` is not installed")
 
@@ -226,7 +226,7 @@ def test_a_bus_that_does_not_open_is_told(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_help_and_a_clean_end() -> None:
-    command = [sys.executable, "-m", "robots.fakes.piper"]
+    command = [sys.executable, "-m", "robots.fakes.piper.process"]
     shown = subprocess.run([*command, "--help"], capture_output=True, text=True, timeout=30, check=True)
     assert "--fault" in shown.stdout
     process = subprocess.Popen(

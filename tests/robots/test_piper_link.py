@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from robots.drivers.piper_link import ALL_FRAMES, ARM_STATUS, JOINT_FRAMES, PiperLink
+from robots.drivers.piper.link import ALL_FRAMES, ARM_STATUS, JOINT_FRAMES, PiperLink
 
 pytest.importorskip("piper_sdk", reason="the extra `piper` is not installed")
 can = pytest.importorskip("can", reason="the extra `piper` is not installed")

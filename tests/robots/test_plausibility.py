@@ -8,9 +8,9 @@ from collections.abc import Iterable
 
 import pytest
 
-from robots.arms import UR5E
+from robots.embodiments.ros2_control_arms import UR5E
+from robots.embodiments.stretch_re1 import STRETCH_RE1
 from robots.plausibility import CLEAR_S, Plausibility, of_base, of_joint, of_joints
-from robots.stretch_re1 import STRETCH_RE1
 
 LIFT = "shoulder_lift_joint"
 PERIOD_S = 0.008

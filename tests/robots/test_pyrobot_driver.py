@@ -14,10 +14,10 @@ from pyrobot_fake import Running, running
 
 from robots.command import Done, Grasp, JointTarget, LookAt, MoveBase, MoveJoint, RotateBase, SetGripper, Stop
 from robots.conformance import CHECKS, Check, Options, Subject, examine, name_of
-from robots.drivers.pyrobot import PyrobotLocobot, PyrobotOptions
-from robots.drivers.pyrobot_link import Refused
+from robots.drivers.pyrobot.driver import PyrobotLocobot, PyrobotOptions
+from robots.drivers.pyrobot.link import Refused
+from robots.embodiments.locobot import PAN, TILT
 from robots.errors import ConnectionFailed, NotConnected, RobotError, SpecError
-from robots.locobot import PAN, TILT
 
 SLOTS = f"move_arm_up:{TILT}:0.06,move_arm_down:{TILT}:-0.06"
 OPTIONS = Options(settle_s=0.05, exclusive=True, joint_step=0.03, long_step=0.31)

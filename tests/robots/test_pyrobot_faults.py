@@ -14,17 +14,17 @@ import pytest
 from pyrobot_fake import SMALL, process, trace_of
 
 from robots.command import LookAt, RotateBase
-from robots.drivers.pyrobot import PyrobotLocobot, PyrobotOptions
-from robots.drivers.pyrobot_link import ConnectionLost, Refused
+from robots.drivers.pyrobot.driver import PyrobotLocobot, PyrobotOptions
+from robots.drivers.pyrobot.link import ConnectionLost, Refused
 from robots.errors import ConnectionFailed
-from robots.fakes.pyrobot import Robot, main
-from robots.fakes.pyrobot_arm import CLOSED, OPEN
+from robots.fakes.pyrobot.arm import CLOSED, OPEN
+from robots.fakes.pyrobot.process import Robot, main
 from robots.observation import Observation
 
 CLIENT = """
 import sys
 from robots.command import RotateBase
-from robots.drivers.pyrobot import PyrobotLocobot, PyrobotOptions
+from robots.drivers.pyrobot.driver import PyrobotLocobot, PyrobotOptions
 robot = PyrobotLocobot(PyrobotOptions(address=sys.argv[1]))
 robot.connect()
 print("connected", flush=True)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from robots.servo_watch import Standing, behind, missing
-from robots.trajectory import through
+from robots.arms.tracking import Standing, behind, missing
+from robots.arms.trajectory import through
 
 NAMES = ("joint1",)
 PATH = through((0.0,), [(1.0,)], 2.0, (9.0,))

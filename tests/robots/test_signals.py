@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from robots.signals import terminable
+from robots.processes.signals import terminable
 
 ROOT = Path(__file__).parents[2]
 ENDINGS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -28,7 +28,7 @@ def test_a_fake_ends_in_order(fake: str, number: signal.Signals, tmp_path: Path)
 
 
 def test_nohup_holds() -> None:
-    code = "from robots.signals import on_end; import os, signal; on_end(print); os.kill(os.getpid(), signal.SIGHUP)"
+    code = "import os, signal; from robots.processes.signals import on_end; on_end(print); os.kill(os.getpid(), 1)"
     done = subprocess.run(["nohup", sys.executable, "-c", code], cwd=ROOT, capture_output=True, timeout=20)
     assert done.returncode == 0
     assert done.stdout == b""

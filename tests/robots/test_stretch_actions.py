@@ -12,9 +12,9 @@ import pytest
 from support.stretch_fake import RunningFake, needs_sdk, running_fake
 
 from robots.command import Grasp, JointTarget, LookAt, MoveBase, MoveJoint, Release, RotateBase, SetGripper
-from robots.drivers.stretch import StretchRE1
+from robots.drivers.stretch.driver import StretchRE1
+from robots.embodiments.stretch_re1 import ACTIONS
 from robots.errors import NotConnected, RobotError
-from robots.stretch_re1 import ACTIONS
 
 pytestmark = needs_sdk
 

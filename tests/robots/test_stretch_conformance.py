@@ -5,7 +5,7 @@ from __future__ import annotations
 from support.stretch_fake import needs_sdk, running_fake
 
 from robots.conformance import Options, run
-from robots.drivers.stretch import StretchRE1
+from robots.drivers.stretch.driver import StretchRE1
 
 OPTIONS = Options(
     skip=("every_action_is_executed_or_says_why",),

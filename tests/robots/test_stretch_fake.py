@@ -18,13 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.stretch_fake import needs_sdk, running_fake
 
-from robots.fakes import dynamixel, stretch, stretch_frames
-from robots.fakes.dynamixel import Servo, ServoBus
-from robots.fakes.stretch_axis import Axis
-from robots.fakes.stretch_boards import POS_TRAJ, Pimu, Stepper
-from robots.fakes.stretch_control import NAME, tell
-from robots.fakes.stretch_fleet import configuration
-from robots.fakes.stretch_hardware import FakeStretch, FakeStretchOptions, ticks, value
+from robots.fakes.stretch import dynamixel, serial_frames
+from robots.fakes.stretch import process as stretch
+from robots.fakes.stretch.axis import Axis
+from robots.fakes.stretch.boards import POS_TRAJ, Pimu, Stepper
+from robots.fakes.stretch.calibration_files import configuration
+from robots.fakes.stretch.control_socket import NAME, tell
+from robots.fakes.stretch.dynamixel import Servo, ServoBus
+from robots.fakes.stretch.hardware import FakeStretch, FakeStretchOptions, ticks, value
 
 
 def sdk_framing() -> ModuleType:
@@ -46,29 +47,29 @@ def sdk_framing() -> ModuleType:
 def test_frames_are_those_of_the_sdk(data: bytes) -> None:
     framing = sdk_framing().CobbsFraming()
     encoded = bytes(framing.encode_data(array.array("B", data)))
-    assert stretch_frames.seal(data) == encoded
+    assert serial_frames.seal(data) == encoded
     right, size, decoded = framing.decode_data(encoded[:-1])
     assert (right, bytes(decoded[:size])) == (True, data)
 
 
 @given(st.binary(min_size=1, max_size=600))
 def test_frames_come_back(data: bytes) -> None:
-    assert stretch_frames.unseal(stretch_frames.seal(data)[:-1]) == data
+    assert serial_frames.unseal(serial_frames.seal(data)[:-1]) == data
 
 
-@pytest.mark.parametrize("damaged", [b"", b"\x09\x01", b"\x00\x01", stretch_frames.seal(b"abc")[:-2] + b"\x07"])
+@pytest.mark.parametrize("damaged", [b"", b"\x09\x01", b"\x00\x01", serial_frames.seal(b"abc")[:-2] + b"\x07"])
 def test_damaged_frames_are_dropped(damaged: bytes) -> None:
-    assert stretch_frames.unseal(damaged) is None
-    assert stretch_frames.BoardLink(lambda _: b"").feed(damaged + b"\0") == b""
+    assert serial_frames.unseal(damaged) is None
+    assert serial_frames.BoardLink(lambda _: b"").feed(damaged + b"\0") == b""
 
 
 def test_long_reply_comes_in_blocks() -> None:
-    link = stretch_frames.BoardLink(lambda request: request + bytes(100))
-    first = stretch_frames.unseal(link.feed(stretch_frames.seal(bytes([stretch_frames.PULL_FIRST, 3])))[:-1])
-    second = stretch_frames.unseal(link.feed(stretch_frames.seal(bytes([stretch_frames.PULL_MORE, 3])))[:-1])
+    link = serial_frames.BoardLink(lambda request: request + bytes(100))
+    first = serial_frames.unseal(link.feed(serial_frames.seal(bytes([serial_frames.PULL_FIRST, 3])))[:-1])
+    second = serial_frames.unseal(link.feed(serial_frames.seal(bytes([serial_frames.PULL_MORE, 3])))[:-1])
     assert first is not None
     assert second is not None
-    assert (first[0], second[0]) == (stretch_frames.PULL_ACK_MORE, stretch_frames.PULL_ACK_LAST)
+    assert (first[0], second[0]) == (serial_frames.PULL_ACK_MORE, serial_frames.PULL_ACK_LAST)
     assert first[1:] + second[1:] == bytes([3]) + bytes(100)
 
 
@@ -195,7 +196,7 @@ def test_a_client_that_is_gone_ends_nothing() -> None:
 
 
 def test_help_tells_every_option() -> None:
-    command = [sys.executable, "-m", "robots.fakes.stretch", "--help"]
+    command = [sys.executable, "-m", "robots.fakes.stretch.process", "--help"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     for option in ("--fleet", "--latency-s", "--no-homed", "--contact", "--silent-after-s", "--freeze-camera-after-s"):
         assert option in text

@@ -18,8 +18,8 @@ import pytest
 from support.stretch_fake import RunningFake, needs_sdk, running_fake
 
 from robots.command import Command, MoveBase, MoveJoint
-from robots.drivers import stretch_sdk
-from robots.drivers.stretch import StretchOptions, StretchRE1
+from robots.drivers.stretch import sdk
+from robots.drivers.stretch.driver import StretchOptions, StretchRE1
 from robots.errors import ConnectionFailed, RobotError
 from robots.robot import Sent
 
@@ -184,14 +184,14 @@ def test_robot_that_is_not_homed_does_not_connect() -> None:
 
 def test_homing_by_the_sdk_makes_it_ready() -> None:
     with running_fake("--no-homed", "--arm-m", "0.03", "--wrist-yaw-rad", "4.2") as fake:
-        robot = stretch_sdk.load(fake.robot)
+        robot = sdk.load(fake.robot)
         try:
-            stretch_sdk.start(robot, fake.robot)
+            sdk.start(robot, fake.robot)
             robot.arm.home()
             robot.end_of_arm.motors["wrist_yaw"].home()
-            assert stretch_sdk.not_homed(robot) == ["lift", "stretch_gripper"]
+            assert sdk.not_homed(robot) == ["lift", "stretch_gripper"]
         finally:
-            stretch_sdk.end(robot)
+            sdk.end(robot)
         assert fake.state()["arm"] == pytest.approx(0.1, abs=0.01)  # where homing leaves the arm
         assert fake.state()["wrist_yaw"] == pytest.approx(0.0, abs=0.02)
 
@@ -224,7 +224,7 @@ def test_denied_device_is_named(tmp_path: Path) -> None:
         with pytest.raises(
             ConnectionFailed, match=r"hello-pimu: .*permission denied; add the user to the group 'dialout'"
         ):
-            stretch_sdk.check_device("hello-pimu", device)
+            sdk.check_device("hello-pimu", device)
     finally:
         os.seteuid(user)
 
@@ -260,7 +260,7 @@ def test_wrong_calibration_is_named(old: str, new: str, message: str) -> None:
 def test_second_driver_is_told_who_drives(fake: RunningFake) -> None:
     hold = (
         "import sys, time",
-        "from robots.lock import claim",
+        "from robots.processes.lock import claim",
         "lock = claim(sys.argv[1])",
         "print('held', flush=True)",
     )
@@ -294,7 +294,7 @@ def test_missing_sdk_is_named(fake: RunningFake, monkeypatch: pytest.MonkeyPatch
             return None
 
     monkeypatch.setattr(sys, "meta_path", [Hidden(), *sys.meta_path])
-    with pytest.raises(ConnectionFailed, match=r"No module named 'stretch_body'.*run scripts/stretch_sdk"):
+    with pytest.raises(ConnectionFailed, match=r"No module named 'stretch_body'.*run scripts/sdk"):
         StretchRE1(fake.options()).connect()
 
 

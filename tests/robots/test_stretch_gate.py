@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robots.drivers.stretch_gate import WHEEL_SEPARATION_M, Gate
-from robots.stretch_re1 import STRETCH_RE1
+from robots.drivers.stretch.speed_limit import WHEEL_SEPARATION_M, Gate
+from robots.embodiments.stretch_re1 import STRETCH_RE1
 
 assert STRETCH_RE1.base is not None
 BASE = STRETCH_RE1.base

@@ -15,7 +15,7 @@ import pytest
 from support.stretch_fake import RunningFake, needs_sdk, running_fake
 
 from robots.command import MoveBase
-from robots.drivers.stretch import StretchRE1
+from robots.drivers.stretch.driver import StretchRE1
 
 pytestmark = needs_sdk
 
@@ -30,7 +30,7 @@ DRIVES = """
 import sys
 from support.stretch_fake import RunningFake
 from robots.command import MoveBase
-from robots.drivers.stretch import StretchRE1
+from robots.drivers.stretch.driver import StretchRE1
 robot = StretchRE1(RunningFake(__import__("pathlib").Path(sys.argv[1]), None).options())
 robot.connect()
 print("connected", flush=True)
@@ -44,7 +44,7 @@ print("let go", flush=True)
 def keepers(fake: RunningFake) -> list[int]:
     """Processes of the keepers of its drivers."""
     found = subprocess.run(["ps", "-wweo", "pid,args"], capture_output=True, text=True, check=True).stdout.splitlines()
-    end = f"robots.drivers.stretch_keeper {fake.robot.resolve()}"
+    end = f"robots.drivers.stretch.watchdog {fake.robot.resolve()}"
     return [int(line.split()[0]) for line in found if line.endswith(end)]
 
 
@@ -115,7 +115,7 @@ def test_wheels_stop_though_the_boards_are_silent_at_first(fake: RunningFake) ->
 
 def test_a_keeper_says_that_the_boards_do_not_answer(fake: RunningFake) -> None:
     fake.tell("silent on")
-    command = [sys.executable, "-m", "robots.drivers.stretch_keeper", str(fake.robot)]
+    command = [sys.executable, "-m", "robots.drivers.stretch.watchdog", str(fake.robot)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     fake.tell("silent off")
     assert done.returncode == 1

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robots.trajectory import F64, LEAST_RAMP_S, Trajectory, halt, through, towards
+from robots.arms.trajectory import F64, LEAST_RAMP_S, Trajectory, halt, through, towards
 
 POINT = st.tuples(*[st.floats(-2.0, 2.0)] * 2)
 SPEEDS, DECELS = (1.5, 3.0), (2.0, 2.0)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from ferry_ros.assembly import Assembly
 
+from robots.embodiments.stretch_re1 import STRETCH_RE1
 from robots.errors import SpecError
-from robots.fake import FakeRobot
+from robots.fakes.kinematic import FakeRobot
 from robots.observation import Observation
 from robots.spec import CameraSpec
-from robots.stretch_re1 import STRETCH_RE1
 
 BODY = STRETCH_RE1.with_cameras(CameraSpec("navigation", 2, 3, 59.0), CameraSpec("manipulation", 2, 3, 59.0))
 STATE = {"joints": np.zeros(6, np.float32), "hand": np.zeros(1, np.float32)}

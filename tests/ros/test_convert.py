@@ -29,10 +29,10 @@ from robots.command import (
     SetGripper,
     Stop,
 )
+from robots.embodiments.stretch_re1 import ACTIONS, CAMERAS, STRETCH_RE1
 from robots.errors import SpecError
-from robots.order import Order, Result, Status
+from robots.execution.orders import Order, Result, Status
 from robots.robot import Sent
-from robots.stretch_re1 import ACTIONS, CAMERAS, STRETCH_RE1
 
 numbers = st.floats(allow_nan=False)
 joints = st.sampled_from(("joint_lift", "joint_arm", "gripper_aperture", "joint_head_pan", "joint_head_tilt"))

@@ -22,7 +22,7 @@ from ros_graph import PERIOD_S, Graph, NodeProcess, graph, wait_until
 from servers import ferry_serve
 
 from robots.command import Command, MoveBase, RotateBase
-from robots.order import Order
+from robots.execution.orders import Order
 
 DRIVE = ("move_ahead",)  # 0.67 s at the body's top speed
 

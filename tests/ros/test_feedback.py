@@ -14,8 +14,8 @@ from ros_graph import wait_until
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 
-from robots.arms import UR5E
 from robots.command import JointTarget, MoveJoint
+from robots.embodiments.ros2_control_arms import UR5E
 from robots.errors import ConnectionFailed
 from robots.robot import Sent
 

@@ -18,8 +18,8 @@ from ros_graph import wait_until
 
 from robots.command import Chunk, Grasp, LookAt, MoveBase, RotateBase, SetGripper
 from robots.conformance import Options, run
+from robots.embodiments.locobot import LOCOBOT, LOOK_STEP_RAD, PAN, TILT
 from robots.errors import ConnectionFailed, NotConnected, RobotError
-from robots.locobot import LOCOBOT, LOOK_STEP_RAD, PAN, TILT
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from ferry_ros.fakes.joint_controller import PATH_TOLERANCE, JointController
 from ferry_ros.fakes.scene import picture
 from trajectory_msgs.msg import JointTrajectory
 
+from robots.arms.trajectory import Trajectory
 from robots.embodiment import JointLimits
-from robots.trajectory import Trajectory
 
 NAMES, TICK_S = ("a", "b"), 0.01
 

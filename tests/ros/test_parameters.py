@@ -17,7 +17,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from robots.errors import SpecError
-from robots.fake import FakeOptions, FakeRobot
+from robots.fakes.kinematic import FakeOptions, FakeRobot
 
 CONFIG = Path(__file__).parents[2] / "ros2_ws" / "src" / "ferry_ros" / "config"
 

@@ -22,14 +22,14 @@ from ferry_ros.bodies.joint_feedback import JointFeedback
 from ferry_ros.bodies.ros2_control_arm import Ros2ControlArm
 from ros_graph import ROOT, wait_until
 
-from robots.arms import FR3, UR5E
-from robots.chunk import POSE
+from robots.arms.action_chunks import POSE
+from robots.arms.kinematics import Kinematics
+from robots.arms.trajectory import towards
 from robots.command import Chunk, Done, Grasp, JointTarget, LookAt, MoveBase, MoveJoint, Release, SetGripper, Stop
 from robots.conformance import Options, run
+from robots.embodiments.ros2_control_arms import FR3, UR5E
 from robots.errors import ConnectionFailed, NotConnected, RobotError
-from robots.kinematics import Kinematics
 from robots.limits import GRIPPER_JOINT
-from robots.trajectory import towards
 
 PAN, LIFT = "shoulder_pan_joint", "shoulder_lift_joint"
 

@@ -16,8 +16,8 @@ from ros_inside import robot_node, spinning
 
 from robots.command import Done, MoveBase, RotateBase
 from robots.errors import BindError, ConnectionFailed, NotConnected, RobotError
-from robots.fake import FakeRobot
-from robots.order import Result
+from robots.execution.orders import Result
+from robots.fakes.kinematic import FakeRobot
 from robots.robot import Sent
 
 QUICK = RosRobotOptions(kept=4, valid_for_s=1.0, connect_timeout_s=5.0, observe_timeout_s=0.8, motion_timeout_s=3.0)

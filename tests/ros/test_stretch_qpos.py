@@ -6,7 +6,7 @@ import pytest
 from ferry_ros.bodies import stretch_qpos
 from sensor_msgs.msg import JointState
 
-from robots.stretch_re1 import STRETCH_RE1
+from robots.embodiments.stretch_re1 import STRETCH_RE1
 
 # As in stretch_driver.py of hello-robot/stretch_ros2, for an RE1.
 NAMES = ["wrist_extension", "joint_lift", "joint_arm_l3", "joint_arm_l2", "joint_arm_l1", "joint_arm_l0"]

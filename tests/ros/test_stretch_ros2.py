@@ -22,8 +22,8 @@ from robots.command import (
     SetGripper,
 )
 from robots.embodiment import Embodiment
+from robots.embodiments.stretch_re1 import ACTIONS, STRETCH_RE1
 from robots.errors import NotConnected
-from robots.stretch_re1 import ACTIONS, STRETCH_RE1
 
 
 @pytest.fixture(scope="module")

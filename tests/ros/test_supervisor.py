@@ -17,7 +17,7 @@ from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
 from robots.command import Command, MoveBase
-from robots.order import Order, Result
+from robots.execution.orders import Order, Result
 
 STEP = MoveBase(0.2)
 

@@ -18,7 +18,7 @@ from evaluation.episode import Episode
 from evaluation.step import RunEnd
 from evaluation.trial import Outcome, Trial
 from robots.command import Done
-from robots.fake import FakeRobot
+from robots.fakes.kinematic import FakeRobot
 from simulation.episode import EpisodeError, EpisodeSpec
 from simulation.seeds import house_seed
 from simulation.tasks import TASKS

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from robots.stretch_re1 import SPOC_ACTIONS
+from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from simulation.env import BLOCKED, IDS, START, TARGETS, FerryEnv
 from simulation.episode import EpisodeError
 from simulation.errors import SeedError

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from robots.stretch_re1 import ACTIONS
+from robots.embodiments.stretch_re1 import ACTIONS
 from simulation.escape import MOVES
 from simulation.expert import DONE_M, ObjectNavExpert
 from simulation.measure import measure_expert

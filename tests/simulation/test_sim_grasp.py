@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from robots.command import Grasp, Release
-from robots.stretch_re1 import ACTIONS
+from robots.embodiments.stretch_re1 import ACTIONS
 from simulation.grasp import HAND_SPHERE_M, PICKUPABLE, Hand, distance_m, support_m
 from simulation.grasp_physics import MASS_KG, holds
 from simulation.house import HouseObject

@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from robots.locobot import CAMERA_FORWARD_M, CAMERA_HEIGHT_M, LENS_FOV_DEG, PAN, TILT
+from robots.embodiments.locobot import CAMERA_FORWARD_M, CAMERA_HEIGHT_M, LENS_FOV_DEG, PAN, TILT
 from simulation.body import BASE_JOINTS, COLLISION_GROUP, touched
 from simulation.locobot import CAMERA, FOOTPRINT_M, LOCOBOT_EYE, PREFIX, Locobot
 

@@ -14,8 +14,8 @@ from policy_server.onnx_policy import OnnxPolicy
 from policy_server.sampling import SAMPLINGS, Sampling, choose
 from robots.binding import bind
 from robots.command import MoveJoint
+from robots.embodiments.locobot import LOCOBOT, TILT, locobot
 from robots.errors import BindError
-from robots.locobot import LOCOBOT, TILT, locobot
 from simulation.locobot import LOCOBOT_EYE
 from simulation.locobot_twin import LocobotOptions, LocobotTwin
 from simulation.object_nav import sample_episode

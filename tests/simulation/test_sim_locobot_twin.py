@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from small_house import small_house
 
+from robots.cameras.letterbox import framed
 from robots.command import Grasp, LookAt, MoveBase, MoveJoint, SetGripper
+from robots.embodiments.locobot import DEFAULT_CAMERA_SLOTS, LENS_FOV_DEG, PAN, TILT
+from robots.embodiments.stretch_re1 import ACTIONS, SPOC_ACTIONS
 from robots.errors import SpecError
-from robots.frame import framed
 from robots.limits import limit
-from robots.locobot import DEFAULT_CAMERA_SLOTS, LENS_FOV_DEG, PAN, TILT
 from robots.spec import U8Image
-from robots.stretch_re1 import ACTIONS, SPOC_ACTIONS
 from simulation import twin as twin_module
 from simulation.env import BLOCKED, FerryEnv
 from simulation.episode import EpisodeSpec

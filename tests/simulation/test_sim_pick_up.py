@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from robots.command import Grasp
-from robots.stretch_re1 import ACTIONS
+from robots.embodiments.stretch_re1 import ACTIONS
 from simulation import fetch, pick_up
 from simulation.clearance import Obstacle
 from simulation.episode import EpisodeGenerationError, EpisodeSpec

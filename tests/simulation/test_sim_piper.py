@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from robots.chunk import POSE
+from robots.arms.action_chunks import POSE
+from robots.arms.kinematics import Kinematics
 from robots.command import Chunk, Done, JointTarget, MoveBase, MoveJoint, SetGripper
 from robots.conformance import Options, run
+from robots.embodiments.piper import HOME_RAD, JOINTS, PIPER_URDF, RANGES_RAD
+from robots.embodiments.piper_urdf import ARM, TIP
 from robots.errors import NotConnected
-from robots.kinematics import Kinematics
-from robots.piper import HOME_RAD, JOINTS, PIPER_URDF, RANGES_RAD
-from robots.piper_urdf import ARM, TIP
 from simulation.piper_scene import CUBE_SIDE_M, scene_xml
 from simulation.piper_twin import PiperTwin, PiperTwinOptions
 

@@ -21,8 +21,8 @@ from robots.command import (
     SetGripper,
     Stop,
 )
+from robots.embodiments.stretch_re1 import ACTIONS, STATE, STRETCH_RE1
 from robots.errors import NotConnected
-from robots.stretch_re1 import ACTIONS, STATE, STRETCH_RE1
 from simulation.episode import EpisodeSpec
 from simulation.object_nav import sample_episode
 from simulation.twin import StretchTwin, TwinOptions

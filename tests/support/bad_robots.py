@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from robots.chunk import GRIPPER, POSE, cartesian_delta, joint_positions
+from robots.arms.action_chunks import GRIPPER, POSE, cartesian_delta, joint_positions
 from robots.command import Chunk, Command, Done, Grasp, MoveBase, MoveJoint, RotateBase, SetGripper
 from robots.embodiment import BaseLimits, Embodiment, JointLimits, Workspace
 from robots.errors import NotConnected
-from robots.fake import FakeOptions, FakeRobot
+from robots.fakes.kinematic import FakeOptions, FakeRobot
 from robots.limits import limit
 from robots.observation import Observation
 from robots.robot import Health, Sent

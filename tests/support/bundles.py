@@ -25,9 +25,9 @@ from policy_server.manifest import (
     write_bundle,
 )
 from robots.embodiment import Embodiment
+from robots.embodiments.stretch_re1 import SPOC_ACTIONS, STRETCH_RE1
 from robots.observation import Observation
 from robots.spec import CameraInput, PolicySpec, VectorSpec
-from robots.stretch_re1 import SPOC_ACTIONS, STRETCH_RE1
 
 HEIGHT, WIDTH, FOV_DEG = 84, 144, 59.0
 FEATURES = 4

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from robots.command import Command
 from robots.errors import RobotError
-from robots.executor import Executor, ExecutorOptions
-from robots.fake import FakeRobot
+from robots.execution.executor import Executor, ExecutorOptions
+from robots.execution.orders import Order, Result
+from robots.fakes.kinematic import FakeRobot
 from robots.observation import Observation
-from robots.order import Order, Result
 
 OPTIONS = ExecutorOptions(control_period_s=0.4, observe_period_s=0.05)
 

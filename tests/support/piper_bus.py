@@ -7,7 +7,7 @@ import subprocess
 import sys
 from types import TracebackType
 
-from robots.drivers.piper import PiperOptions
+from robots.drivers.piper.driver import PiperOptions
 
 GROUP = "239.74.163.2"
 
@@ -20,11 +20,20 @@ def free_port() -> int:
 
 
 class FakeProcess:
-    """`python -m robots.fakes.piper` as a context manager; `more` are further arguments."""
+    """`python -m robots.fakes.piper.process` as a context manager; `more` are further arguments."""
 
     def __init__(self, *more: str) -> None:
         self.channel = f"{GROUP}:{free_port()}"
-        command = [sys.executable, "-m", "robots.fakes.piper", "--channel", self.channel, "--rate-hz", "100", *more]
+        command = [
+            sys.executable,
+            "-m",
+            "robots.fakes.piper.process",
+            "--channel",
+            self.channel,
+            "--rate-hz",
+            "100",
+            *more,
+        ]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

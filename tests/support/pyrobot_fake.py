@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from robots.drivers.pyrobot import PyrobotLocobot, PyrobotOptions
-from robots.drivers.pyrobot_server import Machine, Server
-from robots.fakes.pyrobot import Robot
-from robots.fakes.pyrobot_parts import FakeOptions
+from robots.drivers.pyrobot.driver import PyrobotLocobot, PyrobotOptions
+from robots.drivers.pyrobot.server import Machine, Server
+from robots.fakes.pyrobot.parts import FakeOptions
+from robots.fakes.pyrobot.process import Robot
 
 SMALL = {"height": 90, "width": 160}
 
@@ -56,8 +56,8 @@ def running(**options: Any) -> Iterator[Running]:
 
 @contextmanager
 def process(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """`python -m robots.fakes.pyrobot`; yields the address and the process once it says that it is ready."""
-    command = [sys.executable, "-m", "robots.fakes.pyrobot", "--port", "0", "--height", "48", "--width", "64"]
+    """`python -m robots.fakes.pyrobot.process`; yields the address and the process once it says that it is ready."""
+    command = [sys.executable, "-m", "robots.fakes.pyrobot.process", "--port", "0", "--height", "48", "--width", "64"]
     fake = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, text=True)
     assert fake.stdout is not None
     try:

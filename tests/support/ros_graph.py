@@ -26,7 +26,7 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from robots.order import Order, Result
+from robots.execution.orders import Order, Result
 
 ROOT = Path(__file__).parents[2]
 PERIOD_S = 0.5

@@ -10,11 +10,11 @@ import numpy as np
 from policy_server.decision import Decision
 from robots.binding import Binding, bind
 from robots.command import Command
-from robots.fake import FakeOptions, FakeRobot
+from robots.embodiments.stretch_re1 import SPOC_ACTIONS
+from robots.fakes.kinematic import FakeOptions, FakeRobot
 from robots.observation import Observation
 from robots.robot import Sent
 from robots.spec import CameraInput, PolicySpec, VectorSpec
-from robots.stretch_re1 import SPOC_ACTIONS
 
 HAND = VectorSpec(("in_hand",), ("bool",), (0.0,), (1.0,))
 SPEC = PolicySpec(

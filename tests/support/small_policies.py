@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from robots.stretch_re1 import SPOC_ACTIONS
+from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from simulation.episode import EpisodeSpec
 from training import config
 from training.checkpoint import new_policy, save

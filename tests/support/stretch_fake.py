@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from robots.drivers.stretch import StretchOptions
-from robots.fakes import stretch_control
-from robots.fakes.stretch_fleet import ROBOT_ID
+from robots.drivers.stretch.driver import StretchOptions
+from robots.fakes.stretch import control_socket
+from robots.fakes.stretch.calibration_files import ROBOT_ID
 
 needs_sdk = pytest.mark.skipif(
     importlib.util.find_spec("stretch_body") is None, reason="stretch_body is not installed: run scripts/stretch_sdk"
@@ -24,7 +24,7 @@ needs_sdk = pytest.mark.skipif(
 
 
 class RunningFake:
-    """A process of `robots.fakes.stretch`."""
+    """A process of `robots.fakes.stretch.process`."""
 
     def __init__(self, fleet: Path, process: subprocess.Popen[str]) -> None:
         self.fleet, self.process = fleet, process
@@ -36,7 +36,7 @@ class RunningFake:
 
     def tell(self, line: str) -> dict[str, Any]:
         """Says a line to it; returns its state."""
-        return stretch_control.tell(self.fleet, line, timeout_s=5.0)
+        return control_socket.tell(self.fleet, line, timeout_s=5.0)
 
     def state(self) -> dict[str, Any]:
         """Where everything truly is."""
@@ -67,7 +67,7 @@ class RunningFake:
 def running_fake(*arguments: str) -> Iterator[RunningFake]:
     """A fake in a folder of its own with a short name, as a socket's must be."""
     with tempfile.TemporaryDirectory(prefix="stretch-") as folder:
-        command = [sys.executable, "-m", "robots.fakes.stretch", "--fleet", folder, *arguments]
+        command = [sys.executable, "-m", "robots.fakes.stretch.process", "--fleet", folder, *arguments]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             try:
                 assert process.stdout is not None

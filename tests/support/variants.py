@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from small_policies import TINY, random_tokens, tiny_policy
 
-from robots.stretch_re1 import SPOC_ACTIONS
+from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from training.checkpoint import policy_payload, save
 from training.ppo_rollout import Played, PlayOptions
 

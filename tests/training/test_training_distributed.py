@@ -17,7 +17,7 @@ import pytest
 import torch
 from small_policies import tiny_policy
 
-from robots.stretch_re1 import SPOC_ACTIONS
+from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from training.checkpoint import load, policy_payload, save
 from training.distributed import Ranks, alone, device_of
 from training.errors import ConfigError

@@ -18,7 +18,7 @@ from small_policies import SPOC_LIKE, TINY, tiny_policy
 from policy_server.bundle import PolicyBundle
 from policy_server.errors import BundleError
 from policy_server.manifest import PolicyManifest, Provenance, SimulatedResult
-from robots.stretch_re1 import SPOC_ACTIONS
+from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from training.checkpoint import policy_payload, save
 from training.config import BLOCKED, START
 from training.errors import ExportError

@@ -13,7 +13,7 @@ from checkpoints import different
 from small_policies import TINY, tiny_policy
 from variants import PLAY, SMALL, episode, write_clone
 
-from robots.stretch_re1 import SPOC_ACTIONS
+from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from training.actor_critic import trained_weights
 from training.checkpoint import load
 from training.dataset import Instructions, collate

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from robots.command import Stop
+from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.robot import Sent
-from robots.stretch_re1 import SPOC_ACTIONS
 from simulation.seeds import SPLITS
 from training.config import BLOCKED
 from training.demonstration import LEVELS, MOVES, RAM_STEPS, SHARES, Demonstration, Noise, training_episodes

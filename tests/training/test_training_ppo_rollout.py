@@ -9,7 +9,7 @@ import pytest
 import torch
 from small_policies import TINY, tiny_policy
 
-from robots.stretch_re1 import SPOC_ACTIONS
+from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from training.actor_critic import trained_weights
 from training.config import START
 from training.dataset import Instructions, collate

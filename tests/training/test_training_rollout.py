@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from small_policies import TINY, tiny_policy, write_run
 
-from robots.stretch_re1 import SPOC_ACTIONS
+from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from simulation.object_nav import sample_episode
 from simulation.seeds import house_seed
 from simulation.twin import TwinOptions

@@ -11,7 +11,7 @@ import torch
 from small_policies import tiny_policy
 
 from robots.command import MoveBase, RotateBase
-from robots.stretch_re1 import SPOC_ACTIONS
+from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from simulation.object_nav import sample_episode
 from simulation.twin import StretchTwin, TwinOptions
 from training.actor_critic import trained_weights

@@ -12,7 +12,7 @@ from small_policies import SPOC_LIKE, TINY
 from torch import nn
 
 from robots.binding import bind
-from robots.stretch_re1 import SPOC_ACTIONS, STRETCH_RE1
+from robots.embodiments.stretch_re1 import SPOC_ACTIONS, STRETCH_RE1
 from training.config import BLOCKED, MINI, PADDING, PRESETS, SMALL_3, START, PolicyConfig, config_hash, preset
 from training.errors import ConfigError
 from training.policy import SpocPolicy

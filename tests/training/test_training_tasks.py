@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from small_policies import TINY, tiny_policy, write_run
 
-from robots.locobot import LOCOBOT
-from robots.stretch_re1 import SPOC_ACTIONS
+from robots.embodiments.locobot import LOCOBOT
+from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from simulation.episode import EpisodeError
 from simulation.tasks import task
 from training import config

@@ -44,8 +44,8 @@ from robots.command import (
 )
 from robots.embodiment import Embodiment
 from robots.errors import SpecError
+from robots.execution.orders import Order
 from robots.limits import HEAD_JOINTS
-from robots.order import Order
 from robots.spec import CameraSpec, F32Vector, U8Image
 
 CURRENT = "current"

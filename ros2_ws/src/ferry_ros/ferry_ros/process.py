@@ -5,7 +5,8 @@ down first, after which nothing can be published; so the handlers here only end 
 context still lives, and then the context ends. SIGTERM and SIGHUP are treated like SIGINT.
 
 rclpy's logger writes with the interpreter locked: an output that nobody reads would freeze every thread, also what
-stops the robot. So all output goes through a process beside this one (`robots.drain`), which also writes the log file.
+stops the robot. So all output goes through a process beside this one (`robots.processes.drain`), which also writes the
+log file.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from ferry_ros import shared_memory
 from ferry_ros.context import enter, log_file
 from ferry_ros.spinner import Spinner
 from ferry_ros.timer import every
-from robots.drain import drained
 from robots.errors import RobotError
-from robots.signals import on_end
+from robots.processes.drain import drained
+from robots.processes.signals import on_end
 from simulation.errors import SimulationError
 
 LOOK_S = 0.05

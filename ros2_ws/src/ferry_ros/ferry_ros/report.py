@@ -11,7 +11,7 @@ from std_msgs.msg import Header
 from ferry_ros.convert import stamp_of, time_msg
 from robots.command import command_from_json, command_to_json
 from robots.errors import SpecError
-from robots.order import Result, Status
+from robots.execution.orders import Result, Status
 from robots.robot import Sent
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR

@@ -33,10 +33,10 @@ from ferry_ros.process import fail, run
 from ferry_ros.spinner import Spinner, beside
 from ferry_ros.timer import every
 from robots.errors import ConnectionFailed, RobotError, SpecError
-from robots.executor import Executor, ExecutorOptions
-from robots.guard import RUNSTOP, GuardOptions
+from robots.execution.executor import Executor, ExecutorOptions
+from robots.execution.guard import RUNSTOP, GuardOptions
+from robots.execution.orders import Result
 from robots.observation import Observation
-from robots.order import Result
 
 MODES = ("shadow", "slow", "full")
 SUPERVISOR, PERMIT, TWO = "supervisor", "permit", "two of a name"

@@ -21,14 +21,14 @@ class Body:
 
 def fake() -> Body:
     """The kinematic body without hardware."""
-    from robots.fake import FakeOptions, FakeRobot
+    from robots.fakes.kinematic import FakeOptions, FakeRobot
 
     return Body(FakeRobot, FakeOptions, "fake.")
 
 
 def piper() -> Body:
     """The AgileX Piper over CAN."""
-    from robots.drivers.piper import PiperOptions, PiperRobot
+    from robots.drivers.piper.driver import PiperOptions, PiperRobot
 
     return Body(PiperRobot, PiperOptions, "piper.")
 
@@ -56,7 +56,7 @@ def ros2_control_arm() -> Body:
 
 def stretch_re1() -> Body:
     """The Stretch RE1 through its vendor's SDK, in its own computer."""
-    from robots.drivers.stretch import StretchOptions, StretchRE1
+    from robots.drivers.stretch.driver import StretchOptions, StretchRE1
 
     return Body(StretchRE1, StretchOptions, "stretch.")
 
@@ -84,7 +84,7 @@ def locobot_twin() -> Body:
 
 def locobot_pyrobot() -> Body:
     """The LoCoBot behind a PyRobot server on the robot."""
-    from robots.drivers.pyrobot import PyrobotLocobot, PyrobotOptions
+    from robots.drivers.pyrobot.driver import PyrobotLocobot, PyrobotOptions
 
     return Body(PyrobotLocobot, PyrobotOptions, "pyrobot.")
 

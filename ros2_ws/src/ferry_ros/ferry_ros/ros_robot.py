@@ -26,8 +26,8 @@ from ferry_ros.spinner import Spinner, beside
 from robots.command import Command
 from robots.embodiment import Embodiment
 from robots.errors import BindError, ConnectionFailed, NotConnected, RobotError
+from robots.execution.orders import Order, Result
 from robots.observation import Observation
-from robots.order import Order, Result
 from robots.robot import Connected, Sent
 
 PATIENCE_S = 0.1

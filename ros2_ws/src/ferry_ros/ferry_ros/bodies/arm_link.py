@@ -12,10 +12,10 @@ from ferry_ros.bodies.gripper import ActionGripper, Gripper, TrajectoryGripper
 from ferry_ros.bodies.joint_feedback import JointFeedback
 from ferry_ros.bodies.link import Link
 from ferry_ros.bodies.trajectory_msg import COMMAND, message
-from robots.arms import Arm
+from robots.arms.trajectory import Trajectory
+from robots.embodiments.ros2_control_arms import Arm
 from robots.errors import ConnectionFailed
 from robots.limits import GRIPPER_JOINT
-from robots.trajectory import Trajectory
 
 MATCH_S = 0.5
 """DDS tells a writer of a reader before that reader listens to the writer; what is sent between is lost. So long it is

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ferry_ros.bodies.arm_link import ArmLink
-from robots.arm_plan import ArmPlanner, Plan
+from robots.arms.planner import ArmPlanner, Plan
+from robots.arms.tracking import ASLEEP_S
+from robots.arms.trajectory import F64, Trajectory, halt
 from robots.limits import GRIPPER_JOINT
-from robots.servo_watch import ASLEEP_S
-from robots.trajectory import F64, Trajectory, halt
 
 CALM = 3
 """So many joint states in a row must say that the arm stands after a ramp; one may be an old one."""

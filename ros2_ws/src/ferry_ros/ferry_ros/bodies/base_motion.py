@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from robots.arms.tracking import ASLEEP_S
 from robots.embodiment import BaseLimits
-from robots.servo_watch import ASLEEP_S
 
 Pose = tuple[float, float, float]
 """(x_m, y_m, yaw_rad) of `base_link` in `odom`."""

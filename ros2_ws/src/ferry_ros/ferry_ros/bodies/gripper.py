@@ -15,8 +15,8 @@ from trajectory_msgs.msg import JointTrajectory
 from ferry_ros import interfaces
 from ferry_ros.bodies.trajectory_msg import COMMAND, message
 from ferry_ros.timer import every
-from robots import arms
-from robots.trajectory import LEAST_RAMP_S, Trajectory
+from robots.arms.trajectory import LEAST_RAMP_S, Trajectory
+from robots.embodiments import ros2_control_arms
 
 TICK_S = 0.02
 """How exactly an action goal is sent at its time."""
@@ -42,7 +42,9 @@ class Gripper(Protocol):
 class TrajectoryGripper:
     """Sends a way in parts to `controller`, a JointTrajectoryController of the gripper's joint."""
 
-    def __init__(self, node: Node, gripper: arms.Gripper, controller: str, aperture: Callable[[], float]) -> None:
+    def __init__(
+        self, node: Node, gripper: ros2_control_arms.Gripper, controller: str, aperture: Callable[[], float]
+    ) -> None:
         self._gripper = gripper
         self._topic = node.create_publisher(JointTrajectory, f"{controller}/joint_trajectory", COMMAND)
 
@@ -74,7 +76,9 @@ class ActionGripper:
     How fast it moves is the gripper's own affair.
     """
 
-    def __init__(self, node: Node, gripper: arms.Gripper, action: str, aperture: Callable[[], float]) -> None:
+    def __init__(
+        self, node: Node, gripper: ros2_control_arms.Gripper, action: str, aperture: Callable[[], float]
+    ) -> None:
         interfaces.ensure("control_msgs")
         from control_msgs.action import GripperCommand  # type: ignore[import-not-found]
 

@@ -18,14 +18,14 @@ from ferry_ros.bodies.interbotix_link import MOTORS, InterbotixLink
 from ferry_ros.bodies.joint_stream import SHORT, Arrival, JointPort, JointStream, Positions, stand
 from ferry_ros.bodies.link import claim_in_domain
 from ferry_ros.bodies.ros_camera import CameraTuning, RosCamera
+from robots.cameras.letterbox import framed, share
 from robots.command import Command, Done, JointTarget, LookAt, MoveBase, MoveJoint, RotateBase, Stop
 from robots.embodiment import Embodiment
+from robots.embodiments.locobot import LENS_FOV_DEG, PICTURE_FOV_DEG, camera_slots, locobot
 from robots.errors import NotConnected, RobotError
-from robots.frame import framed, share
 from robots.limits import HEAD_JOINTS, limit
-from robots.lock import Lock
-from robots.locobot import LENS_FOV_DEG, PICTURE_FOV_DEG, camera_slots, locobot
 from robots.observation import Observation
+from robots.processes.lock import Lock
 from robots.robot import Connected, Health, Sent
 from robots.spec import CameraSpec
 
@@ -46,7 +46,7 @@ class LocobotInterbotixOptions:
         height: of the pictures handed on, in pixels.
         width: of the pictures handed on, in pixels.
         picture_fov_deg: how high they see [degrees]; what the camera does not see of it is black.
-        camera_slots: which actions move the camera, see `robots.locobot.camera_slots`; empty for the default.
+        camera_slots: which actions move the camera, see `embodiments.locobot.camera_slots`; empty: the default.
         camera_topic: of the RealSense's colour pictures; one that ends in /compressed is taken as such.
         camera_info_topic: of its calibration.
         camera_height: of its pictures, in pixels; xslocobot_control asks for 640x480.

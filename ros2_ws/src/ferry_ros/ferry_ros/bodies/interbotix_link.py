@@ -18,9 +18,9 @@ from ferry_ros.bodies.link import Link
 from ferry_ros.bodies.odometry import OdometryFeedback
 from ferry_ros.bodies.ros_camera import SENSOR
 from ferry_ros.timer import every
+from robots.cameras.letterbox import lens_fov_deg
+from robots.embodiments.locobot import PAN, TILT, locobot
 from robots.errors import ConnectionFailed, RobotError
-from robots.frame import lens_fov_deg
-from robots.locobot import PAN, TILT, locobot
 from robots.plausibility import of_joints
 
 BODY = locobot()

@@ -16,7 +16,7 @@ from std_srvs.srv import Trigger
 from ferry_ros import services
 from ferry_ros.spinner import Spinner
 from robots.errors import RobotError
-from robots.lock import Lock, claim
+from robots.processes.lock import Lock, claim
 
 
 def claim_in_domain(kind: str, namespace: str) -> Lock:

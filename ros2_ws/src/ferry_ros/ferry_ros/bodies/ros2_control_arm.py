@@ -16,15 +16,15 @@ from ferry_ros.bodies.arm_link import ArmLink
 from ferry_ros.bodies.arm_motion import ArmMotion, ArmTuning
 from ferry_ros.bodies.link import claim_in_domain
 from ferry_ros.bodies.ros_camera import CameraTuning, RosCamera
-from robots import arms
-from robots.arm_plan import ArmPlanner, Refused
+from robots.arms.kinematics import Kinematics
+from robots.arms.planner import ArmPlanner, Refused
 from robots.command import Command, Stop
 from robots.embodiment import Embodiment
+from robots.embodiments import ros2_control_arms
 from robots.errors import NotConnected, RobotError
-from robots.kinematics import Kinematics
 from robots.limits import limit
-from robots.lock import Lock
 from robots.observation import Observation
+from robots.processes.lock import Lock
 from robots.robot import Connected, Health, Sent
 from robots.spec import CameraSpec
 
@@ -90,7 +90,7 @@ class Ros2ControlArm(Connected):
 
     def __init__(self, options: Ros2ControlArmOptions | None = None) -> None:
         self.options = options or Ros2ControlArmOptions()
-        self._preset = arms.arm(self.options.arm)
+        self._preset = ros2_control_arms.arm(self.options.arm)
         named = {"usual": self._preset.gripper.controller, "action": self._preset.gripper.action}
         self._gripper = named.get(self.options.gripper_controller, self.options.gripper_controller)
         cameras = tuple(spec for spec, _ in self._cameras_wanted())

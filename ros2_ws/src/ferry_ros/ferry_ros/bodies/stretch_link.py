@@ -18,9 +18,9 @@ from ferry_ros.bodies import stretch_qpos
 from ferry_ros.bodies.link import Link
 from ferry_ros.bodies.odometry import OdometryFeedback
 from ferry_ros.bodies.publishers import Publishers
+from robots.embodiments.stretch_re1 import STRETCH_RE1
 from robots.errors import ConnectionFailed, RobotError
 from robots.plausibility import Plausibility, of_joints
-from robots.stretch_re1 import STRETCH_RE1
 
 SERVICES = (
     "stop_the_robot",

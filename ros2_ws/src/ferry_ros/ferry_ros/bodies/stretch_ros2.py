@@ -38,13 +38,13 @@ from robots.command import (
     Stop,
 )
 from robots.embodiment import BaseLimits, Embodiment
+from robots.embodiments.stretch_re1 import STRETCH_RE1
 from robots.errors import ConnectionFailed, NotConnected, RobotError
 from robots.limits import HEAD_JOINTS, limit
-from robots.lock import Lock
 from robots.observation import Observation
+from robots.processes.lock import Lock
 from robots.robot import Connected, Health, Sent
 from robots.spec import F32Vector
-from robots.stretch_re1 import STRETCH_RE1
 
 
 @dataclass(frozen=True)

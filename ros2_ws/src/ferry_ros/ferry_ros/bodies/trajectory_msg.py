@@ -8,7 +8,7 @@ from builtin_interfaces.msg import Duration
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from robots.trajectory import Trajectory
+from robots.arms.trajectory import Trajectory
 
 COMMAND = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 """The newest trajectory alone counts: after a stop nobody wants the one before."""

@@ -28,9 +28,9 @@ from ferry_ros.fakes.joint_controller import JointController
 from ferry_ros.fakes.scene import picture
 from ferry_ros.process import run
 from ferry_ros.timer import every
-from robots import arms
+from robots.arms.trajectory import towards
 from robots.embodiment import JointLimits
-from robots.trajectory import towards
+from robots.embodiments import ros2_control_arms
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class FakeArmController(Node):
         self.finished, self.exit_code = threading.Event(), 0
         parameters.declare(self, FakeArmOptions)
         self._options = parameters.read(self, FakeArmOptions)
-        self._preset = arms.arm(self._options.arm)
+        self._preset = ros2_control_arms.arm(self._options.arm)
         preset, ready = self._preset, np.array(self._preset.ready)
         self._controllers = {preset.controller: JointController(preset.joints, ready, preset.decel_radps2)}
         if self._options.gripper:

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 import numpy as np
 from trajectory_msgs.msg import JointTrajectory
 
+from robots.arms.trajectory import F64, Trajectory, halt
 from robots.embodiment import JointLimits
-from robots.trajectory import F64, Trajectory, halt
 
 PATH_TOLERANCE = 0.2
 """How far a joint may fall behind [rad] or [m]: ur_robot_driver config/ur_controllers.yaml, constraints."""

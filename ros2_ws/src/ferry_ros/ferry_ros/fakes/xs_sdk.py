@@ -27,7 +27,7 @@ from ferry_ros.fakes.locobot_mechanics import RANGES, SPEED_RADPS, Kobuki, Servo
 from ferry_ros.fakes.scene import picture
 from ferry_ros.process import run
 from ferry_ros.timer import every
-from robots.locobot import LENS_FOV_DEG
+from robots.embodiments.locobot import LENS_FOV_DEG
 from robots.spec import CameraSpec
 
 GROUP = "camera"

@@ -1,0 +1,308 @@
+"""What a Stretch measured last: read again and again by two threads, one for the boards and one for the servos.
+
+The SDK writes a new time of its own (`timestamp_pc`) even when no answer came. Here a board counts as heard when its
+own clock has moved on, and a servo bus when no communication error was counted meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from robots.drivers.stretch.sdk import flush, servos
+from robots.embodiments.stretch_re1 import STRETCH_RE1
+from robots.plausibility import Plausibility, of_base, of_joints
+
+BOARDS_PERIOD_S, SERVOS_PERIOD_S = 1 / 25, 1 / 15
+"""The SDK's own rates (robot_params_RE1V0.py robot.rates)."""
+
+RETRY_S = 1.0
+"""A lost device is asked again this often; the SDK complains in the log each time."""
+
+SERVO_JOINTS = {
+    "joint_wrist_yaw": "wrist_yaw",
+    "joint_head_pan": "head_pan",
+    "joint_head_tilt": "head_tilt",
+    "gripper_aperture": "stretch_gripper",
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One joint: position and velocity [m, m/s] or [rad, rad/s], effort [% of the most], and what its board says.
+
+    Attributes:
+        busy: its board has not ended the motion yet.
+        contacts: how many guarded contacts its board has counted.
+    """
+
+    position: float
+    velocity: float
+    effort_pct: float
+    busy: bool = False
+    contacts: int = 0
+
+
+@dataclass(frozen=True)
+class _Boards:
+    at_ns: int
+    lift: Measured
+    arm: Measured
+    wheels: tuple[Measured, Measured]
+    pose: tuple[float, float, float]
+    voltage_v: float
+    runstop: bool
+
+
+@dataclass(frozen=True)
+class _Servos:
+    at_ns: int
+    joints: dict[str, Measured]
+
+
+@dataclass(frozen=True)
+class Status:
+    """Everything measured and believed, at one moment.
+
+    Attributes:
+        boards_ns: when the last complete reading of the boards began, on the monotonic clock.
+        servos_ns: the same for the servos.
+        joints: by the embodiment's names.
+        wheels: left and right; positions [m] rolled.
+        pose: base (x [m], y [m], yaw [rad]) by odometry.
+    """
+
+    boards_ns: int
+    servos_ns: int
+    joints: dict[str, Measured]
+    wheels: tuple[Measured, Measured]
+    pose: tuple[float, float, float]
+    voltage_v: float
+    runstop: bool
+
+    @property
+    def stamp_ns(self) -> int:
+        """When its oldest part was measured."""
+        return min(self.boards_ns, self.servos_ns)
+
+    @property
+    def newest_ns(self) -> int:
+        """When its newest part was measured."""
+        return max(self.boards_ns, self.servos_ns)
+
+    @property
+    def positions(self) -> dict[str, float]:
+        """Joint -> position."""
+        return {name: joint.position for name, joint in self.joints.items()}
+
+
+class Reader:
+    """Reads a started SDK robot until `close`, and steps its sentries, which guard the servos.
+
+    A reading that tells of a joint or of the wheels what cannot be is not believed in any of its numbers.
+    """
+
+    def __init__(self, robot: Any, stale_s: float) -> None:
+        self._robot, self._stale_s = robot, stale_s
+        self._news = threading.Condition()
+        now = time.monotonic_ns()
+        self._boards, self._servos = self._boards_at(now), self._servos_at(now)
+        self._answered_ns = {"boards": now, "servos": now}
+        possible = of_joints(STRETCH_RE1)
+        assert STRETCH_RE1.base is not None  # an RE1 has one
+        axes = {name: possible[name] for name in ("joint_lift", "joint_arm")}
+        self._plausible = {
+            "boards": Plausibility({**axes, **of_base(STRETCH_RE1.base)}),
+            "servos": Plausibility({name: possible[name] for name in SERVO_JOINTS}),
+        }
+        self._turned, self._asked = 0.0, {"boards": "", "servos": ""}
+        self._clocks: dict[str, float] = {}
+        self._ended = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._loop, args=("boards", self._read_boards, BOARDS_PERIOD_S), daemon=True),
+            threading.Thread(target=self._loop, args=("servos", self._read_servos, SERVOS_PERIOD_S), daemon=True),
+        ]
+
+    def start(self) -> None:
+        """Begins to read."""
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """Ends the threads; one that waits for a dead device ends with its next time limit."""
+        self._ended.set()
+        for thread in self._threads:
+            thread.join(3.0)
+
+    @property
+    def fault(self) -> str:
+        """Which device is silent, or what it tells that cannot be; empty when all is well. Never waits."""
+        return self.silence or next((one.fault for one in self._plausible.values() if one.fault), "")
+
+    @property
+    def silence(self) -> str:
+        """Which device is silent; empty when all answer. Never waits."""
+        now = time.monotonic_ns()
+        for group, answered_ns in self._answered_ns.items():
+            age_s = (now - answered_ns) / 1e9
+            if age_s > self._stale_s:
+                return (
+                    f"feedback stale: {self._asked[group] or group} silent for {age_s:.2f} s; is the robot switched on?"
+                )
+        return ""
+
+    def wait(self, after_ns: int, limit_s: float) -> bool:
+        """Waits until everything was read once more after `after_ns`; False when it was not in time."""
+        with self._news:
+            return self._news.wait_for(lambda: min(self._boards.at_ns, self._servos.at_ns) > after_ns, limit_s)
+
+    def status(self) -> Status:
+        """What was measured last. Never waits."""
+        boards, servos = self._boards, self._servos
+        return Status(
+            boards_ns=boards.at_ns,
+            servos_ns=servos.at_ns,
+            joints={"joint_lift": boards.lift, "joint_arm": boards.arm, **servos.joints},
+            wheels=boards.wheels,
+            pose=boards.pose,
+            voltage_v=boards.voltage_v,
+            runstop=boards.runstop,
+        )
+
+    def _boards_at(self, at_ns: int) -> _Boards:
+        robot = self._robot
+        base, pimu = robot.base.status, robot.pimu.status
+        return _Boards(
+            at_ns,
+            lift=_prismatic(robot.lift),
+            arm=_prismatic(robot.arm),
+            wheels=(self._wheel(robot.base.left_wheel), self._wheel(robot.base.right_wheel)),
+            pose=(float(base["x"]), float(base["y"]), math.remainder(float(base["theta"]), math.tau)),
+            voltage_v=float(pimu["voltage"]),
+            runstop=bool(pimu["runstop_event"]),
+        )
+
+    def _servos_at(self, at_ns: int) -> _Servos:
+        found, joints = servos(self._robot), {}
+        for joint, name in SERVO_JOINTS.items():
+            status = found[name].status
+            position, velocity = status["pos"], status["vel"]
+            if joint == "gripper_aperture":
+                position = max(0.0, status["gripper_conversion"]["aperture_m"])  # squeezed: below 0
+                velocity = status["vel"] * aperture_per_rad(found[name])
+            joints[joint] = Measured(float(position), float(velocity), float(status["effort"]))
+        return _Servos(at_ns, joints)
+
+    def _wheel(self, motor: Any) -> Measured:
+        status, metres = motor.status, self._robot.base.meters_per_motor_rad
+        return Measured(
+            metres * status["pos"],
+            metres * status["vel"],
+            float(status["effort_pct"]),
+            _busy(status),
+            _contacts(status),
+        )
+
+    def _loop(self, group: str, read: Callable[[int], bool], period_s: float) -> None:
+        while not self._ended.is_set():
+            began_ns = time.monotonic_ns()
+            try:
+                if read(began_ns):
+                    self._answered_ns[group] = began_ns
+            except (Exception, SystemExit) as error:  # a lost reply shows as an IndexError, a lost port as any other
+                logging.getLogger(__name__).debug("%s: %s: %s", self._asked[group], type(error).__name__, error)
+                if group == "boards":
+                    flush(self._robot)
+            lost = began_ns - self._answered_ns[group] > self._stale_s * 1e9
+            self._ended.wait(RETRY_S if lost else period_s - (time.monotonic_ns() - began_ns) / 1e9)
+
+    def _read_boards(self, began_ns: int) -> bool:
+        robot = self._robot
+        boards = {
+            "hello-pimu": (robot.pimu, robot.pimu.status),
+            "hello-motor-lift": (robot.lift, robot.lift.motor.status),
+            "hello-motor-arm": (robot.arm, robot.arm.motor.status),
+            "hello-motor-left-wheel": (robot.base, robot.base.left_wheel.status),
+            "hello-motor-right-wheel": (None, robot.base.right_wheel.status),
+        }
+        for name, (board, status) in boards.items():
+            self._asked["boards"] = name
+            if board is not None:
+                board.pull_status()
+            if status["timestamp"] == self._clocks.get(name):
+                return False
+            self._clocks[name] = status["timestamp"]
+        for part in (robot.base, robot.arm, robot.lift):
+            part.step_sentry(robot)
+        self._believe_boards(self._boards_at(began_ns))
+        return True
+
+    def _read_servos(self, began_ns: int) -> bool:
+        for name, chain in (
+            ("hello-dynamixel-head", self._robot.head),
+            ("hello-dynamixel-wrist", self._robot.end_of_arm),
+        ):
+            self._asked["servos"] = name
+            errors = chain.comm_errors.status["n_rx"]
+            chain.pull_status()
+            if not chain.hw_valid or chain.comm_errors.status["n_rx"] != errors:
+                return False
+            chain.step_sentry(self._robot)
+        self._believe_servos(self._servos_at(began_ns))
+        return True
+
+    def _believe_boards(self, told: _Boards) -> None:
+        x, y, yaw = told.pose
+        turned = self._turned + math.remainder(yaw - self._turned, math.tau)
+        axes = {"joint_lift": told.lift.position, "joint_arm": told.arm.position}
+        if self._may_be("boards", {**axes, "x": x, "y": y, "yaw": turned}, told.at_ns):
+            self._turned = turned
+            with self._news:
+                self._boards = told
+                self._news.notify_all()
+        elif told.runstop != self._boards.runstop:
+            self._boards = replace(self._boards, runstop=told.runstop)
+
+    def _believe_servos(self, told: _Servos) -> None:
+        if self._may_be("servos", {name: one.position for name, one in told.joints.items()}, told.at_ns):
+            with self._news:
+                self._servos = told
+                self._news.notify_all()
+
+    def _may_be(self, group: str, values: dict[str, float], began_ns: int) -> bool:
+        return self._plausible[group].take(values, time.monotonic(), asked_s=began_ns / 1e9)
+
+
+def aperture_per_rad(gripper: Any) -> float:
+    """Metres between the fingertips per radian of the gripper's servo."""
+    pct_per_rad = gripper.world_rad_to_pct(1.0) - gripper.world_rad_to_pct(0.0)
+    return float(gripper.gripper_conversion.robotis_to_aperture_slope * pct_per_rad)
+
+
+def servo_fault(robot: Any) -> str:
+    """A servo that switched itself off; empty when none did."""
+    for name, servo in servos(robot).items():
+        for error in ("overload_error", "overheating_error", "electrical_shock_error", "motor_encoder_error"):
+            if servo.status[error]:
+                return f"servo error: {name}: {error}; reboot it with stretch_robot_dynamixel_reboot.py"
+    return ""
+
+
+def _prismatic(joint: Any) -> Measured:
+    status, motor = joint.status, joint.motor.status
+    return Measured(
+        float(status["pos"]), float(status["vel"]), float(motor["effort_pct"]), _busy(motor), _contacts(motor)
+    )
+
+
+def _busy(motor: Any) -> bool:
+    return bool(motor["is_mg_moving"] or motor["waiting_on_sync"])
+
+
+def _contacts(motor: Any) -> int:
+    return int(motor["guarded_event"])

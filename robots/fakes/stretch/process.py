@@ -1,0 +1,139 @@
+"""A Stretch RE1 without hardware: `python -m robots.fakes.stretch.process --fleet FOLDER` is what stretch_body drives.
+
+It opens pseudo-terminals in place of the robot's serial devices, speaks the boards' and the servos' own protocols on
+them, and writes the calibration files that the SDK reads. Point the driver at FOLDER. Lines on FOLDER/control.sock
+change it while it runs (`robots.fakes.stretch.control_socket`). Killing it is switching the robot off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import os
+import pty
+import select
+import sys
+import time
+import tty
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
+
+from robots.fakes.stretch.calibration_files import write_fleet
+from robots.fakes.stretch.control_socket import listen
+from robots.fakes.stretch.hardware import FakeStretch, FakeStretchOptions
+from robots.processes.signals import on_end
+
+TICK_S = 0.004
+"""Longest time between two steps of the motors."""
+
+
+class Ports:
+    """Pseudo-terminals under names in `folder`; `paths` are what a driver opens."""
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.paths: dict[str, Path] = {}
+        self.masters: dict[int, str] = {}
+        for name in names:
+            master, slave = pty.openpty()  # the slave stays open, so that the master outlives its clients
+            tty.setraw(slave)
+            os.set_blocking(master, False)
+            path = folder / name
+            path.unlink(missing_ok=True)
+            path.symlink_to(os.ttyname(slave))
+            self.paths[name], self.masters[master] = path, name
+
+
+class FakeProcess:
+    """The loop: bytes from the ports to the hardware and back, and time."""
+
+    def __init__(self, fleet: Path, options: FakeStretchOptions) -> None:
+        self._robot = FakeStretch(options)
+        self._options = options
+        self._ports = Ports(fleet / "dev", list(self._robot.devices))
+        write_fleet(fleet, self._ports.paths)
+        self._control = listen(fleet)
+        self._late: list[tuple[float, int, bytes]] = []
+        self.ended = False
+
+    def run(self) -> None:
+        """Until `ended`."""
+        began = stepped = time.monotonic()
+        sources: list[int] = [*self._ports.masters, self._control.fileno()]
+        while not self.ended:
+            ready, _, _ = select.select(sources, [], [], TICK_S)
+            before, stepped = stepped, time.monotonic()
+            self._robot.step(stepped - before)
+            self._age(stepped - began)
+            for source in ready:
+                if source == self._control.fileno():
+                    self._obey()
+                else:
+                    self._serve(source)
+            self._send(stepped)
+
+    def _age(self, age_s: float) -> None:
+        self._robot.silent |= 0 <= self._options.silent_after_s < age_s
+        self._robot.camera_frozen |= 0 <= self._options.freeze_camera_after_s < age_s
+
+    def _serve(self, master: int) -> None:
+        data = os.read(master, 4096)
+        if self._robot.silent:
+            return
+        answer = self._robot.devices[self._ports.masters[master]](data)
+        if answer:
+            heapq.heappush(self._late, (time.monotonic() + self._options.latency_s, master, answer))
+
+    def _send(self, now: float) -> None:
+        while self._late and self._late[0][0] <= max(now, time.monotonic()):
+            _, master, answer = heapq.heappop(self._late)
+            os.write(master, answer)
+
+    def _obey(self) -> None:
+        line, sender = self._control.recvfrom(4096)
+        with suppress(OSError):  # who asked is gone, or has left its queue full
+            self._control.sendto(self._robot.tell(line.decode()).encode(), sender)
+
+    def close(self) -> None:
+        """Closes the ports and the control socket."""
+        for master in self._ports.masters:
+            os.close(master)
+        self._control.close()
+
+
+def options_parser() -> argparse.ArgumentParser:
+    """The command line: every field of `FakeStretchOptions` is an option."""
+    parser = argparse.ArgumentParser(prog="stretch", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--fleet", type=Path, required=True, help="folder for devices, calibration files and logs")
+    for field in fields(FakeStretchOptions):
+        name = "--" + field.name.replace("_", "-")
+        if isinstance(field.default, bool):
+            parser.add_argument(name, action=argparse.BooleanOptionalAction, default=field.default)
+        else:
+            parser.add_argument(name, type=type(field.default), default=field.default)
+    parser.epilog = FakeStretchOptions.__doc__
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the fake until a signal ends it; prints one line "ready FOLDER" when it answers."""
+    arguments = vars(options_parser().parse_args(argv))
+    fleet = arguments.pop("fleet").resolve()
+    process = FakeProcess(fleet, FakeStretchOptions(**arguments))
+
+    def end(*_: object) -> None:
+        process.ended = True
+
+    on_end(end)
+    print(f"ready {fleet}", flush=True)
+    try:
+        process.run()
+    finally:
+        process.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
