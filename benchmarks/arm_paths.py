@@ -24,7 +24,7 @@ from robots.embodiments.piper_urdf import ARM, TIP
 from robots.limits import GRIPPER_JOINT, limit
 
 ARMS = ("ur5e", "fr3", "xarm6", "piper")
-WINDOW_S, RENEW_S, LEAD_S = 0.8, 0.4, 0.3  # ferry_ros.bodies.arm_motion.ArmTuning
+WINDOW_S, RENEW_S, LEAD_S = 0.8, 0.4, 0.3  # ferry_ros.drivers.ros2_control.motion.ArmTuning
 ENDS = ("low", "high", "max_speed")
 LAG_S = 0.05
 """So far the joints are behind their controller."""

@@ -21,13 +21,13 @@ import numpy as np
 import torch
 import tyro
 
-from training.checkpoint import new_policy
-from training.config import PRESETS, START, PolicyConfig, preset
-from training.dataset import Instructions, collate, epoch_batches
-from training.imitation import batch_logits, imitation_loss
-from training.policy import SpocPolicy
-from training.shards import Episodes
-from training.tokenizer import instructions, tokenizer_for
+from training.data.packing import Instructions, collate, epoch_batches
+from training.data.shards import Episodes
+from training.imitation.loss import batch_logits, imitation_loss
+from training.models.config import PRESETS, START, PolicyConfig, preset
+from training.models.spoc import SpocPolicy
+from training.models.tokenizer import instructions, tokenizer_for
+from training.runtime.checkpoint import new_policy
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,9 @@ from typing import Any
 import rclpy
 import tyro
 from fault_bodies import BODIES, FaultBody, Here, started
-from ferry_ros import qos, robots_table
-from ferry_ros.spinner import Spinner
+from ferry_ros import robot_registry
+from ferry_ros.messages import qos
+from ferry_ros.rclpy_support.spinner import Spinner
 from geometry_msgs.msg import Twist
 from rclpy.node import Node
 from rclpy.utilities import try_shutdown
@@ -127,7 +128,7 @@ def _robot(name: str, body: FaultBody, here: Here, wire: Wire) -> Any:
     chosen = dict(body.robot(here))
     if name == "locobot_pyrobot":
         chosen["pyrobot.address"] = _tapped(str(chosen["pyrobot.address"]), wire)
-    one = robots_table.body(name)
+    one = robot_registry.body(name)
     return one.create(one.options(**{k[len(one.prefix) :]: v for k, v in chosen.items() if k.startswith(one.prefix)}))
 
 

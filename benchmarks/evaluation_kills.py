@@ -26,9 +26,9 @@ from typing import Any
 
 import tyro
 
-from evaluation.episode import Episode
-from evaluation.folder import RunFolder
-from evaluation.lock import LOCK
+from evaluation.records.episode import Episode
+from evaluation.records.folder_lock import LOCK
+from evaluation.records.run_folder import RunFolder
 
 PLAN = """\
 name: kills

@@ -17,15 +17,15 @@ from typing import Annotated, Literal
 
 import tyro
 
-from evaluation.statistics import wilson
+from evaluation.reporting.statistics import wilson
 from simulation.episode import EpisodeGenerationError, EpisodeSpec
 from simulation.errors import HouseGenerationError
-from simulation.judgement import judgement
-from simulation.measure import QUIET
-from simulation.seeds import house_seed
-from simulation.tasks import Expert, Task, task
-from simulation.twin import Twin, TwinOptions
-from simulation.twins import make_twin
+from simulation.expert_length import QUIET
+from simulation.houses.seeds import house_seed
+from simulation.task_registry import Expert, Task, task
+from simulation.tasks.episode_info import judgement
+from simulation.twins.house_twin import Twin, TwinOptions
+from simulation.twins.registry import make_twin
 
 
 @dataclass(frozen=True)

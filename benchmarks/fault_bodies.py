@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from fault_process import spawn
 from fault_truth import CanTruth, JointTruth, OdomTruth, Polled, Truth, stretch_truth
-from ferry_ros import services
+from ferry_ros.rclpy_support import services
 from geometry_msgs.msg import PointStamped
 from rclpy.node import Node
 from std_srvs.srv import SetBool

@@ -22,9 +22,10 @@ from fault_launch import TERMINAL, Launch
 from fault_process import end, mount, spawn
 from fault_proxy import Proxy
 from fault_truth import Truth
-from ferry_ros import convert, qos, report, services
+from ferry_ros.messages import convert, diagnostics, qos
+from ferry_ros.rclpy_support import services
+from ferry_ros.rclpy_support.spinner import Spinner
 from ferry_ros.ros_robot import RosRobot, RosRobotOptions, find_body
-from ferry_ros.spinner import Spinner
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -213,7 +214,7 @@ class Line:
         self._trial = node.create_client(Trigger, "policy_node/run_trial")
 
     def _take_result(self, message: DiagnosticArray) -> None:
-        self.results.append(report.result_of(message))
+        self.results.append(diagnostics.result_of(message))
 
     def _take_beat(self, message: Bool) -> None:
         self.beat_s = time.monotonic()
@@ -224,8 +225,8 @@ class Line:
     def _take_told(self, message: DiagnosticArray) -> None:
         for one in message.status:
             if one.name.startswith("robot_node:"):
-                self.state = time.monotonic(), report.values_of(one).get("state", "")
-            said = report.values_of(one).get("last_stop") or one.message
+                self.state = time.monotonic(), diagnostics.values_of(one).get("state", "")
+            said = diagnostics.values_of(one).get("last_stop") or one.message
             self.told.append((time.monotonic(), one.name.partition(":")[0], said))
 
     def reason(self, since_s: float) -> tuple[float, str]:

@@ -18,7 +18,7 @@ from fault_shared_memory import removed
 from fault_table import Tried
 from fault_try import DEAD, Act, Fault, attempt
 from fault_unread import estop_beside
-from ferry_ros import services
+from ferry_ros.rclpy_support import services
 from std_srvs.srv import SetBool
 
 from robots.errors import RobotError

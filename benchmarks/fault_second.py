@@ -15,7 +15,7 @@ from fault_line import Line, wait
 from fault_process import end, spawn
 from fault_truth import INTRUDER
 from fault_try import Fault, Seen, stood
-from ferry_ros.spinner import Spinner, beside
+from ferry_ros.rclpy_support.spinner import Spinner, beside
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from sensor_msgs.msg import JointState

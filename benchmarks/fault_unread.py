@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from fault_line import Line, wait
 from fault_try import SAID, Fault, Seen, stood, under_way
-from ferry_ros import convert, qos
-from ferry_ros.spinner import beside
+from ferry_ros.messages import convert, qos
+from ferry_ros.rclpy_support.spinner import beside
 from trajectory_msgs.msg import JointTrajectory
 
 from robots.command import MoveBase

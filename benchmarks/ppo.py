@@ -31,16 +31,16 @@ import tyro
 
 from robots.binding import bind
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
-from simulation.twin import StretchTwin, TwinOptions
-from training.actor_critic import trained_weights
-from training.checkpoint import new_policy, policy_payload, save
-from training.config import MINI, PolicyConfig, preset
-from training.demonstration import training_episodes
-from training.policy import SpocPolicy
-from training.ppo import Trainer
-from training.ppo_options import PpoOptions
-from training.ppo_rollout import Played, Player, PlayJob, PlayOptions, RewardOptions, arrays, twin_options
-from training.workers import Report, WorkerPool
+from simulation.twins.house_twin import StretchTwin, TwinOptions
+from simulation.worker_pool import Report, WorkerPool
+from training.data.demonstration import training_episodes
+from training.models.config import MINI, PolicyConfig, preset
+from training.models.spoc import SpocPolicy
+from training.rl.actor_critic import trained_weights
+from training.rl.ppo import Trainer
+from training.rl.ppo_options import PpoOptions
+from training.rl.rollout import Played, Player, PlayJob, PlayOptions, RewardOptions, arrays, twin_options
+from training.runtime.checkpoint import new_policy, policy_payload, save
 
 SIZES = {"64 x 120": (64, 120, 3, 5), "84 x 144": (84, 144, 4, 6)}
 """Height and width of pictures, rows and columns of `mini`'s visual tokens."""

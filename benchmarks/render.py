@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from simulation.house import generate_house
-from simulation.renderer import Renderer
-from simulation.stretch import StretchBody, set_pose
-from simulation.world import World
+from simulation.houses.house import generate_house
+from simulation.rendering.renderer import Renderer
+from simulation.robot_models.stretch import StretchBody, set_pose
+from simulation.twins.world import World
 
 import mujoco  # isort: skip
 

@@ -24,9 +24,10 @@ import numpy as np
 import rclpy
 import tyro
 from diagnostic_msgs.msg import DiagnosticArray
-from ferry_ros import qos, report, services
-from ferry_ros.spinner import Spinner
-from ferry_ros.steps import step_of
+from ferry_ros.messages import diagnostics, qos
+from ferry_ros.messages.steps import step_of
+from ferry_ros.rclpy_support import services
+from ferry_ros.rclpy_support.spinner import Spinner
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
@@ -84,7 +85,7 @@ class Counts:
 
     def take_result(self, message: DiagnosticArray) -> None:
         """Hears a result."""
-        self.results.append(report.result_of(message))
+        self.results.append(diagnostics.result_of(message))
 
 
 def main() -> None:

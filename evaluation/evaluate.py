@@ -10,15 +10,15 @@ from typing import Literal
 
 import tyro
 
-from evaluation.episode import Episode
 from evaluation.errors import PlanError
-from evaluation.examiner import Examiner, ExaminerOptions, StageFactory
-from evaluation.folder import RunFolder
-from evaluation.lock import sole
-from evaluation.plan import Plan, PolicyEntry, read_plan
+from evaluation.plans.plan import Plan, PolicyEntry, read_plan
 from evaluation.progress import Progress
-from evaluation.results import judged, results_of
-from evaluation.table import text_table
+from evaluation.records.episode import Episode
+from evaluation.records.folder_lock import sole
+from evaluation.records.run_folder import RunFolder
+from evaluation.reporting.results import judged, results_of
+from evaluation.reporting.table import text_table
+from evaluation.trial_runner import Examiner, ExaminerOptions, StageFactory
 from evaluation.workers import STALL_S, Workers
 from robots.processes.signals import terminable
 from robots.processes.text import printable

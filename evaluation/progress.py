@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TextIO
 
-from evaluation.episode import Episode
+from evaluation.plans.trial import Outcome, Trial
+from evaluation.records.episode import Episode
 from evaluation.step import RunEnd, Step
-from evaluation.trial import Outcome, Trial
 from robots.processes.text import printable
 
 QUIET_S = 10.0  # a log file gets a line this often while trials run [s]

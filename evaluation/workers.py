@@ -11,15 +11,15 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-from evaluation.episode import Episode
 from evaluation.errors import StageError
-from evaluation.examiner import Examiner, ExaminerOptions
-from evaluation.folder import RunFolder
-from evaluation.lock import shared
-from evaluation.plan import Plan
-from evaluation.recorder import write_aborted
+from evaluation.plans.plan import Plan
+from evaluation.plans.trial import Outcome, Trial
+from evaluation.records.episode import Episode
+from evaluation.records.folder_lock import shared
+from evaluation.records.recorder import write_aborted
+from evaluation.records.run_folder import RunFolder
 from evaluation.step import RunEnd, Step
-from evaluation.trial import Outcome, Trial
+from evaluation.trial_runner import Examiner, ExaminerOptions
 from robots.processes.child import start_child
 
 STOP_S = 10.0  # a worker that was told to end gets this long [s]

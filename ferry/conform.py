@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def makers(name: str, values: Mapping[str, str]) -> tuple[Make, Make | None]:
     """What makes the body called `name` with option `values`, and what makes it slower (None where it has no speed)."""
-    from ferry_ros.robots_table import ROBOTS, body
+    from ferry_ros.robot_registry import ROBOTS, body
 
     if name not in ROBOTS:
         raise UsageError(f"body: got {name!r}; available: {', '.join(sorted(ROBOTS))}{nearest(name, ROBOTS)}")
@@ -100,7 +100,7 @@ def _maker(create: Callable[[Any], Robot], options: Any) -> Make:
     def make() -> Robot:
         robot = create(options)
         if hasattr(type(robot), "episode"):  # a twin of a mobile robot stands in a house
-            from ferry_ros.episodes import begin
+            from ferry_ros.twin_episodes import begin
 
             begin(robot, "", HOUSE_SEED)
         return robot
@@ -121,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ferry conform", description="Tries whether a robot keeps the rules of every robot, with small motions."
     )
-    parser.add_argument("body", nargs="?", help="its name in ferry_ros/robots_table.py, e.g. fake, piper")
+    parser.add_argument("body", nargs="?", help="its name in ferry_ros/robot_registry.py, e.g. fake, piper")
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="NAME=VALUE", help="options of the body, e.g. speed=0.2"
     )

@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--namespace", default="/", help="stop only the robots in it, as the launch's namespace, or below"
     )
     options = parser.parse_args(argv)
-    from ferry_ros import estop_key
+    from ferry_ros.nodes import estop_key
 
     estop_key.main(["--ros-args", "-r", f"__ns:=/{options.namespace.strip('/')}"])
     return 0

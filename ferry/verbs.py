@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from evaluation.plan import Plan
-    from evaluation.stage import Stage
+    from evaluation.plans.plan import Plan
+    from evaluation.stages.stage import Stage
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def _train(argv: Sequence[str]) -> int | None:
 
 
 def _export(argv: Sequence[str]) -> int | None:
-    from training.export import main
+    from training.export.bundle import main
 
     return main(argv)
 
@@ -68,7 +68,7 @@ def _ros_stage(plan: Plan) -> Stage:
 
 
 def _report(argv: Sequence[str]) -> int | None:
-    from evaluation.report import main
+    from evaluation.reporting.report import main
 
     return main(argv)
 

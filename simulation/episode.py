@@ -31,7 +31,7 @@ class EpisodeSpec:
 
     Attributes:
         task: name of the task, e.g. "object_nav".
-        house_seed: seed of the house (see `simulation.seeds`).
+        house_seed: seed of the house (see `simulation.houses.seeds`).
         start: base pose (x [m], y [m], yaw [rad], counter-clockwise) in the world.
         target: what the task is about: the category of an object; a kind of room (room_nav); what the thing that is
             good for something is called (object_nav_afford); empty where there is none (room_visit).

@@ -1,7 +1,7 @@
 """What an instruction asks for, and the episode in which just that can be done and judged.
 
-An instruction is read by CHORES' templates, which `simulation.instructions` and the tasks write; small liberties (other
-verbs and articles, capitals, a couch for a sofa) are taken, and whatever else is said cannot be judged.
+An instruction is read by CHORES' templates, which `simulation.tasks.instructions` and the tasks write; small liberties
+(other verbs and articles, capitals, a couch for a sofa) are taken, and whatever else is said cannot be judged.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from simulation import fetch, object_nav, object_nav_afford, object_nav_rel_attr, pick_up, room_nav, room_visit
-from simulation.body import Eye
-from simulation.categories import CATEGORIES, ROOM_KINDS
 from simulation.episode import EpisodeError, EpisodeGenerationError, EpisodeSpec
 from simulation.errors import HouseGenerationError, SeedError
-from simulation.instructions import BEST_FOR, GOTO_VERBS, with_article
-from simulation.pick_up import PICK_UP_VERBS
-from simulation.tasks import task
+from simulation.houses.categories import CATEGORIES, ROOM_KINDS
+from simulation.robot_models.body import Eye
+from simulation.task_registry import task
+from simulation.tasks import fetch, object_nav, object_nav_afford, object_nav_rel_attr, pick_up, room_nav, room_visit
+from simulation.tasks.instructions import BEST_FOR, GOTO_VERBS, with_article
+from simulation.tasks.pick_up import PICK_UP_VERBS
 
 DRAWS = 200
 """So many episodes of a house are looked through for the one that is asked for; a draw takes some milliseconds."""

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Protocol
 
-from simulation import fetch, object_nav, object_nav_afford, object_nav_rel_attr, pick_up, room_nav, room_visit
 from simulation.episode import EpisodeError, EpisodeSpec
-from simulation.world import World
+from simulation.tasks import fetch, object_nav, object_nav_afford, object_nav_rel_attr, pick_up, room_nav, room_visit
+from simulation.twins.world import World
 
 
 class Situation(Protocol):

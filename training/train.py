@@ -8,61 +8,61 @@ from training.errors import ConfigError
 
 
 def _perception(argv: Sequence[str]) -> int:
-    from training.perception import main
+    from training.perception.pretrain import main
 
     return main(argv)
 
 
 def _collect(argv: Sequence[str]) -> int:
-    from training.collect import main
+    from training.imitation.collect import main
 
     return main(argv)
 
 
 def _bc(argv: Sequence[str]) -> int:
-    from training.bc import main
+    from training.imitation.bc import main
 
     return main(argv)
 
 
 def _dagger(argv: Sequence[str]) -> int:
-    from training.dagger import main
+    from training.imitation.dagger import main
 
     return main(argv)
 
 
 def _ppo(argv: Sequence[str]) -> int:
-    from training.ppo import main
+    from training.rl.ppo import main
 
     return main(argv)
 
 
 def _sac(argv: Sequence[str]) -> int:
-    from training.sac import main
+    from training.rl.sac import main
 
     return main(argv)
 
 
 def _jsrl(argv: Sequence[str]) -> int:
-    from training.jsrl import main
+    from training.rl.jsrl import main
 
     return main(argv)
 
 
 def _pirlnav(argv: Sequence[str]) -> int:
-    from training.pirlnav import main
+    from training.rl.pirlnav import main
 
     return main(argv)
 
 
 def _ablate(argv: Sequence[str]) -> int:
-    from training.ablate import main
+    from training.ablations import main
 
     return main(argv)
 
 
 def _evaluate(argv: Sequence[str]) -> int:
-    from training.evaluate import main
+    from training.closed_loop.evaluate import main
 
     return main(argv)
 

@@ -21,7 +21,7 @@ class Driver:
     """One way to drive one robot.
 
     Attributes:
-        body: what `ferry_ros.robots_table` calls it.
+        body: what `ferry_ros.robot_registry` calls it.
         checks: what must be on the robot's computer, by the name of the check.
     """
 

@@ -11,7 +11,7 @@ from simulation.errors import display_fix
 DISK_GB = 2.0
 """Free space below which a run's videos and a mesh cache may not fit."""
 
-_DRAW = "from simulation.gl import make_current; make_current()"
+_DRAW = "from simulation.rendering.gl import make_current; make_current()"
 
 
 def check_python(machine: Machine) -> str:

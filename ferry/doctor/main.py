@@ -100,10 +100,10 @@ def subject_of(options: argparse.Namespace) -> Subject:
     Raises:
         UsageError: it has no such driver or option.
     """
-    from ferry_ros import robots_table
+    from ferry_ros import robot_registry
 
     driver = choose(options.robot, options.driver)
-    body = robots_table.body(driver.body)
+    body = robot_registry.body(driver.body)
     said = from_parameters(options.config, body.prefix) if options.config else {}
     body_options = build(body.options, {**said, **parse(options.set)})
     return Subject(driver, body_options, body.create(body_options))

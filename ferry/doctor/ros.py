@@ -6,7 +6,7 @@ import getpass
 import os
 from pathlib import Path
 
-from ferry_ros import shared_memory
+from ferry_ros.rclpy_support import shared_memory
 
 from ferry.doctor.check import CheckFailed, Doubtful, Machine, run_python
 

@@ -1,0 +1,1 @@
+"""Arms: kinematics, the planner that checks a whole path, trajectories and how well they are tracked."""

@@ -1,0 +1,1 @@
+"""The executor and its parts: leases, freshness, interlocks and the watchdog that stops the body."""

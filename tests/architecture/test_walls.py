@@ -39,7 +39,7 @@ def test_import_linter_finds_every_wall_standing() -> None:
         "policy_server.client",
         "evaluation.runner",
         "ferry.cli",
-        "ferry_ros.convert",
+        "ferry_ros.messages.convert",
     ],
 )
 def test_the_robot_side_imports_with_torch_and_the_server_absent(modules: str) -> None:

@@ -12,9 +12,9 @@ from episodes import episode_of, plan_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evaluation.episode import EPISODE_FILE, Episode, Metrics, StepRecord, read_json, write_json
 from evaluation.errors import RecordError
-from evaluation.trial import Outcome, Start, Trial
+from evaluation.plans.trial import Outcome, Start, Trial
+from evaluation.records.episode import EPISODE_FILE, Episode, Metrics, StepRecord, read_json, write_json
 
 TRIAL = plan_of().trials()[0]
 numbers = st.floats(allow_nan=False, allow_infinity=False)

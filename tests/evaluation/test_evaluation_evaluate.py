@@ -14,15 +14,15 @@ import pytest
 from bundles import write_tiny_bundle
 from servers import serving
 
-from evaluation.episode import Episode
 from evaluation.errors import FolderError, PlanError, StageError
 from evaluation.evaluate import SOME_ABORTED, main
-from evaluation.examiner import ExaminerOptions
-from evaluation.folder import RunFolder
-from evaluation.plan import Houses, Plan, PolicyEntry
-from evaluation.trial import Outcome
+from evaluation.plans.plan import Houses, Plan, PolicyEntry
+from evaluation.plans.trial import Outcome
+from evaluation.records.episode import Episode
+from evaluation.records.run_folder import RunFolder
+from evaluation.trial_runner import ExaminerOptions
 from evaluation.workers import Workers
-from simulation.seeds import house_seed
+from simulation.houses.seeds import house_seed
 
 FAKE = """\
 name: rehearsal

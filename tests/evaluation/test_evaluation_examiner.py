@@ -12,19 +12,19 @@ from bundles import tiny_body, write_tiny_bundle
 from scripted import WatchedFake
 from servers import serving
 
-from evaluation.episode import VIDEO_FILE, Episode
 from evaluation.errors import PlanError, StageError
-from evaluation.examiner import MAX_ABORTED, Examiner, ExaminerOptions
-from evaluation.folder import RunFolder
-from evaluation.judge import HumanJudge
-from evaluation.plan import Houses, Plan, PolicyEntry, TwinSettings
-from evaluation.stage import RobotStage
-from evaluation.trial import Outcome, Start
+from evaluation.plans.plan import Houses, Plan, PolicyEntry, TwinSettings
+from evaluation.plans.trial import Outcome, Start
+from evaluation.records.episode import VIDEO_FILE, Episode
+from evaluation.records.run_folder import RunFolder
+from evaluation.stages.judge import HumanJudge
+from evaluation.stages.stage import RobotStage
+from evaluation.trial_runner import MAX_ABORTED, Examiner, ExaminerOptions
 from policy_server.errors import BundleError
 from robots.embodiment import Embodiment
 from robots.errors import BindError
 from robots.spec import CameraSpec
-from simulation.seeds import house_seed
+from simulation.houses.seeds import house_seed
 
 QUIET = ExaminerOptions(has_video=False, threads=1)
 STARTS = tuple(Start(f"place {number}", "find an apple", "apple") for number in range(4))

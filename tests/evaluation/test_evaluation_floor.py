@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 import pytest
 from episodes import FLOOR
 
-from evaluation.floor_map import Box, FloorMap
-from evaluation.floor_svg import floor_svg, path_svg, view_box
-from simulation.house import generate_house
-from simulation.seeds import house_seed
+from evaluation.reporting.floor_svg import floor_svg, path_svg, view_box
+from evaluation.stages.floor_map import Box, FloorMap
+from simulation.houses.house import generate_house
+from simulation.houses.seeds import house_seed
 
 HOUSE = generate_house(house_seed("test", 0))
 

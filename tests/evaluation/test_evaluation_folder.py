@@ -10,8 +10,8 @@ import pytest
 from episodes import POLICIES, episode_of, plan_of, run_folder
 
 from evaluation.errors import FolderError, RecordError
-from evaluation.folder import RUN_FILE, RunFolder, git_commit
-from evaluation.trial import Outcome
+from evaluation.plans.trial import Outcome
+from evaluation.records.run_folder import RUN_FILE, RunFolder, git_commit
 
 SUCCESS, FAILURE, ABORTED = Outcome.SUCCESS, Outcome.FAILURE, Outcome.ABORTED
 

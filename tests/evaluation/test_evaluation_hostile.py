@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from episodes import plan_of, run_folder
 
-from evaluation.episode import EPISODE_FILE, VIDEO_FILE, read_json
 from evaluation.errors import FolderError, PlanError, RecordError
-from evaluation.folder import RunFolder
-from evaluation.plan import read_plan
-from evaluation.report import main, write_report
-from evaluation.trial import Outcome, Trial
+from evaluation.plans.plan import read_plan
+from evaluation.plans.trial import Outcome, Trial
+from evaluation.records.episode import EPISODE_FILE, VIDEO_FILE, read_json
+from evaluation.records.run_folder import RunFolder
+from evaluation.reporting.report import main, write_report
 from robots.processes.text import printable
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from evaluation.failure import KINDS, RECENT, failure_kind, failure_note
-from evaluation.judge import DoneJudge, HumanJudge, Verdict
+from evaluation.plans.trial import Outcome
+from evaluation.stages.failure import KINDS, RECENT, failure_kind, failure_note
+from evaluation.stages.judge import DoneJudge, HumanJudge, Verdict
 from evaluation.step import Reason, RunEnd
-from evaluation.trial import Outcome
 
 DONE = RunEnd("done", "", 12)
 

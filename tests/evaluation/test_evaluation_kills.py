@@ -13,16 +13,16 @@ import pytest
 from bundles import write_tiny_bundle
 
 from benchmarks.evaluation_kills import children, runs
-from evaluation.episode import Episode
 from evaluation.errors import FolderError
-from evaluation.examiner import ExaminerOptions
-from evaluation.folder import RunFolder
-from evaluation.lock import sole
-from evaluation.plan import Houses, Plan, PolicyEntry
-from evaluation.recorder import write_aborted
-from evaluation.trial import Outcome, Trial
+from evaluation.plans.plan import Houses, Plan, PolicyEntry
+from evaluation.plans.trial import Outcome, Trial
+from evaluation.records.episode import Episode
+from evaluation.records.folder_lock import sole
+from evaluation.records.recorder import write_aborted
+from evaluation.records.run_folder import RunFolder
+from evaluation.trial_runner import ExaminerOptions
 from evaluation.workers import Workers
-from simulation.seeds import house_seed
+from simulation.houses.seeds import house_seed
 
 PLAN = """\
 name: kills

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from evaluation.errors import PlanError
-from evaluation.plan import Houses, Plan, PolicyEntry, read_plan
-from simulation.seeds import SPLITS
+from evaluation.plans.plan import Houses, Plan, PolicyEntry, read_plan
+from simulation.houses.seeds import SPLITS
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "plans").glob("*.yaml"))
 

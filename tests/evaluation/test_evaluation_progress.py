@@ -8,9 +8,9 @@ from typing import cast
 import pytest
 from episodes import episode_of, plan_of
 
+from evaluation.plans.trial import Outcome
 from evaluation.progress import WIDTH, Progress
 from evaluation.step import Step
-from evaluation.trial import Outcome
 
 
 class Terminal(io.StringIO):

@@ -10,13 +10,13 @@ import pytest
 from episodes import FLOOR, plan_of
 from scripted import ScriptedSession, WatchedFake, stretch_binding
 
-from evaluation.episode import EPISODE_FILE, FILMSTRIP_FILE, VIDEO_FILE, Episode
-from evaluation.judge import Verdict
-from evaluation.recorder import CUT_OFF, Recorder, write_aborted
+from evaluation.plans.trial import Outcome
+from evaluation.records.episode import EPISODE_FILE, FILMSTRIP_FILE, VIDEO_FILE, Episode
+from evaluation.records.recorder import CUT_OFF, Recorder, write_aborted
 from evaluation.runner import Runner
-from evaluation.scene import Scene
+from evaluation.stages.judge import Verdict
+from evaluation.stages.scene import Scene
 from evaluation.step import RunEnd
-from evaluation.trial import Outcome
 
 TRIAL = plan_of().trials()[0]
 KNOWN = Episode(TRIAL, Outcome.ABORTED, bundle_sha256="5e", embodiment="stretch_re1", robot="twin")

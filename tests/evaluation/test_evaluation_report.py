@@ -12,11 +12,11 @@ import pytest
 from episodes import FLOOR, SHA256, episode_of, run_folder
 
 from evaluation.errors import FolderError, RecordError
-from evaluation.folder import RunFolder
-from evaluation.report import main, write_report
-from evaluation.scene import Scene
-from evaluation.trial import Outcome
-from evaluation.video import Video, write_jpeg
+from evaluation.plans.trial import Outcome
+from evaluation.records.run_folder import RunFolder
+from evaluation.records.video import Video, write_jpeg
+from evaluation.reporting.report import main, write_report
+from evaluation.stages.scene import Scene
 
 S, F, A, I = Outcome.SUCCESS, Outcome.FAILURE, Outcome.ABORTED, Outcome.INTERVENTION  # noqa: E741
 VOID = {"meta", "img", "circle", "line", "input", "br", "link", "polygon", "polyline", "use"}

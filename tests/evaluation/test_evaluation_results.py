@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from episodes import FLOOR, MANIFEST, POLICIES, SHA256, episode_of, plan_of, run_folder
 
-from evaluation.folder import RunFolder
-from evaluation.provenance import bundles_of, differing
-from evaluation.results import Key, Results, baseline_of, results_of
-from evaluation.scene import Scene
-from evaluation.statistics import difference, mean, wilson
-from evaluation.table import aligned, compared, interval, p_value, percent, text_table, transferred, trials
-from evaluation.trial import Outcome
+from evaluation.plans.trial import Outcome
+from evaluation.records.run_folder import RunFolder
+from evaluation.reporting.provenance import bundles_of, differing
+from evaluation.reporting.results import Key, Results, baseline_of, results_of
+from evaluation.reporting.statistics import difference, mean, wilson
+from evaluation.reporting.table import aligned, compared, interval, p_value, percent, text_table, transferred, trials
+from evaluation.stages.scene import Scene
 
 S, F, A, I = Outcome.SUCCESS, Outcome.FAILURE, Outcome.ABORTED, Outcome.INTERVENTION  # noqa: E741
 MINI = Key("test houses", "twin", "object_nav", "mini")

@@ -10,8 +10,8 @@ from bundles import tiny_body, write_tiny_bundle
 from servers import serving
 
 from evaluation.errors import StageError
-from evaluation.plan import PolicyEntry
-from evaluation.source import NetworkSource, open_source
+from evaluation.plans.plan import PolicyEntry
+from evaluation.policies import NetworkSource, open_source
 from policy_server.client import PolicyClient
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.statistics import (
+from evaluation.reporting.statistics import (
     Estimate,
     difference,
     mcnemar,

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.errors import FormatError, PlanError, RecordError, nearest
-from evaluation.lines import LinedDict, read_yaml
-from evaluation.structure import Place, build
+from evaluation.plans.structure import Place, build
+from evaluation.plans.yaml_lines import LinedDict, read_yaml
 
 
 class Colour(str, Enum):

@@ -9,28 +9,28 @@ from typing import get_args, get_type_hints
 import pytest
 from episodes import MANIFEST, POLICIES, SHA256, episode_of, plan_of
 
-from evaluation.episode import Metrics
 from evaluation.errors import PlanError
-from evaluation.expert import ExpertSource
-from evaluation.failure import failure_kind, failure_note
-from evaluation.folder import RunFolder
-from evaluation.judge import Verdict
-from evaluation.page import page
-from evaluation.plan import Plan, TaskName, TwinSettings, read_plan
-from evaluation.report import markdown
-from evaluation.results import results_of
-from evaluation.stage import CannotBegin
+from evaluation.expert_policy import ExpertSource
+from evaluation.plans.plan import Plan, TaskName, TwinSettings, read_plan
+from evaluation.plans.trial import Outcome, Trial
+from evaluation.records.episode import Metrics
+from evaluation.records.run_folder import RunFolder
+from evaluation.reporting.page import page
+from evaluation.reporting.report import markdown
+from evaluation.reporting.results import results_of
+from evaluation.reporting.table import text_table
+from evaluation.stages.failure import failure_kind, failure_note
+from evaluation.stages.judge import Verdict
+from evaluation.stages.stage import CannotBegin
+from evaluation.stages.twin_stage import TwinStage, house_scene
 from evaluation.step import RunEnd
-from evaluation.table import text_table
-from evaluation.trial import Outcome, Trial
-from evaluation.twin_stage import TwinStage, house_scene
 from robots.command import Grasp
-from simulation.chores import write_episodes
+from simulation.chores.episode_file import write_episodes
 from simulation.episode import EpisodeSpec
-from simulation.grasp import Hand
-from simulation.seeds import house_seed
-from simulation.tasks import TASKS, task
-from simulation.twins import TWINS
+from simulation.houses.seeds import house_seed
+from simulation.task_registry import TASKS, task
+from simulation.twins.grasp_sphere import Hand
+from simulation.twins.registry import TWINS
 
 SIZE = (42, 72)
 DONE = RunEnd("done", "", 1)
@@ -134,7 +134,9 @@ def test_the_locobot_is_tried_under_its_own_name_with_its_own_expert() -> None:
 
 
 def test_a_physical_grasp_is_judged_strictly_and_softly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simulation.twin.holds", lambda *_: False)  # whatever the fingers close on slips out
+    monkeypatch.setattr(
+        "simulation.twins.house_twin.holds", lambda *_: False
+    )  # whatever the fingers close on slips out
     with TwinStage(replace(STILL, grasp="physics"), SIZE) as stage:
         stage.begin(trial_of("pick_up"))
         target = stage.twin.house.objects_of(stage.twin.episode.target)[0]

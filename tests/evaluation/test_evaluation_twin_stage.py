@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.expert import EXPERT_SPEC, ExpertSource
-from evaluation.plan import TwinSettings
+from evaluation.expert_policy import EXPERT_SPEC, ExpertSource
+from evaluation.plans.plan import TwinSettings
+from evaluation.plans.trial import Outcome, Start, Trial
 from evaluation.runner import Runner
-from evaluation.stage import CannotBegin, RobotStage
+from evaluation.stages.stage import CannotBegin, RobotStage
+from evaluation.stages.twin_stage import TwinStage, house_scene
 from evaluation.step import RunEnd
-from evaluation.trial import Outcome, Start, Trial
-from evaluation.twin_stage import TwinStage, house_scene
 from robots.command import Done, MoveBase
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.errors import SpecError
 from robots.fakes.kinematic import FakeRobot
 from simulation.episode import EpisodeSpec
-from simulation.seeds import house_seed
+from simulation.houses.seeds import house_seed
 
 ROOT = Path(__file__).parents[2]
 TRIAL = Trial(0, 0, "object_nav", "expert", 0, 40, house_seed=house_seed("test", 0))
@@ -117,7 +117,7 @@ class Nothing:
             raise ImportError(f"imported {name}")
 
 sys.meta_path.insert(0, Nothing())
-import evaluation.evaluate, evaluation.recorder, evaluation.stage
+import evaluation.evaluate, evaluation.records.recorder, evaluation.stages.stage
 """
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scripted import ScriptedSession, fast_fake
 
-from evaluation.floor_map import Box, FloorMap
-from evaluation.frame import CAPTION, HEIGHT, PATH, FloorPicture, caption, video_frame
+from evaluation.records.video import Video, VideoFailed, filmstrip, to_height, write_jpeg
+from evaluation.records.video_frame import CAPTION, HEIGHT, PATH, FloorPicture, caption, video_frame
+from evaluation.stages.floor_map import Box, FloorMap
 from evaluation.step import Step
-from evaluation.video import Video, VideoFailed, filmstrip, to_height, write_jpeg
 from robots.command import MoveBase
 from robots.robot import Sent
 from robots.spec import U8Image

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from bundles import write_tiny_bundle
 
-from evaluation.plan import read_plan
+from evaluation.plans.plan import read_plan
 from ferry.demo import (
     CLONED,
     HOUSES,

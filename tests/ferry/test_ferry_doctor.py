@@ -12,7 +12,7 @@ from email.utils import formatdate
 from pathlib import Path
 
 import pytest
-from ferry_ros import shared_memory
+from ferry_ros.rclpy_support import shared_memory
 
 from ferry.doctor import check, clock, machine, ros
 from ferry.doctor.check import CheckFailed, Doubtful, Finding, Level, Machine, examine

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ferry_ros import robots_table
+from ferry_ros import robot_registry
 from ferry_ros.fakes.arm_controller import FakeArmOptions
 from ferry_ros.fakes.stretch_driver import FakeStretchOptions
 from ferry_ros.fakes.xs_sdk import FakeXsSdkOptions
@@ -153,7 +153,7 @@ def test_every_parameter_is_declared_by_the_configuration_of_its_node(element: E
 def parameters_of(executable: str) -> list[tuple[str, type[Any]]]:
     """Returns the dataclasses of a node's parameters, with their prefixes, beside those of its configuration."""
     if executable == "robot_node":  # a body's stand beside the node's
-        return [(body.prefix, body.options) for body in map(robots_table.body, robots_table.ROBOTS)]
+        return [(body.prefix, body.options) for body in map(robot_registry.body, robot_registry.ROBOTS)]
     fakes = {
         "fake_stretch_driver": FakeStretchOptions,
         "fake_xs_sdk": FakeXsSdkOptions,
@@ -165,7 +165,7 @@ def parameters_of(executable: str) -> list[tuple[str, type[Any]]]:
 @pytest.mark.parametrize("case", CASES)
 def test_every_body_is_one_that_robot_node_has(case: str) -> None:
     bodies = [word for word in words_of(case) if word.startswith("robot:=")]
-    assert [json.loads(word.partition(":=")[2]) in robots_table.ROBOTS for word in bodies] == [True] * len(bodies)
+    assert [json.loads(word.partition(":=")[2]) in robot_registry.ROBOTS for word in bodies] == [True] * len(bodies)
 
 
 @pytest.mark.parametrize("arm", ros2_control_arms.ARMS)

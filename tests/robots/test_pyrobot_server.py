@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from pyrobot_fake import Running, running
 
-from robots.drivers.pyrobot import server as pyrobot_server
-from robots.drivers.pyrobot.server import VERSION, read_message, write_message
+from robots.drivers.pyrobot import pyrobot_server
+from robots.drivers.pyrobot.pyrobot_server import VERSION, read_message, write_message
 
 DRIVE = {"op": "drive", "amount": 0.1, "speed": 0.2, "decel": 0.6, "limit_s": 5.0}
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ferry_ros.assembly import Assembly
+from ferry_ros.observation_sync import Assembly
 
 from robots.embodiments.stretch_re1 import STRETCH_RE1
 from robots.errors import SpecError

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 
 import pytest
-from ferry_ros.bodies.base_motion import BasePort, BaseTuning, drive, turn
+from ferry_ros.drivers.base_motion import BasePort, BaseTuning, drive, turn
 
 from robots.embodiment import BaseLimits
 

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from ferry_ros import convert
-from ferry_ros.report import executor_status, result_msg, result_of, values_of
+from ferry_ros.messages import convert
+from ferry_ros.messages.diagnostics import executor_status, result_msg, result_of, values_of
 from hypothesis import example, given
 from hypothesis import strategies as st
 from rclpy.serialization import deserialize_message, serialize_message

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from ferry_ros.context import SAID
+from ferry_ros.rclpy_support.context import SAID
 from ros_graph import Graph, NodeProcess, graph, wait_until
 
 PRIVATE = 'mount -t tmpfs tmpfs /dev/shm && exec "$@"'
@@ -202,7 +202,7 @@ def test_the_last_key_of_an_input_that_ended_is_not_lost(tmp_path: Path) -> None
 
 
 def test_a_keyboard_that_cannot_tell_what_it_does_ends() -> None:
-    command = [sys.executable, "-m", "ferry_ros.estop_key"]
+    command = [sys.executable, "-m", "ferry_ros.nodes.estop_key"]
     with open("/dev/full", "w") as full, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=full) as keys:
         try:
             assert keys.wait(20.0) == 1

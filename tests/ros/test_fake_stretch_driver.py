@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from fake_stretch import FakeStretch, fake_stretch
-from ferry_ros.bodies.stretch_link import StretchLink
+from ferry_ros.drivers.stretch.link import StretchLink
 from ferry_ros.fakes.stretch_mechanics import AXES, STOWED, Mechanics
 from ros_graph import wait_until
 

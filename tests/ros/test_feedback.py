@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from fake_arm import FakeArm, during, fake_arm, joints
-from ferry_ros.bodies.ros2_control_arm import Ros2ControlArm
+from ferry_ros.drivers.ros2_control.driver import Ros2ControlArm
 from intruder import Intruder, intruder, joints_at, record
 from ros_graph import wait_until
 from sensor_msgs.msg import JointState

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from fake_arm import during, joints
 from fake_locobot import FakeLocobot, fake_locobot
-from ferry_ros import robots_table
-from ferry_ros.bodies.interbotix import LocobotInterbotix
+from ferry_ros import robot_registry
+from ferry_ros.drivers.interbotix.driver import LocobotInterbotix
 from ferry_ros.fakes.locobot_mechanics import RANGES, TIMEOUT_S, Kobuki, Servo
 from ros_graph import wait_until
 
@@ -35,7 +35,7 @@ def robot(fake: FakeLocobot) -> Iterator[LocobotInterbotix]:
 
 
 def test_it_is_a_body_of_the_robot_node() -> None:
-    body = robots_table.body("locobot_interbotix")
+    body = robot_registry.body("locobot_interbotix")
     made = body.create(body.options())
     assert body.prefix == "interbotix."
     assert made.spec == LOCOBOT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ferry_ros.bodies.trajectory_msg import message
+from ferry_ros.drivers.ros2_control.trajectory_msg import message
 from ferry_ros.fakes.joint_controller import PATH_TOLERANCE, JointController
 from ferry_ros.fakes.scene import picture
 from trajectory_msgs.msg import JointTrajectory

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from ferry_ros.bodies.joint_stream import Arrival, JointPort, JointStream, StreamTuning
+from ferry_ros.drivers.joint_stream import Arrival, JointPort, JointStream, StreamTuning
 
 ARRIVALS = {"lift": Arrival(0.004, 0.015), "pan": Arrival(0.02, 0.15)}
 FAST = StreamTuning(period_s=0.005, lead_s=0.2, stand_s=0.03, stall_s=0.2, margin_s=1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ferry_ros.latch import Latch
+from ferry_ros.estop.latch import Latch
 
 
 def test_it_keeps_its_first_reason_until_it_is_cleared() -> None:

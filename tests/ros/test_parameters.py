@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import rclpy
 import yaml
-from ferry_ros import parameters, robots_table
-from ferry_ros.policy_node import PolicyNodeOptions
-from ferry_ros.robot_node import RobotNodeOptions
+from ferry_ros import robot_registry
+from ferry_ros.nodes.policy_node import PolicyNodeOptions
+from ferry_ros.nodes.robot_node import RobotNodeOptions
+from ferry_ros.rclpy_support import parameters
 from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -89,15 +90,15 @@ def test_the_yaml_file_holds_every_parameter_with_its_type(name: str, kind: type
 
 
 def test_the_table_makes_bodies_by_name() -> None:
-    body = robots_table.body("fake")
+    body = robot_registry.body("fake")
     assert isinstance(body.create(body.options(height=42)), FakeRobot)
-    twin = robots_table.body("stretch_re1_twin")
+    twin = robot_registry.body("stretch_re1_twin")
     assert (twin.prefix, twin.options.__name__) == ("twin.", "TwinOptions")
 
 
 def test_an_unknown_body_is_refused_with_the_ones_there_are() -> None:
     with pytest.raises(SpecError, match="robot: got 'unicorn', expected one of fake, locobot_"):
-        robots_table.body("unicorn")
+        robot_registry.body("unicorn")
 
 
 @pytest.mark.parametrize("name", ["control_period_s", "publish_rate_hz", "odom_rate_hz"])

@@ -6,18 +6,18 @@ import json
 from pathlib import Path
 
 from bundles import write_tiny_bundle
-from ferry_ros.policy_node import Trial as RunningTrial
+from ferry_ros.nodes.policy_node import Trial as RunningTrial
 from ferry_ros.ros_stage import RosStage
 from ros_graph import graph, wait_until
 from scripted import ScriptedSession, WatchedFake, stretch_binding
 from servers import ferry_serve
 
-from evaluation.plan import PolicyEntry
+from evaluation.plans.plan import PolicyEntry
+from evaluation.plans.trial import Start, Trial
+from evaluation.policies import open_source
 from evaluation.runner import Runner
-from evaluation.scene import Scene
-from evaluation.source import open_source
+from evaluation.stages.scene import Scene
 from evaluation.step import RunEnd
-from evaluation.trial import Start, Trial
 
 
 def test_a_trial_that_was_ended_before_it_ran_moves_nothing() -> None:

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
-from ferry_ros.process import fail, run
-from ferry_ros.spinner import Spinner, beside
+from ferry_ros.rclpy_support.process import fail, run
+from ferry_ros.rclpy_support.spinner import Spinner, beside
 from rclpy.node import Node
 
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_arm import FakeArm, during, fake_arm, joints
-from ferry_ros import robots_table
-from ferry_ros.bodies.arm_motion import ArmTuning
-from ferry_ros.bodies.gripper import ActionGripper
-from ferry_ros.bodies.joint_feedback import JointFeedback
-from ferry_ros.bodies.ros2_control_arm import Ros2ControlArm
+from ferry_ros import robot_registry
+from ferry_ros.drivers.joint_feedback import JointFeedback
+from ferry_ros.drivers.ros2_control.driver import Ros2ControlArm
+from ferry_ros.drivers.ros2_control.gripper import ActionGripper
+from ferry_ros.drivers.ros2_control.motion import ArmTuning
 from ros_graph import ROOT, wait_until
 
 from robots.arms.action_chunks import POSE
@@ -53,7 +53,7 @@ def undriven(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeArm]:
 
 
 def test_it_is_a_body_of_the_robot_node() -> None:
-    body = robots_table.body("ros2_control_arm")
+    body = robot_registry.body("ros2_control_arm")
     made = body.create(body.options())
     assert (body.prefix, made.spec.name) == ("arm.", "ur5e")
     assert made.health().fault == "not connected: connect() was not called"
@@ -196,7 +196,7 @@ def test_a_stop_of_an_action_gripper_comes_last(fake: FakeArm, monkeypatch: pyte
 def test_an_arm_whose_driver_was_killed_comes_to_rest_on_its_way(tmp_path: Path) -> None:
     script = """
 import sys
-from ferry_ros.bodies.ros2_control_arm import Ros2ControlArm, Ros2ControlArmOptions
+from ferry_ros.drivers.ros2_control.driver import Ros2ControlArm, Ros2ControlArmOptions
 from robots.command import JointTarget
 with Ros2ControlArm(Ros2ControlArmOptions(namespace=sys.argv[1], camera_topic="", speed=0.2, stale_s=1.0)) as robot:
     print("moving", flush=True)

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
-from ferry_ros import convert
-from ferry_ros.bodies.link import Link
-from ferry_ros.bodies.ros_camera import CameraTuning, RosCamera, decode
+from ferry_ros.drivers.ros_camera import CameraTuning, RosCamera, decode
+from ferry_ros.drivers.vendor_node import Link
+from ferry_ros.messages import convert
 from ros_graph import wait_until
 from sensor_msgs.msg import CompressedImage, Image
 

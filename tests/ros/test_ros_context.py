@@ -9,14 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from ferry_ros.context import LOCAL, PROFILE, SAID
+from ferry_ros.rclpy_support.context import LOCAL, PROFILE, SAID
 
 OWN = Path(__file__).parents[1] / "support" / "fastdds.xml"
 
 ENTERS = """
 import os, sys
 from pathlib import Path
-from ferry_ros.context import enter
+from ferry_ros.rclpy_support.context import enter
 enter()
 import rclpy
 node = rclpy.create_node("enters")
@@ -30,7 +30,7 @@ rclpy.shutdown()
 
 LISTENS = """
 from pathlib import Path
-from ferry_ros.context import enter
+from ferry_ros.rclpy_support.context import enter
 enter()
 import rclpy
 before = set(Path("/proc/net/udp").read_text().splitlines())

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from ferry_ros import qos, report
+from ferry_ros.messages import diagnostics, qos
 from ferry_ros.ros_robot import RobotStopped, RosRobot, RosRobotOptions, find_body
 from rclpy.node import Node
 from ros_graph import wait_until
@@ -104,7 +104,7 @@ def test_a_result_counts_only_from_the_robot_that_was_asked() -> None:
         with robot.driving():
             seen = robot.observe()
             foreign = Result(seen.stamp_ns, Sent(MoveBase(0.2), refused="busy: not this robot"), lease="another")
-            robot._node.create_timer(0.02, lambda: other.publish(report.result_msg(foreign)))
+            robot._node.create_timer(0.02, lambda: other.publish(diagnostics.result_msg(foreign)))
             assert robot.execute(MoveBase(0.2)).executed
         assert isinstance(node.robot, FakeRobot)
         assert node.robot.pose[0] == pytest.approx(0.2)

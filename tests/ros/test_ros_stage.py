@@ -13,22 +13,22 @@ import pytest
 import yaml
 from bundles import write_tiny_bundle
 from diagnostic_msgs.msg import DiagnosticArray
-from ferry_ros import qos
+from ferry_ros.messages import qos
+from ferry_ros.messages.steps import step_msg
 from ferry_ros.ros_stage import RosStage
-from ferry_ros.steps import step_msg
 from rclpy.task import Future
 from ros_graph import Graph, NodeProcess, graph, wait_until
 from ros_inside import robot_node
 from servers import ferry_serve
 from std_srvs.srv import Trigger
 
-from evaluation.episode import Episode
-from evaluation.plan import PolicyEntry
-from evaluation.scene import Scene
-from evaluation.source import Source, open_source
-from evaluation.stage import CannotBegin
+from evaluation.plans.plan import PolicyEntry
+from evaluation.plans.trial import Outcome, Start, Trial
+from evaluation.policies import Source, open_source
+from evaluation.records.episode import Episode
+from evaluation.stages.scene import Scene
+from evaluation.stages.stage import CannotBegin
 from evaluation.step import RunEnd, Step
-from evaluation.trial import Outcome, Start, Trial
 from policy_server.decision import Decision
 from robots.command import MoveBase
 from robots.observation import Observation

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import httpx
 import pytest
-from ferry_ros.server_watch import ServerWatch
+from ferry_ros.server_watchdog import ServerWatch
 
 from policy_server.client import PolicyClient
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import rclpy
-from ferry_ros.roll_call import call
+from ferry_ros.estop.roll_call import call
 from ros_graph import NodeProcess, graph, wait_until
 
 INSIDE = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs tmpfs /dev/shm && exec "$@"', "sh")
@@ -16,7 +16,7 @@ INSIDE = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs tmpfs /dev/shm && exec "$
 REMOVES = """
 from pathlib import Path
 from ferry_ros import shared_memory
-from ferry_ros.context import enter
+from ferry_ros.rclpy_support.context import enter
 enter([])
 import rclpy
 node = rclpy.create_node("removes")

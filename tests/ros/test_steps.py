@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
-from ferry_ros.steps import step_msg, step_of
+from ferry_ros.messages.steps import step_msg, step_of
 from rclpy.serialization import deserialize_message, serialize_message
 
 from evaluation.step import Step

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ferry_ros.bodies import stretch_qpos
+from ferry_ros.drivers.stretch import qpos
 from sensor_msgs.msg import JointState
 
 from robots.embodiments.stretch_re1 import STRETCH_RE1
@@ -16,34 +16,34 @@ POSITIONS = [0.4, 0.6, 0.1, 0.1, 0.1, 0.1, -1.0, -0.5, 3.0, 0.1, 0.1]
 
 
 def test_the_order_of_a_streamed_pose() -> None:
-    positions = stretch_qpos.positions_of(JointState(name=NAMES, position=POSITIONS))
+    positions = qpos.positions_of(JointState(name=NAMES, position=POSITIONS))
     # arm, lift, wrist yaw, gripper (finger), pan, tilt, base translation, base rotation
-    assert stretch_qpos.pose_cmd(positions) == pytest.approx([0.4, 0.6, 3.0, 0.1, -1.0, -0.5, 0.0, 0.0])
+    assert qpos.pose_cmd(positions) == pytest.approx([0.4, 0.6, 3.0, 0.1, -1.0, -0.5, 0.0, 0.0])
 
 
 def test_the_gripper_in_percent_radians_and_metres() -> None:
-    assert stretch_qpos.aperture_of_pct(70.0) == pytest.approx(0.09)  # gripper_conversion.py
-    assert stretch_qpos.aperture_of_finger(0.2632) == pytest.approx(0.09, abs=1e-4)  # 0.09 / 2 / 0.171
-    assert stretch_qpos.finger_of_aperture(stretch_qpos.aperture_of_finger(0.2)) == pytest.approx(0.2)
+    assert qpos.aperture_of_pct(70.0) == pytest.approx(0.09)  # gripper_conversion.py
+    assert qpos.aperture_of_finger(0.2632) == pytest.approx(0.09, abs=1e-4)  # 0.09 / 2 / 0.171
+    assert qpos.finger_of_aperture(qpos.aperture_of_finger(0.2)) == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("name", ["joint_arm", "wrist_extension"])
 def test_the_arm_has_two_names_and_four_links(name: str) -> None:
-    assert stretch_qpos.positions_of(JointState(name=[name], position=[0.3])) == {"joint_arm": 0.3}
-    links = JointState(name=list(stretch_qpos.ARM_LINKS), position=[0.1] * 4)
-    assert stretch_qpos.positions_of(links) == {"joint_arm": pytest.approx(0.4)}
+    assert qpos.positions_of(JointState(name=[name], position=[0.3])) == {"joint_arm": 0.3}
+    links = JointState(name=list(qpos.ARM_LINKS), position=[0.1] * 4)
+    assert qpos.positions_of(links) == {"joint_arm": pytest.approx(0.4)}
     limits = JointState(name=[name], position=[0.01], velocity=[0.5])
-    assert stretch_qpos.ranges_of(limits)["joint_arm"] == (0.01, 0.5)
+    assert qpos.ranges_of(limits)["joint_arm"] == (0.01, 0.5)
 
 
 def test_efforts_by_our_names() -> None:
     message = JointState(name=NAMES, effort=[float(number) for number in range(len(NAMES))])
-    efforts = stretch_qpos.efforts_of(message)
+    efforts = qpos.efforts_of(message)
     assert (efforts["joint_arm"], efforts["joint_lift"], efforts["gripper_aperture"]) == (0.0, 1.0, 9.0)
 
 
 def test_a_range_only_ever_gets_narrower() -> None:
-    body = stretch_qpos.narrowed(STRETCH_RE1, {"joint_lift": (0.02, 1.2), "joint_elbow": (0.0, 1.0)})
+    body = qpos.narrowed(STRETCH_RE1, {"joint_lift": (0.02, 1.2), "joint_elbow": (0.0, 1.0)})
     assert (body.joints["joint_lift"].low, body.joints["joint_lift"].high) == (0.02, 1.095)
     assert body.joints["joint_lift"].max_speed == STRETCH_RE1.joints["joint_lift"].max_speed
     assert body.joints["joint_arm"] == STRETCH_RE1.joints["joint_arm"]

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 from fake_stretch import FakeStretch, fake_stretch
-from ferry_ros import robots_table
-from ferry_ros.bodies.stretch_ros2 import StretchRos2, StretchRos2Options, gated
+from ferry_ros import robot_registry
+from ferry_ros.drivers.stretch.driver import StretchRos2, StretchRos2Options, gated
 
 from robots.command import (
     Done,
@@ -47,7 +47,7 @@ def held(robot: StretchRos2) -> bool:
 
 
 def test_it_is_a_body_of_the_robot_node() -> None:
-    body = robots_table.body("stretch_re1_ros2")
+    body = robot_registry.body("stretch_re1_ros2")
     made = body.create(body.options())
     assert body.prefix == "stretch_ros2."
     assert made.spec == STRETCH_RE1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from fake_stretch import FakeStretch, during, fake_stretch
-from ferry_ros.bodies.stretch_ros2 import StretchRos2, StretchRos2Options
+from ferry_ros.drivers.stretch.driver import StretchRos2, StretchRos2Options
 from ros_graph import wait_until
 
 from robots.command import JointTarget, MoveBase, MoveJoint

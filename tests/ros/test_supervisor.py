@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 import rclpy
-from ferry_ros import qos, services, supervisor_node
-from ferry_ros.supervisor_node import SupervisorNode
+from ferry_ros.messages import qos
+from ferry_ros.nodes import supervisor_node
+from ferry_ros.nodes.supervisor_node import SupervisorNode
+from ferry_ros.rclpy_support import services
 from geometry_msgs.msg import Twist
 from ros_graph import PERIOD_S, Graph, graph, wait_until
 from std_msgs.msg import Bool

@@ -13,12 +13,12 @@ from ros_graph import graph
 from scripted import ScriptedSession, WatchedFake, stretch_binding
 from servers import ferry_serve
 
-from evaluation.episode import Episode
 from evaluation.errors import FolderError
-from evaluation.judge import Verdict
+from evaluation.plans.trial import Outcome
+from evaluation.records.episode import Episode
 from evaluation.runner import Runner
+from evaluation.stages.judge import Verdict
 from evaluation.step import Step
-from evaluation.trial import Outcome
 
 ABOUT = ("find a mug", "tiny", "5e" * 32, "stretch_re1", 3)
 JUDGED = Verdict(Outcome.FAILURE, "too far")

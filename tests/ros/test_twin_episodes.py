@@ -9,35 +9,35 @@ from typing import Any
 
 import pytest
 from bundles import write_tiny_bundle
-from ferry_ros import episodes
+from ferry_ros import twin_episodes
 from ferry_ros.ros_stage import RosStage
 from ros_graph import graph
 from servers import ferry_serve
 
-from evaluation.episode import Episode
+from evaluation.plans.trial import Outcome, Trial
+from evaluation.records.episode import Episode
 from evaluation.step import RunEnd
-from evaluation.trial import Outcome, Trial
 from robots.command import Done
 from robots.fakes.kinematic import FakeRobot
 from simulation.episode import EpisodeError, EpisodeSpec
-from simulation.seeds import house_seed
-from simulation.tasks import TASKS
-from simulation.twin import TwinOptions
-from simulation.twins import make_twin
+from simulation.houses.seeds import house_seed
+from simulation.task_registry import TASKS
+from simulation.twins.house_twin import TwinOptions
+from simulation.twins.registry import make_twin
 
 SEED = house_seed("test", 0)
 
 
 def test_a_twin_begins_an_episode_of_a_task_or_the_one_that_is_given() -> None:
     twin: Any = make_twin("stretch_re1")
-    begun = episodes.begin(twin, "", SEED, "pick_up")
+    begun = twin_episodes.begin(twin, "", SEED, "pick_up")
     assert begun["task"] == twin.episode.task == "pick_up"
     given = {**begun, "seed": 5, "instruction": "take it"}
-    assert episodes.begin(twin, json.dumps(given), 0) == given == twin.episode.to_json()
-    assert episodes.judge(twin)["target_held"] is False
-    assert episodes.begin(twin, "", SEED)["task"] == "object_nav"
+    assert twin_episodes.begin(twin, json.dumps(given), 0) == given == twin.episode.to_json()
+    assert twin_episodes.judge(twin)["target_held"] is False
+    assert twin_episodes.begin(twin, "", SEED)["task"] == "object_nav"
     with pytest.raises(EpisodeError, match="task 'pick_up' on locobot"):
-        episodes.begin(make_twin("locobot"), json.dumps(given), 0)
+        twin_episodes.begin(make_twin("locobot"), json.dumps(given), 0)
 
 
 def test_a_visit_is_played_on_the_locobot_over_ros(tmp_path: Path) -> None:
@@ -77,14 +77,14 @@ def beside_the_apple() -> EpisodeSpec:
 
 def test_an_instruction_chooses_the_episode_and_another_body_keeps_its_place() -> None:
     twin: Any = make_twin("stretch_re1")
-    begun = episodes.begin(twin, "", HOUSE, "object_nav", "find a mug")
+    begun = twin_episodes.begin(twin, "", HOUSE, "object_nav", "find a mug")
     assert (begun["target"], begun["instruction"], twin.episode.target) == ("mug", "find a mug", "mug")
-    assert episodes.begin(twin, "", HOUSE, "object_nav", "make me some tea")["target"] == "apple"
+    assert twin_episodes.begin(twin, "", HOUSE, "object_nav", "make me some tea")["target"] == "apple"
     with pytest.raises(EpisodeError, match="'find a bed' in house"):
-        episodes.begin(twin, "", HOUSE, "object_nav", "find a bed")
+        twin_episodes.begin(twin, "", HOUSE, "object_nav", "find a bed")
     with pytest.raises(EpisodeError, match="asked for 'find a mug'"):
-        episodes.begin(twin, json.dumps(beside_the_apple().to_json()), HOUSE, "object_nav", "find a mug")
-    assert episodes.begin(FakeRobot(), "", HOUSE, "object_nav", "find a bed") == {}
+        twin_episodes.begin(twin, json.dumps(beside_the_apple().to_json()), HOUSE, "object_nav", "find a mug")
+    assert twin_episodes.begin(FakeRobot(), "", HOUSE, "object_nav", "find a bed") == {}
 
 
 def test_a_success_is_of_what_the_policy_was_driven_with(tmp_path: Path) -> None:

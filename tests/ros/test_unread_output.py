@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
-from ferry_ros import qos
-from ferry_ros.spinner import Spinner
+from ferry_ros.messages import qos
+from ferry_ros.rclpy_support.spinner import Spinner
 from rclpy.node import Node
 from rclpy.utilities import try_shutdown
 from ros_graph import ROOT, wait_until
@@ -63,7 +63,7 @@ def start(*command: str, **output: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, *command], env={**os.environ, "PYTHONPATH": path}, **output)
 
 
-ROBOT = ("-m", "ferry_ros.robot_node", "--ros-args", "-r", f"__ns:={NAMESPACE}", "-p", "robot:=fake")
+ROBOT = ("-m", "ferry_ros.nodes.robot_node", "--ros-args", "-r", f"__ns:={NAMESPACE}", "-p", "robot:=fake")
 
 
 def talks_and_stops(listener: Listener) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from simulation.errors import MeshError
-from simulation.meshes import Mesh, cache_directory, cached_mesh, convex_hull, read_stl, simplified
+from simulation.robot_models.meshes import Mesh, cache_directory, cached_mesh, convex_hull, read_stl, simplified
 
 RE1_MESHES = Path(str(metadata.distribution("hello-robot-stretch-urdf").locate_file("stretch_urdf/RE1V0/meshes")))
 HEAD = RE1_MESHES / "link_head.STL"
@@ -146,7 +146,7 @@ def test_many_writers_at_once_leave_one_whole_file(cache: Path) -> None:
 def test_another_process_finds_the_same_mesh(cache: Path) -> None:
     mine = cached_mesh(HEAD, 400, "v1")
     code = (
-        "import sys; from pathlib import Path; from simulation.meshes import cached_mesh\n"
+        "import sys; from pathlib import Path; from simulation.robot_models.meshes import cached_mesh\n"
         "print(len(cached_mesh(Path(sys.argv[1]), 400, 'v1').faces))"
     )
     done = subprocess.run(

@@ -13,12 +13,12 @@ import pytest
 from small_house import small_house
 from stretch_scene import WALL_FACE_M, stretch_scene
 
-from simulation import gl, renderer
-from simulation.cameras import StretchCameras
 from simulation.errors import RendererMisuse, UnknownCamera
-from simulation.renderer import PICTURE, Renderer, RenderQuality, outside_view
-from simulation.stretch import StretchBody, set_pose
-from simulation.world import World
+from simulation.rendering import gl, renderer
+from simulation.rendering.renderer import PICTURE, Renderer, RenderQuality, outside_view
+from simulation.robot_models.stretch import StretchBody, set_pose
+from simulation.robot_models.stretch_cameras import StretchCameras
+from simulation.twins.world import World
 
 import mujoco  # isort: skip
 
@@ -242,18 +242,22 @@ def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str
     )
 
 
-DRAW = (
-    "import simulation.gl, mujoco\nfrom simulation.renderer import Renderer\nRenderer(mujoco.MjSpec().compile(), 8, 8)"
+DRAW = """
+import simulation.rendering.gl, mujoco
+from simulation.rendering.renderer import Renderer
+Renderer(mujoco.MjSpec().compile(), 8, 8)
+"""
+
+
+DRAW_TWICE = (
+    "import simulation.rendering.gl as gl\ntry: gl.make_current()\nexcept gl.NoDisplayDriver: pass\ngl.make_current()"
 )
-
-
-DRAW_TWICE = "import simulation.gl as gl\ntry: gl.make_current()\nexcept gl.NoDisplayDriver: pass\ngl.make_current()"
 """As a robot node does, which goes on looking: GLFW without a display ended the process at the second try."""
 
 
 def test_egl_is_the_back_end_unless_told_otherwise() -> None:
-    assert run_python("import simulation.gl, os; print(os.environ['MUJOCO_GL'])").stdout == "egl\n"
-    chosen = run_python("import simulation.gl, os; print(os.environ['MUJOCO_GL'])", MUJOCO_GL="disabled")
+    assert run_python("import simulation.rendering.gl, os; print(os.environ['MUJOCO_GL'])").stdout == "egl\n"
+    chosen = run_python("import simulation.rendering.gl, os; print(os.environ['MUJOCO_GL'])", MUJOCO_GL="disabled")
     assert chosen.stdout == "disabled\n"
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from simulation.appearance import Appearance, AppearanceOptions
-from simulation.textures import FLOOR_TEXTURES, WALL_TEXTURES
+from simulation.houses.appearance import Appearance, AppearanceOptions
+from simulation.houses.textures import FLOOR_TEXTURES, WALL_TEXTURES
 
 PLAIN = AppearanceOptions(lights=False, textures=False, materials=False)
 SEEDS = range(30)

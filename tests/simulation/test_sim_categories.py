@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from simulation.categories import CATEGORIES, ROOM_KINDS, category_of
 from simulation.errors import SimulationError, UnknownCategory
-from simulation.furniture import FURNITURE
+from simulation.houses.categories import CATEGORIES, ROOM_KINDS, category_of
+from simulation.houses.furniture import FURNITURE
 
 CHORES_S = {
     "AlarmClock", "Apple", "BasketBall", "Bed", "Bowl", "Chair", "GarbageCan", "HousePlant", "Laptop", "Mug", "Sofa",

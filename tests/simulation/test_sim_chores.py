@@ -13,13 +13,20 @@ from typing import Any
 
 import pytest
 
-from simulation.chores import read_episodes, read_records, to_episode, to_record, write_episodes, write_records
-from simulation.chores_terms import TASK_TYPES
+from simulation.chores.episode_file import (
+    read_episodes,
+    read_records,
+    to_episode,
+    to_record,
+    write_episodes,
+    write_records,
+)
+from simulation.chores.vocabulary import TASK_TYPES
 from simulation.episode import EpisodeGenerationError, EpisodeSpec
 from simulation.errors import ChoresError, SeedError
-from simulation.object_nav import cached_house
-from simulation.seeds import house_seed
-from simulation.tasks import TASKS
+from simulation.houses.seeds import house_seed
+from simulation.task_registry import TASKS
+from simulation.tasks.object_nav import cached_house
 
 PUBLISHED = {
     "task_type": "FetchType",

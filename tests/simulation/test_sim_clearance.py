@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from simulation.clearance import Obstacle, clearance_grid
-from simulation.floor_plan import Rectangle
+from simulation.houses.clearance import Obstacle, clearance_grid
+from simulation.houses.floor_plan import Rectangle
 
 ROOM = Rectangle(0.0, 0.0, 4.0, 4.0)
 

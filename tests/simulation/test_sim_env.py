@@ -11,13 +11,13 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
-from simulation.env import BLOCKED, IDS, START, TARGETS, FerryEnv
 from simulation.episode import EpisodeError
 from simulation.errors import SeedError
-from simulation.object_nav import sample_episode
-from simulation.seeds import SPLITS, house_seed, split_of
-from simulation.tasks import TASKS, task
-from simulation.twin import TwinOptions
+from simulation.gym_env import BLOCKED, IDS, START, TARGETS, FerryEnv
+from simulation.houses.seeds import SPLITS, house_seed, split_of
+from simulation.task_registry import TASKS, task
+from simulation.tasks.object_nav import sample_episode
+from simulation.twins.house_twin import TwinOptions
 
 SMALL = TwinOptions(height=24, width=40)
 

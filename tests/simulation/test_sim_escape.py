@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from small_house import INSIDE_M, OUTLINE, small_house
 
-from simulation.body import BasePose
-from simulation.escape import MOVES, Escape
-from simulation.navigation import Field, FreeSpace
-from simulation.world import World, swept
+from simulation.experts.recovery_search import MOVES, Escape
+from simulation.navigation.costmap import Field, FreeSpace
+from simulation.robot_models.body import BasePose
+from simulation.twins.world import World, swept
 
 OPEN_M = 0.34
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from robots.embodiments.stretch_re1 import ACTIONS
-from simulation.escape import MOVES
-from simulation.expert import DONE_M, ObjectNavExpert
-from simulation.measure import measure_expert
-from simulation.object_nav import cached_space, sample_episode, visible_points
-from simulation.seeds import house_seed
-from simulation.twin import StretchTwin, TwinOptions
+from simulation.expert_length import measure_expert
+from simulation.experts.object_nav import DONE_M, ObjectNavExpert
+from simulation.experts.recovery_search import MOVES
+from simulation.houses.seeds import house_seed
+from simulation.tasks.object_nav import cached_space, sample_episode, visible_points
+from simulation.twins.house_twin import StretchTwin, TwinOptions
 
 QUIET = TwinOptions(move_noise_m=0.0, turn_noise_rad=0.0)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulation.floor_plan import (
+from simulation.houses.floor_plan import (
     MAX_ROOMS,
     Door,
     FloorPlan,

@@ -7,11 +7,11 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from simulation.categories import CATEGORIES, ROOM_KINDS
-from simulation.floor_plan import Door, Rectangle
-from simulation.furnishing import RECIPES, RoomContents, Top, furnish
-from simulation.furniture import FURNITURE
-from simulation.room_layout import Placed, outline_of
+from simulation.houses.categories import CATEGORIES, ROOM_KINDS
+from simulation.houses.floor_plan import Door, Rectangle
+from simulation.houses.furnishing import RECIPES, RoomContents, Top, furnish
+from simulation.houses.furniture import FURNITURE
+from simulation.houses.room_layout import Placed, outline_of
 
 INSIDE = Rectangle(-2.4, -2.2, 2.4, 2.2)
 DOORS = (Door((2.46, 0.0), 1.2, (0, 1), 1),)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from parts import reach_of, triangles_of
 
-from simulation.furniture import FURNITURE
-from simulation.objects.part import Part, Vector
-from simulation.room_layout import draw_size
-from simulation.textures import TEXTURES
+from simulation.houses.furniture import FURNITURE
+from simulation.houses.objects.part import Part, Vector
+from simulation.houses.room_layout import draw_size
+from simulation.houses.textures import TEXTURES
 
 SEEDS = range(4)
 

@@ -9,12 +9,12 @@ import pytest
 
 from robots.command import Grasp, Release
 from robots.embodiments.stretch_re1 import ACTIONS
-from simulation.grasp import HAND_SPHERE_M, PICKUPABLE, Hand, distance_m, support_m
-from simulation.grasp_physics import MASS_KG, holds
-from simulation.house import HouseObject
-from simulation.object_nav import cached_house
-from simulation.pick_up import sample_episode
-from simulation.twin import StretchTwin, TwinOptions
+from simulation.houses.house import HouseObject
+from simulation.tasks.object_nav import cached_house
+from simulation.tasks.pick_up import sample_episode
+from simulation.twins.grasp_physics import MASS_KG, holds
+from simulation.twins.grasp_sphere import HAND_SPHERE_M, PICKUPABLE, Hand, distance_m, support_m
+from simulation.twins.house_twin import StretchTwin, TwinOptions
 
 EPISODE = sample_episode(7, 0)  # a house with two apples, a mug, a bowl and a basketball
 

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulation.categories import CATEGORIES, ROOM_KINDS
-from simulation.clearance import clearance_grid
 from simulation.errors import HouseGenerationError, HouseOptionsError, SeedError, SimulationError
-from simulation.floor_plan import MAX_ROOMS, Rectangle
-from simulation.furniture import FURNITURE
-from simulation.house import WALL_HEIGHT_M, House, HouseOptions, generate_house
-from simulation.seeds import SPLITS
+from simulation.houses.categories import CATEGORIES, ROOM_KINDS
+from simulation.houses.clearance import clearance_grid
+from simulation.houses.floor_plan import MAX_ROOMS, Rectangle
+from simulation.houses.furniture import FURNITURE
+from simulation.houses.house import WALL_HEIGHT_M, House, HouseOptions, generate_house
+from simulation.houses.seeds import SPLITS
 
 MANY = 100
 seeds = st.integers(0, 21_000_000)

@@ -7,17 +7,24 @@ from functools import cache
 import numpy as np
 import pytest
 
-from simulation import gl  # noqa: F401  (first: it chooses MuJoCo's back-end)
+from simulation.rendering import gl  # noqa: F401  (first: it chooses MuJoCo's back-end)
 
 import mujoco  # isort: skip
 
 from small_house import MUG, OUTLINE, TABLE, small_house
 
-from simulation.appearance import Appearance, AppearanceOptions
-from simulation.categories import CATEGORIES
-from simulation.house import WALL_HEIGHT_M, House, HouseObject, Room, generate_house
-from simulation.house_scene import COLLISION_GROUP, FLOOR_BIT, SOLID_BIT, TEXTURES_PER_M, VISIBLE_GROUP, house_spec
-from simulation.room_layout import draw_size
+from simulation.houses.appearance import Appearance, AppearanceOptions
+from simulation.houses.categories import CATEGORIES
+from simulation.houses.house import WALL_HEIGHT_M, House, HouseObject, Room, generate_house
+from simulation.houses.mujoco_scene import (
+    COLLISION_GROUP,
+    FLOOR_BIT,
+    SOLID_BIT,
+    TEXTURES_PER_M,
+    VISIBLE_GROUP,
+    house_spec,
+)
+from simulation.houses.room_layout import draw_size
 
 Point = tuple[float, float, float]
 SEEDS = (0, 4, 5, 20_000_000)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from simulation.categories import CATEGORIES
-from simulation.instructions import GOTO_VERBS, goto_instruction, visit_instruction, with_article
+from simulation.houses.categories import CATEGORIES
+from simulation.tasks.instructions import GOTO_VERBS, goto_instruction, visit_instruction, with_article
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from simulation.categories import CATEGORIES, ROOM_KINDS
-from simulation.inventory import draw_room_kinds, draw_wanted
+from simulation.houses.categories import CATEGORIES, ROOM_KINDS
+from simulation.houses.inventory import draw_room_kinds, draw_wanted
 
 
 @pytest.mark.parametrize("count", range(1, 7))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from robots.embodiments.locobot import CAMERA_FORWARD_M, CAMERA_HEIGHT_M, LENS_FOV_DEG, PAN, TILT
-from simulation.body import BASE_JOINTS, COLLISION_GROUP, touched
-from simulation.locobot import CAMERA, FOOTPRINT_M, LOCOBOT_EYE, PREFIX, Locobot
+from simulation.robot_models.body import BASE_JOINTS, COLLISION_GROUP, touched
+from simulation.robot_models.locobot import CAMERA, FOOTPRINT_M, LOCOBOT_EYE, PREFIX, Locobot
 
 
 def compiled(body: Locobot | None = None, wall_m: float | None = None) -> tuple[mujoco.MjModel, mujoco.MjData]:

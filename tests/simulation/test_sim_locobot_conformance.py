@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from robots.conformance import CHECKS, Check, Options, Subject, examine, name_of
-from simulation.locobot import LOCOBOT_EYE
-from simulation.locobot_twin import LocobotOptions, LocobotTwin
-from simulation.object_nav import sample_episode
+from simulation.robot_models.locobot import LOCOBOT_EYE
+from simulation.tasks.object_nav import sample_episode
+from simulation.twins.locobot import LocobotOptions, LocobotTwin
 
 SLOTS = "move_arm_up:joint_head_tilt:0.06,move_arm_down:joint_head_tilt:-0.06"
 EPISODE = sample_episode(3, 1, eye=LOCOBOT_EYE)

@@ -16,9 +16,9 @@ from robots.binding import bind
 from robots.command import MoveJoint
 from robots.embodiments.locobot import LOCOBOT, TILT, locobot
 from robots.errors import BindError
-from simulation.locobot import LOCOBOT_EYE
-from simulation.locobot_twin import LocobotOptions, LocobotTwin
-from simulation.object_nav import sample_episode
+from simulation.robot_models.locobot import LOCOBOT_EYE
+from simulation.tasks.object_nav import sample_episode
+from simulation.twins.locobot import LocobotOptions, LocobotTwin
 
 MINI = Path(__file__).parents[2] / "policies" / "objectnav_stretch_mini"
 

@@ -16,17 +16,17 @@ from robots.embodiments.stretch_re1 import ACTIONS, SPOC_ACTIONS
 from robots.errors import SpecError
 from robots.limits import limit
 from robots.spec import U8Image
-from simulation import twin as twin_module
-from simulation.env import BLOCKED, FerryEnv
 from simulation.episode import EpisodeSpec
-from simulation.expert import ObjectNavExpert
-from simulation.house import HouseObject
-from simulation.locobot import LOCOBOT_EYE, Locobot
-from simulation.locobot_twin import LocobotOptions, LocobotTwin, beyond_lens_black
-from simulation.measure import QUIET, measure_expert
-from simulation.object_nav import sample_episode
-from simulation.seeds import house_seed
-from simulation.twins import make_twin
+from simulation.expert_length import QUIET, measure_expert
+from simulation.experts.object_nav import ObjectNavExpert
+from simulation.gym_env import BLOCKED, FerryEnv
+from simulation.houses.house import HouseObject
+from simulation.houses.seeds import house_seed
+from simulation.robot_models.locobot import LOCOBOT_EYE, Locobot
+from simulation.tasks.object_nav import sample_episode
+from simulation.twins import house_twin as twin_module
+from simulation.twins.locobot import LocobotOptions, LocobotTwin, beyond_lens_black
+from simulation.twins.registry import make_twin
 
 HEIGHT, WIDTH = 224, 384
 FOCAL_PX = HEIGHT / 2 / math.tan(math.radians(59.0) / 2)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from robots.command import MoveBase
 from robots.robot import Sent
-from simulation.metrics import failed_share, path_length, sel
+from simulation.tasks.metrics import failed_share, path_length, sel
 
 lengths = st.integers(1, 1000)
 

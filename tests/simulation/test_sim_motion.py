@@ -12,9 +12,9 @@ from small_house import INSIDE_M, OUTLINE, small_house
 
 from robots.command import JointTarget, LookAt, MoveBase, MoveJoint, RotateBase, SetGripper
 from robots.embodiments.stretch_re1 import STRETCH_RE1
-from simulation.motion import ASLEEP, STOPPED, Motion, base_duration_s, joint_targets
-from simulation.stretch import STOWED
-from simulation.world import World
+from simulation.robot_models.stretch import STOWED
+from simulation.twins.motion import ASLEEP, STOPPED, Motion, base_duration_s, joint_targets
+from simulation.twins.world import World
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulation.clearance import Obstacle
-from simulation.house import generate_house
-from simulation.navigation import CAP_M, CELL_M, DISC_M, TIGHT_M, Field, FreeSpace
+from simulation.houses.clearance import Obstacle
+from simulation.houses.house import generate_house
+from simulation.navigation.costmap import CAP_M, CELL_M, DISC_M, TIGHT_M, Field, FreeSpace
 
 BOUNDS = (0.0, 0.0, 6.0, 4.0)
 

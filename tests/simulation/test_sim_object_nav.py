@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from small_house import BASKETBALL, MUG, TABLE, small_house
 
-from simulation.clearance import Obstacle
 from simulation.errors import SeedError
-from simulation.house import HouseObject
-from simulation.navigation import DISC_M, FreeSpace
-from simulation.object_nav import (
+from simulation.houses.clearance import Obstacle
+from simulation.houses.house import HouseObject
+from simulation.navigation.costmap import DISC_M, FreeSpace
+from simulation.tasks.object_nav import (
     GOAL_FAR_M,
     ROBOT_HEIGHT_M,
     START_CLEARANCE_M,
@@ -29,7 +29,7 @@ from simulation.object_nav import (
     sample_points,
     visible_points,
 )
-from simulation.world import World
+from simulation.twins.world import World
 
 SEEDS = range(12)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from simulation.categories import CATEGORIES
 from simulation.errors import SeedError
-from simulation.expert import ObjectNavExpert
-from simulation.instructions import GOTO_VERBS, affordance_instruction, with_article
-from simulation.object_nav import cached_house, targets_of
-from simulation.object_nav_afford import AFFORDANCES, CALLED, objects_for, sample_episode
-from simulation.seeds import house_seed
-from simulation.twin import StretchTwin, TwinOptions
+from simulation.experts.object_nav import ObjectNavExpert
+from simulation.houses.categories import CATEGORIES
+from simulation.houses.seeds import house_seed
+from simulation.tasks.instructions import GOTO_VERBS, affordance_instruction, with_article
+from simulation.tasks.object_nav import cached_house, targets_of
+from simulation.tasks.object_nav_afford import AFFORDANCES, CALLED, objects_for, sample_episode
+from simulation.twins.house_twin import StretchTwin, TwinOptions
 
 
 def test_every_category_is_good_for_something_and_called_something() -> None:

@@ -12,12 +12,12 @@ from small_house import MUG, small_house
 
 from simulation.episode import EpisodeGenerationError, EpisodeSpec
 from simulation.errors import SeedError
-from simulation.expert import ObjectNavExpert
-from simulation.instructions import attribute_instruction
-from simulation.object_nav import cached_house, targets_of
-from simulation.object_nav_rel_attr import DISTANCE_GAP_M, VOLUME_RATIO, choices, sample_episode
-from simulation.seeds import house_seed
-from simulation.twin import StretchTwin, TwinOptions
+from simulation.experts.object_nav import ObjectNavExpert
+from simulation.houses.seeds import house_seed
+from simulation.tasks.instructions import attribute_instruction
+from simulation.tasks.object_nav import cached_house, targets_of
+from simulation.tasks.object_nav_rel_attr import DISTANCE_GAP_M, VOLUME_RATIO, choices, sample_episode
+from simulation.twins.house_twin import StretchTwin, TwinOptions
 
 LARGE = replace(MUG, name="mug_1", position_m=(1.7, 0.4, 0.80), size_m=(0.12, 0.15, 0.14))
 FAR = replace(MUG, name="mug_1", position_m=(-2.5, 0.0, 0.80))

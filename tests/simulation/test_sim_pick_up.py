@@ -11,18 +11,18 @@ import pytest
 
 from robots.command import Grasp
 from robots.embodiments.stretch_re1 import ACTIONS
-from simulation import fetch, pick_up
-from simulation.clearance import Obstacle
 from simulation.episode import EpisodeGenerationError, EpisodeSpec
 from simulation.errors import SeedError
-from simulation.grasp import PICKUPABLE, Hand
-from simulation.house import House
-from simulation.object_nav import cached_house, cached_space, sample_points
-from simulation.pick_up_expert import PickUpExpert
-from simulation.reach import ARM_M, BEFORE_M, HAND_RIGHT_M, NECK, Reach, cached_reach
+from simulation.experts.pick_up import PickUpExpert
+from simulation.houses.clearance import Obstacle
+from simulation.houses.house import House
+from simulation.navigation.arm_reach import ARM_M, BEFORE_M, HAND_RIGHT_M, NECK, Reach, cached_reach
 from simulation.rules import is_success
-from simulation.tasks import task
-from simulation.twin import StretchTwin
+from simulation.task_registry import task
+from simulation.tasks import fetch, pick_up
+from simulation.tasks.object_nav import cached_house, cached_space, sample_points
+from simulation.twins.grasp_sphere import PICKUPABLE, Hand
+from simulation.twins.house_twin import StretchTwin
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from robots.conformance import Options, run
 from robots.embodiments.piper import HOME_RAD, JOINTS, PIPER_URDF, RANGES_RAD
 from robots.embodiments.piper_urdf import ARM, TIP
 from robots.errors import NotConnected
-from simulation.piper_scene import CUBE_SIDE_M, scene_xml
-from simulation.piper_twin import PiperTwin, PiperTwinOptions
+from simulation.tabletop.piper_scene import CUBE_SIDE_M, scene_xml
+from simulation.tabletop.piper_twin import PiperTwin, PiperTwinOptions
 
 import mujoco  # isort: skip  # the twin chooses its back-end first
 

@@ -8,12 +8,12 @@ import pytest
 
 from simulation.episode import EpisodeError, EpisodeSpec
 from simulation.errors import SimulationError
-from simulation.judgement import judgement
+from simulation.houses.seeds import house_seed
 from simulation.request import Request, episode_for, mismatch, request_of
-from simulation.seeds import house_seed
-from simulation.stretch import STRETCH_EYE
-from simulation.tasks import TASKS
-from simulation.twin import StretchTwin, TwinOptions
+from simulation.robot_models.stretch import STRETCH_EYE
+from simulation.task_registry import TASKS
+from simulation.tasks.episode_info import judgement
+from simulation.twins.house_twin import StretchTwin, TwinOptions
 
 HOUSE = house_seed("val", 0)
 """It has an apple and a mug, and no bed and no living room."""

@@ -7,8 +7,8 @@ from itertools import combinations, islice
 import numpy as np
 import pytest
 
-from simulation.floor_plan import Door, Rectangle
-from simulation.room_layout import PASSAGE_M, Placed, RoomLayout, draw_size, outline_of, seat_spots
+from simulation.houses.floor_plan import Door, Rectangle
+from simulation.houses.room_layout import PASSAGE_M, Placed, RoomLayout, draw_size, outline_of, seat_spots
 
 INSIDE = Rectangle(0.0, 0.0, 5.0, 4.0)
 DOOR = Door((5.06, 2.0), 1.2, (0, 1), 1)

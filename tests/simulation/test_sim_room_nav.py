@@ -8,13 +8,13 @@ import pytest
 
 from simulation.episode import EpisodeGenerationError, EpisodeSpec
 from simulation.errors import SeedError
-from simulation.instructions import GOTO_VERBS, with_article
-from simulation.object_nav import cached_house
-from simulation.room_expert import RoomNavExpert
-from simulation.room_nav import is_success, sample_episode
-from simulation.rooms import is_inside, rooms_of
-from simulation.seeds import house_seed
-from simulation.twin import StretchTwin, TwinOptions
+from simulation.experts.rooms import RoomNavExpert
+from simulation.houses.seeds import house_seed
+from simulation.navigation.rooms import is_inside, rooms_of
+from simulation.tasks.instructions import GOTO_VERBS, with_article
+from simulation.tasks.object_nav import cached_house
+from simulation.tasks.room_nav import is_success, sample_episode
+from simulation.twins.house_twin import StretchTwin, TwinOptions
 
 
 def episodes(count: int) -> list[EpisodeSpec]:

@@ -7,13 +7,13 @@ import pytest
 
 from robots.command import Done
 from simulation.errors import SeedError
-from simulation.escape import MOVES
-from simulation.object_nav import cached_house
-from simulation.room_expert import RoomVisitExpert
-from simulation.room_visit import MAX_STEPS, is_success, sample_episode
-from simulation.rooms import is_inside, rooms_at
-from simulation.seeds import house_seed
-from simulation.twin import StretchTwin, TwinOptions
+from simulation.experts.recovery_search import MOVES
+from simulation.experts.rooms import RoomVisitExpert
+from simulation.houses.seeds import house_seed
+from simulation.navigation.rooms import is_inside, rooms_at
+from simulation.tasks.object_nav import cached_house
+from simulation.tasks.room_visit import MAX_STEPS, is_success, sample_episode
+from simulation.twins.house_twin import StretchTwin, TwinOptions
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from small_house import small_house
 
-from simulation.navigation import DISC_M, FreeSpace
-from simulation.object_nav import ROBOT_HEIGHT_M, cached_house, cached_space
-from simulation.rooms import INSIDE_M, cached_room_field, inside, is_inside, rooms_at, rooms_of
-from simulation.seeds import house_seed
+from simulation.houses.seeds import house_seed
+from simulation.navigation.costmap import DISC_M, FreeSpace
+from simulation.navigation.rooms import INSIDE_M, cached_room_field, inside, is_inside, rooms_at, rooms_of
+from simulation.tasks.object_nav import ROBOT_HEIGHT_M, cached_house, cached_space
 
 SEED = house_seed("val", 24)  # five rooms
 

@@ -7,7 +7,7 @@ from itertools import combinations
 import pytest
 
 from simulation.errors import SeedError, SimulationError
-from simulation.seeds import SPLITS, house_seed, split_of
+from simulation.houses.seeds import SPLITS, house_seed, split_of
 
 
 def test_no_seed_belongs_to_two_splits() -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from simulation.objects.shapes import Shape, chamfered_box, handle, lathe, leaves, merged, panel
+from simulation.houses.objects.shapes import Shape, chamfered_box, handle, lathe, leaves, merged, panel
 
 CYLINDER = [(0.0, 0.0), (0.5, 0.0), (0.5, 2.0), (0.0, 2.0)]
 CUP = [(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.4, 1.0), (0.4, 0.1), (0.0, 0.1)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from simulation.textures import CUBE_TEXTURES, FLOOR_TEXTURES, SCREEN_TEXTURES, TEXTURES, WALL_TEXTURES, texture
+from simulation.houses.textures import CUBE_TEXTURES, FLOOR_TEXTURES, SCREEN_TEXTURES, TEXTURES, WALL_TEXTURES, texture
 
 
 @pytest.mark.parametrize("name", TEXTURES)

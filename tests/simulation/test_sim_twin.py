@@ -24,8 +24,8 @@ from robots.command import (
 from robots.embodiments.stretch_re1 import ACTIONS, STATE, STRETCH_RE1
 from robots.errors import NotConnected
 from simulation.episode import EpisodeSpec
-from simulation.object_nav import sample_episode
-from simulation.twin import StretchTwin, TwinOptions
+from simulation.tasks.object_nav import sample_episode
+from simulation.twins.house_twin import StretchTwin, TwinOptions
 
 EPISODE = sample_episode(3, 1)
 QUIET = TwinOptions(move_noise_m=0.0, turn_noise_rad=0.0)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from robots.conformance import CHECKS, Check, Options, Subject, examine, name_of
-from simulation.object_nav import sample_episode
-from simulation.twin import StretchTwin, TwinOptions
+from simulation.tasks.object_nav import sample_episode
+from simulation.twins.house_twin import StretchTwin, TwinOptions
 
 EPISODE = sample_episode(3, 1)
 OPTIONS = Options(settle_s=0.02, lag_s=0.0, pose_period_s=0.07, joint_step=0.03, base_step_m=0.06, long_step=0.31)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from simulation.floor_plan import WALL_THICKNESS_M, Door, FloorPlan, Rectangle
-from simulation.walls import Wall, walls_of
+from simulation.houses.floor_plan import WALL_THICKNESS_M, Door, FloorPlan, Rectangle
+from simulation.houses.walls import Wall, walls_of
 
 HALF = WALL_THICKNESS_M / 2
 LEFT, RIGHT = Rectangle(0.0, 0.0, 4.0, 3.5), Rectangle(4.0, 0.0, 8.0, 3.5)

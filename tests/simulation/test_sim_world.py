@@ -9,8 +9,8 @@ import pytest
 from small_house import INSIDE_M, MUG, OUTLINE, small_house
 
 from robots.command import MoveBase, RotateBase
-from simulation.stretch import STOWED
-from simulation.world import SLICE_M, SLICE_RAD, World, swept, wrapped
+from simulation.robot_models.stretch import STOWED
+from simulation.twins.world import SLICE_M, SLICE_RAD, World, swept, wrapped
 
 
 @pytest.fixture(scope="module")

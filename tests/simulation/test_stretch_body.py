@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from stretch_scene import stretch_scene
 
-from simulation.cameras import CameraPose, StretchCameras
-from simulation.meshes import read_stl
-from simulation.stretch import (
+from simulation.robot_models.meshes import read_stl
+from simulation.robot_models.stretch import (
     ARM_RANGE_M,
     BOXES,
     COLLISION_GROUP,
@@ -24,6 +23,7 @@ from simulation.stretch import (
     in_collision,
     set_pose,
 )
+from simulation.robot_models.stretch_cameras import CameraPose, StretchCameras
 
 import mujoco  # isort: skip
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from simulation.urdf import MIN_INERTIA_KG_M2, read_urdf, rpy_quaternion
+from simulation.robot_models.urdf import MIN_INERTIA_KG_M2, read_urdf, rpy_quaternion
 
 LINK = """
 <link name="{name}"><inertial><origin xyz="0.1 0 0"/><mass value="2"/>

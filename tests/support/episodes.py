@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from evaluation.episode import Episode, Metrics, StepRecord
-from evaluation.floor_map import Box, FloorMap, Room
-from evaluation.folder import RunFolder
-from evaluation.plan import Houses, Plan, PolicyEntry
-from evaluation.scene import Scene
-from evaluation.source import PolicyIdentity
-from evaluation.trial import Outcome, Trial
+from evaluation.plans.plan import Houses, Plan, PolicyEntry
+from evaluation.plans.trial import Outcome, Trial
+from evaluation.policies import PolicyIdentity
+from evaluation.records.episode import Episode, Metrics, StepRecord
+from evaluation.records.run_folder import RunFolder
+from evaluation.stages.floor_map import Box, FloorMap, Room
+from evaluation.stages.scene import Scene
 
 FLOOR = FloorMap(
     bounds=(0.0, 0.0, 4.0, 3.0),

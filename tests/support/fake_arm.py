@@ -9,9 +9,9 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from ferry_ros import services
-from ferry_ros.bodies.link import Link
-from ferry_ros.bodies.ros2_control_arm import Ros2ControlArm, Ros2ControlArmOptions
+from ferry_ros.drivers.ros2_control.driver import Ros2ControlArm, Ros2ControlArmOptions
+from ferry_ros.drivers.vendor_node import Link
+from ferry_ros.rclpy_support import services
 from ros_graph import NodeProcess, wait_until
 
 from robots.command import Command

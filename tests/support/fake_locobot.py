@@ -8,9 +8,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ferry_ros import interfaces, services
-from ferry_ros.bodies.interbotix import LocobotInterbotix, LocobotInterbotixOptions
-from ferry_ros.bodies.link import Link
+from ferry_ros import interfaces
+from ferry_ros.drivers.interbotix.driver import LocobotInterbotix, LocobotInterbotixOptions
+from ferry_ros.drivers.vendor_node import Link
+from ferry_ros.rclpy_support import services
 from geometry_msgs.msg import Twist
 from ros_graph import NodeProcess, wait_until
 

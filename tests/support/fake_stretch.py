@@ -9,9 +9,9 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from ferry_ros import services
-from ferry_ros.bodies.link import Link
-from ferry_ros.bodies.stretch_ros2 import StretchRos2, StretchRos2Options
+from ferry_ros.drivers.stretch.driver import StretchRos2, StretchRos2Options
+from ferry_ros.drivers.vendor_node import Link
+from ferry_ros.rclpy_support import services
 from ros_graph import NodeProcess, wait_until
 from std_srvs.srv import SetBool, Trigger
 

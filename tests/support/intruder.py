@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ferry_ros.bodies.link import Link
-from ferry_ros.timer import every
+from ferry_ros.drivers.vendor_node import Link
+from ferry_ros.rclpy_support.timer import every
 from nav_msgs.msg import Odometry
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import JointState

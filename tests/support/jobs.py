@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-from training.workers import Report
+from simulation.worker_pool import Report
 
 
 class Double:

@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from simulation.objects.part import Part
+from simulation.houses.objects.part import Part
 
 
 def rotation_matrix(quaternion: tuple[float, float, float, float]) -> NDArray[np.float64]:

@@ -11,9 +11,9 @@ import torch
 from small_policies import TINY, random_tokens, tiny_policy
 
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
-from training.checkpoint import policy_payload, save
-from training.ppo_options import PpoOptions
-from training.ppo_rollout import Played, PlayOptions, RewardOptions
+from training.rl.ppo_options import PpoOptions
+from training.rl.rollout import Played, PlayOptions, RewardOptions
+from training.runtime.checkpoint import policy_payload, save
 
 PLAY = PlayOptions(max_steps=6, slots=2, bf16=False)
 

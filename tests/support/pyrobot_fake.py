@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from robots.drivers.pyrobot.driver import PyrobotLocobot, PyrobotOptions
-from robots.drivers.pyrobot.server import Machine, Server
+from robots.drivers.pyrobot.pyrobot_server import Machine, Server
 from robots.fakes.pyrobot.parts import FakeOptions
 from robots.fakes.pyrobot.process import Robot
 

@@ -25,12 +25,12 @@ from small_policies import SPOC_LIKE
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor
 
+from training.models.siglip import CONTEXT, END
 from training.released.main import ImportOptions
 from training.released.parts import Shape
 from training.released.releases import ALLENACT, IMAGES, LIGHTNING, Release
 from training.released.tables import image_table
 from training.released.weights import DINO_FILE, TOKENIZER_FILE
-from training.siglip import CONTEXT, END
 
 TIME = "time_encoder.div_term"
 STEPS = 3

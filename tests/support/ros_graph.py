@@ -15,9 +15,9 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from ferry_ros import convert, qos, report
-from ferry_ros.heartbeat import Heartbeat
-from ferry_ros.spinner import Spinner
+from ferry_ros.messages import convert, diagnostics, qos
+from ferry_ros.rclpy_support.heartbeat import Heartbeat
+from ferry_ros.rclpy_support.spinner import Spinner
 from nav_msgs.msg import Odometry
 from rcl_interfaces.srv import SetParameters
 from rclpy.node import Node
@@ -195,14 +195,14 @@ class Watcher(Node):
         self.odometry.append((convert.stamp_of(message.header) / 1e9, convert.pose_of(message)))
 
     def _result(self, message: DiagnosticArray) -> None:
-        self.results.append(report.result_of(message))
+        self.results.append(diagnostics.result_of(message))
 
     def _state(self, message: JointState) -> None:
         self.stamps_ns.append(convert.stamp_of(message.header))
 
     def _diagnostic(self, message: DiagnosticArray) -> None:
         for one in message.status:
-            extra = report.values_of(one).get("last_stop", "")
+            extra = diagnostics.values_of(one).get("last_stop", "")
             self.told.append((time.monotonic(), one.name, f"{one.message} {extra}"))
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import rclpy
-from ferry_ros.robot_node import RobotNode
-from ferry_ros.spinner import Spinner
+from ferry_ros.nodes.robot_node import RobotNode
+from ferry_ros.rclpy_support.spinner import Spinner
 from rclpy.node import Node
 
 FAST = {"robot": "fake", "fake.real_time": False, "control_period_s": 1.0, "publish_rate_hz": 20.0}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from simulation.floor_plan import WALL_THICKNESS_M, FloorPlan, Rectangle
-from simulation.house import Furniture, House, HouseObject, Room
-from simulation.walls import walls_of
+from simulation.houses.floor_plan import WALL_THICKNESS_M, FloorPlan, Rectangle
+from simulation.houses.house import Furniture, House, HouseObject, Room
+from simulation.houses.walls import walls_of
 
 OUTLINE = Rectangle(-3.0, -2.5, 3.0, 2.5)
 TABLE = Furniture("table_0", "table", (2.0, 0.0, 0.37), 3.14159, (0.8, 1.2, 0.74), 0)

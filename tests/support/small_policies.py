@@ -12,15 +12,15 @@ import torch
 
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from simulation.episode import EpisodeSpec
-from training import config
-from training.checkpoint import new_policy, save
-from training.config import START, ImageConfig, PolicyConfig, TextConfig
-from training.demonstration import Demonstration
-from training.encoding import encoder_path
-from training.image_encoder import image_encoder
-from training.policy import SpocPolicy
-from training.shards import shard_path, write_shard
-from training.tokenizer import instructions
+from training.data.demonstration import Demonstration
+from training.data.features import encoder_path
+from training.data.shards import shard_path, write_shard
+from training.models import config
+from training.models.config import START, ImageConfig, PolicyConfig, TextConfig
+from training.models.image_encoder import image_encoder
+from training.models.spoc import SpocPolicy
+from training.models.tokenizer import instructions
+from training.runtime.checkpoint import new_policy, save
 
 TINY = PolicyConfig(
     name="tiny",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from simulation import gl  # noqa: F401  (first: it chooses MuJoCo's back-end)
+from simulation.rendering import gl  # noqa: F401  (first: it chooses MuJoCo's back-end)
 
 import mujoco  # isort: skip
-from simulation.cameras import StretchCameras
-from simulation.stretch import add_stretch
+from simulation.robot_models.stretch import add_stretch
+from simulation.robot_models.stretch_cameras import StretchCameras
 
 BOX, SPHERE, PLANE = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_PLANE
 WALL_FACE_M = 2.0

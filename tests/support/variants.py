@@ -11,8 +11,8 @@ import torch
 from small_policies import TINY, random_tokens, tiny_policy
 
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
-from training.checkpoint import policy_payload, save
-from training.ppo_rollout import Played, PlayOptions
+from training.rl.rollout import Played, PlayOptions
+from training.runtime.checkpoint import policy_payload, save
 
 PLAY = PlayOptions(max_steps=6, slots=2, bf16=False)
 SMALL: dict[str, Any] = {

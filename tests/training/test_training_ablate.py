@@ -12,13 +12,13 @@ import pytest
 import tyro
 from variants import write_clone
 
-from training.ablate import COMPARISONS, AblateOptions, Trial, main, table, trials
+from training.ablations import COMPARISONS, AblateOptions, Trial, main, table, trials
+from training.closed_loop.evaluate import wilson
 from training.errors import CheckpointError, ConfigError
-from training.evaluate import wilson
-from training.jsrl import JsrlOptions
-from training.pirlnav import PirlnavOptions
-from training.ppo_options import PpoOptions
-from training.sac import SacOptions
+from training.rl.jsrl import JsrlOptions
+from training.rl.pirlnav import PirlnavOptions
+from training.rl.ppo_options import PpoOptions
+from training.rl.sac import SacOptions
 
 STAGES = {"ppo": PpoOptions, "sac": SacOptions, "jsrl": JsrlOptions, "pirlnav": PirlnavOptions}
 SMALL = (

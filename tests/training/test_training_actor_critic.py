@@ -8,11 +8,11 @@ import pytest
 import torch
 from small_policies import TINY, learnable_episode, tiny_policy
 
-from training.actor_critic import ActorCritic, trained_weights
-from training.dataset import Batch, Instructions, collate
-from training.imitation import batch_logits
-from training.shards import load_shards, shard_path, write_shard
-from training.tokenizer import tokenizer_for
+from training.data.packing import Batch, Instructions, collate
+from training.data.shards import load_shards, shard_path, write_shard
+from training.imitation.loss import batch_logits
+from training.models.tokenizer import tokenizer_for
+from training.rl.actor_critic import ActorCritic, trained_weights
 
 
 @pytest.fixture(scope="module")

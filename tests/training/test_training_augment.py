@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.augment import LUMA, augment, blur, colour_jitter, hue_rotation, posterise, sharpen
+from training.perception.augment import LUMA, augment, blur, colour_jitter, hue_rotation, posterise, sharpen
 
 
 def pictures(count: int = 6, seed: int = 0) -> torch.Tensor:

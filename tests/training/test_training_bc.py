@@ -16,11 +16,11 @@ import torch
 from checkpoints import same
 from small_policies import TINY, learnable_episode, start_ferry, tiny_policy, write_run
 
-from training import config
-from training.bc import BcOptions, Trainer, main, stop_request
-from training.checkpoint import load, policy_from, policy_payload, save
+from training.data.shards import Episodes, load_shards, shard_files, shard_path, write_shard
 from training.errors import CheckpointError, DataError, Diverged
-from training.shards import Episodes, load_shards, shard_files, shard_path, write_shard
+from training.imitation.bc import BcOptions, Trainer, main, stop_request
+from training.models import config
+from training.runtime.checkpoint import load, policy_from, policy_payload, save
 
 QUICK = ["--size", "tiny", "--context", "24", "--rows", "2", "--threads", "1", "--no-bf16"]
 

@@ -12,7 +12,10 @@ import pytest
 import torch
 from small_policies import SPOC_LIKE, TINY, tiny_policy, write_run
 
-from training.checkpoint import (
+from training.data.features import encode_images, encoder_name, encoder_path, run_encoder
+from training.errors import CheckpointError
+from training.models.config import MINI
+from training.runtime.checkpoint import (
     expect_options,
     load,
     new_policy,
@@ -22,9 +25,6 @@ from training.checkpoint import (
     save,
     set_random_state,
 )
-from training.config import MINI
-from training.encoding import encode_images, encoder_name, encoder_path, run_encoder
-from training.errors import CheckpointError
 
 
 @pytest.mark.parametrize("shape", [TINY, SPOC_LIKE], ids=lambda one: one.name)

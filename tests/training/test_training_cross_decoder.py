@@ -9,10 +9,10 @@ import torch
 from small_policies import SPOC_LIKE, random_tokens, tiny_policy
 from torch import Tensor, nn
 
-from training.config import ImageConfig
-from training.decoder import CausalDecoder
 from training.errors import ConfigError
-from training.image_encoder import DinoEncoder
+from training.models.config import ImageConfig
+from training.models.decoder import CausalDecoder
+from training.models.image_encoder import DinoEncoder
 
 WIDTH, HEADS, HIDDEN, STEPS = 16, 2, 24, 5
 

@@ -10,9 +10,9 @@ import torch
 from checkpoints import copied, same
 from variants import SMALL, episodes, write_clone
 
-from training.checkpoint import load, policy_from
-from training.ppo import Trainer
-from training.ppo_options import PpoOptions
+from training.rl.ppo import Trainer
+from training.rl.ppo_options import PpoOptions
+from training.runtime.checkpoint import load, policy_from
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 

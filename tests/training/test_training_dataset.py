@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_policies import tiny_policy, write_run
 
-from training.config import START
-from training.dataset import IGNORE, Instructions, collate, epoch_batches, pack
-from training.shards import Episodes, load_shards, shard_files
-from training.tokenizer import word_tokenizer
+from training.data.packing import IGNORE, Instructions, collate, epoch_batches, pack
+from training.data.shards import Episodes, load_shards, shard_files
+from training.models.config import START
+from training.models.tokenizer import word_tokenizer
 
 LENGTHS = st.lists(st.integers(1, 80), min_size=1, max_size=40)
 

@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from training.decoder import NORM_EPS, CausalAttention, CausalDecoder, DecoderLayer, RMSNorm, SwiGLU, block_causal_mask
+from training.models.decoder import (
+    NORM_EPS,
+    CausalAttention,
+    CausalDecoder,
+    DecoderLayer,
+    RMSNorm,
+    SwiGLU,
+    block_causal_mask,
+)
 
 WIDTH, HEADS = 32, 4
 

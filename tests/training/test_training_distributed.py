@@ -18,14 +18,14 @@ import torch
 from small_policies import tiny_policy
 
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
-from training.checkpoint import load, policy_payload, save
-from training.distributed import Ranks, alone, device_of
+from simulation.worker_pool import WorkerPool
 from training.errors import ConfigError
-from training.ppo import Trainer
-from training.ppo_options import PpoOptions
-from training.ppo_rollout import Played, PlayOptions, RewardOptions
-from training.share import Outcome, Part, Share
-from training.workers import WorkerPool
+from training.rl.ppo import Trainer
+from training.rl.ppo_options import PpoOptions
+from training.rl.rank_minibatches import Outcome, Part, Share
+from training.rl.rollout import Played, PlayOptions, RewardOptions
+from training.runtime.checkpoint import load, policy_payload, save
+from training.runtime.distributed import Ranks, alone, device_of
 
 UPDATES = 4
 ROOT = Path(__file__).parents[2]

@@ -19,13 +19,13 @@ from policy_server.bundle import PolicyBundle
 from policy_server.errors import BundleError
 from policy_server.manifest import PolicyManifest, Provenance, SimulatedResult
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
-from training.checkpoint import policy_payload, save
-from training.config import BLOCKED, START
+from training.data.recording import Recording, random_recording, record_episode
 from training.errors import ExportError
-from training.export import export, git_commit, main, provenance_of, read_result, write_files
-from training.parity import TOLERANCE, Parity, compare
-from training.policy import SpocPolicy
-from training.recording import Recording, random_recording, record_episode
+from training.export.bundle import export, git_commit, main, provenance_of, read_result, write_files
+from training.export.parity import TOLERANCE, Parity, compare
+from training.models.config import BLOCKED, START
+from training.models.spoc import SpocPolicy
+from training.runtime.checkpoint import policy_payload, save
 
 STEPS = 8
 WHERE_FROM = Provenance("c0ffee", "d1" * 32, "none", seed=0, steps=0)
@@ -155,7 +155,7 @@ def test_nothing_is_written_when_they_differ(
     def wrong(_: SpocPolicy, made: Path, provenance: Provenance, *more: Any) -> PolicyManifest:
         return write_files(other_policy(policy, 2.0), made, provenance, *more)
 
-    monkeypatch.setattr("training.export.write_files", wrong)
+    monkeypatch.setattr("training.export.bundle.write_files", wrong)
     with pytest.raises(ExportError, match="got a difference of"):
         export(policy, tmp_path / "new", recording, WHERE_FROM)
     assert list(tmp_path.iterdir()) == []

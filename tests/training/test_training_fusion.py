@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training.fusion import Fusion
+from training.models.fusion import Fusion
 
 
 @pytest.fixture(params=[1, 3], ids=["1 layer", "3 layers"])

@@ -15,10 +15,10 @@ import numpy as np
 
 from robots.binding import bind
 from simulation.episode import EpisodeSpec
-from training.collect import training_twin
-from training.config import BLOCKED, MINI
-from training.demonstration import demonstrate, training_episodes
-from training.evaluate import EvaluateOptions, evaluation_episodes
+from training.closed_loop.evaluate import EvaluateOptions, evaluation_episodes
+from training.data.demonstration import demonstrate, training_episodes
+from training.imitation.collect import training_twin
+from training.models.config import BLOCKED, MINI
 
 GOLDEN = Path(__file__).parent / "goldens" / "object_nav.json"
 FIELDS = ("task", "house_seed", "target", "instruction", "seed", "expert_steps", "max_steps")

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from small_policies import SPOC_LIKE, TINY
 from torch.nn import functional
 
-from simulation.categories import CATEGORIES
-from training.config import MINI, MINI_TOKEN_WIDTH
+from simulation.houses.categories import CATEGORIES
 from training.errors import ConfigError
-from training.image_encoder import (
+from training.models.config import MINI, MINI_TOKEN_WIDTH
+from training.models.image_encoder import (
     CLIP_MEAN,
     CLIP_STD,
     CnnEncoder,

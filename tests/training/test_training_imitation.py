@@ -10,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.bc import lr_factor
-from training.dataset import IGNORE
-from training.imitation import Scores, imitation_loss
+from training.data.packing import IGNORE
+from training.imitation.bc import lr_factor
+from training.imitation.loss import Scores, imitation_loss
 
 ACTIONS = ("ahead", "left", "done")
 

@@ -14,16 +14,16 @@ from small_policies import TINY, tiny_policy
 from variants import PLAY, SMALL, episode, write_clone
 
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
-from training.actor_critic import trained_weights
-from training.checkpoint import load
-from training.dataset import Instructions, collate
+from training.data.packing import Instructions, collate
 from training.errors import CheckpointError
-from training.imitation import batch_logits
-from training.jsrl import Curriculum, JsrlOptions, JsrlTrainer, JumpStart
-from training.jsrl_rollout import GuidedPlayer, GuidedRollout
-from training.policy import SpocPolicy
-from training.ppo_rollout import Played, PlayJob, RewardOptions, arrays, joined
-from training.tokenizer import tokenizer_for
+from training.imitation.loss import batch_logits
+from training.models.spoc import SpocPolicy
+from training.models.tokenizer import tokenizer_for
+from training.rl.actor_critic import trained_weights
+from training.rl.guided_rollout import GuidedPlayer, GuidedRollout
+from training.rl.jsrl import Curriculum, JsrlOptions, JsrlTrainer, JumpStart
+from training.rl.rollout import Played, PlayJob, RewardOptions, arrays, joined
+from training.runtime.checkpoint import load
 
 JUMP = JumpStart(steps=4, stages=2, window=4)
 

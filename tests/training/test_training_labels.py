@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulation.categories import CATEGORIES
-from simulation.object_nav import sample_episode
-from simulation.seeds import house_seed
-from simulation.twin import StretchTwin, TwinOptions
-from training.image_encoder import STRIDE
-from training.labels import FAR_M, FLOOR, MIN_PIXELS, NEAR_M, OTHER, Labeller, cell_labels
+from simulation.houses.categories import CATEGORIES
+from simulation.houses.seeds import house_seed
+from simulation.tasks.object_nav import sample_episode
+from simulation.twins.house_twin import StretchTwin, TwinOptions
+from training.models.image_encoder import STRIDE
+from training.perception.cell_labels import FAR_M, FLOOR, MIN_PIXELS, NEAR_M, OTHER, Labeller, cell_labels
 
 MUG, BED = list(CATEGORIES).index("mug"), list(CATEGORIES).index("bed")
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from robots.command import Stop
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.robot import Sent
-from simulation.seeds import SPLITS
-from training.config import BLOCKED
-from training.demonstration import LEVELS, MOVES, RAM_STEPS, SHARES, Demonstration, Noise, training_episodes
-from training.recording import previous_token
+from simulation.houses.seeds import SPLITS
+from training.data.demonstration import LEVELS, MOVES, RAM_STEPS, SHARES, Demonstration, Noise, training_episodes
+from training.data.recording import previous_token
+from training.models.config import BLOCKED
 
 FREE = Sent(Stop())
 BUMP = Sent(Stop(), blocked="contact")

@@ -9,13 +9,13 @@ import pytest
 import torch
 from small_policies import TINY
 
-from simulation.categories import CATEGORIES
-from training.encoding import encoder_path
+from simulation.houses.categories import CATEGORIES
+from training.data.features import encoder_path
 from training.errors import CheckpointError, ConfigError, Diverged
-from training.frames import FrameCollector, Frames, frames_path, load_frames, write_frames
-from training.image_encoder import CnnEncoder
-from training.labels import CellLabels
-from training.perception import (
+from training.models.image_encoder import CnnEncoder
+from training.perception.cell_labels import CellLabels
+from training.perception.labelled_images import FrameCollector, Frames, frames_path, load_frames, write_frames
+from training.perception.pretrain import (
     MOST_WEIGHT,
     PerceptionOptions,
     _batch,

@@ -12,8 +12,8 @@ import torch
 from checkpoints import copied, different, same
 from variants import SMALL, episodes, write_clone
 
-from training.checkpoint import load
-from training.pirlnav import PirlnavOptions, PirlnavTrainer, ramp
+from training.rl.pirlnav import PirlnavOptions, PirlnavTrainer, ramp
+from training.runtime.checkpoint import load
 
 
 @pytest.fixture(scope="module")

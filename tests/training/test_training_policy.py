@@ -9,10 +9,10 @@ import torch
 from small_policies import SPOC_LIKE, TINY, random_tokens, tiny_policy
 from torch import Tensor
 
-from training.config import START, PolicyConfig
-from training.policy import Adapter, SpocPolicy, Text, VisualTokens, time_encoding
-from training.rollout import Memory
-from training.tokenizer import encode, tokenizer_for
+from training.closed_loop.rollout import Memory
+from training.models.config import START, PolicyConfig
+from training.models.spoc import Adapter, SpocPolicy, Text, VisualTokens, time_encoding
+from training.models.tokenizer import encode, tokenizer_for
 
 PARITY = 1e-5
 

@@ -16,11 +16,11 @@ import torch
 from checkpoints import copied, same
 from ppo_runs import cloned, episode, episodes, options
 
-from training.checkpoint import load
-from training.dataset import Instructions, collate
+from training.data.packing import Instructions, collate
 from training.errors import CheckpointError, ConfigError, Diverged, RewardError
-from training.ppo import Trainer, train
-from training.ppo_rollout import Played, RewardOptions, joined
+from training.rl.ppo import Trainer, train
+from training.rl.rollout import Played, RewardOptions, joined
+from training.runtime.checkpoint import load
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from training.ppo_loss import (
+from training.rl.ppo_loss import (
     clip_share,
     clipped_surrogate,
     entropy,

@@ -17,10 +17,10 @@ from checkpoints import different, same
 from ppo_runs import cloned, episode, options
 from small_policies import TINY, start_ferry, tiny_policy
 
-from training.checkpoint import load, new_policy, policy_from, policy_payload, save
 from training.errors import CheckpointError, RanksLost, RewardError, WorkersLost
-from training.ppo import Trainer, main
-from training.ppo_rollout import RewardOptions
+from training.rl.ppo import Trainer, main
+from training.rl.rollout import RewardOptions
+from training.runtime.checkpoint import load, new_policy, policy_from, policy_payload, save
 
 UPDATES = 3
 

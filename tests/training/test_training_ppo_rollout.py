@@ -10,13 +10,14 @@ import torch
 from small_policies import TINY, tiny_policy
 
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
-from training.actor_critic import trained_weights
-from training.config import START
-from training.dataset import Instructions, collate
-from training.imitation import batch_logits
-from training.policy import SpocPolicy
-from training.ppo_loss import log_probabilities, of_actions
-from training.ppo_rollout import (
+from training.data.packing import Instructions, collate
+from training.imitation.loss import batch_logits
+from training.models.config import START
+from training.models.spoc import SpocPolicy
+from training.models.tokenizer import tokenizer_for
+from training.rl.actor_critic import trained_weights
+from training.rl.ppo_loss import log_probabilities, of_actions
+from training.rl.rollout import (
     HalfPrecision,
     Played,
     Player,
@@ -30,7 +31,6 @@ from training.ppo_rollout import (
     rewards,
     tensors,
 )
-from training.tokenizer import tokenizer_for
 
 DONE = SPOC_ACTIONS.index("done")
 PLAY = PlayOptions(max_steps=8, slots=3, bf16=False)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from training.progress import Bar
+from training.runtime.progress import Bar
 
 
 def test_resumed_steps_do_not_count_as_speed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from ferry.cli import main as ferry
 from policy_server.bundle import PolicyBundle
+from training.data.recording import random_recording
 from training.errors import CheckpointError
-from training.policy import SpocPolicy
-from training.recording import random_recording
+from training.models.spoc import SpocPolicy
 from training.released.convert import expect_constants
 from training.released.differences import account, fold
 from training.released.main import Imported, ImportOptions, import_released, summary, write
@@ -302,7 +302,7 @@ def test_another_dino_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_another_tokenizer_is_refused(tmp_path: Path, text: str, said: str) -> None:
-    from training.tokenizer import word_tokenizer
+    from training.models.tokenizer import word_tokenizer
 
     release = small(SPOC)
     options = write_files(release, tmp_path)

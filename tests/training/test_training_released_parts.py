@@ -16,7 +16,7 @@ from policy_server.errors import BundleError
 from policy_server.manifest import PolicyManifest, Provenance
 from simulation.episode import EpisodeError
 from training.errors import CheckpointError
-from training.policy import SpocPolicy
+from training.models.spoc import SpocPolicy
 from training.released.convert import image_part, policy_of, rename
 from training.released.main import Imported, import_released
 from training.released.parts import Part, Place, table_of

@@ -11,9 +11,9 @@ from small_policies import TINY
 from variants import episode, episodes
 
 from training.errors import CheckpointError
-from training.ppo_rollout import Played
-from training.replay import Replay, transitions
-from training.tokenizer import tokenizer_for
+from training.models.tokenizer import tokenizer_for
+from training.rl.replay_buffer import Replay, transitions
+from training.rl.rollout import Played
 
 
 def equal(one: Played, other: Played) -> bool:

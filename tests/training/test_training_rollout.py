@@ -12,16 +12,10 @@ import pytest
 from small_policies import TINY, tiny_policy, write_run
 
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
-from simulation.object_nav import sample_episode
-from simulation.seeds import house_seed
-from simulation.twin import TwinOptions
-from training import config
-from training.checkpoint import policy_payload, save
-from training.collect import CollectOptions, Collector
-from training.config import BLOCKED, START
-from training.dagger import PATIENCE, DaggerCollector, DaggerOptions
-from training.errors import ConfigError
-from training.evaluate import (
+from simulation.houses.seeds import house_seed
+from simulation.tasks.object_nav import sample_episode
+from simulation.twins.house_twin import TwinOptions
+from training.closed_loop.evaluate import (
     EvaluateOptions,
     Evaluator,
     check,
@@ -32,8 +26,14 @@ from training.evaluate import (
     table,
     wilson,
 )
-from training.rollout import Rollout, Slot
-from training.shards import load_shards, shard_path
+from training.closed_loop.rollout import Rollout, Slot
+from training.data.shards import load_shards, shard_path
+from training.errors import ConfigError
+from training.imitation.collect import CollectOptions, Collector
+from training.imitation.dagger import PATIENCE, DaggerCollector, DaggerOptions
+from training.models import config
+from training.models.config import BLOCKED, START
+from training.runtime.checkpoint import policy_payload, save
 
 STEPS = 60
 

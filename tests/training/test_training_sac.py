@@ -14,11 +14,11 @@ from checkpoints import copied, different, same
 from small_policies import TINY, start_ferry
 from variants import SMALL, after, episode, episodes, write_clone
 
-from training.checkpoint import load, policy_from
 from training.errors import CheckpointError, Diverged, RewardError
-from training.ppo_rollout import RewardOptions
-from training.replay import transitions
-from training.sac import SacOptions, SacTrainer
+from training.rl.replay_buffer import transitions
+from training.rl.rollout import RewardOptions
+from training.rl.sac import SacOptions, SacTrainer
+from training.runtime.checkpoint import load, policy_from
 
 UPDATES = 3
 

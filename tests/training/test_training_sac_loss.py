@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from training.ppo_loss import log_probabilities
-from training.sac_loss import actor_loss, entropies, expected, follow, q_loss, soft_values, targets, temperature_loss
+from training.rl.ppo_loss import log_probabilities
+from training.rl.sac_loss import actor_loss, entropies, expected, follow, q_loss, soft_values, targets, temperature_loss
 
 HALVES = torch.tensor([[0.5, 0.5], [0.25, 0.75]]).log()
 Q = torch.tensor([[1.0, 3.0], [4.0, 0.0]])

@@ -12,12 +12,12 @@ from small_policies import tiny_policy
 
 from robots.command import MoveBase, RotateBase
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
-from simulation.object_nav import sample_episode
-from simulation.twin import StretchTwin, TwinOptions
-from training.actor_critic import trained_weights
+from simulation.tasks.object_nav import sample_episode
+from simulation.twins.house_twin import StretchTwin, TwinOptions
 from training.errors import ConfigError
-from training.ppo_rollout import Player, PlayJob, PlayOptions, RewardOptions, arrays
-from training.shaping import MIDDLE_M, closer, distance_m
+from training.rl.actor_critic import trained_weights
+from training.rl.reward_shaping import MIDDLE_M, closer, distance_m
+from training.rl.rollout import Player, PlayJob, PlayOptions, RewardOptions, arrays
 
 
 def test_only_what_is_closer_than_ever_counts() -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from small_policies import TINY, learnable_episode, write_run
 
+from training.data.shards import describe, load_shards, shard_files, shard_path, write_arrays, write_shard
 from training.errors import DataError
-from training.shards import describe, load_shards, shard_files, shard_path, write_arrays, write_shard
 
 
 def test_a_shard_comes_back_as_it_was_written(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ import torch
 from released_weights import write_t5_tokenizer
 from torch.nn import functional
 
-from training.config import ImageConfig, TextConfig
-from training.image_encoder import image_encoder
-from training.siglip import CONTEXT, END, SIDE, SiglipImages, SiglipWords, resize_matrix
-from training.tokenizer import tokenizer_for
+from training.models.config import ImageConfig, TextConfig
+from training.models.image_encoder import image_encoder
+from training.models.siglip import CONTEXT, END, SIDE, SiglipImages, SiglipWords, resize_matrix
+from training.models.tokenizer import tokenizer_for
 
 IMAGES = ImageConfig("siglip", 224, 384, rows=7, columns=12, token_width=24, layers=1, heads=2)
 WORDS = TextConfig("siglip", width=16, layers=1, heads=2, ffn=16)

@@ -13,9 +13,9 @@ from torch import nn
 
 from robots.binding import bind
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS, STRETCH_RE1
-from training.config import BLOCKED, MINI, PADDING, PRESETS, SMALL_3, START, PolicyConfig, config_hash, preset
 from training.errors import ConfigError
-from training.policy import SpocPolicy
+from training.models.config import BLOCKED, MINI, PADDING, PRESETS, SMALL_3, START, PolicyConfig, config_hash, preset
+from training.models.spoc import SpocPolicy
 
 
 def millions(*modules: nn.Module | nn.Parameter) -> float:

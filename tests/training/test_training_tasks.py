@@ -14,18 +14,18 @@ from small_policies import TINY, tiny_policy, write_run
 from robots.embodiments.locobot import LOCOBOT
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from simulation.episode import EpisodeError
-from simulation.tasks import task
-from training import config
-from training.bc import BcOptions
-from training.bc import Trainer as BcTrainer
-from training.checkpoint import policy_payload, save
-from training.collect import CollectOptions, Collector
-from training.demonstration import training_episodes
-from training.evaluate import EvaluateOptions, Evaluator, check, evaluation_episodes, result_file, summarise
-from training.export import trained_for
-from training.ppo_rollout import Player, PlayJob, PlayOptions, RewardOptions, arrays
-from training.rollout import Slot
-from training.shards import describe, load_shards, shard_path
+from simulation.task_registry import task
+from training.closed_loop.evaluate import EvaluateOptions, Evaluator, check, evaluation_episodes, result_file, summarise
+from training.closed_loop.rollout import Slot
+from training.data.demonstration import training_episodes
+from training.data.shards import describe, load_shards, shard_path
+from training.export.bundle import trained_for
+from training.imitation.bc import BcOptions
+from training.imitation.bc import Trainer as BcTrainer
+from training.imitation.collect import CollectOptions, Collector
+from training.models import config
+from training.rl.rollout import Player, PlayJob, PlayOptions, RewardOptions, arrays
+from training.runtime.checkpoint import policy_payload, save
 
 MIXTURE = ("object_nav", "room_visit", "object_nav_rel_attr")
 ON_LOCOBOT = {SPOC_ACTIONS.index(name) for name in LOCOBOT.actions}

@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from small_policies import SPOC_LIKE, TINY
 from tokenizers import Tokenizer
 
-from simulation.categories import CATEGORIES
-from simulation.furniture import FURNITURE
-from simulation.instructions import BEST_FOR, GOTO_VERBS, visit_instruction
-from simulation.inventory import ROOM_KINDS
-from simulation.object_nav_afford import AFFORDANCES, CALLED
-from simulation.pick_up import PICK_UP_VERBS
-from training.config import TextConfig
+from simulation.houses.categories import CATEGORIES
+from simulation.houses.furniture import FURNITURE
+from simulation.houses.inventory import ROOM_KINDS
+from simulation.tasks.instructions import BEST_FOR, GOTO_VERBS, visit_instruction
+from simulation.tasks.object_nav_afford import AFFORDANCES, CALLED
+from simulation.tasks.pick_up import PICK_UP_VERBS
 from training.errors import ConfigError
-from training.text_encoder import WordEncoder, text_encoder
-from training.tokenizer import UNKNOWN, encode, instructions, tokenizer_for, word_tokenizer
+from training.models.config import TextConfig
+from training.models.text_encoder import WordEncoder, text_encoder
+from training.models.tokenizer import UNKNOWN, encode, instructions, tokenizer_for, word_tokenizer
 
 TOKENIZER = word_tokenizer()
 

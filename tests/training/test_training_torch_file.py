@@ -20,7 +20,7 @@ from training.errors import CheckpointError
 from training.released.main import ImportOptions, import_released
 from training.released.read import read_checkpoint
 from training.released.releases import RELEASES
-from training.torch_file import read
+from training.runtime.torch_file import read
 
 FLARE, CLONE = small(RELEASES[0]), small(RELEASES[1])
 SOME = "last_actions_embed.weight"

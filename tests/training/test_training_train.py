@@ -14,7 +14,7 @@ from training.errors import (
     TrainingError,
     WorkersLost,
 )
-from training.progress import Bar
+from training.runtime.progress import Bar
 from training.train import STAGES, main
 
 

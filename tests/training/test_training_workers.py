@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from jobs import Deadly, Double, Pid, Refuse, Slow, Trouble
 
+from simulation.worker_pool import ATTEMPTS, WorkerPool
 from training.errors import WorkersLost
-from training.workers import ATTEMPTS, WorkerPool
 
 
 def is_alive(pid: int) -> bool:
@@ -61,7 +61,7 @@ def test_once_it_is_enough_unfinished_jobs_are_dropped() -> None:
 
 
 def test_a_worker_that_does_not_drop_its_job_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.workers.ABANDON_S", 0.2)
+    monkeypatch.setattr("simulation.worker_pool.ABANDON_S", 0.2)
     mark = tmp_path / "hung"
     with WorkerPool(partial(Trouble, "hangs", mark), 1) as pool:
         assert [job for job, _ in pool.run([0, 1], enough=mark.exists)] == [0]
@@ -117,7 +117,7 @@ def test_workers_end_with_their_parent() -> None:
 import sys
 sys.path[:0] = sys.argv[1:]
 from jobs import Pid
-from training.workers import WorkerPool
+from simulation.worker_pool import WorkerPool
 
 if __name__ == "__main__":
     pool = WorkerPool(Pid, 1)

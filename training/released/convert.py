@@ -13,12 +13,12 @@ import transformers
 from torch import Tensor
 
 from training.errors import CheckpointError
-from training.policy import SpocPolicy
+from training.models.spoc import SpocPolicy
 from training.released.differences import fold
 from training.released.parts import Place
 from training.released.releases import IMAGES, Release
 from training.released.tables import image_table, policy_table
-from training.torch_file import shown
+from training.runtime.torch_file import shown
 
 TIME = "time_encoder.div_term"
 TIED = ("visual_encoder.text_encoder.shared.weight", "visual_encoder.text_encoder.encoder.embed_tokens.weight")

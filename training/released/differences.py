@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from training.errors import CheckpointError
 from training.released.parts import Place, Shape
 from training.released.releases import UNREADABLE
-from training.torch_file import shown
+from training.runtime.torch_file import shown
 
 SHOWN = 24
 """So many names (those of all layers count as one) stand in a message; a network has hundreds."""

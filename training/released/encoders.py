@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from training.config import PolicyConfig
+from training.models.config import PolicyConfig
+from training.models.siglip import CONTEXT, PATCH, SIDE, VOCABULARY
+from training.models.text_encoder import T5_VOCABULARY
 from training.released.parts import Part
-from training.siglip import CONTEXT, PATCH, SIDE, VOCABULARY
-from training.text_encoder import T5_VOCABULARY
 
 T5_DISTANCES = 32  # buckets of T5's relative positions
 

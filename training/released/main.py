@@ -10,20 +10,20 @@ from typing import Annotated, Literal
 import tyro
 
 from policy_server.manifest import PolicyManifest, Provenance
-from simulation.tasks import task
-from training.commit import git_commit
-from training.config import config_hash
+from simulation.task_registry import task
+from training.data.recording import Recording, record_episode
 from training.errors import CheckpointError
-from training.export import export
-from training.parity import TOLERANCE
-from training.policy import SpocPolicy
-from training.recording import Recording, record_episode
+from training.export.bundle import export
+from training.export.parity import TOLERANCE
+from training.models.config import config_hash
+from training.models.spoc import SpocPolicy
 from training.released.convert import image_part, policy_of
 from training.released.differences import LeftOut, account
 from training.released.read import Parameters, read_checkpoint
 from training.released.releases import ALLENACT, LIGHTNING, RELEASES, Release, recognise
 from training.released.tables import image_table
 from training.released.weights import DINO_FILE, TOKENIZER_FILE, expect_files, expect_tokenizer, read_dino
+from training.runtime.commit import git_commit
 
 FAMILIES: Mapping[str, str] = {"flare": ALLENACT, "spoc": LIGHTNING}
 CHORES = ("object_nav", "pick_up", "fetch", "room_visit")

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from training import torch_file
 from training.errors import CheckpointError
 from training.released.differences import fold
 from training.released.parts import Shape
 from training.released.releases import ALLENACT, LIGHTNING, RENAMED
+from training.runtime import torch_file
 
 KEYS = {"model_state_dict": (ALLENACT, ""), "state_dict": (LIGHTNING, "model.")}
 """Under which key a file keeps its parameters: the kind of file, and the prefix of their names."""

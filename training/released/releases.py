@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from training.config import SMALL_3, ImageConfig, PolicyConfig, TextConfig
 from training.errors import CheckpointError
+from training.models.config import SMALL_3, ImageConfig, PolicyConfig, TextConfig
 from training.released.parts import Place, Shape
 from training.released.tables import image_table, policy_table
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from training.config import PolicyConfig
+from training.models.config import PolicyConfig
 from training.released.encoders import IMAGE_PARTS, TEXT_PARTS, encoder_sizes
 from training.released.parts import Part, Place, table_of
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from training.config import PolicyConfig
 from training.errors import CheckpointError
+from training.models.config import PolicyConfig
+from training.models.siglip import END, VOCABULARY
+from training.models.text_encoder import T5_VOCABULARY
 from training.released.differences import account
 from training.released.parts import Place
 from training.released.read import load_safely, shapes_of
-from training.siglip import END, VOCABULARY
-from training.text_encoder import T5_VOCABULARY
-from training.torch_file import expect_numbers
+from training.runtime.torch_file import expect_numbers
 
 DINO_FILE, TOKENIZER_FILE = "dinov2_vits14_pretrain.pth", "tokenizer.json"
 DINO_SOURCE = "https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth"  # torch.hub's own

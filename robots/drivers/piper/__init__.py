@@ -1,0 +1,1 @@
+"""The Piper arm on its CAN bus, through piper_sdk."""

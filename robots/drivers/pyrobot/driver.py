@@ -17,7 +17,7 @@ import numpy as np
 from robots.cameras.letterbox import framed, lens_fov_deg, share
 from robots.command import Command, JointTarget, LookAt, MoveBase, MoveJoint, RotateBase, Stop
 from robots.drivers.pyrobot.link import ConnectionLost, Link, Refused
-from robots.drivers.pyrobot.server import FROZEN_S, STALE_S, Message
+from robots.drivers.pyrobot.pyrobot_server import FROZEN_S, STALE_S, Message
 from robots.embodiment import Embodiment
 from robots.embodiments.locobot import PAN, PICTURE_FOV_DEG, TILT, camera_slots, locobot
 from robots.errors import ConnectionFailed, NotConnected, RobotError

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from robots.drivers.pyrobot.server import VERSION, Message, read_message, write_message
+from robots.drivers.pyrobot.pyrobot_server import VERSION, Message, read_message, write_message
 from robots.errors import ConnectionFailed, RobotError, SpecError
 
 BEAT_S = 0.03

@@ -1,0 +1,1 @@
+"""A Piper without hardware, on a CAN bus."""

@@ -1,0 +1,1 @@
+"""A LoCoBot without hardware, behind the real PyRobot server."""

@@ -19,10 +19,11 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from ferry_ros import convert, qos, report, services
-from ferry_ros.assembly import Assembly
-from ferry_ros.heartbeat import Heartbeat
-from ferry_ros.spinner import Spinner, beside
+from ferry_ros.messages import convert, diagnostics, qos
+from ferry_ros.observation_sync import Assembly
+from ferry_ros.rclpy_support import services
+from ferry_ros.rclpy_support.heartbeat import Heartbeat
+from ferry_ros.rclpy_support.spinner import Spinner, beside
 from robots.command import Command
 from robots.embodiment import Embodiment
 from robots.errors import BindError, ConnectionFailed, NotConnected, RobotError
@@ -273,7 +274,7 @@ class RosRobot(Connected):
 
     def _take_stopped(self, message: DiagnosticStatus) -> None:
         """Somebody stopped the robot, maybe while nothing moved: then no result tells of it."""
-        ended = report.values_of(message).get("lease")
+        ended = diagnostics.values_of(message).get("lease")
         with self._changed:
             if ended and ended == self._lease:
                 self._stopped = message.message
@@ -302,7 +303,7 @@ class RosRobot(Connected):
     def _take_result(self, message: DiagnosticArray) -> None:
         with self._changed:
             try:
-                self._result = report.result_of(message)
+                self._result = diagnostics.result_of(message)
             except RobotError as error:
                 self._trouble = str(error)
             self._changed.notify_all()

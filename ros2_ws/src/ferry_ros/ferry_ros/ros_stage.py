@@ -25,18 +25,20 @@ from rclpy.node import Node
 from rclpy.utilities import try_shutdown
 from std_srvs.srv import Trigger
 
-from evaluation.judge import HumanJudge, Verdict
-from evaluation.plan import Plan
-from evaluation.scene import Scene
-from evaluation.source import Source
-from evaluation.stage import CannotBegin, Pose, RobotStage, run_here
+from evaluation.plans.plan import Plan
+from evaluation.plans.trial import Outcome, Trial
+from evaluation.policies import Source
+from evaluation.stages.judge import HumanJudge, Verdict
+from evaluation.stages.scene import Scene
+from evaluation.stages.stage import CannotBegin, Pose, RobotStage, run_here
 from evaluation.step import RunEnd, Step, Subscriber
-from evaluation.trial import Outcome, Trial
-from ferry_ros import convert, episodes, qos, services
-from ferry_ros.context import enter
+from ferry_ros import twin_episodes
+from ferry_ros.messages import convert, qos
+from ferry_ros.messages.steps import step_of
+from ferry_ros.rclpy_support import services
+from ferry_ros.rclpy_support.context import enter
+from ferry_ros.rclpy_support.spinner import Spinner
 from ferry_ros.ros_robot import RosRobot, RosRobotOptions, find_body
-from ferry_ros.spinner import Spinner
-from ferry_ros.steps import step_of
 from robots.errors import RobotError
 from robots.robot import Robot
 
@@ -113,8 +115,8 @@ class RosStage:
         self.attended = trial.start is not None
         if trial.start is not None:
             return self._home.begin(trial)
-        from evaluation.twin_stage import house_scene  # a real robot's computer has no simulator
-        from simulation.twins import TWINS
+        from evaluation.stages.twin_stage import house_scene  # a real robot's computer has no simulator
+        from simulation.twins.registry import TWINS
 
         body = self._robot.spec.name
         scene = house_scene(trial, body) if body in TWINS else house_scene(trial)
@@ -150,7 +152,7 @@ class RosStage:
         answer = self._ask(Trigger, "done", Trigger.Request(), CALL_S)
         if not answer.success:
             return Verdict(Outcome.ABORTED, answer.message)
-        return episodes.verdict_of(json.loads(answer.message), end)
+        return twin_episodes.verdict_of(json.loads(answer.message), end)
 
     def pose(self) -> Pose | None:
         """The last odometry."""

@@ -15,15 +15,16 @@ from pathlib import Path
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
-from evaluation.episode import Episode
 from evaluation.errors import FolderError
-from evaluation.failure import ABORTS
-from evaluation.judge import Verdict
-from evaluation.recorder import Recorder
-from evaluation.scene import Scene
+from evaluation.plans.trial import Outcome, Trial
+from evaluation.records.episode import Episode
+from evaluation.records.recorder import Recorder
+from evaluation.stages.failure import ABORTS
+from evaluation.stages.judge import Verdict
+from evaluation.stages.scene import Scene
 from evaluation.step import RunEnd, Step
-from evaluation.trial import Outcome, Trial
-from ferry_ros import episodes, services
+from ferry_ros import twin_episodes
+from ferry_ros.rclpy_support import services
 from robots.errors import RobotError
 
 JUDGE_S = 1.0  # a robot node that lives answers `done` in this time
@@ -93,13 +94,13 @@ def verdict(node: Node, end: RunEnd | None) -> Verdict:
     if end is None:
         return Verdict(Outcome.ABORTED, "it never began")
     if end.reason in ABORTS:  # what failed is not asked, and what is shutting down is not waited for
-        return episodes.verdict_of({}, end)
+        return twin_episodes.verdict_of({}, end)
     try:
         answer = services.ask(node, Trigger, "done", Trigger.Request(), JUDGE_S)
         known = json.loads(answer.message) if answer.success else {}
     except (RobotError, ValueError) as error:
-        return Verdict(Outcome.ABORTED, f"{episodes.NOT_JUDGED} ({error})")
-    return episodes.verdict_of(known, end)
+        return Verdict(Outcome.ABORTED, f"{twin_episodes.NOT_JUDGED} ({error})")
+    return twin_episodes.verdict_of(known, end)
 
 
 def _expect_writable(home: Path) -> None:

@@ -22,12 +22,14 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool, Header
 from trajectory_msgs.msg import JointTrajectory
 
-from ferry_ros import convert, interfaces, parameters, qos
-from ferry_ros.bodies.trajectory_msg import message
+from ferry_ros import interfaces
+from ferry_ros.drivers.ros2_control.trajectory_msg import message
 from ferry_ros.fakes.joint_controller import JointController
 from ferry_ros.fakes.scene import picture
-from ferry_ros.process import run
-from ferry_ros.timer import every
+from ferry_ros.messages import convert, qos
+from ferry_ros.rclpy_support import parameters
+from ferry_ros.rclpy_support.process import run
+from ferry_ros.rclpy_support.timer import every
 from robots.arms.trajectory import towards
 from robots.embodiment import JointLimits
 from robots.embodiments import ros2_control_arms

@@ -24,12 +24,13 @@ from sensor_msgs.msg import BatteryState, Image, JointState
 from std_msgs.msg import Bool, Float64MultiArray, Header, String
 from std_srvs.srv import SetBool, Trigger
 
-from ferry_ros import parameters, qos
-from ferry_ros.bodies import stretch_qpos
+from ferry_ros.drivers.stretch import qpos as stretch_qpos
 from ferry_ros.fakes.stretch_mechanics import AXES, GRIPPER, Mechanics
-from ferry_ros.process import run
-from ferry_ros.spinner import Spinner, beside
-from ferry_ros.timer import every
+from ferry_ros.messages import qos
+from ferry_ros.rclpy_support import parameters
+from ferry_ros.rclpy_support.process import run
+from ferry_ros.rclpy_support.spinner import Spinner, beside
+from ferry_ros.rclpy_support.timer import every
 
 STREAMED = ("position", "navigation")
 CAMERAS = ("navigation_camera", "manipulation_camera")

@@ -22,11 +22,13 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import BatteryState, CameraInfo, Image, JointState
 from std_msgs.msg import Header
 
-from ferry_ros import convert, interfaces, parameters, qos
+from ferry_ros import interfaces
 from ferry_ros.fakes.locobot_mechanics import RANGES, SPEED_RADPS, Kobuki, Servo
 from ferry_ros.fakes.scene import picture
-from ferry_ros.process import run
-from ferry_ros.timer import every
+from ferry_ros.messages import convert, qos
+from ferry_ros.rclpy_support import parameters
+from ferry_ros.rclpy_support.process import run
+from ferry_ros.rclpy_support.timer import every
 from robots.embodiments.locobot import LENS_FOV_DEG
 from robots.spec import CameraSpec
 

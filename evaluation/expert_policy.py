@@ -1,0 +1,49 @@
+"""The simulator's expert as a policy: the upper bound in a report's table."""
+
+from __future__ import annotations
+
+from evaluation.policies import PolicyIdentity
+from evaluation.step import Session
+from policy_server.decision import Decision
+from robots.binding import Binding, bind
+from robots.embodiment import Embodiment
+from robots.embodiments.stretch_re1 import SPOC_ACTIONS
+from robots.observation import Observation
+from robots.spec import EMPTY_VECTOR, PolicySpec
+from simulation.task_registry import task
+from simulation.twins.house_twin import Twin
+
+EXPERT_SPEC = PolicySpec((), EMPTY_VECTOR, SPOC_ACTIONS, horizon=100_000, control_period_s=60.0)
+"""What the expert takes, which is nothing, and gives. It thinks as long as it likes: it is no policy for a robot."""
+
+
+class ExpertSource:
+    """The expert of one twin; it looks at the simulator's truth."""
+
+    def __init__(self, name: str, twin: Twin) -> None:
+        self.identity, self.spec, self._twin = PolicyIdentity(name, "", "expert"), EXPERT_SPEC, twin
+
+    def open(self, body: Embodiment, instruction: str, seed: int) -> tuple[Session, Binding]:
+        """Starts an episode."""
+        return ExpertSession(self._twin), bind(self.spec, body)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class ExpertSession:
+    """The expert of the task that the twin was reset to."""
+
+    def __init__(self, twin: Twin) -> None:
+        self._expert, self._step = task(twin.episode.task).expert(twin), 0
+
+    def act(self, observation: Observation, executed: str | None = None) -> Decision:
+        """What the expert does in the twin's true state."""
+        name = self._expert.action()
+        valid_s = EXPERT_SPEC.control_period_s
+        decision = Decision(observation.stamp_ns, self._step, SPOC_ACTIONS.index(name), name, valid_for_s=valid_s)
+        self._step += 1
+        return decision
+
+    def close(self) -> None:
+        """Nothing to close."""

@@ -1,0 +1,1 @@
+"""Plans of an evaluation: what is tried, how often, with what."""

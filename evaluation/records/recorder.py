@@ -1,0 +1,166 @@
+"""Writes down one trial while it runs: a folder with episode.json, a video and a filmstrip."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+from evaluation.errors import FolderError
+from evaluation.plans.trial import Outcome
+from evaluation.records.episode import EPISODE_FILE, FILMSTRIP_FILE, VIDEO_FILE, Episode, Metrics, StepRecord
+from evaluation.records.video import Video, filmstrip, to_height, write_jpeg
+from evaluation.records.video_frame import FloorPicture, video_frame
+from evaluation.stages.failure import failure_kind, failure_note
+from evaluation.stages.judge import Verdict
+from evaluation.stages.scene import Scene
+from evaluation.step import RunEnd, Step
+from robots.spec import U8Image
+from simulation.tasks.metrics import path_length, sel
+
+CUT_OFF = "the evaluation ended during this trial"
+Pose = tuple[float, float, float]
+
+
+@dataclass
+class Recorder:
+    """Follows one run (a `Subscriber`) and keeps its record; from its start on the record says "aborted: cut off".
+
+    Attributes:
+        folder: of the trial.
+        episode: what is known before the run: trial, policy, body.
+        scene: where it begins.
+        has_video: whether to write video.webm and filmstrip.jpg.
+        pose: says where the body is, (x_m, y_m, yaw_rad), for the floor in the video; None when it does not know.
+    """
+
+    folder: Path
+    episode: Episode
+    scene: Scene
+    has_video: bool = True
+    pose: Callable[[], Pose | None] = lambda: None
+    end: RunEnd | None = None
+    steps: list[StepRecord] = field(default_factory=list)
+    way: list[tuple[float, float]] = field(default_factory=list)
+    _strip: list[U8Image] = field(default_factory=list)
+    _video: Video | None = None
+    _floor: FloorPicture | None = None
+    _began_s: float = 0.0
+    _duration_s: float = 0.0
+
+    def on_start(self) -> None:
+        """Writes the record of a trial that was cut off, in case it is."""
+        self._began_s = time.monotonic()
+        started = datetime.now().astimezone().isoformat(timespec="seconds")
+        self.episode = replace(self.episode, scene=self.scene, started=started)
+        write_aborted(self.folder, self.episode, "cut off", CUT_OFF)
+        self._locate()
+        if self.has_video and self.scene.floor is not None:
+            self._floor = FloorPicture(self.scene.floor)
+
+    def on_step(self, step: Step) -> None:
+        """Takes down the decision, and its frame."""
+        self.steps.append(step_record(step))
+        pose = self._locate()
+        if self.has_video and step.observation.images:
+            self._film(step, pose)
+
+    def on_end(self, end: RunEnd) -> None:
+        """Ends the video."""
+        self.end, self._duration_s = end, time.monotonic() - self._began_s
+        if self._video is not None:
+            self._video.close()
+        if self._strip:
+            write_jpeg(self.folder / FILMSTRIP_FILE, filmstrip(self._strip))
+
+    def finish(self, verdict: Verdict) -> Episode:
+        """Writes the record with its verdict, and returns it."""
+        end = self.end or RunEnd("interrupted", CUT_OFF, len(self.steps))
+        kind = failure_kind(end, verdict, [not step.executed for step in self.steps])
+        note = failure_note(kind, verdict) or end.message
+        episode = replace(
+            self.episode,
+            outcome=verdict.outcome,
+            failure=kind,
+            note="" if verdict.outcome is Outcome.SUCCESS and not verdict.note else note,
+            metrics=self._metrics(end, verdict),
+            steps=tuple(self.steps),
+            path=verdict.path or tuple(self.way),
+            end=end.reason,
+        )
+        _write(self.folder, episode)
+        return episode
+
+    def _locate(self) -> Pose | None:
+        pose = self.pose()
+        if pose is not None:
+            self.way.append((round(float(pose[0]), 3), round(float(pose[1]), 3)))
+        return pose
+
+    def _film(self, step: Step, pose: Pose | None) -> None:
+        self._strip.append(to_height(next(iter(step.observation.images.values())), 84))
+        floor = self._floor.draw(self.way, pose[2] if pose else None) if self._floor else None
+        frame = video_frame(step, len(self.steps), floor)
+        if self._video is None:
+            self._video = Video(self.folder / VIDEO_FILE, (frame.shape[0], frame.shape[1]))
+        self._video.add(frame)
+
+    def _metrics(self, end: RunEnd, verdict: Verdict) -> Metrics:
+        way = verdict.path or tuple(self.way)
+        return Metrics(
+            steps=end.steps,
+            late=end.late,
+            blocked=sum(not step.executed for step in self.steps),
+            duration_s=round(self._duration_s, 3),
+            expert_steps=self.scene.expert_steps,
+            sel=self._sel(end, verdict),
+            path_length_m=round(path_length(way), 3) if way else None,
+            collisions=verdict.collisions,
+            target_distance_m=verdict.target_distance_m,
+            soft_success=verdict.soft_success,
+            rooms_visited=verdict.rooms_visited,
+            rooms=verdict.rooms,
+        )
+
+    def _sel(self, end: RunEnd, verdict: Verdict) -> float | None:
+        """0 for any failure where an expert could be asked, even one who failed himself."""
+        expert = self.scene.expert_steps
+        if verdict.outcome is Outcome.ABORTED or not (expert or self.scene.episode):
+            return None
+        if verdict.outcome is not Outcome.SUCCESS:
+            return 0.0
+        return sel(True, expert, max(end.steps, 1)) if expert else None
+
+
+def step_record(step: Step) -> StepRecord:
+    """What is kept of a step."""
+    decision, sent = step.decision, step.sent
+    known = decision.probabilities is not None and decision.action is not None
+    probability = float(decision.probabilities[decision.action]) if known else None  # type: ignore[index]
+    timing = {**{f"policy_{name}": seconds for name, seconds in decision.timing_s.items()}, **step.timing_s}
+    return StepRecord(
+        action=decision.name,
+        probability=None if probability is None else round(probability, 4),
+        executed=sent.executed,
+        why_not=sent.refused or sent.blocked,
+        clipped=sent.clipped,
+        late=step.late,
+        timing_s={name: round(seconds, 5) for name, seconds in timing.items()},
+    )
+
+
+def write_aborted(folder: Path, episode: Episode, kind: str, why: str) -> Episode:
+    """Writes and returns the record of a trial that came to nothing; `kind` is one of `stages.failure.KINDS`."""
+    aborted = replace(episode, outcome=Outcome.ABORTED, failure=kind, note=why)
+    _write(folder, aborted)
+    return aborted
+
+
+def _write(folder: Path, episode: Episode) -> None:
+    """Writes a record; a finished one is replaced by that of a later attempt alone."""
+    before = Episode.read(folder) if (folder / EPISODE_FILE).exists() else None
+    if before is not None and before.is_finished and before.attempt >= episode.attempt:
+        raise FolderError(f"{folder}: got a finished record (attempt {before.attempt}), expected none to replace")
+    episode.write(folder)

@@ -1,0 +1,1 @@
+"""Reports: tables, statistics, provenance and the HTML page."""

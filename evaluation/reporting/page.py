@@ -1,0 +1,145 @@
+"""The HTML page of a report: one file that needs nothing else, save videos that it links to."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from evaluation.records.episode import FILMSTRIP_FILE, Episode
+from evaluation.records.run_folder import RunFolder
+from evaluation.reporting import table
+from evaluation.reporting.floor_svg import floor_svg, path_svg, view_box
+from evaluation.reporting.provenance import bundles_of, differing
+from evaluation.reporting.results import Results, results_of
+from evaluation.reporting.statistics import Estimate
+from evaluation.stages.failure import KINDS
+from evaluation.stages.floor_map import FloorMap
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Card:
+    """One trial on the page: its record, its path over the block's floor, its pictures."""
+
+    episode: Episode
+    path: Markup
+    filmstrip: str
+    video: str
+
+    @property
+    def anchor(self) -> str:
+        """Its place in the page."""
+        return f"{self.episode.robot}-{self.episode.trial.id}"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Trials that differ in the policy alone, over one floor."""
+
+    id: str
+    place: str
+    instruction: str
+    target: str
+    expert_steps: int | None
+    view_box: str
+    floor: Markup
+    cards: tuple[Card, ...]
+
+
+def page(folders: Sequence[RunFolder], videos: Mapping[Path, str]) -> str:
+    """The page; `videos` says for a trial's folder where its video is, relative to the page."""
+    results = results_of(folders)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(interval=table.interval, percent=table.percent, bar=bar, trials=table.trials)
+    environment.filters.update(success=table.success, where=table.where)
+    return environment.get_template("report.html.j2").render(context(results, folders, videos))
+
+
+def context(results: Results, folders: Sequence[RunFolder], videos: Mapping[Path, str]) -> dict[str, Any]:
+    """What the template shows."""
+    categories = sorted({name for row in results.categories.values() for name in row if name})
+    return {
+        "title": "; ".join(results.plans),
+        "folders": folders,
+        "results": results,
+        "rows": results.rows,
+        "extras": table.extras(results.rows),
+        "comparisons": table.comparisons(results),
+        "transfers": [table.transferred(one) for one in results.transfers],
+        "bundles": bundles_of(results),
+        "differing": differing(results),
+        "categories": categories,
+        "kinds": _kinds(results),
+        "blocks": list(_blocks(folders, videos)),
+        "outcomes": sorted({one.outcome.value for row in results.episodes.values() for one in row}),
+    }
+
+
+def bar(estimate: Estimate | None) -> Markup:
+    """An interval on a scale from 0 to 1 as SVG; empty when there is none."""
+    if estimate is None or math.isnan(estimate.value):
+        return Markup("")
+    low, value, high = (100 * number for number in (estimate.low, estimate.value, estimate.high))
+    return Markup(
+        '<svg class="bar" viewBox="-3 0 106 10" role="img" aria-label="{label}">'
+        '<line class="axis" x1="0" x2="100" y1="5" y2="5"/>'
+        '<line class="range" x1="{low:.1f}" x2="{high:.1f}" y1="5" y2="5"/>'
+        '<circle cx="{value:.1f}" cy="5" r="3"/></svg>'
+    ).format(label=table.interval(estimate), low=low, high=high, value=value)
+
+
+def _kinds(results: Results) -> list[str]:
+    return [kind for kind in KINDS if any(kind in row for row in results.failures.values())]
+
+
+def _blocks(folders: Sequence[RunFolder], videos: Mapping[Path, str]) -> Iterable[Block]:
+    """Trials in one simulated house with one seed stand together, whichever folder they are in."""
+    grouped: dict[Hashable, list[tuple[Episode, Card]]] = {}
+    for folder in folders:
+        order = {one.name: index for index, one in enumerate(folder.info.plan.policies)}
+        for one in sorted(folder.episodes(), key=lambda one: (one.trial.block, order[one.trial.policy])):
+            trial = one.trial
+            home = trial.house_seed if trial.house_seed is not None else (folder.path, trial.block)
+            card = _card(folder, one, videos)
+            grouped.setdefault((trial.task, trial.seed, home, trial.episode), []).append((one, card))
+    for number, pairs in enumerate(grouped.values()):
+        yield _block(str(number), [one for one, _ in pairs], [card for _, card in pairs])
+
+
+def _block(name: str, episodes: Sequence[Episode], cards: Sequence[Card]) -> Block:
+    scenes = sorted((one.scene for one in episodes if one.scene), key=lambda scene: scene.floor is None)
+    first, scene = episodes[0], next(iter(scenes), None)
+    way = [point for one in episodes for point in one.path]
+    floor = scene.floor if scene and scene.floor else FloorMap.around(way) if way else None
+    return Block(
+        id=name,
+        place=first.trial.place,
+        instruction=scene.instruction if scene else "",
+        target=scene.target if scene else "",
+        expert_steps=scene.expert_steps if scene else None,
+        view_box=view_box(floor) if floor else "",
+        floor=Markup(floor_svg(floor)) if floor else Markup(""),
+        cards=tuple(cards),
+    )
+
+
+def _card(folder: RunFolder, episode: Episode, videos: Mapping[Path, str]) -> Card:
+    home = folder.trial(episode.trial)
+    strip = folder.media(episode.trial, FILMSTRIP_FILE)
+    data = base64.b64encode(strip.read_bytes()).decode() if strip else ""
+    path = Markup(path_svg(episode.path, episode.outcome.value))
+    return Card(episode, path, f"data:image/jpeg;base64,{data}" if data else "", videos.get(home, ""))

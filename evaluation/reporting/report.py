@@ -1,0 +1,160 @@
+"""`ferry report FOLDER ...`: what was evaluated as one page, as JSON and as Markdown."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from evaluation.errors import FolderError
+from evaluation.records.episode import VIDEO_FILE, write_json, write_text
+from evaluation.records.run_folder import RunFolder
+from evaluation.reporting.page import page
+from evaluation.reporting.provenance import bundles_of, differing
+from evaluation.reporting.results import Results, results_of
+from evaluation.reporting.table import comparisons, interval, text_table, transferred, where
+from evaluation.reporting.table import lines as table_lines
+from robots.processes.text import printable
+
+SCHEMA = 1
+MEDIA = "media"
+
+
+@dataclass(frozen=True)
+class Report:
+    """Writes report.html, report.json and report.md about one or more evaluations."""
+
+    folders: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders that `ferry evaluate` wrote. A simulated and a real one together show the transfer."""
+    output: Path = Path("report")
+    """Folder for the report."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the verb."""
+    options = tyro.cli(Report, prog="ferry report", args=list(argv))
+    folders = [RunFolder.read(path) for path in options.folders]
+    results = write_report(folders, options.output)
+    print(printable(text_table(results)))
+    print(f"\n{options.output / 'report.html'}")
+    return 0
+
+
+def write_report(folders: Sequence[RunFolder], output: Path) -> Results:
+    """Writes the three files and the videos into `output`; returns what they show. FolderError without any trial."""
+    results = results_of(folders)
+    if not results.rows:
+        raise FolderError(f"{', '.join(str(one.path) for one in folders)}: got no trials yet, expected at least one")
+    output.mkdir(parents=True, exist_ok=True)
+    html = page(folders, _copy_videos(folders, output))
+    write_json(output / "report.json", report_json(results))
+    write_text(output / "report.md", markdown(results))
+    write_text(output / "report.html", html)
+    return results
+
+
+def report_json(results: Results) -> dict[str, Any]:
+    """The report as JSON values; what is not known is null."""
+    rows = [
+        {
+            **asdict(row),
+            "categories": {name: asdict(one) for name, one in results.categories[row.key].items()},
+            "failures": results.failures[row.key],
+            "trials": [_trial(one) for one in results.episodes[row.key]],
+        }
+        for row in results.rows
+    ]
+    bundles = [
+        {"sha256": one.sha256, "policies": one.policies, "claim": one.claim, "manifest": one.manifest}
+        for one in bundles_of(results)
+    ]
+    comparisons = [asdict(one) for one in results.comparisons]
+    transfers = [asdict(one) for one in results.transfers]
+    everything = {
+        "schema": SCHEMA,
+        "rows": rows,
+        "comparisons": comparisons,
+        "transfers": transfers,
+        "bundles": bundles,
+        "differing": differing(results),
+    }
+    plain: dict[str, Any] = _plain(everything)
+    return plain
+
+
+def _trial(episode: Any) -> dict[str, Any]:
+    kept = ("outcome", "failure", "note", "metrics", "end", "started", "attempt", "git_commit")
+    record = asdict(episode)
+    scene = record["scene"] or {}
+    about = {name: scene.get(name) for name in ("instruction", "target")}
+    return {"id": episode.trial.id, "place": episode.trial.place, **about, **{name: record[name] for name in kept}}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    return value
+
+
+def markdown(results: Results) -> str:
+    """The report as Markdown."""
+    header, *rows = table_lines(results)
+    lines = [f"# {'; '.join(results.plans)}", "", _row(header), _row(["---"] * len(header)), *map(_row, rows)]
+    lines += [
+        "",
+        "Success with its 95 % Wilson interval, SEL with its 95 % bootstrap interval, over the judged trials.",
+    ]
+    lines += [
+        f"With {row.aborted} aborted of {row.key.policy} on {row.key.robot} counted as no success: "
+        f"{interval(row.success_of_all)} of {row.success_of_all.n}."
+        for row in results.rows
+        if row.aborted
+    ]
+    notes = comparisons(results) + [transferred(one) for one in results.transfers]
+    notes += [f"behind the name {name} stand different bundles" for name in differing(results)]
+    lines += ["", *(f"- {note}" for note in notes)] if notes else []
+    lines += _failures(results)
+    for bundle in bundles_of(results):
+        lines += ["", f"## {bundle.manifest.get('name', '')}", "", bundle.claim, "", f"- bundle `{bundle.sha256}`"]
+        lines += [f"- at export: {line}" for line in bundle.simulated]
+        lines += [f"- {name}: `{value}`" for name, value in bundle.provenance.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _failures(results: Results) -> list[str]:
+    kinds = list(dict.fromkeys(kind for row in results.rows for kind in results.failures[row.key]))
+    if not kinds:
+        return []
+    head = ["failure", *(f"{row.key.policy}{where(row, results.rows)}" for row in results.rows)]
+    counts = [[kind, *(str(results.failures[row.key].get(kind, 0)) for row in results.rows)] for kind in kinds]
+    return ["", _row(head), _row(["---"] * len(head)), *map(_row, counts)]
+
+
+def _row(row: Sequence[str]) -> str:
+    return f"| {' | '.join(row)} |"
+
+
+def _copy_videos(folders: Sequence[RunFolder], output: Path) -> dict[Path, str]:
+    """Trial folder -> path of its video beside the page."""
+    videos = {}
+    for folder in folders:
+        for episode in folder.episodes():
+            home, video = folder.trial(episode.trial), folder.media(episode.trial, VIDEO_FILE)
+            if video is not None:
+                place = Path(MEDIA) / f"{folder.path.name}-{episode.trial.id}.webm"
+                (output / MEDIA).mkdir(exist_ok=True)
+                shutil.copyfile(video, output / place)
+                videos[home] = place.as_posix()
+    return videos

@@ -1,0 +1,1 @@
+"""Where trials happen: the twin, or a real scene with a person who judges."""

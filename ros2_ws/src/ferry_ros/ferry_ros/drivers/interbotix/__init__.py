@@ -1,0 +1,1 @@
+"""A LoCoBot behind the Interbotix ROS 2 packages."""

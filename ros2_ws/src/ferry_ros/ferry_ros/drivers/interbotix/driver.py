@@ -1,0 +1,291 @@
+"""The LoCoBot behind the Interbotix ROS 2 packages: xs_sdk for the head, a Kobuki for the base, a RealSense.
+
+The base takes velocities, which are steered here on the odometry and always end in an explicit zero; the head takes
+positions, which are streamed here at the table's speed. Both are measured to stand before a motion counts as ended.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ferry_ros.drivers import base_motion
+from ferry_ros.drivers.interbotix.link import MOTORS, InterbotixLink
+from ferry_ros.drivers.joint_stream import SHORT, Arrival, JointPort, JointStream, Positions, stand
+from ferry_ros.drivers.ros_camera import CameraTuning, RosCamera
+from ferry_ros.drivers.vendor_node import claim_in_domain
+from robots.cameras.letterbox import framed, share
+from robots.command import Command, Done, JointTarget, LookAt, MoveBase, MoveJoint, RotateBase, Stop
+from robots.embodiment import Embodiment
+from robots.embodiments.locobot import LENS_FOV_DEG, PICTURE_FOV_DEG, camera_slots, locobot
+from robots.errors import NotConnected, RobotError
+from robots.limits import HEAD_JOINTS, limit
+from robots.observation import Observation
+from robots.processes.lock import Lock
+from robots.robot import Connected, Health, Sent
+from robots.spec import CameraSpec
+
+ARRIVAL = Arrival(0.01, 0.03)
+"""A Dynamixel ends within its dead band and backlash of 0.25 degrees (XL430 data sheet); 0.03 rad under load."""
+
+BACK_S = 1.0
+"""After a silence the driver may be a new one, which DDS takes a while to connect to."""
+
+
+@dataclass(frozen=True)
+class LocobotInterbotixOptions:
+    """Parameters of a LoCoBot behind the Interbotix ROS 2 packages.
+
+    Attributes:
+        namespace: of the robot, its `robot_name`.
+        speed: the share of the body's top speeds that it moves with, in (0, 1].
+        height: of the pictures handed on, in pixels.
+        width: of the pictures handed on, in pixels.
+        picture_fov_deg: how high they see [degrees]; what the camera does not see of it is black.
+        camera_slots: which actions move the camera, see `embodiments.locobot.camera_slots`; empty: the default.
+        camera_topic: of the RealSense's colour pictures; one that ends in /compressed is taken as such.
+        camera_info_topic: of its calibration.
+        camera_height: of its pictures, in pixels; xslocobot_control asks for 640x480.
+        camera_width: of its pictures, in pixels.
+        joint_states_topic: of the xs_sdk.
+        cmd_vel_topic: of the base; a Create 3 has mobile_base/cmd_vel.
+        odom_topic: of the base; a Create 3 has mobile_base/odom.
+        bumper_topic: kobuki_ros_interfaces/BumperEvent of a Kobuki; empty for a base without: then contact is noticed
+            by the odometry alone.
+        battery_topic: sensor_msgs/BatteryState of the base.
+        stale_s: joint states or odometry silent for so many seconds are stale.
+        camera_stale_s: a camera silent for so many seconds is frozen.
+        connect_timeout_s: how many seconds each thing that `connect` waits for may take.
+        observe_timeout_s: how many seconds until an observation newer than the last motion must have come.
+    """
+
+    namespace: str = "/locobot"
+    speed: float = 1.0
+    height: int = 720
+    width: int = 1280
+    picture_fov_deg: float = PICTURE_FOV_DEG
+    camera_slots: str = ""
+    camera_topic: str = "camera/color/image_raw"
+    camera_info_topic: str = "camera/color/camera_info"
+    camera_height: int = 480
+    camera_width: int = 640
+    joint_states_topic: str = "dynamixel/joint_states"
+    cmd_vel_topic: str = "mobile_base/commands/velocity"
+    odom_topic: str = "odom"
+    bumper_topic: str = "events/bumper"
+    battery_topic: str = "sensors/battery_state"
+    stale_s: float = 0.5
+    camera_stale_s: float = 0.4
+    connect_timeout_s: float = 5.0
+    observe_timeout_s: float = 1.0
+
+
+class LocobotInterbotix(Connected):
+    """Drives the vendor's nodes, which must run already."""
+
+    def __init__(self, options: LocobotInterbotixOptions | None = None) -> None:
+        self.options = options or LocobotInterbotixOptions()
+        table = locobot(camera_slots(self.options.camera_slots), self.options.picture_fov_deg)
+        camera = replace(table.cameras[0], height=self.options.height, width=self.options.width)
+        self._table = table.with_cameras(camera).slowed(self.options.speed)
+        self._spec = self._table
+        self._link: InterbotixLink | None = None
+        self._camera: RosCamera | None = None
+        self._lock: Lock | None = None
+        self._ready = False
+        self._stop, self._motion = threading.Event(), threading.Lock()
+        self._seen_ns = -1
+
+    @property
+    def spec(self) -> Embodiment:
+        """The body; once connected, narrowed to the head's limits in the xs_sdk."""
+        return self._spec
+
+    @property
+    def pose(self) -> base_motion.Pose:
+        """(x_m, y_m, yaw_rad) of the wheel odometry."""
+        return self._link.odometry.pose if self._link else (0.0, 0.0, 0.0)
+
+    def connect(self) -> None:
+        """Waits for head, base and camera; ConnectionFailed says which of them is missing. Moves nothing."""
+        if self._link is not None:
+            return
+        o = self.options
+        lock = claim_in_domain("interbotix", o.namespace)
+        try:
+            link = self._link = InterbotixLink(o.namespace, self._topics())
+            lens = CameraSpec("navigation", o.camera_height, o.camera_width, LENS_FOV_DEG[1])
+            self._camera = RosCamera(link.link.node, lens, o.camera_topic, CameraTuning(o.camera_stale_s))
+            link.link.spin()
+            self._narrow(link.wait(o.connect_timeout_s))
+            self._camera.connect(o.connect_timeout_s)
+            self._lock, self._ready = lock, True
+        except BaseException:
+            self._let_go()
+            lock.release()
+            raise
+
+    def disconnect(self) -> None:
+        """Leaves with a zero to the base. Also called twice."""
+        self._stop.set()
+        with self._motion:
+            if self._link is not None and self._ready:
+                self._link.send_velocity(0.0, 0.0)
+            self._let_go()
+
+    def observe(self) -> Observation:
+        """A picture and the head, both sensed after the last observation and the last motion.
+
+        Raises RobotError ("camera frozen: ...", "feedback stale: ...") when one of them does not come in time.
+        """
+        link, camera = self._require("observe")
+        shot = camera.wait(self._seen_ns, self.options.observe_timeout_s)
+        if not link.feedback.wait(self._seen_ns, self.options.observe_timeout_s):
+            raise RobotError(f"feedback stale: {link.feedback.topic} is silent for {link.feedback.age_s:.2f} s")
+        self._seen_ns = min(shot.stamp_ns, link.feedback.stamp_ns)
+        head, spec = link.head(), self._spec.state["joints"]
+        ours = [min(max(head[name], low), high) for name, low, high in zip(spec.names, spec.low, spec.high)]
+        declared = self._spec.cameras[0]
+        image = framed(camera.picture(shot), link.lens_deg, declared)
+        state = {"joints": np.array(ours, dtype=np.float32), "hand": np.zeros(1, dtype=np.float32)}
+        return Observation(self._seen_ns, {declared.name: image}, state)
+
+    def execute(self, command: Command) -> Sent:
+        """Moves within the limits and returns once the body was measured to stand."""
+        link, _ = self._require("execute")
+        with self._motion:
+            self._stop.clear()
+            here = link.head()
+            sent = limit(command, self._spec, here)
+            if sent.refused or isinstance(command, (Done, Stop)):
+                return sent
+            if refusal := self._fault(link):
+                return Sent(command, refused=refusal)
+            reason = "the motion failed"
+            try:
+                reason = self._perform(link, sent.command, here)
+            finally:
+                if reason:
+                    self._halt(link)
+                    stand(lambda: self._news(link), dict.fromkeys(MOTORS, ARRIVAL))
+                self._seen_ns = time.monotonic_ns()
+            return replace(sent, blocked=reason)
+
+    def stop(self) -> None:
+        """The base ramps down to an explicit zero, the head holds where it was measured."""
+        self._stop.set()
+        link = self._link
+        if link and self._ready and not self._motion.locked():  # a running motion ends itself
+            link.send_velocity(0.0, 0.0)
+
+    def health(self) -> Health:
+        """From what was heard last: stale feedback, motors without torque, a frozen camera."""
+        link, camera = self._link, self._camera
+        if link is None or camera is None or not self._ready:
+            return Health(fault="not connected")
+        filled = min(1.0, share(link.lens_deg, self._spec.cameras[0].vertical_fov_deg)) if link.lens_deg else 0.0
+        notes = {"picture_filled": filled, "odom_age_s": link.odometry.age_s}
+        return Health(fault=self._fault(link) or camera.trouble, battery=link.battery, notes=notes)
+
+    def _perform(self, link: InterbotixLink, command: Command, here: dict[str, float]) -> str:
+        """Carries out a command that is within the limits; returns why it did not happen, or nothing."""
+        base = self._spec.base
+        assert base is not None  # the table has one
+        if isinstance(command, MoveBase):
+            return base_motion.drive(self._port(link, command.distance_m > 0), base, command.distance_m)
+        if isinstance(command, RotateBase):
+            return base_motion.turn(self._port(link, False), base, command.angle_rad)
+        if isinstance(command, MoveJoint):
+            return self._look(link, {command.joint: here[command.joint] + command.delta}, 0.0)
+        if isinstance(command, JointTarget):
+            return self._look(link, dict(zip(command.joints, command.positions)), command.duration_s)
+        if isinstance(command, LookAt):
+            return self._look(link, dict(zip(HEAD_JOINTS, (command.pan_rad, command.tilt_rad))), 0.0)
+        return f"{self._spec.name} cannot {type(command).__name__.lower()}"
+
+    def _port(self, link: InterbotixLink, forwards: bool) -> base_motion.BasePort:
+        """A pressed bumper ends a step; away from it, a step may begin."""
+        presses = link.presses
+
+        def trouble() -> str:
+            if link.bumper and (forwards or link.presses > presses):
+                return f"contact: the {link.bumper} bumper is pressed"
+            return self._trouble(link)
+
+        return base_motion.BasePort(link.send_velocity, lambda: link.odometry.pose, trouble)
+
+    def _look(self, link: InterbotixLink, targets: dict[str, float], duration_s: float) -> str:
+        here = link.head()
+        speeds = {name: self._spec.joints[name].max_speed for name in targets}
+        if duration_s > 0:
+            speeds = {n: max(1e-3, min(s, abs(targets[n] - here[n]) / duration_s)) for n, s in speeds.items()}
+        port = JointPort(link.send_head, link.head, lambda: self._trouble(link))
+        reason = JointStream(port, targets, speeds, dict.fromkeys(targets, ARRIVAL)).run()
+        if not reason.startswith(SHORT):
+            if not reason:
+                link.send_head(targets)
+            return reason
+        return f"contact: {reason.removeprefix(SHORT)}"
+
+    def _trouble(self, link: InterbotixLink) -> str:
+        return "stopped" if self._stop.is_set() else self._fault(link)
+
+    def _fault(self, link: InterbotixLink) -> str:
+        if link.disbelieved:
+            return link.disbelieved
+        stale: list[tuple[str, Callable[[], float]]] = [
+            (link.feedback.topic, lambda: link.feedback.age_s),
+            (self.options.odom_topic, lambda: link.odometry.age_s),
+        ]
+        for topic, age in stale:
+            if age() > self.options.stale_s:
+                return f"feedback stale: {topic} is silent for {age():.2f} s, expected at most {self.options.stale_s} s"
+        if link.feedback.back_s < BACK_S:
+            return f"feedback stale: {link.feedback.topic} came back {link.feedback.back_s:.2f} s ago"
+        return "" if link.torque else "motors off: the head has no torque; call torque_enable, or reboot_motors"
+
+    def _halt(self, link: InterbotixLink) -> None:
+        """Zero to the base, and the head holds where it was measured, if that can be believed."""
+        link.send_velocity(0.0, 0.0)
+        if link.feedback.age_s < self.options.stale_s and not link.feedback.fault:
+            link.send_head(link.head())
+
+    def _news(self, link: InterbotixLink) -> Positions | None:
+        """The head as measured from now on; None when nothing comes that can be believed."""
+        heard = link.feedback.wait(time.monotonic_ns(), self.options.stale_s)
+        return link.head() if heard and not link.disbelieved else None
+
+    def _narrow(self, ranges: dict[str, tuple[float, float]]) -> None:
+        joints = dict(self._table.joints)
+        for name in MOTORS:
+            low, high = ranges[name]
+            joints[name] = replace(joints[name], low=max(joints[name].low, low), high=min(joints[name].high, high))
+        self._spec = replace(self._table, joints=joints)
+
+    def _topics(self) -> dict[str, str]:
+        o = self.options
+        return {
+            "joint_states": o.joint_states_topic,
+            "camera_info": o.camera_info_topic,
+            "cmd_vel": o.cmd_vel_topic,
+            "odom": o.odom_topic,
+            "bumper": o.bumper_topic,
+            "battery": o.battery_topic,
+        }
+
+    def _let_go(self) -> None:
+        link, lock = self._link, self._lock
+        self._link, self._camera, self._lock, self._ready, self._spec = None, None, None, False, self._table
+        if link:
+            link.close()
+        if lock:
+            lock.release()
+
+    def _require(self, operation: str) -> tuple[InterbotixLink, RosCamera]:
+        if self._link is None or self._camera is None or not self._ready:
+            raise NotConnected(self._spec.name, operation)
+        return self._link, self._camera

@@ -1,0 +1,50 @@
+"""Where a base is by its odometry, how old that is, and whether it can be."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from typing import Any, cast
+
+from nav_msgs.msg import Odometry
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+
+from ferry_ros.drivers.base_motion import Pose
+from ferry_ros.drivers.publishers import Publishers
+from ferry_ros.messages import convert
+from robots.embodiment import BaseLimits
+from robots.plausibility import Plausibility, of_base
+
+
+class OdometryFeedback:
+    """Listens to `topic`, which must belong to one publisher.
+
+    Attributes:
+        pose: the newest that can be believed: (x_m, y_m, yaw_rad).
+    """
+
+    def __init__(self, node: Node, topic: str, profile: QoSProfile, base: BaseLimits) -> None:
+        self.pose: Pose = (0.0, 0.0, 0.0)
+        self._turned, self._received_s = 0.0, -math.inf
+        self._plausible = Plausibility(of_base(base), f"; are two nodes publishing {topic}?")
+        self._publishers = Publishers(node, topic, exclusive=True)
+        node.create_subscription(Odometry, topic, cast(Any, self._take), profile)
+
+    @property
+    def age_s(self) -> float:
+        """How old `pose` is; infinite before the first."""
+        return time.monotonic() - self._received_s
+
+    @property
+    def fault(self) -> str:
+        """Why what is told cannot be believed: "two publishers: ...", "feedback jumps: ..."; empty when it can."""
+        return self._publishers.fault or self._plausible.fault
+
+    def _take(self, message: Odometry, info: Mapping[str, Any]) -> None:
+        now_s, (x, y, yaw) = time.monotonic(), convert.pose_of(message)
+        turned = self._turned + math.remainder(yaw - self._turned, math.tau)
+        self._publishers.take(("the odometry",), info)
+        if self._plausible.take({"x": x, "y": y, "yaw": turned}, now_s, info["source_timestamp"] / 1e9):
+            self.pose, self._turned, self._received_s = (x, y, yaw), turned, now_s

@@ -1,0 +1,1 @@
+"""An arm behind ros2_control: joint_trajectory_controller and a gripper."""

@@ -1,0 +1,338 @@
+"""`robot_node`: puts any Robot on ROS topics and services.
+
+Publishes `camera/<name>/image_raw`, `camera/<name>/camera_info`, `joint_states`, `in_hand`, `odom` (of a base), `tip`
+(of an arm that tells it), `result`, `embodiment` and `instruction` (latched), `robot_heartbeat` and `/diagnostics`;
+takes `command`, `estop`, `policy_heartbeat` and the supervisor's `permit`; serves `begin`, which hands out the lease
+that every command must carry, `stop`, `done`, `reset`, `runstop`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import Point, PointStamped
+from nav_msgs.msg import Odometry
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import Bool, Header, String
+from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from ferry_ros import robot_registry, twin_episodes
+from ferry_ros.messages import convert, diagnostics, qos
+from ferry_ros.rclpy_support import parameters, shared_memory
+from ferry_ros.rclpy_support.claim import Claim
+from ferry_ros.rclpy_support.process import fail, run
+from ferry_ros.rclpy_support.spinner import Spinner, beside
+from ferry_ros.rclpy_support.timer import every
+from robots.errors import ConnectionFailed, RobotError, SpecError
+from robots.execution.executor import Executor, ExecutorOptions
+from robots.execution.guard import RUNSTOP, GuardOptions
+from robots.execution.orders import Result
+from robots.observation import Observation
+
+MODES = ("shadow", "slow", "full")
+SUPERVISOR, PERMIT, TWO = "supervisor", "permit", "two of a name"
+HEARTBEAT_S = 0.05
+CONNECT_AGAIN_S = 0.5
+
+
+@dataclass(frozen=True)
+class RobotNodeOptions:
+    """Parameters of robot_node; those of the body stand beside them with the body's prefix, e.g. `fake.height`.
+
+    Attributes:
+        robot: which body, one of `ferry_ros.robot_registry`.
+        mode: shadow judges and tells every command and sends none to the body; slow moves at a share of the body's top
+            speeds; full moves at its own.
+        slow_speed: that share, in (0, 1].
+        supervised: move only on the permit of a supervisor_node in the same namespace.
+        permit_timeout_s: how old that permit may be.
+        heartbeat_timeout_s: how long whoever drives may be silent until its lease ends and the body is stopped.
+        battery_low: charge, in [0, 1], below which nothing moves, where the body tells its charge.
+        connect_for_s: how long it goes on trying to reach the body; a vendor's driver may be starting at the same time.
+        control_period_s: the time one decision is given.
+        publish_rate_hz: how often it observes while nothing moves; it also observes right after every command.
+        odom_rate_hz: how often pose and fingertips are published, where the body knows them.
+        episode: what `reset` begins, as JSON of an EpisodeSpec; empty takes house_seed. Simulated bodies only.
+        house_seed: which house the twin stands in where `episode` is empty.
+        task: what is to be done there, one of `simulation.task_registry`.
+        instruction: what the robot is told, in words; a twin begins an episode of just that, where it knows such a one.
+    """
+
+    robot: str = "fake"
+    mode: str = "full"
+    slow_speed: float = 0.3
+    supervised: bool = False
+    permit_timeout_s: float = 0.4
+    heartbeat_timeout_s: float = 0.4
+    battery_low: float = 0.1
+    connect_for_s: float = 0.0
+    control_period_s: float = 0.5
+    publish_rate_hz: float = 5.0
+    odom_rate_hz: float = 20.0
+    episode: str = ""
+    house_seed: int = 10_000_000
+    task: str = "object_nav"
+    instruction: str = ""
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise SpecError("mode", repr(self.mode), f"one of {', '.join(MODES)}")
+        for name in ("control_period_s", "publish_rate_hz", "odom_rate_hz", "permit_timeout_s", "heartbeat_timeout_s"):
+            if not 0.0 < getattr(self, name) < math.inf:
+                raise SpecError(name, getattr(self, name), "a finite number above 0")
+        if not 0.0 < self.slow_speed <= 1.0:
+            raise SpecError("slow_speed", self.slow_speed, "a share in (0, 1]")
+
+
+class RobotNode(Node):
+    """Translates between ROS and an Executor with its Robot."""
+
+    def __init__(self) -> None:
+        super().__init__("robot_node")
+        self.finished, self.exit_code = threading.Event(), 0
+        self._driven_with = ""
+        parameters.declare(self, RobotNodeOptions)
+        self.options = parameters.read(self, RobotNodeOptions)
+        self._conflict = ""
+        claim = Claim(self, "robot_node", self._take_conflict, partial(fail, self))
+        body = robot_registry.body(self.options.robot)
+        parameters.declare(self, body.options, body.prefix)
+        self.robot = body.create(self._body_options(body))
+        claim.settle()  # until here nothing was touched that another robot_node may be using
+        self._claim = claim
+        self._advertise()
+        self._connect(body)
+        # Only now: a driver reads its robot's own limits when it connects.
+        self._embodiment.publish(String(data=json.dumps(self.robot.spec.to_json())))
+        self._serve()
+        self.get_logger().info(f"{self.robot.spec.name} is ready, mode {self.options.mode}")
+
+    def _connect(self, body: robot_registry.Body) -> None:
+        """Reaches the body and begins its episode; ConnectionFailed when that does not succeed in time."""
+        deadline, said = time.monotonic() + self.options.connect_for_s, ""
+        while True:
+            self.executor_ = self._executor()
+            try:
+                return self.executor_.start(self._begin_episode)
+            except ConnectionFailed as error:
+                if time.monotonic() > deadline:
+                    raise
+                if str(error) != said:
+                    said = str(error)
+                    self.get_logger().warning(f"not connected yet: {said}")
+                time.sleep(CONNECT_AGAIN_S)
+                self.robot = body.create(self._body_options(body))
+
+    def _executor(self) -> Executor:
+        executor = Executor(
+            self.robot,
+            self._executor_options(),
+            on_observation=self._publish_observation,
+            on_result=self._publish_result,
+            on_stop=self._tell_stop,
+        )
+        if self.options.supervised:
+            executor.expect(SUPERVISOR, self.options.permit_timeout_s)
+        if self._conflict:
+            executor.hold(TWO, self._conflict)
+        return executor
+
+    def close(self, reason: str) -> None:
+        """Stops the body and says why."""
+        self.executor_.close(reason)
+        self._heartbeat.publish(Bool(data=False))
+        self._serving.close()
+        self._claim.close()
+
+    def _body_options(self, body: robot_registry.Body) -> Any:
+        options = parameters.read(self, body.options, body.prefix)
+        slow = self.options.mode == "slow"
+        return replace(options, speed=options.speed * self.options.slow_speed) if slow else options
+
+    def _executor_options(self) -> ExecutorOptions:
+        slower = 1.0 / self.options.slow_speed if self.options.mode == "slow" else 1.0
+        return ExecutorOptions(
+            self.options.control_period_s,
+            self._observe_period_s(),
+            longest_motion_s=10.0 * slower,
+            shadow=self.options.mode == "shadow",
+            heartbeat_timeout_s=self.options.heartbeat_timeout_s,
+            guard=GuardOptions(battery_low=self.options.battery_low),
+        )
+
+    def _observe_period_s(self) -> float:
+        """A camera may stay silent for one and a half control periods; so it is asked at least twice in each."""
+        return min(1.0 / self.options.publish_rate_hz, self.options.control_period_s / 2)
+
+    def _advertise(self) -> None:
+        body = self.robot.spec
+        images = [(c.name, f"camera/{c.name}/") for c in body.cameras]
+        self._images = {name: self.create_publisher(Image, topic + "image_raw", qos.NEWEST) for name, topic in images}
+        self._infos = {
+            name: self.create_publisher(CameraInfo, topic + "camera_info", qos.NEWEST) for name, topic in images
+        }
+        self._states = self.create_publisher(JointState, "joint_states", qos.NEWEST)
+        flags = [name for spec in body.state.values() for name, unit in zip(spec.names, spec.units) if unit == "bool"]
+        self._flags = {name: self.create_publisher(Bool, name, qos.NEWEST) for name in flags}
+        self._odom = self.create_publisher(Odometry, "odom", qos.NEWEST)
+        self._tip = self.create_publisher(PointStamped, "tip", qos.NEWEST)
+        self._results = self.create_publisher(DiagnosticArray, "result", qos.EVERY)
+        self._stopped = self.create_publisher(DiagnosticStatus, "stopped", qos.EVERY)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVERY)
+        self._instruction = self.create_publisher(String, "instruction", qos.LATCHED)
+        self._heartbeat = self.create_publisher(Bool, "robot_heartbeat", qos.NEWEST)
+        self._embodiment = self.create_publisher(String, "embodiment", qos.LATCHED)
+
+    def _serve(self) -> None:
+        self.create_subscription(JointTrajectory, "command", self._take_command, qos.NEWEST)
+        self.create_subscription(Bool, "estop", self._take_estop, qos.EVERY)
+        self.create_subscription(DiagnosticStatus, "policy_heartbeat", self._take_policy_heartbeat, qos.EVERY)
+        self.create_subscription(DiagnosticStatus, "permit", self._take_permit, qos.NEWEST)
+        self.create_subscription(String, "policy_node/instruction", self._take_instruction, qos.LATCHED)
+        every(self, HEARTBEAT_S, lambda: self._heartbeat.publish(Bool(data=True)))
+        every(self, 1.0, self._publish_diagnostics)
+        for name, publish in (("pose", self._publish_pose), ("tip", self._publish_tip)):
+            if hasattr(self.robot, name):
+                every(self, 1.0 / self.options.odom_rate_hz, publish)
+        node, own = beside(self, "services"), MutuallyExclusiveCallbackGroup
+        node.create_service(Trigger, "begin", self._begin, callback_group=own())
+        node.create_service(Trigger, "stop", self._stop, callback_group=own())
+        node.create_service(Trigger, "done", self._done, callback_group=own())
+        node.create_service(Trigger, "reset", self._reset, callback_group=own())
+        node.create_service(SetBool, "runstop", self._runstop, callback_group=own())
+        self._serving = Spinner(node, 6, partial(fail, self))
+
+    def _publish_observation(self, observation: Observation) -> None:
+        stamp = observation.stamp_ns
+        for camera in self.robot.spec.cameras:
+            self._images[camera.name].publish(convert.image_msg(observation.images[camera.name], stamp, camera.name))
+            self._infos[camera.name].publish(convert.camera_info_msg(camera, stamp))
+        state = convert.state_msg(observation.state, self.robot.spec, stamp)
+        for name, value in zip(state.name, state.position):
+            if name in self._flags:
+                self._flags[name].publish(Bool(data=bool(value)))
+        self._states.publish(state)
+
+    def _publish_pose(self) -> None:
+        self._odom.publish(convert.odometry_msg(self.robot.pose, time.monotonic_ns()))  # type: ignore[attr-defined]
+
+    def _publish_tip(self) -> None:
+        x, y, z = (float(value) for value in self.robot.tip)  # type: ignore[attr-defined]
+        header = Header(stamp=convert.time_msg(time.monotonic_ns()), frame_id="base_link")
+        self._tip.publish(PointStamped(header=header, point=Point(x=x, y=y, z=z)))
+
+    def _publish_result(self, result: Result) -> None:
+        self._results.publish(diagnostics.result_msg(result))
+        if not result.sent.executed:
+            self.get_logger().warning(f"not executed: {result.sent.refused or result.sent.blocked}")
+
+    def _publish_diagnostics(self) -> None:
+        status = diagnostics.executor_status(self.executor_.status, shared_memory.missing())
+        status.name, status.hardware_id = f"{self.get_name()}: executor", self.robot.spec.name
+        self._diagnostics.publish(diagnostics.diagnostics(time.monotonic_ns(), status))
+
+    def _tell_stop(self, reason: str, lease: str) -> None:
+        self.get_logger().warning(f"stopped: {reason}")
+        self._stopped.publish(diagnostics.status("executor", diagnostics.WARN, reason, {"lease": lease}))
+        self._publish_diagnostics()
+
+    def _take_command(self, message: JointTrajectory) -> None:
+        try:
+            order = convert.order_of(message)
+        except SpecError as error:
+            self.get_logger().warning(f"not a command: {error}")
+            return
+        self.executor_.submit(order)
+
+    def _take_estop(self, message: Bool) -> None:
+        if message.data:  # false clears nothing: that takes the service
+            self._latch()
+
+    def _take_instruction(self, message: String) -> None:
+        """What a policy is driving with; it is not always what the episode asks for."""
+        self._driven_with = message.data
+
+    def _latch(self) -> None:
+        self.executor_.hold(RUNSTOP, "runstop: the emergency stop was pressed")
+
+    def _take_conflict(self, words: str) -> None:
+        self._conflict = words
+        if hasattr(self, "executor_"):  # not while it still starts
+            self.executor_.hold(TWO, words) if words else self.executor_.release(TWO)
+
+    def _take_policy_heartbeat(self, message: DiagnosticStatus) -> None:
+        lease = diagnostics.values_of(message).get("lease", "")
+        self.executor_.renew(lease) if message.level == diagnostics.OK else self.executor_.give_back(lease)
+
+    def _take_permit(self, message: DiagnosticStatus) -> None:
+        if diagnostics.values_of(message).get("estop"):
+            self._latch()  # first: what is refused then names the stop, whichever way it came
+        if not self.options.supervised:
+            return
+        if message.level == DiagnosticStatus.OK:
+            self.executor_.release(PERMIT)
+        else:
+            self.executor_.hold(PERMIT, message.message)
+        self.executor_.beat(SUPERVISOR)  # last: the first permit of all may be one that forbids
+
+    def _begin(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        try:
+            response.success, response.message = True, self.executor_.begin()
+        except RobotError as error:
+            response.success, response.message = False, str(error)
+        return response
+
+    def _stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self.executor_.stop("stop service")
+        response.message = "the robot stands" if response.success else "the robot has not come to a stand"
+        return response
+
+    def _runstop(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        response.success = self.executor_.runstop(request.data)
+        response.message = f"runstop is {'on' if request.data else 'off'}"
+        self._publish_diagnostics()
+        return response
+
+    def _done(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        judge = partial(twin_episodes.judge, self.robot, self._driven_with)
+        return self._answer(response, lambda: json.dumps(self.executor_.call(judge)))
+
+    def _reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        return self._answer(response, lambda: self.executor_.restart(self._begin_episode))
+
+    def _begin_episode(self) -> str:
+        options = parameters.read(self, RobotNodeOptions)
+        episode = twin_episodes.begin(
+            self.robot, options.episode, options.house_seed, options.task, options.instruction
+        )
+        self._driven_with = ""
+        self._instruction.publish(String(data=options.instruction or str(episode.get("instruction", ""))))
+        return json.dumps(episode)
+
+    def _answer(self, response: Trigger.Response, job: Callable[[], str]) -> Trigger.Response:
+        """The text that `job` returns, or its error by name, is the message."""
+        try:
+            response.success, response.message = True, job()
+        except Exception as error:  # whatever an episode raises: the services beside it, stop among them, go on
+            response.success, response.message = False, f"{type(error).__name__}: {error}"
+        return response
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Entry point of the executable `robot_node`."""
+    run(RobotNode, args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""rclpy, made to hold: contexts, processes, spinning, services, parameters, names."""

@@ -1,0 +1,137 @@
+"""One robot, one name: each part of a graph (robot node, supervisor, policy node) exists once in its namespace.
+
+A node claims its part before it does anything else. It listens for whoever has it already, on any machine of the
+domain: then it is refused, and has touched nothing. Of two that start at the same moment, one is. Two that could not
+hear each other then (a process that was frozen, a network that was cut) hear each other later: both keep the robot from
+moving, and the one with the larger id ends.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+
+from rclpy.node import Node
+from std_msgs.msg import String
+
+from ferry_ros.messages import qos
+from ferry_ros.rclpy_support.spinner import Spinner, beside
+from ferry_ros.rclpy_support.timer import every
+from robots.errors import RobotError
+
+PERIOD_S = 0.1
+LISTEN_S = 0.8
+"""Longer than discovery takes, which announces a node twice a second (`fast_dds.xml`)."""
+FORGET_S = 1.0
+"""Whoever was silent for so long does not claim any more."""
+
+
+class NameTaken(RobotError):
+    """Somebody else has this part in this namespace."""
+
+
+@dataclass(frozen=True)
+class Claimant:
+    """Who claims a part.
+
+    Attributes:
+        id: drawn when its process starts.
+        held: it has the part; otherwise it asks for it.
+        pid: of its process, on `host`, started by `user`.
+    """
+
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    held: bool = False
+    host: str = field(default_factory=socket.gethostname)
+    pid: int = field(default_factory=os.getpid)
+    user: str = field(default_factory=lambda: _user())
+
+    def __str__(self) -> str:
+        return f"process {self.pid} of {self.user} on {self.host}"
+
+
+class Claim:
+    """The claim of one node on its part, from its creation on; it has the part once `settle` has returned.
+
+    Args:
+        node: whose namespace it is; the claim has a node of its own beside it.
+        part: the part, such as "robot_node", whatever the node is called.
+        on_conflict: called with what to do nothing for while somebody else has the part as well, and with "" when that
+            is over; from a thread of its own.
+        on_lost: called, with the same words, when this node has to leave the part to the other.
+    """
+
+    def __init__(
+        self, node: Node, part: str, on_conflict: Callable[[str], None], on_lost: Callable[[RobotError], None]
+    ) -> None:
+        self._part, self._on_conflict, self._on_lost = part, on_conflict, on_lost
+        self._namespace = node.get_namespace()
+        self._me = Claimant()
+        self._others: dict[str, tuple[Claimant, float]] = {}
+        self._lock = threading.Lock()
+        self._conflict = ""
+        beside_it = beside(node, "claim")
+        self._publisher = beside_it.create_publisher(String, f"claim/{part}", qos.EVERY)
+        beside_it.create_subscription(String, f"claim/{part}", self._take, qos.EVERY)
+        every(beside_it, PERIOD_S, self._look)
+        self._spinner = Spinner(beside_it)
+        self._settles_s = time.monotonic() + LISTEN_S
+
+    def settle(self) -> None:
+        """Waits until it is known whether somebody else has the part; NameTaken, which names them, when they do."""
+        while time.monotonic() < self._settles_s:
+            time.sleep(PERIOD_S / 2)
+            if rival := self._rival():
+                self.close()
+                raise NameTaken(self._words(rival) + "; end it, or give this one another namespace")
+        self._me = replace(self._me, held=True)
+        self._look()
+
+    def close(self) -> None:
+        """Claims it no more."""
+        self._spinner.close()
+
+    def _words(self, rival: Claimant) -> str:
+        return f"two of {self._namespace}/{self._part}: {rival} has that name already"
+
+    def _rival(self) -> Claimant | None:
+        """Who has the part, or asks for it with a smaller id."""
+        with self._lock:
+            now = time.monotonic()
+            alive = [one for one, heard_s in self._others.values() if now - heard_s < FORGET_S]
+        return next((one for one in alive if one.held or (not self._me.held and one.id < self._me.id)), None)
+
+    def _look(self) -> None:
+        self._publisher.publish(String(data=json.dumps(asdict(self._me))))
+        if not self._me.held:
+            return
+        rival = self._rival()
+        words = self._words(rival) if rival else ""
+        if words != self._conflict:
+            self._conflict = words
+            self._on_conflict(words)
+        if rival and rival.id < self._me.id:
+            self._on_lost(NameTaken(words))
+
+    def _take(self, message: String) -> None:
+        try:
+            other = Claimant(**json.loads(message.data))
+        except (ValueError, TypeError):  # not from a node of ours
+            return
+        if other.id != self._me.id:
+            with self._lock:
+                self._others[other.id] = (other, time.monotonic())
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return str(os.getuid())

@@ -1,0 +1,83 @@
+"""Episodes of a body that can begin one and judge it: a twin. Bodies without either are left as they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from evaluation.plans.trial import Outcome
+from evaluation.stages.failure import ABORTS
+from evaluation.stages.judge import Verdict, twin_verdict
+from evaluation.step import RunEnd
+from robots.robot import Robot
+
+if TYPE_CHECKING:  # a real robot's computer has no simulator
+    from simulation.episode import EpisodeSpec
+
+NOT_JUDGED = "nobody judged this trial: it was driven without a plan, on a body that does not know what a success is"
+
+
+def begin(
+    robot: Robot, episode: str, house_seed: int, task: str = "object_nav", instruction: str = ""
+) -> dict[str, Any]:
+    """Begins the episode given as JSON, or one sampled from `house_seed`; returns it as JSON values.
+
+    Sampled is what `instruction` asks for, or, where it is empty or says what no task of the simulator does, one of
+    `task`. EpisodeError when the house has nothing of that kind, or the given episode is about something else.
+    A body that has no episodes (a real one, the kinematic fake) keeps its place, and the answer is empty: a person puts
+    it where a trial begins.
+    """
+    reset = getattr(robot, "reset", None)
+    if reset is None:
+        return {}
+    if not hasattr(robot, "eye"):  # a table: it has no houses, only places for its objects
+        reset(house_seed)
+        return {"seed": house_seed}
+    from simulation import task_registry
+
+    spec = _given(episode, instruction) if episode else _drawn(robot, house_seed, task, instruction)
+    task_registry.check_tasks((spec.task,), robot.spec)
+    reset(spec)
+    return dict(spec.to_json())
+
+
+def _given(episode: str, instruction: str) -> EpisodeSpec:
+    from simulation.episode import EpisodeError, EpisodeSpec
+    from simulation.request import mismatch
+
+    spec = EpisodeSpec.from_json(json.loads(episode))
+    if other := mismatch(instruction or spec.instruction, spec):
+        raise EpisodeError(other, "an episode of what is asked for, or no episode")
+    return spec
+
+
+def _drawn(robot: Any, house_seed: int, task: str, instruction: str) -> EpisodeSpec:
+    from simulation.request import episode_for
+    from simulation.task_registry import task as task_named
+
+    asked = episode_for(instruction, house_seed, robot.eye)
+    return asked or task_named(task).sample(house_seed, eye=robot.eye)
+
+
+def judge(robot: Robot, instruction: str = "") -> dict[str, Any]:
+    """What became of the episode so far, as far as the body knows: a twin all of it, another body its pose at most.
+
+    `instruction` is what the robot was driven with; a twin whose episode is about something else does not judge it.
+    """
+    known: dict[str, Any] = {}
+    if hasattr(robot, "pose"):
+        known["pose"] = [float(value) for value in robot.pose]
+    if hasattr(robot, "success"):
+        from simulation.tasks.episode_info import judgement
+
+        twin: Any = robot
+        known.update(judgement(twin, instruction))
+    return known
+
+
+def verdict_of(known: Mapping[str, Any], end: RunEnd) -> Verdict:
+    """What `judge` comes to at the end of a run; aborted where the body knows nothing of success."""
+    if end.reason in ABORTS:
+        return Verdict(Outcome.ABORTED, end.message)
+    return twin_verdict(end, known) if "success" in known else Verdict(Outcome.ABORTED, NOT_JUDGED)

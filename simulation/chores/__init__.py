@@ -1,0 +1,1 @@
+"""CHORES episode files, read and written."""

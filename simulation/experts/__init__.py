@@ -1,0 +1,1 @@
+"""Experts that solve the tasks with what only the simulator knows."""

@@ -1,0 +1,84 @@
+"""A shortest-path expert for ObjectNav that looks at the simulator's truth. Policies are cloned from what it says.
+
+It follows the geodesic field to a place from which a target can be seen, faces it and says `done`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from simulation.experts.path_follower import Driver
+from simulation.navigation.costmap import Cell
+from simulation.tasks.object_nav import CLEAR_POINTS, Floats, cached_goals, targets_of, visible_points
+from simulation.twins.house_twin import Twin
+
+DONE_M = 1.6
+"""`done` is said when a point of the target is seen this near: 0.4 m inside the rule, so that a clone has a margin."""
+
+DONE_BEARING_RAD = math.radians(24.0)
+
+
+class ObjectNavExpert(Driver):
+    """Says what to do next in the twin's present state: the same state and history always give the same answer.
+
+    It solves every task whose targets are objects to be seen: what counts is `object_nav.targets_of` the episode.
+    """
+
+    def __init__(self, twin: Twin) -> None:
+        super().__init__(twin)
+        self._instance: npt.NDArray[np.intp]
+        self._goal_cost: Floats
+
+    def action(self) -> str:
+        """Name of the policy action to take now."""
+        self._plan()
+        return "done" if self._is_done() else self.drive()
+
+    def _plan(self) -> None:
+        if not self._is_new():
+            return
+        episode = self.twin.episode
+        goals, field = cached_goals(episode.house_seed, episode.target, self.twin.eye, episode.objects)
+        self._goal_cost, self._instance = goals.cost_m.copy(), goals.instance
+        self.follow(field)
+
+    def _is_done(self, least_points: int = CLEAR_POINTS) -> bool:
+        x, y, _ = self.twin.pose
+        for thing in targets_of(self.twin.house, self.twin.episode):
+            near = math.hypot(thing.position_m[0] - x, thing.position_m[1] - y) < 2 * DONE_M
+            points = visible_points(self.twin.world, thing) if near else []
+            ready = any(self._is_ready(point) for point in points)
+            if ready and len(points) >= least_points:
+                return True
+        return False
+
+    def _is_ready(self, point: Floats) -> bool:
+        x, y, _ = self.twin.pose
+        return math.hypot(point[0] - x, point[1] - y) <= DONE_M and abs(self._bearing(point)) <= DONE_BEARING_RAD
+
+    def _arrived(self, cell: Cell) -> str | None:
+        """Faces the target."""
+        return self._turn(self._bearing(self._facing(cell))) or self._settle(cell)
+
+    def _settle(self, cell: Cell) -> str | None:
+        """At a goal and facing the target: less of it is in sight than planned, so take what there is or plan anew."""
+        if self._is_done(least_points=1):
+            return "done"
+        return self._planned() if self._drop_goals(cell) else None
+
+    def _facing(self, cell: Cell) -> Sequence[float]:
+        return targets_of(self.twin.house, self.twin.episode)[int(self._instance[cell])].position_m
+
+    def _drop_goals(self, cell: Cell) -> bool:
+        """The target is not seen from a place that faces it: plan for other places, if there are any."""
+        i, j = cell
+        self._goal_cost[max(i - 2, 0) : i + 3, max(j - 2, 0) : j + 3] = np.inf
+        if not np.isfinite(self._goal_cost).any():
+            self._history = None  # start again with every goal
+            return False
+        self.follow(self._field.space.field(self._goal_cost))
+        return True

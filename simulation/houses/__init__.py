@@ -1,0 +1,1 @@
+"""Houses: floor plans, furniture, objects, textures, and the MuJoCo scene made of them."""

@@ -1,0 +1,1 @@
+"""Where a robot can stand, go and reach: cost maps, rooms and the arm."""

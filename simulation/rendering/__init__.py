@@ -1,0 +1,1 @@
+"""OpenGL and the renderer of camera images."""

@@ -1,0 +1,1 @@
+"""MuJoCo models of the robots, made of their URDFs and meshes."""

@@ -1,0 +1,1 @@
+"""A Piper at a table with a cube."""

@@ -1,0 +1,227 @@
+"""A Piper on a table in MuJoCo, behind the same protocol as the real one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, replace
+
+from simulation.rendering import gl  # noqa: F401  first: it chooses MuJoCo's back-end
+
+import mujoco  # isort: skip
+import numpy as np
+from numpy.typing import NDArray
+
+from robots.arms.kinematics import Kinematics, rotation_vector
+from robots.arms.planner import ArmPlanner, Plan, Refused
+from robots.arms.tracking import HELD_S, Standing, behind, missing
+from robots.command import Command, Done, Stop
+from robots.embodiment import Embodiment
+from robots.embodiments.piper import ACCELERATION_RADPS2, CAMERAS, HOME_RAD, PIPER_URDF, piper
+from robots.embodiments.piper_urdf import ARM, TIP
+from robots.errors import NotConnected
+from robots.limits import limit
+from robots.observation import Observation
+from robots.robot import Connected, Sent
+from robots.spec import F32Vector
+from simulation.rendering.renderer import FAST, Renderer
+from simulation.tabletop.piper_scene import CUBE_SIDE_M, FINGERS, TIMESTEP_S, scene_xml
+from simulation.twins.motion import ASLEEP_S
+
+STOPPED = "stopped"
+SLICE = 10  # simulation steps between two looks at stop, contact and clock
+TOUCH_N = 5.0  # the arm pushes on the table with more than this: contact
+MARGIN_S = 2.0  # a motion may take so much longer than planned
+SETTLE_S = 1.0  # a stopped arm stands within this
+
+
+@dataclass(frozen=True)
+class PiperTwinOptions:
+    """How the twin behaves.
+
+    Attributes:
+        height: of the camera pictures, pixels.
+        width: of the camera pictures, pixels.
+        real_time: motions take the time they take on the real arm, and `stop` interrupts them.
+        speed: the share of the arm's top speeds that it moves with, in (0, 1].
+        floor_m: the fingertips stay above this height over the table [m].
+        seed: where the cube lies; drawn anew from it by each `reset`.
+    """
+
+    height: int = 240
+    width: int = 320
+    real_time: bool = False
+    speed: float = 1.0
+    floor_m: float = 0.0
+    seed: int = 0
+
+
+class PiperTwin(Connected):
+    """A simulated Piper with a cube to see and to grasp. `observe` and `reset` belong to one thread."""
+
+    def __init__(self, options: PiperTwinOptions = PiperTwinOptions()) -> None:
+        self.options = options
+        cameras = tuple(replace(one, height=options.height, width=options.width) for one in CAMERAS)
+        self._spec = piper(options.speed, options.floor_m, cameras)
+        self._model = mujoco.MjModel.from_xml_string(scene_xml(CAMERAS[0].vertical_fov_deg))
+        self._data = mujoco.MjData(self._model)
+        self._chain = [self._model.joint(name).qposadr[0] for name in (*ARM, *FINGERS)]
+        self._planner: ArmPlanner | None = None
+        self._renderer: Renderer | None = None
+        self._lock, self._moving, self._stopped = threading.RLock(), threading.Lock(), threading.Event()
+        self._told = np.zeros(len(self._spec.joints))
+        self.reset(options.seed)
+
+    @property
+    def spec(self) -> Embodiment:
+        """The arm at the options' speed, seen through two cameras of the options' size."""
+        return self._spec
+
+    def connect(self) -> None:
+        """Nothing to reach; ConnectionFailed when Pinocchio is missing."""
+        self._planner = ArmPlanner(self._spec, ARM, Kinematics(PIPER_URDF, ARM, TIP), ACCELERATION_RADPS2)
+
+    def disconnect(self) -> None:
+        """Frees the renderer."""
+        self._planner = None
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    def reset(self, seed: int) -> None:
+        """The arm at home with closed fingers, the cube somewhere in front of it; same seed, same place."""
+        rng = np.random.default_rng(seed)
+        with self._lock:
+            mujoco.mj_resetData(self._model, self._data)
+            self._told[:] = (*HOME_RAD, 0.0)
+            self._data.qpos[self._chain] = (*HOME_RAD, 0.0, 0.0)
+            self._data.ctrl[:] = self._data.qpos[self._chain]
+            angle = rng.uniform(-np.pi, np.pi)
+            place = (rng.uniform(0.28, 0.45), rng.uniform(-0.15, 0.15), CUBE_SIDE_M / 2)
+            self._data.joint("cube").qpos[:] = (*place, np.cos(angle / 2), 0.0, 0.0, np.sin(angle / 2))
+            mujoco.mj_forward(self._model, self._data)
+
+    @property
+    def cube(self) -> NDArray[np.float64]:
+        """Centre of the cube in the base frame, (3,) [m]: for tasks and judges, not for policies."""
+        return np.array(self._data.body("cube").xpos)
+
+    @property
+    def tip(self) -> NDArray[np.float64]:
+        """The point between the fingertips as simulated, (3,) [m]."""
+        return np.array(self._data.site("fingertips").xpos)
+
+    def observe(self) -> Observation:
+        """Both pictures, the joints and the fingertips. Raises NotConnected."""
+        planner = self._require("observe")
+        if self._renderer is None:
+            self._renderer = Renderer(self._model, self.options.height, self.options.width, FAST)
+        with self._lock:
+            stamp_ns = time.monotonic_ns()
+            images = self._renderer.render(self._data, [camera.name for camera in self._spec.cameras])
+            return Observation(stamp_ns, images, self._state(planner))
+
+    def execute(self, command: Command) -> Sent:
+        """Moves until the simulated joints have arrived, or says why not."""
+        planner = self._require("execute")
+        with self._moving:
+            self._stopped.clear()
+            sent = limit(command, self._spec, dict(zip(self._spec.joints, self._positions().tolist(), strict=True)))
+            if sent.refused or isinstance(command, Done | Stop):
+                return sent
+            try:
+                plan = planner.plan(sent.command, dict(zip(self._spec.joints, self._told.tolist(), strict=True)))
+            except Refused as refusal:
+                return replace(sent, refused=str(refusal))
+            return replace(sent, blocked=self._follow(plan))
+
+    def stop(self) -> None:
+        """Ends a running motion: the joints hold, the gripper keeps its aperture."""
+        self._stopped.set()
+
+    def _require(self, operation: str) -> ArmPlanner:
+        if self._planner is None:
+            raise NotConnected(self._spec.name, operation)
+        return self._planner
+
+    def _positions(self) -> NDArray[np.float64]:
+        """Measured joints [rad] and aperture [m], (7,)."""
+        qpos = self._data.qpos[self._chain]
+        return np.array([*qpos[:-2], qpos[-2] + qpos[-1]])
+
+    def _state(self, planner: ArmPlanner) -> dict[str, F32Vector]:
+        positions = self._positions()
+        assert planner.kinematics is not None  # `connect` made it
+        place, rotation = planner.kinematics.forward(positions[:-1])
+        tip = np.concatenate([place, rotation_vector(rotation)])
+        return {"joints": positions.astype(np.float32), "tip": tip.astype(np.float32)}
+
+    def _follow(self, plan: Plan) -> str:
+        blocked = self._play(plan)
+        if blocked:
+            self._hold()
+        return blocked
+
+    def _play(self, plan: Plan) -> str:
+        """Simulates until the joints stand at the plan's end; why they do not, or nothing."""
+        names, standing, begun = tuple(self._spec.joints), Standing(), self._told.copy()
+        goal = dict(zip(names, plan.row(begun, plan.duration_s).tolist(), strict=True))
+        began_s, elapsed = time.monotonic(), 0.0
+        while elapsed < plan.duration_s + MARGIN_S:
+            elapsed = self._advance(plan, begun, elapsed)
+            measured = self._positions()
+            trouble = self._touched() or behind(plan.arm, elapsed, names[:-1], measured[:-1])
+            if trouble or self._waited(began_s + elapsed):
+                return trouble or STOPPED
+            still = standing.still(elapsed, measured)
+            held = bool(standing.still(elapsed, measured, HELD_S)[-1])
+            if elapsed >= plan.duration_s and still.all() and not missing(goal, measured, held):
+                return ""
+        return f"time limit: {missing(goal, measured, False) or 'the arm does not stand'}"
+
+    def _advance(self, plan: Plan, begun: NDArray[np.float64], elapsed: float) -> float:
+        """A slice of the plan; how long after its start that is."""
+        with self._lock:
+            for step in range(1, SLICE + 1):
+                self._tell(plan.row(begun, elapsed + step * TIMESTEP_S))
+                mujoco.mj_step(self._model, self._data)
+        return elapsed + SLICE * TIMESTEP_S
+
+    def _hold(self) -> None:
+        """Stands still: the joints are told to stay where they are."""
+        standing, elapsed = Standing(), 0.0
+        measured = self._positions()
+        with self._lock:
+            self._tell(np.array([*measured[:-1], self._told[-1]]))
+        began_s = time.monotonic()
+        while elapsed < SETTLE_S and not standing.still(elapsed, self._positions()).all():
+            with self._lock:
+                mujoco.mj_step(self._model, self._data, SLICE)
+            elapsed += SLICE * TIMESTEP_S
+            if self.options.real_time:
+                time.sleep(max(0.0, began_s + elapsed - time.monotonic()))
+
+    def _tell(self, row: NDArray[np.float64]) -> None:
+        """What the servos are to reach: joints [rad] and aperture [m]."""
+        self._told[:] = row
+        self._data.ctrl[:] = (*row[:-1], row[-1] / 2, row[-1] / 2)
+
+    def _waited(self, until_s: float) -> bool:
+        """Waits for the clock in real time; whether it was stopped meanwhile, or the whole process did not run."""
+        if self.options.real_time:
+            began_s = max(until_s, time.monotonic())  # a machine that is slow is not asleep
+            stopped = self._stopped.wait(max(0.0, until_s - time.monotonic()))
+            return stopped or time.monotonic() - began_s > ASLEEP_S
+        return self._stopped.is_set()
+
+    def _touched(self) -> str:
+        """Whether the arm pushes on the table."""
+        force = np.zeros(6)
+        for index in range(self._data.ncon):
+            pair = self._data.contact[index].geom
+            names = {self._model.geom(int(one)).name for one in pair}
+            if "table" in names and "cube" not in names:
+                mujoco.mj_contactForce(self._model, self._data, index, force)
+                if force[0] > TOUCH_N:
+                    return f"contact: {(names - {'table'}).pop()} with the table"
+        return ""

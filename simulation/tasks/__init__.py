@@ -1,0 +1,1 @@
+"""The tasks: how an episode is drawn, said in words, and judged."""

@@ -1,0 +1,57 @@
+"""The LoCoBot in a procedural house, as a `Robot` like the real one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from robots.cameras.letterbox import share
+from robots.embodiments.locobot import PICTURE_FOV_DEG, camera_slots, locobot
+from robots.spec import U8Image
+from simulation.robot_models.body import Body
+from simulation.robot_models.locobot import LOCOBOT_EYE, Locobot
+from simulation.twins.house_twin import Twin, TwinOptions
+
+
+@dataclass(frozen=True)
+class LocobotOptions(TwinOptions):
+    """How the twin behaves: what `TwinOptions` says, and what a LoCoBot's drivers can be told too.
+
+    Attributes:
+        camera_slots: which actions move the camera, see `embodiments.locobot.camera_slots`; empty: the default.
+        picture_fov_deg: how high its pictures see; what the lens does not see of it is black.
+    """
+
+    camera_slots: str = ""
+    picture_fov_deg: float = PICTURE_FOV_DEG
+
+
+class LocobotTwin(Twin):
+    """A simulated LoCoBot; its camera follows the pan and tilt joints."""
+
+    def __init__(self, options: TwinOptions = LocobotOptions()) -> None:
+        if not isinstance(options, LocobotOptions):
+            options = LocobotOptions(**{field.name: getattr(options, field.name) for field in fields(options)})
+        self._picture_fov_deg = options.picture_fov_deg
+        super().__init__(options, locobot(camera_slots(options.camera_slots), options.picture_fov_deg), LOCOBOT_EYE)
+
+    def _body(self, rng: np.random.Generator | None) -> Body:
+        body = Locobot(self._picture_fov_deg)
+        return body.randomised(rng, position_m=0.02) if rng else body
+
+    def _pictures(self) -> dict[str, U8Image]:
+        body = self.world.body
+        assert isinstance(body, Locobot)  # as `_body` made it
+        return {name: beyond_lens_black(image, body) for name, image in super()._pictures().items()}
+
+
+def beyond_lens_black(image: U8Image, body: Locobot) -> U8Image:
+    """`image`, (height, width, 3) uint8, black where the lens does not see, as by `cameras.letterbox.framed`."""
+    height, width = image.shape[:2]
+    across, up = body.lens
+    rows = round(share(body.lens_fov_deg[1], body.picture_fov_deg) * height)
+    top, left = max(0, (height - rows) // 2), max(0, (width - round(rows * across / up)) // 2)
+    image[:top] = image[height - top :] = 0
+    image[:, :left] = image[:, width - left :] = 0
+    return image

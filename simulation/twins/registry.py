@@ -1,0 +1,21 @@
+"""The simulated bodies by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from robots.errors import SpecError
+from simulation.twins.house_twin import StretchTwin, Twin, TwinOptions
+from simulation.twins.locobot import LocobotTwin
+
+TWINS: Mapping[str, Callable[[TwinOptions], Twin]] = MappingProxyType(
+    {"stretch_re1": StretchTwin, "locobot": LocobotTwin}
+)
+
+
+def make_twin(body: str, options: TwinOptions = TwinOptions()) -> Twin:  # noqa: B008 - frozen
+    """The twin of the body called `body`; SpecError names the ones there are."""
+    if body not in TWINS:
+        raise SpecError("body of the twin", repr(body), f"one of {', '.join(TWINS)}")
+    return TWINS[body](options)

@@ -1,0 +1,1 @@
+"""Policies at work in simulated houses: rollouts, and success rates from them."""

@@ -1,0 +1,1 @@
+"""Demonstrations on disk: recording, shards, packing, and what a network reads."""

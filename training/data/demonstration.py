@@ -1,0 +1,159 @@
+"""The expert's episodes with noise: some of what is executed is something else, what is learnt is always the expert's.
+
+Noise shows the clone states that only its own mistakes would bring it to (Laskey et al. 2017, DART, arXiv:1703.09327).
+Some of it drives on until the base bumps into something, because recovery from bumps can be cloned only if it is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from robots.binding import Binding
+from robots.embodiments.stretch_re1 import SPOC_ACTIONS
+from robots.robot import Sent
+from robots.spec import U8Image
+from simulation.episode import EpisodeGenerationError, EpisodeSpec
+from simulation.errors import HouseGenerationError
+from simulation.experts.recovery_search import base_moves
+from simulation.houses.seeds import SPLITS
+from simulation.robot_models.body import Eye
+from simulation.robot_models.stretch import STRETCH_EYE
+from simulation.task_registry import Task, task
+from simulation.tasks.object_nav import TASK
+from simulation.twins.house_twin import Twin
+from training.data.recording import previous_token
+from training.models.config import START
+
+LEVELS = (0.0, 0.1, 0.3)
+"""Noise levels, one drawn per episode: about this share of its actions is not the expert's."""
+
+SHARES = (0.3, 0.35, 0.35)
+"""How often each level is drawn."""
+
+RAM_SHARE, BURST_SHARE = 0.2, 0.25
+"""Share of the interruptions that drive ahead until a bump, and that last for 2 to 4 random actions."""
+
+RAM_STEPS = 6
+"""Steps ahead after which such a drive ends without a bump."""
+
+_ACTIONS_PER_INTERRUPTION = 2.0
+MOVES = ("move_ahead", "move_back", "rotate_left", "rotate_right", "rotate_left_small", "rotate_right_small")
+
+
+class Noise:
+    """What is executed instead of the expert's action, for one episode, by a body that can do `moves`."""
+
+    def __init__(self, level: float, rng: np.random.Generator, moves: Sequence[str] = MOVES) -> None:
+        self.rng, self.start_share, self.moves = rng, level / _ACTIONS_PER_INTERRUPTION, moves
+        self._plan: list[str] = []
+        self._ramming = False
+
+    def replace(self, action: str, last: Sent | None) -> str:
+        """The action to execute where the expert says `action`; `last` is what became of the one before."""
+        if self._ramming and last is not None and last.blocked:
+            self._plan, self._ramming = [], False
+            return action
+        if not self._plan and self.rng.random() < self.start_share:
+            self._plan = self._interruption()
+        return self._plan.pop() if self._plan else action
+
+    def _interruption(self) -> list[str]:
+        kind = self.rng.random()
+        self._ramming = kind < RAM_SHARE
+        if self._ramming:
+            return ["move_ahead"] * RAM_STEPS
+        count = int(self.rng.integers(2, 5)) if kind < RAM_SHARE + BURST_SHARE else 1
+        return [self.moves[i] for i in self.rng.integers(len(self.moves), size=count)]
+
+
+@dataclass
+class Demonstration:
+    """One episode as it was shown.
+
+    Attributes:
+        episode: which one.
+        images: for each step, one (H, W, 3) uint8 RGB image per camera; empty where the features are kept instead.
+        features: for each step the frozen encoder's tokens (cameras, K, C) float16.
+        labels: for each step the index of the expert's action.
+        previous: for each step the previous-action token.
+        in_hand: for each step 0 or 1.
+        success: whether the task was solved.
+        collisions: blocked motions.
+    """
+
+    episode: EpisodeSpec
+    images: list[tuple[U8Image, ...]] = field(default_factory=list)
+    features: list[npt.NDArray[np.float16]] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    previous: list[int] = field(default_factory=list)
+    in_hand: list[int] = field(default_factory=list)
+    success: bool = False
+    collisions: int = 0
+
+    def add(self, label: str, previous: int, in_hand: float) -> None:
+        """Adds one step, without its picture."""
+        self.labels.append(SPOC_ACTIONS.index(label))
+        self.previous.append(previous)
+        self.in_hand.append(round(in_hand))
+
+
+def training_episodes(
+    rng: np.random.Generator,
+    *,
+    split: str = "train",
+    per_house: int = 2,
+    max_steps: int = 150,
+    tasks: Sequence[str] = (TASK,),
+    eye: Eye = STRETCH_EYE,
+) -> Iterator[EpisodeSpec]:
+    """Endless episodes of `tasks` in random houses of a split, for a body that sees with `eye`.
+
+    Each episode's task is drawn from `tasks`. Houses that cannot be made, or have no such episode, are passed over;
+    the task is kept then, so that one that few houses have is not played less.
+    """
+    seeds, wanted = SPLITS[split], _drawn(tasks, rng)
+    while True:
+        house = int(rng.integers(seeds.start, seeds.stop))
+        for _ in range(per_house):
+            try:
+                yield wanted.sample(house, int(rng.integers(2**31)), max_steps=max_steps, eye=eye)
+            except (HouseGenerationError, EpisodeGenerationError):
+                break
+            wanted = _drawn(tasks, rng)
+
+
+def _drawn(tasks: Sequence[str], rng: np.random.Generator) -> Task:
+    """One of `tasks`; nothing is drawn where there is but one."""
+    return task(tasks[int(rng.integers(len(tasks))) if len(tasks) > 1 else 0])
+
+
+def demonstrate(
+    twin: Twin, binding: Binding, episode: EpisodeSpec, rng: np.random.Generator, blocked: int | None
+) -> Iterator[Demonstration]:
+    """Plays one episode; yields the growing demonstration after each step was seen and labelled, before it is executed.
+
+    The last one yielded is whole; `success` says whether it is worth learning from.
+    """
+    twin.reset(episode)
+    expert, can = task(episode.task).expert(twin), base_moves(twin.spec.actions)
+    noise = Noise(float(rng.choice(LEVELS, p=SHARES)), rng, [name for name in MOVES if name in can])
+    shown, previous, last = Demonstration(episode), START, None
+    for _ in range(episode.max_steps):
+        observation = twin.observe()
+        label = expert.action()
+        images = binding.images(observation)
+        shown.images.append(tuple(images[camera.name] for camera in binding.policy.cameras))
+        shown.add(label, previous, float(binding.state(observation)[0]))
+        action = noise.replace(label, last)
+        if action == "done":
+            shown.success = twin.success()
+            yield shown
+            return
+        yield shown
+        last = twin.execute(binding.command(SPOC_ACTIONS.index(action)))
+        shown.collisions += bool(last.blocked)
+        previous = previous_token(last, action, blocked)

@@ -1,0 +1,170 @@
+"""Training data on disk: shards of episodes with the frozen encoder's features instead of pictures.
+
+A shard is one uncompressed .npz without pickles: `features` (S, cameras, K, C) float16, `labels`, `previous` and
+`in_hand` (S,) uint8, `lengths` (E,) int32, and of each episode `instructions`, `targets`, `houses`, `success` and
+`collisions`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from training.data.demonstration import Demonstration
+from training.errors import DataError
+
+META_FILE = "data.json"
+BEFORE: Mapping[str, Any] = MappingProxyType({"task": ["object_nav"], "body": "stretch_re1", "encoder": None})
+"""What made the data whose description does not say so: it is older than these choices."""
+
+
+def shard_path(folder: Path, number: int) -> Path:
+    """File of shard `number`."""
+    return folder / f"shard_{number:05d}.npz"
+
+
+def write_shard(path: Path, shown: Sequence[Demonstration]) -> None:
+    """Writes episodes in one move; a reader finds the whole shard or none."""
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "features": np.stack([one for episode in shown for one in episode.features]),
+        "labels": _joined([episode.labels for episode in shown]),
+        "previous": _joined([episode.previous for episode in shown]),
+        "in_hand": _joined([episode.in_hand for episode in shown]),
+        "lengths": np.array([len(episode.labels) for episode in shown], np.int32),
+        "instructions": np.array([episode.episode.instruction for episode in shown]),
+        "targets": np.array([episode.episode.target for episode in shown]),
+        "houses": np.array([episode.episode.house_seed for episode in shown], np.int64),
+        "success": np.array([episode.success for episode in shown]),
+        "collisions": np.array([episode.collisions for episode in shown], np.int32),
+    }
+    write_arrays(path, arrays)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Writes named arrays as an uncompressed .npz, in one move."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with part.open("wb") as file:
+        np.savez(file, **cast(dict[str, Any], arrays))  # its stub takes no names but "allow_pickle"
+    os.replace(part, path)
+
+
+def _joined(lists: Sequence[Sequence[int]]) -> npt.NDArray[np.uint8]:
+    return np.array([value for one in lists for value in one], np.uint8)
+
+
+def describe(folder: Path, meta: Mapping[str, Any]) -> None:
+    """Writes what made the data in `folder`, or checks that it was the same.
+
+    Raises:
+        DataError: the folder holds data that was made otherwise.
+    """
+    path = folder / META_FILE
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+        return
+    found = {**BEFORE, **json.loads(path.read_text(encoding="utf-8"))}
+    for name, expected in meta.items():
+        got = found.get(name)
+        if got != expected:
+            raise DataError(f"{path}: got {name} {got!r}, expected {expected!r}; take another folder")
+
+
+def described(folder: Path, name: str) -> Any:
+    """What `describe` wrote down under `name`; what was so before anything was, where it did not."""
+    path = folder / META_FILE
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found.get(name, BEFORE[name])
+
+
+def expect_encoder(folders: Iterable[Path], name: str) -> None:
+    """Raises DataError for a folder whose features another encoder made."""
+    for folder in folders:
+        made = described(folder, "encoder")
+        if made not in (None, name):
+            raise DataError(f"{folder}: got features of encoder {made:.12}, expected {name:.12}; collect them again")
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """Episodes in memory, one after the other.
+
+    Attributes:
+        features: (S, cameras, K, C) float16.
+        labels, previous, in_hand: (S,) uint8.
+        starts, lengths: (E,) first step and number of steps of each episode.
+        instructions: (E,).
+    """
+
+    features: npt.NDArray[np.float16]
+    labels: npt.NDArray[np.uint8]
+    previous: npt.NDArray[np.uint8]
+    in_hand: npt.NDArray[np.uint8]
+    starts: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.int64]
+    instructions: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+
+def shard_files(folders: Sequence[Path]) -> list[Path]:
+    """Shards of some folders, in order.
+
+    Raises:
+        DataError: a folder has none.
+    """
+    files = []
+    for folder in folders:
+        found = sorted(folder.glob("shard_*.npz"))
+        if not found:
+            raise DataError(f"{folder}: got no shards, expected what `ferry train collect` writes")
+        files += found
+    return files
+
+
+def load_shards(files: Sequence[Path]) -> Episodes:
+    """Reads shards into one block of memory.
+
+    Raises:
+        DataError: a shard is damaged or does not fit the others.
+    """
+    small = [_small(path) for path in files]
+    total = sum(len(one["labels"]) for one in small)
+    features: npt.NDArray[np.float16] | None = None
+    position = 0
+    for path, one in zip(files, small):
+        block = _read(path, ("features",))["features"]
+        if features is None:
+            features = np.empty((total, *block.shape[1:]), np.float16)
+        if block.shape != (len(one["labels"]), *features.shape[1:]):
+            raise DataError(f"{path}: got features {block.shape}, expected {(len(one['labels']), *features.shape[1:])}")
+        features[position : position + len(block)] = block
+        position += len(block)
+    assert features is not None
+    lengths = np.concatenate([one["lengths"] for one in small]).astype(np.int64)
+    joined = {name: np.concatenate([one[name] for one in small]) for name in ("labels", "previous", "in_hand")}
+    instructions = tuple(str(text) for one in small for text in one["instructions"])
+    return Episodes(features, **joined, starts=np.cumsum(lengths) - lengths, lengths=lengths, instructions=instructions)
+
+
+def _small(path: Path) -> dict[str, npt.NDArray[Any]]:
+    return _read(path, ("labels", "previous", "in_hand", "lengths", "instructions"))
+
+
+def _read(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            return {name: file[name] for name in names}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: got {type(error).__name__} {error}, expected a whole shard; delete it") from error

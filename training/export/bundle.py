@@ -1,0 +1,198 @@
+"""`ferry export`: a checkpoint becomes a policy bundle, or nothing is written and the difference is named."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from policy_server.bundle import PolicyBundle
+from policy_server.errors import BundleError
+from policy_server.manifest import (
+    MANIFEST_FILE,
+    GraphFile,
+    PolicyManifest,
+    PreviousAction,
+    Provenance,
+    RecurrentTensor,
+    SimulatedResult,
+    write_bundle,
+)
+from simulation.tasks.object_nav import TASK
+from training.data.recording import Recording, record_episode
+from training.errors import ExportError
+from training.export.onnx_graphs import write_policy_graph, write_text_graph
+from training.export.parity import TOLERANCE, compare
+from training.models.config import START, config_hash
+from training.models.spoc import SpocPolicy
+from training.models.tokenizer import tokenizer_for
+from training.runtime.checkpoint import load, policy_from
+from training.runtime.commit import git_commit
+
+GRAPHS = {"policy": GraphFile("policy.onnx", ""), "text": GraphFile("text.onnx", "")}
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Writes a checkpoint as a policy bundle: ONNX graphs, tokenizer and manifest."""
+
+    checkpoint: Path
+    """A policy's checkpoint, e.g. runs/mini/bc/best.pt."""
+    out: Path
+    """Folder to write; what a bundle in it held before is replaced as a whole."""
+    name: str = ""
+    """Name of the bundle; by default that of the policy's size."""
+    results: tuple[Path, ...] = ()
+    """JSON files of `ferry train evaluate`, for the provenance."""
+    task: tuple[str, ...] = ()
+    """Tasks that the manifest names; by default those that the checkpoint was trained for."""
+    body: str = ""
+    """Whose twin the compared episode is recorded with; by default the one that the checkpoint was trained with."""
+    tolerance: float = TOLERANCE
+    """Largest difference to torch that is accepted."""
+    steps: int = 60
+    """Length of the recorded episode that both are compared along."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs `ferry export`."""
+    options = tyro.cli(ExportOptions, args=list(argv), prog="ferry export")
+    payload = load(options.checkpoint, "policy")
+    policy = policy_from(payload, options.checkpoint)
+    tasks, body = trained_for(payload)
+    tasks, body = options.task or tasks, options.body or body
+    spec, blocked = policy.config.spec(), policy.config.blocked_token
+    recording = record_episode(spec, blocked, steps=options.steps, task=tasks[0], body=body)
+    provenance = provenance_of(payload, [read_result(path, options.checkpoint) for path in options.results])
+    manifest = export(
+        policy, options.out, recording, provenance, name=options.name, tasks=tasks, tolerance=options.tolerance
+    )
+    size = sum(one.stat().st_size for one in options.out.iterdir()) / 1e6
+    worst = max(manifest.parity.values())
+    compared = f"{len(recording.steps)} steps compared, largest difference {worst:.1e}"
+    print(f"{options.out}: {manifest.name}, {size:.1f} MB, {compared}")
+    return 0
+
+
+def export(
+    policy: SpocPolicy,
+    folder: Path,
+    recording: Recording,
+    provenance: Provenance,
+    *,
+    name: str = "",
+    tasks: Sequence[str] = (TASK,),
+    tolerance: float = TOLERANCE,
+) -> PolicyManifest:
+    """Writes `policy` as a bundle into `folder`, in one move, after it answered along `recording` as torch does.
+
+    Raises:
+        ExportError: onnxruntime and torch differ, the recording is empty, or `folder` holds something else.
+    """
+    if not recording.steps:
+        raise ExportError("recording: got 0 steps, expected at least 1 to compare along")
+    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST_FILE).is_file():
+        raise ExportError(
+            f"{folder}: got a folder that holds something else, expected a bundle, an empty folder or none"
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        made = Path(temporary) / "bundle"
+        manifest = write_files(policy, made, provenance, name or policy.config.name, tasks)
+        parity = compare(policy, _load(made), recording, tolerance)
+        manifest = write_bundle(made, replace(manifest, parity=parity))
+        _put(made, folder, Path(temporary) / "old")
+    return manifest
+
+
+def write_files(
+    policy: SpocPolicy, folder: Path, provenance: Provenance, name: str, tasks: Sequence[str] = (TASK,)
+) -> PolicyManifest:
+    """Writes graphs, tokenizer and manifest into a new folder, uncompared."""
+    folder.mkdir(parents=True)
+    policy.eval()
+    write_policy_graph(policy, folder / GRAPHS["policy"].file)
+    write_text_graph(policy, folder / GRAPHS["text"].file)
+    tokenizer_for(policy.config.text).save(str(folder / "tokenizer.json"))
+    layers, heads, size = policy.heads
+    shape = (layers, 1, heads, 0, size)
+    return write_bundle(
+        folder,
+        PolicyManifest(
+            name=name,
+            spec=policy.config.spec(),
+            graphs=GRAPHS,
+            tokenizer=GraphFile("tokenizer.json", ""),
+            recurrent=tuple(RecurrentTensor(f"past_{one}", f"present_{one}", shape) for one in ("keys", "values")),
+            previous_action=PreviousAction(START, policy.config.blocked_token),
+            provenance=provenance,
+            tasks=tuple(tasks),
+        ),
+    )
+
+
+def read_result(path: Path, checkpoint: Path) -> dict[str, Any]:
+    """What `ferry train evaluate` wrote of a checkpoint.
+
+    Raises:
+        ExportError: the file is missing, damaged or something else, of another checkpoint, or the body slid along what
+            it touched.
+    """
+    try:
+        result = json.loads(path.read_text())
+        simulated(result)
+        contact, judged = result["options"]["contact"], Path(result["options"]["checkpoint"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        got = f"{type(error).__name__} ({error})"
+        raise ExportError(f"{path}: got {got}, expected what `ferry train evaluate` writes") from error
+    if contact != "strict":
+        raise ExportError(f"{path}: got contact '{contact}', expected 'strict': no real base slides")
+    if judged.resolve() != checkpoint.resolve():
+        raise ExportError(f"{path}: got a result of {judged}, expected one of {checkpoint}")
+    return dict(result)
+
+
+def simulated(result: Mapping[str, Any]) -> SimulatedResult:
+    """What a manifest says of such a result."""
+    return SimulatedResult(**result["simulated"], max_steps=result["options"]["max_steps"])
+
+
+def trained_for(payload: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
+    """The tasks and the body that a checkpoint was trained for last; ObjectNav and the Stretch at first."""
+    play = payload.get("training", {}).get("play", {})
+    return tuple(payload.get("tasks") or play.get("task") or (TASK,)), str(play.get("body", "stretch_re1"))
+
+
+def provenance_of(payload: dict[str, Any], results: Sequence[dict[str, Any]] = ()) -> Provenance:
+    """Where the policy in a checkpoint comes from."""
+    return Provenance(
+        git_commit=str(payload.get("git_commit", "")) or git_commit(),
+        config_sha256=config_hash({"policy": payload["policy"], "training": payload.get("training", {})}),
+        algorithm=str(payload.get("algorithm", "none")),
+        seed=int(payload.get("seed", 0)),
+        steps=int(payload.get("steps", 0)),
+        command=str(payload.get("command", "")).replace(f"{Path.cwd()}/", ""),  # not where this machine keeps it
+        simulated=tuple(map(simulated, results)),
+    )
+
+
+def _load(folder: Path) -> PolicyBundle:
+    try:
+        return PolicyBundle.load(folder, threads=1)
+    except BundleError as error:
+        raise ExportError(f"the bundle that was made cannot be loaded: {error}") from error
+
+
+def _put(made: Path, folder: Path, old: Path) -> None:
+    """Moves `made` to `folder`; what was there goes to `old` first, so that it is never half of each."""
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(made, folder)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Imitation learning: collecting demonstrations, behaviour cloning, DAgger."""

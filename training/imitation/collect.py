@@ -1,0 +1,148 @@
+"""`ferry train collect`: the expert's episodes with noise, as shards of frozen features.
+
+Shards that exist are not made again, so that a run that was stopped goes on where it was; a shard's content depends on
+its number and the seed alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+
+from robots.binding import bind
+from simulation.task_registry import check_tasks
+from simulation.tasks.object_nav import TASK
+from simulation.twins.house_twin import Twin, TwinOptions
+from simulation.twins.registry import make_twin
+from simulation.worker_pool import Report, WorkerPool
+from training.data.demonstration import demonstrate, training_episodes
+from training.data.features import encode_images, encoder_name, run_encoder
+from training.data.shards import describe, shard_path, write_shard
+from training.models.config import PolicyConfig, preset
+from training.runtime.progress import Bar
+
+FOLDER = "data"
+
+
+@dataclass(frozen=True)
+class CollectOptions:
+    """Collects the expert's episodes as training data."""
+
+    run: Path = Path("runs/mini")
+    """Folder of the run."""
+    size: str = "mini"
+    """Policy size: mini or small_3."""
+    episodes: int = 9000
+    """Successful episodes wanted."""
+    minutes: float = 0.0
+    """Starts no further shard after this time; 0 for no limit."""
+    shard: int = 50
+    """Episodes per shard."""
+    workers: int = 2
+    """Worker processes, one per core."""
+    max_steps: int = 150
+    """Longest episode."""
+    task: tuple[str, ...] = (TASK,)
+    """Tasks, of `simulation.task_registry`; with several, each episode's is drawn."""
+    body: str = "stretch_re1"
+    """Whose twin: stretch_re1 or locobot."""
+    name: str = FOLDER
+    """Folder in the run for the data."""
+    seed: int = 0
+    weights: str | None = None
+    """Source of DINOv2's and T5's weights; "" for random ones."""
+
+
+@dataclass(frozen=True)
+class ShardReport:
+    """What came of one shard."""
+
+    episodes: int
+    steps: int
+    failed: int
+    bumps: int
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs `ferry train collect`."""
+    options = tyro.cli(CollectOptions, args=list(argv), prog="ferry train collect")
+    config = preset(options.size, options.weights)
+    check_tasks(options.task, make_twin(options.body).spec)
+    folder = options.run / options.name
+    meta = {"encoder": encoder_name(options.run, config), "max_steps": options.max_steps, "shard": options.shard}
+    run_encoder(options.run, config)
+    made = {"task": list(options.task), "body": options.body}
+    describe(folder, {**meta, **made, "seed": options.seed, "kind": "expert"})
+    numbers = range(-(-options.episodes // options.shard))
+    missing = [number for number in numbers if not shard_path(folder, number).is_file()]
+    reports = collect(options, config, missing)
+    total = ShardReport(
+        *(sum(getattr(one, name) for one in reports) for name in ("episodes", "steps", "failed", "bumps"))
+    )
+    share = total.failed / max(total.failed + total.episodes, 1)
+    print(
+        f"{folder}: {len(numbers) - len(missing)} shards were there, {len(reports)} made: {total.episodes} episodes, "
+        f"{total.steps} steps, {total.bumps} bumps, {share:.1%} failed and dropped"
+    )
+    return 0
+
+
+def collect(options: CollectOptions, config: PolicyConfig, numbers: Sequence[int]) -> list[ShardReport]:
+    """Makes the shards of some numbers with worker processes; returns what came of each."""
+    make = partial(Collector, options, config)
+    deadline = time.monotonic() + 60.0 * options.minutes if options.minutes else float("inf")
+    reports = []
+    with (
+        Bar("collect", len(numbers) * options.shard, "episodes") as bar,
+        WorkerPool(make, min(options.workers, max(len(numbers), 1)), bar.steps) as pool,
+    ):
+        for _, report in pool.run(numbers, lambda: time.monotonic() < deadline):
+            reports.append(report)
+            bar.advance(report.episodes)
+    return reports
+
+
+class Collector:
+    """A worker's work: makes one shard."""
+
+    def __init__(self, options: CollectOptions, config: PolicyConfig) -> None:
+        torch.set_num_threads(1)
+        self.options, self.config = options, config
+        self.encoder = run_encoder(options.run, config)
+        self.twin = training_twin(config, options.body)
+        self.twin.connect()
+        self.binding = bind(config.spec(), self.twin.spec)
+
+    def __call__(self, job: int, report: Report) -> ShardReport:
+        """Writes shard `job`."""
+        rng = np.random.default_rng([self.options.seed, job])
+        kept, failed = [], 0
+        drawn = training_episodes(rng, max_steps=self.options.max_steps, tasks=self.options.task, eye=self.twin.eye)
+        for episode in drawn:
+            *_, shown = demonstrate(self.twin, self.binding, episode, rng, self.config.blocked_token)
+            report(len(shown.labels))
+            if not shown.success:
+                failed += 1
+                continue
+            shown.features = list(encode_images(self.encoder, shown.images))
+            shown.images = []
+            kept.append(shown)
+            if len(kept) == self.options.shard:
+                break
+        write_shard(shard_path(self.options.run / self.options.name, job), kept)
+        steps, bumps = sum(len(one.labels) for one in kept), sum(one.collisions for one in kept)
+        return ShardReport(len(kept), steps, failed, bumps)
+
+
+def training_twin(config: PolicyConfig, body: str = "stretch_re1") -> Twin:
+    """The twin in which data is collected: cameras and looks are drawn anew for each episode."""
+    image = config.image
+    options = TwinOptions(image.height, image.width, randomise_cameras=True, randomise_appearance=True)
+    return make_twin(body, options)

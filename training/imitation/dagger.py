@@ -1,0 +1,138 @@
+"""`ferry train dagger`: episodes that the clone drives and the expert labels.
+
+DAgger (Ross et al. 2011, arXiv:1011.0686). The clone's action is sampled; a share of the steps is the expert's. A wrong
+`done` is replaced by the expert's action, and a `done` that the clone keeps missing is carried out after a few steps.
+Then train on both:
+`ferry train bc --run RUN --name bc2 --data data dagger --init RUN/bc/best.pt --epochs 3 --lr 6e-4`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+
+from policy_server.sampling import choose
+from robots.embodiments.stretch_re1 import SPOC_ACTIONS
+from robots.spec import F32Vector
+from simulation.task_registry import check_tasks
+from simulation.tasks.object_nav import TASK
+from simulation.twins.house_twin import TwinOptions
+from simulation.twins.registry import make_twin
+from simulation.worker_pool import Report, WorkerPool
+from training.closed_loop.rollout import Rollout, Slot
+from training.data.demonstration import training_episodes
+from training.data.features import encoder_name
+from training.data.shards import describe, shard_path, write_shard
+from training.imitation.collect import ShardReport
+from training.models.config import PolicyConfig
+from training.runtime.checkpoint import load, policy_from
+from training.runtime.progress import Bar
+
+PATIENCE = 3
+"""Steps at which the expert says `done` that the clone may miss."""
+
+
+@dataclass(frozen=True)
+class DaggerOptions:
+    """Collects episodes that the clone drives and the expert labels."""
+
+    run: Path = Path("runs/mini")
+    checkpoint: Path | None = None
+    """The clone; by default the run's bc/best.pt."""
+    name: str = "dagger"
+    """Folder in the run for the data."""
+    episodes: int = 2000
+    minutes: float = 0.0
+    """Starts no further shard after this time; 0 for no limit."""
+    shard: int = 50
+    """Episodes per shard."""
+    expert_share: float = 0.2
+    """Share of the steps that the expert decides."""
+    max_steps: int = 150
+    """Longest episode."""
+    workers: int = 2
+    slots: int = 8
+    """Episodes that one worker plays at once."""
+    task: tuple[str, ...] = (TASK,)
+    """Tasks, of `simulation.task_registry`; with several, each episode's is drawn."""
+    body: str = "stretch_re1"
+    """Whose twin: stretch_re1 or locobot."""
+    seed: int = 1
+
+    @property
+    def clone(self) -> Path:
+        """The clone's checkpoint."""
+        return self.checkpoint or self.run / "bc" / "best.pt"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs `ferry train dagger`."""
+    options = tyro.cli(DaggerOptions, args=list(argv), prog="ferry train dagger")
+    check_tasks(options.task, make_twin(options.body).spec)
+    config = policy_from(load(options.clone, "policy"), options.clone).config
+    folder = options.run / options.name
+    made = {"encoder": encoder_name(options.run, config), "max_steps": options.max_steps, "shard": options.shard}
+    made |= {"task": list(options.task), "body": options.body}
+    describe(folder, {**made, "seed": options.seed, "kind": "dagger", "clone": str(options.clone)})
+    numbers = [n for n in range(-(-options.episodes // options.shard)) if not shard_path(folder, n).is_file()]
+    deadline = time.monotonic() + 60.0 * options.minutes if options.minutes else float("inf")
+    reports: list[ShardReport] = []
+    with (
+        Bar("dagger", len(numbers) * options.shard, "episodes") as bar,
+        WorkerPool(partial(DaggerCollector, options), options.workers, bar.steps) as pool,
+    ):
+        for _, report in pool.run(numbers, lambda: time.monotonic() < deadline):
+            reports.append(report)
+            bar.advance(report.episodes)
+    steps, failed = sum(one.steps for one in reports), sum(one.failed for one in reports)
+    print(f"{folder}: {len(reports)} shards made, {steps} steps, {failed} episodes unsolved (kept: the labels hold)")
+    return 0
+
+
+class DaggerCollector:
+    """A worker's work: makes one shard."""
+
+    def __init__(self, options: DaggerOptions) -> None:
+        torch.set_num_threads(1)
+        self.options = options
+        self.policy = policy_from(load(options.clone, "policy"), options.clone)
+        twin = _twin(self.policy.config)
+        self.rollout = Rollout(self.policy, options.slots, twin, options.max_steps, options.body)
+
+    def __call__(self, job: int, report: Report) -> ShardReport:
+        """Writes shard `job`."""
+        rng = np.random.default_rng([self.options.seed, 2, job])
+        options, eye = self.options, self.rollout.twins[0].eye
+        drawn = training_episodes(rng, max_steps=options.max_steps, tasks=options.task, eye=eye)
+        shown = []
+        for slot in self.rollout.run(islice(drawn, options.shard), self._decide, keep=True):
+            report(slot.steps)
+            shown.append(slot.seen)
+        write_shard(shard_path(options.run / options.name, job), shown)
+        steps, bumps = sum(len(one.labels) for one in shown), sum(one.collisions for one in shown)
+        return ShardReport(len(shown), steps, sum(not one.success for one in shown), bumps)
+
+    def _decide(self, slot: Slot, logits: F32Vector) -> str:
+        label = slot.expert.action()
+        assert slot.now is not None
+        slot.seen.add(label, slot.now.previous_action, float(slot.now.state[0]))
+        choice, _ = choose(logits, "sample", slot.rng)
+        action = SPOC_ACTIONS.names[choice]
+        slot.ignored += label == "done" and action != "done"
+        wrong_end = action == "done" and label != "done"
+        if wrong_end or slot.ignored > PATIENCE or slot.rng.random() < self.options.expert_share:
+            return label
+        return action
+
+
+def _twin(config: PolicyConfig) -> TwinOptions:
+    image = config.image
+    return TwinOptions(image.height, image.width, randomise_cameras=True, randomise_appearance=True)

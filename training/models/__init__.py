@@ -1,0 +1,1 @@
+"""The SPOC transformer and its parts."""

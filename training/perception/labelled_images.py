@@ -1,0 +1,111 @@
+"""Pictures with the simulator's labels, for the pre-training of the CNN encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from robots.binding import bind
+from simulation.episode import EpisodeSpec
+from simulation.worker_pool import Report, WorkerPool
+from training.data.demonstration import demonstrate, training_episodes
+from training.data.shards import write_arrays
+from training.imitation.collect import training_twin
+from training.models.config import PolicyConfig
+from training.perception.cell_labels import CellLabels, Labeller
+from training.runtime.progress import Bar
+
+FOLDER = "frames"
+PER_FILE = 1000
+"""Observations per file, each a picture of every camera."""
+
+EVERY = 2
+"""One observation of so many is kept: neighbours are nearly the same."""
+
+Frames = dict[str, npt.NDArray[np.generic]]
+
+
+def frames_path(folder: Path, number: int) -> Path:
+    """File of some frames."""
+    return folder / f"frames_{number:04d}.npz"
+
+
+def collect_frames(run: Path, config: PolicyConfig, count: int, workers: int, seed: int) -> list[Path]:
+    """Makes at least `count` labelled observations in files that do not exist yet; returns all files."""
+    folder = run / FOLDER
+    paths = [frames_path(folder, number) for number in range(-(-count // PER_FILE))]
+    missing = [number for number, path in enumerate(paths) if not path.is_file()]
+    size = min(count, PER_FILE)
+    with Bar("frames", len(missing) * size, "observations") as bar:
+        if missing:
+            with WorkerPool(partial(FrameCollector, folder, config, seed, size), workers, bar.advance) as pool:
+                list(pool.run(missing))
+    return paths
+
+
+class FrameCollector:
+    """A worker's work: makes one file of labelled frames."""
+
+    def __init__(self, folder: Path, config: PolicyConfig, seed: int, count: int) -> None:
+        self.folder, self.config, self.seed, self.count = folder, config, seed, count
+        self.twin = training_twin(config)
+        self.twin.connect()
+        self.binding = bind(config.spec(), self.twin.spec)
+
+    def __call__(self, job: int, report: Report) -> int:
+        """Writes file `job`; returns how many observations are in it."""
+        rng = np.random.default_rng([self.seed, 1, job])
+        images: list[npt.NDArray[np.uint8]] = []
+        labels: list[CellLabels] = []
+        cameras = len(self.config.cameras)
+        for episode in training_episodes(rng, per_house=1):
+            before = len(images)
+            self._play(episode, rng, images, labels)
+            report((len(images) - before) // cameras)
+            if len(images) >= self.count * cameras:
+                break
+        write_frames(frames_path(self.folder, job), images, labels)
+        return len(images) // cameras
+
+    def _play(
+        self,
+        episode: EpisodeSpec,
+        rng: np.random.Generator,
+        images: list[npt.NDArray[np.uint8]],
+        labels: list[CellLabels],
+    ) -> None:
+        labeller: Labeller | None = None
+        try:
+            steps = demonstrate(self.twin, self.binding, episode, rng, self.config.blocked_token)
+            for number, shown in enumerate(steps):
+                labeller = labeller or Labeller(self.twin)
+                if number % EVERY == 0:
+                    images += shown.images[-1]
+                    labels += [labeller.label(self.binding.views[name][0]) for name in self.config.cameras]
+        finally:
+            if labeller is not None:
+                labeller.close()
+
+
+def write_frames(path: Path, images: Sequence[npt.NDArray[np.uint8]], labels: Sequence[CellLabels]) -> None:
+    """Writes pictures (N, H, W, 3) and their labels, presence (N, 15, h, w) packed to bits."""
+    presence = np.stack([one.presence for one in labels])
+    arrays: dict[str, npt.NDArray[np.generic]] = {
+        "images": np.stack(images),
+        "presence": np.packbits(presence, axis=1),
+        "geometry": np.stack([one.geometry for one in labels]),
+    }
+    write_arrays(path, arrays)
+
+
+def load_frames(paths: Sequence[Path]) -> Frames:
+    """Reads frames into memory: images (N, H, W, 3) uint8, presence (N, 2, h, w) bit-packed, geometry (N, 3, h, w)."""
+    parts: list[Frames] = []
+    for path in paths:
+        with np.load(path, allow_pickle=False) as file:
+            parts.append({name: file[name] for name in ("images", "presence", "geometry")})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

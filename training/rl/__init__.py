@@ -1,0 +1,1 @@
+"""Reinforcement learning: PPO, SAC, JSRL and PIRLNav, and what they share."""

@@ -1,0 +1,1 @@
+"""What every training needs: checkpoints, ranks, progress, files of torch."""

@@ -1,0 +1,135 @@
+"""Checkpoints: one file of tensors and plain values, written in one move, read without running any code from it."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from policy_server.manifest import sha256_of
+from training.errors import CheckpointError
+from training.models.config import PolicyConfig
+from training.models.spoc import SpocPolicy
+from training.models.tokenizer import TABLE_ROWS
+from training.runtime import torch_file
+
+SCHEMA = 1
+
+
+def save(path: Path, kind: str, payload: Mapping[str, Any]) -> None:
+    """Writes `payload` (tensors and plain values) so that a reader finds the old file or the whole new one.
+
+    Raises:
+        CheckpointError: it cannot be written, because the disk is full for instance; the old file is still there.
+    """
+    content = io.BytesIO()  # torch's own writer does not say why it failed
+    torch.save({"schema": SCHEMA, "kind": kind, **payload}, content)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content.getbuffer())
+        os.replace(part, path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        size = f"{len(content.getbuffer()) / 1e6:.1f} MB"
+        raise CheckpointError(
+            f"{path}: got '{error.strerror}', expected to write {size}; what was there before is kept"
+        ) from error
+
+
+def load(path: Path, kind: str) -> dict[str, Any]:
+    """Reads what `save` wrote.
+
+    Raises:
+        CheckpointError: there is no such file, it is damaged, or of another kind.
+    """
+    payload: dict[str, Any] = torch_file.read(path, f"a checkpoint of kind '{kind}'")
+    if not isinstance(payload, dict) or payload.get("kind") != kind or payload.get("schema") != SCHEMA:
+        got = f"kind {payload.get('kind')!r}" if isinstance(payload, dict) else type(payload).__name__
+        raise CheckpointError(f"{path}: got {got}, expected a checkpoint of kind '{kind}', schema {SCHEMA}")
+    return payload
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal. Raises CheckpointError where there is none."""
+    try:
+        return sha256_of(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"{path}: got '{error.strerror}', expected a checkpoint") from error
+
+
+def expect_new(path: Path, instead: str = "--resume to go on with it, or another --name") -> None:
+    """Raises CheckpointError where a new run would write over what another has learnt."""
+    if path.exists():
+        raise CheckpointError(f"{path}: got one that is there, expected {instead}")
+
+
+def expect_options(
+    path: Path, was: Mapping[str, Any], wanted: Mapping[str, Any], default: Mapping[str, Any] | None = None
+) -> None:
+    """Raises CheckpointError for the first option in `wanted` that the run in `path` was made with another value of.
+
+    An option that was not there yet when the run was made counts as its `default`.
+    """
+    was = _completed(was, default or {})
+    for name, value in was.items():
+        if name in wanted and wanted[name] != value:
+            raise CheckpointError(f"{path}: got {name} {value}, expected {wanted[name]} as asked for now")
+
+
+def _completed(some: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
+    """`some` with what it lacks, options within options too."""
+    made = {**default, **some}
+    both = [name for name in default if isinstance(default[name], Mapping) and isinstance(made[name], Mapping)]
+    return {**made, **{name: _completed(made[name], default[name]) for name in both}}
+
+
+def new_policy(config: PolicyConfig, seed: int = 0) -> SpocPolicy:
+    """An untrained policy."""
+    torch.manual_seed(seed)
+    return SpocPolicy(config, TABLE_ROWS)
+
+
+def policy_payload(policy: SpocPolicy) -> dict[str, Any]:
+    """What `policy_from` needs."""
+    return {"policy": policy.config.to_json(), "weights": policy.state_dict()}
+
+
+def policy_from(payload: Mapping[str, Any], path: Path) -> SpocPolicy:
+    """The policy in a checkpoint's payload, in evaluation mode.
+
+    Raises:
+        CheckpointError: the weights do not fit the configuration, or are no finite numbers.
+    """
+    if not {"policy", "weights"} <= payload.keys():
+        raise CheckpointError(f"{path}: got {sorted(payload)}, expected a policy and its weights")
+    torch_file.expect_numbers(payload["weights"], f"{path}: the policy's weights")
+    config = PolicyConfig.from_json(payload["policy"])
+    policy = SpocPolicy(config, TABLE_ROWS)
+    try:
+        policy.load_state_dict(payload["weights"])
+    except RuntimeError as error:
+        line = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path}: got weights that do not fit the configuration ({line})") from error
+    return policy.eval()
+
+
+def random_state(rng: np.random.Generator) -> dict[str, Any]:
+    """The state of torch's generators and of `rng`."""
+    cuda = {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {}
+    return {"torch": torch.get_rng_state(), "numpy": rng.bit_generator.state, **cuda}
+
+
+def set_random_state(state: Mapping[str, Any], rng: np.random.Generator) -> None:
+    """Inverse of `random_state`."""
+    torch.set_rng_state(state["torch"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
+    rng.bit_generator.state = state["numpy"]
