@@ -18,12 +18,12 @@ from typing import Annotated, Literal
 import tyro
 
 from evaluation.reporting.statistics import wilson
-from simulation.episode import EpisodeGenerationError, EpisodeSpec
-from simulation.errors import HouseGenerationError
+from simulation.episode import EpisodeSpec
+from simulation.episode_info import judgement
+from simulation.errors import EpisodeGenerationError, HouseGenerationError
 from simulation.expert_length import QUIET
 from simulation.houses.seeds import house_seed
-from simulation.task_registry import Expert, Task, task
-from simulation.tasks.episode_info import judgement
+from simulation.task_registry import Expert, Task, is_success, task
 from simulation.twins.house_twin import Twin, TwinOptions
 from simulation.twins.registry import make_twin
 
@@ -54,7 +54,7 @@ def played(twin: Twin, expert: Expert, episode: EpisodeSpec) -> int | None:
     for step in range(1, episode.max_steps + 1):
         action = expert.action()
         if action == "done":
-            return step if twin.success() else None
+            return step if is_success(twin) else None
         twin.execute(twin.spec.actions[action])
     return None
 

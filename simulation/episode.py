@@ -6,23 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from simulation.errors import SimulationError
-
-
-class EpisodeError(SimulationError):
-    """The JSON form of an episode lacks a field, has one too many, or holds a wrong value."""
-
-    def __init__(self, got: object, expected: object) -> None:
-        super().__init__(f"episode: got {got}, expected {expected}")
-        self.got, self.expected = got, expected
-
-
-class EpisodeGenerationError(SimulationError):
-    """No episode of the task can be drawn in this house."""
-
-    def __init__(self, house_seed: int, reason: str) -> None:
-        super().__init__(f"house {house_seed}: {reason}; try another house seed")
-        self.house_seed, self.reason = house_seed, reason
+from simulation.errors import EpisodeError
 
 
 @dataclass(frozen=True)

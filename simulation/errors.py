@@ -6,6 +6,9 @@ SimulationError
 ├── HouseOptionsError      options of which no house can be made
 ├── HouseGenerationError   this seed and these options gave no house that can be walked through
 ├── ChoresError            an episode in CHORES' form cannot be read, or cannot be played here
+├── EpisodeError           an episode that contradicts itself, or cannot be played
+├── EpisodeGenerationError this house and this seed gave no episode
+├── WorkersLost            simulation workers die faster than they can be replaced
 ├── MeshError              a mesh file cannot be read
 ├── NoDisplayDriver        this machine has no OpenGL driver that draws without a display
 ├── UnknownCamera          a camera that the model lacks
@@ -64,6 +67,26 @@ class ChoresError(SimulationError):
         self.got, self.expected, self.available = self.details
         there_are = f"; available: {', '.join(self.available)}" if self.available else ""
         super().__init__(f"{what}: got {got!r}, expected {expected}{there_are}")
+
+
+class EpisodeError(SimulationError):
+    """The JSON form of an episode lacks a field, has one too many, or holds a wrong value."""
+
+    def __init__(self, got: object, expected: object) -> None:
+        super().__init__(f"episode: got {got}, expected {expected}")
+        self.got, self.expected = got, expected
+
+
+class EpisodeGenerationError(SimulationError):
+    """No episode of the task can be drawn in this house."""
+
+    def __init__(self, house_seed: int, reason: str) -> None:
+        super().__init__(f"house {house_seed}: {reason}; try another house seed")
+        self.house_seed, self.reason = house_seed, reason
+
+
+class WorkersLost(SimulationError):
+    """Simulation workers die faster than they can be replaced."""
 
 
 class MeshError(SimulationError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from simulation.episode import EpisodeSpec
-from simulation.task_registry import task
+from simulation.task_registry import is_success, task
 from simulation.twins.house_twin import StretchTwin, Twin, TwinOptions
 
 QUIET = TwinOptions(move_noise_m=0.0, turn_noise_rad=0.0)
@@ -21,6 +21,6 @@ def measure_expert(episode: EpisodeSpec, twin: Twin | None = None) -> EpisodeSpe
         for step in range(1, episode.max_steps + 1):
             action = expert.action()
             if action == "done":
-                return episode.with_expert_steps(step if twin.success() else None)
+                return episode.with_expert_steps(step if is_success(twin) else None)
             twin.execute(twin.spec.actions[action])
     return episode.with_expert_steps(None)

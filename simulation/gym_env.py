@@ -14,12 +14,13 @@ from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.errors import SpecError
 from robots.robot import Sent
 from robots.spec import U8Image
-from simulation.episode import EpisodeGenerationError, EpisodeSpec
-from simulation.errors import HouseGenerationError
+from simulation.episode import EpisodeSpec
+from simulation.errors import EpisodeGenerationError, HouseGenerationError
 from simulation.expert_length import QUIET, measure_expert
 from simulation.houses.categories import CATEGORIES
 from simulation.houses.seeds import SPLITS, house_seed
 from simulation.navigation.rooms import rooms_at
+from simulation.task_registry import is_success
 from simulation.task_registry import task as task_named
 from simulation.tasks.metrics import failed_share, path_length, sel
 from simulation.twins.house_twin import TwinOptions
@@ -123,7 +124,7 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
         self._previous = int(action) if sent.executed else BLOCKED
         terminated = isinstance(command, Done) and not command.subgoal
         truncated = not terminated and self._step >= min(self._max_steps, self.twin.episode.max_steps)
-        success = terminated and self.twin.success()
+        success = terminated and is_success(self.twin)
         info = self._info(collided=bool(sent.blocked), success=success)
         if terminated or truncated:
             info |= self._result(success)

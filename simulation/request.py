@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from simulation.episode import EpisodeError, EpisodeGenerationError, EpisodeSpec
-from simulation.errors import HouseGenerationError, SeedError
+from simulation.episode import EpisodeSpec
+from simulation.errors import EpisodeError, EpisodeGenerationError, HouseGenerationError, SeedError
+from simulation.houses.cache import cached_house
 from simulation.houses.categories import CATEGORIES, ROOM_KINDS
 from simulation.robot_models.body import Eye
 from simulation.task_registry import task
@@ -128,7 +129,7 @@ def _elsewhere(asked: Request, house_seed: int) -> str:
 
 def _has(house_seed: int, target: str) -> bool:
     try:
-        house = object_nav.cached_house(house_seed)
+        house = cached_house(house_seed)
     except (HouseGenerationError, SeedError):
         return False
     return target in house.categories or target in {room.kind for room in house.rooms}

@@ -1,4 +1,4 @@
-"""The tasks by name: where their episodes come from, and who shows how they are done."""
+"""The tasks by name: where their episodes come from, when one is solved, and who shows how."""
 
 from __future__ import annotations
 
@@ -8,13 +8,35 @@ from types import MappingProxyType
 from typing import Protocol
 
 from robots.embodiment import Embodiment
-from simulation.episode import EpisodeError, EpisodeSpec
+from simulation.episode import EpisodeSpec
+from simulation.errors import EpisodeError
 from simulation.experts.object_nav import ObjectNavExpert
 from simulation.experts.pick_up import PickUpExpert
 from simulation.experts.rooms import RoomNavExpert, RoomVisitExpert
 from simulation.robot_models.body import Eye
 from simulation.tasks import fetch, object_nav, object_nav_afford, object_nav_rel_attr, pick_up, room_nav, room_visit
 from simulation.twins.house_twin import Twin
+from simulation.twins.world import World
+
+
+class Situation(Protocol):
+    """What a rule may ask: a twin in the middle of an episode.
+
+    Attributes:
+        held: name of the object in the gripper (of `World.house.objects`), None when it is empty.
+        marks: base positions (x, y) [m] at which `sub_done` was said.
+    """
+
+    held: str | None
+    marks: list[tuple[float, float]]
+
+    @property
+    def world(self) -> World:
+        """The house with the robot in it."""
+
+    @property
+    def episode(self) -> EpisodeSpec:
+        """What is to be done."""
 
 
 class Expert(Protocol):
@@ -33,12 +55,13 @@ class Sample(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """One task; `simulation.rules` says when it is solved.
+    """One task.
 
     Attributes:
         name: as `EpisodeSpec.task` says it.
         max_steps: decisions in its longest episode as published (FLaRe online_evaluation/max_episode_configs.py).
         sample: draws its episodes.
+        solved: whether `done` would be a success now.
         expert: makes the expert of a twin.
         needs: an action without which a body cannot do it; empty where every body can.
     """
@@ -46,24 +69,50 @@ class Task:
     name: str
     max_steps: int
     sample: Sample
+    solved: Callable[[Situation], bool]
     expert: Callable[[Twin], Expert]
     needs: str = ""
+
+
+def sees_target(now: Situation) -> bool:
+    """One of the episode's targets is in sight and near."""
+    return object_nav.is_success(now.world, now.episode.target, now.episode.objects)
+
+
+def holds_target(now: Situation) -> bool:
+    """One of the episode's targets is in the gripper."""
+    return pick_up.is_held(now.world.house, now.held, now.episode.target)
+
+
+def visited_rooms(now: Situation) -> bool:
+    """Every room was marked."""
+    return room_visit.is_success(now.world.house, now.marks)
+
+
+def in_room(now: Situation) -> bool:
+    """The base is in a room of the kind that was asked for."""
+    return room_nav.is_success(now.world, now.episode.target)
 
 
 TASKS: Mapping[str, Task] = MappingProxyType(
     {
         one.name: one
         for one in (
-            Task(object_nav.TASK, 600, object_nav.sample_episode, ObjectNavExpert),
-            Task(pick_up.TASK, 600, pick_up.sample_episode, PickUpExpert, needs="pickup"),
-            Task(fetch.TASK, 600, fetch.sample_episode, PickUpExpert, needs="pickup"),
-            Task(room_visit.TASK, room_visit.MAX_STEPS, room_visit.sample_episode, RoomVisitExpert),
-            Task(room_nav.TASK, 600, room_nav.sample_episode, RoomNavExpert),
-            Task(object_nav_rel_attr.TASK, 600, object_nav_rel_attr.sample_episode, ObjectNavExpert),
-            Task(object_nav_afford.TASK, 600, object_nav_afford.sample_episode, ObjectNavExpert),
+            Task(object_nav.TASK, 600, object_nav.sample_episode, sees_target, ObjectNavExpert),
+            Task(pick_up.TASK, 600, pick_up.sample_episode, holds_target, PickUpExpert, needs="pickup"),
+            Task(fetch.TASK, 600, fetch.sample_episode, holds_target, PickUpExpert, needs="pickup"),
+            Task(room_visit.TASK, room_visit.MAX_STEPS, room_visit.sample_episode, visited_rooms, RoomVisitExpert),
+            Task(room_nav.TASK, 600, room_nav.sample_episode, in_room, RoomNavExpert),
+            Task(object_nav_rel_attr.TASK, 600, object_nav_rel_attr.sample_episode, sees_target, ObjectNavExpert),
+            Task(object_nav_afford.TASK, 600, object_nav_afford.sample_episode, sees_target, ObjectNavExpert),
         )
     }
 )  # fmt: skip
+
+
+def is_success(now: Situation) -> bool:
+    """Whether `done` would be a success now; EpisodeError names the tasks there are."""
+    return task(now.episode.task).solved(now)
 
 
 def task(name: str) -> Task:

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, Protocol, TypeVar
 
 from robots.processes.child import start_child
-from training.errors import WorkersLost
+from simulation.errors import WorkersLost
 
 ATTEMPTS = 3
 """How often one job is tried before the run gives up."""

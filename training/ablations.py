@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +20,7 @@ import tyro
 from simulation.tasks.object_nav import TASK
 from training.closed_loop.evaluate import EvaluateOptions, evaluate, plain, result_file
 from training.errors import CheckpointError, ConfigError, Diverged, TrainingError
+from training.rl import jsrl, pirlnav, ppo, sac
 from training.runtime.checkpoint import load
 
 SAMPLINGS = ("greedy", "sample")
@@ -44,6 +45,11 @@ COMPARISONS: Mapping[str, str] = MappingProxyType({
     "collision_penalty": "ppo --reward.collision -0.5",
 })  # fmt: skip
 """Name -> what follows `ferry train`; the clone itself is not trained any further (behaviour cloning only, SPOC)."""
+
+
+STAGES: Mapping[str, Callable[[Sequence[str]], int]] = MappingProxyType(
+    {"ppo": ppo.main, "sac": sac.main, "jsrl": jsrl.main, "pirlnav": pirlnav.main}
+)
 
 
 @dataclass(frozen=True)
@@ -197,8 +203,6 @@ def trials(options: AblateOptions) -> Iterator[Trial]:
 
 
 def _train(trial: Trial) -> None:
-    from training.train import main as train  # which knows this stage too
-
     if trial.finished:
         return
     trial.folder.mkdir(parents=True, exist_ok=True)
@@ -208,7 +212,7 @@ def _train(trial: Trial) -> None:
     words = trial.words()
     print(f"\n{shlex.join(['ferry', 'train', *words])}", flush=True)
     try:
-        train(words)
+        STAGES[words[0]](words[1:])
     except Diverged as error:
         (trial.folder / DIVERGED).write_text(f"{error}\n", encoding="utf-8")
 

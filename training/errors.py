@@ -6,7 +6,6 @@ TrainingError
 ├── DataError          training data is missing, damaged, or was made by another encoder
 ├── Diverged           the loss is no longer a number, or the policy changes too fast
 ├── RewardError        a reward is not a number
-├── WorkersLost        simulation workers die faster than they can be replaced
 ├── RanksLost          another rank of a run on several ranks has ended
 └── ExportError        a policy cannot be exported, or its ONNX graphs differ from it
 """
@@ -48,10 +47,6 @@ class Diverged(TrainingError):
 
 class RewardError(TrainingError):
     """A reward is not a number; nothing was learnt from it."""
-
-
-class WorkersLost(TrainingError):
-    """Simulation workers die faster than they can be replaced."""
 
 
 class RanksLost(TrainingError):

@@ -175,7 +175,7 @@ def _check(plan: Plan, data: Mapping[str, object], place: Place) -> None:
 
 
 def _check_body(plan: Plan, place: Place) -> None:
-    from simulation.episode import EpisodeError
+    from simulation.errors import EpisodeError
     from simulation.task_registry import check_tasks
     from simulation.twins.registry import make_twin
 

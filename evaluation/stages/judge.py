@@ -42,7 +42,7 @@ class Verdict:
 
 
 def twin_verdict(end: RunEnd, known: Mapping[str, Any]) -> Verdict:
-    """That of a twin, which knows `simulation.tasks.episode_info.judgement`: a success takes a `done`.
+    """That of a twin, which knows `simulation.episode_info.judgement`: a success takes a `done`.
 
     A robot that was told something else than what the twin can judge by is not judged at all.
     """

@@ -18,13 +18,13 @@ from evaluation.stages.scene import Scene
 from evaluation.stages.stage import CannotBegin, Pose, run_here
 from evaluation.step import RunEnd, Subscriber
 from robots.robot import Robot
-from simulation.episode import EpisodeError, EpisodeGenerationError, EpisodeSpec
-from simulation.errors import HouseGenerationError
+from simulation.episode import EpisodeSpec
+from simulation.episode_info import judgement
+from simulation.errors import EpisodeError, EpisodeGenerationError, HouseGenerationError
 from simulation.expert_length import QUIET, measure_expert
+from simulation.houses.cache import cached_house
 from simulation.request import mismatch
 from simulation.task_registry import check_tasks, task
-from simulation.tasks.episode_info import judgement
-from simulation.tasks.object_nav import cached_house
 from simulation.twins.house_twin import TwinOptions
 from simulation.twins.registry import make_twin
 

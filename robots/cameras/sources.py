@@ -1,4 +1,4 @@
-"""Sources of pictures: RealSense, anything that OpenCV opens, and a synthetic one for the fakes.
+"""Sources of images: RealSense, anything that OpenCV opens, and a synthetic one for the fakes.
 
 `source("realsense:SERIAL")`, `source("opencv:0")`, `source("opencv:/dev/video2")`, `source("url:rtsp://...")`,
 `source("file:recording.mp4")`, `source("synthetic")` or `source("synthetic:FLEET_FOLDER")`.
@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from pathlib import Path
@@ -16,16 +15,11 @@ import numpy as np
 
 from robots.cameras.camera import CameraDenied, CameraLost, CameraMissing, CameraSize, Frame, Source
 from robots.cameras.letterbox import lens_fov_deg
-from robots.fakes.stretch.control_socket import tell
-from robots.spec import U8Image
 
 KINDS = "realsense:SERIAL, opencv:INDEX, opencv:/dev/videoN, url:ADDRESS, file:VIDEO, synthetic or synthetic:FLEET"
 FPS = 30
 GRAB_S = 5.0
 """How long a device may take for one picture; some take seconds for the first."""
-
-WALLS = np.array([[200, 60, 60], [60, 180, 60], [60, 60, 200], [200, 180, 60]], dtype=np.uint8)
-"""RGB that the synthetic camera sees ahead at yaw 0, 90, 180 and 270 degrees."""
 
 
 def source(choice: str, height: int, width: int, yaw_deg: float = 0.0) -> Source:
@@ -45,6 +39,8 @@ def source(choice: str, height: int, width: int, yaw_deg: float = 0.0) -> Source
     if kind in ("url", "file") and what:
         return OpenCV(what, height, width, recorded=kind == "file")
     if kind == "synthetic":
+        from robots.fakes.stretch.synthetic_camera import Synthetic  # only where a fake's camera is asked for
+
         return Synthetic(what, height, width, yaw_deg)
     raise CameraMissing(f"camera: got {choice!r}, expected {KINDS}")
 
@@ -163,65 +159,6 @@ class RealSense:
         if self._pipeline is not None:
             self._pipeline.stop()
             self._pipeline = None
-
-
-class Synthetic:
-    """Pictures of four coloured walls, seen from where a fake Stretch stands; of a test card without one.
-
-    Args:
-        fleet: folder of a running `robots.fakes.stretch.process`; empty for none.
-        height: of the pictures.
-        width: of the pictures.
-        yaw_deg: where it looks, counter-clockwise from ahead.
-    """
-
-    lens_fov_deg = 0.0
-    PERIOD_S = 1 / 15
-
-    def __init__(self, fleet: str, height: int, width: int, yaw_deg: float = 0.0) -> None:
-        self._fleet, self._height, self._width, self._yaw_deg = fleet, height, width, yaw_deg
-        self.name = f"synthetic:{fleet}" if fleet else "synthetic"
-        self._count, self._next_s = 0, 0.0
-        self._last: U8Image | None = None
-
-    def open(self) -> None:
-        """CameraMissing when there is no such fake."""
-        try:
-            self._pose()
-        except ConnectionError as error:
-            raise CameraMissing(f"{self.name}: {error}") from error
-
-    def grab(self) -> Frame:
-        """The next picture; CameraLost when the fake is gone."""
-        time.sleep(max(0.0, self._next_s - time.monotonic()))
-        self._next_s = time.monotonic() + self.PERIOD_S
-        try:
-            travelled_m, turned_rad, frozen = self._pose()
-        except ConnectionError as error:
-            raise CameraLost(f"{self.name}: {error}") from error
-        if self._last is None or not frozen:
-            self._count += 1
-            self._last = self._draw(travelled_m, turned_rad)
-        return Frame(time.monotonic_ns(), self._last)
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-    def _pose(self) -> tuple[float, float, bool]:
-        if not self._fleet:
-            return 0.0, 0.0, False
-        state = tell(self._fleet, "state")
-        return state["travelled_m"], state["turned_rad"], state["camera_frozen"]
-
-    def _draw(self, travelled_m: float, turned_rad: float) -> U8Image:
-        """Walls above a floor that darkens with the distance driven; the first rows count, like noise in a camera."""
-        across = math.radians(59.0) * self._width / self._height
-        bearings = turned_rad + math.radians(self._yaw_deg) + np.linspace(across / 2, -across / 2, self._width)
-        image = np.empty((self._height, self._width, 3), np.uint8)
-        image[:] = WALLS[np.round(bearings / (math.pi / 2)).astype(int) % 4]
-        image[self._height // 2 :] = int(120 - 20 * math.tanh(abs(travelled_m)))
-        image[: max(1, self._height // 90)] = self._count % 256
-        return image
 
 
 def check_size(name: str, shape: tuple[int, ...], height: int, width: int) -> None:

@@ -19,12 +19,13 @@ from typing import Any
 from simulation.chores.vocabulary import TASK_TYPES, Record, target_and_objects, task_fields, task_of
 from simulation.episode import EpisodeSpec
 from simulation.errors import ChoresError, HouseGenerationError
+from simulation.houses.cache import cached_house
 from simulation.houses.house import House
 from simulation.houses.seeds import SPLITS, house_seed, split_of
 from simulation.navigation.costmap import TIGHT_M
+from simulation.navigation.goals import cached_space
 from simulation.robot_models.body import BasePose
 from simulation.task_registry import TASKS
-from simulation.tasks.object_nav import cached_house, cached_space
 
 AGENT_Y_M = 0.9009921550750732
 """Height that CHORES gives for the Stretch."""

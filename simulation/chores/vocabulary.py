@@ -15,10 +15,10 @@ from simulation.episode import EpisodeSpec
 from simulation.errors import ChoresError
 from simulation.houses.categories import CATEGORIES, ROOM_KINDS, category_of
 from simulation.houses.house import House
+from simulation.navigation.goals import named_targets, targets_of
 from simulation.navigation.rooms import rooms_of
 from simulation.tasks import object_nav, object_nav_afford, object_nav_rel_attr, room_nav, room_visit
 from simulation.tasks.instructions import BEST_FOR
-from simulation.tasks.object_nav import named_targets, targets_of
 
 Record = Mapping[str, Any]
 

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from simulation.experts.path_follower import Driver
 from simulation.navigation.costmap import Cell
-from simulation.tasks.object_nav import CLEAR_POINTS, Floats, cached_goals, targets_of, visible_points
+from simulation.navigation.goals import CLEAR_POINTS, cached_goals, targets_of
+from simulation.navigation.visibility import Floats, visible_points
 from simulation.twins.house_twin import Twin
 
 DONE_M = 1.6
@@ -25,7 +26,7 @@ DONE_BEARING_RAD = math.radians(24.0)
 class ObjectNavExpert(Driver):
     """Says what to do next in the twin's present state: the same state and history always give the same answer.
 
-    It solves every task whose targets are objects to be seen: what counts is `object_nav.targets_of` the episode.
+    It solves every task whose targets are objects to be seen: what counts is `navigation.goals.targets_of` the episode.
     """
 
     def __init__(self, twin: Twin) -> None:

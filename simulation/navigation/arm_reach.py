@@ -15,11 +15,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import uniform_filter
 
+from simulation.houses.cache import cached_house
 from simulation.houses.clearance import Obstacle
 from simulation.houses.house import House, HouseObject
 from simulation.navigation.costmap import DISC_M, Field, FreeSpace
+from simulation.navigation.goals import CLEAR_POINTS, Goals, cached_space
+from simulation.navigation.visibility import in_sight, sample_points
 from simulation.robot_models.stretch_cameras import StretchCameras
-from simulation.tasks.object_nav import CLEAR_POINTS, Goals, cached_house, cached_space, in_sight, sample_points
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

@@ -11,9 +11,10 @@ from functools import lru_cache
 
 import numpy as np
 
+from simulation.houses.cache import cached_house
 from simulation.houses.house import House, Room
 from simulation.navigation.costmap import CELL_M, DISC_M, Bools, Field, Floats, FreeSpace
-from simulation.tasks.object_nav import cached_house, cached_space
+from simulation.navigation.goals import cached_space
 
 INSIDE_M = 0.6
 """Clearly in a room: this far from its outline, which is half a wall's thickness more than from the wall."""

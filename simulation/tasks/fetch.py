@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulation.episode import EpisodeGenerationError, EpisodeSpec
-from simulation.errors import SeedError
+from simulation.episode import EpisodeSpec
+from simulation.errors import EpisodeGenerationError, SeedError
+from simulation.houses.cache import cached_house
 from simulation.houses.categories import category_of
 from simulation.navigation.arm_reach import cached_reach
+from simulation.navigation.goals import cached_space, draw_start, far_starts
 from simulation.robot_models.body import Eye
 from simulation.robot_models.stretch import STRETCH_EYE
 from simulation.tasks.instructions import goto_instruction
-from simulation.tasks.object_nav import cached_house, cached_space, draw_start, far_starts
 from simulation.tasks.pick_up import PICK_UP_VERBS
 from simulation.twins.grasp_sphere import PICKUPABLE
 

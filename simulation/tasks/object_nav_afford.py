@@ -13,13 +13,14 @@ from types import MappingProxyType
 
 import numpy as np
 
-from simulation.episode import EpisodeGenerationError, EpisodeSpec
-from simulation.errors import SeedError
+from simulation.episode import EpisodeSpec
+from simulation.errors import EpisodeGenerationError, SeedError
+from simulation.houses.cache import cached_house
 from simulation.houses.house import House
+from simulation.navigation.goals import draw_start_for
 from simulation.robot_models.body import Eye
 from simulation.robot_models.stretch import STRETCH_EYE
 from simulation.tasks.instructions import affordance_instruction
-from simulation.tasks.object_nav import cached_house, draw_start_for
 
 TASK = "object_nav_afford"
 

@@ -15,14 +15,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simulation.episode import EpisodeGenerationError, EpisodeSpec
-from simulation.errors import SeedError
+from simulation.episode import EpisodeSpec
+from simulation.errors import EpisodeGenerationError, SeedError
+from simulation.houses.cache import cached_house
 from simulation.houses.house import Furniture, House, HouseObject
+from simulation.navigation.goals import draw_start_for
 from simulation.navigation.rooms import rooms_of
 from simulation.robot_models.body import Eye
 from simulation.robot_models.stretch import STRETCH_EYE
 from simulation.tasks.instructions import attribute_instruction
-from simulation.tasks.object_nav import cached_house, draw_start_for
 
 TASK = "object_nav_rel_attr"
 VOLUME_RATIO = 1.2

@@ -10,24 +10,18 @@ import math
 
 import numpy as np
 
-from simulation.episode import EpisodeGenerationError, EpisodeSpec
-from simulation.errors import SeedError
+from simulation.episode import EpisodeSpec
+from simulation.errors import EpisodeGenerationError, SeedError
+from simulation.houses.cache import cached_house
 from simulation.houses.categories import category_of
 from simulation.houses.house import House
 from simulation.navigation.arm_reach import Reach, cached_reach
 from simulation.navigation.costmap import Cell, Field, FreeSpace
+from simulation.navigation.goals import START_CLEARANCE_M, Goals, cached_space
+from simulation.navigation.visibility import Floats, in_sight, sample_points
 from simulation.robot_models.body import Eye
 from simulation.robot_models.stretch import STRETCH_EYE
 from simulation.tasks.instructions import with_article
-from simulation.tasks.object_nav import (
-    START_CLEARANCE_M,
-    Floats,
-    Goals,
-    cached_house,
-    cached_space,
-    in_sight,
-    sample_points,
-)
 from simulation.twins.grasp_sphere import PICKUPABLE
 
 TASK = "pick_up"

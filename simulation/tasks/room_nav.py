@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulation.episode import EpisodeGenerationError, EpisodeSpec
-from simulation.errors import SeedError
+from simulation.episode import EpisodeSpec
+from simulation.errors import EpisodeGenerationError, SeedError
+from simulation.houses.cache import cached_house
 from simulation.navigation.costmap import Field
+from simulation.navigation.goals import START_CLEARANCE_M, cached_space, draw_start
 from simulation.navigation.rooms import cached_room_field, inside, rooms_of
 from simulation.robot_models.body import Eye
 from simulation.robot_models.stretch import STRETCH_EYE
 from simulation.tasks.instructions import goto_instruction
-from simulation.tasks.object_nav import START_CLEARANCE_M, cached_house, cached_space, draw_start
 from simulation.twins.world import World
 
 TASK = "room_nav"

@@ -11,15 +11,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from simulation.episode import EpisodeGenerationError, EpisodeSpec
-from simulation.errors import SeedError
+from simulation.episode import EpisodeSpec
+from simulation.errors import EpisodeGenerationError, SeedError
+from simulation.houses.cache import cached_house
 from simulation.houses.house import House
 from simulation.navigation.costmap import Point
+from simulation.navigation.goals import START_CLEARANCE_M, cached_space, draw_start
 from simulation.navigation.rooms import inside, rooms_at
 from simulation.robot_models.body import Eye
 from simulation.robot_models.stretch import STRETCH_EYE
 from simulation.tasks.instructions import visit_instruction
-from simulation.tasks.object_nav import START_CLEARANCE_M, cached_house, cached_space, draw_start
 
 TASK = "room_visit"
 MAX_STEPS = 1000

@@ -31,13 +31,12 @@ from robots.robot import Connected, Sent
 from robots.spec import F32Vector, U8Image
 from simulation.episode import EpisodeSpec
 from simulation.houses.appearance import Appearance
+from simulation.houses.cache import cached_house
 from simulation.houses.house import House
 from simulation.rendering.renderer import FAST, PICTURE, Renderer
 from simulation.robot_models.body import BasePose, Body, Eye
 from simulation.robot_models.stretch import STRETCH_EYE, Stretch
 from simulation.robot_models.stretch_cameras import StretchCameras
-from simulation.rules import is_success
-from simulation.tasks.object_nav import cached_house
 from simulation.twins.grasp_physics import holds
 from simulation.twins.grasp_sphere import Hand
 from simulation.twins.motion import ASLEEP, ASLEEP_S, STOPPED, Motion, joint_targets
@@ -212,10 +211,6 @@ class Twin(Connected):
     def pose(self) -> BasePose:
         """Base pose (x [m], y [m], yaw [rad])."""
         return self.world.base
-
-    def success(self) -> bool:
-        """The task's rule now: whether `done` would be a success."""
-        return is_success(self)
 
     def would_touch(self, command: MoveBase | RotateBase) -> str | None:
         """What a base motion would touch if it went without noise, or None."""

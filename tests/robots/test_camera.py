@@ -26,8 +26,9 @@ from robots.cameras.camera import (
     Frame,
     Pushed,
 )
-from robots.cameras.sources import OpenCV, RealSense, Synthetic, source
+from robots.cameras.sources import OpenCV, RealSense, source
 from robots.errors import ConnectionFailed
+from robots.fakes.stretch.synthetic_camera import Synthetic
 from robots.spec import U8Image
 
 SIZE = (48, 64, 3)

@@ -19,7 +19,8 @@ from evaluation.records.episode import Episode
 from evaluation.step import RunEnd
 from robots.command import Done
 from robots.fakes.kinematic import FakeRobot
-from simulation.episode import EpisodeError, EpisodeSpec
+from simulation.episode import EpisodeSpec
+from simulation.errors import EpisodeError
 from simulation.houses.seeds import house_seed
 from simulation.task_registry import TASKS
 from simulation.twins.house_twin import TwinOptions

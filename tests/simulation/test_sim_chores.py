@@ -22,11 +22,11 @@ from simulation.chores.episode_file import (
     write_records,
 )
 from simulation.chores.vocabulary import TASK_TYPES
-from simulation.episode import EpisodeGenerationError, EpisodeSpec
-from simulation.errors import ChoresError, SeedError
+from simulation.episode import EpisodeSpec
+from simulation.errors import ChoresError, EpisodeGenerationError, SeedError
+from simulation.houses.cache import cached_house
 from simulation.houses.seeds import house_seed
 from simulation.task_registry import TASKS
-from simulation.tasks.object_nav import cached_house
 
 PUBLISHED = {
     "task_type": "FetchType",

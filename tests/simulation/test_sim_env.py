@@ -11,8 +11,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
-from simulation.episode import EpisodeError
-from simulation.errors import SeedError
+from simulation.errors import EpisodeError, SeedError
 from simulation.gym_env import BLOCKED, IDS, START, TARGETS, FerryEnv
 from simulation.houses.seeds import SPLITS, house_seed, split_of
 from simulation.task_registry import TASKS, task

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulation.episode import EpisodeError, EpisodeGenerationError, EpisodeSpec
-from simulation.errors import SimulationError
+from simulation.episode import EpisodeSpec
+from simulation.errors import EpisodeError, EpisodeGenerationError, SimulationError
 
 EPISODE = EpisodeSpec("object_nav", 3, (1.0, -2.0, math.pi), "mug", "find a mug", 5, 21, 150)
 finite = st.floats(allow_nan=False, allow_infinity=False)

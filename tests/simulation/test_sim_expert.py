@@ -12,7 +12,10 @@ from simulation.expert_length import measure_expert
 from simulation.experts.object_nav import DONE_M, ObjectNavExpert
 from simulation.experts.recovery_search import MOVES
 from simulation.houses.seeds import house_seed
-from simulation.tasks.object_nav import cached_space, sample_episode, visible_points
+from simulation.navigation.goals import cached_space
+from simulation.navigation.visibility import visible_points
+from simulation.task_registry import is_success
+from simulation.tasks.object_nav import sample_episode
 from simulation.twins.house_twin import StretchTwin, TwinOptions
 
 QUIET = TwinOptions(move_noise_m=0.0, turn_noise_rad=0.0)
@@ -42,7 +45,7 @@ def solved(twin: StretchTwin, split: str, count: int, chance: float) -> tuple[in
     for index in range(count):
         twin.reset(sample_episode(house_seed(split, index), index))
         actions = play(twin, expert, 150, chance, index)
-        successes += actions[-1] == "done" and twin.success()
+        successes += actions[-1] == "done" and is_success(twin)
         said.update(actions)
         bumps += twin.collisions
     return successes, said, bumps
@@ -104,7 +107,7 @@ def test_after_a_bump_it_backs_out_and_turns_away(twin: StretchTwin, seed: int) 
     assert after.startswith("rotate_") or cached_space(twin.house.seed).clearance_at(*twin.pose[:2]) < 0.34
     said = play(twin, expert, 150)
     assert said[-1] == "done"
-    assert twin.success()
+    assert is_success(twin)
     assert twin.collisions <= touched + 1
 
 
@@ -119,7 +122,7 @@ def test_it_gets_out_of_corners(twin: StretchTwin, seed: int) -> None:
             twin.execute(ACTIONS[str(rng.choice(["rotate_left", "rotate_right"]))])
     said = play(twin, expert, 250)
     assert said[-1] == "done"
-    assert twin.success()
+    assert is_success(twin)
 
 
 def test_it_does_not_waver(twin: StretchTwin) -> None:

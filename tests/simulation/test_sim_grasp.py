@@ -9,8 +9,8 @@ import pytest
 
 from robots.command import Grasp, Release
 from robots.embodiments.stretch_re1 import ACTIONS
+from simulation.houses.cache import cached_house
 from simulation.houses.house import HouseObject
-from simulation.tasks.object_nav import cached_house
 from simulation.tasks.pick_up import sample_episode
 from simulation.twins.grasp_physics import MASS_KG, holds
 from simulation.twins.grasp_sphere import HAND_SPHERE_M, PICKUPABLE, Hand, distance_m, support_m

@@ -23,6 +23,7 @@ from simulation.gym_env import BLOCKED, FerryEnv
 from simulation.houses.house import HouseObject
 from simulation.houses.seeds import house_seed
 from simulation.robot_models.locobot import LOCOBOT_EYE, Locobot
+from simulation.task_registry import is_success
 from simulation.tasks.object_nav import sample_episode
 from simulation.twins import house_twin as twin_module
 from simulation.twins.locobot import LocobotOptions, LocobotTwin, beyond_lens_black
@@ -168,12 +169,12 @@ def test_success_is_what_its_own_camera_sees(monkeypatch: pytest.MonkeyPatch) ->
     near, low = (1.5, 0.0, 0.6), (0.45, 0.0, 0.1)
     for ball, seen in ((near, True), (low, False), ((-1.5, 0.0, 0.6), False), ((1.5, 1.2, 0.6), False)):
         twin = with_ball(monkeypatch, STILL, ball)
-        assert twin.success() is seen, ball
+        assert is_success(twin) is seen, ball
         twin.disconnect()
     twin = with_ball(monkeypatch, STILL, low)
     twin.execute(twin.spec.actions["move_arm_down"])
     twin.execute(MoveJoint(TILT, -math.radians(20.0)))
-    assert twin.success()
+    assert is_success(twin)
     twin.disconnect()
 
 
@@ -187,7 +188,7 @@ def test_the_expert_solves_its_episodes_with_base_moves_alone() -> None:
                 action = expert.action()
                 assert action in moves
                 if action == "done":
-                    solved += twin.success()
+                    solved += is_success(twin)
                     break
                 twin.execute(twin.spec.actions[action])
     assert solved == 4

@@ -10,25 +10,21 @@ import pytest
 from small_house import BASKETBALL, MUG, TABLE, small_house
 
 from simulation.errors import SeedError
+from simulation.houses.cache import cached_house
 from simulation.houses.clearance import Obstacle
 from simulation.houses.house import HouseObject
 from simulation.navigation.costmap import DISC_M, FreeSpace
-from simulation.tasks.object_nav import (
+from simulation.navigation.goals import (
     GOAL_FAR_M,
     ROBOT_HEIGHT_M,
     START_CLEARANCE_M,
     START_COST_M,
-    SUCCESS_M,
     cached_goals,
-    cached_house,
     cached_space,
     goals_for,
-    in_sight,
-    is_success,
-    sample_episode,
-    sample_points,
-    visible_points,
 )
+from simulation.navigation.visibility import in_sight, sample_points, visible_points
+from simulation.tasks.object_nav import SUCCESS_M, is_success, sample_episode
 from simulation.twins.world import World
 
 SEEDS = range(12)

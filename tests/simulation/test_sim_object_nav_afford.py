@@ -7,10 +7,12 @@ import pytest
 
 from simulation.errors import SeedError
 from simulation.experts.object_nav import ObjectNavExpert
+from simulation.houses.cache import cached_house
 from simulation.houses.categories import CATEGORIES
 from simulation.houses.seeds import house_seed
+from simulation.navigation.goals import targets_of
+from simulation.task_registry import is_success
 from simulation.tasks.instructions import GOTO_VERBS, affordance_instruction, with_article
-from simulation.tasks.object_nav import cached_house, targets_of
 from simulation.tasks.object_nav_afford import AFFORDANCES, CALLED, objects_for, sample_episode
 from simulation.twins.house_twin import StretchTwin, TwinOptions
 
@@ -58,4 +60,4 @@ def test_the_expert_finds_one() -> None:
             while (action := expert.action()) != "done" and steps < 150:
                 twin.execute(twin.spec.actions[action])
                 steps += 1
-            assert twin.success(), index
+            assert is_success(twin), index

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from simulation.episode import EpisodeError, EpisodeSpec
-from simulation.errors import SimulationError
+from simulation.episode import EpisodeSpec
+from simulation.episode_info import judgement
+from simulation.errors import EpisodeError, SimulationError
 from simulation.houses.seeds import house_seed
 from simulation.request import Request, episode_for, mismatch, request_of
 from simulation.robot_models.stretch import STRETCH_EYE
 from simulation.task_registry import TASKS
-from simulation.tasks.episode_info import judgement
 from simulation.twins.house_twin import StretchTwin, TwinOptions
 
 HOUSE = house_seed("val", 0)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from small_house import small_house
 
+from simulation.houses.cache import cached_house
 from simulation.houses.seeds import house_seed
 from simulation.navigation.costmap import DISC_M, FreeSpace
+from simulation.navigation.goals import ROBOT_HEIGHT_M, cached_space
 from simulation.navigation.rooms import INSIDE_M, cached_room_field, inside, is_inside, rooms_at, rooms_of
-from simulation.tasks.object_nav import ROBOT_HEIGHT_M, cached_house, cached_space
 
 SEED = house_seed("val", 24)  # five rooms
 

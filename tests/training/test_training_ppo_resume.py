@@ -17,7 +17,8 @@ from checkpoints import different, same
 from ppo_runs import cloned, episode, options
 from small_policies import TINY, start_ferry, tiny_policy
 
-from training.errors import CheckpointError, RanksLost, RewardError, WorkersLost
+from simulation.errors import WorkersLost
+from training.errors import CheckpointError, RanksLost, RewardError
 from training.rl.ppo import Trainer, main
 from training.rl.rollout import RewardOptions
 from training.runtime.checkpoint import load, new_policy, policy_from, policy_payload, save

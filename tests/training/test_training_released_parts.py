@@ -14,7 +14,7 @@ from torch import Tensor
 
 from policy_server.errors import BundleError
 from policy_server.manifest import PolicyManifest, Provenance
-from simulation.episode import EpisodeError
+from simulation.errors import EpisodeError
 from training.errors import CheckpointError
 from training.models.spoc import SpocPolicy
 from training.released.convert import image_part, policy_of, rename

@@ -13,7 +13,7 @@ from small_policies import TINY, tiny_policy, write_run
 
 from robots.embodiments.locobot import LOCOBOT
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
-from simulation.episode import EpisodeError
+from simulation.errors import EpisodeError
 from simulation.task_registry import task
 from training.closed_loop.evaluate import EvaluateOptions, Evaluator, check, evaluation_episodes, result_file, summarise
 from training.closed_loop.rollout import Slot

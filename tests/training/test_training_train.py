@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from training.errors import (
-    CheckpointError,
-    ConfigError,
-    DataError,
-    Diverged,
-    ExportError,
-    RewardError,
-    TrainingError,
-    WorkersLost,
-)
+from simulation.errors import WorkersLost
+from training.errors import CheckpointError, ConfigError, DataError, Diverged, ExportError, RewardError, TrainingError
 from training.runtime.progress import Bar
 from training.train import STAGES, main
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from jobs import Deadly, Double, Pid, Refuse, Slow, Trouble
 
+from simulation.errors import WorkersLost
 from simulation.worker_pool import ATTEMPTS, WorkerPool
-from training.errors import WorkersLost
 
 
 def is_alive(pid: int) -> bool:

@@ -21,8 +21,8 @@ import tyro
 from policy_server.sampling import SAMPLINGS, choose
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.spec import F32Vector
-from simulation.episode import EpisodeGenerationError, EpisodeSpec
-from simulation.errors import HouseGenerationError
+from simulation.episode import EpisodeSpec
+from simulation.errors import EpisodeGenerationError, HouseGenerationError
 from simulation.expert_length import QUIET, measure_expert
 from simulation.houses.seeds import house_seed
 from simulation.navigation.rooms import rooms_at

@@ -14,7 +14,7 @@ from robots.binding import Binding, bind
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.spec import F32Vector
 from simulation.episode import EpisodeSpec
-from simulation.task_registry import Expert, task
+from simulation.task_registry import Expert, is_success, task
 from simulation.twins.house_twin import Twin, TwinOptions
 from simulation.twins.registry import make_twin
 from training.data.demonstration import Demonstration
@@ -159,7 +159,7 @@ class Rollout:
         slot.steps += 1
         slot.actions.append(action)
         if action == "done":
-            slot.seen.success, slot.ended = slot.twin.success(), "done"
+            slot.seen.success, slot.ended = is_success(slot.twin), "done"
             return
         sent = slot.twin.execute(self.binding.command(SPOC_ACTIONS.index(action)))
         slot.seen.collisions += bool(sent.blocked)

@@ -16,13 +16,13 @@ from robots.binding import Binding
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.robot import Sent
 from robots.spec import U8Image
-from simulation.episode import EpisodeGenerationError, EpisodeSpec
-from simulation.errors import HouseGenerationError
+from simulation.episode import EpisodeSpec
+from simulation.errors import EpisodeGenerationError, HouseGenerationError
 from simulation.experts.recovery_search import base_moves
 from simulation.houses.seeds import SPLITS
 from simulation.robot_models.body import Eye
 from simulation.robot_models.stretch import STRETCH_EYE
-from simulation.task_registry import Task, task
+from simulation.task_registry import Task, is_success, task
 from simulation.tasks.object_nav import TASK
 from simulation.twins.house_twin import Twin
 from training.data.recording import previous_token
@@ -150,7 +150,7 @@ def demonstrate(
         shown.add(label, previous, float(binding.state(observation)[0]))
         action = noise.replace(label, last)
         if action == "done":
-            shown.success = twin.success()
+            shown.success = is_success(twin)
             yield shown
             return
         yield shown

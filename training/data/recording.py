@@ -13,8 +13,7 @@ from robots.observation import Observation
 from robots.robot import Sent
 from robots.spec import F32Vector, PolicySpec, U8Image
 from simulation import task_registry
-from simulation.episode import EpisodeGenerationError
-from simulation.errors import HouseGenerationError
+from simulation.errors import EpisodeGenerationError, HouseGenerationError
 from simulation.houses.seeds import house_seed
 from simulation.tasks.object_nav import TASK
 from simulation.twins.house_twin import Twin, TwinOptions

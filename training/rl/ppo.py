@@ -37,12 +37,13 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from robots.binding import bind
+from simulation.errors import WorkersLost
 from simulation.task_registry import check_tasks
 from simulation.twins.registry import make_twin
 from simulation.worker_pool import WorkerPool
 from training.closed_loop.evaluate import EvaluateOptions, evaluate
 from training.data.packing import Batch, Instructions, collate
-from training.errors import CheckpointError, Diverged, RanksLost, RewardError, WorkersLost
+from training.errors import CheckpointError, Diverged, RanksLost, RewardError
 from training.imitation.bc import stop_request
 from training.models.spoc import SpocPolicy
 from training.models.tokenizer import tokenizer_for

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from simulation.navigation.goals import targets_of
 from simulation.tasks import object_nav, object_nav_afford, object_nav_rel_attr
-from simulation.tasks.object_nav import targets_of
 from simulation.twins.house_twin import Twin
 from training.errors import ConfigError
 

@@ -43,7 +43,8 @@ def begin(
 
 
 def _given(episode: str, instruction: str) -> EpisodeSpec:
-    from simulation.episode import EpisodeError, EpisodeSpec
+    from simulation.episode import EpisodeSpec
+    from simulation.errors import EpisodeError
     from simulation.request import mismatch
 
     spec = EpisodeSpec.from_json(json.loads(episode))
@@ -69,7 +70,7 @@ def judge(robot: Robot, instruction: str = "") -> dict[str, Any]:
     if hasattr(robot, "pose"):
         known["pose"] = [float(value) for value in robot.pose]
     if hasattr(robot, "success"):
-        from simulation.tasks.episode_info import judgement
+        from simulation.episode_info import judgement
 
         twin: Any = robot
         known.update(judgement(twin, instruction))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from simulation.navigation.goals import targets_of
 from simulation.navigation.rooms import rooms_at
+from simulation.navigation.visibility import nearest_and_seen
 from simulation.request import mismatch
+from simulation.task_registry import is_success
 from simulation.tasks import fetch, pick_up
-from simulation.tasks.object_nav import nearest_and_seen, targets_of
 from simulation.twins.house_twin import Twin
 
 OF_THE_TARGET = ("success", "soft_success", "target_distance_m", "target_visible", "target_held")
@@ -40,7 +42,7 @@ def _of_the_target(twin: Twin) -> dict[str, Any]:
     nearest_m, seen = nearest_and_seen(twin.world, targets_of(twin.house, twin.episode))
     near = math.isfinite(nearest_m)
     return {
-        "success": twin.success(),
+        "success": is_success(twin),
         "soft_success": _is_soft_success(twin) if held and twin.options.grasp == "physics" else None,
         "target_distance_m": round(nearest_m, 3) if near else None,
         "target_visible": seen if near and not held else None,
