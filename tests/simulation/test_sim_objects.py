@@ -8,10 +8,10 @@ from parts import reach_of, triangles_of
 
 from simulation.errors import UnknownCategory
 from simulation.houses.categories import CATEGORIES
+from simulation.houses.objects import BUILDERS, build_object
 from simulation.houses.objects.part import Paint, Part, Vector, ball, box, pick, rod, turn_x, turn_y
 from simulation.houses.room_layout import draw_size
 from simulation.houses.textures import TEXTURES
-from simulation.objects import BUILDERS, build_object
 
 SEEDS = range(6)
 OVERHANG_M = 0.11
