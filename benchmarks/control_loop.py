@@ -22,8 +22,8 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from fault_bodies import FaultBody
-from fault_line import running, wait
+from fault.bodies import FaultBody
+from fault.line import running, wait
 from ros_latency import cpu
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))

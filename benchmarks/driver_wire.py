@@ -26,7 +26,7 @@ from typing import Any
 
 import rclpy
 import tyro
-from fault_bodies import BODIES, FaultBody, Here, started
+from fault.bodies import BODIES, FaultBody, Here, started
 from ferry_ros import robot_registry
 from ferry_ros.messages import qos
 from ferry_ros.rclpy_support.spinner import Spinner

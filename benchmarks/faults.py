@@ -24,11 +24,11 @@ from pathlib import Path
 from types import FrameType
 
 import tyro
-from fault_bodies import BODIES
-from fault_line import PERIOD_S
-from fault_plants import CLOCK_JUMP, FAULTS, plant_all, tried_so_far
-from fault_process import apart
-from fault_table import summary, table
+from fault.bodies import BODIES
+from fault.line import PERIOD_S
+from fault.plants import CLOCK_JUMP, FAULTS, plant_all, tried_so_far
+from fault.process import apart
+from fault.table import summary, table
 from ros_latency import cpu
 
 from ferry.launcher.parent import end_with_parent
@@ -39,9 +39,9 @@ class Benchmark:
     """Plants faults on bodies."""
 
     body: tuple[str, ...] = tuple(BODIES)
-    """Of those that `fault_bodies` knows."""
+    """Of those that `fault.bodies` knows."""
     fault: tuple[str, ...] = tuple(FAULTS)
-    """Of those that `fault_plants` knows."""
+    """Of those that `fault.plants` knows."""
     tries: int = 20
     """How often each fault is planted on each body."""
     watch_s: float = 15.0

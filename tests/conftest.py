@@ -16,7 +16,7 @@ settings.register_profile("search", deadline=None, suppress_health_check=[Health
 settings.register_profile("ferry", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ferry")
 
-# A shell starts what runs in the background with SIGINT ignored, nohup with SIGHUP: the tests' processes would inherit it.
+# A shell ignores SIGINT for what runs in the background, nohup ignores SIGHUP; the tests' processes would inherit it.
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-from fault_launch import PIPE, TERMINAL, Launch
-from fault_process import end, lives, remove_shared_memory, spawn
-from fault_table import Tried, summary, table
-from fault_truth import Truth
+from fault.launch import PIPE, TERMINAL, Launch
+from fault.process import end, lives, remove_shared_memory, spawn
+from fault.table import Tried, summary, table
+from fault.truth import Truth
 from ros_graph import wait_until
 
 
@@ -90,7 +90,7 @@ def test_shared_memory_that_others_use_is_not_removed() -> None:
 
 
 def test_whatever_a_killed_benchmark_started_ends_with_it(tmp_path: Path) -> None:
-    script = "import time, fault_process\nprint(fault_process.spawn(['sleep', '60']).pid, flush=True)\ntime.sleep(60)"
+    script = "import time, fault.process\nprint(fault.process.spawn(['sleep', '60']).pid, flush=True)\ntime.sleep(60)"
     folder = Path(__file__).parents[2] / "benchmarks"
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=folder)
     assert parent.stdout is not None

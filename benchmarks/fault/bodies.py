@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fault_process import spawn
-from fault_truth import CanTruth, JointTruth, OdomTruth, Polled, Truth, stretch_truth
 from ferry_ros.rclpy_support import services
 from geometry_msgs.msg import PointStamped
 from rclpy.node import Node
 from std_srvs.srv import SetBool
 
+from fault.process import spawn
+from fault.truth import CanTruth, JointTruth, OdomTruth, Polled, Truth, stretch_truth
 from robots.arms.action_chunks import cartesian_delta
 from robots.embodiments import ros2_control_arms
 from robots.fakes.stretch.calibration_files import ROBOT_ID

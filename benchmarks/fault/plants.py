@@ -11,16 +11,16 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from fault_line import NAN, ON_DISK, ON_TERMINAL, PIPED, SHM, Line, running
-from fault_process import fill, is_apart, make_room, own_shared_memory
-from fault_second import ONE_TRIAL, second, tell_joints, tell_odometry
-from fault_shared_memory import removed
-from fault_table import Tried
-from fault_try import DEAD, Act, Fault, attempt
-from fault_unread import estop_beside
 from ferry_ros.rclpy_support import services
 from std_srvs.srv import SetBool
 
+from fault.attempt import DEAD, Act, Fault, attempt
+from fault.line import NAN, ON_DISK, ON_TERMINAL, PIPED, SHM, Line, running
+from fault.process import fill, is_apart, make_room, own_shared_memory
+from fault.second import ONE_TRIAL, second, tell_joints, tell_odometry
+from fault.shared_memory import removed
+from fault.table import Tried
+from fault.unread import estop_beside
 from robots.errors import RobotError
 
 JUMP_S = 5.0

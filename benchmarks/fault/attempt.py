@@ -12,10 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from fault_bodies import FaultBody
-from fault_line import APART, NAN_STEP, PERIOD_S, Line, wait
-from fault_table import Tried
-
+from fault.bodies import FaultBody
+from fault.line import APART, NAN_STEP, PERIOD_S, Line, wait
+from fault.table import Tried
 from robots.errors import RobotError
 
 WATCH_S = 1.5

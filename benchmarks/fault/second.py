@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from fault_line import Line, wait
-from fault_process import end, spawn
-from fault_truth import INTRUDER
-from fault_try import Fault, Seen, stood
 from ferry_ros.rclpy_support.spinner import Spinner, beside
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
+
+from fault.attempt import Fault, Seen, stood
+from fault.line import Line, wait
+from fault.process import end, spawn
+from fault.truth import INTRUDER
 
 RATE_HZ = 50.0
 

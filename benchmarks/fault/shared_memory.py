@@ -6,10 +6,10 @@ import subprocess
 import time
 from dataclasses import replace
 
-from fault_bodies import module
-from fault_line import Line, wait
-from fault_process import end, remove_shared_memory, spawn
-from fault_try import Fault, Seen, stood
+from fault.attempt import Fault, Seen, stood
+from fault.bodies import module
+from fault.line import Line, wait
+from fault.process import end, remove_shared_memory, spawn
 
 HEARD_S = 8.0
 """A process that is started then must find the graph first."""

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import select
 import shlex
 import signal
 import subprocess
 import sys
-import termios
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-from fault_process import children, end, lives, spawn
+from fault.process import children, end, lives, spawn
 
 PIPE, TERMINAL = "pipe", "terminal"
+
+LEADER = """
+import fcntl, os, sys, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+"""The leader of a terminal's session: what a shell in it would be."""
 
 GONE_S = 20.0
 """`ferry run` gives its processes 5 s after SIGINT and 5 s after SIGTERM."""
@@ -108,7 +114,7 @@ class Launch:
 
 def _session(output: str) -> list[str]:
     """First words of a command that leads a session on the terminal that is its standard input."""
-    return [sys.executable, __file__] if output == TERMINAL else []
+    return [sys.executable, "-c", LEADER] if output == TERMINAL else []
 
 
 def _launch_file(commands: Mapping[str, Sequence[str]]) -> str:
@@ -117,9 +123,3 @@ def _launch_file(commands: Mapping[str, Sequence[str]]) -> str:
         for name, command in commands.items()
     ]
     return "\n".join(["<launch>", *lines, "</launch>", ""])
-
-
-if __name__ == "__main__":  # the leader of a terminal's session: what a shell in it would be
-    os.setsid()
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    os.execvp(sys.argv[1], sys.argv[1:])

@@ -17,11 +17,6 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from fault_bodies import BODIES, FaultBody, Here, module, oscillation, started
-from fault_launch import TERMINAL, Launch
-from fault_process import end, mount, spawn
-from fault_proxy import Proxy
-from fault_truth import Truth
 from ferry_ros.messages import convert, diagnostics, qos
 from ferry_ros.rclpy_support import services
 from ferry_ros.rclpy_support.spinner import Spinner
@@ -34,11 +29,16 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
+from fault.bodies import BODIES, FaultBody, Here, module, oscillation, started
+from fault.launch import TERMINAL, Launch
+from fault.process import end, mount, spawn
+from fault.proxy import Proxy
+from fault.truth import Truth
 from robots.command import Command, JointTarget, MoveBase
 from robots.errors import RobotError
 from robots.execution.orders import Result
 
-sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
+sys.path.append(str(Path(__file__).parents[2] / "tests" / "support"))
 from bundles import write_tiny_bundle
 from chunk_bundles import write_chunk_bundle
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from fault_line import Line, wait
-from fault_try import SAID, Fault, Seen, stood, under_way
 from ferry_ros.messages import convert, qos
 from ferry_ros.rclpy_support.spinner import beside
 from trajectory_msgs.msg import JointTrajectory
 
+from fault.attempt import SAID, Fault, Seen, stood, under_way
+from fault.line import Line, wait
 from robots.command import MoveBase
 from robots.errors import RobotError
 from robots.execution.orders import Order
