@@ -184,7 +184,7 @@ def serving(args: Options) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 def ros_node(name: str, args: Options, parameters: Mapping[str, object]) -> Iterator[subprocess.Popen[bytes]]:
     """Runs a node as a process until the block ends."""
     words = [part for key, value in parameters.items() for part in ("-p", f"{key}:={value}")]
-    command = [sys.executable, "-m", f"ferry_ros.{name}", "--ros-args", "-r", f"__ns:={NAMESPACE}", *words]
+    command = [sys.executable, "-m", f"ferry_ros.nodes.{name}", "--ros-args", "-r", f"__ns:={NAMESPACE}", *words]
     with (args.logs / f"{name}.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:

@@ -113,7 +113,7 @@ class Line:
         """The command of one of `NODES`, with words after its own."""
         own = [part for key, value in self._parameters(name).items() for part in ("-p", f"{key}:={value}")]
         space = f"__ns:={self.here.node.get_namespace()}"
-        return module(f"ferry_ros.{name}", "--ros-args", "-r", space, *own, *words)
+        return module(f"ferry_ros.nodes.{name}", "--ros-args", "-r", space, *own, *words)
 
     def _parameters(self, name: str) -> Mapping[str, object]:
         if name == "supervisor_node":

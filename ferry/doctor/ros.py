@@ -20,7 +20,7 @@ FIRST_USER = 1000
 """Users below it are the system's, whose shared memory logind spares."""
 
 _IMPORT_ROS = "import rclpy; rclpy.init(); rclpy.create_node('ferry_doctor').destroy_node(); rclpy.shutdown()"
-_ROLL_CALL = "from ferry_ros import roll_call; roll_call.main()"
+_ROLL_CALL = "from ferry_ros.estop import roll_call; roll_call.main()"
 _MIDDLEWARE = "from rclpy.utilities import get_rmw_implementation_identifier as name; print(name())"
 
 

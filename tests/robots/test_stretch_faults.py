@@ -294,7 +294,7 @@ def test_missing_sdk_is_named(fake: RunningFake, monkeypatch: pytest.MonkeyPatch
             return None
 
     monkeypatch.setattr(sys, "meta_path", [Hidden(), *sys.meta_path])
-    with pytest.raises(ConnectionFailed, match=r"No module named 'stretch_body'.*run scripts/sdk"):
+    with pytest.raises(ConnectionFailed, match=r"No module named 'stretch_body'.*run scripts/stretch_sdk"):
         StretchRE1(fake.options()).connect()
 
 

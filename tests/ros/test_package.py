@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "ros2_ws" / "src" / "ferry_ros"
-SOURCES = sorted((PACKAGE / "ferry_ros").glob("*.py"))
+WINGS = (".", "nodes", "messages", "rclpy_support", "estop")
+SOURCES = sorted(path for wing in WINGS for path in (PACKAGE / "ferry_ros" / wing).glob("*.py"))
 EXECUTABLES = ("robot_node", "policy_node", "trial_node", "supervisor_node", "estop_key")
 OURS = {"ferry_ros", "robots", "policy_server", "evaluation", "simulation"}
 
@@ -37,8 +38,8 @@ def test_package_xml_names_every_ros_package_that_is_imported() -> None:
 
 @pytest.mark.parametrize("name", EXECUTABLES)
 def test_every_executable_has_a_main(name: str) -> None:
-    assert f'"{name} = ferry_ros.{name}:main"' in (PACKAGE / "setup.py").read_text()
-    tree = ast.parse((PACKAGE / "ferry_ros" / f"{name}.py").read_text())
+    assert f'"{name} = ferry_ros.nodes.{name}:main"' in (PACKAGE / "setup.py").read_text()
+    tree = ast.parse((PACKAGE / "ferry_ros" / "nodes" / f"{name}.py").read_text())
     assert any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body)
 
 

@@ -15,7 +15,7 @@ INSIDE = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs tmpfs /dev/shm && exec "$
 
 REMOVES = """
 from pathlib import Path
-from ferry_ros import shared_memory
+from ferry_ros.rclpy_support import shared_memory
 from ferry_ros.rclpy_support.context import enter
 enter([])
 import rclpy

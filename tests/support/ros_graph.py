@@ -55,7 +55,7 @@ class NodeProcess:
             *runner,
             sys.executable,
             "-m",
-            f"ferry_ros.{module}",
+            f"ferry_ros.{module if module.startswith('fakes.') else f'nodes.{module}'}",
             *before,
             "--ros-args",
             "-r",

@@ -60,7 +60,7 @@ _MAIN = """
 import sys
 sys.path.insert(0, {support!r})
 from small_policies import TINY
-from training import config
+from training.models import config
 config.PRESETS["tiny"] = TINY
 import torch
 torch.set_num_threads(1)

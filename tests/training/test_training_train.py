@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from simulation.errors import WorkersLost
 from training.errors import CheckpointError, ConfigError, DataError, Diverged, ExportError, RewardError, TrainingError
 from training.runtime.progress import Bar
 from training.train import STAGES, main
@@ -41,9 +40,7 @@ def test_an_unknown_option_is_refused(stage: str, capsys: pytest.CaptureFixture[
     assert "--colour" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "kind", [CheckpointError, ConfigError, DataError, Diverged, ExportError, RewardError, WorkersLost]
-)
+@pytest.mark.parametrize("kind", [CheckpointError, ConfigError, DataError, Diverged, ExportError, RewardError])
 def test_errors_are_of_one_tree(kind: type[Exception]) -> None:
     assert issubclass(kind, TrainingError)
 
