@@ -15,7 +15,7 @@ demo: $(VENV)/.demo  ## a policy drives a simulated Stretch through ROS 2, and a
 
 test: $(VENV)/.dev lint  ## lint, the whole test suite, and the robot side under Python 3.10 where there is one
 	@$(BIN)/ferry doctor --only gl
-	$(BIN)/python -m pytest
+	@scripts/test_lanes
 	@scripts/test_python310
 
 lint: $(VENV)/.dev  ## ruff, mypy --strict, codespell and the walls between the rooms

@@ -69,7 +69,7 @@ def judge(robot: Robot, instruction: str = "") -> dict[str, Any]:
     known: dict[str, Any] = {}
     if hasattr(robot, "pose"):
         known["pose"] = [float(value) for value in robot.pose]
-    if hasattr(robot, "success"):
+    if hasattr(robot, "eye"):
         from simulation.episode_info import judgement
 
         twin: Any = robot
