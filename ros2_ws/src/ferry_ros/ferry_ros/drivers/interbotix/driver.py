@@ -171,6 +171,7 @@ class LocobotInterbotix(Connected):
             finally:
                 if reason:
                     self._halt(link)
+                if reason and not isinstance(command, (MoveBase, RotateBase)):  # a base was measured to stand
                     stand(lambda: self._news(link), dict.fromkeys(MOTORS, ARRIVAL))
                 self._seen_ns = time.monotonic_ns()
             return replace(sent, blocked=reason)

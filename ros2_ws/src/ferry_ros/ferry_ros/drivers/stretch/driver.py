@@ -258,6 +258,7 @@ class StretchRos2(Connected):
         finally:
             if reason:
                 self._halt(link, joints)
+            if reason and not isinstance(command, (MoveBase, RotateBase)):  # a base was measured to stand
                 joints.stand(self.options.stale_s)
             self._seen_ns = time.monotonic_ns()
         return reason
