@@ -34,11 +34,12 @@ $(VENV)/.demo: pyproject.toml constraints.txt scripts/venv
 	@$(PIP) -e '.[$(DEMO_EXTRAS)]'
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt scripts/venv scripts/stretch_sdk
+$(VENV)/.dev: pyproject.toml constraints.txt scripts/venv scripts/stretch_sdk scripts/libero
 	@scripts/venv $(VENV)
 	@echo "installing ferry for development ..."
 	@$(PIP) -e '.[$(DEV_EXTRAS)]'
 	@scripts/stretch_sdk $(VENV)
+	@scripts/libero $(VENV)
 	@touch $@ $(VENV)/.demo
 
 clean:  ## remove the environment and everything that runs wrote

