@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import mujoco
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from simulation.errors import LiberoMissing
+from simulation.libero.light_assets import light_model
 from simulation.libero.scene import JointRange, Scene, SceneObject, SceneSite
 
 SUITES = ("libero_spatial", "libero_object", "libero_goal", "libero_10")
@@ -55,11 +57,21 @@ def environment(name: str, index: int, seed: int = 0) -> Any:
     return env
 
 
-def prepare(name: str, index: int, folder: Path, seed: int = 0) -> None:
-    """Writes a task's model and its meaning to `folder`."""
+def prepare(name: str, index: int, folder: Path, seed: int = 0, light: bool = True) -> None:
+    """Writes a task's model and its meaning to `folder`; `light` looks are for training, the others for evaluation."""
     env = environment(name, index, seed)
     task = suite(name).get_task(index)
-    describe(env, name, task.name, task.language).save(folder, env.sim.model._model)
+    model = lightened(env) if light else env.sim.model._model
+    describe(env, name, task.name, task.language).save(folder, model)
+
+
+def lightened(env: Any) -> mujoco.MjModel:
+    """The environment's model with light looks; its fixtures stand where they were put when it was reset."""
+    full = env.sim.model._model
+    with TemporaryDirectory() as folder:
+        model = light_model(env.env.model.get_xml(), Path(folder))
+    model.body_pos[:], model.body_quat[:], model.site_rgba[:] = full.body_pos, full.body_quat, full.site_rgba
+    return model
 
 
 def describe(env: Any, name: str, task: str, instruction: str) -> Scene:

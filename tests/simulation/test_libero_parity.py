@@ -118,6 +118,18 @@ def test_a_scene_comes_back_as_it_was_written(both: tuple[Any, Path]) -> None:
     assert np.array_equal(model.body_mass, env.sim.model._model.body_mass)
 
 
+def test_light_looks_leave_the_physics_as_it_is(both: tuple[Any, Path]) -> None:
+    full, light = both[0].sim.model._model, preparation.lightened(both[0])
+    assert light.nmeshface < 0.3 * full.nmeshface
+    assert light.ntexdata < 0.5 * full.ntexdata
+    touching = (full.geom_contype | full.geom_conaffinity) > 0
+    assert [light.geom(n).name for n in range(light.ngeom)] == [full.geom(n).name for n in range(full.ngeom)]
+    for name in ("geom_size", "geom_pos", "geom_quat", "geom_friction", "geom_solref", "geom_contype"):
+        assert np.array_equal(getattr(light, name)[touching], getattr(full, name)[touching]), name
+    for name in ("body_mass", "body_inertia", "body_pos", "dof_damping", "jnt_range", "actuator_ctrlrange"):
+        assert np.array_equal(getattr(light, name), getattr(full, name)), name
+
+
 def test_what_is_no_state_or_action_is_refused_and_moves_nothing(both: tuple[Any, Path]) -> None:
     world = LiberoWorld(both[1])
     state = preparation.initial_states(world.scene.suite, TASKS[world.scene.suite])[0]
