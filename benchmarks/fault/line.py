@@ -36,7 +36,7 @@ from fault.proxy import Proxy
 from fault.truth import Truth
 from robots.command import Command, JointTarget, MoveBase
 from robots.errors import RobotError
-from robots.execution.orders import Result
+from robots.execution.command_request import CommandResult
 
 sys.path.append(str(Path(__file__).parents[2] / "tests" / "support"))
 from bundles import write_tiny_bundle
@@ -81,7 +81,7 @@ class Line:
     bundle: Path
     period_s: float = PERIOD_S
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    results: list[Result] = field(default_factory=list)
+    results: list[CommandResult] = field(default_factory=list)
     stamps_ns: list[int] = field(default_factory=list)
     joints: dict[str, float] = field(default_factory=dict)
     pose: tuple[float, float, float] = (0.0, 0.0, 0.0)

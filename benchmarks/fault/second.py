@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from ferry_ros.rclpy_support.spinner import Spinner, beside
+from ferry_ros.rclpy_support.spinner import Spinner, sibling_node
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
@@ -51,7 +51,7 @@ class Telling:
     """Zeros, said of a body's joints or its pose by a second publisher of its vendor's own topic."""
 
     def __init__(self, node: Node, topic: str, kind: type[JointState | Odometry]) -> None:
-        self._node, self._kind = beside(node, "second"), kind
+        self._node, self._kind = sibling_node(node, "second"), kind
         self._names: list[str] = []
         self._ended = threading.Event()
         self._node.create_subscription(kind, topic, self._take, 1)
@@ -131,7 +131,7 @@ def second(name: str, *words: str) -> Callable[[Line, Fault], Seen]:
         with log.open("wb") as file:
             process = spawn(line.command(name, *words), stdout=file, stderr=file)
         line.intruder = other = Second(name, process, log)
-        ears = beside(line.here.node, "ears")
+        ears = sibling_node(line.here.node, "ears")
         ears.create_subscription(DiagnosticArray, DECISION, other.take, 10)
         spinner = Spinner(ears)
         try:

@@ -99,13 +99,13 @@ class Camera:
 
     Attributes:
         source: where the pictures come from.
-        turned_deg: by how much each picture is turned clockwise so that it stands upright: 0, 90, 180 or 270.
+        rotation_deg: by how much each picture is turned clockwise so that it stands upright: 0, 90, 180 or 270.
     """
 
-    def __init__(self, source: Source, options: CameraOptions | None = None, turned_deg: int = 0) -> None:
-        if turned_deg not in (0, 90, 180, 270):
-            raise CameraSize(f"camera {source.name}: got turned by {turned_deg}, expected 0, 90, 180 or 270 degrees")
-        self.source, self.turned_deg, self._options = source, turned_deg, options or CameraOptions()
+    def __init__(self, source: Source, options: CameraOptions | None = None, rotation_deg: int = 0) -> None:
+        if rotation_deg not in (0, 90, 180, 270):
+            raise CameraSize(f"camera {source.name}: got turned by {rotation_deg}, expected 0, 90, 180 or 270 degrees")
+        self.source, self.rotation_deg, self._options = source, rotation_deg, options or CameraOptions()
         self._news = threading.Condition()
         self._frame: Frame | None = None
         self._error: Exception | None = None
@@ -190,8 +190,8 @@ class Camera:
 
     def _take(self, frame: Frame, ended: threading.Event) -> None:
         image = frame.image
-        if self.turned_deg:
-            image = np.ascontiguousarray(np.rot90(image, -self.turned_deg // 90))
+        if self.rotation_deg:
+            image = np.ascontiguousarray(np.rot90(image, -self.rotation_deg // 90))
         with self._news:
             before = self._frame
             if ended.is_set() or (before is not None and frame.stamp_ns <= before.stamp_ns):

@@ -102,7 +102,7 @@ def test_pictures_are_turned_upright() -> None:
 
 def test_other_turns_are_refused() -> None:
     with pytest.raises(CameraSize, match="got turned by 45, expected 0, 90, 180 or 270"):
-        Camera(Pushed("topic"), turned_deg=45)
+        Camera(Pushed("topic"), rotation_deg=45)
 
 
 def test_camera_before_open_and_after_close() -> None:

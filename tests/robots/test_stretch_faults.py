@@ -318,7 +318,7 @@ def test_process_keeps_its_signals_hooks_and_logs(fake: RunningFake) -> None:
 
 def test_camera_that_is_mounted_on_its_side_is_shown_at_its_true_angle(fake: RunningFake) -> None:
     # The D435i of a stock RE1: 69 degrees along the sensor's long side, which stands upright in the head.
-    options = fake.options(navigation_turned_deg=90, navigation_fov_deg=69.4)
+    options = fake.options(navigation_rotation_deg=90, navigation_fov_deg=69.4)
     with StretchRE1(options) as robot:
         seen = robot.observe().images
     assert {image.shape for image in seen.values()} == {(90, 160, 3)}

@@ -16,7 +16,7 @@ from ros_inside import robot_node, spinning
 
 from robots.command import Done, MoveBase, RotateBase
 from robots.errors import BindError, ConnectionFailed, NotConnected, RobotError
-from robots.execution.orders import Result
+from robots.execution.command_request import CommandResult
 from robots.fakes.kinematic import FakeRobot
 from robots.robot import Sent
 
@@ -103,7 +103,7 @@ def test_a_result_counts_only_from_the_robot_that_was_asked() -> None:
         wait_until(lambda: other.get_subscription_count() > 0)
         with robot.driving():
             seen = robot.observe()
-            foreign = Result(seen.stamp_ns, Sent(MoveBase(0.2), refused="busy: not this robot"), lease="another")
+            foreign = CommandResult(seen.stamp_ns, Sent(MoveBase(0.2), refused="busy: not this robot"), lease="another")
             robot._node.create_timer(0.02, lambda: other.publish(diagnostics.result_msg(foreign)))
             assert robot.execute(MoveBase(0.2)).executed
         assert isinstance(node.robot, FakeRobot)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robots.arms.planner import Plan
-from robots.arms.tracking import ASLEEP_S, HELD_S, Standing, behind, missing
+from robots.arms.tracking import ASLEEP_S, HELD_S, SettleDetector, goal_error, tracking_error
 from robots.drivers.piper.link import PiperLink
 from robots.embodiment import JointLimits
 
@@ -103,7 +103,9 @@ class PiperMotion:
                 return STOPPED
             measured_s = self._link.stamp_ns / 1e9 - began  # as old as the feedback is
             trouble = self._link.lost() or self._link.trouble()
-            trouble = trouble or behind(plan.arm, measured_s, self._names[:-1], np.array(self._link.positions()[:-1]))
+            trouble = trouble or tracking_error(
+                plan.arm, measured_s, self._names[:-1], np.array(self._link.positions()[:-1])
+            )
             if trouble:
                 return trouble
             self._stopped.wait(self._period_s)
@@ -117,15 +119,15 @@ class PiperMotion:
         return f"asleep: this process did not run for {asleep:.2f} s" if asleep > ASLEEP_S else ""
 
     def _arrive(self, end: F64) -> str:
-        standing, goal = Standing(), dict(zip(self._names, end.tolist()))
+        detector, goal = SettleDetector(), dict(zip(self._names, end.tolist()))
         deadline = time.monotonic() + MARGIN_S
         while not self._stopped.wait(POLL_S):
             if trouble := self._link.lost() or self._link.trouble():
                 return trouble
             now, measured = time.monotonic(), np.array(self._link.positions())
-            held = bool(standing.still(now, measured, HELD_S)[-1])
-            off = missing(goal, measured, held)
-            if not off and standing.still(now, measured).all():
+            held = bool(detector.settled(now, measured, HELD_S)[-1])
+            off = goal_error(goal, measured, held)
+            if not off and detector.settled(now, measured).all():
                 return ""
             if now > deadline:
                 return f"time limit: {off or 'the arm does not stand'}"
@@ -133,9 +135,9 @@ class PiperMotion:
 
     def _settle(self) -> None:
         """Waits until the arm stands after a stop, as far as it tells."""
-        standing, deadline = Standing(), time.monotonic() + SETTLE_S
+        detector, deadline = SettleDetector(), time.monotonic() + SETTLE_S
         while time.monotonic() < deadline and not self._link.lost():
-            if standing.still(time.monotonic(), np.array(self._link.positions())).all():
+            if detector.settled(time.monotonic(), np.array(self._link.positions())).all():
                 return
             time.sleep(POLL_S)
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from robots.cameras.letterbox import framed, lens_fov_deg, share
+from robots.cameras.letterbox import fov_scale, lens_fov_deg, letterbox
 from robots.command import Command, JointTarget, LookAt, MoveBase, MoveJoint, RotateBase, Stop
 from robots.drivers.pyrobot.link import ConnectionLost, Link, Refused
 from robots.drivers.pyrobot.pyrobot_server import FROZEN_S, STALE_S, Message
 from robots.embodiment import Embodiment
-from robots.embodiments.locobot import PAN, PICTURE_FOV_DEG, TILT, camera_slots, locobot
+from robots.embodiments.locobot import IMAGE_FOV_DEG, PAN, TILT, camera_slots, locobot
 from robots.errors import ConnectionFailed, NotConnected, RobotError
 from robots.limits import limit
 from robots.observation import Observation
@@ -42,7 +42,7 @@ class PyrobotOptions:
         speed: the share of the body's top speeds that it moves with, in (0, 1].
         height: of the pictures handed on, pixels.
         width: of the pictures handed on, pixels.
-        picture_fov_deg: how high they see; what the camera does not see of it is black.
+        image_fov_deg: how high they see; what the camera does not see of it is black.
         camera_slots: which actions move the camera, see `embodiments.locobot.camera_slots`; empty: the default.
         timeout_s: of an answer that has no motion to wait for.
         ready_s: odometry, joint states and a picture must have come so long after the connection.
@@ -52,7 +52,7 @@ class PyrobotOptions:
     speed: float = 1.0
     height: int = 720
     width: int = 1280
-    picture_fov_deg: float = PICTURE_FOV_DEG
+    image_fov_deg: float = IMAGE_FOV_DEG
     camera_slots: str = ""
     timeout_s: float = 2.0
     ready_s: float = 5.0
@@ -63,7 +63,7 @@ class PyrobotLocobot(Connected):
 
     def __init__(self, options: PyrobotOptions | None = None) -> None:
         self.options = options or PyrobotOptions()
-        table = locobot(camera_slots(self.options.camera_slots), self.options.picture_fov_deg)
+        table = locobot(camera_slots(self.options.camera_slots), self.options.image_fov_deg)
         camera = replace(table.cameras[0], height=self.options.height, width=self.options.width)
         self._spec = table.with_cameras(camera).slowed(self.options.speed)
         self._link: Link | None = None
@@ -133,10 +133,10 @@ class PyrobotLocobot(Connected):
         image = np.frombuffer(pixels, np.uint8).reshape(answer["height"], answer["width"], 3)
         lens_deg = lens_fov_deg(float(answer["focal_px"]), int(answer["height"]))
         camera = self._spec.cameras[0]
-        self._filled = min(1.0, share(lens_deg, camera.vertical_fov_deg))
+        self._filled = min(1.0, fov_scale(lens_deg, camera.vertical_fov_deg))
         joints = np.array([head[name] for name in self._spec.state["joints"].names], np.float32)
         state = {"joints": joints, "hand": np.zeros(1, np.float32)}
-        return Observation(self._stamp_ns, {camera.name: framed(image, lens_deg, camera)}, state)
+        return Observation(self._stamp_ns, {camera.name: letterbox(image, lens_deg, camera)}, state)
 
     def execute(self, command: Command) -> Sent:
         """Moves, and returns when the motion ended as measured, was blocked or refused. Raises NotConnected."""

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from robots.cameras.camera import Camera, CameraOptions
-from robots.cameras.letterbox import framed
+from robots.cameras.letterbox import letterbox
 from robots.cameras.sources import source
 from robots.command import (
     Command,
@@ -35,7 +35,7 @@ from robots.drivers.stretch import sdk
 from robots.drivers.stretch.grasp import Grip
 from robots.drivers.stretch.motion import Motion, MotionOptions
 from robots.drivers.stretch.status import SERVO_JOINTS, Reader, Status, servo_fault
-from robots.drivers.stretch.watchdog import Keeper
+from robots.drivers.stretch.watchdog import WheelWatchdog
 from robots.embodiment import Embodiment
 from robots.embodiments.stretch_re1 import STRETCH_RE1
 from robots.errors import ConnectionFailed, NotConnected, RobotError
@@ -59,9 +59,9 @@ class StretchOptions:
         navigation_camera: what looks ahead: realsense:SERIAL, opencv:INDEX, opencv:/dev/videoN, url:ADDRESS,
             file:VIDEO, synthetic, or synthetic:FLEET (a running fake).
         manipulation_camera: what looks at the arm, the same forms.
-        navigation_turned_deg: by how much its picture is turned clockwise to stand upright: 0, 90, 180 or 270. The
+        navigation_rotation_deg: by how much its picture is turned clockwise to stand upright: 0, 90, 180 or 270. The
             D435i in the head of a stock RE1 is mounted on its side (90); SPOC's and FLaRe's cameras stand upright.
-        manipulation_turned_deg: the same.
+        manipulation_rotation_deg: the same.
         navigation_fov_deg: vertical field of view of the upright picture; 0: what a RealSense tells of itself, and
             59 degrees for any other.
         manipulation_fov_deg: the same.
@@ -82,8 +82,8 @@ class StretchOptions:
     fleet: str = ""
     navigation_camera: str = ""
     manipulation_camera: str = ""
-    navigation_turned_deg: int = 0
-    manipulation_turned_deg: int = 0
+    navigation_rotation_deg: int = 0
+    manipulation_rotation_deg: int = 0
     navigation_fov_deg: float = 0.0
     manipulation_fov_deg: float = 0.0
     height: int = 720
@@ -118,7 +118,7 @@ class StretchRE1(Connected):
         self._reader: Reader | None = None
         self._motion: Motion | None = None
         self._grip: Grip | None = None
-        self._keeper: Keeper | None = None
+        self._watchdog: WheelWatchdog | None = None
         self._lock: Lock | None = None
         self._executing = threading.Lock()
         self._stamp_ns = -1
@@ -142,7 +142,7 @@ class StretchRE1(Connected):
         try:
             self._robot = sdk.load(folder)
             sdk.start(self._robot, folder)
-            self._keeper = Keeper(folder)
+            self._watchdog = WheelWatchdog(folder)
             self._begin()
             self._open_cameras()
         except BaseException:
@@ -182,12 +182,12 @@ class StretchRE1(Connected):
             self._reader.close()
         if self._robot is not None:
             sdk.end(self._robot)
-        if self._keeper is not None:
-            self._keeper.release()
+        if self._watchdog is not None:
+            self._watchdog.release()
         if self._lock is not None:
             self._lock.release()
         self._cameras, self._stamp_ns = {}, -1
-        self._robot = self._reader = self._motion = self._grip = self._keeper = self._lock = None
+        self._robot = self._reader = self._motion = self._grip = self._watchdog = self._lock = None
 
     def observe(self) -> Observation:
         """Both pictures and the joints, all sensed after those of the observation before; waits for them.
@@ -315,7 +315,7 @@ class StretchRE1(Connected):
         same = image.shape == (spec.height, spec.width, 3)
         if same and (not lens or abs(lens - spec.vertical_fov_deg) <= 1.0):  # FLaRe draws +-1 degree in training
             return image
-        return framed(image, lens or spec.vertical_fov_deg, spec)
+        return letterbox(image, lens or spec.vertical_fov_deg, spec)
 
 
 def _table(options: StretchOptions) -> Embodiment:
@@ -324,7 +324,7 @@ def _table(options: StretchOptions) -> Embodiment:
 
 
 def _camera(options: StretchOptions, spec: CameraSpec) -> Camera:
-    choice, turned = getattr(options, f"{spec.name}_camera"), getattr(options, f"{spec.name}_turned_deg")
+    choice, turned = getattr(options, f"{spec.name}_camera"), getattr(options, f"{spec.name}_rotation_deg")
     limits = CameraOptions(stale_s=options.camera_stale_s, frozen_s=options.camera_frozen_s)
     return Camera(source(choice, options.height, options.width, spec.yaw_deg or 0.0), limits, turned)
 

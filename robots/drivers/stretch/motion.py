@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from robots.drivers.stretch.base_speed_limit import BaseSpeedLimit
 from robots.drivers.stretch.sdk import flush, servos, transport_errors
-from robots.drivers.stretch.speed_limit import Gate
 from robots.drivers.stretch.status import SERVO_JOINTS, Measured, Reader, Status, aperture_per_rad
 from robots.embodiment import BaseLimits, Embodiment
 from robots.errors import RobotError
@@ -67,7 +67,7 @@ class Motion:
         self._robot, self._reader, self._spec, self._options, self._fault = robot, reader, spec, options, fault
         self._wire = threading.RLock()
         self._pushed_s, self._velocity_mode = 0.0, False
-        self._gate, self._share = Gate().slowed(options.speed), options.speed
+        self._speed_limit, self._speed = BaseSpeedLimit().scaled(options.speed), options.speed
         self.stopping = threading.Event()
 
     @property
@@ -78,7 +78,7 @@ class Motion:
     def drive(self, distance_m: float) -> str:
         """Drives straight; returns why it did not arrive, or nothing."""
         status, base = self._reader.status(), self._robot.base
-        speed = self._gate.wheel_speed(self._base, status.positions)
+        speed = self._speed_limit.wheel_speed(self._base, status.positions)
         self._position_mode()
         acceleration, contact = self._base_acceleration(status), self._options.base_contact_pct
         self._send(lambda: base.translate_by(distance_m, v_m=speed, a_m=acceleration, contact_thresh=contact))
@@ -88,7 +88,7 @@ class Motion:
     def turn(self, angle_rad: float) -> str:
         """Turns on the spot; returns why it did not arrive, or nothing."""
         status, base = self._reader.status(), self._robot.base
-        speed = self._gate.turn_speed(self._base, status.positions)
+        speed = self._speed_limit.turn_speed(self._base, status.positions)
         self._position_mode()
         acceleration = base.translation_to_rotation(self._base_acceleration(status))
         contact = self._options.base_contact_pct
@@ -101,13 +101,15 @@ class Motion:
         return self._await_base(status, limit_s, left, BASE_ARRIVED_RAD)
 
     def _base_acceleration(self, status: Status) -> float:
-        """Of a wheel [m/s^2]: the SDK's default, less where the base is not stable, and when it is slowed."""
-        default = self._share * float(self._robot.base.params["motion"]["default"]["accel_m"])
-        return default if self._gate.open(status.positions) else min(default, self._gate.acceleration_mps2)
+        """Acceleration of a wheel [m/s^2]: the SDK's default, scaled by the speed; less in an unstable posture."""
+        default = self._speed * float(self._robot.base.params["motion"]["default"]["accel_m"])
+        if self._speed_limit.allows_full_speed(status.positions):
+            return default
+        return min(default, self._speed_limit.acceleration_mps2)
 
     def base_velocity(self, speed_mps: float, turn_radps: float) -> tuple[float, float]:
-        """Velocity mode; returns what was sent after the stability gate. The wheels stop by themselves after 1 s."""
-        sent = self._gate.twist(speed_mps, turn_radps, self._base, self._reader.status().positions)
+        """Velocity mode; returns what was sent within the speed limit. The wheels stop by themselves after 1 s."""
+        sent = self._speed_limit.twist(speed_mps, turn_radps, self._base, self._reader.status().positions)
         self._velocity_mode = True
         self._send(lambda: self._robot.base.set_velocity(*sent, a=self._base.max_decel_mps2))
         return sent
@@ -165,10 +167,10 @@ class Motion:
         speed = self._spec.joints[joint].max_speed
         if joint in ("joint_lift", "joint_arm"):
             part = self._robot.lift if joint == "joint_lift" else self._robot.arm
-            return speed, self._share * part.params["motion"]["default"]["accel_m"]
+            return speed, self._speed * part.params["motion"]["default"]["accel_m"]
         motion = servos(self._robot)[SERVO_JOINTS[joint]].params["motion"]
         unit = aperture_per_rad(self._gripper) if joint == "gripper_aperture" else 1.0
-        return min(speed, motion["max"]["vel"] * unit), self._share * motion["default"]["accel"] * unit
+        return min(speed, motion["max"]["vel"] * unit), self._speed * motion["default"]["accel"] * unit
 
     def _position_mode(self) -> None:
         """A position after a velocity needs the wheels back in their incremental mode first."""

@@ -20,14 +20,14 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from ferry_ros.messages import convert, diagnostics, qos
-from ferry_ros.observation_sync import Assembly
+from ferry_ros.observation_sync import ObservationSync
 from ferry_ros.rclpy_support import services
 from ferry_ros.rclpy_support.heartbeat import Heartbeat
-from ferry_ros.rclpy_support.spinner import Spinner, beside
+from ferry_ros.rclpy_support.spinner import Spinner, sibling_node
 from robots.command import Command
 from robots.embodiment import Embodiment
 from robots.errors import BindError, ConnectionFailed, NotConnected, RobotError
-from robots.execution.orders import Order, Result
+from robots.execution.command_request import CommandRequest, CommandResult
 from robots.observation import Observation
 from robots.robot import Connected, Sent
 
@@ -79,10 +79,10 @@ class RosRobot(Connected):
     def __init__(self, node: Node, body: Embodiment, options: RosRobotOptions | None = None) -> None:
         self._node, self._body, self.options = node, body, options or RosRobotOptions()
         self._changed = threading.Condition()
-        self._assembly = Assembly(body, remembered=max(4, self.options.kept))
+        self._sync = ObservationSync(body, remembered=max(4, self.options.kept))
         self._newest: Observation | None = None
         self._recent: deque[Observation] = deque(maxlen=self.options.kept)
-        self._result: Result | None = None
+        self._result: CommandResult | None = None
         self._trouble = self._stopped = self._lease = ""
         self._heartbeat: Heartbeat | None = None
         self.instruction = ""
@@ -100,7 +100,7 @@ class RosRobot(Connected):
 
     def connect(self) -> None:
         """Subscribes; ConnectionFailed when no robot node is found or it publishes nothing."""
-        node = beside(self._node, "robot")
+        node = sibling_node(self._node, "robot")
         newest = qos.newest(self.options.kept)
         for camera in self._body.cameras:
             take = partial(self._take_image, camera.name)
@@ -177,7 +177,7 @@ class RosRobot(Connected):
         Raises RobotStopped when the robot was stopped or lets nothing move, RobotError when no result comes in time.
         """
         self._require("execute")
-        order = Order(self._seen_ns, command, self.options.valid_for_s, self._lease)
+        order = CommandRequest(self._seen_ns, command, self.options.valid_for_s, self._lease)
         with self._changed:
             self._result = None
         self._command.publish(convert.order_msg(order))
@@ -265,7 +265,7 @@ class RosRobot(Connected):
         is_news = self._newest is not None and self._newest.stamp_ns > self._after_ns
         return is_news or bool(self._trouble or self._stopped)
 
-    def _answers(self, order: Order) -> bool:
+    def _answers(self, order: CommandRequest) -> bool:
         result = self._result  # another robot of that name may answer too
         return result is not None and (result.stamp_ns, result.lease) == (order.stamp_ns, order.lease)
 
@@ -282,11 +282,11 @@ class RosRobot(Connected):
 
     def _take_image(self, camera: str, message: Image) -> None:
         stamp_ns = convert.stamp_of(message.header)
-        self._take(lambda: self._assembly.add_image(stamp_ns, camera, convert.image_of(message)))
+        self._take(lambda: self._sync.add_image(stamp_ns, camera, convert.image_of(message)))
 
     def _take_state(self, message: JointState) -> None:
         stamp_ns = convert.stamp_of(message.header)
-        self._take(lambda: self._assembly.add_state(stamp_ns, convert.state_of(message, self._body)))
+        self._take(lambda: self._sync.add_state(stamp_ns, convert.state_of(message, self._body)))
 
     def _take(self, part: Callable[[], Observation | None]) -> None:
         with self._changed:
@@ -321,7 +321,7 @@ def find_body(node: Node, name: str, timeout_s: float) -> Embodiment:
         found.append(message.data)
         there.set()
 
-    listener = beside(node, "finder")
+    listener = sibling_node(node, "finder")
     topic = listener.create_subscription(String, "embodiment", take, qos.LATCHED).topic_name
     spinner = Spinner(listener)
     try:

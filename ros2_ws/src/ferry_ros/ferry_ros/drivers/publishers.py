@@ -16,7 +16,7 @@ from typing import Any
 
 from rclpy.node import Node
 
-from ferry_ros.rclpy_support.timer import every
+from ferry_ros.rclpy_support.timer import steady_timer
 
 FALLS = 2
 """So many falls of the number are not of a driver that was started anew."""
@@ -41,7 +41,7 @@ class Publishers:
         self._what = ""
         self._rivals: tuple[str, ...] = ()
         if exclusive:
-            every(node, LOOK_S, self._look)
+            steady_timer(node, LOOK_S, self._look)
 
     def take(self, things: Iterable[str], info: Mapping[str, Any]) -> None:
         """Notes that a message told of `things`; `info` is what rclpy tells beside it."""

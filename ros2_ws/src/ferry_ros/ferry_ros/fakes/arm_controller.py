@@ -29,7 +29,7 @@ from ferry_ros.fakes.scene import picture
 from ferry_ros.messages import convert, qos
 from ferry_ros.rclpy_support import parameters
 from ferry_ros.rclpy_support.process import run
-from ferry_ros.rclpy_support.timer import every
+from ferry_ros.rclpy_support.timer import steady_timer
 from robots.arms.trajectory import towards
 from robots.embodiment import JointLimits
 from robots.embodiments import ros2_control_arms
@@ -98,8 +98,8 @@ class FakeArmController(Node):
         self._due: list[tuple[float, JointController, JointTrajectory]] = []
         self._ticked_s = time.monotonic()
         self._running.publish(Bool(data=True))
-        every(self, 1.0 / self._options.rate_hz, self._tick)
-        every(self, 1.0 / self._options.camera_rate_hz, self._publish_images)
+        steady_timer(self, 1.0 / self._options.rate_hz, self._tick)
+        steady_timer(self, 1.0 / self._options.camera_rate_hz, self._publish_images)
         self.add_on_set_parameters_callback(self._set)
         self.get_logger().info(f"ready: {preset.name} on {preset.controller}/joint_trajectory")
 

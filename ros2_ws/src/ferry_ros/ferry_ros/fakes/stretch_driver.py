@@ -29,8 +29,8 @@ from ferry_ros.fakes.stretch_mechanics import AXES, GRIPPER, Mechanics
 from ferry_ros.messages import qos
 from ferry_ros.rclpy_support import parameters
 from ferry_ros.rclpy_support.process import run
-from ferry_ros.rclpy_support.spinner import Spinner, beside
-from ferry_ros.rclpy_support.timer import every
+from ferry_ros.rclpy_support.spinner import Spinner, sibling_node
+from ferry_ros.rclpy_support.timer import steady_timer
 
 STREAMED = ("position", "navigation")
 CAMERAS = ("navigation_camera", "manipulation_camera")
@@ -98,8 +98,8 @@ class FakeStretchDriver(Node):
         self._advanced_s = time.monotonic()
         self._advertise()
         self._serve()
-        every(self, 1.0 / self.options.rate, self._tick)
-        every(self, 1.0 / self.options.camera_rate_hz, self._picture)
+        steady_timer(self, 1.0 / self.options.rate, self._tick)
+        steady_timer(self, 1.0 / self.options.camera_rate_hz, self._picture)
         self.get_logger().info("ready: a fake Stretch RE1")
 
     def close(self, reason: str) -> None:
@@ -140,7 +140,7 @@ class FakeStretchDriver(Node):
         for name, answer in answers.items():
             self.create_service(Trigger, name, _answering(answer))
         self.create_service(SetBool, "runstop", self._take_runstop)
-        slow = beside(self, "homing")  # the rest goes on while it homes
+        slow = sibling_node(self, "homing")  # the rest goes on while it homes
         slow.create_service(Trigger, "home_the_robot", _answering(self._home))
         self._serving = Spinner(slow)
 

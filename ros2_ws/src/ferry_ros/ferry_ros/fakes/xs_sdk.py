@@ -28,7 +28,7 @@ from ferry_ros.fakes.scene import picture
 from ferry_ros.messages import convert, qos
 from ferry_ros.rclpy_support import parameters
 from ferry_ros.rclpy_support.process import run
-from ferry_ros.rclpy_support.timer import every
+from ferry_ros.rclpy_support.timer import steady_timer
 from robots.embodiments.locobot import LENS_FOV_DEG
 from robots.spec import CameraSpec
 
@@ -81,9 +81,9 @@ class FakeXsSdk(Node):
         self._advertise()
         self._listen()
         self.add_on_set_parameters_callback(self._set)
-        every(self, 1.0 / self._options.rate_hz, self._tick)
-        every(self, 1.0 / self._options.camera_rate_hz, self._publish_image)
-        every(self, 1.0, self._publish_battery)
+        steady_timer(self, 1.0 / self._options.rate_hz, self._tick)
+        steady_timer(self, 1.0 / self._options.camera_rate_hz, self._publish_image)
+        steady_timer(self, 1.0, self._publish_battery)
         self.get_logger().info("ready: a fake LoCoBot")
 
     def close(self, reason: str) -> None:

@@ -44,7 +44,7 @@ from robots.command import (
 )
 from robots.embodiment import Embodiment
 from robots.errors import SpecError
-from robots.execution.orders import Order
+from robots.execution.command_request import CommandRequest
 from robots.limits import HEAD_JOINTS
 from robots.spec import CameraSpec, F32Vector, U8Image
 
@@ -139,7 +139,7 @@ def pose_of(message: Odometry) -> tuple[float, float, float]:
     return position.x, position.y, 2 * math.atan2(turn.z, turn.w)
 
 
-def order_msg(order: Order) -> JointTrajectory:
+def order_msg(order: CommandRequest) -> JointTrajectory:
     """An order as a command message; SpecError for a joint whose name has another meaning."""
     if isinstance(order.command, Chunk):
         return _chunk_msg(order, order.command)
@@ -151,7 +151,7 @@ def order_msg(order: Order) -> JointTrajectory:
     return message
 
 
-def _header(order: Order, kind: str) -> Header:
+def _header(order: CommandRequest, kind: str) -> Header:
     words = (kind, f"{LEASE}{order.lease}" if order.lease else "")
     return Header(stamp=time_msg(order.stamp_ns), frame_id=" ".join(filter(None, words)))
 
@@ -167,7 +167,7 @@ def _words(header: Header) -> tuple[str, str]:
     return "".join(kinds), "".join(leases)[len(LEASE) :]
 
 
-def _chunk_msg(order: Order, chunk: Chunk) -> JointTrajectory:
+def _chunk_msg(order: CommandRequest, chunk: Chunk) -> JointTrajectory:
     message = JointTrajectory(header=_header(order, CHUNK))
     message.joint_names = list(chunk.names)
     message.points = [JointTrajectoryPoint(time_from_start=_duration_msg(order.valid_for_s))]
@@ -186,7 +186,7 @@ def _seconds(duration: Duration) -> float:
     return (int(duration.sec) * NS + int(duration.nanosec)) / NS  # rounded once: equal to what was sent
 
 
-def order_of(message: JointTrajectory) -> Order:
+def order_of(message: JointTrajectory) -> CommandRequest:
     """Inverse of `order_msg`; SpecError when the message is no command."""
     kind, lease = _words(message.header)
     if kind == CHUNK:
@@ -197,10 +197,10 @@ def order_of(message: JointTrajectory) -> Order:
     if len(point.positions) != len(message.joint_names):
         raise SpecError("command positions", len(point.positions), f"{len(message.joint_names)}, one per joint name")
     command = _decode(kind, tuple(message.joint_names), tuple(point.positions))
-    return Order(stamp_of(message.header), command, _seconds(point.time_from_start), lease)
+    return CommandRequest(stamp_of(message.header), command, _seconds(point.time_from_start), lease)
 
 
-def _chunk_order(message: JointTrajectory, lease: str) -> Order:
+def _chunk_order(message: JointTrajectory, lease: str) -> CommandRequest:
     if len(message.points) < 2 or message.points[0].positions:
         raise SpecError("chunk points", len(message.points), "one without positions, then at least one row")
     start, *rows = message.points
@@ -211,7 +211,7 @@ def _chunk_order(message: JointTrajectory, lease: str) -> Order:
     if any(abs(due_s - number * period_s) > 1e-6 for number, due_s in enumerate(later, start=2)):
         raise SpecError("chunk times", times, f"rows that are even, one every {period_s} s")
     chunk = Chunk(tuple(message.joint_names), tuple(tuple(row.positions) for row in rows), period_s)
-    return Order(stamp_of(message.header), chunk, _seconds(start.time_from_start), lease)
+    return CommandRequest(stamp_of(message.header), chunk, _seconds(start.time_from_start), lease)
 
 
 def _encode(command: Command) -> tuple[str, list[tuple[str, float]]]:

@@ -26,7 +26,7 @@ from ferry_ros.estop.stop_target import AGAIN_S, PATIENCE_S, StopTarget
 from ferry_ros.estop.terminal import Lines, raw
 from ferry_ros.rclpy_support import context
 from ferry_ros.rclpy_support.process import fail, run
-from ferry_ros.rclpy_support.timer import every
+from ferry_ros.rclpy_support.timer import steady_timer
 
 HELP = "Any key: emergency stop. The word clear, then Enter, clears it. Ctrl-C ends this."
 CLEAR = "clear"
@@ -61,7 +61,7 @@ class EstopKey(Node):
         self._lines.tell(HELP)
         if self._namespace != "/":
             self._add(self._namespace)
-        every(self, LOOK_PERIOD_S, self._look)
+        steady_timer(self, LOOK_PERIOD_S, self._look)
         self._reader = threading.Thread(target=self._live, name="keys", daemon=True)
         self._reader.start()
 

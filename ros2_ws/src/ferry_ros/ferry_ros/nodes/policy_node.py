@@ -31,9 +31,9 @@ from ferry_ros.messages.steps import step_msg
 from ferry_ros.rclpy_support import parameters
 from ferry_ros.rclpy_support.claim import Claim
 from ferry_ros.rclpy_support.process import fail, run
-from ferry_ros.rclpy_support.timer import every
+from ferry_ros.rclpy_support.timer import steady_timer
 from ferry_ros.ros_robot import RobotStopped, RosRobot, RosRobotOptions, find_body
-from ferry_ros.server_watchdog import ServerWatch
+from ferry_ros.server_watchdog import ServerWatchdog
 from ferry_ros.trial_record import TrialRecord
 from policy_server.client import PolicyClient
 from policy_server.errors import BundleError, PolicyError, Unreachable
@@ -127,7 +127,7 @@ class PolicyNode(LifecycleNode):
         self.create_service(Trigger, "~/run_trial", self._run_trial, callback_group=ReentrantCallbackGroup())
         self.create_service(Trigger, "~/end_trial", self._end_trial, callback_group=own())
         self._said = diagnostics.status(f"{self.get_name()}: policy", diagnostics.OK, "unconfigured", {})
-        every(self, 1.0, self._repeat, own())
+        steady_timer(self, 1.0, self._repeat, own())
         self._client: PolicyClient | None = None
         self._manifest: PolicyManifest | None = None
         self._binding: Binding | None = None
@@ -137,7 +137,7 @@ class PolicyNode(LifecycleNode):
         self._trial = threading.Lock()
         self._hopeless = False
         if self.options.autostart:
-            self._starter = every(self, 0.0, self._autostart, own())
+            self._starter = steady_timer(self, 0.0, self._autostart, own())
 
     @property
     def options(self) -> PolicyNodeOptions:
@@ -286,7 +286,9 @@ class PolicyNode(LifecycleNode):
         assert self._client is not None  # a trial has one
         lost = partial(trial.end, why="policy_failed")
         return (
-            ServerWatch(self._client, options.server_timeout_s, lost) if options.server_timeout_s > 0 else nullcontext()
+            ServerWatchdog(self._client, options.server_timeout_s, lost)
+            if options.server_timeout_s > 0
+            else nullcontext()
         )
 
     @contextmanager

@@ -32,12 +32,12 @@ from ferry_ros.messages import convert, diagnostics, qos
 from ferry_ros.rclpy_support import parameters, shared_memory
 from ferry_ros.rclpy_support.claim import Claim
 from ferry_ros.rclpy_support.process import fail, run
-from ferry_ros.rclpy_support.spinner import Spinner, beside
-from ferry_ros.rclpy_support.timer import every
+from ferry_ros.rclpy_support.spinner import Spinner, sibling_node
+from ferry_ros.rclpy_support.timer import steady_timer
 from robots.errors import ConnectionFailed, RobotError, SpecError
+from robots.execution.command_request import CommandResult
 from robots.execution.executor import Executor, ExecutorOptions
-from robots.execution.guard import RUNSTOP, GuardOptions
-from robots.execution.orders import Result
+from robots.execution.interlocks import RUNSTOP, InterlockOptions
 from robots.observation import Observation
 
 MODES = ("shadow", "slow", "full")
@@ -168,7 +168,7 @@ class RobotNode(Node):
             longest_motion_s=10.0 * slower,
             shadow=self.options.mode == "shadow",
             heartbeat_timeout_s=self.options.heartbeat_timeout_s,
-            guard=GuardOptions(battery_low=self.options.battery_low),
+            interlocks=InterlockOptions(battery_low=self.options.battery_low),
         )
 
     def _observe_period_s(self) -> float:
@@ -200,12 +200,12 @@ class RobotNode(Node):
         self.create_subscription(DiagnosticStatus, "policy_heartbeat", self._take_policy_heartbeat, qos.EVERY)
         self.create_subscription(DiagnosticStatus, "permit", self._take_permit, qos.NEWEST)
         self.create_subscription(String, "policy_node/instruction", self._take_instruction, qos.LATCHED)
-        every(self, HEARTBEAT_S, lambda: self._heartbeat.publish(Bool(data=True)))
-        every(self, 1.0, self._publish_diagnostics)
+        steady_timer(self, HEARTBEAT_S, lambda: self._heartbeat.publish(Bool(data=True)))
+        steady_timer(self, 1.0, self._publish_diagnostics)
         for name, publish in (("pose", self._publish_pose), ("tip", self._publish_tip)):
             if hasattr(self.robot, name):
-                every(self, 1.0 / self.options.odom_rate_hz, publish)
-        node, own = beside(self, "services"), MutuallyExclusiveCallbackGroup
+                steady_timer(self, 1.0 / self.options.odom_rate_hz, publish)
+        node, own = sibling_node(self, "services"), MutuallyExclusiveCallbackGroup
         node.create_service(Trigger, "begin", self._begin, callback_group=own())
         node.create_service(Trigger, "stop", self._stop, callback_group=own())
         node.create_service(Trigger, "done", self._done, callback_group=own())
@@ -232,7 +232,7 @@ class RobotNode(Node):
         header = Header(stamp=convert.time_msg(time.monotonic_ns()), frame_id="base_link")
         self._tip.publish(PointStamped(header=header, point=Point(x=x, y=y, z=z)))
 
-    def _publish_result(self, result: Result) -> None:
+    def _publish_result(self, result: CommandResult) -> None:
         self._results.publish(diagnostics.result_msg(result))
         if not result.sent.executed:
             self.get_logger().warning(f"not executed: {result.sent.refused or result.sent.blocked}")

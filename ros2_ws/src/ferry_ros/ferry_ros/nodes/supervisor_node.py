@@ -23,13 +23,13 @@ from rclpy.node import Node
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
-from ferry_ros.estop.latch import Latch
+from ferry_ros.estop.latch import EstopLatch
 from ferry_ros.messages import diagnostics, qos
 from ferry_ros.rclpy_support import parameters, services, shared_memory
 from ferry_ros.rclpy_support.claim import Claim
 from ferry_ros.rclpy_support.process import fail, run
-from ferry_ros.rclpy_support.spinner import Spinner, beside
-from ferry_ros.rclpy_support.timer import every
+from ferry_ros.rclpy_support.spinner import Spinner, sibling_node
+from ferry_ros.rclpy_support.timer import steady_timer
 from robots.errors import RobotError
 
 PERMIT_PERIOD_S = 0.05
@@ -64,7 +64,7 @@ class SupervisorNode(Node):
         self._claim = Claim(self, "supervisor_node", self._take_conflict, partial(fail, self))
         self._claim.settle()
         self.options = parameters.read(self, SupervisorOptions)
-        self._latch = Latch()
+        self._latch = EstopLatch()
         self._heard_s: float | None = None
         self._halt_until_s = 0.0
         self._permit = self.create_publisher(DiagnosticStatus, "permit", qos.NEWEST)
@@ -73,9 +73,9 @@ class SupervisorNode(Node):
         self._cmd_vel = self.create_publisher(Twist, halt, qos.NEWEST) if halt else None
         self.create_subscription(Bool, "estop", self._take_estop, qos.EVERY)
         self.create_subscription(Bool, "robot_heartbeat", self._take_heartbeat, qos.NEWEST)
-        every(self, PERMIT_PERIOD_S, self._look)
-        every(self, 1.0, self._publish_diagnostics)
-        serving = beside(self, "services")
+        steady_timer(self, PERMIT_PERIOD_S, self._look)
+        steady_timer(self, 1.0, self._publish_diagnostics)
+        serving = sibling_node(self, "services")
         own = MutuallyExclusiveCallbackGroup  # so that none waits for another
         serving.create_service(Trigger, f"{self.get_name()}/estop", self._serve_estop, callback_group=own())
         serving.create_service(Trigger, f"{self.get_name()}/clear", self._serve_clear, callback_group=own())
@@ -111,7 +111,7 @@ class SupervisorNode(Node):
 
     def _publish_permit(self, reason: str) -> None:
         level = diagnostics.ERROR if reason else diagnostics.OK
-        latch = {"estop": self._latch.told}
+        latch = {"estop": self._latch.forwarded}
         self._permit.publish(diagnostics.status("supervisor", level, reason or "the robot may move", latch))
 
     def _publish_diagnostics(self) -> None:

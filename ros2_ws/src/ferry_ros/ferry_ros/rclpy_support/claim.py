@@ -22,8 +22,8 @@ from rclpy.node import Node
 from std_msgs.msg import String
 
 from ferry_ros.messages import qos
-from ferry_ros.rclpy_support.spinner import Spinner, beside
-from ferry_ros.rclpy_support.timer import every
+from ferry_ros.rclpy_support.spinner import Spinner, sibling_node
+from ferry_ros.rclpy_support.timer import steady_timer
 from robots.errors import RobotError
 
 PERIOD_S = 0.1
@@ -77,10 +77,10 @@ class Claim:
         self._others: dict[str, tuple[Claimant, float]] = {}
         self._lock = threading.Lock()
         self._conflict = ""
-        beside_it = beside(node, "claim")
+        beside_it = sibling_node(node, "claim")
         self._publisher = beside_it.create_publisher(String, f"claim/{part}", qos.EVERY)
         beside_it.create_subscription(String, f"claim/{part}", self._take, qos.EVERY)
-        every(beside_it, PERIOD_S, self._look)
+        steady_timer(beside_it, PERIOD_S, self._look)
         self._spinner = Spinner(beside_it)
         self._settles_s = time.monotonic() + LISTEN_S
 

@@ -26,7 +26,7 @@ from rclpy.utilities import try_shutdown
 from ferry_ros.rclpy_support import shared_memory
 from ferry_ros.rclpy_support.context import enter, log_file
 from ferry_ros.rclpy_support.spinner import Spinner
-from ferry_ros.rclpy_support.timer import every
+from ferry_ros.rclpy_support.timer import steady_timer
 from robots.errors import RobotError
 from robots.processes.drain import drained
 from robots.processes.signals import on_end
@@ -90,7 +90,7 @@ def _look_at_memory(node: Any, told: list[str]) -> None:
 
 
 def _live(node: Any, signals: list[str], threads: int) -> None:
-    every(node, MEMORY_S, partial(_look_at_memory, node, []))
+    steady_timer(node, MEMORY_S, partial(_look_at_memory, node, []))
     spinner = Spinner(node, threads, on_error=partial(fail, node))
     try:
         while not signals and not node.finished.wait(LOOK_S):

@@ -18,10 +18,10 @@ from ferry_ros.drivers.interbotix.link import MOTORS, InterbotixLink
 from ferry_ros.drivers.joint_stream import SHORT, Arrival, JointPort, JointStream, Positions, stand
 from ferry_ros.drivers.ros_camera import CameraTuning, RosCamera
 from ferry_ros.drivers.vendor_node import claim_in_domain
-from robots.cameras.letterbox import framed, share
+from robots.cameras.letterbox import fov_scale, letterbox
 from robots.command import Command, Done, JointTarget, LookAt, MoveBase, MoveJoint, RotateBase, Stop
 from robots.embodiment import Embodiment
-from robots.embodiments.locobot import LENS_FOV_DEG, PICTURE_FOV_DEG, camera_slots, locobot
+from robots.embodiments.locobot import IMAGE_FOV_DEG, LENS_FOV_DEG, camera_slots, locobot
 from robots.errors import NotConnected, RobotError
 from robots.limits import HEAD_JOINTS, limit
 from robots.observation import Observation
@@ -45,7 +45,7 @@ class LocobotInterbotixOptions:
         speed: the share of the body's top speeds that it moves with, in (0, 1].
         height: of the pictures handed on, in pixels.
         width: of the pictures handed on, in pixels.
-        picture_fov_deg: how high they see [degrees]; what the camera does not see of it is black.
+        image_fov_deg: how high they see [degrees]; what the camera does not see of it is black.
         camera_slots: which actions move the camera, see `embodiments.locobot.camera_slots`; empty: the default.
         camera_topic: of the RealSense's colour pictures; one that ends in /compressed is taken as such.
         camera_info_topic: of its calibration.
@@ -67,7 +67,7 @@ class LocobotInterbotixOptions:
     speed: float = 1.0
     height: int = 720
     width: int = 1280
-    picture_fov_deg: float = PICTURE_FOV_DEG
+    image_fov_deg: float = IMAGE_FOV_DEG
     camera_slots: str = ""
     camera_topic: str = "camera/color/image_raw"
     camera_info_topic: str = "camera/color/camera_info"
@@ -89,7 +89,7 @@ class LocobotInterbotix(Connected):
 
     def __init__(self, options: LocobotInterbotixOptions | None = None) -> None:
         self.options = options or LocobotInterbotixOptions()
-        table = locobot(camera_slots(self.options.camera_slots), self.options.picture_fov_deg)
+        table = locobot(camera_slots(self.options.camera_slots), self.options.image_fov_deg)
         camera = replace(table.cameras[0], height=self.options.height, width=self.options.width)
         self._table = table.with_cameras(camera).slowed(self.options.speed)
         self._spec = self._table
@@ -150,7 +150,7 @@ class LocobotInterbotix(Connected):
         head, spec = link.head(), self._spec.state["joints"]
         ours = [min(max(head[name], low), high) for name, low, high in zip(spec.names, spec.low, spec.high)]
         declared = self._spec.cameras[0]
-        image = framed(camera.picture(shot), link.lens_deg, declared)
+        image = letterbox(camera.picture(shot), link.lens_deg, declared)
         state = {"joints": np.array(ours, dtype=np.float32), "hand": np.zeros(1, dtype=np.float32)}
         return Observation(self._seen_ns, {declared.name: image}, state)
 
@@ -187,7 +187,7 @@ class LocobotInterbotix(Connected):
         link, camera = self._link, self._camera
         if link is None or camera is None or not self._ready:
             return Health(fault="not connected")
-        filled = min(1.0, share(link.lens_deg, self._spec.cameras[0].vertical_fov_deg)) if link.lens_deg else 0.0
+        filled = min(1.0, fov_scale(link.lens_deg, self._spec.cameras[0].vertical_fov_deg)) if link.lens_deg else 0.0
         notes = {"picture_filled": filled, "odom_age_s": link.odometry.age_s}
         return Health(fault=self._fault(link) or camera.trouble, battery=link.battery, notes=notes)
 

@@ -19,7 +19,7 @@ from ferry_ros.drivers.ros_camera import SENSOR
 from ferry_ros.drivers.vendor_node import Link
 from ferry_ros.messages import qos
 from ferry_ros.rclpy_support import services
-from ferry_ros.rclpy_support.timer import every
+from ferry_ros.rclpy_support.timer import steady_timer
 from robots.cameras.letterbox import lens_fov_deg
 from robots.embodiments.locobot import PAN, TILT, locobot
 from robots.errors import ConnectionFailed, RobotError
@@ -83,7 +83,7 @@ class InterbotixLink:
         self._limits = node.create_client(RobotInfo, "get_robot_info")
         self._torque = node.create_client(RegisterValues, "get_motor_registers")
         node.create_subscription(CameraInfo, topics["camera_info"], self._take_camera_info, SENSOR)
-        every(node, TORQUE_PERIOD_S, self._ask_torque)
+        steady_timer(node, TORQUE_PERIOD_S, self._ask_torque)
 
     def _connect_base(self, topics: Mapping[str, str]) -> None:
         node = self.link.node

@@ -14,7 +14,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from ferry_ros import interfaces
 from ferry_ros.drivers.ros2_control.trajectory_msg import COMMAND, message
-from ferry_ros.rclpy_support.timer import every
+from ferry_ros.rclpy_support.timer import steady_timer
 from robots.arms.trajectory import LEAST_RAMP_S, Trajectory
 from robots.embodiments import ros2_control_arms
 
@@ -88,7 +88,7 @@ class ActionGripper:
         self._lock = threading.RLock()  # the timer's thread, the motion's, and that of whoever stops it
         self._due: list[tuple[float, float]] = []
         self._before = (0.0, 0.0)
-        every(node, TICK_S, self._tick)
+        steady_timer(node, TICK_S, self._tick)
 
     @property
     def lost(self) -> str:
