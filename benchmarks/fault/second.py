@@ -1,4 +1,4 @@
-"""Second ones: of a node in the same namespace, and of whoever tells where a body's joints or its base are."""
+"""Second ones: of a node in the same namespace, and of whoever tells where a robot's joints or its base are."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ ONE_TRIAL = (
 
 
 class Telling:
-    """Zeros, said of a body's joints or its pose by a second publisher of its vendor's own topic."""
+    """Zeros, said of a robot's joints or its pose by a second publisher of its vendor's own topic."""
 
     def __init__(self, node: Node, topic: str, kind: type[JointState | Odometry]) -> None:
         self._node, self._kind = sibling_node(node, "second"), kind
@@ -119,12 +119,12 @@ class Second:
         return next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
 
     def take(self, message: DiagnosticArray) -> None:
-        """Counts a step of it that the body did."""
+        """Counts a step of it that the robot did."""
         self.drove += message.status[0].level == DiagnosticStatus.OK
 
 
 def second(name: str, *words: str) -> Callable[[Line, Fault], Seen]:
-    """Starts a second one beside a trial under way, and looks who moves the body; an e-stop ends what both do."""
+    """Starts a second one beside a trial under way, and looks who moves the robot; an e-stop ends what both do."""
 
     def judge(line: Line, fault: Fault) -> Seen:
         log = line.here.folder / f"second_{name}.log"
@@ -157,7 +157,7 @@ def _judged(line: Line, other: Second) -> Seen:
 
 
 def _stopped(line: Line, other: Second, trouble: str) -> Seen:
-    """Stops the body by the e-stop and measures from there, but not where two twins say where they are."""
+    """Stops the robot by the e-stop and measures from there, but not where two twins say where they are."""
     said, lasts = other.last_word(), wait(line.truth.moving, 4.0)
     stop_s = time.monotonic()
     line.estop()

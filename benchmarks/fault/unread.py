@@ -87,7 +87,7 @@ def talking(line: Line) -> Iterator[Callable[[], int]]:
 
 
 def _still(line: Line) -> str:
-    """Gets the body moving, where its trial did not last until now; returns why it does not."""
+    """Gets the robot moving, where its trial did not last until now; returns why it does not."""
     if wait(line.truth.moving, 4.0):
         return ""
     try:

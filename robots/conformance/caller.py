@@ -1,4 +1,4 @@
-"""Calls a body in one thread of its own, each call with a time limit."""
+"""Calls a robot in one thread of its own, each call with a time limit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def nothing(_elapsed_s: float) -> None:
 
 
 class Caller:
-    """A thread for one body: a renderer's or a driver's handles may belong to the thread that made them.
+    """A thread for one robot: a renderer's or a driver's handles may belong to the thread that made them.
 
     Attributes:
         lost: the call that never returned; empty while the thread answers.

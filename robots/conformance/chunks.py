@@ -20,13 +20,13 @@ GENTLE = 0.4
 TIP_MPS = 0.05
 """Speed of the fingertips, which an arm can follow with slow joints too."""
 SLOW_ROW_S = 0.5
-"""Time of a row that a body at any speed can follow."""
+"""Time of a row that a robot at any speed can follow."""
 LATE_S = 1.0
 """How much longer than its rows a chunk may take."""
 
 
 def joint_chunks_arrive(subject: Subject) -> None:
-    """A chunk of joint positions ends at its last row, not before its time, and the body stands."""
+    """A chunk of joint positions ends at its last row, not before its time, and the robot stands."""
     vector, start = _joint_vector(subject), subject.place()
     there = joint_chunk(subject, vector, start)
     home_row = tuple(start.joints[name] for name in vector.names)
@@ -59,7 +59,7 @@ def cartesian_chunks_arrive(subject: Subject) -> None:
 
 
 def chunks_of_unknown_names_are_refused(subject: Subject) -> None:
-    """A chunk whose names are none of the body's, or whose rows do not fit them, is refused."""
+    """A chunk whose names are none of the robot's, or whose rows do not fit them, is refused."""
     refused(subject, Chunk(("thing_that_no_body_has",), ((0.0,),), 0.1))
     for vector in subject.spec.chunks:
         refused(subject, Chunk(vector.names, (), 0.1))
@@ -68,7 +68,7 @@ def chunks_of_unknown_names_are_refused(subject: Subject) -> None:
 
 
 def chunks_with_a_jump_are_refused(subject: Subject) -> None:
-    """A chunk with a row that the body cannot follow is refused as a whole, before its first row."""
+    """A chunk with a row that the robot cannot follow is refused as a whole, before its first row."""
     if not subject.spec.chunks:
         raise NotApplicable(f"{subject.spec.name} takes no chunks")
     start = subject.place()
@@ -116,7 +116,7 @@ def cartesian_chunk(subject: Subject, vector: VectorSpec, start: Place) -> Chunk
 
 
 def any_chunk(subject: Subject, start: Place) -> Chunk:
-    """A chunk that this body takes; NotApplicable when there is none."""
+    """A chunk that this robot takes; NotApplicable when there is none."""
     for vector in subject.spec.chunks:
         if set(vector.names) <= set(subject.spec.joints):
             return joint_chunk(subject, vector, start)

@@ -1,4 +1,4 @@
-"""Checks that what lies beyond a range ends at its limit, and that the body says so."""
+"""Checks that what lies beyond a range ends at its limit, and that the robot says so."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOWHERE = Place(0, {}, None)
 STOP_S = 0.3
 """A motion towards a limit that is far is stopped after this time, or sooner where a joint is fast."""
 ELSEWHERE = ("workspace", "reach", "contact")
-"""A limit that lies where the body may not go for another reason is refused with one of these words."""
+"""A limit that lies where the robot may not go for another reason is refused with one of these words."""
 BEYOND = 0.2
 """How far beyond a limit is asked for [m] or [rad]."""
 

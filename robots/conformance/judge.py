@@ -1,4 +1,4 @@
-"""Compares what a body says with what was measured."""
+"""Compares what a robot says with what was measured."""
 
 from __future__ import annotations
 
@@ -78,14 +78,14 @@ def base_goal(command: Command) -> tuple[float, float]:
 
 
 def supported(sent: Sent) -> None:
-    """Raises NotApplicable when the body says by name that it does not take this kind of command."""
+    """Raises NotApplicable when the robot says by name that it does not take this kind of command."""
     kind = type(sent.command).__name__
     if kind.lower() in sent.refused.lower() and "got" not in sent.refused:
         raise NotApplicable(f"the body refuses {kind}: {sent.refused}")
 
 
 def arrived(move: Move, options: Options) -> None:
-    """The command was executed as asked, and the body is where it was sent and nowhere else."""
+    """The command was executed as asked, and the robot is where it was sent and nowhere else."""
     what, sent = str(move.asked), move.sent
     supported(sent)
     expect(sent.executed, what, f"refused='{sent.refused}' blocked='{sent.blocked}'", "an executed command")
@@ -95,7 +95,7 @@ def arrived(move: Move, options: Options) -> None:
 
 
 def reached(move: Move, options: Options, loose: tuple[str, ...] = ()) -> None:
-    """The body is where `Sent.command` says; what it does not name, save `loose`, stands."""
+    """The robot is where `Sent.command` says; what it does not name, save `loose`, stands."""
     told = f"after {move.sent.command}"
     goals = {**move.before.joints, **joint_goals(move.sent.command, move.before)}
     for joint, goal in goals.items():
@@ -117,7 +117,7 @@ def _base_reached(move: Move, options: Options, told: str) -> None:
 
 
 def stood(move: Move, options: Options) -> None:
-    """The body stood when `execute` returned."""
+    """The robot stood when `execute` returned."""
     unmoved(move.returned, move.after, options, f"when execute({move.asked}) had returned")
 
 

@@ -1,4 +1,4 @@
-"""Checks of connecting, disconnecting and of what a body tells of itself without moving."""
+"""Checks of connecting, disconnecting and of what a robot tells of itself without moving."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def a_second_driver_is_refused(subject: Subject) -> None:
 
 
 def health_is_told_at_once(subject: Subject) -> None:
-    """`health()` of a body that may move returns at once, without runstop or fault."""
+    """`health()` of a robot that may move returns at once, without runstop or fault."""
     robot = subject.robot
     subject.observe()
     health = _timed_health(robot, subject.options.health_s)

@@ -1,4 +1,4 @@
-"""Checks that the body does what it was told and what it says it did."""
+"""Checks that the robot does what it was told and what it says it did."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the suite may do with a body, and how exact the body is."""
+"""What the suite may do with a robot, and how exact the robot is."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ Point = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Options:
-    """How a body is tried. The defaults suit real hardware; a fake that is exact can do with less time.
+    """How a robot is tried. The defaults suit real hardware; a fake that is exact can do with less time.
 
     Attributes:
         checks: names of the checks to run; all when empty.
         skip: names of checks to leave out.
         spared: joints that are never moved.
-        exclusive: the body is real hardware, which a second driver must be refused.
-        base_step_m: how far the base is driven, and back; never beyond the body's longest step.
+        exclusive: the robot is real hardware, which a second driver must be refused.
+        base_step_m: how far the base is driven, and back; never beyond the robot's longest step.
         base_step_rad: how far it is turned, and back.
         joint_step: how far a joint is moved, and back [m] or [rad].
         long_step: how far a joint may be moved where a long motion is needed, and to a limit [m] or [rad].
@@ -31,10 +31,10 @@ class Options:
         still_m: what a standing base may seem to move between two measurements.
         still_rad: what a standing base may seem to turn.
         still_joint: what a standing joint may seem to move [m] or [rad].
-        lag_s: how old what the body tells of itself may be.
+        lag_s: how old what the robot tells of itself may be.
         pose_period_s: how often `pose` is told anew.
         settle_s: how long it is watched for standing after `execute` returned.
-        stop_s: from `stop()` until the body begins to slow down.
+        stop_s: from `stop()` until the robot begins to slow down.
         health_s: how long `health()` may take; it is asked 40 times a second.
         observe_s: how long `observe()` may take, and how old an observation may be.
         connect_s: how long `connect()` and `disconnect()` may take.

@@ -1,4 +1,4 @@
-"""Where a body was measured to be, and how it moved."""
+"""Where a robot was measured to be, and how it moved."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Pose = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a body is.
+    """Where a robot is.
 
     Attributes:
         stamp_ns: when it was sensed, on the monotonic clock.
@@ -33,8 +33,8 @@ class Move:
 
     Attributes:
         asked: the command.
-        sent: what the body says became of it.
-        before: where the body was.
+        sent: what the robot says became of it.
+        before: where the robot was.
         returned: where it was when `execute` had returned.
         after: where it was a while later.
         began_ns: when `execute` was called, on the monotonic clock.

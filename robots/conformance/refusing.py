@@ -1,4 +1,4 @@
-"""Checks that what a body cannot or must not do is refused by name, moves nothing and never raises."""
+"""Checks that what a robot cannot or must not do is refused by name, moves nothing and never raises."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def numbers_that_are_not_finite_are_refused(subject: Subject) -> None:
 
 
 def joints_it_lacks_are_refused(subject: Subject) -> None:
-    """A joint that the body lacks is refused, and its name stands in the reason."""
+    """A joint that the robot lacks is refused, and its name stands in the reason."""
     refused(subject, MoveJoint(NO_JOINT, 0.01), NO_JOINT)
     refused(subject, JointTarget((NO_JOINT,), (0.0,)), NO_JOINT)
     refused(
@@ -51,7 +51,7 @@ def malformed_joint_targets_are_refused(subject: Subject) -> None:
 
 
 def parts_it_lacks_are_refused(subject: Subject) -> None:
-    """Commands for a base, a head, a gripper or a grasp that the body lacks are refused."""
+    """Commands for a base, a head, a gripper or a grasp that the robot lacks are refused."""
     spec = subject.spec
     commands: list[Command] = [MoveBase(0.01), RotateBase(0.01)] if spec.base is None else []
     commands += [] if set(HEAD_JOINTS) <= set(spec.joints) else [LookAt(0.0, 0.0)]

@@ -29,7 +29,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Report:
-    """What all checks found of one body."""
+    """What all checks found of one robot."""
 
     body: str
     results: tuple[Result, ...]

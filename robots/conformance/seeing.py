@@ -53,7 +53,7 @@ def the_state_tells_every_joint(subject: Subject) -> None:
 
 
 def a_base_tells_its_pose(subject: Subject) -> None:
-    """A body with a base has `pose` (x [m], y [m], yaw [rad]) from its odometry."""
+    """A robot with a base has `pose` (x [m], y [m], yaw [rad]) from its odometry."""
     base_of(subject)
     pose = subject.pose()
     expect(pose is not None, "pose", pose, "(x, y, yaw)")

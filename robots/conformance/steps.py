@@ -1,4 +1,4 @@
-"""Chooses small motions that a body has room for."""
+"""Chooses small motions that a robot has room for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks that `stop()` from another thread ends any motion, and that the body can go on afterwards."""
+"""Checks that `stop()` from another thread ends any motion, and that the robot can go on afterwards."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def locobot(slots: Mapping[str, Command] = DEFAULT_CAMERA_SLOTS, image_fov_deg: 
 
     Args:
         slots: policy action -> what it does to the camera; see `camera_slots`.
-        image_fov_deg: how high its pictures see; what the mounted camera does not fill of it is black.
+        image_fov_deg: how high its images see; what the mounted camera does not fill of it is black.
 
     Raises:
         SpecError: a slot that no policy has, or that moves something else than the camera, or too far.

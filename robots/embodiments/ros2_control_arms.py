@@ -108,7 +108,7 @@ class Arm:
     ready: tuple[float, ...]
 
     def embodiment(self, cameras: tuple[CameraSpec, ...], gripper: bool, cartesian: bool, floor_m: float) -> Embodiment:
-        """The body; Cartesian chunks say what the gripper does, so only an arm with a gripper takes them."""
+        """The robot; Cartesian chunks say what the gripper does, so only an arm with a gripper takes them."""
         joints = dict(self.joints)
         if gripper:
             joints[GRIPPER_JOINT] = JointLimits(0.0, self.gripper.aperture_m, self.gripper.speed_mps)

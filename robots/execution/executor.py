@@ -2,10 +2,8 @@
 
 A robot moves only on a fresh decision of the holder of the lease. The executor refuses, with a reason, requests that
 are stale, unknown, replayed, not finite or beyond the limits, or that come while another runs, and keeps no backlog. It
-stops the robot, with a reason, when requests cease, when cameras freeze, on every hold (runstop, lost heartbeat, a
-fault of the
-robot: `robots.execution.interlocks`), and whenever it ends. Every stop ends the lease, except a Stop requested under
-    it.
+stops the robot, with a reason, when requests cease, when cameras freeze, on every hold (runstop, lost heartbeat, fault:
+see `robots.execution.interlocks`), and whenever it ends. Every stop ends the lease, except a Stop requested under it.
 
 Two threads: the body thread alone observes and moves (a renderer's or a driver's handles belong to one thread); the
 watch thread checks timeouts and health. `stop()` may be called from any thread.

@@ -1,8 +1,8 @@
-"""A body without hardware: kinematic, bounded by the same limits and speeds, usable from the launch files.
+"""A robot without hardware: kinematic, bounded by the same limits and speeds, usable from the launch files.
 
 It stands in a square arena whose walls have four colours, so that its cameras tell which way it looks. It fails where a
-real body fails: it refuses and clips by the same limits, a move into a wall is blocked and moves nothing, and `stop()`
-ends a motion within the body's deceleration.
+real robot fails: it refuses and clips by the same limits, a move into a wall is blocked and moves nothing, and `stop()`
+ends a motion within the robot's deceleration.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class FakeOptions:
     Attributes:
         height: camera image height in pixels.
         width: camera image width in pixels.
-        real_time: motions take the time they would take at the body's top speed; otherwise none.
-        speed: the share of the body's top speeds that it moves with, in (0, 1].
+        real_time: motions take the time they would take at the robot's top speed; otherwise none.
+        speed: the share of the robot's top speeds that it moves with, in (0, 1].
         arena_m: half the side of the square it may drive in.
         freeze_camera_after_s: the cameras deliver the same old observation from then on.
         fail_observe_after_s: `observe()` raises from then on, as when a camera is unplugged.
@@ -93,7 +93,7 @@ class FakeRobot(Connected):
 
     @property
     def spec(self) -> Embodiment:
-        """The body with this fake's camera size."""
+        """The robot with this fake's camera size."""
         return self._spec
 
     @property
@@ -121,7 +121,7 @@ class FakeRobot(Connected):
         return self._last
 
     def execute(self, command: Command) -> Sent:
-        """Limits the command, moves for as long as the body would, and says what became of it."""
+        """Limits the command, moves for as long as the robot would, and says what became of it."""
         self._require("execute")
         sent = limit(command, self._spec, self.positions)
         if not sent.refused and isinstance(command, Chunk) and not set(command.names) <= set(self.positions):
@@ -133,7 +133,7 @@ class FakeRobot(Connected):
             return replace(sent, blocked=self._perform(sent.command))
 
     def stop(self) -> None:
-        """Ends a running motion within the body's deceleration; what is held stays held."""
+        """Ends a running motion within the robot's deceleration; what is held stays held."""
         self._stop.set()
 
     def _require(self, operation: str) -> None:
@@ -188,7 +188,7 @@ class FakeRobot(Connected):
         if max(abs(end[0]), abs(end[1])) > self.options.arena_m:
             return "contact with the arena wall"
         base = self._spec.base
-        assert base is not None  # limits refuse a base command to a body without one
+        assert base is not None  # limits refuse a base command to a robot without one
 
         def place(travelled: float) -> None:
             s = math.copysign(travelled, distance_m)
@@ -199,7 +199,7 @@ class FakeRobot(Connected):
     def _turn(self, angle_rad: float) -> str:
         x, y, yaw = self.pose
         base = self._spec.base
-        assert base is not None  # limits refuse a base command to a body without one
+        assert base is not None  # limits refuse a base command to a robot without one
 
         def place(turned: float) -> None:
             self.pose = (x, y, math.remainder(yaw + math.copysign(turned, angle_rad), 2 * math.pi))

@@ -127,7 +127,7 @@ def test_a_stop_between_taking_and_starting_an_order_still_stops(host: Host) -> 
     def slow_to_start(command: Command) -> Sent:
         began.set()
         go.wait(2.0)
-        return execute(command)  # clears an earlier stop request, as a body does at the start of a motion
+        return execute(command)  # clears an earlier stop request, as a robot does at the start of a motion
 
     host.robot.execute = slow_to_start  # type: ignore[method-assign]
     host.executor.submit(host.order(MoveBase(0.2)))

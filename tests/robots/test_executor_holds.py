@@ -1,4 +1,4 @@
-"""What keeps a body from moving while an executor runs it."""
+"""What keeps a robot from moving while an executor runs it."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ TIMEOUT_S = 0.3
 
 @pytest.fixture
 def host() -> Iterator[Host]:
-    """A body whose driver must be heard."""
+    """A robot whose driver must be heard."""
     host = Host(FakeRobot(), replace(OPTIONS, heartbeat_timeout_s=TIMEOUT_S))
     with host.executor:
         yield host

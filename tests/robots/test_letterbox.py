@@ -1,4 +1,4 @@
-"""A camera's picture at its true angles."""
+"""A camera's image at its true angles."""
 
 from __future__ import annotations
 

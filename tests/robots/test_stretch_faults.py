@@ -324,7 +324,7 @@ def test_camera_that_is_mounted_on_its_side_is_shown_at_its_true_angle(fake: Run
     assert {image.shape for image in seen.values()} == {(90, 160, 3)}
     ahead = seen["navigation"]
     lit = ahead[45].any(axis=1).nonzero()[0]
-    # tan(69.4 / 2) / tan(59 / 2) = 1.224: the turned 160x90 picture becomes 110 high, 62 wide; 90 rows of it are kept.
+    # tan(69.4 / 2) / tan(59 / 2) = 1.224: the turned 160x90 image becomes 110 high, 62 wide; 90 rows of it are kept.
     assert (lit[0], lit[-1]) == (49, 110)
 
 

@@ -24,7 +24,7 @@ from servers import ferry_serve
 from robots.command import Command, MoveBase, RotateBase
 from robots.execution.command_request import CommandRequest
 
-DRIVE = ("move_ahead",)  # 0.67 s at the body's top speed
+DRIVE = ("move_ahead",)  # 0.67 s at the robot's top speed
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Parameters, the table of bodies, YAML defaults: what a node declares is what its dataclass and its file say."""
+"""Parameters, the table of robots, YAML defaults: what a node declares is what its dataclass and its file say."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A camera behind an image topic, over DDS: pictures, when they were sensed, and when the camera counts as frozen."""
+"""A camera behind an image topic, over DDS: images, when they were sensed, and when the camera counts as frozen."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def camera(link: Link) -> RosCamera:
 
 
 class Publisher:
-    """Publishes pictures and waits until the camera listens."""
+    """Publishes images and waits until the camera listens."""
 
     def __init__(self, link: Link, kind: Any = Image, topic: str = TOPIC) -> None:
         self._clock, self._out = link.node.get_clock(), link.node.create_publisher(kind, topic, 1)

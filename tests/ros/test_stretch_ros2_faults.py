@@ -1,4 +1,4 @@
-"""What goes wrong behind the vendor's driver: each has a name, and the body does not move on."""
+"""What goes wrong behind the vendor's driver: each has a name, and the robot does not move on."""
 
 from __future__ import annotations
 

@@ -35,12 +35,12 @@ class FakeOptions:
         latency_s: from a command to its effect.
         arena_m: half the side of the square it may drive in; its walls press the bumper.
         rate_hz: odometry and joint states.
-        frame_hz: camera pictures.
+        frame_hz: camera images.
         head_radps: speed of the pan and tilt motors.
-        height: of the camera's pictures, pixels.
-        width: of the camera's pictures, pixels.
+        height: of the camera's images, pixels.
+        width: of the camera's images, pixels.
         cliff_after_m: a cliff event after so much way; 0 for none.
-        freeze_camera_after_s: no new picture from then on; 0 for never.
+        freeze_camera_after_s: no new image from then on; 0 for never.
         freeze_odometry_after_s: the same for odometry.
     """
 
@@ -196,7 +196,7 @@ class Camera:
         self.set_pan_tilt(0.0, 0.0)
 
     def get_rgb(self) -> U8Image | None:
-        """(height, width, 3) uint8 RGB, None before the first picture."""
+        """(height, width, 3) uint8 RGB, None before the first image."""
         with self.camera_img_lock:
             return None if self.rgb_img is None else self.rgb_img.copy()
 
@@ -207,7 +207,7 @@ class Camera:
         return np.array([[focal, 0, options.width / 2], [0, focal, options.height / 2], [0, 0, 1]])
 
     def take(self) -> None:
-        """What the driver's callback does with a new picture: coloured walls above a floor."""
+        """What the driver's callback does with a new image: coloured walls above a floor."""
         options, (pan, tilt), yaw = self._body.options, self._body.head, self._body.pose[2]
         focal = FOCAL_PX * options.height / 480
         bearings = yaw + pan - np.arctan((np.arange(options.width) - options.width / 2) / focal)

@@ -45,7 +45,7 @@ class FakeStretchOptions:
         contact: an obstacle, as "lift=0.5" [m], "arm=0.2" [m], "wrist_yaw=1.0" [rad], "base=0.3" [m driven ahead] or
             "gripper=0.03" [m between the fingertips: something to grasp]; several separated by commas.
         silent_after_s: it stops answering after that; negative never.
-        freeze_camera_after_s: its pictures stay the same after that; negative never.
+        freeze_camera_after_s: its images stay the same after that; negative never.
         lift_m: where it starts.
         arm_m: where it starts.
         wrist_yaw_rad: where it starts.

@@ -16,12 +16,12 @@ WALLS = np.array([[200, 60, 60], [60, 180, 60], [60, 60, 200], [200, 180, 60]], 
 
 
 class Synthetic:
-    """Pictures of four coloured walls, seen from where a fake Stretch stands; of a test card without one.
+    """Images of four coloured walls, seen from where a fake Stretch stands; of a test card without one.
 
     Args:
         fleet: folder of a running `robots.fakes.stretch.process`; empty for none.
-        height: of the pictures.
-        width: of the pictures.
+        height: of the images.
+        width: of the images.
         yaw_deg: where it looks, counter-clockwise from ahead.
     """
 
@@ -42,7 +42,7 @@ class Synthetic:
             raise CameraMissing(f"{self.name}: {error}") from error
 
     def grab(self) -> Frame:
-        """The next picture; CameraLost when the fake is gone."""
+        """The next image; CameraLost when the fake is gone."""
         time.sleep(max(0.0, self._next_s - time.monotonic()))
         self._next_s = time.monotonic() + self.PERIOD_S
         try:

@@ -40,7 +40,7 @@ class ObservationSync:
         if len(images) < len(self._body.cameras) or stamp_ns not in self._states:
             self._drop_oldest()
             return None
-        self._images.pop(stamp_ns, None)  # a body may have no cameras
+        self._images.pop(stamp_ns, None)  # a robot may have no cameras
         return Observation(stamp_ns, images, self._states.pop(stamp_ns))
 
     def _drop_oldest(self) -> None:

@@ -95,7 +95,7 @@ class RosRobot(Connected):
 
     @property
     def spec(self) -> Embodiment:
-        """The body behind the topics."""
+        """The robot behind the topics."""
         return self._body
 
     def connect(self) -> None:
@@ -154,7 +154,7 @@ class RosRobot(Connected):
         """The newest complete observation that shows the effect of the last motion.
 
         Raises RobotStopped when the robot was stopped by somebody else, RobotError when none comes in time, and
-        SpecError when what comes does not fit the body.
+        SpecError when what comes does not fit the robot.
         """
         self._require("observe")
         with self._changed:
@@ -210,7 +210,7 @@ class RosRobot(Connected):
         self._forget()
 
     def observation(self, stamp_ns: int, timeout_s: float = 0.0) -> Observation:
-        """The observation of that stamp, if it is kept or comes in time; else one without pictures.
+        """The observation of that stamp, if it is kept or comes in time; else one without images.
 
         They come in order: once a newer one is there, this one is not waited for any more.
         """
@@ -310,7 +310,7 @@ class RosRobot(Connected):
 
 
 def find_body(node: Node, name: str, timeout_s: float) -> Embodiment:
-    """The body that the robot node in this namespace publishes.
+    """The robot that the robot node in this namespace publishes.
 
     Raises ConnectionFailed when there is none in time, BindError when it is not the one called `name` (empty: any).
     """

@@ -1,4 +1,4 @@
-"""Trials on the body behind ROS topics: the stage that `ferry evaluate --robot ros` plays on.
+"""Trials on the robot behind ROS topics: the stage that `ferry evaluate --robot ros` plays on.
 
 A policy behind a server is run by the policy node, as on a robot; this process only says what is to be tried, follows
 the steps, and writes them down. A policy whose bundle is loaded here is run here, over the same topics.
@@ -49,7 +49,7 @@ SILENCE_S = 30.0  # longer than a policy node waits for any one thing: after thi
 CALL_S = 10.0
 LAST_STEPS_S = 2.0  # the answer that a trial has ended may overtake its last steps
 END_S = 3.0  # a policy node that lives ends a trial in this time
-PICTURE_S = 0.5  # a step may overtake its pictures
+PICTURE_S = 0.5  # a step may overtake its images
 
 ROUTES = {  # lifecycle transitions that lead from a state to "active" with new parameters
     "unconfigured": (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE),
@@ -69,7 +69,7 @@ def ros_stage(plan: Plan) -> RosStage:
 
 
 class RosStage:
-    """The body, and the policy node beside it, in one ROS namespace.
+    """The robot, and the policy node beside it, in one ROS namespace.
 
     Args:
         namespace: of the graph.
@@ -107,7 +107,7 @@ class RosStage:
 
     @property
     def robot(self) -> Robot:
-        """The body behind the topics."""
+        """The robot behind the topics."""
         return self._robot
 
     def begin(self, trial: Trial) -> Scene:

@@ -68,7 +68,7 @@ class TrialRecord:
             return
         try:
             part(self.recorder)
-        except Exception as error:  # a disk, an encoder, a picture: the trial goes on without its record
+        except Exception as error:  # a disk, an encoder, an image: the trial goes on without its record
             why = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
             self.trouble = f"the record could not be written: {why}"
 

@@ -1,4 +1,4 @@
-"""Episodes of a body that can begin one and judge it: a twin. Bodies without either are left as they are."""
+"""Episodes of a robot that can begin one and judge it: a twin. Bodies without either are left as they are."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def begin(
     """Begins the episode given as JSON, or one sampled from `house_seed`; returns it as JSON values.
 
     Sampled is what `instruction` asks for, or, where it is empty or says what no task of the simulator does, one of
-    `task`. EpisodeError when the house has nothing of that kind, or the given episode is about something else.
-    A body that has no episodes (a real one, the kinematic fake) keeps its place, and the answer is empty: a person puts
-    it where a trial begins.
+    `task`. EpisodeError when the house has nothing of that kind, or the given episode is about something else. A robot
+    that has no episodes (a real one, the kinematic fake) keeps its place, and the answer is empty: a person puts it
+    where a trial begins.
     """
     reset = getattr(robot, "reset", None)
     if reset is None:
@@ -62,7 +62,7 @@ def _drawn(robot: Any, house_seed: int, task: str, instruction: str) -> EpisodeS
 
 
 def judge(robot: Robot, instruction: str = "") -> dict[str, Any]:
-    """What became of the episode so far, as far as the body knows: a twin all of it, another body its pose at most.
+    """What became of the episode so far, as far as the robot knows: a twin all of it, another body its pose at most.
 
     `instruction` is what the robot was driven with; a twin whose episode is about something else does not judge it.
     """
@@ -78,7 +78,7 @@ def judge(robot: Robot, instruction: str = "") -> dict[str, Any]:
 
 
 def verdict_of(known: Mapping[str, Any], end: RunEnd) -> Verdict:
-    """What `judge` comes to at the end of a run; aborted where the body knows nothing of success."""
+    """What `judge` comes to at the end of a run; aborted where the robot knows nothing of success."""
     if end.reason in ABORTS:
         return Verdict(Outcome.ABORTED, end.message)
     return twin_verdict(end, known) if "success" in known else Verdict(Outcome.ABORTED, NOT_JUDGED)

@@ -1,4 +1,4 @@
-"""A camera behind an image topic: the newest picture, when it was sensed, and whether the camera still lives.
+"""A camera behind an image topic: the newest image, when it was sensed, and whether the camera still lives.
 
 Takes `sensor_msgs/Image` of colour (`CHANNELS`), and `sensor_msgs/CompressedImage` from topics whose names end in
 "/compressed".
@@ -22,14 +22,14 @@ from robots.errors import ConnectionFailed, RobotError, SpecError
 from robots.spec import CameraSpec, U8Image
 
 SENSOR = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-"""Hears reliable and unreliable publishers alike; a picture that was overtaken is not waited for."""
+"""Hears reliable and unreliable publishers alike; an image that was overtaken is not waited for."""
 
 BELIEVED_AGE_S = 1.0
-"""A picture's age by its header is believed up to this: beyond, its stamp comes from another clock."""
+"""An image's age by its header is believed up to this: beyond, its stamp comes from another clock."""
 
 
 CHANNELS = {"rgb8": "rgb", "bgr8": "bgr", "rgba8": "rgba", "bgra8": "bgra"}
-"""Encodings of colour pictures -> the order of their bytes in a pixel; of YUV, brightness and shared colour."""
+"""Encodings of colour images -> the order of their bytes in a pixel; of YUV, brightness and shared colour."""
 YUV = ("yc", "cy")
 CHANNELS |= {"yuyv": "yc", "yuv422_yuy2": "yc", "uyvy": "cy", "yuv422": "cy"}
 
@@ -42,9 +42,9 @@ class CameraTuning:
     """What counts as a camera that lives.
 
     Attributes:
-        stale_s: no new picture for so long means it is frozen; a RealSense sends 15 a second.
+        stale_s: no new image for so long means it is frozen; a RealSense sends 15 a second.
         same_is_frozen: the same pixels for so long mean it too. A sensor has noise; for a renderer, say False.
-        quarter_turns_cw: how often a picture is turned by 90 degrees clockwise, for a camera that is mounted on its
+        quarter_turns_cw: how often an image is turned by 90 degrees clockwise, for a camera that is mounted on its
             side (the RE1's own D435i: 1).
     """
 
@@ -55,7 +55,7 @@ class CameraTuning:
 
 @dataclass(frozen=True)
 class Shot:
-    """A picture: when it was sensed on this computer's monotonic clock [ns], and its message."""
+    """An image: when it was sensed on this computer's monotonic clock [ns], and its message."""
 
     stamp_ns: int
     message: Any
@@ -66,7 +66,7 @@ class RosCamera:
 
     Args:
         node: subscribes; who closes it closes this.
-        spec: what the pictures must be like after turning.
+        spec: what the images must be like after turning.
         topic: e.g. "/camera/color/image_raw", "/camera/color/image_raw/compressed".
     """
 
@@ -91,7 +91,7 @@ class RosCamera:
         return ""
 
     def connect(self, timeout_s: float) -> None:
-        """Waits for a good picture; ConnectionFailed, with what was wrong with the last one, when none comes."""
+        """Waits for a good image; ConnectionFailed, with what was wrong with the last one, when none comes."""
         until, after_ns, bad, silent = time.monotonic() + timeout_s, -1, "", ""
         while (left_s := until - time.monotonic()) > 0.0:
             try:
@@ -145,7 +145,7 @@ class RosCamera:
 
 
 def decode(message: Image | CompressedImage) -> U8Image:
-    """A colour picture -> (H, W, 3) uint8 RGB; SpecError for anything else, and for one that is damaged."""
+    """A colour image -> (H, W, 3) uint8 RGB; SpecError for anything else, and for one that is damaged."""
     if isinstance(message, CompressedImage):
         return _decompress(message)
     if message.encoding not in CHANNELS:
@@ -185,7 +185,7 @@ def _decompress(message: CompressedImage) -> U8Image:
 
 
 def _damaged(data: bytes) -> bool:
-    """Whether a picture is empty, or a JPEG that was cut off or has lost a block to zeros: OpenCV 4 makes a picture of
+    """Whether an image is empty, or a JPEG that was cut off or has lost a block to zeros: OpenCV 4 makes an image of
     both, libjpeg's warning goes to the terminal. (512 zeros in a row are what no camera's coding of pixels makes.)"""
     if not data.startswith(JPEG):
         return not data

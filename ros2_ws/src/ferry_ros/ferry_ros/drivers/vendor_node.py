@@ -1,6 +1,6 @@
-"""The node of a body's own: its link to the vendor's driver, in a context of its own and spun by a thread of its own.
+"""The node of a robot's own: its link to the vendor's driver, in a context of its own and spun by a thread of its own.
 
-So it works inside of a ROS process and without one, outlives what shuts that process's context down, so that the body
+So it works inside of a ROS process and without one, outlives what shuts that process's context down, so that the robot
 can still be stopped, and is not touched by remappings that were meant for another node.
 """
 

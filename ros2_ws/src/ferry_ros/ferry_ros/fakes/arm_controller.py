@@ -1,6 +1,6 @@
 """`fake_arm_controller`: an arm behind ros2_control, without the arm.
 
-Publishes `joint_states` and pictures, takes `<controller>/joint_trajectory` for the arm and for its gripper. It can be
+Publishes `joint_states` and images, takes `<controller>/joint_trajectory` for the arm and for its gripper. It can be
 stopped (e-stop), lost and frozen while it runs: set its parameters.
 """
 
@@ -45,15 +45,15 @@ class FakeArmOptions:
         gripper_action: whether the gripper offers its GripperCommand action too; its types are built where they are not
             installed.
         rate_hz: of the control loop and of joint_states.
-        camera_topics: where pictures are published, separated by commas; empty for none.
-        height: of a picture, in pixels.
-        width: of a picture, in pixels.
-        camera_rate_hz: pictures a second.
+        camera_topics: where images are published, separated by commas; empty for none.
+        height: of an image, in pixels.
+        width: of an image, in pixels.
+        camera_rate_hz: images a second.
         latency_s: how long after it was sent a trajectory begins.
         object_m: thickness of what is between the fingertips [m]; they close no further.
         estop: the drives are stopped and the controller is not active.
         lost: nothing is published, nothing is heard and the arm stands, as when it was switched off.
-        freeze_camera: the same picture with the same stamp is published again and again.
+        freeze_camera: the same image with the same stamp is published again and again.
     """
 
     arm: str = "ur5e"

@@ -1,4 +1,4 @@
-"""A picture that changes with what a fake body does, so that a camera's life can be seen."""
+"""An image that changes with what a fake body does, so that a camera's life can be seen."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from robots.spec import U8Image
 
 
 def picture(height: int, width: int, values: tuple[float, ...], number: int = 0) -> U8Image:
-    """Stripes over a slope, shifted by `values`; (height, width, 3) uint8 RGB. `number` counts the pictures, and
+    """Stripes over a slope, shifted by `values`; (height, width, 3) uint8 RGB. `number` counts the images, and
     gives each one a noise of its own, as a sensor has."""
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     shift = float(np.dot(values, np.arange(1, len(values) + 1)))

@@ -56,9 +56,9 @@ class FakeStretchOptions:
         lift_stops_m: at which height something stops the lift, in metres.
         lift_clips_m: above which height targets of the lift are clipped; the limits that it tells say nothing of it.
         silent: it publishes nothing more, as when its computer is cut off.
-        frozen_cameras: the cameras send the same picture again and again.
-        camera_height: of both pictures, in pixels.
-        camera_width: of both pictures, in pixels.
+        frozen_cameras: the cameras send the same image again and again.
+        camera_height: of both images, in pixels.
+        camera_width: of both images, in pixels.
         camera_rate_hz: how often each camera publishes.
     """
 

@@ -41,15 +41,15 @@ class FakeXsSdkOptions:
 
     Attributes:
         rate_hz: of the joint states and the odometry.
-        height: of a picture, in pixels.
-        width: of a picture, in pixels.
-        camera_rate_hz: pictures a second.
+        height: of an image, in pixels.
+        width: of an image, in pixels.
+        camera_rate_hz: images a second.
         latency_s: how many seconds later than it came a command takes effect.
         wall_m: how far ahead of where the base began a wall stands, in metres.
         battery: charge that the base tells, in [0, 1].
         torque: whether the head motors have torque.
         lost: nothing is published and nothing is heard, as when the computer is cut off.
-        freeze_camera: the same picture is published again and again.
+        freeze_camera: the same image is published again and again.
     """
 
     rate_hz: float = 100.0

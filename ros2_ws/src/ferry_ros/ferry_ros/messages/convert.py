@@ -3,13 +3,14 @@
 A command is a `trajectory_msgs/JointTrajectory`:
 
 - `header.stamp` is the stamp of the observation it was decided from, echoed: the robot's own clock, never ours.
-- `header.frame_id` holds words: "current" for increments from where the body is, "chunk" for a Chunk, none for absolute
+- `header.frame_id` holds words: "current" for increments from where the robot is, "chunk" for a Chunk, none for
+absolute
   values; then "lease=" and the lease that the robot node handed out for this trial. A Stop needs none.
 - A Chunk: `points[0]` has no positions, the points after it are its rows, `time_from_start` of
   each counted from when the first motion starts.
 - `points[0].positions` holds one number per joint name; `points[0].time_from_start` is how long after the observation
   the motion may start.
-- Joint names are the body's, and these virtual ones: translate_mobile_base [m], rotate_mobile_base [rad],
+- Joint names are the robot's, and these virtual ones: translate_mobile_base [m], rotate_mobile_base [rad],
   gripper_aperture [m], gripper_grasp (1 grasp, 0 release), done (1 the episode, 0 a part of it) and duration [s], which
   ends every JointTarget. No joint at all is Stop.
 """
@@ -49,7 +50,7 @@ from robots.limits import HEAD_JOINTS
 from robots.spec import CameraSpec, F32Vector, U8Image
 
 CURRENT = "current"
-"""Word in `frame_id` of a command whose numbers are increments from where the body is."""
+"""Word in `frame_id` of a command whose numbers are increments from where the robot is."""
 
 CHUNK = "chunk"
 """Word in `frame_id` of a command whose points are the rows of a Chunk."""
@@ -106,7 +107,7 @@ def camera_info_msg(camera: CameraSpec, stamp_ns: int) -> CameraInfo:
 
 
 def state_msg(state: Mapping[str, F32Vector], body: Embodiment, stamp_ns: int) -> JointState:
-    """Every number of the body's state by its name; flags such as in_hand are 0 or 1. So it has one stamp."""
+    """Every number of the robot's state by its name; flags such as in_hand are 0 or 1. So it has one stamp."""
     message = JointState(header=Header(stamp=time_msg(stamp_ns)))
     message.name = [name for spec in body.state.values() for name in spec.names]
     message.position = [value for group in body.state for value in state[group].astype(np.float64).tolist()]
@@ -114,7 +115,7 @@ def state_msg(state: Mapping[str, F32Vector], body: Embodiment, stamp_ns: int) -
 
 
 def state_of(message: JointState, body: Embodiment) -> dict[str, F32Vector]:
-    """The body's state groups, each (n,) float32, by name; SpecError when a number is missing."""
+    """The robot's state groups, each (n,) float32, by name; SpecError when a number is missing."""
     values = dict(zip(message.name, message.position))
     missing = [name for spec in body.state.values() for name in spec.names if name not in values]
     if missing:

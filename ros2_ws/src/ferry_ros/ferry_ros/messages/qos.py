@@ -17,7 +17,7 @@ EVERY = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 """Every one counts: results and diagnostics."""
 
 ALL = newest(1000)
-"""None may be lost however long the listener is busy: the steps of a whole trial. One holds numbers, no pictures."""
+"""None may be lost however long the listener is busy: the steps of a whole trial. One holds numbers, no images."""
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """A late listener gets the last one: what does not change, or the end of a trial."""

@@ -1,4 +1,4 @@
-"""A step of the loop as a message and back; its pictures stay on their own topics."""
+"""A step of the loop as a message and back; its images stay on their own topics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from robots.robot import Sent
 
 
 def step_msg(step: Step) -> DiagnosticArray:
-    """A step: OK when the body did it, WARN when it did not; the message is the action's name."""
+    """A step: OK when the robot did it, WARN when it did not; the message is the action's name."""
     decision, sent = step.decision, step.sent
     probabilities = None if decision.probabilities is None else decision.probabilities.tolist()
     chunk = None if decision.chunk is None else decision.chunk.tolist()

@@ -1,6 +1,6 @@
 """`policy_node`: a managed node that drives the robot in its namespace with the policy of a policy server.
 
-configure: asks the server for its manifest and the robot for its body, and binds them, or says what does not fit.
+configure: asks the server for its manifest and the robot for its robot, and binds them, or says what does not fit.
 activate: listens to the robot. `~/run_trial` runs one episode and answers with how it ended; `~/decision` tells each
 step; `~/end_trial` ends it early. Whatever ends the node, a trial or a transition, the robot is stopped first.
 """
@@ -52,7 +52,7 @@ class PolicyNodeOptions:
         server_url: the policy server.
         token: its bearer token; empty when it wants none.
         bundle_sha256: hash that the served bundle must have for a trial; empty takes any.
-        body: name of the body the robot must have; empty takes any that the policy fits.
+        body: name of the robot the robot must have; empty takes any that the policy fits.
         control_period_s: how long after its observation a decision may start to be executed, and the longest time for
             one decision; 0 takes the policy's control period, which it never exceeds.
         server_timeout_s: while a trial runs the server is asked ten times a second whether it lives; without an answer

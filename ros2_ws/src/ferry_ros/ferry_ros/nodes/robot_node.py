@@ -48,21 +48,22 @@ CONNECT_AGAIN_S = 0.5
 
 @dataclass(frozen=True)
 class RobotNodeOptions:
-    """Parameters of robot_node; those of the body stand beside them with the body's prefix, e.g. `fake.height`.
+    """Parameters of robot_node; those of the robot stand beside them with the robot's prefix, e.g. `fake.height`.
 
     Attributes:
-        robot: which body, one of `ferry_ros.robot_registry`.
-        mode: shadow judges and tells every command and sends none to the body; slow moves at a share of the body's top
-            speeds; full moves at its own.
+        robot: which robot, one of `ferry_ros.robot_registry`.
+        mode: shadow judges and tells every command and sends none to the robot; slow moves at a share of the robot's
+            top speeds; full moves at its own.
         slow_speed: that share, in (0, 1].
         supervised: move only on the permit of a supervisor_node in the same namespace.
         permit_timeout_s: how old that permit may be.
-        heartbeat_timeout_s: how long whoever drives may be silent until its lease ends and the body is stopped.
-        battery_low: charge, in [0, 1], below which nothing moves, where the body tells its charge.
-        connect_for_s: how long it goes on trying to reach the body; a vendor's driver may be starting at the same time.
+        heartbeat_timeout_s: how long whoever drives may be silent until its lease ends and the robot is stopped.
+        battery_low: charge, in [0, 1], below which nothing moves, where the robot tells its charge.
+        connect_for_s: how long it goes on trying to reach the robot; a vendor's driver may be starting at the same
+            time.
         control_period_s: the time one decision is given.
         publish_rate_hz: how often it observes while nothing moves; it also observes right after every command.
-        odom_rate_hz: how often pose and fingertips are published, where the body knows them.
+        odom_rate_hz: how often pose and fingertips are published, where the robot knows them.
         episode: what `reset` begins, as JSON of an EpisodeSpec; empty takes house_seed. Simulated bodies only.
         house_seed: which house the twin stands in where `episode` is empty.
         task: what is to be done there, one of `simulation.task_registry`.
@@ -119,7 +120,7 @@ class RobotNode(Node):
         self.get_logger().info(f"{self.robot.spec.name} is ready, mode {self.options.mode}")
 
     def _connect(self, body: robot_registry.Body) -> None:
-        """Reaches the body and begins its episode; ConnectionFailed when that does not succeed in time."""
+        """Reaches the robot and begins its episode; ConnectionFailed when that does not succeed in time."""
         deadline, said = time.monotonic() + self.options.connect_for_s, ""
         while True:
             self.executor_ = self._executor()
@@ -149,7 +150,7 @@ class RobotNode(Node):
         return executor
 
     def close(self, reason: str) -> None:
-        """Stops the body and says why."""
+        """Stops the robot and says why."""
         self.executor_.close(reason)
         self._heartbeat.publish(Bool(data=False))
         self._serving.close()

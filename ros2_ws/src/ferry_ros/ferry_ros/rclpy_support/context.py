@@ -31,7 +31,7 @@ NO_FILE = ("--ros-args", "--disable-external-lib-logs")
 
 
 def enter(args: Sequence[str] | None = None) -> None:
-    """Initialises rclpy with room for pictures and without handlers of its own for signals."""
+    """Initialises rclpy with room for images and without handlers of its own for signals."""
     _choose(PROFILE, LOCAL)
     words = sys.argv if args is None else args
     rclpy.init(args=[*words, *NO_FILE], signal_handler_options=SignalHandlerOptions.NO)

@@ -42,15 +42,15 @@ class LocobotInterbotixOptions:
 
     Attributes:
         namespace: of the robot, its `robot_name`.
-        speed: the share of the body's top speeds that it moves with, in (0, 1].
-        height: of the pictures handed on, in pixels.
-        width: of the pictures handed on, in pixels.
+        speed: the share of the robot's top speeds that it moves with, in (0, 1].
+        height: of the images handed on, in pixels.
+        width: of the images handed on, in pixels.
         image_fov_deg: how high they see [degrees]; what the camera does not see of it is black.
         camera_slots: which actions move the camera, see `embodiments.locobot.camera_slots`; empty: the default.
-        camera_topic: of the RealSense's colour pictures; one that ends in /compressed is taken as such.
+        camera_topic: of the RealSense's colour images; one that ends in /compressed is taken as such.
         camera_info_topic: of its calibration.
-        camera_height: of its pictures, in pixels; xslocobot_control asks for 640x480.
-        camera_width: of its pictures, in pixels.
+        camera_height: of its images, in pixels; xslocobot_control asks for 640x480.
+        camera_width: of its images, in pixels.
         joint_states_topic: of the xs_sdk.
         cmd_vel_topic: of the base; a Create 3 has mobile_base/cmd_vel.
         odom_topic: of the base; a Create 3 has mobile_base/odom.
@@ -102,7 +102,7 @@ class LocobotInterbotix(Connected):
 
     @property
     def spec(self) -> Embodiment:
-        """The body; once connected, narrowed to the head's limits in the xs_sdk."""
+        """The robot; once connected, narrowed to the head's limits in the xs_sdk."""
         return self._spec
 
     @property
@@ -138,7 +138,7 @@ class LocobotInterbotix(Connected):
             self._let_go()
 
     def observe(self) -> Observation:
-        """A picture and the head, both sensed after the last observation and the last motion.
+        """An image and the head, both sensed after the last observation and the last motion.
 
         Raises RobotError ("camera frozen: ...", "feedback stale: ...") when one of them does not come in time.
         """
@@ -155,7 +155,7 @@ class LocobotInterbotix(Connected):
         return Observation(self._seen_ns, {declared.name: image}, state)
 
     def execute(self, command: Command) -> Sent:
-        """Moves within the limits and returns once the body was measured to stand."""
+        """Moves within the limits and returns once the robot was measured to stand."""
         link, _ = self._require("execute")
         with self._motion:
             self._stop.clear()

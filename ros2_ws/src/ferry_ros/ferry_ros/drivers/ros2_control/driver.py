@@ -1,4 +1,4 @@
-"""Any arm that speaks ros2_control, as a body: UR5e, FR3, xArm6.
+"""Any arm that speaks ros2_control, as a robot: UR5e, FR3, xArm6.
 
 It sends whole trajectories to a JointTrajectoryController and believes the arm's own joint states alone: a motion ends
 when the joints were measured to stand at its end.
@@ -48,15 +48,15 @@ class Ros2ControlArmOptions:
         cartesian: whether it takes Cartesian chunks and keeps to its workspace; needs Pinocchio.
         floor_m: lowest place of the fingertips in the base frame [m]; what the arm stands on.
         urdf: path of a URDF with a link `tip`, of a calibrated arm or one with another tool; empty for the preset's.
-        camera_topic: pictures of the first camera; empty for none.
+        camera_topic: images of the first camera; empty for none.
         camera_name: what a policy's camera is bound to.
-        camera_height: of its pictures, in pixels.
-        camera_width: of its pictures, in pixels.
+        camera_height: of its images, in pixels.
+        camera_width: of its images, in pixels.
         camera_fov_deg: how high it sees [degrees]; 42.5 is a RealSense D435's colour camera at 16:9.
-        camera2_topic: pictures of the second camera; empty for none.
+        camera2_topic: images of the second camera; empty for none.
         camera2_name: its name.
-        camera2_height: of its pictures, in pixels.
-        camera2_width: of its pictures, in pixels.
+        camera2_height: of its images, in pixels.
+        camera2_width: of its images, in pixels.
         camera2_fov_deg: how high it sees [degrees].
         stale_s: joint states that are older stop the arm.
         connect_timeout_s: until the arm and its cameras must have spoken.
@@ -110,7 +110,7 @@ class Ros2ControlArm(Connected):
         return self._spec
 
     def connect(self) -> None:
-        """Waits for joint states, controllers and pictures; ConnectionFailed says which of them is missing."""
+        """Waits for joint states, controllers and images; ConnectionFailed says which of them is missing."""
         options, controller = self.options, self.options.controller or self._preset.controller
         joints = tuple(self._preset.joints)
         planner = self._planner = ArmPlanner(self._spec, joints, self._kinematics(), self._preset.decel_radps2)
@@ -142,7 +142,7 @@ class Ros2ControlArm(Connected):
                 lock.release()
 
     def observe(self) -> Observation:
-        """Pictures and joints that are newer than those of the last observation; stamped with the oldest of them.
+        """Images and joints that are newer than those of the last observation; stamped with the oldest of them.
 
         Raises RobotError when a camera or the joint states are silent or frozen.
         """

@@ -15,7 +15,7 @@ from trajectory_msgs.msg import JointTrajectory
 from ferry_ros import interfaces
 from ferry_ros.drivers.ros2_control.trajectory_msg import COMMAND, message
 from ferry_ros.rclpy_support.timer import steady_timer
-from robots.arms.trajectory import LEAST_RAMP_S, Trajectory
+from robots.arms.trajectory import MIN_RAMP_S, Trajectory
 from robots.embodiments import ros2_control_arms
 
 TICK_S = 0.02
@@ -61,7 +61,7 @@ class TrajectoryGripper:
     def hold(self, told_m: float) -> None:
         """Asks for what was asked for last, so that the force on what is held stays."""
         there = np.full((2, 1), told_m)
-        self._publish(Trajectory(np.array([0.0, LEAST_RAMP_S]), there, np.zeros((2, 1))))
+        self._publish(Trajectory(np.array([0.0, MIN_RAMP_S]), there, np.zeros((2, 1))))
 
     def _publish(self, way: Trajectory) -> None:
         gripper = self._gripper

@@ -77,7 +77,7 @@ class ArmLink:
         return self.gripper.lost if self.gripper else ""
 
     def positions(self) -> dict[str, float]:
-        """The body's joints by name [rad], the gripper's aperture [m] among them."""
+        """The robot's joints by name [rad], the gripper's aperture [m] among them."""
         told = self.feedback.positions()
         ours = {name: told[name] for name in self._preset.joints if name in told}
         if self._preset.gripper.joint in told:

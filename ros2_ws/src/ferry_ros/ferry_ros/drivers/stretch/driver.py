@@ -5,7 +5,7 @@ steered here on the odometry; every other joint takes positions, which are strea
 measured. Its FollowJointTrajectory action is not used: it takes no new goal within 0.2 s of the last, and its types
 (control_msgs) are not everywhere.
 
-What the driver does not do is done here: speeds (streamed positions run at the body's own), limits (it clips in
+What the driver does not do is done here: speeds (streamed positions run at the robot's own), limits (it clips in
 silence), the base's speed while the arm is out (hello-robot/stretch_body issue 311), and an end to every motion.
 """
 
@@ -56,13 +56,13 @@ class StretchRos2Options:
         namespace: before every topic and service; the vendor's driver has none.
         navigation_topic: image topic of the camera that looks ahead; one that ends in /compressed is taken as such.
         manipulation_topic: image topic of the camera that looks at the arm.
-        camera_height: height of both pictures in pixels, after turning.
-        camera_width: width of both pictures in pixels, after turning.
-        quarter_turns_cw: how often both pictures are turned by 90 degrees clockwise, for cameras mounted on their side.
-        same_is_frozen: pictures that stay the same to the last bit count as those of a frozen camera.
+        camera_height: height of both images in pixels, after turning.
+        camera_width: width of both images in pixels, after turning.
+        quarter_turns_cw: how often both images are turned by 90 degrees clockwise, for cameras mounted on their side.
+        same_is_frozen: images that stay the same to the last bit count as those of a frozen camera.
         camera_stale_s: a camera silent for so many seconds is frozen.
         stale_s: joint states or odometry silent for so many seconds are stale, and the driver counts as lost.
-        speed: the share of the body's top speeds that it moves with, in (0, 1].
+        speed: the share of the robot's top speeds that it moves with, in (0, 1].
         squeeze_pct: what the gripper is closed to for a grasp, in the vendor's percent; -100 is its full force.
         held_effort_pct: the least effort of the gripper, in percent, at which it can be holding something.
         connect_timeout_s: how many seconds each thing that `connect` waits for may take.
@@ -103,7 +103,7 @@ class StretchRos2(Connected):
 
     @property
     def spec(self) -> Embodiment:
-        """The body; once connected, narrowed to what this one robot's calibration allows."""
+        """The robot; once connected, narrowed to what this one robot's calibration allows."""
         return self._spec
 
     @property
@@ -114,7 +114,7 @@ class StretchRos2(Connected):
     def connect(self) -> None:
         """Finds the driver, checks that the robot may move, reads its limits and makes it ready; moves nothing.
 
-        Raises ConnectionFailed, which says what to check, and SpecError for pictures of another size.
+        Raises ConnectionFailed, which says what to check, and SpecError for images of another size.
         """
         if self._link is not None:
             return
@@ -143,7 +143,7 @@ class StretchRos2(Connected):
             self._let_go(link)
 
     def observe(self) -> Observation:
-        """A picture of each camera and the joints, all sensed after the last observation and the last motion.
+        """An image of each camera and the joints, all sensed after the last observation and the last motion.
 
         Raises RobotError ("camera frozen: ...", "feedback stale: ...") when one of them does not come in time.
         """
@@ -157,7 +157,7 @@ class StretchRos2(Connected):
         return Observation(self._seen_ns, images, {"joints": self._told(feedback.positions), "hand": hand})
 
     def execute(self, command: Command) -> Sent:
-        """Moves within the limits and returns once the body was measured to stand."""
+        """Moves within the limits and returns once the robot was measured to stand."""
         link, joints = self._require("execute")
         with self._motion:
             self._stop.clear()
@@ -304,7 +304,7 @@ def gated(base: BaseLimits, positions: Mapping[str, float], share: float = 1.0) 
     """The base is slow unless lift, arm and wrist are stowed: in velocity mode, where the vendor's sentry forgets it.
 
     Source: hello-robot/stretch_body, base.py and sentry_max_velocity in robot_params_RE1V0.py; its issue 311. `share`
-    is that of the top speeds that the body may move with.
+    is that of the top speeds that the robot may move with.
     """
     lift, arm, wrist = (positions[name] for name in ("joint_lift", "joint_arm", "joint_wrist_yaw"))
     if lift < 0.3 and arm < 0.03 and wrist > 2.54:
