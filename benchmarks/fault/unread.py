@@ -71,7 +71,7 @@ def talking(line: Line) -> Iterator[Callable[[], int]]:
         nonlocal number
         while not ended.wait(1.0 / RATE_HZ):
             number += 1
-            message = convert.order_msg(CommandRequest(number, MoveBase(0.1), 0.5))
+            message = convert.request_msg(CommandRequest(number, MoveBase(0.1), 0.5))
             if number % 2:
                 message.header.frame_id = f"{number} {WORD}"
             publisher.publish(message)

@@ -151,7 +151,10 @@ def test_pressing_while_it_is_cleared_is_not_lost(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(services, "call", answer)
         monkeypatch.setattr(supervisor_node.time, "sleep", press_meanwhile if when.startswith("before") else id)
         answered = node._serve_clear(Trigger.Request(), Trigger.Response())
-        assert (answered.success, answered.message) == (False, "the emergency stop stays on: it was pressed meanwhile")
+        assert (answered.success, answered.message) == (
+            False,
+            "the emergency stop stays on: it was pressed in the meantime",
+        )
         assert node.reason == "e-stop: pressed by its service"
         assert bool(asked) == (when == "while it answers")
     finally:

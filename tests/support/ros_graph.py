@@ -144,7 +144,7 @@ class Watcher(Node):
     def order(self, order: CommandRequest) -> None:
         """Publishes `order` by hand, under the lease at hand where it has none."""
         wait_until(lambda: self._commands.get_subscription_count() > 0)
-        self._commands.publish(convert.order_msg(replace(order, lease=order.lease or self.lease)))
+        self._commands.publish(convert.request_msg(replace(order, lease=order.lease or self.lease)))
 
     def call(self, service: str, request: Any = None, timeout_s: float = 20.0) -> Any:
         """Calls a Trigger (or, with a bool, a SetBool) service and returns its response."""

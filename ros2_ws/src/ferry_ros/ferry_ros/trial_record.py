@@ -36,12 +36,12 @@ class TrialRecord:
 
     Attributes:
         recorder: writes it; None where nothing is to be written.
-        trouble: why there is no whole record; empty while there is none.
+        fault: why there is no whole record; empty while there is none.
         end: how the trial ended; None before.
     """
 
     recorder: Recorder | None = None
-    trouble: str = ""
+    fault: str = ""
     end: RunEnd | None = None
 
     def on_start(self) -> None:
@@ -64,13 +64,13 @@ class TrialRecord:
         return written[0] if written else None
 
     def _write(self, part: Callable[[Recorder], None]) -> None:
-        if self.recorder is None or self.trouble:
+        if self.recorder is None or self.fault:
             return
         try:
             part(self.recorder)
         except Exception as error:  # a disk, an encoder, an image: the trial goes on without its record
             why = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-            self.trouble = f"the record could not be written: {why}"
+            self.fault = f"the record could not be written: {why}"
 
 
 def begin(

@@ -87,7 +87,7 @@ class StopTarget:
             self._pressed_s, self._told_s = now, now + PATIENCE_S - AGAIN_S
         self._send(now)
 
-    def look(self, stop: bool) -> None:
+    def check(self, stop: bool) -> None:
         """Judges its silence, and presses on; `stop`: one that comes is to be stopped."""
         now = time.monotonic()
         was, self.heard = self.heard, now - self._spoke_s < LOST_S

@@ -25,7 +25,7 @@ from trajectory_msgs.msg import JointTrajectory
 from ferry_ros import interfaces
 from ferry_ros.drivers.ros2_control.trajectory_msg import message
 from ferry_ros.fakes.joint_controller import JointController
-from ferry_ros.fakes.scene import picture
+from ferry_ros.fakes.scene import stripes
 from ferry_ros.messages import convert, qos
 from ferry_ros.rclpy_support import parameters
 from ferry_ros.rclpy_support.process import run
@@ -174,7 +174,7 @@ class FakeArmController(Node):
         if self._last_image is None or not self._options.freeze_camera:
             self._pictures += 1
             values: Any = tuple(float(v) for one in self._controllers.values() for v in one.positions)
-            image = picture(self._options.height, self._options.width, values, self._pictures)
+            image = stripes(self._options.height, self._options.width, values, self._pictures)
             self._last_image = convert.image_msg(image, self.get_clock().now().nanoseconds, "camera")
         for publisher in self._images:
             publisher.publish(self._last_image)

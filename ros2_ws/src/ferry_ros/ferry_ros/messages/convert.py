@@ -140,7 +140,7 @@ def pose_of(message: Odometry) -> tuple[float, float, float]:
     return position.x, position.y, 2 * math.atan2(turn.z, turn.w)
 
 
-def order_msg(order: CommandRequest) -> JointTrajectory:
+def request_msg(order: CommandRequest) -> JointTrajectory:
     """An order as a command message; SpecError for a joint whose name has another meaning."""
     if isinstance(order.command, Chunk):
         return _chunk_msg(order, order.command)
@@ -187,8 +187,8 @@ def _seconds(duration: Duration) -> float:
     return (int(duration.sec) * NS + int(duration.nanosec)) / NS  # rounded once: equal to what was sent
 
 
-def order_of(message: JointTrajectory) -> CommandRequest:
-    """Inverse of `order_msg`; SpecError when the message is no command."""
+def request_of(message: JointTrajectory) -> CommandRequest:
+    """Inverse of `request_msg`; SpecError when the message is no command."""
     kind, lease = _words(message.header)
     if kind == CHUNK:
         return _chunk_order(message, lease)

@@ -36,24 +36,24 @@ MOTORS = {PAN: ("pan", 1.0), TILT: ("tilt", -1.0)}
 
 BUMPERS = ("left", "centre", "right")
 TORQUE_PERIOD_S = 1.0
-"""How often the head motors are asked whether they have torque."""
+"""Period of the torque query to the head motors."""
 
 MATCH_S = 0.5
-"""DDS tells a writer of a reader before that reader listens to the writer; what is sent between is lost. So long it is
-also looked whether two publishers tell of one thing."""
+"""DDS may report a reader before that reader receives: messages in between are lost. During this time two publishers of
+one quantity are detected as well [s]."""
 
 
 class InterbotixLink:
-    """Listens to the robot and tells it what to do.
+    """Topics and services of the robot.
 
     Attributes:
         feedback: of the two head motors.
         odometry: of the wheels.
         pressed: the bumpers that are pressed now.
-        presses: how often one was pressed so far.
-        torque: whether the head motors have torque, as they said last.
-        battery: charge in [0, 1]; None where the base does not tell.
-        lens_deg: how high the camera sees by its own calibration; 0 before it told.
+        presses: number of presses so far.
+        torque: the head motors have torque, by their last report.
+        battery: charge in [0, 1]; None where the base does not report it.
+        lens_deg: vertical field of view by the camera's calibration; 0 before it was received.
     """
 
     def __init__(self, namespace: str, topics: Mapping[str, str]) -> None:
@@ -105,7 +105,7 @@ class InterbotixLink:
         if not self.feedback.wait(-1, timeout_s):
             self._believe()
             raise ConnectionFailed(
-                f"locobot: {self._topics['joint_states']} does not tell of {', '.join(self.feedback.missing)} within"
+                f"locobot: {self._topics['joint_states']} does not publish {', '.join(self.feedback.missing)} within"
                 f" {timeout_s} s; is xslocobot_control running, in this namespace?"
             )
         wanted: list[tuple[Callable[[], bool], str]] = [
@@ -134,18 +134,18 @@ class InterbotixLink:
         except RobotError as error:
             raise ConnectionFailed(f"locobot: {error}") from error
         self.torque = all(torque.values)
-        told = dict(zip(info.joint_names, zip(info.joint_lower_limits, info.joint_upper_limits)))
+        reported = dict(zip(info.joint_names, zip(info.joint_lower_limits, info.joint_upper_limits)))
         ranges = {}
         for joint, (motor, sign) in MOTORS.items():
-            if motor not in told:
-                raise ConnectionFailed(f"locobot: its group '{GROUP}' has {list(told)}, expected pan and tilt")
-            low, high = sorted(sign * float(end) for end in told[motor])
+            if motor not in reported:
+                raise ConnectionFailed(f"locobot: its group '{GROUP}' has {list(reported)}, expected pan and tilt")
+            low, high = sorted(sign * float(end) for end in reported[motor])
             ranges[joint] = (low, high)
         return ranges
 
     @property
     def disbelieved(self) -> str:
-        """Why what head or wheels tell cannot be believed; empty when it can."""
+        """Fault of the feedback of head or wheels; empty when it is plausible."""
         return self.feedback.fault or self.odometry.fault
 
     def _believe(self) -> None:
@@ -159,8 +159,8 @@ class InterbotixLink:
 
     def head(self) -> dict[str, float]:
         """Our two joints [rad]."""
-        told = self.feedback.positions()
-        return {joint: sign * told[motor] for joint, (motor, sign) in MOTORS.items()}
+        reported = self.feedback.positions()
+        return {joint: sign * reported[motor] for joint, (motor, sign) in MOTORS.items()}
 
     def send_head(self, positions: Mapping[str, float]) -> None:
         """Sends both joints [rad], within their ranges; they go there at once, and there is no timeout on it."""

@@ -51,12 +51,12 @@ def pose_cmd(positions: Mapping[str, float]) -> list[float]:
 
 
 def positions_of(message: JointState) -> dict[str, float]:
-    """Joint name -> [m] or [rad] of those that the vendor's `/stretch/joint_states` tells."""
+    """Joint name -> [m] or [rad] of those in the vendor's `/stretch/joint_states`."""
     return _ours(dict(zip(message.name, message.position)), aperture_of_finger)
 
 
 def efforts_of(message: JointState) -> dict[str, float]:
-    """Joint name -> share of the motor's effort in percent, of those it tells."""
+    """Joint name -> effort of the motor in percent of its maximum, where published."""
     return _ours(dict(zip(message.name, message.effort)), float)
 
 

@@ -1,4 +1,4 @@
-"""Whether the vendor's driver, and the Stretch behind it, may move; and what makes them ready."""
+"""Readiness of the vendor's driver and the Stretch: checks, and the services that establish it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TAKES_COMMANDS = ("position", "navigation", "trajectory")
 """The driver's modes that may be left for another; not "homing", "stowing", "runstopped" and "gamepad"."""
 
 LISTEN_S = 0.3
-"""So long it is looked whether two publishers tell of one thing."""
+"""Time in which two publishers of one quantity are detected."""
 
 NEEDS_STREAMING = (
     "this stretch_ros2 has no streaming position control: no service /activate_streaming_position, which came with pull"
@@ -33,9 +33,9 @@ def find(link: StretchLink, timeout_s: float) -> None:
         raise ConnectionFailed(f"{error}; is stretch_driver running on this ROS domain?") from None
     if not link.offers("activate_streaming_position", timeout_s):
         raise ConnectionFailed(NEEDS_STREAMING)
-    told = {*FLAGS, *TEXTS}
-    if not _within(timeout_s, lambda: told <= link.flags.keys() | link.texts.keys()):
-        missing = ", ".join(f"/{name}" for name in sorted(told - (link.flags.keys() | link.texts.keys())))
+    expected = {*FLAGS, *TEXTS}
+    if not _within(timeout_s, lambda: expected <= link.flags.keys() | link.texts.keys()):
+        missing = ", ".join(f"/{name}" for name in sorted(expected - (link.flags.keys() | link.texts.keys())))
         raise ConnectionFailed(f"stretch_driver does not publish {missing}")
     time.sleep(LISTEN_S)
     if link.disbelieved:
@@ -55,7 +55,7 @@ def engage(link: StretchLink, timeout_s: float) -> None:
 
 
 def engaged(link: StretchLink) -> bool:
-    """Whether the driver takes velocities for the base and positions for the rest."""
+    """True when the driver takes velocities for the base and positions for the joints."""
     return link.texts.get("mode") == "navigation" and link.flags.get("is_streaming_position", False)
 
 
@@ -69,13 +69,13 @@ def fault(link: StretchLink) -> str:
 
 
 def runstop(link: StretchLink) -> str:
-    """That the robot's runstop is on; empty when it is off."""
+    """Fault of a runstop that is on; empty when it is off."""
     on = link.flags.get("is_runstopped", False)
     return "runstop: it is on; release it with its button or the service /runstop" if on else ""
 
 
 def stale(link: StretchLink, stale_s: float) -> str:
-    """That the driver is lost; empty while it speaks."""
+    """Fault of a lost driver; empty while it publishes."""
     silent_s = link.silence_s()
     lost = f"feedback stale: stretch_driver has been silent for {silent_s:.2f} s"
     return lost if silent_s > stale_s else ""
