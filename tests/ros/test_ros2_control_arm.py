@@ -241,7 +241,7 @@ def test_an_estop_ends_the_motion_is_told_and_released(fake: FakeArm, robot: Ros
     start = joints(robot)
     target = JointTarget((PAN,), (start[PAN] + 0.6,))
     sent = during(robot, target, lambda: joints(robot)[PAN] > start[PAN] + 0.05, lambda: fake.set(estop=True))
-    assert sent.blocked.startswith("e-stop: io_and_status_controller/robot_program_running says")
+    assert sent.blocked.startswith("e-stop: io_and_status_controller/robot_program_running")
     assert robot.health().runstop
     assert robot.health().fault.startswith("e-stop: ")
     assert robot.execute(target).refused.startswith("e-stop: ")
