@@ -52,8 +52,8 @@ class JointTarget:
 class Chunk:
     """Follow `rows`, one every `period_s`, the first one a period from now; between rows the robot interpolates.
 
-    `names` are the columns of a row, and equal those of one of the robot's `chunks`: joint positions,
-    or increments of the gripper's pose (`robots.arms.action_chunks.CARTESIAN_DELTA`).
+    `names` are the columns of a row, and equal those of one of the robot's `chunks`: joint positions, or
+    increments of the gripper's pose (`robots.arms.action_chunks.CARTESIAN_DELTA`).
     """
 
     names: tuple[str, ...]

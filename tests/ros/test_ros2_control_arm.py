@@ -307,9 +307,9 @@ def test_killed_in_mid_motion_it_is_told_and_comes_back(tmp_path: Path) -> None:
             {"joint_states_topic": "nowhere"},
             "ur5e: nowhere does not publish shoulder_pan_joint, .* is the arm's driver",
         ),
-        ({"controller": "other"}, "ur5e: controller lost: nobody listens on .*/other/joint_trajectory; is that"),
+        ({"controller": "other"}, "ur5e: controller lost: no node subscribes to .*/other/joint_trajectory; is that"),
         ({"camera_topic": "dark"}, "no image of camera 'external' on dark within 2.0 s; is its driver running"),
-        ({"gripper_controller": "none_here"}, "controller lost: nobody listens on .*/none_here/joint_trajectory"),
+        ({"gripper_controller": "none_here"}, "controller lost: no node subscribes to .*/none_here/joint_trajectory"),
     ],
 )
 def test_a_missing_part_is_named_at_connect(undriven: FakeArm, options: dict[str, str], reason: str) -> None:

@@ -1,15 +1,15 @@
-"""Messages to Ferry's values and back: pure functions, lossless, standard interfaces only.
+"""Converts between messages and Ferry's values: pure functions, lossless, standard interfaces only.
 
 A command is a `trajectory_msgs/JointTrajectory`:
 
 - `header.stamp` is the stamp of the observation it was decided from, echoed: the robot's own clock, never ours.
-- `header.frame_id` holds words: "current" for increments from where the robot is, "chunk" for a Chunk, none for
-absolute
-  values; then "lease=" and the lease that the robot node handed out for this trial. A Stop needs none.
+- `header.frame_id` holds words: "current" for increments from the current position, "chunk" for a Chunk, none for
+  absolute values; then "lease=" and the lease that the robot node granted for this trial. A Stop needs none.
 - A Chunk: `points[0]` has no positions, the points after it are its rows, `time_from_start` of
   each counted from when the first motion starts.
-- `points[0].positions` holds one number per joint name; `points[0].time_from_start` is how long after the observation
-  the motion may start.
+- `points[0].positions` holds one number per joint name; `points[0].time_from_start` is the maximum age of the
+observation
+  at which the motion may start.
 - Joint names are the robot's, and these virtual ones: translate_mobile_base [m], rotate_mobile_base [rad],
   gripper_aperture [m], gripper_grasp (1 grasp, 0 release), done (1 the episode, 0 a part of it) and duration [s], which
   ends every JointTarget. No joint at all is Stop.
@@ -50,13 +50,13 @@ from robots.limits import HEAD_JOINTS
 from robots.spec import CameraSpec, F32Vector, U8Image
 
 CURRENT = "current"
-"""Word in `frame_id` of a command whose numbers are increments from where the robot is."""
+"""Word in `frame_id` of a command whose numbers are increments from the current position."""
 
 CHUNK = "chunk"
 """Word in `frame_id` of a command whose points are the rows of a Chunk."""
 
 LEASE = "lease="
-"""How the word begins that names the lease."""
+"""Prefix of the word with the lease."""
 
 VIRTUAL = ("translate_mobile_base", "rotate_mobile_base", "gripper_aperture", "gripper_grasp", "done", "duration")
 """Joint names with a meaning of their own."""

@@ -1,4 +1,4 @@
-"""What a node tells about itself: results of orders and states, as `diagnostic_msgs`."""
+"""Results of commands, and states of nodes, as `diagnostic_msgs`."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def result_of(message: DiagnosticArray) -> CommandResult:
 
 
 def executor_status(now: Status, memory: str = "") -> DiagnosticStatus:
-    """How a robot's executor stands, and what became of ROS's shared memory; ERROR when it is not ready to move."""
+    """Status of a robot's executor and of ROS's shared memory; ERROR when the robot is not ready to move."""
     values: dict[str, object] = {"state": now.state, "reason": now.reason, "last_stop": now.last_stop}
     values["shared_memory"] = memory
     values["observation_age_s"] = now.observation_age_s

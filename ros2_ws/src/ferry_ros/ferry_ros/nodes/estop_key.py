@@ -125,15 +125,15 @@ class EstopKey(Node):
             return ""
         if enter or not word:
             self._lines.tell("pressed")
-        self._press(tell=enter or not word)
+        self._press(report=enter or not word)
         return "" if enter else word + key
 
-    def _press(self, tell: bool = True) -> None:
+    def _press(self, report: bool = True) -> None:
         with self._lock:
             if not self._stop:
                 self._stop, self._pressed_s = True, time.monotonic()
             for target in self._present():
-                target.press(tell)
+                target.press(report)
 
     def _clear(self) -> None:
         """Clears what was pressed here; after a failure the press stays, so that no late success undoes it."""

@@ -1,7 +1,7 @@
 """The LoCoBot behind the Interbotix ROS 2 packages: xs_sdk for the head, a Kobuki for the base, a RealSense.
 
 The base takes velocities, which are steered here on the odometry and always end in an explicit zero; the head takes
-positions, which are streamed here at the table's speed. Both are measured to stand before a motion counts as ended.
+positions, which are streamed here at the table's speed. A motion ends when both are measured at rest.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ class LocobotInterbotix(Connected):
             link.send_velocity(0.0, 0.0)
 
     def health(self) -> Health:
-        """From what was heard last: stale feedback, motors without torque, a frozen camera."""
+        """Health by the last messages: stale feedback, motors without torque, a frozen camera."""
         link, camera = self._link, self._camera
         if link is None or camera is None or not self._ready:
             return Health(fault="not connected")
@@ -235,8 +235,8 @@ class LocobotInterbotix(Connected):
         return "stopped" if self._stop.is_set() else self._fault(link)
 
     def _fault(self, link: InterbotixLink) -> str:
-        if link.disbelieved:
-            return link.disbelieved
+        if link.implausible:
+            return link.implausible
         stale: list[tuple[str, Callable[[], float]]] = [
             (link.feedback.topic, lambda: link.feedback.age_s),
             (self.options.odom_topic, lambda: link.odometry.age_s),
@@ -256,8 +256,8 @@ class LocobotInterbotix(Connected):
 
     def _news(self, link: InterbotixLink) -> Positions | None:
         """The head as measured from now on; None when nothing comes that can be believed."""
-        heard = link.feedback.wait(time.monotonic_ns(), self.options.stale_s)
-        return link.head() if heard and not link.disbelieved else None
+        received = link.feedback.wait(time.monotonic_ns(), self.options.stale_s)
+        return link.head() if received and not link.implausible else None
 
     def _narrow(self, ranges: dict[str, tuple[float, float]]) -> None:
         joints = dict(self._table.joints)

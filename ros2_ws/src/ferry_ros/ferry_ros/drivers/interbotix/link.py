@@ -26,7 +26,7 @@ from robots.errors import ConnectionFailed, RobotError
 from robots.plausibility import of_joints
 
 BODY = locobot()
-"""Whose ranges and top speeds are held, at whatever speed it is driven."""
+"""Embodiment of the ranges and top speeds for plausibility, also when it is driven slower."""
 
 GROUP = "camera"
 """The xs_sdk's name for the two head motors (locobot_*.yaml, groups)."""
@@ -113,8 +113,8 @@ class InterbotixLink:
                 lambda: self.odometry.age_s < 1.0,
                 f"nothing on {self._topics['odom']}; is the base on, and use_base:=true?",
             ),
-            (lambda: self._velocity.get_subscription_count() > 0, f"nobody listens on {self._topics['cmd_vel']}"),
-            (lambda: self._head.get_subscription_count() > 0, "nobody listens on commands/joint_group: no xs_sdk"),
+            (lambda: self._velocity.get_subscription_count() > 0, f"no node subscribes to {self._topics['cmd_vel']}"),
+            (lambda: self._head.get_subscription_count() > 0, "no node subscribes to commands/joint_group: no xs_sdk"),
             (lambda: self.lens_deg > 0, f"nothing on {self._topics['camera_info']}; is use_camera:=true?"),
         ]
         for there, problem in wanted:
@@ -144,18 +144,20 @@ class InterbotixLink:
         return ranges
 
     @property
-    def disbelieved(self) -> str:
+    def implausible(self) -> str:
         """Fault of the feedback of head or wheels; empty when it is plausible."""
         return self.feedback.fault or self.odometry.fault
 
     def _believe(self) -> None:
-        if fault := self.disbelieved:
+        if fault := self.implausible:
             raise ConnectionFailed(f"locobot: {fault}")
 
     @property
     def bumper(self) -> str:
         """The pressed bumpers in words; empty when none is."""
-        return " and ".join(BUMPERS[one] if one < len(BUMPERS) else str(one) for one in sorted(self.pressed))
+        return " and ".join(
+            BUMPERS[number] if number < len(BUMPERS) else str(number) for number in sorted(self.pressed)
+        )
 
     def head(self) -> dict[str, float]:
         """Our two joints [rad]."""
@@ -192,7 +194,7 @@ class InterbotixLink:
         self.torque = all(values) if values else self.torque
 
     def _take_battery(self, message: BatteryState) -> None:
-        self.battery = message.percentage if 0.0 <= message.percentage <= 1.0 else None  # NaN: it does not tell
+        self.battery = message.percentage if 0.0 <= message.percentage <= 1.0 else None  # NaN: not reported
 
     def _take_camera_info(self, message: CameraInfo) -> None:
         if message.k[4] > 0:

@@ -51,8 +51,8 @@ class TrajectoryGripper:
     @property
     def lost(self) -> str:
         """Fault when no controller subscribes; empty otherwise."""
-        heard = self._topic.get_subscription_count() > 0
-        return "" if heard else f"controller lost: nobody listens on {self._topic.topic_name}"
+        subscribed = self._topic.get_subscription_count() > 0
+        return "" if subscribed else f"controller lost: no node subscribes to {self._topic.topic_name}"
 
     def send(self, trajectory: Trajectory, begin_s: float, window_s: float, lead_s: float) -> None:
         """Sends the next part."""
@@ -95,7 +95,7 @@ class ActionGripper:
     @property
     def lost(self) -> str:
         """Fault when no node offers the action; empty otherwise."""
-        return "" if self._client.server_is_ready() else f"controller lost: nobody offers the action {self._action}"
+        return "" if self._client.server_is_ready() else f"controller lost: no node offers the action {self._action}"
 
     def send(self, trajectory: Trajectory, begin_s: float, window_s: float, lead_s: float) -> None:
         """Schedules the goals of a whole trajectory, at its beginning."""

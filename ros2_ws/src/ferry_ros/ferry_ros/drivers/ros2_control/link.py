@@ -73,7 +73,7 @@ class ArmLink:
     def lost(self) -> str:
         """Reason why trajectories would not arrive; empty when they would."""
         if self._arm.get_subscription_count() == 0:
-            return f"controller lost: nobody listens on {self._arm.topic_name}"
+            return f"controller lost: no node subscribes to {self._arm.topic_name}"
         return self.gripper.lost if self.gripper else ""
 
     def positions(self) -> dict[str, float]:

@@ -20,7 +20,7 @@ CALM = 3
 """So many joint states in a row must show the arm at rest after a ramp; one may be an old one."""
 
 MAX_FEEDBACK_AGE_S = 0.1
-"""Where a moving arm is, is not known from joint states that are older."""
+"""Older joint states do not give the position of a moving arm."""
 
 OFF_RAD = 0.03
 """An arm that is further off its trajectory does not follow it."""
@@ -28,7 +28,7 @@ OFF_RAD = 0.03
 
 @dataclass(frozen=True)
 class ArmTuning:
-    """When a motion has ended. Choices of this project, tried on the fake.
+    """Tolerances and time limits of motions. Choices of this project, tried on the fake.
 
     Attributes:
         near_rad: the arm is at its target this near; ur_robot_driver's goal tolerance is 0.1.

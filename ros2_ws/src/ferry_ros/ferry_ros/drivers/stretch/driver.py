@@ -191,7 +191,7 @@ class StretchRos2(Connected):
         o, topics = self.options, (self.options.navigation_topic, self.options.manipulation_topic)
         tuning = CameraTuning(o.camera_stale_s, o.same_is_frozen, o.quarter_turns_cw)
         self._cameras = {
-            one.name: RosCamera(link.node, one, topic, tuning) for one, topic in zip(self._table.cameras, topics)
+            spec.name: RosCamera(link.node, spec, topic, tuning) for spec, topic in zip(self._table.cameras, topics)
         }
         link.spin()
         readiness.find(link, o.connect_timeout_s)
@@ -225,11 +225,11 @@ class StretchRos2(Connected):
     def _fault(self, link: StretchLink) -> str:
         frozen = (camera.fault for camera in list(self._cameras.values()))
         stale = readiness.stale(link, self.options.stale_s)
-        reasons = (link.disbelieved, stale, readiness.fault(link), *frozen)
+        reasons = (link.implausible, stale, readiness.fault(link), *frozen)
         return next((reason for reason in reasons if reason), "")
 
     def _unready(self, link: StretchLink, joints: StretchJoints) -> str:
-        """Why nothing may be sent. A driver that was restarted, or was in another mode, is made ready again."""
+        """Reason why nothing may be sent, or "". Prepares a driver again that was restarted or in another mode."""
         if refusal := self._fault(link) or readiness.runstop(link):
             return refusal
         if not readiness.engaged(link):
@@ -243,11 +243,11 @@ class StretchRos2(Connected):
         return ""
 
     def _interruption(self, link: StretchLink) -> str:
-        """Why a motion must end now."""
+        """Reason why a motion must end now, or ""."""
         if self._stop.is_set():
             return "stopped"
         stale = readiness.stale(link, self.options.stale_s)
-        if reason := readiness.runstop(link) or link.disbelieved or stale:
+        if reason := readiness.runstop(link) or link.implausible or stale:
             return reason
         return "" if readiness.engaged(link) else f"mode: the driver went to '{link.texts.get('mode')}'"
 
@@ -291,7 +291,7 @@ class StretchRos2(Connected):
         """Zero to the base, a hold to the joints, the driver's own stop; and then the hold again, because that stop
         takes the force away with which a gripper holds what is in it."""
         link.send_velocity(0.0, 0.0)
-        unknown = link.disbelieved or readiness.stale(link, self.options.stale_s)
+        unknown = link.implausible or readiness.stale(link, self.options.stale_s)
         driven = readiness.engaged(link) and not unknown
         if driven:
             joints.hold()
@@ -303,7 +303,8 @@ class StretchRos2(Connected):
 def speed_limited(base: BaseLimits, positions: Mapping[str, float], fraction: float = 1.0) -> BaseLimits:
     """The base is slow unless lift, arm and wrist are stowed: in velocity mode, where the vendor's sentry forgets it.
 
-    Source: hello-robot/stretch_body, base.py and sentry_max_velocity in robot_params_RE1V0.py; its issue 311. `share`
+    Source: hello-robot/stretch_body, base.py and sentry_max_velocity in robot_params_RE1V0.py; its issue 311.
+        `fraction`
     is that of the top speeds that the robot may move with.
     """
     lift, arm, wrist = (positions[name] for name in ("joint_lift", "joint_arm", "joint_wrist_yaw"))

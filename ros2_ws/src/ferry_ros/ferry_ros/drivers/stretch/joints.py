@@ -16,7 +16,7 @@ from robots.embodiment import JointLimits
 from robots.errors import RobotError
 
 # Near: choices of this project. Far: acceptable_joint_error in stretch_core/command_groups.py of stretch_ros2; that of
-# the tilt, 0.52 rad, is too much to be called arrived, so it has that of the pan; of the wrist it says nothing.
+# the tilt, 0.52 rad, is too much for arrival, so the pan's is used; there is none for the wrist.
 ARRIVALS = {
     "joint_lift": Arrival(0.004, 0.015),
     "joint_arm": Arrival(0.004, 0.008),
@@ -60,7 +60,7 @@ class StretchJoints:
 
     @property
     def in_hand(self) -> bool:
-        """After a grasp, the fingers stand short of what they were sent to and press: something is between them."""
+        """True when, after a grasp, the fingers are at rest short of their target with effort."""
         feedback = self._link.feedback
         short = feedback.positions[GRIPPER] - self._squeeze_m > HELD_SHORT_M
         return self._squeezing and short and abs(feedback.efforts.get(GRIPPER, 0.0)) >= self._held_effort_pct
@@ -72,7 +72,7 @@ class StretchJoints:
         return self._explained(reason, targets) if reason.startswith(SHORT) else reason
 
     def grasp(self) -> str:
-        """Closes until something holds the fingers apart; fingers that closed on nothing open again, and say so."""
+        """Closes until an object holds the fingers apart; opens again, with a failure, when there is none."""
         open_m = self._hold[GRIPPER]
         reason = self._stream({GRIPPER: self._squeeze_m})
         if reason and not reason.startswith(SHORT):
@@ -90,7 +90,7 @@ class StretchJoints:
         return f"{kind}: {reason.removeprefix(SHORT)} at an effort of {listed} %"
 
     def settle(self) -> None:
-        """Called before a motion: a joint that somebody else moved meanwhile is not pulled back by it."""
+        """Called before a motion, so that it does not pull back a joint that another client moved in the meantime."""
         for name, at in self._link.feedback.positions.items():
             if abs(at - self._hold[name]) > ARRIVALS[name].far and not (name == GRIPPER and self._squeezing):
                 self._hold[name] = at
@@ -101,7 +101,7 @@ class StretchJoints:
         self._send({**self._link.feedback.positions, **squeezed})
 
     def wait_at_rest(self, timeout_s: float) -> None:
-        """Returns once every joint was measured to stand; when nothing was measured for `timeout_s`, at once."""
+        """Waits until every joint is measured at rest, or until `timeout_s` without measurements."""
 
         def news() -> Positions | None:
             try:

@@ -97,7 +97,7 @@ class StretchLink(Link):
         return max(time.monotonic() - self.feedback.stamp_ns / 1e9, self.odometry.age_s)
 
     @property
-    def disbelieved(self) -> str:
+    def implausible(self) -> str:
         """Fault of the feedback of joints or wheels; empty when it is plausible."""
         return self._publishers.fault or self._plausible.fault or self.odometry.fault
 
@@ -183,4 +183,4 @@ class StretchLink(Link):
 
     def _take_battery(self, message: BatteryState) -> None:
         self.voltage_v = message.voltage
-        self.percentage = message.percentage if 0.0 <= message.percentage <= 1.0 else None  # NaN: it does not tell
+        self.percentage = message.percentage if 0.0 <= message.percentage <= 1.0 else None  # NaN: not reported

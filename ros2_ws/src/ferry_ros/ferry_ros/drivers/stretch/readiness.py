@@ -24,12 +24,12 @@ NEEDS_STREAMING = (
 
 
 def find(link: StretchLink, timeout_s: float) -> None:
-    """ConnectionFailed, saying what to check, unless the driver is there, is an RE1's, and the robot may move."""
+    """Raises ConnectionFailed, with what to check, unless the driver runs, is an RE1's, and the robot may move."""
     try:
         link.wait(-1, timeout_s)
     except RobotError as error:
-        if link.disbelieved:
-            raise ConnectionFailed(link.disbelieved) from None
+        if link.implausible:
+            raise ConnectionFailed(link.implausible) from None
         raise ConnectionFailed(f"{error}; is stretch_driver running on this ROS domain?") from None
     if not link.offers("activate_streaming_position", timeout_s):
         raise ConnectionFailed(NEEDS_STREAMING)
@@ -38,8 +38,8 @@ def find(link: StretchLink, timeout_s: float) -> None:
         missing = ", ".join(f"/{name}" for name in sorted(expected - (link.flags.keys() | link.texts.keys())))
         raise ConnectionFailed(f"stretch_driver does not publish {missing}")
     time.sleep(LISTEN_S)
-    if link.disbelieved:
-        raise ConnectionFailed(link.disbelieved)
+    if link.implausible:
+        raise ConnectionFailed(link.implausible)
     if link.texts["tool"] != TOOL:
         raise ConnectionFailed(f"tool: got '{link.texts['tool']}', expected '{TOOL}', that of an RE1")
     if reason := fault(link) or runstop(link):
@@ -60,7 +60,7 @@ def engaged(link: StretchLink) -> bool:
 
 
 def fault(link: StretchLink) -> str:
-    """Why the robot must not move although its driver is there; empty when it may."""
+    """Reason why the robot must not move although its driver runs; empty when it may."""
     if not link.flags.get("is_homed", True):
         return "not homed: call the service /home_the_robot, with room around the robot"
     if link.voltage_v is not None and link.voltage_v < LEAST_VOLTAGE_V:
