@@ -22,14 +22,14 @@ Make = Callable[[], Robot]
 
 
 class Subject:
-    """A robot that checks share: it is made when one asks for it, and stays connected for the next one.
+    """Robot that several checks use: created on demand, and connected until the last one.
 
     As in the executor, one thread observes and moves; `stop`, `health` and `pose` are used from another.
 
     Args:
         make: makes the robot, not yet connected; called again after a check that disconnected it.
         options: how it is tried.
-        slow: makes the same body with a lower `speed`; None where there is none.
+        slow: creates the same robot with a lower `speed`; None where that is impossible.
     """
 
     def __init__(self, make: Make, options: Options | None = None, slow: Make | None = None) -> None:
@@ -54,7 +54,7 @@ class Subject:
 
     @property
     def spec(self) -> Embodiment:
-        """What the connected body is."""
+        """Embodiment of the connected robot."""
         return self.robot.spec
 
     def fresh(self, make: Make | None = None) -> Robot:
@@ -67,7 +67,7 @@ class Subject:
     def connect(self) -> None:
         """Connects the robot at hand."""
         assert self._robot is not None
-        self._connected = True  # also a connection that failed half-way is to be closed
+        self._connected = True  # a connection that failed half-way must be closed too
         self.call("connect()", self._robot.connect, self.options.connect_s)
 
     def disconnect(self) -> None:
@@ -78,14 +78,14 @@ class Subject:
         self.call("disconnect()", self._robot.disconnect, self.options.connect_s)
 
     def close(self) -> None:
-        """Stops and disconnects what is connected, whatever state it is in."""
+        """Stops and disconnects the robot, whatever its state."""
         if self._robot is not None and self._connected:
             try:
                 if self.lost:
                     self._robot.stop()  # its thread hangs: nothing more can be asked of it
                 else:
                     self.disconnect()
-            except Exception:  # the checks of the life cycle judge it; here nothing more can be done
+            except Exception:  # checked by the life cycle checks; nothing more can be done here
                 logging.getLogger(__name__).warning("the body did not disconnect", exc_info=True)
         self._robot, self._connected = None, False
         self._caller.close()
@@ -113,7 +113,7 @@ class Subject:
             raise Failed("observe()", f"{type(error).__name__}: {error}", "an Observation") from error
 
     def place(self) -> Place:
-        """Where the robot is, sensed after this was called."""
+        """Position of the robot, sensed after this call."""
         now_ns = time.monotonic_ns()
         deadline = time.monotonic() + self.options.observe_s
         time.sleep(self.options.lag_s)
@@ -136,7 +136,7 @@ class Subject:
         return float(x), float(y), float(yaw)
 
     def execute(self, command: Command, during: Callable[[float], None] = nothing) -> Sent:
-        """What became of `command`; meanwhile `during(seconds)` runs in this thread, which is not the robot's."""
+        """Executes `command` while `during(seconds)` runs in this thread, which is not the robot's."""
         robot = self.robot
         try:
             sent = self._caller.call(

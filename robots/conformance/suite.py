@@ -69,7 +69,7 @@ def name_of(check: Check) -> str:
 
 
 def rule_of(check: Check) -> str:
-    """What must hold, in a sentence."""
+    """Rule of a check, in a sentence."""
     return " ".join((check.__doc__ or "").split())
 
 
@@ -89,7 +89,7 @@ def run(
     slow: Make | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Report:
-    """Runs the checks over the robot that `make` makes, and says before each what it is about.
+    """Runs the checks over the robot that `make` makes, and reports the rule before each.
 
     Args:
         make: makes the robot, not yet connected; called several times, one robot at a time.
@@ -109,7 +109,7 @@ def run(
 
 
 def judge(check: Check, subject: Subject) -> Result:
-    """What one check finds; whatever it raises is a failure of the robot."""
+    """Runs one check; any exception is a failure of the robot."""
     began, status, reason = time.monotonic(), PASSED, ""
     if subject.lost:
         return Result(name_of(check), rule_of(check), NOT_RUN, f"the body hangs in {subject.lost}")
@@ -127,7 +127,7 @@ def verify(check: Check, make: Make, options: Options | None = None, *, slow: Ma
 
     Raises:
         Failed: an AssertionError: the robot breaks the rule.
-        unittest.SkipTest: the rule says nothing of this robot; pytest counts it as skipped.
+        unittest.SkipTest: the rule does not apply to this robot; pytest counts it as skipped.
     """
     with Subject(make, options, slow) as subject:
         examine(check, subject)

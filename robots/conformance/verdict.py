@@ -1,4 +1,4 @@
-"""What a check says of a robot."""
+"""Exceptions of the checks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Failed(RobotError, AssertionError):
 
 
 class NotApplicable(RobotError):
-    """The rule says nothing of this robot; the message says why."""
+    """The rule does not apply to this robot; the message gives the reason."""
 
 
 def expect(fact: bool, what: str, got: object, expected: object) -> None:

@@ -43,7 +43,7 @@ HOME = LookAt(0.0, 0.0)  # RESET_PAN, RESET_TILT [pyrobot]; `pan_tilt_go_home` [
 DEFAULT_CAMERA_SLOTS: Mapping[str, Command] = MappingProxyType(
     {"move_arm_up": MoveJoint(TILT, LOOK_STEP_RAD), "move_arm_down": MoveJoint(TILT, -LOOK_STEP_RAD)}
 )
-"""Which two action slots move the camera. The paper repurposes two actions that a LoCoBot cannot do, not naming them
+"""Two action slots that move the camera. The paper repurposes two actions that a LoCoBot cannot do, not naming them
 [FLaRe]. Here they are the arm's up and down: they keep their sense of direction, a policy that has never seen a LoCoBot
 hardly chooses them, and the small turns, which the released LoCoBot class gives to LookUp and LookDown, stay turns: its
 base can do those, and a policy needs them to face its target."""
