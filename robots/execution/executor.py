@@ -128,10 +128,7 @@ class Executor:
             return Status("closed" if self._closed else state, reason, self._last_stop, dict(self._counts), age)
 
     def submit(self, request: CommandRequest) -> None:
-        """Accepts or refuses a request without waiting for its motion; a Stop waits until the robot is at rest.
-
-        Its CommandResult always reaches `on_result`.
-        """
+        """Accepts or refuses a request without waiting for its motion; only a Stop waits for rest. See `on_result`."""
         if isinstance(request.command, Stop):
             self._begin_stop("stop command", keeps_lease=request.lease == self._lease.held)
             at_rest = self._await_rest() == ""

@@ -84,8 +84,7 @@ class Watched:
 class Machine:
     """PyRobot LoCoBot: its feedback, and motions with an end.
 
-    `robot` is a `pyrobot.Robot`. PyRobot stamps nothing: freshness is detected by its callbacks replacing their
-    objects.
+    `robot` is a `pyrobot.Robot`. PyRobot stamps nothing: a value is fresh when its callback replaced the object.
     """
 
     def __init__(self, robot: Any) -> None:
@@ -113,7 +112,7 @@ class Machine:
         self.robot.base.stop()
 
     def close(self) -> None:
-        """True when the base is at rest and no longer watched."""
+        """Stops the base and ends the watch thread."""
         self.stop("lost: the server ends")
         self._stand()
         self._closed.set()
