@@ -153,7 +153,7 @@ MANY: dict[type[bad.Cart], dict[str, str]] = {
     bad.MovesHalf: {"base_steps_arrive": r"got 0.0500 m ahead, expected 0.1000 \+- 0.03 m"},
     bad.OnlySaysItStopped: {
         "stop_ends_a_base_step": r"base when execute\(MoveBase.* had returned: got moved by",
-        "stop_ends_a_joint_motion": r"lift when execute\(JointTarget.* had returned: got moved by .*standing joint",
+        "stop_ends_a_joint_motion": r"lift when execute\(JointTarget.* had returned: got moved by .*joint at rest",
     },
     bad.StopsForGood: {"stopping_twice_is_harmless": r"got refused='stopped' blocked='', expected an executed command"},
     bad.RepeatsStamps: {
