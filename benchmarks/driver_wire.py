@@ -40,8 +40,8 @@ from trajectory_msgs.msg import JointTrajectory
 from robots.command import Command, JointTarget, MoveBase
 from robots.drivers.piper.can_bus import open_bus
 from robots.errors import RobotError
+from robots.execution.command_request import CommandRequest, CommandResult
 from robots.execution.executor import Executor, ExecutorOptions
-from robots.execution.orders import Order, Result
 from robots.fakes.stretch.control_socket import tell
 from robots.observation import Observation
 
@@ -158,7 +158,7 @@ class Mover:
                 command = self._command(1 if number % 2 else -1)
                 time.sleep(0.15)  # a driver repeats its last word for a while
                 self._wire.begin()
-                self._executor.submit(Order(self._newest.stamp_ns, command, 0.5, self._lease))
+                self._executor.submit(CommandRequest(self._newest.stamp_ns, command, 0.5, self._lease))
                 if self._wire.heard.wait(5.0):
                     took.append(self._wire.heard_s - self._wire.since_s)
                 self._wire.since_s = float("inf")
@@ -166,7 +166,7 @@ class Mover:
                 time.sleep(0.6)  # zeros that follow a motion
         return took
 
-    def _take(self, result: Result) -> None:
+    def _take(self, result: CommandResult) -> None:
         if not result.sent.executed:
             print(f"not executed: {result.sent.refused or result.sent.blocked}", file=sys.stderr)
         self._ended.set()

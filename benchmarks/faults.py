@@ -1,12 +1,12 @@
-"""How long each body moves on after something failed, and whether it moves by itself once that is back.
+"""How long each robot moves on after something failed, and whether it moves by itself once that is back.
 
     python benchmarks/faults.py --tries 20
     python benchmarks/faults.py --body piper --fault "policy node frozen 4 s" --tries 5
 
-For every body, a policy server, robot node, supervisor, policy node and the body's fake (where it has one) run as
-processes of their own, as on a robot. Each try starts a trial, waits until the body is in the middle of a motion,
+For every robot, a policy server, robot node, supervisor, policy node and the robot's fake (where it has one) run as
+processes of their own, as on a robot. Each try starts a trial, waits until the robot is in the middle of a motion,
 plants one fault and asks the fake or the twin itself when it stood for good and how far it went. Then the fault is
-taken back, and for 15 s nothing may move. Last a trial is begun on purpose, which must move the body.
+taken back, and for 15 s nothing may move. Last a trial is begun on purpose, which must move the robot.
 
 Every try is a line of JSON in the folder of the results; a run that was cut off goes on where it was.
 """
@@ -43,7 +43,7 @@ class Benchmark:
     fault: tuple[str, ...] = tuple(FAULTS)
     """Of those that `fault.plants` knows."""
     tries: int = 20
-    """How often each fault is planted on each body."""
+    """How often each fault is planted on each robot."""
     watch_s: float = 15.0
     """For how long nothing may move after the fault was taken back."""
     parallel: int = 2
@@ -55,11 +55,11 @@ class Benchmark:
     only_print: bool = False
     """Print the table of what was measured before."""
     alone: bool = False
-    """Plant on the one body here, in this process."""
+    """Plant on the one robot here, in this process."""
 
 
 def main() -> None:
-    """Plants every fault on every body and prints the table."""
+    """Plants every fault on every robot and prints the table."""
     args = tyro.cli(Benchmark, description=__doc__)
     for unknown in [*set(args.body) - set(BODIES), *set(args.fault) - set(FAULTS)]:
         sys.exit(f"no such body or fault: {unknown}; expected of {', '.join([*BODIES, *FAULTS])}")
@@ -82,12 +82,12 @@ def main() -> None:
 
 
 def results_of(args: Benchmark, body: str) -> Path:
-    """Where the tries of a body are written down."""
+    """Where the tries of a robot are written down."""
     return args.out / f"{body}.jsonl"
 
 
 def spread(args: Benchmark) -> None:
-    """Runs a process for each body, some at a time, each with a ROS domain and mounts of its own."""
+    """Runs a process for each robot, some at a time, each with a ROS domain and mounts of its own."""
     waiting, running = list(args.body), dict[int, tuple[str, subprocess.Popen[bytes]]]()
     while (waiting and args.fault) or running:
         for domain in range(args.domain, args.domain + args.parallel):
@@ -103,7 +103,7 @@ def spread(args: Benchmark) -> None:
 
 
 def begin(args: Benchmark, body: str, domain: int) -> subprocess.Popen[bytes]:
-    """The process that plants on one body; it ends with this one."""
+    """The process that plants on one robot; it ends with this one."""
     words = ["--body", body, "--fault", *args.fault, "--tries", str(args.tries), "--out", str(args.out.resolve())]
     words += ["--watch-s", str(args.watch_s), "--domain", str(domain)]
     command = [*apart(), sys.executable, __file__, "--alone", *words]

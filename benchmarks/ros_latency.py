@@ -35,7 +35,7 @@ from evaluation.step import Step
 from ferry.graph import isolated
 from policy_server.client import PolicyClient
 from policy_server.manifest import PolicyManifest
-from robots.execution.orders import Result
+from robots.execution.command_request import CommandResult
 
 NAMESPACE = "/latency"
 
@@ -77,7 +77,7 @@ class Counts:
     """What was heard: every step of the policy node and every result of the robot node."""
 
     steps: list[Step] = field(default_factory=list)
-    results: list[Result] = field(default_factory=list)
+    results: list[CommandResult] = field(default_factory=list)
 
     def take_step(self, message: DiagnosticArray) -> None:
         """Hears a step."""

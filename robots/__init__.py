@@ -1,4 +1,4 @@
-"""What a body is: specs, embodiment tables, the policy-body binding, limits and the Robot protocol. Numpy only."""
+"""Robot interface: specs, embodiment tables, the policy-body binding, limits and the Robot protocol. Numpy only."""
 
 from robots.binding import Binding, bind
 from robots.command import (

@@ -1,4 +1,4 @@
-"""`bind`: the sim-to-real contract. A policy and a body either fit, or it says which part does not."""
+"""`bind`: the sim-to-real contract. A policy and a robot either fit, or BindError names the part that does not."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from robots.view import View
 
 @dataclass(frozen=True)
 class Binding:
-    """How one policy drives one body.
+    """Mapping between one policy and one robot.
 
     Attributes:
         views: policy camera name -> (body camera name, view).
-        state_sources: for each policy state entry, the body's state group and the index in it.
-        commands: for each policy action in logit order the body's command, None where it is masked; empty for chunks.
+        state_sources: for each policy state entry, the robot's state group and the index in it.
+        commands: for each policy action in logit order the robot's command, None where it is masked; empty for chunks.
     """
 
     policy: PolicySpec
@@ -34,11 +34,11 @@ class Binding:
 
     @property
     def mask(self) -> npt.NDArray[np.bool_]:
-        """Shape (number of actions,): True where the body has the action."""
+        """Shape (number of actions,): True where the robot has the action."""
         return np.array([command is not None for command in self.commands], dtype=np.bool_)
 
     def images(self, observation: Observation) -> dict[str, U8Image]:
-        """The policy's images, each (height, width, 3) uint8, from the body's; SpecError when one is missing."""
+        """The policy's images, each (height, width, 3) uint8, from the robot's; SpecError when one is missing."""
         images = {}
         for name, (camera, view) in self.views.items():
             if camera not in observation.images:
@@ -60,7 +60,7 @@ class Binding:
         return state
 
     def masked(self, logits: F32Vector) -> F32Vector:
-        """`logits` with -inf where the body lacks the action, so that its probability is exactly zero.
+        """`logits` with -inf where the robot lacks the action, so that its probability is exactly zero.
 
         Raises SpecError when the shape is wrong or an available action's logit is NaN or infinite.
         """
@@ -71,14 +71,14 @@ class Binding:
         return np.where(self.mask, logits, np.float32(-np.inf)).astype(np.float32)
 
     def command(self, action: int) -> Command:
-        """The body's command for the policy's action index; SpecError when it is out of range or masked."""
+        """The robot's command for the policy's action index; SpecError when it is out of range or masked."""
         command = self.commands[action] if 0 <= action < len(self.commands) else None
         if command is None:
             raise SpecError("action", action, f"an available action of {self.body.name}")
         return command
 
     def chunk(self, rows: npt.NDArray[np.float32]) -> Chunk:
-        """The body's command for a chunk of shape (horizon, n), one row every `period_s`; each row is checked."""
+        """The robot's command for a chunk of shape (horizon, n), one row every `period_s`; each row is checked."""
         actions = self.policy.actions
         if not isinstance(actions, ContinuousActions):
             raise SpecError("policy actions", "discrete", "continuous")
@@ -90,7 +90,7 @@ class Binding:
 
 
 def bind(policy: PolicySpec, body: Embodiment) -> Binding:
-    """Fits `policy` to `body`; BindError says got, expected and available for the first part that does not fit."""
+    """Fits `policy` to `body`; BindError gives got, expected and available for the first part that does not fit."""
     return Binding(
         policy=policy,
         body=body,
@@ -131,8 +131,8 @@ def _bind_actions(policy: PolicySpec, body: Embodiment) -> tuple[Command | None,
     if isinstance(policy.actions, DiscreteActions):
         return _bind_names(policy.actions, body)
     wanted = policy.actions.vector
-    if not any((one.names, one.units) == (wanted.names, wanted.units) for one in body.chunks):
-        got = "; ".join(f"{one.names} in {one.units}" for one in body.chunks) or "discrete actions only"
+    if not any((chunk.names, chunk.units) == (wanted.names, wanted.units) for chunk in body.chunks):
+        got = "; ".join(f"{chunk.names} in {chunk.units}" for chunk in body.chunks) or "discrete actions only"
         raise BindError("action", f"chunk of {body.name}", got, f"{wanted.names} in {wanted.units}", body.actions)
     return ()
 

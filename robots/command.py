@@ -1,4 +1,4 @@
-"""What a body can be told. SI units; yaw counter-clockwise positive (REP-103)."""
+"""Commands to a robot. SI units; yaw counter-clockwise positive (REP-103)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RotateBase:
 
 @dataclass(frozen=True)
 class MoveJoint:
-    """Move one joint by `delta` from where it is: metres for a prismatic joint, radians for a revolute one."""
+    """Move one joint by `delta` from its current position: metres for a prismatic joint, radians for a revolute one."""
 
     joint: str
     delta: float
@@ -50,9 +50,9 @@ class JointTarget:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Follow `rows`, one every `period_s`, the first one a period from now; between rows the body interpolates.
+    """Follow `rows`, one every `period_s`, the first one a period from now; between rows the robot interpolates.
 
-    `names` say what a row's numbers are, in its order, and are those of one of the body's `chunks`: joint positions, or
+    `names` are the columns of a row, and equal those of one of the robot's `chunks`: joint positions, or
     increments of the gripper's pose (`robots.arms.action_chunks.CARTESIAN_DELTA`).
     """
 
@@ -71,22 +71,22 @@ class LookAt:
 
 @dataclass(frozen=True)
 class Grasp:
-    """Close on the object at the gripper, by the body's own grasping routine."""
+    """Close on the object at the gripper, by the robot's own grasping routine."""
 
 
 @dataclass(frozen=True)
 class Release:
-    """Let go of what is held."""
+    """Open the gripper and release the held object."""
 
 
 @dataclass(frozen=True)
 class Stop:
-    """Stop moving now, with the body's own stop semantics."""
+    """Stop moving now, with the robot's own stop semantics."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """The policy says the episode (or with `subgoal` a part of it) is finished. Nothing moves."""
+    """End of the episode (with `subgoal`: of a part of it), as decided by the policy. Nothing moves."""
 
     subgoal: bool = False
 
@@ -108,8 +108,8 @@ def check_finite(command: Command) -> None:
 
 def _flat(value: Any) -> Iterator[Any]:
     if isinstance(value, (tuple, list)):
-        for one in value:
-            yield from _flat(one)
+        for item in value:
+            yield from _flat(item)
     else:
         yield value
 
@@ -132,4 +132,4 @@ def command_from_json(data: dict[str, Any]) -> Command:
 
 
 def _tuples(value: Any) -> Any:
-    return tuple(_tuples(one) for one in value) if isinstance(value, list) else value
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

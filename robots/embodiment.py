@@ -1,4 +1,4 @@
-"""An embodiment: a table that says what a body is. Data, not code."""
+"""Embodiment: the table that describes a robot. Data, not code."""
 
 from __future__ import annotations
 
@@ -43,22 +43,22 @@ class Workspace:
 
 @dataclass(frozen=True)
 class Embodiment:
-    """What a body is.
+    """Description of a robot.
 
     Attributes:
         name: e.g. "stretch_re1".
-        cameras: what it sees with.
-        state: groups of named numbers it reports, e.g. {"joints": ..., "hand": ...}; no name stands in two groups.
-        actions: policy action name -> the command this body executes for it.
-        masked: policy action names that this body knows of and cannot do; they are never chosen. A name in neither
-            place does not bind, so that a misspelt one is not masked in silence.
+        cameras: its cameras.
+        state: groups of named numbers it reports, e.g. {"joints": ..., "hand": ...}; no name is in two groups.
+        actions: policy action name -> the command this robot executes for it.
+        masked: policy action names that this robot cannot execute; they are never chosen. A name that is neither here
+            nor in `actions` does not bind, so that a misspelt one is not masked silently.
         joints: limits by joint name.
         base: limits of the base, None for a fixed arm.
-        chunks: the vectors of the continuous actions this body takes; none where it takes only discrete ones. Their
+        chunks: the vectors of the continuous actions this robot takes; none where it takes only discrete ones. Their
             bounds are those of one row.
-        workspace: where its gripper may go, None where only the joints are limited.
-        camera_views: policy camera name -> this body's camera name, where they differ.
-        stop: what `stop()` does to each part, in words.
+        workspace: limits of its fingertips; None where only the joints are limited.
+        camera_views: policy camera name -> this robot's camera name, where they differ.
+        stop: effect of `stop()` on each part, in words.
     """
 
     name: str
@@ -76,25 +76,29 @@ class Embodiment:
     def named(self, state: Mapping[str, F32Vector]) -> dict[str, float]:
         """Every number of `state` (group -> vector in the spec's order) by its name; joints among them [m] or [rad]."""
         return {
-            name: value for group, one in state.items() for name, value in zip(self.state[group].names, one.tolist())
+            name: value
+            for group, vector in state.items()
+            for name, value in zip(self.state[group].names, vector.tolist())
         }
 
     def with_cameras(self, *cameras: CameraSpec) -> Embodiment:
-        """The same body seen through other cameras (a twin renders at its own size)."""
+        """Copy with other cameras (a twin renders at its own size)."""
         return replace(self, cameras=cameras)
 
     def without(self, *actions: str) -> Embodiment:
-        """The same body with some actions masked."""
+        """Copy with some actions masked."""
         kept = {name: command for name, command in self.actions.items() if name not in actions}
         return replace(self, actions=kept, masked=(*self.masked, *actions))
 
-    def slowed(self, share: float) -> Embodiment:
-        """The same body at a share (0, 1] of its top speeds; what it decelerates with stays. SpecError otherwise."""
-        if not 0.0 < share <= 1.0:
-            raise SpecError(f"speed of {self.name}", share, "a share in (0, 1]")
-        joints = {name: replace(one, max_speed=share * one.max_speed) for name, one in self.joints.items()}
+    def slowed(self, fraction: float) -> Embodiment:
+        """Copy with a fraction (0, 1] of its top speeds and the same decelerations. SpecError for another fraction."""
+        if not 0.0 < fraction <= 1.0:
+            raise SpecError(f"speed of {self.name}", fraction, "a fraction in (0, 1]")
+        joints = {name: replace(joint, max_speed=fraction * joint.max_speed) for name, joint in self.joints.items()}
         base = self.base and replace(
-            self.base, max_speed_mps=share * self.base.max_speed_mps, max_turn_radps=share * self.base.max_turn_radps
+            self.base,
+            max_speed_mps=fraction * self.base.max_speed_mps,
+            max_turn_radps=fraction * self.base.max_turn_radps,
         )
         return replace(self, joints=joints, base=base)
 

@@ -2,9 +2,9 @@
 
 RobotError
 ├── SpecError          a value does not fit its spec, or a spec is not valid
-├── BindError          a policy and a body do not fit together
-├── ConnectionFailed   the body cannot be reached or is not ready to move
-└── NotConnected       a body was asked to do something before `connect()`
+├── BindError          a policy and a robot do not fit together
+├── ConnectionFailed   the robot cannot be reached or is not ready to move
+└── NotConnected       a robot was asked to do something before `connect()`
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class SpecError(RobotError):
 
 
 class BindError(RobotError):
-    """A policy and a body do not fit together.
+    """A policy and a robot do not fit together.
 
     `code` is stable for programs ("camera", "state", "action", "field_of_view", ...); the message is for people.
     """
@@ -37,11 +37,11 @@ class BindError(RobotError):
 
 
 class ConnectionFailed(RobotError):
-    """A body cannot be reached or is not ready to move; the message says what to check."""
+    """A robot cannot be reached or is not ready to move; the message names what to check."""
 
 
 class NotConnected(RobotError):
-    """A body was asked to observe or move before `connect()`."""
+    """A robot was asked to observe or move before `connect()`."""
 
     def __init__(self, robot: str, operation: str) -> None:
         super().__init__(f"{robot}: {operation}() was called before connect()")

@@ -1,4 +1,4 @@
-"""Holds a command to a body's limits before anything is sent."""
+"""Holds a command to a robot's limits before anything is sent."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ GRIPPER_JOINT = "gripper_aperture"
 HEAD_JOINTS = ("joint_head_pan", "joint_head_tilt")
 TOLERANCE = 1e-6  # a target this far past a limit [m or rad] is the limit: float32 positions are rounded
 
-JUMP = 1.05  # a row may ask for this share of what the top speed allows: rows and measured positions are rounded
+JUMP = 1.05  # a row may exceed the top speed by this factor: rows and measured positions are rounded
 
 
 def limit(command: Command, body: Embodiment, positions: Mapping[str, float]) -> Sent:
-    """What may be sent for `command` to `body` whose joints are at `positions` (joint name -> m or rad).
+    """Applies the limits of `body`, whose joints are at `positions` (joint name -> m or rad), to `command`.
 
-    A number that is not finite, a joint or base the body lacks, and a base step beyond the longest step are refused by
-    name, as is a chunk with a jump that the body's joints cannot follow; a joint target beyond its range is clipped to
-    the range. Nothing is sent here.
+    Refused with a reason: a number that is not finite, a joint or base that the robot lacks, a base step beyond the
+    longest one, and a chunk with a jump that the joints cannot follow. A joint target beyond its range is clipped to
+    it. Nothing is sent here.
     """
     try:
         check_finite(command)
@@ -81,16 +81,16 @@ def _limit_base(command: MoveBase | RotateBase, body: Embodiment) -> Sent:
 def _limit_joint(command: MoveJoint, body: Embodiment, positions: Mapping[str, float]) -> Sent:
     if command.joint not in body.joints or command.joint not in positions:
         return Sent(command, refused=f"{body.name} has no joint '{command.joint}'; it has {', '.join(body.joints)}")
-    here, limits = positions[command.joint], body.joints[command.joint]
-    if not math.isfinite(here):
-        return Sent(command, refused=f"{body.name} does not tell where {command.joint} is: got {here}")
+    current, limits = positions[command.joint], body.joints[command.joint]
+    if not math.isfinite(current):
+        return Sent(command, refused=f"{body.name} does not report the position of {command.joint}: got {current}")
     if limits.max_step is not None and abs(command.delta) > limits.max_step + TOLERANCE:
         longest = f"beyond the longest of {limits.max_step:.3f}"
         return Sent(command, refused=f"step of {command.delta:.3f} of {command.joint} is {longest}")
-    target = min(max(here + command.delta, limits.low), limits.high)
-    if math.isclose(target - here, command.delta, abs_tol=TOLERANCE):
+    target = min(max(current + command.delta, limits.low), limits.high)
+    if math.isclose(target - current, command.delta, abs_tol=TOLERANCE):
         return Sent(command)
-    return Sent(replace(command, delta=target - here), clipped=(command.joint,))
+    return Sent(replace(command, delta=target - current), clipped=(command.joint,))
 
 
 def _limit_target(command: JointTarget, body: Embodiment) -> Sent:
@@ -102,7 +102,7 @@ def _limit_target(command: JointTarget, body: Embodiment) -> Sent:
     if unknown:
         return Sent(command, refused=f"{body.name} has no joint '{unknown[0]}'; it has {', '.join(body.joints)}")
     limits = [body.joints[joint] for joint in command.joints]
-    positions = tuple(min(max(p, one.low), one.high) for p, one in zip(command.positions, limits))
+    positions = tuple(min(max(p, joint.low), joint.high) for p, joint in zip(command.positions, limits))
     clipped = tuple(
         joint for joint, asked, p in zip(command.joints, command.positions, positions) if abs(asked - p) > TOLERANCE
     )
@@ -110,9 +110,9 @@ def _limit_target(command: JointTarget, body: Embodiment) -> Sent:
 
 
 def _limit_chunk(command: Chunk, body: Embodiment, positions: Mapping[str, float]) -> Sent:
-    vector = next((one for one in body.chunks if one.names == command.names), None)
+    vector = next((chunk for chunk in body.chunks if chunk.names == command.names), None)
     if vector is None:
-        known = "; ".join(", ".join(one.names) for one in body.chunks) or "none"
+        known = "; ".join(", ".join(chunk.names) for chunk in body.chunks) or "none"
         return Sent(command, refused=f"{body.name} takes no chunk of {', '.join(command.names)}; it takes: {known}")
     if not command.rows or command.period_s <= 0 or any(len(row) != len(vector) for row in command.rows):
         got = f"{len(command.rows)} rows of {sorted({len(row) for row in command.rows})} every {command.period_s} s"
@@ -130,14 +130,14 @@ def _limit_joint_rows(command: Chunk, body: Embodiment, positions: Mapping[str, 
     limits = [body.joints[name] for name in command.names]
     if missing := [name for name in command.names if not math.isfinite(positions.get(name, math.nan))]:
         got = positions.get(missing[0], "nothing")
-        return Sent(command, refused=f"{body.name} does not tell where {missing[0]} is: got {got}")
-    rows = tuple(tuple(min(max(v, one.low), one.high) for v, one in zip(row, limits)) for row in command.rows)
+        return Sent(command, refused=f"{body.name} does not report the position of {missing[0]}: got {got}")
+    rows = tuple(tuple(min(max(v, joint.low), joint.high) for v, joint in zip(row, limits)) for row in command.rows)
     before = tuple(positions[name] for name in command.names)
     for number, row in enumerate(rows):
-        for name, here, there, one in zip(command.names, before, row, limits):
-            reach = one.max_speed * command.period_s
-            if abs(there - here) > reach * JUMP + TOLERANCE:
-                moves = f"row {number} moves {name} by {there - here:.4f} in {command.period_s} s"
+        for name, previous, target, joint in zip(command.names, before, row, limits):
+            reach = joint.max_speed * command.period_s
+            if abs(target - previous) > reach * JUMP + TOLERANCE:
+                moves = f"row {number} moves {name} by {target - previous:.4f} in {command.period_s} s"
                 return Sent(command, refused=f"jump: {moves}, expected at most {reach:.4f}")
         before = row
     clipped = tuple(

@@ -1,4 +1,4 @@
-"""What a body senses at one moment."""
+"""Observation of a robot."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from robots.spec import F32Vector, U8Image
 
 @dataclass(frozen=True)
 class Observation:
-    """One moment as a body sensed it.
+    """Images and state of a robot at one moment.
 
     Attributes:
-        stamp_ns: when it was sensed, on the body's monotonic clock; a decision made from it carries the same stamp.
+        stamp_ns: when it was sensed, on the robot's monotonic clock; a decision made from it carries the same stamp.
         images: camera name -> (H, W, 3) uint8 RGB.
         state: group name -> float32 vector in the order of the embodiment's spec, e.g. {"joints": (n,), "hand": (1,)}.
-        instruction: what the robot was asked to do, in words; empty when nothing was asked.
+        instruction: the task in words; empty when there is none.
     """
 
     stamp_ns: int

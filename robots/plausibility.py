@@ -1,7 +1,7 @@
-"""Whether what is measured can be true: a joint stands within its range and moves no faster than it can.
+"""Plausibility of measurements: a joint is within its range and moves no faster than it can.
 
 One wrong sample (an encoder's glitch) or a second source of the same joint (another node, a bag that is played) must
-not become a target. What cannot be is not believed, and is a fault until the measurements agree again.
+not become a target. An impossible measurement is rejected, and is a fault until the measurements agree again.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from robots.embodiment import BaseLimits, Embodiment, JointLimits
 from robots.limits import GRIPPER_JOINT
 
 CLEAR_S = 0.5
-"""Measurements that agreed for so long are believed again, and the fault is over."""
+"""Measurements that agreed for so long are accepted again, and the fault is cleared [s]."""
 
 HEADROOM = 2.0
-"""So many times its top speed a joint may seem to move: messages come in bursts, arms are moved by hand."""
+"""Factor on a joint's top speed: messages come in bursts, arms are moved by hand."""
 
 MARGIN = {"rad": 0.05, "m": 0.02}
-"""And it may jump by this beside: noise, and the time between two readings."""
+"""Additional permitted jump: noise, and the time between two readings."""
 
 BEYOND = {"rad": 0.1, "m": 0.03}
 """A joint may be measured this far beyond its range: pushed, or moved there by hand."""
 
 SQUEEZE_M = 0.15
-"""The aperture of fingers that squeeze is told as less than nothing: -0.13 m of a Stretch at its full force."""
+"""Squeezing fingers report a negative aperture: -0.13 m of a Stretch at its full force."""
 
 FAR_M, FAR_RAD = 1e4, 1e4
-"""No odometry leads further than this, nor turns more often."""
+"""Bounds of odometry: position and accumulated yaw."""
 
 BASE_MARGIN_M, BASE_MARGIN_RAD = 0.05, 0.15
 
 
 @dataclass(frozen=True)
 class Possible:
-    """What one measured number can be: its range, its top speed per second, how far it may jump beside, its unit."""
+    """Bounds of one measured number: range, top speed per second, additional permitted jump, unit."""
 
     low: float
     high: float
@@ -46,21 +46,21 @@ class Possible:
     unit: str
 
     def times(self, sign: float) -> Possible:
-        """The same number where it counts the same way (1.0) or the other way round (-1.0)."""
+        """Bounds of the same number counted with this sign (1.0 or -1.0)."""
         low, high = sorted((sign * self.low, sign * self.high))
         return replace(self, low=low, high=high)
 
 
 def of_joint(limits: JointLimits, unit: str) -> Possible:
-    """What a joint with these limits in "rad" or "m" can be measured at."""
+    """Bounds of a joint with these limits, in "rad" or "m"."""
     beyond = BEYOND[unit]
     return Possible(limits.low - beyond, limits.high + beyond, limits.max_speed, MARGIN[unit], unit)
 
 
 def of_joints(body: Embodiment) -> dict[str, Possible]:
-    """Joint -> what it can be measured at, by the body's table."""
+    """Bounds of every joint of an embodiment."""
     units = {name: unit for group in body.state.values() for name, unit in zip(group.names, group.units)}
-    found = {name: of_joint(one, units[name]) for name, one in body.joints.items()}
+    found = {name: of_joint(joint, units[name]) for name, joint in body.joints.items()}
     if fingers := body.joints.get(GRIPPER_JOINT):
         wide = (fingers.low - SQUEEZE_M, fingers.high + SQUEEZE_M)
         found[GRIPPER_JOINT] = Possible(*wide, fingers.max_speed, MARGIN["m"], "m")
@@ -68,9 +68,9 @@ def of_joints(body: Embodiment) -> dict[str, Possible]:
 
 
 def of_base(base: BaseLimits) -> dict[str, Possible]:
-    """What the odometry of a base can tell: x, y [m] and yaw [rad], turns counted on."""
-    way = Possible(-FAR_M, FAR_M, base.max_speed_mps, BASE_MARGIN_M, "m")
-    return {"x": way, "y": way, "yaw": Possible(-FAR_RAD, FAR_RAD, base.max_turn_radps, BASE_MARGIN_RAD, "rad")}
+    """Bounds of a base's odometry: x, y [m] and unwrapped yaw [rad]."""
+    axis = Possible(-FAR_M, FAR_M, base.max_speed_mps, BASE_MARGIN_M, "m")
+    return {"x": axis, "y": axis, "yaw": Possible(-FAR_RAD, FAR_RAD, base.max_turn_radps, BASE_MARGIN_RAD, "rad")}
 
 
 @dataclass(frozen=True)
@@ -82,29 +82,29 @@ class _Sample:
 
 
 class Plausibility:
-    """Holds each measurement against what the body can do since the one before. One thread calls `take`."""
+    """Holds each measurement against what the robot can do since the one before. One thread calls `take`."""
 
     def __init__(self, possible: Mapping[str, Possible], hint: str = "") -> None:
         self._possible, self._hint = possible, hint
         self._seen: dict[str, _Sample] = {}
-        self._believed: dict[str, _Sample] = {}
-        self._doubted: set[str] = set()
-        self._told = ""
-        self._told_s = -math.inf
+        self._accepted: dict[str, _Sample] = {}
+        self._rejected: set[str] = set()
+        self._fault = ""
+        self._fault_s = -math.inf
 
     @property
     def fault(self) -> str:
-        """What was measured that cannot be; empty once the measurements agreed for `CLEAR_S`."""
-        doubted = bool(self._doubted) or time.monotonic() - self._told_s < CLEAR_S
-        return self._told if doubted else ""
+        """Text of the rejected measurement; empty once the measurements agreed for `CLEAR_S`."""
+        doubted = bool(self._rejected) or time.monotonic() - self._fault_s < CLEAR_S
+        return self._fault if doubted else ""
 
     def take(
         self, values: Mapping[str, float], at_s: float, sensed_s: float | None = None, asked_s: float | None = None
     ) -> bool:
-        """Whether `values`, measured together, may be believed.
+        """Checks `values`, measured together; True when they are plausible.
 
         Args:
-            values: number by name; those without a `Possible` are not looked at.
+            values: number by name; those without a `Possible` are ignored.
             at_s: when they came in, on the monotonic clock.
             sensed_s: when they were sent, on the sender's clock, where that is known.
             asked_s: the earliest they can have been measured at, on the monotonic clock, where they were asked for.
@@ -113,44 +113,44 @@ class Plausibility:
         new = {
             name: _Sample(value, at_s, since_s, sensed_s) for name, value in values.items() if name in self._possible
         }
-        if wrong := self._first(self._range(name, one) for name, one in new.items()):
-            return self._doubt(new, wrong, at_s)
-        jump = self._first(self._jump(name, one, self._seen.get(name)) for name, one in new.items())
-        off = self._first(self._jump(name, one, self._believed.get(name)) for name, one in new.items())
+        if wrong := self._first(self._range(name, sample) for name, sample in new.items()):
+            return self._reject(new, wrong, at_s)
+        jump = self._first(self._jump(name, sample, self._seen.get(name)) for name, sample in new.items())
+        off = self._first(self._jump(name, sample, self._accepted.get(name)) for name, sample in new.items())
         self._seen.update(new)
         if jump:
-            self._told, self._told_s = jump, at_s
-        if off and at_s - self._told_s < CLEAR_S:
-            return self._doubt(new, off, self._told_s)
-        self._believed.update(new)
-        self._doubted -= new.keys()
+            self._fault, self._fault_s = jump, at_s
+        if off and at_s - self._fault_s < CLEAR_S:
+            return self._reject(new, off, self._fault_s)
+        self._accepted.update(new)
+        self._rejected -= new.keys()
         return True
 
-    def _doubt(self, new: Mapping[str, _Sample], why: str, told_s: float) -> bool:
-        self._told, self._told_s = why, told_s
-        self._doubted |= new.keys()
+    def _reject(self, new: Mapping[str, _Sample], why: str, at_s: float) -> bool:
+        self._fault, self._fault_s = why, at_s
+        self._rejected |= new.keys()
         return False
 
     def _first(self, reasons: Iterable[str]) -> str:
         return next((reason + self._hint for reason in reasons if reason), "")
 
-    def _range(self, name: str, one: _Sample) -> str:
+    def _range(self, name: str, sample: _Sample) -> str:
         can = self._possible[name]
-        if can.low <= one.value <= can.high:  # false for NaN
+        if can.low <= sample.value <= can.high:  # false for NaN
             return ""
-        return f"feedback impossible: {name} at {one.value:.2f} {can.unit}, expected {can.low:.2f} to {can.high:.2f}"
+        return f"feedback impossible: {name} at {sample.value:.2f} {can.unit}, expected {can.low:.2f} to {can.high:.2f}"
 
-    def _jump(self, name: str, one: _Sample, before: _Sample | None) -> str:
+    def _jump(self, name: str, sample: _Sample, before: _Sample | None) -> str:
         if before is None:
             return ""
-        can, past_s, way = self._possible[name], _between(before, one), abs(one.value - before.value)
-        if way <= HEADROOM * can.max_speed * past_s + can.margin:
+        can, past_s, jump = self._possible[name], _between(before, sample), abs(sample.value - before.value)
+        if jump <= HEADROOM * can.max_speed * past_s + can.margin:
             return ""
-        return f"feedback jumps: {name} by {way:.2f} {can.unit} in {past_s:.3f} s"
+        return f"feedback jumps: {name} by {jump:.2f} {can.unit} in {past_s:.3f} s"
 
 
 def _between(before: _Sample, after: _Sample) -> float:
-    """The longest time that may lie between two samples: two that came in together may have been sent apart."""
+    """Longest possible time between two samples: two that arrived together may have been sent apart."""
     past_s = after.at_s - before.asked_s
     if before.sensed_s is None or after.sensed_s is None:
         return past_s

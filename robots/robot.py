@@ -1,4 +1,4 @@
-"""The protocol every body follows: fake, twin and driver alike."""
+"""Protocol of every robot: fakes, twins and drivers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from robots.observation import Observation
 
 @dataclass(frozen=True)
 class Sent:
-    """What became of a command.
+    """Outcome of a command.
 
     Attributes:
-        command: what was really sent to the body, after limits; what was asked when it was refused.
+        command: the command as it was sent, after limits; as it was requested when it was refused.
         clipped: names of the fields that limits changed.
-        refused: why nothing was sent; empty when it was sent.
-        blocked: why the motion did not happen or did not end although it was sent (contact, runstop); empty otherwise.
+        refused: reason why nothing was sent; empty when it was sent.
+        blocked: reason why the motion, although sent, did not start or complete (contact, runstop); empty otherwise.
             A blocked move of a discrete step moves nothing.
     """
 
@@ -31,20 +31,20 @@ class Sent:
 
     @property
     def executed(self) -> bool:
-        """Whether the body did what it was sent."""
+        """True when the command was sent and its motion completed."""
         return not self.refused and not self.blocked
 
 
 @dataclass(frozen=True)
 class Health:
-    """What the body says of itself.
+    """Health as the robot reports it.
 
     Attributes:
-        runstop: the body's own emergency stop (a button, a firmware latch) is on.
-        fault: why it must not move, beginning with a name that is stable for programs ("bus-off: ...", "feedback
-            stale: ...", "not homed: ..."); empty when it may.
-        battery: charge in [0, 1]; None where the body does not tell.
-        notes: what else a person should see: names and values, e.g. {"voltage_v": 12.1}.
+        runstop: the robot's own emergency stop (a button, a firmware latch) is on.
+        fault: reason why it must not move; begins with a code that is stable for programs ("bus-off: ...", "feedback
+            stale: ...", "not homed: ..."). Empty when it may move.
+        battery: charge in [0, 1]; None where the robot does not report it.
+        notes: further values for display, by name, e.g. {"voltage_v": 12.1}.
     """
 
     runstop: bool = False
@@ -54,32 +54,32 @@ class Health:
 
 
 class Robot(Protocol):
-    """A body. Context manager: `with robot:` connects and always stops and disconnects."""
+    """Interface of a robot. Context manager: `with robot:` connects, and always stops and disconnects."""
 
     @property
     def spec(self) -> Embodiment:
-        """What the body is; readable before `connect()`."""
+        """Embodiment of the robot; readable before `connect()`."""
 
     def connect(self) -> None:
-        """Called once before anything else. Raises ConnectionFailed saying what to check."""
+        """Connects; called once before anything else. Raises ConnectionFailed, whose message names what to check."""
 
     def observe(self) -> Observation:
-        """Called once per control period: the newest complete observation, stamped when it was sensed."""
+        """Returns the newest complete observation, stamped when it was sensed; called once per control period."""
 
     def execute(self, command: Command) -> Sent:
-        """Called for each command; returns when the motion ended, was refused or was blocked. Never raises for a
-        command outside the limits: it clips or refuses and says so in `Sent`."""
+        """Executes a command; returns when the motion has ended, was refused or was blocked. Never raises for a
+        command outside the limits: it clips or refuses, and reports that in `Sent`."""
 
     def stop(self) -> None:
-        """Called at any time, from any thread, also twice: stops with the body's own semantics and interrupts a running
-        `execute`."""
+        """Stops with the robot's own semantics and interrupts a running `execute`. Idempotent; any thread may call it
+        at any time."""
 
     def health(self) -> Health:
-        """Called many times a second, from another thread, also while `execute` runs: what the body says of itself.
-        Returns at once, from what was received last; never raises."""
+        """Returns the health last received. Called many times a second from another thread, also while `execute` runs:
+        it does not block and never raises."""
 
     def disconnect(self) -> None:
-        """Called once at the end, after `stop()`."""
+        """Disconnects; called once at the end, after `stop()`."""
 
     def __enter__(self) -> Robot:
         """Connects."""
@@ -87,17 +87,17 @@ class Robot(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stops and disconnects, whatever happened."""
+        """Stops and disconnects, also after an exception."""
 
 
 RobotT = TypeVar("RobotT", bound=Robot)
 
 
 class Connected:
-    """Mixin: the parts of `Robot` that are the same for every body."""
+    """Mixin: the parts of `Robot` that are the same for every robot."""
 
     def health(self) -> Health:
-        """A body without anything to tell of itself is well."""
+        """Default of a robot that reports no health: no fault."""
         return Health()
 
     def __enter__(self: RobotT) -> RobotT:

@@ -1,4 +1,4 @@
-"""What observations and actions look like: frozen, checkable, lossless in JSON."""
+"""Specs of observations and actions: frozen, checkable, lossless in JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ F32Vector = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class CameraSpec:
-    """A camera on a body.
+    """A camera on a robot.
 
     `yaw_deg` is the viewing direction in the base frame, counter-clockwise positive (REP-103): 0 looks forward,
     -90 to the robot's right. `pitch_deg` is positive when the camera looks down. `None` where it can move.
@@ -141,7 +141,7 @@ class CameraInput:
 class PolicySpec:
     """The half of the sim-to-real contract that a policy states; `Embodiment` is the other half.
 
-    `state` are the named numbers the policy takes from the body (for SPOC the in-hand flag).
+    `state` are the named numbers the policy takes from the robot (for SPOC the in-hand flag).
     `horizon` is the number of decisions in the longest episode, `control_period_s` the time one decision is given.
     """
 

@@ -1,4 +1,4 @@
-"""One try: a fault planted in the middle of a motion, what the body did, what it did once that was back, and whether it
+"""One trial of a fault: injects it during a motion, measures the robot's reaction, removes it, and checks whether it
 drives again when it is asked to."""
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Act = Callable[[Line], object]
 
 @dataclass(frozen=True)
 class Seen:
-    """What a body did under a fault: see `Tried`."""
+    """What a robot did under a fault: see `Tried`."""
 
     stood_s: float = 0.0
     way: float = 0.0
@@ -52,7 +52,7 @@ class Fault:
         at_nan: whether the fault is the answer of step `NAN_STEP`.
         hold_s: how long it lasts.
         form: how the nodes run.
-        judge: plants it and tells what the body did; None: stands it within `hold_s`?
+        judge: plants it and tells what the robot did; None: stands it within `hold_s`?
         fresh: whether its graph serves for no other try.
         phase_s: it is planted up to so long after a motion began, at random: a motion that ends by itself just before
             anybody has noticed is a case of its own.
@@ -102,7 +102,7 @@ def attempt(line: Line, body: str, name: str, fault: Fault, watch_s: float) -> T
 
 
 def stands(line: Line, fault: Fault) -> Seen:
-    """Plants the fault and looks whether the body stands while it lasts."""
+    """Plants the fault and looks whether the robot stands while it lasts."""
     fault_s = time.monotonic()
     fault.plant(line)
     time.sleep(fault.hold_s)
@@ -110,8 +110,8 @@ def stands(line: Line, fault: Fault) -> Seen:
 
 
 def stood(line: Line, since_s: float) -> Seen:
-    """When the body stood after `since_s`, how far it went, and what was told."""
-    told_s, reason = line.reason(since_s)  # of a body that is silent itself all that is known is when that was noticed
+    """When the robot stood after `since_s`, how far it went, and what was told."""
+    told_s, reason = line.reason(since_s)  # of a robot that is silent itself all that is known is when that was noticed
     last_s = line.truth.last_moved_s() if line.truth.heard_after(since_s) else told_s
     return Seen(max(0.0, last_s - since_s), line.truth.way(since_s), reason)
 
@@ -136,7 +136,7 @@ def under_way(line: Line, at_nan: bool = False, within_s: float = 60.0) -> Any:
 
 
 def moving(line: Line, trial: Any) -> bool:
-    """Whether the body comes to move within two motions, by a trial that goes on."""
+    """Whether the robot comes to move within two motions, by a trial that goes on."""
     line.truth.samples.clear()
     return wait(line.truth.moving, 4.0) and not trial.done()
 
@@ -151,7 +151,7 @@ def end_trial(line: Line, trial: Any) -> None:
 
 
 def _drives_again(line: Line, trial: Any) -> str:
-    """Begins a trial on purpose and leaves it under way; returns why that does not move the body."""
+    """Begins a trial on purpose and leaves it under way; returns why that does not move the robot."""
     end_trial(line, trial)
     try:
         line.clear()

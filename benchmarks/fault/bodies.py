@@ -30,7 +30,7 @@ STRETCH_CAMERAS = tuple(CameraInput(name, 84, 144, 59.0) for name in ("navigatio
 
 @dataclass
 class Here:
-    """What a body's functions may use: the folder of this run, a node, and the running fake."""
+    """What a robot's functions may use: the folder of this run, a node, and the running fake."""
 
     folder: Path
     node: Node
@@ -38,21 +38,21 @@ class Here:
 
 
 Hurt = Callable[[Here, bool], None]
-"""Plants a fault of the body's own (True), or takes it back (False)."""
+"""Plants a fault of the robot's own (True), or takes it back (False)."""
 
 
 @dataclass(frozen=True)
 class FaultBody:
-    """One body.
+    """One robot.
 
     Attributes:
         robot: parameters of robot_node.
         truth: where it truly is.
         fake: command of the fake's process; empty for a twin.
         ready: what the fake prints when it is there.
-        chunk: a row of its policy; None for a body with the Stretch's actions.
+        chunk: a row of its policy; None for a robot with the Stretch's actions.
         supervisor: parameters of supervisor_node.
-        runstop: presses the body's own stop; None: that of robot_node.
+        runstop: presses the robot's own stop; None: that of robot_node.
         freeze: freezes its cameras.
         bus_off: takes its bus away.
         again: whether a fault of its own can only be taken back by starting fake and robot node again.

@@ -1,4 +1,4 @@
-"""The processes around one body, and what they tell."""
+"""The processes around one robot, and what they tell."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from fault.proxy import Proxy
 from fault.truth import Truth
 from robots.command import Command, JointTarget, MoveBase
 from robots.errors import RobotError
-from robots.execution.orders import Result
+from robots.execution.command_request import CommandResult
 
 sys.path.append(str(Path(__file__).parents[2] / "tests" / "support"))
 from bundles import write_tiny_bundle
@@ -45,7 +45,7 @@ from chunk_bundles import write_chunk_bundle
 PERIOD_S = 0.5
 
 HOME_S = 40.0
-"""A body may be 2 m away, and every process stands still for as long as the clock was set back by."""
+"""A robot may be 2 m away, and every process stands still for as long as the clock was set back by."""
 
 NAN_STEP, HORIZON = 6, 1000
 
@@ -63,7 +63,7 @@ DISK = "16m"
 
 @dataclass
 class Line:
-    """Everything around one body.
+    """Everything around one robot.
 
     Attributes:
         trial: one that is under way already, left by the try before.
@@ -81,7 +81,7 @@ class Line:
     bundle: Path
     period_s: float = PERIOD_S
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    results: list[Result] = field(default_factory=list)
+    results: list[CommandResult] = field(default_factory=list)
     stamps_ns: list[int] = field(default_factory=list)
     joints: dict[str, float] = field(default_factory=dict)
     pose: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -247,7 +247,7 @@ class Line:
         self.pose = convert.pose_of(message)
 
     def home(self) -> None:
-        """Brings the body to where it began, so that one try does not add to the next."""
+        """Brings the robot to where it began, so that one try does not add to the next."""
         if self._homeward() is None:
             return
         robot = RosRobot(self.here.node, find_body(self.here.node, "", 5.0), RosRobotOptions(valid_for_s=self.period_s))
@@ -332,7 +332,7 @@ def running(
     period_s: float = PERIOD_S,
     form: str = APART,
 ) -> Iterator[Line]:
-    """All processes of a body, ready for the first try; `write` writes the bundle that drives it."""
+    """All processes of a robot, ready for the first try; `write` writes the bundle that drives it."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.log"):
         old.unlink()

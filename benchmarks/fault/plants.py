@@ -1,4 +1,4 @@
-"""The faults that are planted on a body."""
+"""The faults that are planted on a robot."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from robots.errors import RobotError
 JUMP_S = 5.0
 
 CLOCK_JUMP = "clock jump"
-"""It moves this machine's time of day, so it needs root, and no other body's tries beside it."""
+"""It moves this machine's time of day, so it needs root, and no other robot's tries beside it."""
 
 PHASE_S = 1.0
 """About as long as it takes from one motion to the next."""
 
 IN_VAIN = 3
-"""Graphs in a row that came to nothing, after which a body is given up."""
+"""Graphs in a row that came to nothing, after which a robot is given up."""
 
 
 def _restart_robot(line: Line) -> None:
@@ -161,7 +161,7 @@ def move_clock(seconds: float) -> None:
 def plant_all(
     name: str, faults: Sequence[str], tries: int, folder: Path, results: Path, watch_s: float, domain: int
 ) -> None:
-    """Plants every fault `tries` times on the body called `name`; appends what came of each to `results`.
+    """Plants every fault `tries` times on the robot called `name`; appends what came of each to `results`.
 
     Tries that `results` holds already count: a run that was cut off goes on where it was. One started graph serves for
     as many tries as it lives through.

@@ -1,4 +1,4 @@
-"""Second ones: of a node in the same namespace, and of whoever tells where a body's joints or its base are."""
+"""Second ones: of a node in the same namespace, and of whoever tells where a robot's joints or its base are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from ferry_ros.rclpy_support.spinner import Spinner, beside
+from ferry_ros.rclpy_support.spinner import Spinner, sibling_node
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
@@ -48,10 +48,10 @@ ONE_TRIAL = (
 
 
 class Telling:
-    """Zeros, said of a body's joints or its pose by a second publisher of its vendor's own topic."""
+    """Zeros, said of a robot's joints or its pose by a second publisher of its vendor's own topic."""
 
     def __init__(self, node: Node, topic: str, kind: type[JointState | Odometry]) -> None:
-        self._node, self._kind = beside(node, "second"), kind
+        self._node, self._kind = sibling_node(node, "second"), kind
         self._names: list[str] = []
         self._ended = threading.Event()
         self._node.create_subscription(kind, topic, self._take, 1)
@@ -119,19 +119,19 @@ class Second:
         return next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
 
     def take(self, message: DiagnosticArray) -> None:
-        """Counts a step of it that the body did."""
+        """Counts a step of it that the robot did."""
         self.drove += message.status[0].level == DiagnosticStatus.OK
 
 
 def second(name: str, *words: str) -> Callable[[Line, Fault], Seen]:
-    """Starts a second one beside a trial under way, and looks who moves the body; an e-stop ends what both do."""
+    """Starts a second one beside a trial under way, and looks who moves the robot; an e-stop ends what both do."""
 
     def judge(line: Line, fault: Fault) -> Seen:
         log = line.here.folder / f"second_{name}.log"
         with log.open("wb") as file:
             process = spawn(line.command(name, *words), stdout=file, stderr=file)
         line.intruder = other = Second(name, process, log)
-        ears = beside(line.here.node, "ears")
+        ears = sibling_node(line.here.node, "ears")
         ears.create_subscription(DiagnosticArray, DECISION, other.take, 10)
         spinner = Spinner(ears)
         try:
@@ -157,7 +157,7 @@ def _judged(line: Line, other: Second) -> Seen:
 
 
 def _stopped(line: Line, other: Second, trouble: str) -> Seen:
-    """Stops the body by the e-stop and measures from there, but not where two twins say where they are."""
+    """Stops the robot by the e-stop and measures from there, but not where two twins say where they are."""
     said, lasts = other.last_word(), wait(line.truth.moving, 4.0)
     stop_s = time.monotonic()
     line.estop()

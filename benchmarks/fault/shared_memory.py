@@ -16,7 +16,7 @@ HEARD_S = 8.0
 
 
 def removed(line: Line, fault: Fault) -> Seen:
-    """Removes it, looks whether the body stands, then presses a key of `ferry stop`, which is started only then."""
+    """Removes it, looks whether the robot stands, then presses a key of `ferry stop`, which is started only then."""
     fault_s = time.monotonic()
     remove_shared_memory()
     time.sleep(fault.hold_s)

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 MOVED = 0.005
-"""Less than that [m] or [rad] after what failed is back is how a body settles, not a motion."""
+"""Less than that [m] or [rad] after what failed is back is how a robot settles, not a motion."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Tried:
     Attributes:
         body: on what.
         fault: which.
-        stood_s: from the fault (of a launch that nobody reads: from the e-stop) to the body's last movement before it
+        stood_s: from the fault (of a launch that nobody reads: from the e-stop) to the robot's last movement before it
             was taken back; 0 when it did not move any more.
         way: how far it went meanwhile, in `unit`.
         began: motions that began later than two control periods after the fault, those after it was taken back among
@@ -26,7 +26,7 @@ class Tried:
         reason: that the robot node, or the policy node, told.
         unit: "m" or "rad".
         back_stood_s: from when the fault was taken back to the last movement in `watched_s`.
-        back_way: how far the body went in that time.
+        back_way: how far the robot went in that time.
         back_began: motions that began in that time.
         watched_s: how long that was.
         trouble: whatever else is not as it must be; empty: nothing.
@@ -66,13 +66,13 @@ BACK_HEADS = ("tries that moved after", "motions after", "moved until, max [s]",
 
 
 def table(tried: Sequence[Tried], bodies: Sequence[str], faults: Sequence[str]) -> str:
-    """One Markdown table a body: time to stop, way, and what moved after what failed was back; then all in one."""
+    """One Markdown table a robot: time to stop, way, and what moved after what failed was back; then all in one."""
     found = [(body, [one for one in tried if one.body == body]) for body in bodies]
     return "\n\n".join([_of_body(these, body, faults) for body, these in found if these] + [matrix(tried, faults)])
 
 
 def matrix(tried: Sequence[Tried], faults: Sequence[str]) -> str:
-    """One Markdown table, a column a body: time to stop p50, max; longest way; longest way after it was back."""
+    """One Markdown table, a column a robot: time to stop p50, max; longest way; longest way after it was back."""
     bodies = list(dict.fromkeys(one.body for one in tried))
     lines = [_row(("fault", *bodies)), _row(["---"] * (1 + len(bodies)))]
     for fault in faults:

@@ -1,4 +1,4 @@
-"""Where a body truly is while faults are planted: asked of the fake or the twin itself, not of the nodes under test."""
+"""Ground truth of a robot's position during a fault, from the fake or the twin, not from the nodes under test."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from robots.fakes.stretch.control_socket import tell
 
 Place = tuple[float, ...]
 INTRUDER = "intruder"
-"""frame_id of what a second publisher says of a body's own topic while faults are planted: it is not the truth."""
+"""frame_id of what a second publisher says of a robot's own topic while faults are planted: it is not the truth."""
 
 STILL = 3e-4
 """Less change between two samples [m] or [rad] is standing still: 1.5 cm/s at 50 Hz."""
@@ -31,7 +31,7 @@ SAMPLE_S = 0.02
 
 
 class Truth:
-    """Samples of a body's place [m] or [rad], each with its monotonic time [s]; `close` ends the sampling."""
+    """Samples of a robot's place [m] or [rad], each with its monotonic time [s]; `close` ends the sampling."""
 
     unit = "m"
 
@@ -51,7 +51,7 @@ class Truth:
         return max((at for (_, before), (at, now) in pairs if at < until_s and _differ(before, now)), default=0.0)
 
     def heard_after(self, since_s: float) -> bool:
-        """Whether the body itself said where it is after that."""
+        """Whether the robot itself said where it is after that."""
         return any(at > since_s + 0.1 for at, _ in self.samples)
 
     def moving(self) -> bool:

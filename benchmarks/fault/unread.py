@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from ferry_ros.messages import convert, qos
-from ferry_ros.rclpy_support.spinner import beside
+from ferry_ros.rclpy_support.spinner import sibling_node
 from trajectory_msgs.msg import JointTrajectory
 
 from fault.attempt import SAID, Fault, Seen, stood, under_way
 from fault.line import Line, wait
 from robots.command import MoveBase
 from robots.errors import RobotError
-from robots.execution.orders import Order
+from robots.execution.command_request import CommandRequest
 
 RATE_HZ = 200.0
 """Of the commands that the robot node refuses, a line of its log each. At 1 kHz they would keep the policy's own from
@@ -62,7 +62,7 @@ def estop_beside(line: Line, fault: Fault) -> Seen:
 @contextmanager
 def talking(line: Line) -> Iterator[Callable[[], int]]:
     """Commands without a fresh observation, and such that are none, each refused and logged; yields how many so far."""
-    node, ended = beside(line.here.node, "talker"), threading.Event()
+    node, ended = sibling_node(line.here.node, "talker"), threading.Event()
     publisher = node.create_publisher(JointTrajectory, "command", qos.NEWEST)
 
     number = 0
@@ -71,7 +71,7 @@ def talking(line: Line) -> Iterator[Callable[[], int]]:
         nonlocal number
         while not ended.wait(1.0 / RATE_HZ):
             number += 1
-            message = convert.order_msg(Order(number, MoveBase(0.1), 0.5))
+            message = convert.request_msg(CommandRequest(number, MoveBase(0.1), 0.5))
             if number % 2:
                 message.header.frame_id = f"{number} {WORD}"
             publisher.publish(message)
@@ -87,7 +87,7 @@ def talking(line: Line) -> Iterator[Callable[[], int]]:
 
 
 def _still(line: Line) -> str:
-    """Gets the body moving, where its trial did not last until now; returns why it does not."""
+    """Gets the robot moving, where its trial did not last until now; returns why it does not."""
     if wait(line.truth.moving, 4.0):
         return ""
     try:

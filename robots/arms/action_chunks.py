@@ -19,11 +19,11 @@ def cartesian_delta(max_step_m: float, max_step_rad: float) -> VectorSpec:
     """
     size = (max_step_m,) * 3 + (max_step_rad,) * 3
     units = ("m",) * 3 + ("rad",) * 3 + ("share",)
-    return VectorSpec((*POSE, GRIPPER), units, (*(-one for one in size), 0.0), (*size, 1.0))
+    return VectorSpec((*POSE, GRIPPER), units, (*(-limit for limit in size), 0.0), (*size, 1.0))
 
 
 def joint_positions(joints: dict[str, JointLimits], units: tuple[str, ...]) -> VectorSpec:
     """Absolute positions of all `joints`, in their order and within their ranges."""
-    low = tuple(one.low for one in joints.values())
-    high = tuple(one.high for one in joints.values())
+    low = tuple(joint.low for joint in joints.values())
+    high = tuple(joint.high for joint in joints.values())
     return VectorSpec(tuple(joints), units, low, high)

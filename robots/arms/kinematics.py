@@ -1,4 +1,4 @@
-"""Where an arm's fingertips are for its joints, and which joints bring them to a place.
+"""Forward and inverse kinematics of an arm.
 
 Needs Pinocchio (`pip install 'ferry[arm]'`), which is imported when a `Kinematics` is made.
 """
@@ -64,7 +64,7 @@ class Kinematics:
         places = [*list(self._model.jointPlacements)[1:], self._model.frames[self._frame].placement]
         slides = [r for r in range(self._model.nq) if self._model.joints[r + 1].shortname().startswith("JointModelP")]
         reach = np.maximum(np.abs(self._model.lowerPositionLimit), np.abs(self._model.upperPositionLimit))
-        self.length_m = float(sum(np.linalg.norm(one.translation) for one in places) + reach[slides].sum())
+        self.length_m = float(sum(np.linalg.norm(place.translation) for place in places) + reach[slides].sum())
 
     def forward(self, q: Sequence[float] | F64) -> tuple[F64, F64]:
         """Position (3,) [m] and rotation (3, 3) of the tip in the base frame for joints `q` (n,)."""
@@ -80,7 +80,7 @@ class Kinematics:
         limits: Mapping[str, JointLimits],
         longest_jump: float = 0.5,
     ) -> F64:
-        """Joints (n,) within `limits` (joint name -> range) that bring the tip there, near `start_q`.
+        """Joints (n,) within `limits` (joint name -> range) that bring the tip to that pose, near `start_q`.
 
         Damped least squares (Sugihara 2011, "Solvability-unconcerned inverse kinematics by the Levenberg-Marquardt
         method": damping grows with the error), with joints at a limit taken out of the step.
@@ -146,7 +146,7 @@ class Kinematics:
 
 def rotation_of(vector: Sequence[float] | F64) -> F64:
     """The rotation (3, 3) by a rotation vector (3,) [rad] (Rodrigues' formula)."""
-    x, y, z = (float(one) for one in vector)
+    x, y, z = (float(number) for number in vector)
     angle = float(np.sqrt(x * x + y * y + z * z))
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
     if angle < 1e-9:
@@ -183,7 +183,7 @@ def _check_names(kind: str, wanted: Sequence[str], known: Sequence[str]) -> None
 
 
 def _text(position: Sequence[float] | F64) -> str:
-    return "(" + ", ".join(f"{float(one):.3f}" for one in position) + ")"
+    return "(" + ", ".join(f"{float(number):.3f}" for number in position) + ")"
 
 
 def _pinocchio() -> Any:

@@ -2,7 +2,7 @@
 
 A trajectory is what a JointTrajectoryController follows, and what is streamed to an arm that takes positions alone: a
 cubic between points with velocities. `through` and `towards` make it of straight stretches with rounded corners, so
-that it keeps to the rows between the points too, and goes back nowhere that they do not.
+that between the points it stays on the path of the rows, and never overshoots.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ Row = Sequence[float] | F64
 BLEND_S = 0.1
 """Corners of a chunk are rounded over this long, or one period where that is shorter."""
 
-LEAST_RAMP_S = 0.05
-"""The shortest time that a stop is spread over."""
+MIN_RAMP_S = 0.05
+"""Shortest duration of a stop ramp."""
 
 GAP_S = 0.02
-"""Points of a window are at least so far apart."""
+"""Shortest time between two points of a window."""
 
 RAMP_POINT_S = 0.05
 """A ramp along a trajectory has a point this often, so that it does not cut its corners."""
 
-LEAST_S = 1e-3
+MIN_S = 1e-3
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Trajectory:
 
     @property
     def duration_s(self) -> float:
-        """When its last point is due."""
+        """Time of its last point."""
         return float(self.times_s[-1])
 
     @property
@@ -52,11 +52,11 @@ class Trajectory:
         return np.asarray(self.positions[-1])
 
     def at(self, elapsed_s: float) -> F64:
-        """Positions (k,) so long after the start; the start before it and the end after it."""
+        """Positions (k,) at a time; the first before the start, the last after the end."""
         return self.sample(elapsed_s)[0]
 
     def sample(self, elapsed_s: float) -> tuple[F64, F64]:
-        """Positions and velocities (k,) at a time; the start before it, at rest at the end after it."""
+        """Positions and velocities (k,) at a time; the first before the start, at rest after the end."""
         if elapsed_s >= self.duration_s:
             return self.positions[-1], np.zeros_like(self.positions[-1])
         positions, velocities = self.samples(np.array([max(0.0, elapsed_s)]))
@@ -95,16 +95,16 @@ class Trajectory:
         return Trajectory(self.times_s, self.positions[:, chosen], self.velocities[:, chosen])
 
     def clipped(self, low: Row, high: Row, speeds: Row) -> Trajectory:
-        """The same within these ranges, and slower as a whole where it is faster than these speeds."""
-        most = np.asarray(speeds)
-        positions, velocities = np.clip(self.positions, low, high), np.clip(self.velocities, -most, most)
+        """Clipped to these ranges, and slowed as a whole where it is faster than these speeds."""
+        limits = np.asarray(speeds)
+        positions, velocities = np.clip(self.positions, low, high), np.clip(self.velocities, -limits, limits)
         inside = Trajectory(self.times_s, positions, velocities)
-        return inside.slower(max(1.0, float((inside.peaks() / most).max())))
+        return inside.slower(max(1.0, float((inside.peaks() / limits).max())))
 
     def window(self, begin_s: float, length_s: float, lead_s: float, decelerations: Sequence[float]) -> Trajectory:
-        """The part from `begin_s` on for `length_s`, then slowing down to rest on the same way; all the rest if near.
+        """Part from `begin_s` on for `length_s`, then a ramp to rest on the same path; all the rest if its end is near.
 
-        Times count from `begin_s`. Up to `lead_s` it has no point, for a body that is a little behind to catch up.
+        Times count from `begin_s`. Up to `lead_s` it has no point, for a robot that is a little behind to catch up.
         """
         end_s = begin_s + length_s
         ramp = self._ramp(end_s, 1.0, decelerations)
@@ -114,55 +114,55 @@ class Trajectory:
         inner = self.times_s[(self.times_s > first_s + GAP_S) & (self.times_s < end_s - GAP_S)]
         stops = sorted({begin_s, first_s, *inner.tolist(), end_s})
         points = [(at - begin_s, *self.sample(at)) for at in stops]
-        points += [(end_s - begin_s + after_s, there, moving) for after_s, there, moving in ramp]
+        points += [(end_s - begin_s + after_s, place, speed) for after_s, place, speed in ramp]
         return _of(points)
 
     def cut(self, begin_s: float, lead_s: float) -> float:
-        """How far a cubic over `lead_s` from `begin_s` on is off this way at most [m] or [rad]."""
+        """Largest distance of a cubic over `lead_s` from `begin_s` on to this trajectory [m] or [rad]."""
         ends = np.minimum([begin_s, begin_s + lead_s], self.duration_s)
         between = np.linspace(ends[0], ends[1], 7)[1:-1]
         cubic = Trajectory(ends - ends[0], *self.samples(ends)).samples(between - ends[0])[0]
         return float(np.abs(cubic - self.samples(between)[0]).max())
 
-    def stop(self, here: Row, speed: Row, at_s: float, decelerations: Sequence[float]) -> Trajectory:
-        """From `here`, moving with `speed`, to rest on this way, whose time `at_s` is where it has come to.
+    def stop(self, current: Row, speed: Row, at_s: float, decelerations: Sequence[float]) -> Trajectory:
+        """Ramp from `current`, moving with `speed`, to rest on this path; `at_s` is the time reached on it.
 
-        It ends no further than the way does, and nowhere that the way does not lead.
+        It ends on the path, and not beyond its end.
         """
         planned = self.sample(at_s)[1]
         square = float(planned @ planned)
         rate = min(1.0, max(0.0, float(np.asarray(speed) @ planned) / square)) if square > 0.0 else 0.0
         ramp = self._ramp(at_s, rate, decelerations)
-        off, long_s = np.asarray(here, dtype=np.float64) - self.at(at_s), ramp[-1][0]
-        back = [(due_s, there + off * (1 - due_s / long_s), moving) for due_s, there, moving in ramp]
+        off, long_s = np.asarray(current, dtype=np.float64) - self.at(at_s), ramp[-1][0]
+        back = [(due_s, place + off * (1 - due_s / long_s), velocity) for due_s, place, velocity in ramp]
         return _of([(0.0, self.at(at_s) + off, rate * planned), *back])
 
     def _ramp(self, at_s: float, rate: float, decelerations: Sequence[float]) -> list[tuple[float, F64, F64]]:
         """Points (time from `at_s`, positions, velocities) that slow down evenly from `rate` of its speed to rest."""
         speeds = rate * np.abs(self.sample(at_s)[1]) / np.asarray(decelerations)
-        ramp_s, left_s = max(LEAST_RAMP_S, float(speeds.max())), max(0.0, self.duration_s - at_s)
-        if rate * ramp_s / 2 > left_s:  # the way itself ends before
-            ramp_s = max(LEAST_RAMP_S, 2 * left_s / rate)
+        ramp_s, left_s = max(MIN_RAMP_S, float(speeds.max())), max(0.0, self.duration_s - at_s)
+        if rate * ramp_s / 2 > left_s:  # the trajectory ends earlier
+            ramp_s = max(MIN_RAMP_S, 2 * left_s / rate)
             rate = 2 * left_s / ramp_s
         count = max(3, math.ceil(ramp_s / RAMP_POINT_S))
         points = []
-        for share in np.linspace(0.0, 1.0, count + 1)[1:]:
-            position, velocity = self.sample(at_s + rate * ramp_s * (share - share**2 / 2))
-            points.append((float(share * ramp_s), position, velocity * rate * (1 - share)))
+        for fraction in np.linspace(0.0, 1.0, count + 1)[1:]:
+            position, velocity = self.sample(at_s + rate * ramp_s * (fraction - fraction**2 / 2))
+            points.append((float(fraction * ramp_s), position, velocity * rate * (1 - fraction)))
         return points
 
-    def progress(self, here: F64, latest_s: float, lookback_s: float) -> float:
-        """When, up to `lookback_s` before `latest_s`, the way is nearest to `here`; the latest such time."""
+    def progress(self, current: F64, latest_s: float, lookback_s: float) -> float:
+        """Time, up to `lookback_s` before `latest_s`, at which it is nearest to `current`; the latest such time."""
         latest, earliest = min(latest_s, self.duration_s), max(0.0, latest_s - lookback_s)
         for _ in range(2):  # coarse, then between the neighbours of what was found
             times, step = np.linspace(latest, earliest, 100), (latest - earliest) / 99
-            off = np.abs(self.samples(np.clip(times, 0.0, self.duration_s))[0] - here).max(axis=1)
+            off = np.abs(self.samples(np.clip(times, 0.0, self.duration_s))[0] - current).max(axis=1)
             found = float(times[np.argmin(off)])
             latest, earliest = min(latest, found + step), max(earliest, found - step)
         return found
 
     def slower(self, factor: float) -> Trajectory:
-        """The same way in `factor` times the time."""
+        """Same path in `factor` times the time."""
         return Trajectory(self.times_s * factor, self.positions, self.velocities / factor)
 
     def peaks(self) -> F64:
@@ -183,39 +183,39 @@ def through(start: Row, rows: Sequence[Row] | F64, period_s: float, speeds: Row)
     long behind them. Where `speeds` ask for it, all of it takes longer.
     """
     points = np.vstack([np.asarray(start, dtype=np.float64), np.asarray(rows, dtype=np.float64)])
-    way = _blended(points, period_s, min(BLEND_S, period_s))
-    return way.slower(max(1.0, float((way.peaks() / np.asarray(speeds)).max())))
+    blended = _blended(points, period_s, min(BLEND_S, period_s))
+    return blended.slower(max(1.0, float((blended.peaks() / np.asarray(speeds)).max())))
 
 
-def towards(start: Row, target: Row, speeds: Row, acceleration: float, least_s: float = 0.0) -> Trajectory:
+def towards(start: Row, target: Row, speeds: Row, acceleration: float, min_duration_s: float = 0.0) -> Trajectory:
     """From rest at `start` to rest at `target`, all joints together, as fast as `speeds` allow.
 
     Args:
         start: (k,) positions.
         target: (k,) positions.
-        speeds: of each joint; nothing is faster.
-        acceleration: of the joint that has furthest to go, both ways [rad/s^2]; the profile is a trapezoid.
-        least_s: take about this long where that is longer.
+        speeds: top speed of each joint.
+        acceleration: of the joint with the longest distance, in both directions [rad/s^2]; the profile is a trapezoid.
+        min_duration_s: the motion takes about this long where it would be faster.
     """
     points = np.array([start, target], dtype=np.float64)
-    ways = np.abs(points[1] - points[0])
-    furthest = float(ways.max())
-    need_s = max(LEAST_S, math.sqrt(furthest / acceleration), float((ways / np.asarray(speeds)).max()))
-    travel_s = max(need_s, least_s - furthest / need_s / acceleration)
-    blend_s = max(LEAST_S, furthest / travel_s / acceleration)
+    distances = np.abs(points[1] - points[0])
+    furthest = float(distances.max())
+    need_s = max(MIN_S, math.sqrt(furthest / acceleration), float((distances / np.asarray(speeds)).max()))
+    travel_s = max(need_s, min_duration_s - furthest / need_s / acceleration)
+    blend_s = max(MIN_S, furthest / travel_s / acceleration)
     return _blended(points, travel_s, min(blend_s, travel_s))
 
 
 def halt(positions: Row, velocities: Row, decelerations: Sequence[float]) -> Trajectory:
     """From a moving state to rest: every joint slows down evenly, the last one within its deceleration."""
-    here, speed = np.asarray(positions, dtype=np.float64), np.asarray(velocities, dtype=np.float64)
-    ramp_s = max(LEAST_RAMP_S, float((np.abs(speed) / np.asarray(decelerations)).max()))
-    points = np.vstack([here, here + speed * ramp_s / 2])
+    current, speed = np.asarray(positions, dtype=np.float64), np.asarray(velocities, dtype=np.float64)
+    ramp_s = max(MIN_RAMP_S, float((np.abs(speed) / np.asarray(decelerations)).max()))
+    points = np.vstack([current, current + speed * ramp_s / 2])
     return Trajectory(np.array([0.0, ramp_s]), points, np.vstack([speed, np.zeros_like(speed)]))
 
 
 def _blended(rows: F64, period_s: float, blend_s: float) -> Trajectory:
-    """Straight from row to row, averaged over `blend_s`: parabolas round the corners, exactly what the points say."""
+    """Straight lines from row to row, averaged over `blend_s`: parabolas round the corners, exact at the points."""
     corners = period_s * np.arange(len(rows))
     slopes = np.vstack([np.zeros_like(rows[:1]), np.diff(rows, axis=0) / period_s, np.zeros_like(rows[:1])])
     cut = slopes[:-1] * blend_s / 2  # at a corner the average is half a blend of the stretch before behind it

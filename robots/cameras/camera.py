@@ -1,11 +1,11 @@
-"""Cameras of a body, whatever they are: the newest picture, never an old one, and an error that says what is wrong.
+"""Cameras of a robot, of any kind: the newest image, never an old one, and errors that name the cause.
 
 CameraError (RobotError)
 ├── CameraMissing   there is no such device (also a ConnectionFailed, as are the next two)
 ├── CameraDenied    it may not be opened
-├── CameraSize      it does not deliver pictures of the size asked for
-├── CameraLost      it delivers no pictures any more
-└── CameraFrozen    it delivers the same picture again and again
+├── CameraSize      it does not deliver images of the size asked for
+├── CameraLost      it delivers no images any more
+└── CameraFrozen    it delivers the same image again and again
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from robots.errors import ConnectionFailed, RobotError
 from robots.spec import U8Image
 
 SAMPLE = 8
-"""Pictures are compared at every SAMPLEth pixel of both sides: sensor noise makes those of a live camera differ."""
+"""Images are compared at every SAMPLEth pixel of both sides: sensor noise makes those of a live camera differ."""
 
 
 class CameraError(RobotError):
@@ -37,55 +37,55 @@ class CameraDenied(CameraError, ConnectionFailed):
 
 
 class CameraSize(CameraError, ConnectionFailed):
-    """The camera does not deliver pictures of the size asked for."""
+    """The camera does not deliver images of the size asked for."""
 
 
 class CameraLost(CameraError):
-    """The camera delivers no pictures any more."""
+    """The camera delivers no images any more."""
 
 
 class CameraFrozen(CameraError):
-    """The camera delivers the same picture again and again."""
+    """The camera delivers the same image again and again."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A picture: when it was taken on the monotonic clock of this computer [ns], and (H, W, 3) uint8 RGB."""
+    """An image: when it was taken on the monotonic clock of this computer [ns], and (H, W, 3) uint8 RGB."""
 
     stamp_ns: int
     image: U8Image
 
 
 class Source(Protocol):
-    """Where pictures come from. Used by one thread at a time."""
+    """Source of images. Used by one thread at a time."""
 
     @property
     def name(self) -> str:
-        """What it is called in messages, e.g. "opencv:0"."""
+        """Name in messages, e.g. "opencv:0"."""
 
     @property
     def lens_fov_deg(self) -> float:
-        """Vertical field of view that the device itself tells after `open`; 0 where it does not."""
+        """Vertical field of view as reported by the device after `open`; 0 where it reports none."""
 
     def open(self) -> None:
-        """Raises CameraMissing, CameraDenied or CameraSize."""
+        """Opens the device. Raises CameraMissing, CameraDenied or CameraSize."""
 
     def grab(self) -> Frame:
-        """Waits for the next picture. Raises CameraLost, also when none comes for a while."""
+        """Waits for the next image. Raises CameraLost, also when none comes for a while."""
 
     def close(self) -> None:
-        """Lets the device go; also called twice."""
+        """Releases the device; idempotent."""
 
 
 @dataclass(frozen=True)
 class CameraOptions:
-    """Time limits.
+    """Time limits of a camera.
 
     Attributes:
-        open_s: how long opening may take, until the first picture.
-        stale_s: age of the newest picture above which the camera is lost.
-        frozen_s: how long pictures may be equal, pixel by pixel, until the camera is frozen.
-        close_s: how long closing may take.
+        open_s: time limit of opening, until the first image.
+        stale_s: age of the newest image above which the camera is lost.
+        frozen_s: the camera is frozen when its images are equal, pixel by pixel, for longer.
+        close_s: time limit of closing.
     """
 
     open_s: float = 10.0
@@ -95,17 +95,19 @@ class CameraOptions:
 
 
 class Camera:
-    """The newest picture of a source, which a thread of its own empties as fast as it delivers.
+    """Keeps the newest image of a source, which a thread of its own reads as fast as it delivers.
 
     Attributes:
-        source: where the pictures come from.
-        turned_deg: by how much each picture is turned clockwise so that it stands upright: 0, 90, 180 or 270.
+        source: of the images.
+        rotation_deg: clockwise rotation that makes the images upright: 0, 90, 180 or 270.
     """
 
-    def __init__(self, source: Source, options: CameraOptions | None = None, turned_deg: int = 0) -> None:
-        if turned_deg not in (0, 90, 180, 270):
-            raise CameraSize(f"camera {source.name}: got turned by {turned_deg}, expected 0, 90, 180 or 270 degrees")
-        self.source, self.turned_deg, self._options = source, turned_deg, options or CameraOptions()
+    def __init__(self, source: Source, options: CameraOptions | None = None, rotation_deg: int = 0) -> None:
+        if rotation_deg not in (0, 90, 180, 270):
+            raise CameraSize(
+                f"camera {source.name}: got a rotation of {rotation_deg}, expected 0, 90, 180 or 270 degrees"
+            )
+        self.source, self.rotation_deg, self._options = source, rotation_deg, options or CameraOptions()
         self._news = threading.Condition()
         self._frame: Frame | None = None
         self._error: Exception | None = None
@@ -114,7 +116,7 @@ class Camera:
         self._ended = threading.Event()
 
     def open(self) -> None:
-        """Opens the source and waits for its first picture; raises what opening raises, CameraLost without one."""
+        """Opens the source and waits for its first image; raises what opening raises, CameraLost without one."""
         self.close()
         self._frame, self._error, self._ended = None, None, threading.Event()
         self._thread = threading.Thread(target=self._run, args=(self._ended,), name=self.source.name, daemon=True)
@@ -126,11 +128,11 @@ class Camera:
             raise
 
     def newest(self, after_ns: int = -1) -> Frame:
-        """The newest picture, waiting for one taken after `after_ns`.
+        """Returns the newest image; waits for one taken after `after_ns`.
 
         Raises:
-            CameraLost: it was not opened, delivers nothing, or its newest picture is stale.
-            CameraFrozen: its pictures do not change.
+            CameraLost: it was not opened, delivers nothing, or its newest image is stale.
+            CameraFrozen: its images do not change.
         """
         frame = self._wait(after_ns, self._options.stale_s)
         if fault := self.fault:
@@ -139,7 +141,7 @@ class Camera:
 
     @property
     def fault(self) -> str:
-        """What is wrong now, beginning with "camera lost" or "camera frozen"; empty when nothing is. Never waits."""
+        """Current fault, beginning with "camera lost" or "camera frozen"; empty when there is none. Does not block."""
         with self._news:
             frame, error, changed_ns = self._frame, self._error, self._changed_ns
         if error is not None:
@@ -151,11 +153,11 @@ class Camera:
             return f"camera lost: {self.source.name} delivered nothing for {age_s:.2f} s"
         same_s = (frame.stamp_ns - changed_ns) / 1e9
         if same_s > self._options.frozen_s:
-            return f"camera frozen: {self.source.name} delivers the same picture for {same_s:.2f} s"
+            return f"camera frozen: {self.source.name} delivers the same image for {same_s:.2f} s"
         return ""
 
     def close(self) -> None:
-        """Ends the thread and closes the source; also called twice."""
+        """Ends the thread and closes the source; idempotent."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join(self._options.close_s)
@@ -179,7 +181,7 @@ class Camera:
             self.source.open()
             while not ended.is_set():
                 self._take(self.source.grab(), ended)
-        except Exception as error:  # whatever a vendor's library raises is told to whoever asks for a picture
+        except Exception as error:  # whatever a vendor's library raises is re-raised to the readers of the image
             known = isinstance(error, CameraError)
             with self._news:
                 if not ended.is_set():
@@ -190,8 +192,8 @@ class Camera:
 
     def _take(self, frame: Frame, ended: threading.Event) -> None:
         image = frame.image
-        if self.turned_deg:
-            image = np.ascontiguousarray(np.rot90(image, -self.turned_deg // 90))
+        if self.rotation_deg:
+            image = np.ascontiguousarray(np.rot90(image, -self.rotation_deg // 90))
         with self._news:
             before = self._frame
             if ended.is_set() or (before is not None and frame.stamp_ns <= before.stamp_ns):
@@ -203,11 +205,11 @@ class Camera:
 
 
 class Pushed:
-    """A source that is given its pictures, e.g. by a ROS subscription.
+    """Source whose images are pushed, e.g. by a ROS subscription.
 
     Args:
-        name: what it is called in messages.
-        wait_s: how long `grab` waits for a picture.
+        name: in messages.
+        wait_s: timeout of `grab`.
     """
 
     lens_fov_deg = 0.0
@@ -218,24 +220,24 @@ class Pushed:
         self._frame: Frame | None = None
 
     def push(self, frame: Frame) -> None:
-        """Called for every picture, from any thread; one that was not fetched yet is replaced."""
+        """Passes an image, from any thread; replaces one that was not fetched yet."""
         with self._news:
             self._frame = frame
             self._news.notify_all()
 
     def open(self) -> None:
-        """Nothing to open."""
+        """Does nothing."""
 
     def grab(self) -> Frame:
-        """The next picture; CameraLost when none is pushed in time."""
+        """Returns the next image; CameraLost when none is pushed in time."""
         with self._news:
             if not self._news.wait_for(lambda: self._frame is not None, self._wait_s):
-                raise CameraLost(f"{self.name}: no picture came within {self._wait_s} s")
+                raise CameraLost(f"{self.name}: no image came within {self._wait_s} s")
             frame, self._frame = self._frame, None
         assert frame is not None  # waited for
         return frame
 
     def close(self) -> None:
-        """Forgets what was pushed."""
+        """Drops a pushed image."""
         with self._news:
             self._frame = None

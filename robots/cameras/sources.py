@@ -19,17 +19,17 @@ from robots.cameras.letterbox import lens_fov_deg
 KINDS = "realsense:SERIAL, opencv:INDEX, opencv:/dev/videoN, url:ADDRESS, file:VIDEO, synthetic or synthetic:FLEET"
 FPS = 30
 GRAB_S = 5.0
-"""How long a device may take for one picture; some take seconds for the first."""
+"""Timeout of one image; some devices take seconds for the first."""
 
 
 def source(choice: str, height: int, width: int, yaw_deg: float = 0.0) -> Source:
-    """The source that `choice` names, asked for pictures (height, width, 3); CameraMissing for a choice that is none.
+    """Creates the source that `choice` names, of images (height, width, 3); CameraMissing for any other choice.
 
     Args:
         choice: one of the forms above.
-        height: of the sensor's picture, before it is turned upright.
-        width: of the sensor's picture.
-        yaw_deg: where a synthetic camera looks, counter-clockwise from ahead.
+        height: of the sensor's image, before its rotation.
+        width: of the sensor's image.
+        yaw_deg: viewing direction of a synthetic camera, counter-clockwise from ahead.
     """
     kind, _, what = choice.partition(":")
     if kind == "realsense":
@@ -50,9 +50,9 @@ class OpenCV:
 
     Args:
         what: index of a video device, its path, an address, or a video file.
-        height: of the pictures.
-        width: of the pictures.
-        recorded: whether it is a file, to be played at its own rate, once.
+        height: of the images.
+        width: of the images.
+        recorded: a file, to be played once at its own rate.
     """
 
     lens_fov_deg = 0.0
@@ -64,7 +64,7 @@ class OpenCV:
         self._next_s = 0.0
 
     def open(self) -> None:
-        """Raises CameraMissing, CameraDenied or CameraSize."""
+        """Opens the device. Raises CameraMissing, CameraDenied or CameraSize."""
         import cv2
 
         device = f"/dev/video{self._what}" if isinstance(self._what, int) else self._what
@@ -80,20 +80,20 @@ class OpenCV:
             self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         ok, first = self._capture.read()
         if not ok:
-            raise CameraMissing(f"{self.name} opens but delivers no picture")
+            raise CameraMissing(f"{self.name} opens but delivers no image")
         check_size(self.name, first.shape, self._height, self._width)
 
     def grab(self) -> Frame:
-        """The next picture; CameraLost when there is none."""
+        """The next image; CameraLost when there is none."""
         import cv2
 
         if self._recorded:
             self._pace(float(self._capture.get(cv2.CAP_PROP_FPS)) or FPS)
-        ok, picture = self._capture.read()
+        ok, image = self._capture.read()
         if not ok:
-            raise CameraLost(f"{self.name} {'ended' if self._recorded else 'delivers no picture any more'}")
+            raise CameraLost(f"{self.name} {'ended' if self._recorded else 'delivers no more images'}")
         stamp_ns = time.monotonic_ns()
-        return Frame(stamp_ns, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+        return Frame(stamp_ns, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
 
     def close(self) -> None:
         """Releases the device."""
@@ -110,7 +110,7 @@ class RealSense:
     """The colour stream of an Intel RealSense through pyrealsense2.
 
     Args:
-        serial: its number, as `rs-enumerate-devices` tells; empty where only one is connected.
+        serial: its number, as `rs-enumerate-devices` prints; empty where only one is connected.
         height: of the stream.
         width: of the stream.
     """
@@ -123,7 +123,7 @@ class RealSense:
         self._number = -1
 
     def open(self) -> None:
-        """Raises CameraMissing (with the numbers that are connected), CameraDenied or CameraSize."""
+        """Opens the device. Raises CameraMissing (with the connected serials), CameraDenied or CameraSize."""
         rs = _realsense(self.name)
         serials = [device.get_info(rs.camera_info.serial_number) for device in rs.context().query_devices()]
         if self._serial not in serials and (self._serial or len(serials) != 1):
@@ -141,7 +141,7 @@ class RealSense:
         self.lens_fov_deg = lens_fov_deg(stream.get_intrinsics().fy, self._height)
 
     def grab(self) -> Frame:
-        """The newest picture; CameraLost when none comes, or the device counts no further."""
+        """The newest image; CameraLost when none comes, or the frame number does not advance."""
         try:
             frame = self._pipeline.wait_for_frames(int(GRAB_S * 1000)).get_color_frame()
         except RuntimeError as error:
@@ -164,14 +164,14 @@ class RealSense:
 def check_size(name: str, shape: tuple[int, ...], height: int, width: int) -> None:
     """Raises CameraSize unless `shape` is (height, width, 3)."""
     if shape != (height, width, 3):
-        raise CameraSize(f"{name} delivers pictures of shape {shape}, expected {(height, width, 3)}")
+        raise CameraSize(f"{name} delivers images of shape {shape}, expected {(height, width, 3)}")
 
 
 def _check_device(name: str, path: Path) -> None:
     try:
         os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
     except FileNotFoundError as error:
-        present = ", ".join(sorted(str(one) for one in Path("/dev").glob("video*"))) or "none"
+        present = ", ".join(sorted(str(path) for path in Path("/dev").glob("video*"))) or "none"
         raise CameraMissing(f"{name}: there is no {path}; video devices: {present}") from error
     except PermissionError as error:
         raise CameraDenied(f"{name}: {path} may not be read; add the user to the group 'video'") from error

@@ -1,4 +1,4 @@
-"""Calls a body in one thread of its own, each call with a time limit."""
+"""Calls a robot in one thread of its own, each call with a time limit."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from robots.conformance.verdict import Failed
 
 T = TypeVar("T")
 POLL_S = 0.005
-"""Between two looks at a call under way."""
+"""Polling period of a call in progress."""
 END_S = 1.0
-"""How long an idle thread may take to end, with what it holds (a renderer)."""
+"""Time limit for an idle thread to end, with its resources (a renderer)."""
 IDLE_S = 0.05
 """The same when nothing is done meanwhile."""
 
@@ -27,7 +27,7 @@ def nothing(_elapsed_s: float) -> None:
 
 
 class Caller:
-    """A thread for one body: a renderer's or a driver's handles may belong to the thread that made them.
+    """Thread for one robot: a renderer's or a driver's handles may belong to the thread that made them.
 
     Attributes:
         lost: the call that never returned; empty while the thread answers.
@@ -40,7 +40,7 @@ class Caller:
         self._thread.start()
 
     def call(self, what: str, job: Callable[[], T], limit_s: float, during: Callable[[float], None] = nothing) -> T:
-        """What `job` returns or raises; Failed when it takes longer than `limit_s`.
+        """Returns or raises as `job` does; Failed when it takes longer than `limit_s`.
 
         Meanwhile `during(seconds since the call)` is called again and again in the caller's thread.
         """
@@ -69,7 +69,7 @@ class Caller:
             answer, job = task
             try:
                 answer.set_result(job())
-            except BaseException as error:  # whatever it is belongs to whoever waits for the answer
+            except BaseException as error:  # of any kind: re-raised where the result is awaited
                 answer.set_exception(error)
 
 

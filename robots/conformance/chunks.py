@@ -6,7 +6,7 @@ import math
 
 from robots.arms.action_chunks import GRIPPER, POSE
 from robots.command import Chunk, Command
-from robots.conformance.judge import arrived, refused, stood, supported
+from robots.conformance.judge import arrived, at_rest, refused, supported
 from robots.conformance.place import Move, Place
 from robots.conformance.steps import home, joint_delta
 from robots.conformance.subject import Subject
@@ -20,13 +20,13 @@ GENTLE = 0.4
 TIP_MPS = 0.05
 """Speed of the fingertips, which an arm can follow with slow joints too."""
 SLOW_ROW_S = 0.5
-"""Time of a row that a body at any speed can follow."""
+"""Time of a row that a robot at any speed can follow."""
 LATE_S = 1.0
-"""How much longer than its rows a chunk may take."""
+"""Time by which a chunk may exceed its rows."""
 
 
 def joint_chunks_arrive(subject: Subject) -> None:
-    """A chunk of joint positions ends at its last row, not before its time, and the body stands."""
+    """A chunk of joint positions ends at its last row, not before its time, and the robot is at rest."""
     vector, start = _joint_vector(subject), subject.place()
     there = joint_chunk(subject, vector, start)
     home_row = tuple(start.joints[name] for name in vector.names)
@@ -35,7 +35,7 @@ def joint_chunks_arrive(subject: Subject) -> None:
         move = subject.move(chunk)
         arrived(move, subject.options)
         _kept_its_rate(move, chunk)
-        stood(move, subject.options)
+        at_rest(move, subject.options)
 
 
 def cartesian_chunks_arrive(subject: Subject) -> None:
@@ -44,8 +44,10 @@ def cartesian_chunks_arrive(subject: Subject) -> None:
     there = cartesian_chunk(subject, vector, start)
     move = subject.move(there)
     _executed(move)
-    way = max(abs(move.after.joints[joint] - start.joints[joint]) for joint in start.joints)
-    expect(way > subject.options.still_joint, f"joints after {_short(there)}", f"moved by {way:.4f}", "a motion")
+    distance = max(abs(move.after.joints[joint] - start.joints[joint]) for joint in start.joints)
+    expect(
+        distance > subject.options.still_joint, f"joints after {_short(there)}", f"moved by {distance:.4f}", "a motion"
+    )
     _kept_its_rate(move, there)
     _tip_moved(subject, move, there)
     opposite = Chunk(vector.names, tuple(tuple(-v for v in row[:6]) + row[6:] for row in there.rows), there.period_s)
@@ -55,11 +57,11 @@ def cartesian_chunks_arrive(subject: Subject) -> None:
     for joint, was in start.joints.items():
         off, here = 2 * subject.options.tolerance(joint), again.after.joints[joint]
         expect(abs(here - was) <= off, f"{joint} after there and back", f"{here:.4f}", f"{was:.4f} +- {off:g}")
-    stood(again, subject.options)
+    at_rest(again, subject.options)
 
 
 def chunks_of_unknown_names_are_refused(subject: Subject) -> None:
-    """A chunk whose names are none of the body's, or whose rows do not fit them, is refused."""
+    """A chunk whose names are none of the robot's, or whose rows do not fit them, is refused."""
     refused(subject, Chunk(("thing_that_no_body_has",), ((0.0,),), 0.1))
     for vector in subject.spec.chunks:
         refused(subject, Chunk(vector.names, (), 0.1))
@@ -68,7 +70,7 @@ def chunks_of_unknown_names_are_refused(subject: Subject) -> None:
 
 
 def chunks_with_a_jump_are_refused(subject: Subject) -> None:
-    """A chunk with a row that the body cannot follow is refused as a whole, before its first row."""
+    """A chunk with a row that the robot cannot follow is refused as a whole, before its first row."""
     if not subject.spec.chunks:
         raise NotApplicable(f"{subject.spec.name} takes no chunks")
     start = subject.place()
@@ -96,27 +98,27 @@ def targets_outside_the_workspace_are_refused(subject: Subject) -> None:
 def joint_chunk(subject: Subject, vector: VectorSpec, start: Place) -> Chunk:
     """Small steps of all joints, well below their top speeds."""
     options = subject.options
-    ways = []
+    distances = []
     for name in vector.names:
         most = GENTLE * subject.spec.joints[name].max_speed * options.chunk_period_s * options.chunk_rows
         spared = name in options.spared
-        ways.append(0.0 if spared else joint_delta(subject, start, name, min(options.joint_step, most)))
+        distances.append(0.0 if spared else joint_delta(subject, start, name, min(options.joint_step, most)))
     rows = [
-        tuple(start.joints[name] + k / options.chunk_rows * way for name, way in zip(vector.names, ways))
+        tuple(start.joints[name] + k / options.chunk_rows * distance for name, distance in zip(vector.names, distances))
         for k in range(1, options.chunk_rows + 1)
     ]
     return Chunk(vector.names, tuple(rows), options.chunk_period_s)
 
 
 def cartesian_chunk(subject: Subject, vector: VectorSpec, start: Place) -> Chunk:
-    """A short way up; the gripper stays as it is."""
+    """Chunk that moves up a short distance; the gripper keeps its aperture."""
     options = subject.options
-    share = min(GENTLE, TIP_MPS * options.chunk_period_s / vector.high[2])
-    return Chunk(vector.names, (_row(subject, vector, start, share),) * options.chunk_rows, options.chunk_period_s)
+    fraction = min(GENTLE, TIP_MPS * options.chunk_period_s / vector.high[2])
+    return Chunk(vector.names, (_row(subject, vector, start, fraction),) * options.chunk_rows, options.chunk_period_s)
 
 
 def any_chunk(subject: Subject, start: Place) -> Chunk:
-    """A chunk that this body takes; NotApplicable when there is none."""
+    """Chunk that this robot takes; NotApplicable when there is none."""
     for vector in subject.spec.chunks:
         if set(vector.names) <= set(subject.spec.joints):
             return joint_chunk(subject, vector, start)
@@ -139,10 +141,10 @@ def _cartesian_vector(subject: Subject) -> VectorSpec:
     raise NotApplicable(f"{subject.spec.name} takes no chunks of increments of the gripper's pose")
 
 
-def _row(subject: Subject, vector: VectorSpec, start: Place, share: float, axis: int = 2) -> Row:
-    """`share` of the longest step along one axis; everything else stays as it is."""
+def _row(subject: Subject, vector: VectorSpec, start: Place, fraction: float, axis: int = 2) -> Row:
+    """Row with a `fraction` of the longest step along one axis; all else unchanged."""
     numbers = [0.0] * len(vector)
-    numbers[axis] = share * vector.high[axis]
+    numbers[axis] = fraction * vector.high[axis]
     if GRIPPER in vector.names:
         numbers[vector.names.index(GRIPPER)] = _open_share(subject, start)
     return tuple(numbers)
@@ -171,9 +173,11 @@ def _executed(move: Move) -> None:
 
 
 def _kept_its_rate(move: Move, chunk: Chunk) -> None:
-    least_s = len(chunk.rows) * chunk.period_s
-    ok = 0.9 * least_s <= move.duration_s <= least_s + LATE_S
-    expect(ok, f"time of {_short(chunk)}", f"{move.duration_s:.2f} s", f"{least_s:.2f} s, at most {LATE_S} s more")
+    min_duration_s = len(chunk.rows) * chunk.period_s
+    ok = 0.9 * min_duration_s <= move.duration_s <= min_duration_s + LATE_S
+    expect(
+        ok, f"time of {_short(chunk)}", f"{move.duration_s:.2f} s", f"{min_duration_s:.2f} s, at most {LATE_S} s more"
+    )
 
 
 def _tip_moved(subject: Subject, move: Move, chunk: Chunk) -> None:
@@ -181,9 +185,9 @@ def _tip_moved(subject: Subject, move: Move, chunk: Chunk) -> None:
         return
     start, end = subject.options.tip(move.before.joints), subject.options.tip(move.after.joints)
     for axis, name in enumerate("xyz"):
-        goal, way = sum(row[axis] for row in chunk.rows), end[axis] - start[axis]
+        goal, distance = sum(row[axis] for row in chunk.rows), end[axis] - start[axis]
         off = subject.options.tip_tolerance_m
-        expect(abs(way - goal) <= off, f"fingertips along {name}", f"{way:.4f} m", f"{goal:.4f} +- {off:g} m")
+        expect(abs(distance - goal) <= off, f"fingertips along {name}", f"{distance:.4f} m", f"{goal:.4f} +- {off:g} m")
 
 
 def _short(command: Command) -> str:

@@ -1,11 +1,11 @@
-"""Checks that what lies beyond a range ends at its limit, and that the body says so."""
+"""Checks that targets beyond a range end at the limit, and that the robot reports it."""
 
 from __future__ import annotations
 
 from functools import partial
 
 from robots.command import Command, JointTarget, MoveJoint, SetGripper
-from robots.conformance.judge import coherent, joint_goals, reached, stood, supported
+from robots.conformance.judge import at_rest, coherent, joint_goals, reached, supported
 from robots.conformance.place import Move, Place
 from robots.conformance.steps import home, movable
 from robots.conformance.subject import Subject
@@ -17,13 +17,13 @@ NOWHERE = Place(0, {}, None)
 STOP_S = 0.3
 """A motion towards a limit that is far is stopped after this time, or sooner where a joint is fast."""
 ELSEWHERE = ("workspace", "reach", "contact")
-"""A limit that lies where the body may not go for another reason is refused with one of these words."""
+"""A limit that lies where the robot may not go for another reason is refused with one of these words."""
 BEYOND = 0.2
-"""How far beyond a limit is asked for [m] or [rad]."""
+"""Distance of a target beyond a limit [m] or [rad]."""
 
 
 def targets_beyond_a_range_end_at_its_limit(subject: Subject) -> None:
-    """A joint target or step beyond the range ends at the limit; `Sent.command` and `Sent.clipped` say so."""
+    """A joint target or step beyond the range ends at the limit; `Sent.command` and `Sent.clipped` report it."""
     start, near = subject.place(), _near_limits(subject)
     for joint, limit in near.items():
         most = subject.spec.joints[joint].max_step or BEYOND
@@ -36,7 +36,7 @@ def targets_beyond_a_range_end_at_its_limit(subject: Subject) -> None:
 
 
 def targets_beyond_a_range_are_clipped(subject: Subject) -> None:
-    """A target beyond the range of any joint is clipped, and `Sent` says so; it is stopped on its way to the limit."""
+    """A target beyond the range of any joint is clipped, and `Sent` reports it; it is stopped before the limit."""
     for joint in movable(subject):
         start, limits = subject.place(), subject.spec.joints[joint]
         limit = max((limits.low, limits.high), key=lambda one: abs(one - start.joints[joint]))
@@ -55,7 +55,7 @@ def _stop_after(robot: Robot, soon_s: float, elapsed_s: float) -> None:
 
 
 def an_aperture_beyond_the_range_ends_at_its_limit(subject: Subject) -> None:
-    """The gripper opens no wider than its limit; `Sent` says so."""
+    """The gripper opens no wider than its limit; `Sent` reports it."""
     if GRIPPER_JOINT not in movable(subject, gripper=True):
         raise NotApplicable(f"{subject.spec.name} has no {GRIPPER_JOINT} that may be moved")
     start = subject.place()
@@ -86,7 +86,7 @@ def _ends_at(subject: Subject, move: Move, joint: str, limit: float) -> None:
     expect(sent.executed, what, sent, f"a command clipped to {limit:.4f} and executed")
     _told_of(subject, move.asked, sent, joint, limit)
     reached(move, subject.options)
-    stood(move, subject.options)
+    at_rest(move, subject.options)
 
 
 def _told_of(subject: Subject, asked: Command, sent: Sent, joint: str, limit: float) -> None:
@@ -104,7 +104,7 @@ def _told_of(subject: Subject, asked: Command, sent: Sent, joint: str, limit: fl
 
 
 def _goal(command: Command, joint: str) -> float | None:
-    """Where a command sends the joint; None for a step, which counts from where it began."""
+    """Target of a command for the joint; None for a step, which is relative."""
     return None if isinstance(command, MoveJoint) else joint_goals(command, NOWHERE).get(joint)
 
 

@@ -1,4 +1,4 @@
-"""Compares what a body says with what was measured."""
+"""Compares a robot's report with measurements."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ REFUSED_S = 0.5
 
 
 def same(one: Command, other: Command) -> bool:
-    """Whether two commands ask for the same, save for rounding; NaN is NaN."""
+    """True when two commands are equal up to rounding; NaN equals NaN."""
     if type(one) is not type(other):
         return False
     mine, yours = list(_values(command_to_json(one))), list(_values(command_to_json(other)))
@@ -56,7 +56,7 @@ def _close(a: object, b: object) -> bool:
 
 
 def joint_goals(command: Command, before: Place) -> dict[str, float]:
-    """Where `command` sends the joints that it names [m] or [rad]."""
+    """Target positions of the joints that `command` names [m] or [rad]."""
     if isinstance(command, MoveJoint):
         return {command.joint: before.joints[command.joint] + command.delta}
     if isinstance(command, JointTarget):
@@ -71,21 +71,21 @@ def joint_goals(command: Command, before: Place) -> dict[str, float]:
 
 
 def base_goal(command: Command) -> tuple[float, float]:
-    """Where `command` sends the base: forward [m], turn [rad]."""
+    """Target of the base by `command`: forward [m], turn [rad]."""
     if isinstance(command, MoveBase):
         return command.distance_m, 0.0
     return (0.0, command.angle_rad) if isinstance(command, RotateBase) else (0.0, 0.0)
 
 
 def supported(sent: Sent) -> None:
-    """Raises NotApplicable when the body says by name that it does not take this kind of command."""
+    """Raises NotApplicable when the robot refuses this kind of command by name."""
     kind = type(sent.command).__name__
     if kind.lower() in sent.refused.lower() and "got" not in sent.refused:
         raise NotApplicable(f"the body refuses {kind}: {sent.refused}")
 
 
 def arrived(move: Move, options: Options) -> None:
-    """The command was executed as asked, and the body is where it was sent and nowhere else."""
+    """Checks that the command was executed as requested, and that the robot is at its target."""
     what, sent = str(move.asked), move.sent
     supported(sent)
     expect(sent.executed, what, f"refused='{sent.refused}' blocked='{sent.blocked}'", "an executed command")
@@ -95,29 +95,29 @@ def arrived(move: Move, options: Options) -> None:
 
 
 def reached(move: Move, options: Options, loose: tuple[str, ...] = ()) -> None:
-    """The body is where `Sent.command` says; what it does not name, save `loose`, stands."""
-    told = f"after {move.sent.command}"
+    """Checks that the robot is at the target of `Sent.command`, and that all else, except `loose`, did not move."""
+    after = f"after {move.sent.command}"
     goals = {**move.before.joints, **joint_goals(move.sent.command, move.before)}
     for joint, goal in goals.items():
         here, off = move.after.joints[joint], options.tolerance(joint)
         ok = joint in loose or abs(here - goal) <= off
         started = move.before.joints[joint]
-        expect(ok, f"{joint} {told}", f"{here:.4f} (from {started:.4f})", f"{goal:.4f} +- {off:g} as Sent says")
-    _base_reached(move, options, told)
+        expect(ok, f"{joint} {after}", f"{here:.4f} (from {started:.4f})", f"{goal:.4f} +- {off:g} as in Sent")
+    _base_reached(move, options, after)
 
 
-def _base_reached(move: Move, options: Options, told: str) -> None:
+def _base_reached(move: Move, options: Options, after: str) -> None:
     forward, left, turn = base_way(move.before.pose, move.after.pose)
     to_go, to_turn = base_goal(move.sent.command)
     off_m, off_rad = options.base_tolerance_m, options.base_tolerance_rad
-    expect(abs(forward - to_go) <= off_m, f"base {told}", f"{forward:.4f} m ahead", f"{to_go:.4f} +- {off_m:g} m")
-    expect(abs(left) <= off_m, f"base {told}", f"{left:.4f} m to the left", f"0 +- {off_m:g} m")
+    expect(abs(forward - to_go) <= off_m, f"base {after}", f"{forward:.4f} m ahead", f"{to_go:.4f} +- {off_m:g} m")
+    expect(abs(left) <= off_m, f"base {after}", f"{left:.4f} m to the left", f"0 +- {off_m:g} m")
     turned = math.remainder(turn - to_turn, math.tau)
-    expect(abs(turned) <= off_rad, f"base {told}", f"{turn:.4f} rad turned", f"{to_turn:.4f} +- {off_rad:g} rad")
+    expect(abs(turned) <= off_rad, f"base {after}", f"{turn:.4f} rad turned", f"{to_turn:.4f} +- {off_rad:g} rad")
 
 
-def stood(move: Move, options: Options) -> None:
-    """The body stood when `execute` returned."""
+def at_rest(move: Move, options: Options) -> None:
+    """Checks that the robot was at rest when `execute` returned."""
     unmoved(move.returned, move.after, options, f"when execute({move.asked}) had returned")
 
 
@@ -125,11 +125,11 @@ def unmoved(start: Place, end: Place, options: Options, when: str) -> None:
     """Nothing moved between two measurements."""
     for joint, was in start.joints.items():
         way = end.joints[joint] - was
-        expect(abs(way) <= options.still_joint, f"{joint} {when}", f"moved by {way:.4f}", "a standing joint")
+        expect(abs(way) <= options.still_joint, f"{joint} {when}", f"moved by {way:.4f}", "a joint at rest")
     forward, left, turn = base_way(start.pose, end.pose)
     distance = math.hypot(forward, left)
-    expect(distance <= options.still_m, f"base {when}", f"moved by {distance:.4f} m", "a standing base")
-    expect(abs(turn) <= options.still_rad, f"base {when}", f"turned by {turn:.4f} rad", "a standing base")
+    expect(distance <= options.still_m, f"base {when}", f"moved by {distance:.4f} m", "a base at rest")
+    expect(abs(turn) <= options.still_rad, f"base {when}", f"turned by {turn:.4f} rad", "a base at rest")
 
 
 def coherent(asked: Command, sent: Sent) -> None:

@@ -1,4 +1,4 @@
-"""Checks of connecting, disconnecting and of what a body tells of itself without moving."""
+"""Checks of connecting, disconnecting, and of health and spec without motion."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def spec_is_readable_before_connect(subject: Subject) -> None:
     spec = subject.fresh().spec
     expect(isinstance(spec, Embodiment), "spec before connect()", type(spec).__name__, "an Embodiment")
     again = Embodiment.from_json(json.loads(json.dumps(spec.to_json())))
-    expect(again == spec, "spec after a way through JSON", again, spec)
+    expect(again == spec, "spec after a JSON round trip", again, spec)
 
 
 def nothing_works_before_connect(subject: Subject) -> None:
@@ -96,14 +96,14 @@ def a_second_driver_is_refused(subject: Subject) -> None:
 
 
 def health_is_told_at_once(subject: Subject) -> None:
-    """`health()` of a body that may move returns at once, without runstop or fault."""
+    """`health()` of a robot that may move returns at once, without runstop or fault."""
     robot = subject.robot
     subject.observe()
     health = _timed_health(robot, subject.options.health_s)
     expect(not health.runstop, "health().runstop", health.runstop, "False: release the runstop for this suite")
     expect(not health.fault, "health().fault", repr(health.fault), "'' for a body that may move")
     charge = health.battery
-    expect(charge is None or 0.0 <= charge <= 1.0, "health().battery", charge, "None or a share in [0, 1]")
+    expect(charge is None or 0.0 <= charge <= 1.0, "health().battery", charge, "None or a fraction in [0, 1]")
 
 
 def _timed_health(robot: Robot, limit_s: float) -> Health:

@@ -1,4 +1,4 @@
-"""Checks that the body does what it was told and what it says it did."""
+"""Checks that the robot executes commands, and reports them truthfully."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import time
 
 from robots.command import Command, Done, Grasp, JointTarget, LookAt, MoveBase, Release, RotateBase, SetGripper, Stop
-from robots.conformance.judge import arrived, coherent, reached, stood, unmoved
+from robots.conformance.judge import arrived, at_rest, coherent, reached, unmoved
 from robots.conformance.place import Move, Pose, base_way
 from robots.conformance.steps import (
     back,
@@ -35,17 +35,17 @@ WINDOW_S = 0.2
 
 
 def base_steps_arrive(subject: Subject) -> None:
-    """`MoveBase` drives by what `Sent` says, straight ahead, and moves nothing else."""
+    """`MoveBase` drives by the distance in `Sent`, straight ahead, and moves nothing else."""
     _there_and_back(subject, drive(subject))
 
 
 def base_turns_arrive(subject: Subject) -> None:
-    """`RotateBase` turns in place by what `Sent` says, counter-clockwise positive, and moves nothing else."""
+    """`RotateBase` turns in place by the angle in `Sent`, counter-clockwise positive, and moves nothing else."""
     _there_and_back(subject, turn(subject))
 
 
 def joint_steps_arrive(subject: Subject) -> None:
-    """`MoveJoint` moves its joint by what `Sent` says, and no other."""
+    """`MoveJoint` moves its joint by the step in `Sent`, and no other."""
     for joint in movable(subject):
         step = joint_step(subject, subject.place(), joint)
         arrived(subject.move(step), subject.options)
@@ -82,7 +82,7 @@ def the_head_looks(subject: Subject) -> None:
 
 
 def every_action_is_executed_or_says_why(subject: Subject) -> None:
-    """Each action of the table is executed as `Sent` says, or moves nothing and says why."""
+    """Each action of the table is executed as in `Sent`, or moves nothing and gives the reason."""
     start = subject.place()
     for command in subject.spec.actions.values():
         move = subject.move(command)
@@ -106,12 +106,12 @@ def the_body_stands_when_execute_returns(subject: Subject) -> None:
         for command in (drive(subject), turn(subject)):
             move = subject.move(command)
             subject.execute(back(command))
-            stood(move, subject.options)
+            at_rest(move, subject.options)
     if set(subject.spec.joints) - {GRIPPER_JOINT, *subject.options.spared}:
         place = subject.place()
         move = subject.move(long_joint_target(subject, place, SPEED_S)[0])
         home(subject, place)
-        stood(move, subject.options)
+        at_rest(move, subject.options)
 
 
 def the_base_keeps_its_speed(subject: Subject) -> None:
@@ -122,7 +122,7 @@ def the_base_keeps_its_speed(subject: Subject) -> None:
 
 
 def joints_keep_their_speed(subject: Subject) -> None:
-    """No joint takes less time for a way than the spec's top speed allows."""
+    """No joint moves faster than the spec's top speed."""
     for joint in movable(subject):
         place, speed = subject.place(), subject.spec.joints[joint].max_speed
         goal = place.joints[joint] + long_delta(subject, place, joint, SPEED_S)
@@ -142,11 +142,21 @@ def a_slowed_body_is_slower(subject: Subject) -> None:
     slow = subject.spec
     subject.fresh()
     for joint, limits in fast.joints.items():
-        told = slow.joints[joint].max_speed
-        expect(told < limits.max_speed, f"top speed of {joint} with a lower speed", told, f"below {limits.max_speed}")
+        speed_limit = slow.joints[joint].max_speed
+        expect(
+            speed_limit < limits.max_speed,
+            f"top speed of {joint} with a lower speed",
+            speed_limit,
+            f"below {limits.max_speed}",
+        )
     if fast.base is not None and slow.base is not None:
-        told = slow.base.max_speed_mps
-        expect(told < fast.base.max_speed_mps, "top speed of the base", told, f"below {fast.base.max_speed_mps}")
+        speed_limit = slow.base.max_speed_mps
+        expect(
+            speed_limit < fast.base.max_speed_mps,
+            "top speed of the base",
+            speed_limit,
+            f"below {fast.base.max_speed_mps}",
+        )
     expect(slow_s > 1.2 * fast_s, f"{command} with a lower speed", f"{slow_s:.2f} s", f"well above {fast_s:.2f} s")
 
 
@@ -157,15 +167,20 @@ def _timed(subject: Subject, make: Make | None) -> tuple[float, Command]:
     command: Command
     if subject.spec.base is not None:
         command = way = drive(subject)
-        least_s = way.distance_m / subject.spec.base.max_speed_mps
+        min_duration_s = way.distance_m / subject.spec.base.max_speed_mps
         move = subject.move(command)
         subject.execute(back(way))
     else:
-        command, least_s = long_joint_target(subject, place)
+        command, min_duration_s = long_joint_target(subject, place)
         move = subject.move(command)
         home(subject, place)
     arrived(move, subject.options)
-    expect(move.duration_s > least_s / FASTER, f"{command}", f"{move.duration_s:.2f} s", f"at least {least_s:.2f} s")
+    expect(
+        move.duration_s > min_duration_s / FASTER,
+        f"{command}",
+        f"{move.duration_s:.2f} s",
+        f"at least {min_duration_s:.2f} s",
+    )
     return move.duration_s, command
 
 
@@ -216,6 +231,11 @@ def _peak(track: list[Sample], driving: bool, period_s: float) -> float:
 
 
 def _lasted(move: Move, way: float, speed: float, what: str) -> None:
-    least_s = way / speed / FASTER
+    min_duration_s = way / speed / FASTER
     got = f"{way:.3f} in {move.duration_s:.3f} s"
-    expect(move.duration_s >= least_s, f"{what} in {move.asked}", got, f"at least {least_s:.3f} s at {speed:.3f} per s")
+    expect(
+        move.duration_s >= min_duration_s,
+        f"{what} in {move.asked}",
+        got,
+        f"at least {min_duration_s:.3f} s at {speed:.3f} per s",
+    )

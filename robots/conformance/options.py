@@ -1,4 +1,4 @@
-"""What the suite may do with a body, and how exact the body is."""
+"""Options of the suite: permitted motions, and the robot's accuracy."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ Point = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Options:
-    """How a body is tried. The defaults suit real hardware; a fake that is exact can do with less time.
+    """Motions, tolerances and times of the checks. The defaults suit real hardware; an exact fake needs less time.
 
     Attributes:
         checks: names of the checks to run; all when empty.
         skip: names of checks to leave out.
         spared: joints that are never moved.
-        exclusive: the body is real hardware, which a second driver must be refused.
-        base_step_m: how far the base is driven, and back; never beyond the body's longest step.
+        exclusive: the robot is real hardware, which a second driver must be refused.
+        base_step_m: distance that the base is driven, and back; never beyond the robot's longest step.
         base_step_rad: how far it is turned, and back.
         joint_step: how far a joint is moved, and back [m] or [rad].
         long_step: how far a joint may be moved where a long motion is needed, and to a limit [m] or [rad].
@@ -28,19 +28,19 @@ class Options:
         joint_tolerance: by how much a joint may miss [m] or [rad].
         tolerances: the same for single joints, by name.
         tip_tolerance_m: by how much the point between the fingertips may miss.
-        still_m: what a standing base may seem to move between two measurements.
-        still_rad: what a standing base may seem to turn.
-        still_joint: what a standing joint may seem to move [m] or [rad].
-        lag_s: how old what the body tells of itself may be.
-        pose_period_s: how often `pose` is told anew.
-        settle_s: how long it is watched for standing after `execute` returned.
-        stop_s: from `stop()` until the body begins to slow down.
+        still_m: apparent motion of a base at rest between two measurements.
+        still_rad: apparent turn of a base at rest.
+        still_joint: apparent motion of a joint at rest [m] or [rad].
+        lag_s: maximum age of the robot's feedback.
+        pose_period_s: update period of `pose`.
+        settle_s: duration of the check for rest after `execute` returned.
+        stop_s: from `stop()` until the robot begins to slow down.
         health_s: how long `health()` may take; it is asked 40 times a second.
         observe_s: how long `observe()` may take, and how old an observation may be.
         connect_s: how long `connect()` and `disconnect()` may take.
         motion_s: how long one command may take.
         tip: where the point between the fingertips is in the base frame [m], from the joint positions by name; the
-            driver's own kinematics are not asked. None: a Cartesian chunk is judged by its way back only.
+            driver's own kinematics are not used. None: a Cartesian chunk is checked by its return only.
     """
 
     checks: tuple[str, ...] = ()

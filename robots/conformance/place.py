@@ -1,4 +1,4 @@
-"""Where a body was measured to be, and how it moved."""
+"""Measured positions and motions of a robot."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Pose = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a body is.
+    """Measured position of a robot.
 
     Attributes:
         stamp_ns: when it was sensed, on the monotonic clock.
@@ -29,12 +29,12 @@ class Place:
 
 @dataclass(frozen=True)
 class Move:
-    """What a command did, as measured.
+    """Measured effect of a command.
 
     Attributes:
         asked: the command.
-        sent: what the body says became of it.
-        before: where the body was.
+        sent: outcome as the robot reports it.
+        before: position before it.
         returned: where it was when `execute` had returned.
         after: where it was a while later.
         began_ns: when `execute` was called, on the monotonic clock.
@@ -51,7 +51,7 @@ class Move:
 
     @property
     def duration_s(self) -> float:
-        """How long `execute` took."""
+        """Duration of `execute`."""
         return (self.ended_ns - self.began_ns) / 1e9
 
 

@@ -1,4 +1,4 @@
-"""Checks that what a body cannot or must not do is refused by name, moves nothing and never raises."""
+"""Checks that impossible or forbidden commands are refused with a reason, move nothing and never raise."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def numbers_that_are_not_finite_are_refused(subject: Subject) -> None:
     joint = next(iter(subject.spec.joints), NO_JOINT)
     commands: list[Command] = [MoveBase(math.nan), RotateBase(math.inf), MoveJoint(joint, math.nan)]
     commands += [JointTarget((joint,), (math.inf,)), SetGripper(math.nan), LookAt(0.0, -math.inf)]
-    commands += [Chunk(one.names, ((math.nan,) * len(one),), 0.1) for one in subject.spec.chunks]
+    commands += [Chunk(chunk.names, ((math.nan,) * len(chunk),), 0.1) for chunk in subject.spec.chunks]
     for command in commands:
         refused(subject, command)
 
 
 def joints_it_lacks_are_refused(subject: Subject) -> None:
-    """A joint that the body lacks is refused, and its name stands in the reason."""
+    """A joint that the robot lacks is refused, and its name is in the reason."""
     refused(subject, MoveJoint(NO_JOINT, 0.01), NO_JOINT)
     refused(subject, JointTarget((NO_JOINT,), (0.0,)), NO_JOINT)
     refused(
@@ -51,7 +51,7 @@ def malformed_joint_targets_are_refused(subject: Subject) -> None:
 
 
 def parts_it_lacks_are_refused(subject: Subject) -> None:
-    """Commands for a base, a head, a gripper or a grasp that the body lacks are refused."""
+    """Commands for a base, a head, a gripper or a grasp that the robot lacks are refused."""
     spec = subject.spec
     commands: list[Command] = [MoveBase(0.01), RotateBase(0.01)] if spec.base is None else []
     commands += [] if set(HEAD_JOINTS) <= set(spec.joints) else [LookAt(0.0, 0.0)]
@@ -73,7 +73,7 @@ def long_base_steps_are_refused(subject: Subject) -> None:
 
 def long_joint_steps_are_refused(subject: Subject) -> None:
     """A step of a joint beyond its longest one is refused, not shortened."""
-    stepped = {name: one.max_step for name, one in subject.spec.joints.items() if one.max_step is not None}
+    stepped = {name: joint.max_step for name, joint in subject.spec.joints.items() if joint.max_step is not None}
     if not stepped:
         raise NotApplicable(f"{subject.spec.name} has no joint with a longest step")
     for joint, step in stepped.items():

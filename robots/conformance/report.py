@@ -1,4 +1,4 @@
-"""What the suite found."""
+"""Results of the suite."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PASSED, FAILED, NOT_APPLICABLE, NOT_RUN = "pass", "FAIL", "n/a", "not run"
 
 @dataclass(frozen=True)
 class Result:
-    """What one check found.
+    """Result of one check.
 
     Attributes:
         check: its name.
@@ -29,23 +29,25 @@ class Result:
 
 @dataclass(frozen=True)
 class Report:
-    """What all checks found of one body."""
+    """Results of all checks of one robot."""
 
     body: str
     results: tuple[Result, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether every check that applies was run and passed."""
-        return all(one.status in (PASSED, NOT_APPLICABLE) for one in self.results)
+        """True when every applicable check was run and passed."""
+        return all(result.status in (PASSED, NOT_APPLICABLE) for result in self.results)
 
     def failed(self) -> dict[str, str]:
         """Check name -> reason, of those that failed."""
-        return {one.check: one.reason for one in self.results if one.status == FAILED}
+        return {result.check: result.reason for result in self.results if result.status == FAILED}
 
     def __str__(self) -> str:
-        lines = [f"{one.status:8}{one.check}{': ' if one.reason else ''}{one.reason}" for one in self.results]
-        counts = {status: sum(one.status == status for one in self.results) for status in (PASSED, FAILED)}
+        lines = [
+            f"{result.status:8}{result.check}{': ' if result.reason else ''}{result.reason}" for result in self.results
+        ]
+        counts = {status: sum(result.status == status for result in self.results) for status in (PASSED, FAILED)}
         total = f"{self.body}: {counts[PASSED]} passed, {counts[FAILED]} failed of {len(self.results)}"
         return "\n".join([*lines, total])
 

@@ -47,13 +47,13 @@ def stamps_increase(subject: Subject) -> None:
 
 
 def the_state_tells_every_joint(subject: Subject) -> None:
-    """Every joint that the spec limits stands in the state, so that its limits can be kept."""
+    """Every joint with limits in the spec is in the state, so that its limits can be enforced."""
     missing = sorted(set(subject.spec.joints) - set(subject.place().joints))
     expect(not missing, "joints without a place in the state", missing, "none")
 
 
 def a_base_tells_its_pose(subject: Subject) -> None:
-    """A body with a base has `pose` (x [m], y [m], yaw [rad]) from its odometry."""
+    """A robot with a base has `pose` (x [m], y [m], yaw [rad]) from its odometry."""
     base_of(subject)
     pose = subject.pose()
     expect(pose is not None, "pose", pose, "(x, y, yaw)")

@@ -1,4 +1,4 @@
-"""Chooses small motions that a body has room for."""
+"""Chooses small motions that a robot has room for."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def base_of(subject: Subject) -> BaseLimits:
 
 
 def drive(subject: Subject) -> MoveBase:
-    """A short way ahead."""
+    """Short drive ahead."""
     return MoveBase(min(subject.options.base_step_m, base_of(subject).max_step_m))
 
 
@@ -33,7 +33,7 @@ def turn(subject: Subject) -> RotateBase:
 
 
 def back(command: MoveBase | RotateBase) -> MoveBase | RotateBase:
-    """The way back."""
+    """The same drive backwards."""
     return MoveBase(-command.distance_m) if isinstance(command, MoveBase) else RotateBase(-command.angle_rad)
 
 
@@ -62,7 +62,7 @@ def joint_step(subject: Subject, place: Place, joint: str) -> MoveJoint:
 
 
 def long_joint_target(subject: Subject, place: Place, most_s: float = LONG_S) -> tuple[JointTarget, float]:
-    """The slowest joint on its way over a long step, and how long that takes [s] at its top speed."""
+    """Long step of the slowest joint, and its duration [s] at top speed."""
 
     def lasts(joint: str) -> float:
         return abs(long_delta(subject, place, joint, most_s)) / subject.spec.joints[joint].max_speed

@@ -1,4 +1,4 @@
-"""Checks that `stop()` from another thread ends any motion, and that the body can go on afterwards."""
+"""Checks that `stop()` from another thread ends any motion, and that the robot can go on afterwards."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 from robots.command import Chunk, Command, MoveBase, RotateBase
 from robots.conformance.chunks import any_chunk
-from robots.conformance.judge import arrived, joint_goals, stood
+from robots.conformance.judge import arrived, at_rest, joint_goals
 from robots.conformance.place import Move, base_way
 from robots.conformance.steps import back, drive, home, joint_step, long_base_step, long_joint_target, movable
 from robots.conformance.subject import Subject
@@ -15,7 +15,7 @@ from robots.conformance.verdict import NotApplicable, expect
 from robots.robot import Health
 
 LEAST_S = 0.2
-"""A motion that is shorter cannot be stopped on its way."""
+"""A shorter motion cannot be stopped before its end."""
 SLOWER = 2.0
 """A chunk that is to be stopped has its rows this many times further apart."""
 
@@ -29,35 +29,42 @@ def stopping_twice_is_harmless(subject: Subject) -> None:
 
 
 def stop_ends_a_base_step(subject: Subject) -> None:
-    """`stop()` ends a drive within the base's deceleration, `Sent.blocked` says so, and the next command works."""
+    """`stop()` ends a drive within the base's deceleration, `Sent.blocked` reports it, and the next command works."""
     start = subject.place()
     command, lasts_s = long_base_step(subject, MoveBase)
     move, stopped_s = _stopped(subject, command, lasts_s)
     base = subject.spec.base
-    assert base is not None  # `long_base_step` looked
+    assert base is not None  # checked by `long_base_step`
     driven = base_way(start.pose, move.after.pose)[0]
     subject.execute(MoveBase(-driven))
     slowing_s = base.max_speed_mps / base.max_decel_mps2
     _ended(subject, move, stopped_s, slowing_s)
-    most = base.max_speed_mps * (stopped_s + subject.options.stop_s + slowing_s / 2) + subject.options.base_tolerance_m
-    expect(abs(driven) <= most, f"way of the stopped {command}", f"{driven:.3f} m", f"at most {most:.3f} m")
+    max_distance = (
+        base.max_speed_mps * (stopped_s + subject.options.stop_s + slowing_s / 2) + subject.options.base_tolerance_m
+    )
+    expect(
+        abs(driven) <= max_distance,
+        f"distance of the stopped {command}",
+        f"{driven:.3f} m",
+        f"at most {max_distance:.3f} m",
+    )
     _moves_on(subject)
 
 
 def stop_ends_a_base_turn(subject: Subject) -> None:
-    """`stop()` ends a turn within the base's deceleration, `Sent.blocked` says so, and the next command works."""
+    """`stop()` ends a turn within the base's deceleration, `Sent.blocked` reports it, and the next command works."""
     start = subject.place()
     command, lasts_s = long_base_step(subject, RotateBase)
     move, stopped_s = _stopped(subject, command, lasts_s)
     base = subject.spec.base
-    assert base is not None  # `long_base_step` looked
+    assert base is not None  # checked by `long_base_step`
     subject.execute(RotateBase(-base_way(start.pose, move.after.pose)[2]))
     _ended(subject, move, stopped_s, base.max_turn_radps / base.max_turn_decel_radps2)
     _moves_on(subject)
 
 
 def stop_ends_a_joint_motion(subject: Subject) -> None:
-    """`stop()` holds the joints where they are, `Sent.blocked` says so, and the next command works."""
+    """`stop()` holds the joints where they are, `Sent.blocked` reports it, and the next command works."""
     start = subject.place()
     command, lasts_s = long_joint_target(subject, start)
     joint, goal = command.joints[0], command.positions[0]
@@ -65,9 +72,14 @@ def stop_ends_a_joint_motion(subject: Subject) -> None:
     home(subject, start)
     _ended(subject, move, stopped_s)
     speed = subject.spec.joints[joint].max_speed
-    most = speed * (stopped_s + subject.options.stop_s) + subject.options.tolerance(joint)
-    way = abs(move.after.joints[joint] - start.joints[joint])
-    expect(way <= most, f"way of {joint} when stopped on the way to {goal:.3f}", f"{way:.3f}", f"at most {most:.3f}")
+    max_distance = speed * (stopped_s + subject.options.stop_s) + subject.options.tolerance(joint)
+    distance = abs(move.after.joints[joint] - start.joints[joint])
+    expect(
+        distance <= max_distance,
+        f"distance of {joint} when stopped before {goal:.3f}",
+        f"{distance:.3f}",
+        f"at most {max_distance:.3f}",
+    )
     _moves_on(subject)
 
 
@@ -81,13 +93,13 @@ def stop_ends_a_chunk(subject: Subject) -> None:
     home(subject, start)
     _ended(subject, move, stopped_s)
     for joint, goal in joint_goals(chunk, start).items():
-        way, most = abs(move.after.joints[joint] - start.joints[joint]), abs(goal - start.joints[joint])
-        most = most * (stopped_s + subject.options.stop_s) / lasts_s + subject.options.still_joint
+        distance, max_distance = abs(move.after.joints[joint] - start.joints[joint]), abs(goal - start.joints[joint])
+        max_distance = max_distance * (stopped_s + subject.options.stop_s) / lasts_s + subject.options.still_joint
         expect(
-            way <= most,
+            distance <= max_distance,
             f"{joint} after a chunk stopped at {stopped_s:.2f} s",
-            f"{way:.4f} on its way",
-            f"at most {most:.4f}",
+            f"{distance:.4f} before its end",
+            f"at most {max_distance:.4f}",
         )
     _moves_on(subject)
 
@@ -114,7 +126,7 @@ def health_is_told_during_a_motion(subject: Subject) -> None:
 
 
 def _stopped(subject: Subject, command: Command, lasts_s: float) -> tuple[Move, float]:
-    """The move, stopped on its way, and when it was stopped [s] after it was asked for."""
+    """Motion that was stopped, and the time of the stop [s] after its request."""
     if lasts_s < LEAST_S:
         raise NotApplicable(f"{str(command)[:80]} takes {lasts_s:.2f} s: too short to be stopped; make a slower body")
     robot, stopped = subject.robot, list[float]()
@@ -134,8 +146,8 @@ def _ended(subject: Subject, move: Move, stopped_s: float, slowing_s: float = 0.
     most_s = subject.options.stop_s + slowing_s
     late_s = move.duration_s - stopped_s
     expect(late_s <= most_s, what, f"execute() returned {late_s:.2f} s later", f"at most {most_s:.2f} s")
-    expect(bool(sent.blocked), what, f"{str(sent)[:160]}", "Sent.blocked that says it was stopped")
-    stood(move, subject.options)
+    expect(bool(sent.blocked), what, f"{str(sent)[:160]}", "Sent.blocked with the stop")
+    at_rest(move, subject.options)
 
 
 def _any_motion(subject: Subject) -> Command:

@@ -1,4 +1,4 @@
-"""The body under test: made, connected, moved and measured."""
+"""The robot under test: made, connected, moved and measured."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Make = Callable[[], Robot]
 
 
 class Subject:
-    """A body that checks share: it is made when one asks for it, and stays connected for the next one.
+    """Robot that several checks use: created on demand, and connected until the last one.
 
     As in the executor, one thread observes and moves; `stop`, `health` and `pose` are used from another.
 
     Args:
-        make: makes the body, not yet connected; called again after a check that disconnected it.
+        make: makes the robot, not yet connected; called again after a check that disconnected it.
         options: how it is tried.
-        slow: makes the same body with a lower `speed`; None where there is none.
+        slow: creates the same robot with a lower `speed`; None where that is impossible.
     """
 
     def __init__(self, make: Make, options: Options | None = None, slow: Make | None = None) -> None:
@@ -40,7 +40,7 @@ class Subject:
 
     @property
     def lost(self) -> str:
-        """The call in which the body hangs; empty when it answers."""
+        """The call in which the robot hangs; empty when it answers."""
         return self._caller.lost
 
     @property
@@ -54,38 +54,38 @@ class Subject:
 
     @property
     def spec(self) -> Embodiment:
-        """What the connected body is."""
+        """Embodiment of the connected robot."""
         return self.robot.spec
 
     def fresh(self, make: Make | None = None) -> Robot:
-        """A body that was never connected; the one before is stopped and disconnected."""
+        """A robot that was never connected; the one before is stopped and disconnected."""
         self.close()
         self._caller = Caller()
         self._robot = (make or self.make)()
         return self._robot
 
     def connect(self) -> None:
-        """Connects the body at hand."""
+        """Connects the robot at hand."""
         assert self._robot is not None
-        self._connected = True  # also a connection that failed half-way is to be closed
+        self._connected = True  # a connection that failed half-way must be closed too
         self.call("connect()", self._robot.connect, self.options.connect_s)
 
     def disconnect(self) -> None:
-        """Stops and disconnects the body at hand."""
+        """Stops and disconnects the robot at hand."""
         assert self._robot is not None
         self._connected = False
         self._robot.stop()
         self.call("disconnect()", self._robot.disconnect, self.options.connect_s)
 
     def close(self) -> None:
-        """Stops and disconnects what is connected, whatever state it is in."""
+        """Stops and disconnects the robot, whatever its state."""
         if self._robot is not None and self._connected:
             try:
                 if self.lost:
                     self._robot.stop()  # its thread hangs: nothing more can be asked of it
                 else:
                     self.disconnect()
-            except Exception:  # the checks of the life cycle judge it; here nothing more can be done
+            except Exception:  # checked by the life cycle checks; nothing more can be done here
                 logging.getLogger(__name__).warning("the body did not disconnect", exc_info=True)
         self._robot, self._connected = None, False
         self._caller.close()
@@ -99,7 +99,7 @@ class Subject:
         self.close()
 
     def call(self, what: str, job: Callable[[], T], limit_s: float) -> T:
-        """Calls `job` in the body's thread; what it raises is raised, Failed when it takes too long."""
+        """Calls `job` in the robot's thread; what it raises is raised, Failed when it takes too long."""
         return self._caller.call(what, job, limit_s)
 
     def observe(self) -> Observation:
@@ -113,7 +113,7 @@ class Subject:
             raise Failed("observe()", f"{type(error).__name__}: {error}", "an Observation") from error
 
     def place(self) -> Place:
-        """Where the body is, sensed after this was called."""
+        """Position of the robot, sensed after this call."""
         now_ns = time.monotonic_ns()
         deadline = time.monotonic() + self.options.observe_s
         time.sleep(self.options.lag_s)
@@ -136,7 +136,7 @@ class Subject:
         return float(x), float(y), float(yaw)
 
     def execute(self, command: Command, during: Callable[[float], None] = nothing) -> Sent:
-        """What became of `command`; meanwhile `during(seconds)` runs in this thread, which is not the body's."""
+        """Executes `command` while `during(seconds)` runs in this thread, which is not the robot's."""
         robot = self.robot
         try:
             sent = self._caller.call(
@@ -153,7 +153,7 @@ class Subject:
         return sent
 
     def move(self, command: Command, during: Callable[[float], None] = nothing) -> Move:
-        """Executes `command` and measures where the body was before, at its return and a while later."""
+        """Executes `command` and measures where the robot was before, at its return and a while later."""
         before = self.place()
         began_ns = time.monotonic_ns()
         sent = self.execute(command, during)

@@ -69,7 +69,7 @@ def name_of(check: Check) -> str:
 
 
 def rule_of(check: Check) -> str:
-    """What must hold, in a sentence."""
+    """Rule of a check, in a sentence."""
     return " ".join((check.__doc__ or "").split())
 
 
@@ -89,11 +89,11 @@ def run(
     slow: Make | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Report:
-    """Runs the checks over the body that `make` makes, and says before each what it is about.
+    """Runs the checks over the robot that `make` makes, and reports the rule before each.
 
     Args:
-        make: makes the body, not yet connected; called several times, one body at a time.
-        options: how the body is tried.
+        make: makes the robot, not yet connected; called several times, one robot at a time.
+        options: how the robot is tried.
         slow: makes the same body with a lower `speed`.
         say: takes a line before and after each check, e.g. `print`.
     """
@@ -109,7 +109,7 @@ def run(
 
 
 def judge(check: Check, subject: Subject) -> Result:
-    """What one check finds; whatever it raises is a failure of the body."""
+    """Runs one check; any exception is a failure of the robot."""
     began, status, reason = time.monotonic(), PASSED, ""
     if subject.lost:
         return Result(name_of(check), rule_of(check), NOT_RUN, f"the body hangs in {subject.lost}")
@@ -123,18 +123,18 @@ def judge(check: Check, subject: Subject) -> Result:
 
 
 def verify(check: Check, make: Make, options: Options | None = None, *, slow: Make | None = None) -> None:
-    """Runs one check over a body of its own: for a driver's test file.
+    """Runs one check over a robot of its own: for a driver's test file.
 
     Raises:
-        Failed: an AssertionError: the body breaks the rule.
-        unittest.SkipTest: the rule says nothing of this body; pytest counts it as skipped.
+        Failed: an AssertionError: the robot breaks the rule.
+        unittest.SkipTest: the rule does not apply to this robot; pytest counts it as skipped.
     """
     with Subject(make, options, slow) as subject:
         examine(check, subject)
 
 
 def examine(check: Check, subject: Subject) -> None:
-    """Runs one check over a body that several checks share, where connecting takes long; raises as `verify`."""
+    """Runs one check over a robot that several checks share, where connecting takes long; raises as `verify`."""
     if subject.lost:
         raise Failed(name_of(check), f"a body that hangs in {subject.lost}", "one that answers")
     try:

@@ -1,4 +1,4 @@
-"""What a check says of a body."""
+"""Exceptions of the checks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from robots.errors import RobotError
 
 
 class Failed(RobotError, AssertionError):
-    """The body breaks the rule."""
+    """The robot breaks the rule."""
 
     def __init__(self, what: str, got: object, expected: object) -> None:
         super().__init__(f"{what}: got {got}, expected {expected}")
@@ -14,7 +14,7 @@ class Failed(RobotError, AssertionError):
 
 
 class NotApplicable(RobotError):
-    """The rule says nothing of this body; the message says why."""
+    """The rule does not apply to this robot; the message gives the reason."""
 
 
 def expect(fact: bool, what: str, got: object, expected: object) -> None:

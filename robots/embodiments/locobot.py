@@ -43,7 +43,7 @@ HOME = LookAt(0.0, 0.0)  # RESET_PAN, RESET_TILT [pyrobot]; `pan_tilt_go_home` [
 DEFAULT_CAMERA_SLOTS: Mapping[str, Command] = MappingProxyType(
     {"move_arm_up": MoveJoint(TILT, LOOK_STEP_RAD), "move_arm_down": MoveJoint(TILT, -LOOK_STEP_RAD)}
 )
-"""Which two action slots move the camera. The paper repurposes two actions that a LoCoBot cannot do, not naming them
+"""Two action slots that move the camera. The paper repurposes two actions that a LoCoBot cannot do, not naming them
 [FLaRe]. Here they are the arm's up and down: they keep their sense of direction, a policy that has never seen a LoCoBot
 hardly chooses them, and the small turns, which the released LoCoBot class gives to LookUp and LookDown, stay turns: its
 base can do those, and a policy needs them to face its target."""
@@ -69,17 +69,15 @@ LENS_FOV_DEG = (
     69.4,
     42.5,
 )  # horizontal and vertical, RealSense D435 colour at 16:9 (D400 datasheet, table 3-42)
-PICTURE_FOV_DEG = 59.0  # what SPOC's policies take; the D435 fills 69 % of its height: decisions/0004-locobot-camera.md
+IMAGE_FOV_DEG = 59.0  # what SPOC's policies take; the D435 fills 69 % of its height: decisions/0004-locobot-camera.md
 
 
-def locobot(
-    slots: Mapping[str, Command] = DEFAULT_CAMERA_SLOTS, picture_fov_deg: float = PICTURE_FOV_DEG
-) -> Embodiment:
+def locobot(slots: Mapping[str, Command] = DEFAULT_CAMERA_SLOTS, image_fov_deg: float = IMAGE_FOV_DEG) -> Embodiment:
     """The LoCoBot.
 
     Args:
         slots: policy action -> what it does to the camera; see `camera_slots`.
-        picture_fov_deg: how high its pictures see; what the mounted camera does not fill of it is black.
+        image_fov_deg: how high its images see; what the mounted camera does not fill of it is black.
 
     Raises:
         SpecError: a slot that no policy has, or that moves something else than the camera, or too far.
@@ -90,7 +88,7 @@ def locobot(
     return Embodiment(
         name="locobot",
         # 1280x720: the 16:9 colour stream that is asked of the D435, as of the Stretch's cameras
-        cameras=(CameraSpec("navigation", 720, 1280, picture_fov_deg, height_m=CAMERA_HEIGHT_M),),
+        cameras=(CameraSpec("navigation", 720, 1280, image_fov_deg, height_m=CAMERA_HEIGHT_M),),
         state=STATE,
         actions=actions,
         masked=tuple(name for name in STRETCH_ACTIONS if name not in actions),

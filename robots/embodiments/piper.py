@@ -25,7 +25,7 @@ RANGES_RAD = ((-2.6179, 2.6179), (0.0, 3.14), (-2.967, 0.0), (-1.745, 1.745), (-
 """[sdk] JointCtrl: limits of joints 1 to 6."""
 
 HOME_RAD = (0.0, 1.3, -0.8, 0.0, 0.4, 0.0)
-"""A choice: gripper 0.36 m in front of the arm and 0.16 m above the table, looking down at it; from here it reaches
+"""A choice: gripper 0.36 m in front of the arm and 0.16 m above the table, pointing down at it; from here it reaches
 10 cm to every side without turning."""
 
 JOINTS: dict[str, JointLimits] = {
@@ -35,7 +35,7 @@ JOINTS: dict[str, JointLimits] = {
 UNITS = (*("rad",) * 6, "m")
 
 TIP_NAMES = ("tip_x", "tip_y", "tip_z", "tip_rx", "tip_ry", "tip_rz")
-"""Where the fingertips are in the base frame: position, then the rotation as a vector."""
+"""Pose of the fingertips in the base frame: position, then the rotation vector."""
 
 REACH_M = 1.0  # no part of the arm is further from its base: 0.123 + 0.285 + 0.252 + 0.091 + 0.136 m [urdf]
 
@@ -43,8 +43,8 @@ STATE: dict[str, VectorSpec] = {
     "joints": VectorSpec(
         names=tuple(JOINTS),
         units=UNITS,
-        low=tuple(one.low - 0.02 for one in JOINTS.values()),  # measured positions overshoot a little
-        high=tuple(one.high + 0.02 for one in JOINTS.values()),
+        low=tuple(joint.low - 0.02 for joint in JOINTS.values()),  # measured positions overshoot a little
+        high=tuple(joint.high + 0.02 for joint in JOINTS.values()),
     ),
     "tip": VectorSpec(  # a rotation vector is no longer than pi rad
         TIP_NAMES, (*("m",) * 3, *("rad",) * 3), (*(-REACH_M,) * 3, *(-3.2,) * 3), (*(REACH_M,) * 3, *(3.2,) * 3)
@@ -56,7 +56,7 @@ MAX_STEP_M, MAX_STEP_RAD = 0.05, 0.5
 
 CAMERAS = (
     # A RealSense D435 each, 640x480: 42 degrees high [d400]. One looks over the table, one sits above the gripper, as
-    # in [robotwin]; where they stand differs between tables.
+    # in [robotwin]; their positions differ between tables.
     CameraSpec("scene", 480, 640, 42.0),
     CameraSpec("wrist", 480, 640, 42.0),
 )
@@ -68,7 +68,7 @@ PIPER = Embodiment(
     actions={"done": Done()},
     joints=JOINTS,
     chunks=(joint_positions(JOINTS, UNITS), cartesian_delta(MAX_STEP_M, MAX_STEP_RAD)),
-    # A choice for an arm that stands on its table: in front and beside, above the table top. The fingertips reach
+    # A choice for an arm that is mounted on its table: in front and beside, above the table top. The fingertips reach
     # 0.763 m from the shoulder at 0.123 m [urdf].
     workspace=Workspace(low=(-0.2, -0.7, 0.0), high=(0.75, 0.7, 0.89)),
     stop={
@@ -82,7 +82,7 @@ PIPER_URDF = urdf({name: (JOINTS[name].low, JOINTS[name].high) for name in ARM})
 
 
 def piper(speed: float = 1.0, floor_m: float = 0.0, cameras: tuple[CameraSpec, ...] = CAMERAS) -> Embodiment:
-    """A Piper at a share of its top speeds that keeps its fingertips above `floor_m` [m] and sees with `cameras`."""
+    """Piper at a fraction of its top speeds, with its fingertips above `floor_m` [m], and with `cameras`."""
     assert PIPER.workspace is not None
     x, y, _ = PIPER.workspace.low
     workspace = Workspace((x, y, floor_m), PIPER.workspace.high)

@@ -1,7 +1,7 @@
 """The AgileX Piper as a URDF, written from its published link lengths.
 
 Source of the chain: modified Denavit-Hartenberg parameters of piper_sdk 0.6.2, kinematics/piper_fk.py with
-`dh_is_offset=1` (arms with firmware from S-V1.6-3 on). Shapes are primitives around those axes, for pictures and
+`dh_is_offset=1` (arms with firmware from S-V1.6-3 on). Shapes are primitives around those axes, for images and
 contact; nobody's meshes are in here.
 """
 

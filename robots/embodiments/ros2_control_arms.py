@@ -31,7 +31,7 @@ MEASURED_MARGIN = 0.02
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a joint's frame sits in the frame before it: metres, and roll, pitch, yaw in radians, as in a URDF."""
+    """Pose of a joint's frame in the frame before it: metres, and roll, pitch, yaw in radians, as in a URDF."""
 
     xyz: tuple[float, float, float] = (0.0, 0.0, 0.0)
     rpy: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -73,7 +73,7 @@ class Gripper:
 
     @property
     def possible(self) -> Possible:
-        """What the joint can be measured at; fingers give way, and their speed is the maker's estimate."""
+        """Plausibility bounds of the joint; fingers are compliant, and their speed is the maker's estimate."""
         stroke, (low, high) = abs(self.open - self.closed), sorted((self.closed, self.open))
         give = stroke / 4
         return Possible(low - give, high + give, self.speed_mps * stroke / self.aperture_m, give, self.unit)
@@ -88,7 +88,7 @@ class Arm:
         joints: limits by joint name, in the order of the chain.
         decel_radps2: what its joints are slowed down with at a stop.
         controller: usual name of its trajectory controller.
-        running_topic: std_msgs/Bool that is false while the arm lets nothing move; empty where it tells nothing.
+        running_topic: std_msgs/Bool that is false while the arm permits no motion; empty where there is none.
         base: the link that `chain` starts from; poses are in its frame.
         chain: where each joint sits.
         gripper: what is usually mounted.
@@ -108,17 +108,17 @@ class Arm:
     ready: tuple[float, ...]
 
     def embodiment(self, cameras: tuple[CameraSpec, ...], gripper: bool, cartesian: bool, floor_m: float) -> Embodiment:
-        """The body; Cartesian chunks say what the gripper does, so only an arm with a gripper takes them."""
+        """Embodiment; Cartesian chunks contain the gripper, so only an arm with a gripper takes them."""
         joints = dict(self.joints)
         if gripper:
             joints[GRIPPER_JOINT] = JointLimits(0.0, self.gripper.aperture_m, self.gripper.speed_mps)
         units = ("rad",) * len(self.joints) + ("m",) * gripper
-        low, high = ([getattr(one, end) for one in joints.values()] for end in ("low", "high"))
+        low, high = ([getattr(joint, end) for joint in joints.values()] for end in ("low", "high"))
         measured = VectorSpec(
             tuple(joints),
             units,
-            tuple(one - MEASURED_MARGIN for one in low),
-            tuple(one + MEASURED_MARGIN for one in high),
+            tuple(limit - MEASURED_MARGIN for limit in low),
+            tuple(limit + MEASURED_MARGIN for limit in high),
         )
         chunks = (joint_positions(joints, units), *([cartesian_delta(ROW_M, ROW_RAD)] if gripper and cartesian else []))
         return Embodiment(
@@ -131,17 +131,17 @@ class Arm:
             workspace=self.workspace(floor_m) if cartesian else None,
             stop={
                 "arm": "replace the trajectory by one that slows down evenly from the measured motion, then hold",
-                "gripper": "keep what it was told last, so that a held object is not dropped",
+                "gripper": "keep its last command, so that a held object is not dropped",
             },
         )
 
     def possible(self, gripper: bool) -> dict[str, Possible]:
-        """What each joint can be measured at, by the name that `joint_states` has for it."""
+        """Plausibility bounds of each joint, by its name in `joint_states`."""
         arm = {name: of_joint(limits, "rad") for name, limits in self.joints.items()}
         return {**arm, self.gripper.joint: self.gripper.possible} if gripper else arm
 
     def workspace(self, floor_m: float) -> Workspace:
-        """A box as far as the arm reaches, above `floor_m` [m] in the base frame: what it stands on."""
+        """Box of the arm's reach, above `floor_m` [m] in the base frame: the surface that it is mounted on."""
         far = self.reach_m + self.gripper.tip.xyz[2]
         top = far + self.chain[0].xyz[2]
         return Workspace((-far, -far, floor_m), (far, far, top))
@@ -161,7 +161,7 @@ class Arm:
 
 
 def _joint(name: str, kind: str, parent: str, child: str, origin: Origin, more: str = "") -> str:
-    xyz, rpy = (" ".join(f"{one:.12g}" for one in three) for three in (origin.xyz, origin.rpy))
+    xyz, rpy = (" ".join(f"{number:.12g}" for number in three) for three in (origin.xyz, origin.rpy))
     frame = f'<origin xyz="{xyz}" rpy="{rpy}"/><parent link="{parent}"/><child link="{child}"/>'
     return f'<joint name="{name}" type="{kind}">{frame}{more}</joint>'
 
@@ -174,7 +174,7 @@ UR5E = Arm(
     joints={
         "shoulder_pan_joint": TURN,
         "shoulder_lift_joint": TURN,
-        "elbow_joint": JointLimits(-PI, PI, PI),  # the shoulder is in the way of more [ur]
+        "elbow_joint": JointLimits(-PI, PI, PI),  # beyond, it collides with the shoulder [ur]
         "wrist_1_joint": TURN,
         "wrist_2_joint": TURN,
         "wrist_3_joint": TURN,
@@ -286,7 +286,7 @@ ARMS = {arm.name: arm for arm in (UR5E, FR3, XARM6)}
 
 
 def arm(name: str) -> Arm:
-    """The preset called `name`; SpecError names the ones there are."""
+    """The preset called `name`; SpecError lists the known ones."""
     if name not in ARMS:
         raise SpecError("arm", repr(name), f"one of {', '.join(ARMS)}")
     return ARMS[name]

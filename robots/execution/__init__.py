@@ -1,1 +1,1 @@
-"""The executor and its parts: leases, freshness, interlocks and the watchdog that stops the body."""
+"""The executor and its parts: leases, freshness, interlocks and the watchdog that stops the robot."""

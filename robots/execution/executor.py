@@ -1,12 +1,12 @@
-"""The one executor: on the robot's side, whatever the body, between decisions and motion.
+"""Executor of commands: runs beside the robot, the same for every embodiment, between decisions and motion.
 
-A body moves only on a fresh decision of whoever holds the lease. The executor refuses by name what is stale, unknown,
-replayed, not finite, beyond the limits, or comes while another order runs, and keeps no backlog. It stops the body, and
-says why, when orders cease, when cameras freeze, on every hold (runstop, lost heartbeat, the body's own fault:
-`robots.execution.guard`), on every way out. Every stop but a Stop that is ordered under the lease ends the lease.
+A robot moves only on a fresh decision of the holder of the lease. The executor refuses, with a reason, requests that
+are stale, unknown, replayed, not finite or beyond the limits, or that come while another runs, and keeps no backlog. It
+stops the robot, with a reason, when requests cease, when cameras freeze, on every hold (runstop, lost heartbeat, fault:
+see `robots.execution.interlocks`), and whenever it ends. Every stop ends the lease, except a Stop requested under it.
 
-Two threads: the body thread is the only one that observes and moves (a renderer's or a driver's handles belong to one
-thread); the watch thread looks after time. `stop()` may be called from any thread.
+Two threads: the body thread alone observes and moves (a renderer's or a driver's handles belong to one thread); the
+watch thread checks timeouts and health. `stop()` may be called from any thread.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from typing import TypeVar
 
 from robots.command import Done, Stop
 from robots.errors import RobotError
+from robots.execution.command_request import CommandRequest, CommandResult, Status
 from robots.execution.freshness import Freshness
-from robots.execution.guard import CAMERA, CLOSED, RUNSTOP, WATCH, Guard, ask
+from robots.execution.interlocks import CAMERA, CLOSED, RUNSTOP, WATCH, Interlocks, ask
 from robots.execution.jobs import Jobs, answer_of
 from robots.execution.lease import Lease
 from robots.execution.listeners import Listener, StopListener, guarded, ignore
 from robots.execution.options import ExecutorOptions
-from robots.execution.orders import Order, Result, Status
 from robots.execution.watch import Watch
 from robots.limits import limit
 from robots.robot import Robot, Sent
@@ -40,12 +40,12 @@ RESET = "reset"  # reason of the stop before a new episode
 
 
 class Executor:
-    """Runs a body: hands out its observations and executes fresh orders, one at a time.
+    """Runs a robot: publishes its observations and executes fresh requests, one at a time.
 
     Args:
-        robot: the body; connected and disconnected by the executor, in the body thread.
+        robot: connected and disconnected by the executor, in the body thread.
         on_observation: called with every new Observation, from the body thread.
-        on_result: called with the Result of every order, from the thread that ended it.
+        on_result: called with the CommandResult of every request, from the thread that ended it.
         on_stop: called with the reason of every stop and the lease that it ended, empty when it ended none.
     """
 
@@ -64,19 +64,19 @@ class Executor:
         self._fresh = Freshness(self.options.max_age_periods * self.options.control_period_s)
         self._jobs = Jobs()
         self._lease = Lease(self.options.heartbeat_timeout_s)
-        self._order: Order | None = None
+        self._request: CommandRequest | None = None
         self._busy = self._moving = self._awaiting = self._closed = False
-        self._guard = Guard(self.options.guard)
+        self._interlocks = Interlocks(self.options.interlocks)
         self._stop_reason = self._last_stop = ""
         self._stops = 0
         self._counts: Counter[str] = Counter()
         self._positions: dict[str, float] = {}
         self._idle_since_s = self._advanced_s = self._observe_at_s = self._moving_since_s = time.monotonic()
         self._body = threading.Thread(target=self._run, name="body", daemon=True)
-        self._watch = Watch(self._look, self.options.control_period_s / 20, partial(self.hold, WATCH))
+        self._watch = Watch(self._check, self.options.control_period_s / 20, partial(self.hold, WATCH))
 
     def start(self, *prepare: Callable[[], object]) -> None:
-        """Connects the body and runs `prepare` in the body thread; then observing begins. Raises what they raise."""
+        """Connects the robot, runs `prepare` in the body thread, then starts observing. Raises what they raise."""
 
         def connect() -> None:
             try:
@@ -93,11 +93,11 @@ class Executor:
         self._watch.start()
 
     def close(self, reason: str = "the executor was closed") -> None:
-        """Stops the body, disconnects it and ends the threads; also called twice."""
+        """Stops the robot, disconnects it and ends the threads; idempotent."""
         if self._closed:
             return
         with self._wake:
-            self._guard.hold(CLOSED, f"closed: {reason}")  # no order slips in between the stop and the end
+            self._interlocks.hold(CLOSED, f"closed: {reason}")  # accepts no request between the stop and the end
         self.stop(reason)
         with self._wake:
             self._closed = True
@@ -106,7 +106,7 @@ class Executor:
         if self._body.ident is not None:
             self._body.join(self.options.stop_timeout_s)
         with self._wake:
-            self._jobs.drop()  # also those of a body that hangs
+            self._jobs.drop()  # also when the robot hangs
 
     def __enter__(self) -> Executor:
         self.start()
@@ -119,96 +119,93 @@ class Executor:
 
     @property
     def status(self) -> Status:
-        """How it stands now."""
+        """Current state."""
         with self._wake:
-            reason = self._guard.reason
-            held = "runstop" if RUNSTOP in self._guard.holds else "held" if reason else ""
+            reason = self._interlocks.reason
+            held = "runstop" if RUNSTOP in self._interlocks.holds else "held" if reason else ""
             state = held or ("moving" if self._moving else "idle")
             age = None if self._fresh.latest_ns < 0 else time.monotonic() - self._advanced_s
             return Status("closed" if self._closed else state, reason, self._last_stop, dict(self._counts), age)
 
-    def submit(self, order: Order) -> None:
-        """Takes an order or refuses it; waits for no motion, save that Stop waits until the body stands.
-
-        Its Result always reaches `on_result`.
-        """
-        if isinstance(order.command, Stop):
-            self._begin_stop("stop command", keeps_lease=order.lease == self._lease.held)
-            stands = self._await_stand() == ""
-            self._finish(order, Sent(order.command, blocked="" if stands else "the body has not come to a stand"))
+    def submit(self, request: CommandRequest) -> None:
+        """Accepts or refuses a request without waiting for its motion; only a Stop waits for rest. See `on_result`."""
+        if isinstance(request.command, Stop):
+            self._begin_stop("stop command", keeps_lease=request.lease == self._lease.held)
+            at_rest = self._await_rest() == ""
+            self._finish(request, Sent(request.command, blocked="" if at_rest else "the robot has not come to rest"))
             return
         with self._wake:
-            refusal = "busy: another order is running" if self._order else self._refusal(order)
+            refusal = "busy: another command is running" if self._request else self._refusal(request)
             if not refusal:
-                self._order = order
+                self._request = request
                 self._wake.notify_all()
                 return
-        self._finish(order, Sent(order.command, refused=refusal))
+        self._finish(request, Sent(request.command, refused=refusal))
 
     def begin(self) -> str:
-        """Hands out the lease that every order must carry from now on; whoever takes it must `renew` it.
+        """Grants the lease that every request must carry from now on; its holder must `renew` it.
 
-        Raises RobotError, whose first word is the reason, while somebody else holds it or nothing may move.
+        Raises RobotError, whose first word is the reason, while another holds it or nothing may move.
         """
         with self._wake:
-            busy = self._lease.held or self._moving or self._order
-            if refusal := self._unfit() or ("busy: somebody drives the robot" if busy else ""):
+            busy = self._lease.held or self._moving or self._request
+            if refusal := self._unfit() or ("busy: another client drives the robot" if busy else ""):
                 raise RobotError(refusal)
             return self._lease.grant(time.monotonic())
 
     def renew(self, lease: str) -> None:
-        """A heartbeat of whoever holds `lease`."""
+        """Records a heartbeat of the holder of `lease`."""
         with self._wake:
             self._lease.renew(lease, time.monotonic())
 
     def give_back(self, lease: str) -> None:
-        """Whoever holds `lease` needs it no more; the body is stopped."""
+        """Ends `lease` at its holder's request; stops the robot."""
         if lease and lease == self._lease.held:
             self._begin_stop("the lease was given back")
 
     def stop(self, reason: str) -> bool:
-        """Stops the body now, ends the lease, voids every decision made so far, and returns whether the body stands.
+        """Stops the robot, ends the lease, voids every decision made so far; True when the robot is at rest.
 
-        Stopping is repeated until it does, so that a stop cannot fall between two steps."""
+        The stop is repeated until then, so that it cannot fall between two steps."""
         self._begin_stop(reason)
-        return self._await_stand() == ""
+        return self._await_rest() == ""
 
     def hold(self, name: str, reason: str) -> None:
-        """Stops the body and refuses everything, for `reason`, until `release(name)`; waits for nothing."""
+        """Stops the robot and refuses everything, for `reason`, until `release(name)`; does not block."""
         with self._wake:
-            new = self._guard.hold(name, reason)
+            new = self._interlocks.hold(name, reason)
         if new:
             self._begin_stop(reason)
 
     def release(self, name: str) -> None:
-        """Ends a hold. That moves nothing, and voids what was decided meanwhile."""
+        """Ends a hold. Nothing moves by that; decisions made in the meantime are void."""
         with self._wake:
-            if self._guard.release(name):
+            if self._interlocks.release(name):
                 self._fresh.void(name)
 
     def runstop(self, on: bool) -> bool:
-        """Sets or clears the latched emergency stop; returns whether the body stands, or the latch is clear."""
+        """Sets or clears the latched emergency stop; returns whether the robot is at rest, or the latch clear."""
         if not on:
             self.release(RUNSTOP)
             return True
         self.hold(RUNSTOP, "runstop: the runstop is on")
-        return self._await_stand() == ""
+        return self._await_rest() == ""
 
     def expect(self, name: str, timeout_s: float) -> None:
-        """From now on `beat(name)` must be called at least every `timeout_s`; see `robots.execution.guard.Pulse`."""
+        """Requires `beat(name)` at least every `timeout_s` from now on; see `interlocks.HeartbeatMonitor`."""
         with self._wake:
-            self._guard.expect(name, timeout_s)
+            self._interlocks.expect(name, timeout_s)
 
     def beat(self, name: str) -> None:
-        """A pulse was heard."""
+        """Records a beat of the heartbeat `name`."""
         with self._wake:
-            self._guard.beat(name, time.monotonic())
+            self._interlocks.beat(name, time.monotonic())
 
     def call(self, job: Callable[[], T], timeout_s: float | None = None) -> T:
-        """Runs `job` in the body thread between orders (a reset, a judge) and returns what it returns.
+        """Runs `job` in the body thread between requests (a reset, a judge) and returns its result.
 
-        Raises what `job` raises, and RobotError when the executor is closed or gives no answer in time; a job that has
-        not begun by then never will.
+        Raises what `job` raises, and RobotError when the executor is closed or does not answer in time; a job that has
+        not begun by then is cancelled.
         """
         timeout_s = self.options.job_timeout_s if timeout_s is None else timeout_s
         with self._wake:
@@ -219,7 +216,7 @@ class Executor:
         return answer_of(answer, timeout_s, self.robot.spec.name)
 
     def restart(self, job: Callable[[], T]) -> T:
-        """Stops the body, runs `job` in the body thread (a new episode) and voids every decision made before it."""
+        """Stops the robot, runs `job` in the body thread (a new episode) and voids every decision made before it."""
         self.stop(RESET)
 
         def begin() -> T:
@@ -239,36 +236,36 @@ class Executor:
         failure = self._stop_body()
         self._on_stop(f"{reason}; {failure}" if failure else reason, ended)
 
-    def _await_stand(self) -> str:
-        """Repeats the stop until the body stands or time is over; returns why it does not, or nothing."""
+    def _await_rest(self) -> str:
+        """Repeats the stop until the robot is at rest or the time limit; returns the failure, empty if none."""
         deadline = time.monotonic() + self.options.stop_timeout_s
         failure = self._stop_body()
         while self._moving and time.monotonic() < deadline:
             with self._wake:
                 self._wake.wait(0.02)
             failure = self._stop_body()
-        return "the body has not come to a stand" if self._moving else failure
+        return "the robot has not come to rest" if self._moving else failure
 
     def _stop_body(self) -> str:
         try:
             self.robot.stop()
-        except Exception as error:  # whatever a driver raises, the others in this process must still be told
-            return f"the body's stop failed: {type(error).__name__}: {error}"
+        except Exception as error:  # whatever a driver raises, the listeners must still be notified
+            return f"the robot's stop failed: {type(error).__name__}: {error}"
         finally:
             if self._watch.is_here:
                 with self._wake:
-                    self._guard.looked(time.monotonic())
+                    self._interlocks.note_stop(time.monotonic())
         return ""
 
     def _unfit(self) -> str:
-        """Why nothing may move now, whatever is asked."""
+        """Reason why nothing may move now, whatever the request; empty when motion is allowed."""
         if self._closed:
             return "closed: the executor is closed"
-        return self._guard.reason
+        return self._interlocks.reason
 
-    def _refusal(self, order: Order) -> str:
-        fresh = self._fresh.refusal(order.stamp_ns, order.valid_for_s, time.monotonic())
-        return self._unfit() or self._lease.refusal(order.lease) or fresh
+    def _refusal(self, request: CommandRequest) -> str:
+        fresh = self._fresh.refusal(request.stamp_ns, request.valid_for_s, time.monotonic())
+        return self._unfit() or self._lease.refusal(request.lease) or fresh
 
     def _run(self) -> None:
         try:
@@ -280,27 +277,27 @@ class Executor:
             self.robot.disconnect()
 
     def _do(self, job: Callable[[], None]) -> None:
-        """A listener may raise anything; the thread that moves the body must outlive it, with the body stopped."""
+        """Runs a job; an exception of a listener stops the robot and must not end this thread."""
         try:
             job()
         except Exception as error:
             if job == self._execute:
-                self._order, self._moving = None, False
+                self._request, self._moving = None, False
             self.hold(CAMERA, f"{type(error).__name__}: {error}")
         finally:
             with self._wake:
-                if self._busy:  # an observation does not count as work: one that blocks must be noticed
+                if self._busy:  # an observation does not count as work: one that blocks must be detected
                     self._busy, self._idle_since_s = False, time.monotonic()
 
     def _next(self) -> Callable[[], None] | None:
-        """Waits for the body's next job: an asked one, the order, or an observation that is due. None at the end."""
+        """Waits for the next job: a call, the request, or an observation that is due. None at the end."""
         with self._wake:
             while not self._closed:
                 now = time.monotonic()
                 if self._jobs:
                     self._busy = True
                     return self._jobs.take()
-                if self._order:
+                if self._request:
                     self._busy = True
                     return self._execute
                 if now >= self._observe_at_s:
@@ -313,75 +310,77 @@ class Executor:
         self._observe_at_s = taken + self.options.observe_period_s
         try:
             observation = self.robot.observe()
-        except Exception as error:  # a driver may raise anything; no camera is no reason to die, but one to stop
+        except Exception as error:  # a driver may raise anything; a lost camera must stop the robot, not the executor
             self.hold(CAMERA, f"camera failed: {type(error).__name__}: {error}")
             return
         with self._wake:
             if self._stops != stops:
-                self._observe_at_s = 0.0  # sensed before the stop, perhaps: nobody may decide from it
+                self._observe_at_s = 0.0  # perhaps sensed before the stop: no decision may use it
                 return
             if not self._fresh.hand_out(observation.stamp_ns, taken):
                 return
             self._advanced_s, self._positions = time.monotonic(), self.robot.spec.named(observation.state)
         self._on_observation(observation)
         with self._wake:
-            self._guard.release(CAMERA)  # seen and told
+            self._interlocks.release(CAMERA)  # released once listeners have the observation
 
     def _execute(self) -> None:
         with self._wake:
-            order = self._order
-            assert order is not None  # `_next` looked
-            stops, refusal = self._stops, self._refusal(order)  # asked again: time has passed since it was taken
-            allowed = limit(order.command, self.robot.spec, self._positions)
-            if not refusal and not allowed.refused and self.options.shadow and not isinstance(order.command, Done):
-                refusal = "shadow: nothing is sent to the body"
+            request = self._request
+            assert request is not None  # checked by `_next`
+            stops, refusal = self._stops, self._refusal(request)  # checked again: time has passed since it was accepted
+            allowed = limit(request.command, self.robot.spec, self._positions)
+            if not refusal and not allowed.refused and self.options.shadow and not isinstance(request.command, Done):
+                refusal = "shadow: nothing is sent to the robot"
             allowed = replace(allowed, refused=refusal) if refusal else allowed
             if not allowed.refused:
-                self._fresh.use(order.stamp_ns)
-                self._moving, self._awaiting = True, not isinstance(order.command, Done)
+                self._fresh.use(request.stamp_ns)
+                self._moving, self._awaiting = True, not isinstance(request.command, Done)
                 self._counts["started"] += 1
                 self._stop_reason, self._moving_since_s = "", time.monotonic()
         began_ns = time.monotonic_ns()
         sent = allowed if allowed.refused else self._move(allowed)
         with self._wake:
-            self._order, self._moving, self._observe_at_s = None, False, 0.0
+            self._request, self._moving, self._observe_at_s = None, False, 0.0
             stopped = self._stop_reason if self._stops != stops else ""
             self._wake.notify_all()
-        self._finish(order, sent, stopped, began_ns)
+        self._finish(request, sent, stopped, began_ns)
 
     def _move(self, allowed: Sent) -> Sent:
         try:
             sent = self.robot.execute(allowed.command)
-        except Exception as error:  # a driver may raise anything; what is not known to have worked counts as blocked
+        except (
+            Exception
+        ) as error:  # a driver may raise anything; a motion not known to have succeeded counts as blocked
             sent = Sent(allowed.command, blocked=f"{type(error).__name__}: {error}")
             self._stop_body()
         return replace(sent, clipped=tuple(dict.fromkeys((*allowed.clipped, *sent.clipped))))
 
-    def _finish(self, order: Order, sent: Sent, stopped: str = "", began_ns: int | None = None) -> None:
+    def _finish(self, request: CommandRequest, sent: Sent, stopped: str = "", began_ns: int | None = None) -> None:
         ended_ns = time.monotonic_ns()
-        judged_ns = ended_ns if began_ns is None else began_ns
+        checked_ns = ended_ns if began_ns is None else began_ns
         with self._wake:
             self._counts["refused" if sent.refused else "blocked" if sent.blocked else "executed"] += 1
-            age = self._fresh.age_s(order.stamp_ns, judged_ns / 1e9)
-            after = order.stamp_ns if sent.refused else self._fresh.latest_ns
+            age = self._fresh.age_s(request.stamp_ns, checked_ns / 1e9)
+            after = request.stamp_ns if sent.refused else self._fresh.latest_ns
             if sent.refused:
-                stopped = self._unfit() or self._lease.refusal(order.lease) or self._fresh.voided(order.stamp_ns)
-        began_ns, duration_s = (-1, 0.0) if sent.refused else (judged_ns, (ended_ns - judged_ns) / 1e9)
-        self._on_result(Result(order.stamp_ns, sent, stopped, after, age, began_ns, duration_s, order.lease))
+                stopped = self._unfit() or self._lease.refusal(request.lease) or self._fresh.voided(request.stamp_ns)
+        began_ns, duration_s = (-1, 0.0) if sent.refused else (checked_ns, (ended_ns - checked_ns) / 1e9)
+        self._on_result(CommandResult(request.stamp_ns, sent, stopped, after, age, began_ns, duration_s, request.lease))
 
-    def _look(self) -> None:
-        """Stops the body when it takes too long, its cameras froze, orders ceased, or its guard says so."""
+    def _check(self) -> None:
+        """Stops the robot on a motion that takes too long, frozen cameras, ceased requests, or an interlock."""
         period = self.options.control_period_s
         health = ask(self.robot)
         with self._wake:
-            stops, released = self._guard.look(time.monotonic(), time.time(), health)
+            stops, released = self._interlocks.update(time.monotonic(), time.time(), health)
             silence = self._lease.silence(time.monotonic())
             for name in released:
                 self._fresh.void(name)
         for reason in (*stops, silence) if silence else stops:
             self._begin_stop(reason)
         if self._moving and self._stop_reason:
-            self._stop_body()  # again, until it stands
+            self._stop_body()  # again, until it is at rest
         with self._wake:
             if self._closed:
                 return

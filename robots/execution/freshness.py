@@ -1,4 +1,4 @@
-"""Which decisions are fresh: those made from an observation this body handed out itself, not long ago, once."""
+"""Freshness of decisions: each must come from a recent observation that this robot published, used only once."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import math
 from collections import OrderedDict
 
 STALE = "stale: "
-"""How the refusal of a decision begins that was right but came too late."""
+"""Prefix of the refusal of a decision that was valid but came too late."""
 
 
 class Freshness:
-    """Remembers when observations were handed out, on this process's own monotonic clock.
+    """Remembers when observations were published, on this process's own monotonic clock.
 
-    No clock is compared between machines: a decision carries back the stamp of its observation, and its age is the time
-    since that observation was taken here.
+    Clocks of different machines are never compared: a decision carries the stamp of its observation, and its age is the
+    time since that observation was taken here.
 
     Attributes:
-        max_age_s: the oldest a decision's observation may be, whatever validity the decision claims.
+        max_age_s: maximum age of a decision's observation, whatever validity the decision claims.
     """
 
     def __init__(self, max_age_s: float, remembered: int = 64) -> None:
@@ -29,11 +29,11 @@ class Freshness:
 
     @property
     def latest_ns(self) -> int:
-        """Stamp of the newest observation handed out; -1 before the first."""
+        """Stamp of the newest published observation; -1 before the first."""
         return next(reversed(self._taken_s), -1)
 
     def hand_out(self, stamp_ns: int, taken_s: float) -> bool:
-        """Notes that the observation of `stamp_ns` was taken at `taken_s`; False when its stamp does not advance."""
+        """Records that the observation of `stamp_ns` was taken at `taken_s`; False when its stamp does not advance."""
         if stamp_ns <= self.latest_ns:
             return False
         self._taken_s[stamp_ns] = taken_s
@@ -42,12 +42,12 @@ class Freshness:
         return True
 
     def age_s(self, stamp_ns: int, now_s: float) -> float | None:
-        """How long ago the observation of `stamp_ns` was taken; None when no such stamp is remembered."""
+        """Age of the observation of `stamp_ns`; None when no such stamp is remembered."""
         taken = self._taken_s.get(stamp_ns)
         return None if taken is None else now_s - taken
 
     def refusal(self, stamp_ns: int, valid_for_s: float, now_s: float) -> str:
-        """Why a decision made from the observation of `stamp_ns` must not be executed at `now_s`; empty when it may."""
+        """Reason to refuse, at `now_s`, a decision made from the observation of `stamp_ns`; empty when it is fresh."""
         if not math.isfinite(valid_for_s):
             return f"validity: got {valid_for_s}, expected a finite number of seconds"
         age = self.age_s(stamp_ns, now_s)
@@ -63,13 +63,13 @@ class Freshness:
         return ""
 
     def use(self, stamp_ns: int) -> None:
-        """From now on decisions made from this observation, or an older one, are replays."""
+        """Marks decisions from this observation, or an older one, as replays from now on."""
         self._used_ns = max(self._used_ns, stamp_ns)
 
     def void(self, reason: str) -> None:
-        """From now on no decision made from an observation handed out so far may be executed."""
+        """Voids decisions made from every observation published so far."""
         self._void_ns, self._void_reason = self.latest_ns, reason
 
     def voided(self, stamp_ns: int) -> str:
-        """The reason for which decisions made from this observation were voided; empty when they were not."""
+        """Reason for which decisions from this observation were voided; empty when they were not."""
         return self._void_reason if stamp_ns <= self._void_ns else ""

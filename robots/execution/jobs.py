@@ -1,4 +1,4 @@
-"""Work that other threads ask the body's thread to do."""
+"""Queue of calls that other threads submit to the body thread."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Jobs:
-    """A queue of calls with answers. Not thread-safe: its executor holds a lock."""
+    """Queue of calls with futures. Not thread-safe: its executor holds a lock."""
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
@@ -24,17 +24,17 @@ class Jobs:
         return bool(self._waiting)
 
     def ask(self, job: Callable[[], T]) -> Future[T]:
-        """The future answer of `job`."""
+        """Queues `job`; returns its future."""
         answer: Future[T] = Future()
         self._waiting.append((answer, job))
         return answer
 
     def take(self) -> Callable[[], None]:
-        """The next job; calling it fulfils its future."""
+        """Removes and returns the next job; calling it fulfils its future."""
         return partial(_fulfil, *self._waiting.popleft())
 
     def drop(self) -> None:
-        """Answers every job that waits with a RobotError."""
+        """Fails every pending job with a RobotError."""
         while self._waiting:
             answer, _ = self._waiting.popleft()
             if answer.set_running_or_notify_cancel():
@@ -46,14 +46,14 @@ def _fulfil(answer: Future[T], job: Callable[[], T]) -> None:
         return
     try:
         answer.set_result(job())
-    except BaseException as error:  # whatever it is belongs to whoever waits for the answer
+    except BaseException as error:  # of any kind: re-raised where the result is awaited
         answer.set_exception(error)
 
 
 def answer_of(answer: Future[T], timeout_s: float, who: str) -> T:
-    """What the job returned, or raises what it raised; RobotError, and it never begins, when that is not in time."""
+    """Result of the job, or its exception; after the timeout cancels the job and raises RobotError."""
     try:
         return answer.result(timeout_s)
     except NoAnswer:
         answer.cancel()
-        raise RobotError(f"{who}: got no answer within {timeout_s} s, expected one") from None
+        raise RobotError(f"{who}: no answer within {timeout_s} s") from None

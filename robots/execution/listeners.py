@@ -1,4 +1,4 @@
-"""Whoever an executor tells what happens."""
+"""Callbacks of an executor."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ StopListener = Callable[[str, str], None]
 
 
 def ignore(*_: object) -> None:
-    """Listens to nothing."""
+    """Does nothing."""
 
 
 def guarded(listener: StopListener) -> StopListener:
-    """`listener`, but what it raises is logged: who cannot be told of a stop must not keep the next from happening."""
+    """Wraps `listener` so that its exceptions are logged: they must not prevent the next stop."""
 
-    def tell(reason: str, lease: str) -> None:
+    def notify(reason: str, lease: str) -> None:
         try:
             listener(reason, lease)
         except Exception:
             logging.getLogger(__name__).exception("a listener failed at the stop: %s", reason)
 
-    return tell
+    return notify

@@ -1,31 +1,31 @@
-"""How the executor judges time, and what else keeps a body from moving."""
+"""Timing and interlock options of the executor."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from robots.execution.guard import GuardOptions
+from robots.execution.interlocks import InterlockOptions
 
 
 @dataclass(frozen=True)
 class ExecutorOptions:
-    """How the executor judges time.
+    """Timing and interlock options of the executor.
 
     Attributes:
-        control_period_s: the time one decision is given.
-        observe_period_s: how often it observes while nothing moves; it also observes right after every order.
-        silence_periods: control periods without an order, after the last one ended, until the body is stopped; below 2,
-            so that a body whose policy died stands within two control periods.
+        control_period_s: time budget of one decision.
+        observe_period_s: period of observations while nothing moves; every motion is also followed by one.
+        silence_periods: control periods without a request, after the last one ended, until the robot is stopped; below
+            2, so that a robot whose policy died is at rest within two control periods.
         frozen_periods: control periods without an observation that advances until the cameras count as frozen.
-        max_age_periods: control periods after which a decision is stale, however long it says it is valid.
-        longest_motion_s: how long the body may take for one order until it is stopped; the longest steps of the bodies
+        max_age_periods: control periods after which a decision is stale, whatever validity it claims.
+        longest_motion_s: time limit of one motion, after which the robot is stopped; the longest steps of the robots
             here take about a second.
-        job_timeout_s: how long `call` waits; building and compiling a twin's house is the longest job.
-        stop_timeout_s: how long `stop` waits for the body to stand.
-        heartbeat_timeout_s: how long whoever holds the lease may be silent until it ends; None where that is this
+        job_timeout_s: timeout of `call`; building and compiling a twin's house is the longest job.
+        stop_timeout_s: time limit within which a stopped robot must be at rest.
+        heartbeat_timeout_s: the lease ends when its holder is silent for longer; None when the holder is this
             process.
-        shadow: judge every order as always and send nothing to the body, saying so.
-        guard: what else keeps the body from moving.
+        shadow: check every request as always, refuse it with the reason "shadow", and send no motion.
+        interlocks: thresholds of the interlocks.
     """
 
     control_period_s: float = 0.5
@@ -38,4 +38,4 @@ class ExecutorOptions:
     stop_timeout_s: float = 3.0
     heartbeat_timeout_s: float | None = None
     shadow: bool = False
-    guard: GuardOptions = field(default_factory=GuardOptions)
+    interlocks: InterlockOptions = field(default_factory=InterlockOptions)

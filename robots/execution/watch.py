@@ -1,4 +1,4 @@
-"""A thread that looks after time, again and again, whatever its looks raise."""
+"""Periodic check in a thread of its own, which survives exceptions."""
 
 from __future__ import annotations
 
@@ -6,40 +6,40 @@ import threading
 import time
 from collections.abc import Callable
 
-LEAST_S = 0.005
-"""It waits at least this long between two looks [s]."""
+MIN_PERIOD_S = 0.005
+"""Shortest pause between two checks [s]."""
 
 
 class Watch:
-    """Calls `look` every `period_s` until it is ended.
+    """Calls `check` every `period_s` until it is ended.
 
     Args:
-        look: must not wait for long; while it does nobody looks.
-        failed: called with what a look raised, in words; that ends nothing, it may come again.
+        check: must not block for long; in the meantime nothing is checked.
+        failed: called with the text of an exception of `check`; the thread goes on.
     """
 
-    def __init__(self, look: Callable[[], None], period_s: float, failed: Callable[[str], None]) -> None:
-        self._look, self._period_s, self._failed = look, max(period_s, LEAST_S), failed
+    def __init__(self, check: Callable[[], None], period_s: float, failed: Callable[[str], None]) -> None:
+        self._check, self._period_s, self._failed = check, max(period_s, MIN_PERIOD_S), failed
         self._ended = False
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     def start(self) -> None:
-        """Begins."""
+        """Starts the thread."""
         self._thread.start()
 
     def end(self) -> None:
-        """Ends it after the look under way; waits for nothing."""
+        """Ends it after the check in progress; does not block."""
         self._ended = True
 
     @property
     def is_here(self) -> bool:
-        """Whether the caller is this thread."""
+        """True when called from this thread."""
         return threading.current_thread() is self._thread
 
     def _run(self) -> None:
         while not self._ended:
             time.sleep(self._period_s)
             try:
-                self._look()
-            except Exception as error:  # whatever it was: nothing may move that is not watched
+                self._check()
+            except Exception as error:  # of any kind: a robot that is not watched must not move
                 self._failed(f"watch failed: {type(error).__name__}: {error}")

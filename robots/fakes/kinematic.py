@@ -1,8 +1,8 @@
-"""A body without hardware: kinematic, bounded by the same limits and speeds, usable from the launch files.
+"""A robot without hardware: kinematic, bounded by the same limits and speeds, usable from the launch files.
 
-It stands in a square arena whose walls have four colours, so that its cameras tell which way it looks. It fails where a
-real body fails: it refuses and clips by the same limits, a move into a wall is blocked and moves nothing, and `stop()`
-ends a motion within the body's deceleration.
+It is in a square arena whose walls have four colours, so that its images show its direction. It fails where a
+real robot fails: it refuses and clips by the same limits, a move into a wall is blocked and moves nothing, and `stop()`
+ends a motion within the robot's deceleration.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from robots.robot import Connected, Sent
 from robots.spec import CameraSpec, U8Image
 
 SLICE_S = 0.01
-"""A motion looks for a stop request this often [s]."""
+"""Period at which a motion checks for a stop request [s]."""
 
 WALLS = np.array([[200, 60, 60], [60, 180, 60], [60, 60, 200], [200, 180, 60]], dtype=np.float32)
 """RGB of the wall ahead at yaw 0, 90, 180 and 270 degrees."""
@@ -47,13 +47,13 @@ WALLS = np.array([[200, 60, 60], [60, 180, 60], [60, 60, 200], [200, 180, 60]], 
 
 @dataclass(frozen=True)
 class FakeOptions:
-    """How the fake behaves; every fault is off by default.
+    """Options and faults of the fake; every fault is off by default.
 
     Attributes:
         height: camera image height in pixels.
         width: camera image width in pixels.
-        real_time: motions take the time they would take at the body's top speed; otherwise none.
-        speed: the share of the body's top speeds that it moves with, in (0, 1].
+        real_time: motions take the time they would take at the robot's top speed; otherwise none.
+        speed: fraction of the robot's top speeds, in (0, 1].
         arena_m: half the side of the square it may drive in.
         freeze_camera_after_s: the cameras deliver the same old observation from then on.
         fail_observe_after_s: `observe()` raises from then on, as when a camera is unplugged.
@@ -93,12 +93,12 @@ class FakeRobot(Connected):
 
     @property
     def spec(self) -> Embodiment:
-        """The body with this fake's camera size."""
+        """The robot with this fake's camera size."""
         return self._spec
 
     @property
     def moving(self) -> bool:
-        """Whether a motion is under way."""
+        """True during a motion."""
         return self._motion.locked()
 
     def connect(self) -> None:
@@ -121,7 +121,7 @@ class FakeRobot(Connected):
         return self._last
 
     def execute(self, command: Command) -> Sent:
-        """Limits the command, moves for as long as the body would, and says what became of it."""
+        """Limits the command, moves for as long as the robot would, and returns the outcome."""
         self._require("execute")
         sent = limit(command, self._spec, self.positions)
         if not sent.refused and isinstance(command, Chunk) and not set(command.names) <= set(self.positions):
@@ -133,7 +133,7 @@ class FakeRobot(Connected):
             return replace(sent, blocked=self._perform(sent.command))
 
     def stop(self) -> None:
-        """Ends a running motion within the body's deceleration; what is held stays held."""
+        """Ends a running motion within the robot's deceleration; what is held stays held."""
         self._stop.set()
 
     def _require(self, operation: str) -> None:
@@ -141,17 +141,17 @@ class FakeRobot(Connected):
             raise NotConnected(self._spec.name, operation)
 
     def _sense(self) -> Observation:
-        told = {**self.positions, "in_hand": float(self.holding)}
+        values = {**self.positions, "in_hand": float(self.holding)}
         return Observation(
             stamp_ns=time.monotonic_ns(),
-            images={camera.name: self._picture(camera) for camera in self._spec.cameras},
+            images={camera.name: self._render(camera) for camera in self._spec.cameras},
             state={
-                group: np.array([told[name] for name in vector.names], dtype=np.float32)
+                group: np.array([values[name] for name in vector.names], dtype=np.float32)
                 for group, vector in self._spec.state.items()
             },
         )
 
-    def _picture(self, camera: CameraSpec) -> U8Image:
+    def _render(self, camera: CameraSpec) -> U8Image:
         """Coloured walls above a floor that darkens with the distance driven; (height, width, 3) uint8 RGB."""
         x, y, yaw = self.pose
         fov = math.radians(camera.vertical_fov_deg) * camera.aspect
@@ -188,7 +188,7 @@ class FakeRobot(Connected):
         if max(abs(end[0]), abs(end[1])) > self.options.arena_m:
             return "contact with the arena wall"
         base = self._spec.base
-        assert base is not None  # limits refuse a base command to a body without one
+        assert base is not None  # limits refuse a base command to a robot without one
 
         def place(travelled: float) -> None:
             s = math.copysign(travelled, distance_m)
@@ -199,7 +199,7 @@ class FakeRobot(Connected):
     def _turn(self, angle_rad: float) -> str:
         x, y, yaw = self.pose
         base = self._spec.base
-        assert base is not None  # limits refuse a base command to a body without one
+        assert base is not None  # limits refuse a base command to a robot without one
 
         def place(turned: float) -> None:
             self.pose = (x, y, math.remainder(yaw + math.copysign(turned, angle_rad), 2 * math.pi))
@@ -213,10 +213,10 @@ class FakeRobot(Connected):
                 return blocked
         return ""
 
-    def _reach(self, targets: dict[str, float], least_s: float = 0.0) -> str:
+    def _reach(self, targets: dict[str, float], min_duration_s: float = 0.0) -> str:
         starts = {joint: self.positions[joint] for joint in targets}
         duration = max(abs(targets[joint] - starts[joint]) / self._spec.joints[joint].max_speed for joint in targets)
-        duration = max(duration, least_s)
+        duration = max(duration, min_duration_s)
 
         def place(elapsed: float) -> None:
             done = 1.0 if duration == 0 else elapsed / duration

@@ -1,4 +1,4 @@
-"""Puts a process beside this one that takes its output, so that nothing here ever waits for whoever reads it.
+"""Drains the output of this process through a helper process, so that nothing here waits for a reader.
 
 Also when it was started by hand into a pager, a pipe, a terminal that is held, or a container's log.
 """
@@ -23,14 +23,14 @@ OUTPUTS = (1, 2)
 
 @contextmanager
 def drained(log: Path | None = None) -> Iterator[None]:
-    """While it lasts, standard output and error go to a process beside this one, which also writes them to `log`.
+    """Redirects standard output and error to a helper process, which also writes them to `log`.
 
-    A full pipe drops lines. An exception is printed here and becomes SystemExit(1): who reads may have stalled.
+    A full pipe drops lines. An exception is printed here and becomes SystemExit(1): the reader may have stalled.
     """
     saved = _saved()
     aside = _start(log)
     streams = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (_lossy(one, at) for one, at in zip(streams, OUTPUTS))
+    sys.stdout, sys.stderr = (_lossy(stream, at) for stream, at in zip(streams, OUTPUTS))
     try:
         yield
     except Exception:
@@ -42,7 +42,7 @@ def drained(log: Path | None = None) -> Iterator[None]:
 
 
 def _start(log: Path | None) -> subprocess.Popen[bytes]:
-    """Starts the process beside this one and points both outputs at it."""
+    """Starts the helper process and redirects both outputs to it."""
     (reader, output), (errors_reader, errors) = os.pipe(), os.pipe()
     command = [sys.executable, "-I", "-S", outlet.__file__, str(log or ""), str(errors_reader)]
     aside = subprocess.Popen(command, stdin=reader, start_new_session=True, pass_fds=[errors_reader])
@@ -67,7 +67,7 @@ def _saved() -> tuple[int, int]:
 def _never_wait(pipe: int) -> None:
     """A full pipe refuses. This end is ours alone: the flag would bind everybody who shares it."""
     fcntl(pipe, F_SETFL, fcntl(pipe, F_GETFL) | os.O_NONBLOCK)
-    with suppress(OSError):  # the user's share of the kernel's memory is used up: it stays at 64 KiB
+    with suppress(OSError):  # the user's quota of pipe memory is used up: it stays at 64 KiB
         fcntl(pipe, F_SETPIPE_SZ, outlet.MOST_BYTES)
 
 
@@ -77,7 +77,7 @@ def _close(aside: subprocess.Popen[bytes], saved: tuple[int, int]) -> None:
     _point(OUTPUTS, (silent, silent))
     with suppress(subprocess.TimeoutExpired):  # it is stopped, or a child of ours has our output still
         aside.wait(2 * outlet.LAST_WORDS_S)
-    _point(OUTPUTS, [one if select.select([], [one], [], 0)[1] else silent for one in saved])
+    _point(OUTPUTS, [output if select.select([], [output], [], 0)[1] else silent for output in saved])
     for one in (silent, *saved):
         os.close(one)
 
@@ -88,7 +88,7 @@ def _point(outputs: Sequence[int], targets: Sequence[int]) -> None:
 
 
 class _Lossy(io.RawIOBase):
-    """Python's own way to an output: what a full pipe refuses is dropped, where print() would raise."""
+    """Text stream that drops what a full pipe refuses, where print() would raise."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor

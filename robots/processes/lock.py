@@ -1,4 +1,4 @@
-"""One process drives a robot: a second one is told who does.
+"""Lock of a robot: one process drives it; a second one is refused with the name of the first.
 
 A lock is a Unix socket of the kernel's abstract names: it has no file, so it knows neither owner nor TMPDIR, and the
 kernel lets it go when the process ends, however it ends. It holds for everybody in one network namespace: all users of
@@ -18,7 +18,7 @@ from types import TracebackType
 from robots.errors import ConnectionFailed
 
 LONGEST = 90
-"""Bytes of a name in the address, of the kernel's 107; what is longer is told apart by its hash."""
+"""Bytes of a name in the address, of the kernel's 107; a longer one ends with its hash."""
 
 
 class Lock:
@@ -41,11 +41,11 @@ class Lock:
 
 
 def claim(robot: str) -> Lock:
-    """Claims what is called `robot`, e.g. "piper-can0"; ConnectionFailed when another process here has it."""
+    """Claims the name `robot`, e.g. "piper-can0"; ConnectionFailed when another process of this computer has it."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listener.bind(_address(robot))
-        listener.listen(4096)  # nobody is ever answered; but the kernel tells whoever connects our pid
+        listener.listen(4096)  # never answers, but the kernel gives our pid to connecting processes
     except OSError as error:
         listener.close()
         if error.errno != errno.EADDRINUSE:
@@ -55,7 +55,7 @@ def claim(robot: str) -> Lock:
 
 
 def holder(robot: str) -> str:
-    """Who holds `robot`: "(pid 4711), `python -m ...` of anna", as far as this process can see it."""
+    """Holder of `robot`: "(pid 4711), `python -m ...` of anna", as far as this process can see it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asks:
         asks.setblocking(False)
         try:

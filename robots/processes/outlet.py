@@ -1,8 +1,8 @@
-"""Output that nobody waits for: a process that moves a robot writes its log here, and a reader that stalls costs lines.
+"""Non-blocking output: a process that moves a robot writes its log here, and a stalled reader costs only lines.
 
 `python outlet.py LOG ERRORS` copies standard input to standard output, descriptor ERRORS to standard error, and both to
 the file LOG unless that is empty. It is a process of its own because a logger in C may hold the interpreter while it
-writes, and no thread beside it could read then. What a process says when it crashes in C arrives all the same.
+writes, and no thread beside it could read then. The output of a crash in C arrives as well.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 MOST_BYTES = 1 << 20
-"""What waits at most for a reader, some 10,000 lines; more is dropped."""
+"""Size of the queue for the reader, some 10,000 lines; more is dropped."""
 
 LAST_WORDS_S = 0.5
-"""How long the end of a process waits for whoever reads its output."""
+"""Time limit for the reader at the end of a process."""
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Writes all of `data`, also to a descriptor that whoever shares it has made non-blocking."""
+    """Writes all of `data`, also to a descriptor that another process has made non-blocking."""
     while data:
         try:
             data = data[os.write(descriptor, data) :]
@@ -33,7 +33,7 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 class Outlet:
-    """Writes from a thread of its own; what does not fit, or cannot be written, is dropped, counted and told."""
+    """Writes from a thread of its own; lines that do not fit or cannot be written are dropped and counted."""
 
     def __init__(self, write: Callable[[bytes], object], most_bytes: int = MOST_BYTES) -> None:
         self._write, self._most = write, most_bytes
@@ -84,7 +84,7 @@ class Outlet:
 
 
 def to_file(path: Path) -> Callable[[bytes], None]:
-    """What writes to the end of a file, opened with the first output: its folder may be on a disk that hangs."""
+    """Writer to the end of a file, opened with the first output: its folder may be on a disk that hangs."""
     opened: list[int] = []
 
     def write(data: bytes) -> None:
@@ -97,7 +97,7 @@ def to_file(path: Path) -> Callable[[bytes], None]:
 
 
 def main(log: str, errors: str) -> None:
-    """Copies standard input and the descriptor `errors` until both end; then waits a moment for whoever reads."""
+    """Copies standard input and the descriptor `errors` until both end; then waits briefly for the reader."""
     ways = {0: Outlet(lambda data: write_all(1, data)), int(errors): Outlet(lambda data: write_all(2, data))}
     kept = [Outlet(to_file(Path(log)))] if log else []
     open_ends = set(ways)

@@ -1,4 +1,4 @@
-"""Which signals ask a process to end in order: Ctrl-C, `kill`, and a terminal or an ssh session that is gone."""
+"""Signals that request an orderly end: Ctrl-C, `kill`, and a closed terminal or ssh session."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 
 def endings() -> tuple[signal.Signals, ...]:
-    """The signals that end this process: SIGINT, SIGTERM, and SIGHUP unless `nohup` said that it counts for nothing."""
+    """Signals that end this process: SIGINT, SIGTERM, and SIGHUP unless it is ignored (`nohup`)."""
     hangup = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
     return (signal.SIGINT, signal.SIGTERM, *hangup)
 
 
 def on_end(handler: Callable[[int, FrameType | None], Any]) -> dict[signal.Signals, Any]:
     """Lets `handler` take every signal that ends this process; returns the handlers before, for `restore`."""
-    return {one: signal.signal(one, handler) for one in endings()}
+    return {number: signal.signal(number, handler) for number in endings()}
 
 
 def restore(before: dict[signal.Signals, Any]) -> None:
@@ -28,7 +28,7 @@ def restore(before: dict[signal.Signals, Any]) -> None:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """While it lasts, every ending is a KeyboardInterrupt: what was begun is stopped and closed on the way out.
+    """Turns every ending signal into a KeyboardInterrupt, so that context managers stop and close everything.
 
     Once, except for Ctrl-C: a terminal that closes sends more than one SIGHUP, and the second must not end the closing.
     """

@@ -8,8 +8,8 @@ def printable(text: str) -> str:
 
     Line breaks and tabs stay, e.g. "a\\x1b]0;b" becomes "a\\\\x1b]0;b".
     """
-    return "".join(one if one.isprintable() or one in "\n\t" else _escaped(one) for one in text)
+    return "".join(char if char.isprintable() or char in "\n\t" else _escaped(char) for char in text)
 
 
-def _escaped(one: str) -> str:
-    return one.encode("unicode_escape").decode("ascii")
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")

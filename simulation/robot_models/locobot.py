@@ -17,7 +17,7 @@ from simulation.rendering import gl  # noqa: F401  (first: it chooses MuJoCo's b
 import mujoco  # isort: skip
 import numpy as np
 
-from robots.embodiments.locobot import CAMERA_FORWARD_M, CAMERA_HEIGHT_M, HOME, LENS_FOV_DEG, PAN, PICTURE_FOV_DEG, TILT
+from robots.embodiments.locobot import CAMERA_FORWARD_M, CAMERA_HEIGHT_M, HOME, IMAGE_FOV_DEG, LENS_FOV_DEG, PAN, TILT
 from simulation.robot_models.body import (
     COLLISION_GROUP,
     HOUSE_CONTYPE,
@@ -70,13 +70,13 @@ class Locobot:
     """The LoCoBot as a `simulation.robot_models.body.Body`.
 
     Attributes:
-        picture_fov_deg: how high the picture of its camera sees; `lens` says what of it the lens fills.
+        image_fov_deg: how high the picture of its camera sees; `lens` says what of it the lens fills.
         lens_fov_deg: horizontal and vertical field of view of the lens.
         offset_m: by how far this robot's camera is off (x forward, y left, z up).
         pitch_deg: by how much it looks further down than its tilt joint says.
     """
 
-    picture_fov_deg: float = PICTURE_FOV_DEG
+    image_fov_deg: float = IMAGE_FOV_DEG
     lens_fov_deg: tuple[float, float] = LENS_FOV_DEG
     offset_m: Vector3 = (0.0, 0.0, 0.0)
     pitch_deg: float = 0.0
@@ -120,7 +120,7 @@ class Locobot:
         quaternion = np.empty(4)
         mujoco.mju_mat2Quat(quaternion, np.stack([right, np.cross(back, right), back], axis=1).ravel())
         place = np.add(_LENS, self.offset_m)
-        tilt.add_camera(name=CAMERA, pos=place, quat=quaternion, fovy=self.picture_fov_deg)
+        tilt.add_camera(name=CAMERA, pos=place, quat=quaternion, fovy=self.image_fov_deg)
 
 
 LOCOBOT_EYE = Eye(CAMERA_FORWARD_M, CAMERA_HEIGHT_M, -math.degrees(HOME.tilt_rad), LENS_FOV_DEG[1])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from robots.arms.kinematics import Kinematics, rotation_vector
 from robots.arms.planner import ArmPlanner, Plan, Refused
-from robots.arms.tracking import HELD_S, Standing, behind, missing
+from robots.arms.tracking import HELD_S, SettleDetector, goal_error, tracking_error
 from robots.command import Command, Done, Stop
 from robots.embodiment import Embodiment
 from robots.embodiments.piper import ACCELERATION_RADPS2, CAMERAS, HOME_RAD, PIPER_URDF, piper
@@ -164,20 +164,20 @@ class PiperTwin(Connected):
 
     def _play(self, plan: Plan) -> str:
         """Simulates until the joints stand at the plan's end; why they do not, or nothing."""
-        names, standing, begun = tuple(self._spec.joints), Standing(), self._told.copy()
+        names, detector, begun = tuple(self._spec.joints), SettleDetector(), self._told.copy()
         goal = dict(zip(names, plan.row(begun, plan.duration_s).tolist(), strict=True))
         began_s, elapsed = time.monotonic(), 0.0
         while elapsed < plan.duration_s + MARGIN_S:
             elapsed = self._advance(plan, begun, elapsed)
             measured = self._positions()
-            trouble = self._touched() or behind(plan.arm, elapsed, names[:-1], measured[:-1])
+            trouble = self._touched() or tracking_error(plan.arm, elapsed, names[:-1], measured[:-1])
             if trouble or self._waited(began_s + elapsed):
                 return trouble or STOPPED
-            still = standing.still(elapsed, measured)
-            held = bool(standing.still(elapsed, measured, HELD_S)[-1])
-            if elapsed >= plan.duration_s and still.all() and not missing(goal, measured, held):
+            still = detector.settled(elapsed, measured)
+            held = bool(detector.settled(elapsed, measured, HELD_S)[-1])
+            if elapsed >= plan.duration_s and still.all() and not goal_error(goal, measured, held):
                 return ""
-        return f"time limit: {missing(goal, measured, False) or 'the arm does not stand'}"
+        return f"time limit: {goal_error(goal, measured, False) or 'the arm does not stand'}"
 
     def _advance(self, plan: Plan, begun: NDArray[np.float64], elapsed: float) -> float:
         """A slice of the plan; how long after its start that is."""
@@ -189,12 +189,12 @@ class PiperTwin(Connected):
 
     def _hold(self) -> None:
         """Stands still: the joints are told to stay where they are."""
-        standing, elapsed = Standing(), 0.0
+        detector, elapsed = SettleDetector(), 0.0
         measured = self._positions()
         with self._lock:
             self._tell(np.array([*measured[:-1], self._told[-1]]))
         began_s = time.monotonic()
-        while elapsed < SETTLE_S and not standing.still(elapsed, self._positions()).all():
+        while elapsed < SETTLE_S and not detector.settled(elapsed, self._positions()).all():
             with self._lock:
                 mujoco.mj_step(self._model, self._data, SLICE)
             elapsed += SLICE * TIMESTEP_S

@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from robots.cameras.letterbox import share
-from robots.embodiments.locobot import PICTURE_FOV_DEG, camera_slots, locobot
+from robots.cameras.letterbox import fov_scale
+from robots.embodiments.locobot import IMAGE_FOV_DEG, camera_slots, locobot
 from robots.spec import U8Image
 from simulation.robot_models.body import Body
 from simulation.robot_models.locobot import LOCOBOT_EYE, Locobot
@@ -20,11 +20,11 @@ class LocobotOptions(TwinOptions):
 
     Attributes:
         camera_slots: which actions move the camera, see `embodiments.locobot.camera_slots`; empty: the default.
-        picture_fov_deg: how high its pictures see; what the lens does not see of it is black.
+        image_fov_deg: how high its pictures see; what the lens does not see of it is black.
     """
 
     camera_slots: str = ""
-    picture_fov_deg: float = PICTURE_FOV_DEG
+    image_fov_deg: float = IMAGE_FOV_DEG
 
 
 class LocobotTwin(Twin):
@@ -33,11 +33,11 @@ class LocobotTwin(Twin):
     def __init__(self, options: TwinOptions = LocobotOptions()) -> None:
         if not isinstance(options, LocobotOptions):
             options = LocobotOptions(**{field.name: getattr(options, field.name) for field in fields(options)})
-        self._picture_fov_deg = options.picture_fov_deg
-        super().__init__(options, locobot(camera_slots(options.camera_slots), options.picture_fov_deg), LOCOBOT_EYE)
+        self._image_fov_deg = options.image_fov_deg
+        super().__init__(options, locobot(camera_slots(options.camera_slots), options.image_fov_deg), LOCOBOT_EYE)
 
     def _body(self, rng: np.random.Generator | None) -> Body:
-        body = Locobot(self._picture_fov_deg)
+        body = Locobot(self._image_fov_deg)
         return body.randomised(rng, position_m=0.02) if rng else body
 
     def _pictures(self) -> dict[str, U8Image]:
@@ -47,10 +47,10 @@ class LocobotTwin(Twin):
 
 
 def beyond_lens_black(image: U8Image, body: Locobot) -> U8Image:
-    """`image`, (height, width, 3) uint8, black where the lens does not see, as by `cameras.letterbox.framed`."""
+    """`image`, (height, width, 3) uint8, black where the lens does not see, as by `cameras.letterbox.letterbox`."""
     height, width = image.shape[:2]
     across, up = body.lens
-    rows = round(share(body.lens_fov_deg[1], body.picture_fov_deg) * height)
+    rows = round(fov_scale(body.lens_fov_deg[1], body.image_fov_deg) * height)
     top, left = max(0, (height - rows) // 2), max(0, (width - round(rows * across / up)) // 2)
     image[:top] = image[height - top :] = 0
     image[:, :left] = image[:, width - left :] = 0

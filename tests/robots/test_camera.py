@@ -57,7 +57,7 @@ def test_newest_is_never_an_old_picture(pushed: tuple[Pushed, Camera]) -> None:
     assert camera.newest(1).image[0, 0, 0] == 10
     threading.Timer(0.05, lambda: feed.push(Frame(first + 1, picture(20)))).start()
     assert camera.newest(first).image[0, 0, 0] == 20  # waited for one taken later
-    feed.push(Frame(first - 5, picture(30)))  # a picture from the past
+    feed.push(Frame(first - 5, picture(30)))  # an image from the past
     time.sleep(0.05)
     assert camera.newest().image[0, 0, 0] == 20
 
@@ -78,8 +78,8 @@ def test_camera_that_repeats_a_picture_is_frozen(pushed: tuple[Pushed, Camera]) 
     while time.monotonic() < end:
         feed.push(Frame(time.monotonic_ns(), picture(10)))
         time.sleep(0.02)
-    assert camera.fault.startswith("camera frozen: topic delivers the same picture for 0.")
-    with pytest.raises(CameraFrozen, match="same picture"):
+    assert camera.fault.startswith("camera frozen: topic delivers the same image for 0.")
+    with pytest.raises(CameraFrozen, match="same image"):
         camera.newest()
     feed.push(Frame(time.monotonic_ns(), picture(11)))
     wait_for(lambda: camera.fault == "")
@@ -102,7 +102,7 @@ def test_pictures_are_turned_upright() -> None:
 
 def test_other_turns_are_refused() -> None:
     with pytest.raises(CameraSize, match="got turned by 45, expected 0, 90, 180 or 270"):
-        Camera(Pushed("topic"), turned_deg=45)
+        Camera(Pushed("topic"), rotation_deg=45)
 
 
 def test_camera_before_open_and_after_close() -> None:
@@ -121,7 +121,7 @@ def test_camera_that_delivers_nothing_does_not_open() -> None:
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten pictures of growing redness, at 50 Hz."""
+    """Ten images of growing redness, at 50 Hz."""
     path = tmp_path_factory.mktemp("video") / "walk.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 50.0, (64, 48))
     for level in range(10):
@@ -147,7 +147,7 @@ def test_recording_is_played_at_its_rate_in_rgb_and_ends(video: Path) -> None:
 
 
 def test_recording_of_another_size_is_refused(video: Path) -> None:
-    message = r"delivers pictures of shape \(48, 64, 3\), expected \(720, 1280, 3\)"
+    message = r"delivers images of shape \(48, 64, 3\), expected \(720, 1280, 3\)"
     with pytest.raises(CameraSize, match=message):
         Camera(OpenCV(str(video), 720, 1280, recorded=True), QUICK).open()
 

@@ -11,8 +11,8 @@ from hosts import OPTIONS, Host, wait_for
 
 from robots.command import Command, Done, Grasp, JointTarget, MoveBase, MoveJoint, RotateBase, Stop
 from robots.errors import ConnectionFailed, RobotError
+from robots.execution.command_request import CommandRequest, CommandResult
 from robots.execution.executor import Executor
-from robots.execution.orders import Order, Result
 from robots.fakes.kinematic import FakeOptions, FakeRobot
 from robots.observation import Observation
 from robots.robot import Sent
@@ -52,7 +52,7 @@ def test_a_stale_order_moves_nothing(host: Host) -> None:
 
 def test_a_replayed_order_moves_nothing(host: Host) -> None:
     result = host.do(MoveBase(0.05))
-    host.executor.submit(Order(result.stamp_ns, MoveBase(0.05), 100.0, host.lease))
+    host.executor.submit(CommandRequest(result.stamp_ns, MoveBase(0.05), 100.0, host.lease))
     assert "replayed" in host.results[0].sent.refused
     assert host.robot.pose[0] == pytest.approx(0.05)
 
@@ -94,8 +94,8 @@ def test_a_blocked_motion_is_reported(host: Host) -> None:
 def test_a_second_order_while_one_runs_is_refused_not_queued(host: Host) -> None:
     host.executor.submit(host.order(MoveBase(0.2)))
     wait_for(lambda: host.executor.status.state == "moving")
-    host.executor.submit(Order(host.observations[-1].stamp_ns, MoveBase(0.2), 10.0, host.lease))
-    assert host.results[0].sent.refused == "busy: another order is running"
+    host.executor.submit(CommandRequest(host.observations[-1].stamp_ns, MoveBase(0.2), 10.0, host.lease))
+    assert host.results[0].sent.refused == "busy: another command is running"
     wait_for(lambda: len(host.results) == 2)
     time.sleep(0.1)
     assert host.robot.pose[0] == pytest.approx(0.2)
@@ -104,7 +104,7 @@ def test_a_second_order_while_one_runs_is_refused_not_queued(host: Host) -> None
 def test_stop_ends_a_motion_and_voids_what_was_decided_before(host: Host) -> None:
     host.executor.submit(host.order(MoveBase(0.2)))
     wait_for(lambda: host.robot.pose[0] > 0.03)
-    late = Order(host.observations[-1].stamp_ns, MoveBase(0.2), 10.0, host.lease)
+    late = CommandRequest(host.observations[-1].stamp_ns, MoveBase(0.2), 10.0, host.lease)
     assert host.executor.stop("a person said so")
     assert host.stops == ["a person said so"]
     wait_for(lambda: host.results)
@@ -127,7 +127,7 @@ def test_a_stop_between_taking_and_starting_an_order_still_stops(host: Host) -> 
     def slow_to_start(command: Command) -> Sent:
         began.set()
         go.wait(2.0)
-        return execute(command)  # clears an earlier stop request, as a body does at the start of a motion
+        return execute(command)  # clears an earlier stop request, as a robot does at the start of a motion
 
     host.robot.execute = slow_to_start  # type: ignore[method-assign]
     host.executor.submit(host.order(MoveBase(0.2)))
@@ -152,7 +152,7 @@ def test_the_runstop_is_latched(host: Host) -> None:
 
 
 def test_a_stop_command_is_executed_whatever_its_stamp(host: Host) -> None:
-    host.executor.submit(Order(1, Stop(), 0.0))
+    host.executor.submit(CommandRequest(1, Stop(), 0.0))
     assert host.results[0].sent == Sent(Stop())
     assert host.stops == ["stop command"]
 
@@ -177,7 +177,7 @@ def test_a_frozen_camera_stops_and_refuses() -> None:
     with host.executor:
         wait_for(lambda: host.stops)
         assert host.stops[0].startswith("camera frozen: no new observation for 0.")
-        host.executor.submit(Order(host.observations[-1].stamp_ns, MoveBase(0.1), 10.0, host.lease))
+        host.executor.submit(CommandRequest(host.observations[-1].stamp_ns, MoveBase(0.1), 10.0, host.lease))
         assert host.results[0].sent.refused.startswith("camera frozen")
         assert host.executor.status.state == "held"
         time.sleep(0.7)
@@ -189,7 +189,7 @@ def test_a_failing_camera_stops_and_refuses_with_its_error() -> None:
     with host.executor:
         wait_for(lambda: host.stops)
         assert host.stops == ["camera failed: ConnectionError: fake camera unplugged"]
-        host.executor.submit(Order(host.observations[-1].stamp_ns, MoveBase(0.1), 10.0, host.lease))
+        host.executor.submit(CommandRequest(host.observations[-1].stamp_ns, MoveBase(0.1), 10.0, host.lease))
         assert host.results[0].sent.refused == "camera failed: ConnectionError: fake camera unplugged"
 
 
@@ -222,9 +222,9 @@ def test_a_stop_that_fails_is_reported(host: Host) -> None:
 
     stop, host.robot.stop = host.robot.stop, broken  # type: ignore[method-assign]
     assert not host.executor.stop("test")
-    assert host.stops == ["test; the body's stop failed: OSError: serial line gone"]
-    host.executor.submit(Order(1, Stop(), 0.0))
-    assert host.results[0].sent.blocked == "the body has not come to a stand"
+    assert host.stops == ["test; the robot's stop failed: OSError: serial line gone"]
+    host.executor.submit(CommandRequest(1, Stop(), 0.0))
+    assert host.results[0].sent.blocked == "the robot has not come to rest"
     host.robot.stop = stop  # type: ignore[method-assign]
 
 
@@ -258,7 +258,7 @@ def test_closing_during_a_motion_stops_and_names_the_reason() -> None:
     assert host.robot.pose[0] < 0.2
     assert host.stops == ["KeyboardInterrupt: ctrl-c"]
     assert host.executor.status.state == "closed"
-    host.executor.submit(Order(1, MoveBase(0.1), 1.0, host.lease))
+    host.executor.submit(CommandRequest(1, MoveBase(0.1), 1.0, host.lease))
     assert host.results[-1].sent.refused == "closed: the executor is closed"
 
 
@@ -321,7 +321,7 @@ def test_a_listener_of_observations_that_fails_stops_the_body_once_and_is_surviv
 
 
 def test_a_listener_of_results_that_fails_does_not_leave_it_busy(host: Host) -> None:
-    def full(_: Result) -> None:
+    def full(_: CommandResult) -> None:
         raise OSError("no space left")
 
     told, host.executor._on_result = host.executor._on_result, full
@@ -345,7 +345,7 @@ def test_a_job_without_an_answer_in_time_is_an_error_and_never_begins(host: Host
     go, began = threading.Event(), []
     hanging = threading.Thread(target=host.executor.call, args=(lambda: go.wait(5.0),))
     hanging.start()
-    with pytest.raises(RobotError, match=r"stretch_re1: got no answer within 0\.1 s, expected one"):
+    with pytest.raises(RobotError, match=r"stretch_re1: no answer within 0\.1 s"):
         host.executor.call(lambda: began.append(1), timeout_s=0.1)
     go.set()
     hanging.join()

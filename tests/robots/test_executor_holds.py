@@ -1,4 +1,4 @@
-"""What keeps a body from moving while an executor runs it."""
+"""What keeps a robot from moving while an executor runs it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hosts import OPTIONS, Host, wait_for
 
 from robots.command import Chunk, Done, MoveBase, MoveJoint
 from robots.embodiments.stretch_re1 import STRETCH_RE1
-from robots.execution.guard import GuardOptions
+from robots.execution.interlocks import InterlockOptions
 from robots.fakes.kinematic import FakeRobot
 from robots.observation import Observation
 from robots.robot import Health, Sent
@@ -29,7 +29,7 @@ def host() -> Iterator[Host]:
 def test_shadow_judges_and_sends_nothing() -> None:
     host = Host(FakeRobot(), replace(OPTIONS, shadow=True))
     with host.executor:
-        assert host.do(MoveBase(0.1)).sent == Sent(MoveBase(0.1), refused="shadow: nothing is sent to the body")
+        assert host.do(MoveBase(0.1)).sent == Sent(MoveBase(0.1), refused="shadow: nothing is sent to the robot")
         host.robot.positions["joint_arm"] = 0.5
         assert host.do(MoveJoint("joint_arm", 0.1)).sent.clipped == ("joint_arm",)
         assert host.do(MoveBase(9.0)).sent.refused.startswith("base step of 9.000 m")
@@ -137,7 +137,7 @@ def test_nothing_moves_that_is_not_watched(host: Host) -> None:
 
 
 def test_a_stop_that_takes_long_is_not_taken_for_sleep() -> None:
-    host = Host(FakeRobot(), replace(OPTIONS, guard=GuardOptions(asleep_s=0.2)))
+    host = Host(FakeRobot(), replace(OPTIONS, interlocks=InterlockOptions(asleep_s=0.2)))
     host.executor.expect("policy", 0.1)
     stop = host.robot.stop
 

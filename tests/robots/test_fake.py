@@ -1,4 +1,4 @@
-"""The fake follows the Robot protocol and fails where a real body fails."""
+"""The fake follows the Robot protocol and fails where a real robot fails."""
 
 import math
 import threading

@@ -9,7 +9,7 @@ from hosts import OPTIONS, Host, wait_for
 
 from robots.command import MoveBase, Stop
 from robots.errors import RobotError
-from robots.execution.orders import Order
+from robots.execution.command_request import CommandRequest
 from robots.fakes.kinematic import FakeRobot
 
 TIMEOUT_S = 0.3
@@ -17,7 +17,7 @@ TIMEOUT_S = 0.3
 
 @pytest.fixture
 def host() -> Iterator[Host]:
-    """A body whose driver must be heard."""
+    """A robot whose driver must be heard."""
     host = Host(FakeRobot(), replace(OPTIONS, heartbeat_timeout_s=TIMEOUT_S))
     with host.executor:
         yield host
@@ -27,7 +27,7 @@ def refusal(host: Host, lease: str) -> str:
     """Why a fresh order under `lease` is not executed; empty when it is."""
     seen = len(host.observations)
     wait_for(lambda: len(host.observations) > seen)
-    host.executor.submit(Order(host.observations[-1].stamp_ns, MoveBase(0.01), 0.4, lease))
+    host.executor.submit(CommandRequest(host.observations[-1].stamp_ns, MoveBase(0.01), 0.4, lease))
     wait_for(lambda: host.results)
     return host.results.pop().sent.refused
 
@@ -79,12 +79,12 @@ def test_every_stop_ends_the_lease(host: Host) -> None:
 
 def test_a_stop_under_the_lease_is_a_pause_and_one_of_anybody_else_is_not(host: Host) -> None:
     lease = host.begin()
-    host.executor.submit(Order(1, Stop(), 0.0, lease))
+    host.executor.submit(CommandRequest(1, Stop(), 0.0, lease))
     wait_for(lambda: host.results)
     assert host.results.pop().sent.executed
     host.executor.renew(lease)
     assert refusal(host, lease) == ""
-    host.executor.submit(Order(1, Stop(), 0.0))
+    host.executor.submit(CommandRequest(1, Stop(), 0.0))
     host.results.clear()
     assert refusal(host, lease) == "lease ended: stop command; begin a new trial"
 

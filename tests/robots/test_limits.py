@@ -111,4 +111,4 @@ def test_nothing_moves_from_where_no_reading_says(here: float) -> None:
     arm = replace(STRETCH_RE1, chunks=(joint_positions({"joint_arm": JOINTS["joint_arm"]}, ("m",)),))
     for command in (MoveJoint("joint_arm", 0.1), Chunk(("joint_arm",), ((0.1,),), 0.5)):
         sent = limit(command, arm, {**MIDDLE, "joint_arm": here})
-        assert sent.refused == f"stretch_re1 does not tell where joint_arm is: got {here}"
+        assert sent.refused == f"stretch_re1 does not report the position of joint_arm: got {here}"

@@ -98,7 +98,7 @@ def test_both_views_of_spoc_come_from_its_one_camera() -> None:
     assert {camera for camera, _ in binding.views.values()} == {"navigation"}
     assert binding.mask.tolist() == [name in LOCOBOT.actions for name in SPOC_ACTIONS.names]
     with pytest.raises(BindError, match=r"got 42\.5 degrees, expected 59\.0"):
-        bind(SPOC, locobot(picture_fov_deg=42.5))
+        bind(SPOC, locobot(image_fov_deg=42.5))
 
 
 def test_a_user_chooses_the_slots() -> None:

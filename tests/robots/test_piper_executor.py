@@ -14,8 +14,8 @@ from robots.arms.action_chunks import POSE
 from robots.command import Chunk, Command, JointTarget
 from robots.drivers.piper.driver import PiperRobot
 from robots.errors import RobotError
+from robots.execution.command_request import CommandRequest, CommandResult
 from robots.execution.executor import Executor, ExecutorOptions
-from robots.execution.orders import Order, Result
 from robots.observation import Observation
 
 for module in ("piper_sdk", "can", "pinocchio"):
@@ -31,7 +31,7 @@ class Host:
     def __init__(self, robot: PiperRobot) -> None:
         self.robot = robot
         self.observations: list[Observation] = []
-        self.results: list[Result] = []
+        self.results: list[CommandResult] = []
         self.stops: list[str] = []
         self.lease = ""
         self.executor = Executor(
@@ -47,9 +47,9 @@ class Host:
             self.lease = self.executor.begin()
         seen = len(self.observations)
         wait_for(lambda: len(self.observations) > seen)
-        self.executor.submit(Order(self.observations[-1].stamp_ns, command, 1.0, self.lease))
+        self.executor.submit(CommandRequest(self.observations[-1].stamp_ns, command, 1.0, self.lease))
 
-    def do(self, command: Command) -> Result:
+    def do(self, command: Command) -> CommandResult:
         self.submit(command)
         wait_for(lambda: self.results)
         return self.results.pop()
@@ -107,7 +107,7 @@ def test_a_dead_arm_ends_the_motion_and_nothing_is_left_to_do(fake: FakeProcess,
     assert not result.sent.executed
     assert "feedback stale" in result.sent.blocked + result.stopped
     assert "feedback stale" in host.executor.status.reason
-    host.executor.submit(Order(host.observations[-1].stamp_ns, UP, 1.0, host.lease))
+    host.executor.submit(CommandRequest(host.observations[-1].stamp_ns, UP, 1.0, host.lease))
     wait_for(lambda: host.results)
     assert host.results.pop().sent.refused
 

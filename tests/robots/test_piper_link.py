@@ -80,7 +80,7 @@ def test_positions_are_in_radians_and_metres(wire: Wire) -> None:
 
 def test_a_healthy_arm_has_no_trouble(wire: Wire) -> None:
     wire.healthy()
-    assert (wire.link.lost(), wire.link.trouble(), wire.link.estop()) == ("", "", False)
+    assert (wire.link.lost(), wire.link.fault(), wire.link.estop()) == ("", "", False)
     assert wire.link.enabled()
     assert wire.link.in_control()
 
@@ -96,7 +96,7 @@ def test_motors_tell_voltage_and_the_hotter_of_two_temperatures(wire: Wire) -> N
 def test_each_status_of_the_arm_is_a_fault_of_its_own(wire: Wire, status: int) -> None:
     wire.healthy()
     wire.tell(0x2A1, bytes([1, status, 1, 0, 0, 0, 0, 0]))
-    assert wire.link.trouble() == ARM_STATUS[status]
+    assert wire.link.fault() == ARM_STATUS[status]
     assert wire.link.estop() is (status == 1)
 
 
@@ -114,15 +114,15 @@ def test_each_status_of_the_arm_is_a_fault_of_its_own(wire: Wire, status: int) -
 def test_each_fault_of_a_motor_names_the_joint(wire: Wire, bit: int, says: str) -> None:
     wire.healthy()
     wire.motor(4, ENABLED | 1 << bit)
-    assert wire.link.trouble().startswith(says)
-    assert wire.link.trouble().endswith("(joint5)")
+    assert wire.link.fault().startswith(says)
+    assert wire.link.fault().endswith("(joint5)")
 
 
 def test_one_motor_that_let_go_is_enough(wire: Wire) -> None:
     wire.healthy()
     wire.motor(3, 0)
     assert not wire.link.enabled()
-    assert wire.link.trouble() == "switched off: the motor of joint4 does not hold"
+    assert wire.link.fault() == "switched off: the motor of joint4 does not hold"
 
 
 @pytest.mark.parametrize(("mode", "move"), [(0, 1), (2, 1), (1, 0), (7, 4)])
@@ -130,7 +130,7 @@ def test_an_arm_that_obeys_somebody_else_is_not_in_control(wire: Wire, mode: int
     wire.healthy()
     wire.tell(0x2A1, bytes([mode, 0, move, 0, 0, 0, 0, 0]))
     assert not wire.link.in_control()
-    assert wire.link.trouble().startswith(f"not in control: the arm is in control mode {mode} and move mode {move}")
+    assert wire.link.fault().startswith(f"not in control: the arm is in control mode {mode} and move mode {move}")
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_received_numbers_may_be_anything(wire: Wire) -> None:
             wire.arm.send(can.Message(arbitration_id=identifier, data=data, is_extended_id=False))
     time.sleep(0.1)
     wire.healthy()
-    assert wire.link.trouble() == ""
+    assert wire.link.fault() == ""
 
 
 def test_a_joint_that_jumps_is_told_and_not_believed() -> None:

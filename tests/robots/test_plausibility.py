@@ -1,4 +1,4 @@
-"""What is measured is held against what a body can do before it is believed."""
+"""What is measured is held against what a robot can do before it is believed."""
 
 from __future__ import annotations
 

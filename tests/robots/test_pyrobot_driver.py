@@ -39,7 +39,7 @@ def robot(shared: tuple[Running, PyrobotLocobot]) -> PyrobotLocobot:
 
 
 def believed(robot: PyrobotLocobot) -> PyrobotLocobot:
-    """Waits until the place that the body was put to is told and believed."""
+    """Waits until the place that the robot was put to is told and believed."""
     time.sleep(0.1)
     deadline = time.monotonic() + 10
     while robot.health().fault or max(map(abs, robot.pose)) > 0.01:
@@ -201,15 +201,15 @@ def test_frozen_feedback_is_a_fault_and_keeps_it_from_moving() -> None:
             time.sleep(0.02)
         assert robot.execute(MoveBase(0.1)).blocked.startswith("feedback stale: no odometry for")
         assert server.robot.body.pose[0] < 0.05
-        time.sleep(1.0)  # until the last picture is too old
-        with pytest.raises(Refused, match="camera frozen: no new picture for"):
+        time.sleep(1.0)  # until the last image is too old
+        with pytest.raises(Refused, match="camera frozen: no new image for"):
             robot.observe()
 
 
 def test_a_frozen_camera_alone_is_a_fault() -> None:
     with running(freeze_camera_after_s=0.3) as server, server.client() as robot:
         deadline = time.monotonic() + 5
-        while not robot.health().fault.startswith("camera frozen: no new picture for"):
+        while not robot.health().fault.startswith("camera frozen: no new image for"):
             assert time.monotonic() < deadline
             time.sleep(0.02)
 

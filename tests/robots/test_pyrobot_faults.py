@@ -69,7 +69,7 @@ def test_a_server_that_hangs_is_stale_then_lost() -> None:
 
 
 def seen_within(robot: PyrobotLocobot, timeout_s: float) -> Observation:
-    """The first observation; right after a freeze the camera counts as frozen until its next picture."""
+    """The first observation; right after a freeze the camera counts as frozen until its next image."""
     deadline = time.monotonic() + timeout_s
     while True:
         try:

@@ -318,13 +318,13 @@ def test_process_keeps_its_signals_hooks_and_logs(fake: RunningFake) -> None:
 
 def test_camera_that_is_mounted_on_its_side_is_shown_at_its_true_angle(fake: RunningFake) -> None:
     # The D435i of a stock RE1: 69 degrees along the sensor's long side, which stands upright in the head.
-    options = fake.options(navigation_turned_deg=90, navigation_fov_deg=69.4)
+    options = fake.options(navigation_rotation_deg=90, navigation_fov_deg=69.4)
     with StretchRE1(options) as robot:
         seen = robot.observe().images
     assert {image.shape for image in seen.values()} == {(90, 160, 3)}
     ahead = seen["navigation"]
     lit = ahead[45].any(axis=1).nonzero()[0]
-    # tan(69.4 / 2) / tan(59 / 2) = 1.224: the turned 160x90 picture becomes 110 high, 62 wide; 90 rows of it are kept.
+    # tan(69.4 / 2) / tan(59 / 2) = 1.224: the turned 160x90 image becomes 110 high, 62 wide; 90 rows of it are kept.
     assert (lit[0], lit[-1]) == (49, 110)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robots.arms.trajectory import F64, LEAST_RAMP_S, Trajectory, halt, through, towards
+from robots.arms.trajectory import F64, MIN_RAMP_S, Trajectory, halt, through, towards
 
 POINT = st.tuples(*[st.floats(-2.0, 2.0)] * 2)
 SPEEDS, DECELS = (1.5, 3.0), (2.0, 2.0)
@@ -77,7 +77,7 @@ def test_a_target_is_approached_within_the_acceleration_and_no_sooner_than_asked
     times = np.arange(0.0, way.duration_s, 1e-3)
     assert np.abs(np.diff(way.samples(times)[1], axis=0)).max() / 1e-3 <= 5.0 * 1.01
     assert way.end.tolist() == pytest.approx([0.05, 0.0])
-    assert towards((0.0,), (0.5,), (2.0,), 5.0, least_s=3.0).duration_s == pytest.approx(3.0, abs=0.3)
+    assert towards((0.0,), (0.5,), (2.0,), 5.0, min_duration_s=3.0).duration_s == pytest.approx(3.0, abs=0.3)
     assert towards((0.3,), (0.3,), (2.0,), 5.0).duration_s < 0.01
 
 
@@ -93,7 +93,7 @@ def test_a_halt_slows_down_evenly_and_goes_no_further() -> None:
 
 def test_a_standing_body_halts_where_it_is() -> None:
     way = halt((1.0,), (0.0,), (4.0,))
-    assert way.duration_s == LEAST_RAMP_S
+    assert way.duration_s == MIN_RAMP_S
     assert way.positions.tolist() == [[1.0], [1.0]]
 
 
@@ -109,7 +109,7 @@ def test_a_stop_never_ends_beyond_the_target_however_late_it_comes(share: float)
     assert positions[:, 0] == pytest.approx(-3.5 * positions[:, 1], abs=1e-6)  # on its way
     assert np.allclose(velocities[-1], 0.0)
     assert np.abs(velocities).max() <= 0.94 + 1e-6
-    assert stop.duration_s <= max(LEAST_RAMP_S, 0.94 / 3.14) + 1e-9
+    assert stop.duration_s <= max(MIN_RAMP_S, 0.94 / 3.14) + 1e-9
 
 
 def test_a_stop_of_a_body_that_lags_and_is_slow_begins_where_it_is() -> None:

@@ -12,7 +12,7 @@ from robots.view import View, area_weights
 
 
 def picture(height: int, width: int) -> np.ndarray:
-    """A smooth but detailed (height, width, 3) uint8 picture, the same on every machine."""
+    """A smooth but detailed (height, width, 3) uint8 image, the same on every machine."""
     y, x = np.mgrid[0:height, 0:width]
     channels = [(x * 7 + y * 3) % 256, (x * y // 50) % 256, (x // 40 + y // 30) % 2 * 200 + 20]
     return np.stack(channels, axis=-1).astype(np.uint8)

@@ -26,7 +26,7 @@ class Base:
         self.wall_m, self.latency_s, self.deaf = wall_m, latency_s, deaf
         self.pose = (0.0, 0.0, 0.0)
         self.told: list[tuple[float, float, float]] = [(-1.0, 0.0, 0.0)]  # when, forward, turning
-        self.trouble = ""
+        self.fault = ""
 
     def send(self, forward: float, turning: float) -> None:
         self.told.append((time.monotonic(), forward, turning))
@@ -40,7 +40,7 @@ class Base:
 
     @property
     def port(self) -> BasePort:
-        return BasePort(self.send, lambda: self.pose, lambda: self.trouble)
+        return BasePort(self.send, lambda: self.pose, lambda: self.fault)
 
 
 @contextmanager
@@ -98,7 +98,7 @@ def test_a_wall_is_a_contact() -> None:
 
 def test_a_stop_ramps_down_and_is_the_reason() -> None:
     with moving(Base()) as base:
-        threading.Timer(0.5, lambda: setattr(base, "trouble", "stopped")).start()
+        threading.Timer(0.5, lambda: setattr(base, "fault", "stopped")).start()
         assert drive(base.port, LIMITS, 0.2) == "stopped"
         assert 0.0 < base.pose[0] < 0.15
         stands = base.pose
@@ -108,7 +108,7 @@ def test_a_stop_ramps_down_and_is_the_reason() -> None:
 
 def test_a_base_that_does_not_stand_is_told_of() -> None:
     with moving(Base(deaf=True)) as base:
-        assert "the base does not stand 0.3 s after zero was sent" in drive(base.port, LIMITS, 0.1, QUICK)
+        assert "the base is not at rest 0.3 s after zero was sent" in drive(base.port, LIMITS, 0.1, QUICK)
 
 
 def test_what_fails_while_it_drives_leaves_zero_behind() -> None:
@@ -123,7 +123,7 @@ def test_what_fails_while_it_drives_leaves_zero_behind() -> None:
 def test_a_process_that_did_not_run_sends_no_speed_when_it_is_back() -> None:
     base, frozen, back_s = Base(), threading.Event(), list[float]()
 
-    def trouble() -> str:
+    def fault() -> str:
         if base.pose[0] > 0.05 and not frozen.is_set():
             time.sleep(0.6)  # as a SIGSTOP does; a vendor's watchdog stands the base meanwhile
             frozen.set()
@@ -131,6 +131,6 @@ def test_a_process_that_did_not_run_sends_no_speed_when_it_is_back() -> None:
         return ""
 
     with moving(base):
-        reason = drive(BasePort(base.send, lambda: base.pose, trouble), LIMITS, 0.2)
+        reason = drive(BasePort(base.send, lambda: base.pose, fault), LIMITS, 0.2)
     assert reason.startswith("asleep: ")
     assert {forward for at_s, forward, _ in base.told if at_s >= back_s[0]} == {0.0}

@@ -31,7 +31,7 @@ from robots.command import (
 )
 from robots.embodiments.stretch_re1 import ACTIONS, CAMERAS, STRETCH_RE1
 from robots.errors import SpecError
-from robots.execution.orders import Order, Result, Status
+from robots.execution.command_request import CommandRequest, CommandResult, Status
 from robots.robot import Sent
 
 numbers = st.floats(allow_nan=False)
@@ -65,8 +65,8 @@ def over_the_wire(message: object) -> object:
 @given(commands, stamps, st.integers(0, 10**12))
 @example(Chunk(("delta_x", "gripper"), ((0.0, 0.0),), 2.540473829), 0, 0)  # was 2.5404738289999997 on the other side
 def test_every_command_survives_the_wire(command: Command, stamp_ns: int, valid_ns: int) -> None:
-    order = Order(stamp_ns, command, valid_ns / 1e9, "" if stamp_ns % 2 else "5f0c11ab90d2e3f4")
-    back = convert.order_of(over_the_wire(convert.order_msg(order)))
+    order = CommandRequest(stamp_ns, command, valid_ns / 1e9, "" if stamp_ns % 2 else "5f0c11ab90d2e3f4")
+    back = convert.request_of(over_the_wire(convert.request_msg(order)))
     assert back.command == command
     assert (back.stamp_ns, back.lease) == (stamp_ns, order.lease)
     assert back.valid_for_s == pytest.approx(order.valid_for_s, abs=1e-9)
@@ -79,18 +79,18 @@ def test_the_strategy_covers_every_kind_of_command() -> None:
 
 @pytest.mark.parametrize("name", ACTIONS)
 def test_every_action_of_the_stretch_survives_the_wire(name: str) -> None:
-    assert convert.order_of(convert.order_msg(Order(1, ACTIONS[name], 0.5))).command == ACTIONS[name]
+    assert convert.request_of(convert.request_msg(CommandRequest(1, ACTIONS[name], 0.5))).command == ACTIONS[name]
 
 
 def test_increments_and_absolute_values_are_told_apart_by_the_frame() -> None:
-    moved = convert.order_msg(Order(1, MoveJoint("gripper_aperture", 0.02), 0.5))
+    moved = convert.request_msg(CommandRequest(1, MoveJoint("gripper_aperture", 0.02), 0.5))
     assert (moved.header.frame_id, moved.joint_names) == ("current", ["gripper_aperture"])
-    opened = convert.order_msg(Order(1, SetGripper(0.02), 0.5))
+    opened = convert.request_msg(CommandRequest(1, SetGripper(0.02), 0.5))
     assert (opened.header.frame_id, opened.joint_names) == ("", ["gripper_aperture"])
 
 
 def test_nan_reaches_the_executor_which_names_it() -> None:
-    command = convert.order_of(convert.order_msg(Order(1, MoveBase(math.nan), 0.5))).command
+    command = convert.request_of(convert.request_msg(CommandRequest(1, MoveBase(math.nan), 0.5))).command
     assert isinstance(command, MoveBase)
     assert math.isnan(command.distance_m)
 
@@ -98,7 +98,7 @@ def test_nan_reaches_the_executor_which_names_it() -> None:
 @pytest.mark.parametrize("joint", ["duration", "done", "translate_mobile_base"])
 def test_a_joint_cannot_have_a_virtual_name(joint: str) -> None:
     with pytest.raises(SpecError, match=f"joint: got '{joint}', expected a name other than"):
-        convert.order_msg(Order(1, MoveJoint(joint, 0.1), 0.5))
+        convert.request_msg(CommandRequest(1, MoveJoint(joint, 0.1), 0.5))
 
 
 def trajectory(frame_id: str, values: dict[str, float]) -> JointTrajectory:
@@ -109,7 +109,7 @@ def trajectory(frame_id: str, values: dict[str, float]) -> JointTrajectory:
 
 
 def uneven() -> JointTrajectory:
-    message = convert.order_msg(Order(1, Chunk(("joint_lift",), ((0.1,), (0.2,), (0.3,)), 0.1), 0.5))
+    message = convert.request_msg(CommandRequest(1, Chunk(("joint_lift",), ((0.1,), (0.2,), (0.3,)), 0.1), 0.5))
     message.points[3].time_from_start.nanosec = 500_000_000
     return message
 
@@ -132,14 +132,14 @@ def uneven() -> JointTrajectory:
 )
 def test_what_is_no_command_is_refused_by_name(message: JointTrajectory, error: str) -> None:
     with pytest.raises(SpecError, match=error):
-        convert.order_of(message)
+        convert.request_of(message)
 
 
 def test_positions_and_joint_names_must_have_one_length() -> None:
     message = trajectory("current", {"joint_lift": 0.1})
     message.joint_names = ["joint_lift", "joint_arm"]
     with pytest.raises(SpecError, match="command positions: got 1, expected 2, one per joint name"):
-        convert.order_of(message)
+        convert.request_of(message)
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**32 - 1), stamps)
@@ -198,7 +198,7 @@ def test_the_camera_info_says_the_field_of_view() -> None:
 def test_a_result_survives_the_wire(
     command: Command, refused: str, blocked: str, clipped: list[str], age: float | None, stamp_ns: int
 ) -> None:
-    result = Result(
+    result = CommandResult(
         stamp_ns, Sent(command, tuple(clipped), refused, blocked), "because", stamp_ns + 1, age, stamp_ns + 2, 0.25
     )
     assert result_of(over_the_wire(result_msg(result))) == result
@@ -206,14 +206,14 @@ def test_a_result_survives_the_wire(
 
 def test_a_result_says_at_a_glance_what_happened() -> None:
     levels = [
-        result_msg(Result(1, sent)).status[0]
+        result_msg(CommandResult(1, sent)).status[0]
         for sent in (Sent(Stop()), Sent(Stop(), blocked="contact"), Sent(Stop(), refused="stale"))
     ]
     assert [(ord(one.level), one.message) for one in levels] == [(0, "executed"), (1, "contact"), (2, "stale")]
 
 
 def test_something_else_is_no_result() -> None:
-    message = result_msg(Result(1, Sent(Stop())))
+    message = result_msg(CommandResult(1, Sent(Stop())))
     message.status[0].values = []
     with pytest.raises(SpecError, match="result values: got KeyError 'command'"):
         result_of(message)

@@ -85,7 +85,7 @@ def test_a_key_stays_in_until_a_supervisor_has_it(tmp_path: Path) -> None:
         keys.write(b"q")
         keys.wait_for(f"NOT heard in {here.namespace}")
         keys.write(b"clear\n")
-        keys.wait_for(f"NOT cleared in {here.namespace}: nobody offers")
+        keys.wait_for(f"NOT cleared in {here.namespace}: no node offers")
         supervisor = here.supervisor()
         keys.wait_for(f"LATCHED in {here.namespace} after")
         supervisor.send(signal.SIGKILL)
@@ -126,7 +126,7 @@ def test_a_namespace_in_which_nobody_listens(tmp_path: Path) -> None:
         wait_until(lambda: found.search(keys.text()), 20.0)
         keys.write(b"q")
         wait_until(lambda: keys.text().count("NOT heard in /nobody") > 1)  # again and again
-        assert f"only ROS domain {os.environ['ROS_DOMAIN_ID']}, this computer alone is looked in" in keys.text()
+        assert f"only ROS domain {os.environ['ROS_DOMAIN_ID']}, this computer alone is searched" in keys.text()
         assert "LATCHED" not in keys.text()
         keys.process.send_signal(signal.SIGINT)
         assert keys.process.wait(10.0) == 1

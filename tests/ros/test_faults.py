@@ -22,9 +22,9 @@ from ros_graph import PERIOD_S, Graph, NodeProcess, graph, wait_until
 from servers import ferry_serve
 
 from robots.command import Command, MoveBase, RotateBase
-from robots.execution.orders import Order
+from robots.execution.command_request import CommandRequest
 
-DRIVE = ("move_ahead",)  # 0.67 s at the body's top speed
+DRIVE = ("move_ahead",)  # 0.67 s at the robot's top speed
 
 
 @dataclass
@@ -151,7 +151,7 @@ def test_the_robot_node_is_told_to_end_during_a_motion(tmp_path: Path, number: s
         robot = here.robot(**{"fake.speed": 0.5})
         here.ready()
         wait_until(here.watcher.begin)
-        here.watcher.order(Order(here.watcher.stamps_ns[-1], MoveBase(0.2), 0.5))
+        here.watcher.order(CommandRequest(here.watcher.stamps_ns[-1], MoveBase(0.2), 0.5))
         wait_until(lambda: here.watcher.pose()[0] > 0.03)
         robot.send(number)
         assert robot.process.wait(5) == 0, robot.text()
@@ -205,7 +205,7 @@ def submit(here: Graph, command: Command, valid_for_s: float = 0.5, stamp_ns: in
     watcher.begin()  # a new trial, where one may begin
     seen, count = len(watcher.stamps_ns), len(watcher.results)
     wait_until(lambda: len(watcher.stamps_ns) > seen)
-    watcher.order(Order(watcher.stamps_ns[-1] if stamp_ns is None else stamp_ns, command, valid_for_s))
+    watcher.order(CommandRequest(watcher.stamps_ns[-1] if stamp_ns is None else stamp_ns, command, valid_for_s))
     wait_until(lambda: len(watcher.results) > count)
     return watcher.results[-1]
 

@@ -50,7 +50,7 @@ def test_a_trial_over_ros_and_the_services_of_a_robot_node(tmp_path: Path) -> No
         known = json.loads(here.watcher.call("done").message)
         assert known["pose"] == pytest.approx(here.watcher.pose())
         assert here.watcher.call("reset").message == "{}", "a body without episodes keeps its place"
-        assert here.watcher.call("stop").message == "the robot stands"
+        assert here.watcher.call("stop").message == "the robot is at rest"
         wait_until(lambda: here.watcher.heard("policy_node", "trial ended: done"))
 
 

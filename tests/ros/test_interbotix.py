@@ -173,11 +173,11 @@ def test_killed_in_mid_motion_it_is_told_and_comes_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"joint_states_topic": "none"}, "locobot: none does not tell of pan, tilt within 2.0 s; is xslocobot_control"),
+        ({"joint_states_topic": "none"}, "locobot: none does not publish pan, tilt within 2.0 s; is xslocobot_control"),
         ({"odom_topic": "none"}, "locobot: nothing on none; is the base on, and use_base:=true?"),
-        ({"cmd_vel_topic": "none"}, "locobot: nobody listens on none"),
+        ({"cmd_vel_topic": "none"}, "locobot: no node subscribes to none"),
         ({"camera_info_topic": "none"}, "locobot: nothing on none; is use_camera:=true?"),
-        ({"camera_topic": "none"}, "no picture of camera 'navigation' on none within 2.0 s"),
+        ({"camera_topic": "none"}, "no image of camera 'navigation' on none within 2.0 s"),
     ],
     ids=lambda one: next(iter(one)) if isinstance(one, dict) else "",
 )

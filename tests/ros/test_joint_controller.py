@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ferry_ros.drivers.ros2_control.trajectory_msg import message
 from ferry_ros.fakes.joint_controller import PATH_TOLERANCE, JointController
-from ferry_ros.fakes.scene import picture
+from ferry_ros.fakes.scene import stripes
 from trajectory_msgs.msg import JointTrajectory
 
 from robots.arms.trajectory import Trajectory
@@ -126,8 +126,8 @@ def test_no_joint_goes_beyond_its_stop() -> None:
     assert one.positions[0] == 1.0
 
 
-def test_a_picture_changes_with_the_body_and_has_noise() -> None:
-    assert picture(8, 12, (0.1,), 1).shape == (8, 12, 3)
-    assert (picture(8, 12, (0.1,), 1) == picture(8, 12, (0.1,), 1)).all()
-    assert (picture(8, 12, (0.1,), 1) != picture(8, 12, (0.1,), 2)).any()
-    assert np.abs(picture(8, 12, (0.1,)).astype(int) - picture(8, 12, (0.4,))).max() > 50
+def test_an_image_changes_with_the_robot_and_has_noise() -> None:
+    assert stripes(8, 12, (0.1,), 1).shape == (8, 12, 3)
+    assert (stripes(8, 12, (0.1,), 1) == stripes(8, 12, (0.1,), 1)).all()
+    assert (stripes(8, 12, (0.1,), 1) != stripes(8, 12, (0.1,), 2)).any()
+    assert np.abs(stripes(8, 12, (0.1,)).astype(int) - stripes(8, 12, (0.4,))).max() > 50

@@ -8,7 +8,7 @@ import pytest
 from ferry_ros.drivers.joint_stream import Arrival, JointPort, JointStream, StreamTuning
 
 ARRIVALS = {"lift": Arrival(0.004, 0.015), "pan": Arrival(0.02, 0.15)}
-FAST = StreamTuning(period_s=0.005, lead_s=0.2, stand_s=0.03, stall_s=0.2, margin_s=1.0)
+FAST = StreamTuning(period_s=0.005, lead_s=0.2, rest_s=0.03, stall_s=0.2, margin_s=1.0)
 
 
 class Joints:
@@ -18,7 +18,7 @@ class Joints:
         self.positions = {"lift": 0.2, "pan": 0.0}
         self.pace, self.stop, self.short = pace, stop, short
         self.sent: list[dict[str, float]] = []
-        self.trouble = ""
+        self.fault = ""
 
     def send(self, positions: object) -> None:
         assert isinstance(positions, dict)
@@ -29,7 +29,7 @@ class Joints:
             self.positions[name] = min(here + way, self.stop if name == "lift" else math.inf)
 
     def move(self, speed: float = 1.0, tuning: StreamTuning = FAST, **targets: float) -> str:
-        port = JointPort(self.send, lambda: dict(self.positions), lambda: self.trouble)
+        port = JointPort(self.send, lambda: dict(self.positions), lambda: self.fault)
         return JointStream(port, targets, dict.fromkeys(targets, speed), ARRIVALS, tuning).run()
 
 
@@ -65,20 +65,18 @@ def test_it_goes_no_faster_than_it_may() -> None:
 
 def test_a_joint_that_stands_near_enough_has_arrived_and_one_that_does_not_is_short() -> None:
     assert Joints(short=0.01).move(lift=0.3) == ""  # within `far`
-    assert Joints(short=0.03).move(lift=0.3) == "short: lift stands at 0.270 of 0.300"
-    assert (
-        Joints(stop=0.25).move(lift=0.3, pan=0.1).startswith("short: lift stands at 0.250 of 0.300, pan stands at 0.1")
-    )
+    assert Joints(short=0.03).move(lift=0.3) == "short: lift is at 0.270 of 0.300"
+    assert Joints(stop=0.25).move(lift=0.3, pan=0.1).startswith("short: lift is at 0.250 of 0.300, pan is at 0.1")
 
 
 def test_a_motion_that_never_ends_meets_its_time_limit() -> None:
     hurried = StreamTuning(period_s=0.005, stall_s=1.0, margin_s=0.2)
-    assert Joints(pace=0.0).move(speed=10.0, tuning=hurried, lift=0.3) == "time limit: lift stands at 0.200 of 0.300"
+    assert Joints(pace=0.0).move(speed=10.0, tuning=hurried, lift=0.3) == "time limit: lift is at 0.200 of 0.300"
 
 
 def test_trouble_ends_it_before_anything_is_sent() -> None:
     joints = Joints()
-    joints.trouble = "stopped"
+    joints.fault = "stopped"
     assert joints.move(lift=0.3) == "stopped"
     assert joints.sent == []
 

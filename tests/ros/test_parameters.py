@@ -1,4 +1,4 @@
-"""Parameters, the table of bodies, YAML defaults: what a node declares is what its dataclass and its file say."""
+"""Parameters, the table of robots, YAML defaults: what a node declares is what its dataclass and its file say."""
 
 from __future__ import annotations
 
@@ -110,5 +110,5 @@ def test_a_rate_of_the_robot_node_must_be_above_zero(name: str, value: float) ->
 
 @pytest.mark.parametrize("share", [0.0, -0.3, 2.0, float("nan")])
 def test_slow_is_never_faster_than_full(share: float) -> None:
-    with pytest.raises(SpecError, match=rf"slow_speed: got {share}, expected a share in \(0, 1\]"):
+    with pytest.raises(SpecError, match=rf"slow_speed: got {share}, expected a fraction in \(0, 1\]"):
         RobotNodeOptions(slow_speed=share)

@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 from ferry_ros.rclpy_support.process import fail, run
-from ferry_ros.rclpy_support.spinner import Spinner, beside
+from ferry_ros.rclpy_support.spinner import Spinner, sibling_node
 from rclpy.node import Node
 
 
@@ -97,7 +97,7 @@ class Serving(Patient):
 
     def __init__(self) -> None:
         super().__init__()
-        other = beside(self, "services")
+        other = sibling_node(self, "services")
         other.create_timer(0.01, lambda: 1 // 0)
         self._serving = Spinner(other, 2, partial(fail, self))
 

@@ -241,7 +241,7 @@ def test_an_estop_ends_the_motion_is_told_and_released(fake: FakeArm, robot: Ros
     start = joints(robot)
     target = JointTarget((PAN,), (start[PAN] + 0.6,))
     sent = during(robot, target, lambda: joints(robot)[PAN] > start[PAN] + 0.05, lambda: fake.set(estop=True))
-    assert sent.blocked.startswith("e-stop: io_and_status_controller/robot_program_running says")
+    assert sent.blocked.startswith("e-stop: io_and_status_controller/robot_program_running")
     assert robot.health().runstop
     assert robot.health().fault.startswith("e-stop: ")
     assert robot.execute(target).refused.startswith("e-stop: ")
@@ -305,11 +305,11 @@ def test_killed_in_mid_motion_it_is_told_and_comes_back(tmp_path: Path) -> None:
     [
         (
             {"joint_states_topic": "nowhere"},
-            "ur5e: nowhere does not tell of shoulder_pan_joint, .* is the arm's driver",
+            "ur5e: nowhere does not publish shoulder_pan_joint, .* is the arm's driver",
         ),
-        ({"controller": "other"}, "ur5e: controller lost: nobody listens on .*/other/joint_trajectory; is that"),
-        ({"camera_topic": "dark"}, "no picture of camera 'external' on dark within 2.0 s; is its driver running"),
-        ({"gripper_controller": "none_here"}, "controller lost: nobody listens on .*/none_here/joint_trajectory"),
+        ({"controller": "other"}, "ur5e: controller lost: no node subscribes to .*/other/joint_trajectory; is that"),
+        ({"camera_topic": "dark"}, "no image of camera 'external' on dark within 2.0 s; is its driver running"),
+        ({"gripper_controller": "none_here"}, "controller lost: no node subscribes to .*/none_here/joint_trajectory"),
     ],
 )
 def test_a_missing_part_is_named_at_connect(undriven: FakeArm, options: dict[str, str], reason: str) -> None:

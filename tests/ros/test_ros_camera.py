@@ -1,4 +1,4 @@
-"""A camera behind an image topic, over DDS: pictures, when they were sensed, and when the camera counts as frozen."""
+"""A camera behind an image topic, over DDS: images, when they were sensed, and when the camera counts as frozen."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def camera(link: Link) -> RosCamera:
 
 
 class Publisher:
-    """Publishes pictures and waits until the camera listens."""
+    """Publishes images and waits until the camera listens."""
 
     def __init__(self, link: Link, kind: Any = Image, topic: str = TOPIC) -> None:
         self._clock, self._out = link.node.get_clock(), link.node.create_publisher(kind, topic, 1)
@@ -68,9 +68,9 @@ def test_a_picture_comes_with_the_moment_it_was_sensed(link: Link, camera: RosCa
     publisher, before_ns = Publisher(link), time.monotonic_ns()
     publisher.send(message_of(picture()), age_s=0.1)
     shot = camera.wait(-1, 2.0)
-    assert np.array_equal(camera.picture(shot), picture())
+    assert np.array_equal(camera.image(shot), picture())
     assert before_ns - 150_000_000 < shot.stamp_ns < before_ns
-    assert camera.trouble == ""
+    assert camera.fault == ""
 
 
 def test_a_stamp_of_another_clock_is_not_believed(link: Link, camera: RosCamera) -> None:
@@ -85,14 +85,14 @@ def test_a_newer_picture_is_waited_for(link: Link, camera: RosCamera) -> None:
     first = camera.wait(-1, 2.0)
     publisher.send(message_of(picture(2)))
     second = camera.wait(first.stamp_ns, 2.0)
-    assert np.array_equal(camera.picture(second), picture(2))
+    assert np.array_equal(camera.image(second), picture(2))
 
 
 def test_silence_is_a_frozen_camera(link: Link, camera: RosCamera) -> None:
     publisher = Publisher(link)
     publisher.send(message_of(picture()))
     shot = camera.wait(-1, 2.0)
-    with pytest.raises(RobotError, match=f"camera frozen: no picture of navigation on {TOPIC} for 0."):
+    with pytest.raises(RobotError, match=f"camera frozen: no image of navigation on {TOPIC} for 0."):
         camera.wait(shot.stamp_ns, 0.4)
 
 
@@ -104,14 +104,14 @@ def test_the_same_pixels_are_a_frozen_camera_unless_it_renders(link: Link) -> No
     for _ in range(8):
         publisher.send(message_of(picture()))
         time.sleep(0.05)
-    wait_until(lambda: "camera frozen: navigation sends the same pixels for 0." in real.trouble, 1.0)
-    assert rendered.trouble == ""
+    wait_until(lambda: "camera frozen: navigation sends the same pixels for 0." in real.fault, 1.0)
+    assert rendered.fault == ""
     publisher.send(message_of(picture(1)))
-    wait_until(lambda: real.trouble == "", 1.0)
+    wait_until(lambda: real.fault == "", 1.0)
 
 
 def test_nobody_on_the_topic_is_told_at_connect(camera: RosCamera) -> None:
-    with pytest.raises(ConnectionFailed, match=f"no picture of camera 'navigation' on {TOPIC} within 0.2 s; is its"):
+    with pytest.raises(ConnectionFailed, match=f"no image of camera 'navigation' on {TOPIC} within 0.2 s; is its"):
         camera.connect(0.2)
 
 
@@ -127,13 +127,13 @@ def test_a_bad_first_picture_is_waited_over(link: Link, first: bytes) -> None:
     link.spin()
     publisher = Publisher(link, CompressedImage, f"{TOPIC}/compressed")
     publisher.send(CompressedImage(format="jpeg", data=first))
-    with pytest.raises(ConnectionFailed, match=f"no good picture of camera 'navigation' .*, {len(first)} bytes, empty"):
+    with pytest.raises(ConnectionFailed, match=f"no good image of camera 'navigation' .*, {len(first)} bytes, empty"):
         camera.connect(0.5)
     later = threading.Timer(0.3, lambda: publisher.send(compressed(picture(), ".png")))
     later.start()
     camera.connect(5.0)
     later.join()
-    assert np.array_equal(camera.picture(camera.wait(-1, 2.0)), picture())
+    assert np.array_equal(camera.image(camera.wait(-1, 2.0)), picture())
 
 
 def test_a_camera_on_its_side_is_turned_upright(link: Link) -> None:
@@ -142,7 +142,7 @@ def test_a_camera_on_its_side_is_turned_upright(link: Link) -> None:
     sideways = picture(0, 6, 4)
     Publisher(link).send(message_of(sideways))
     camera.connect(2.0)
-    upright = camera.picture(camera.wait(-1, 2.0))
+    upright = camera.image(camera.wait(-1, 2.0))
     assert np.array_equal(upright[0, -1], sideways[0, 0])  # the first corner went clockwise, to the right
 
 
@@ -155,7 +155,7 @@ def test_a_compressed_topic(link: Link) -> None:
     link.spin()
     Publisher(link, CompressedImage, f"{TOPIC}/compressed").send(compressed(picture(), ".png"))
     camera.connect(2.0)
-    assert np.array_equal(camera.picture(camera.wait(-1, 2.0)), picture())
+    assert np.array_equal(camera.image(camera.wait(-1, 2.0)), picture())
 
 
 @pytest.mark.parametrize("what", ["cut off", "zeros in its middle"])

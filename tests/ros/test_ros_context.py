@@ -1,4 +1,4 @@
-"""How a process enters the ROS graph: with shared memory that holds pictures, unless the user says otherwise."""
+"""How a process enters the ROS graph: with shared memory that holds images, unless the user says otherwise."""
 
 from __future__ import annotations
 

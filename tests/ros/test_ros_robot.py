@@ -16,7 +16,7 @@ from ros_inside import robot_node, spinning
 
 from robots.command import Done, MoveBase, RotateBase
 from robots.errors import BindError, ConnectionFailed, NotConnected, RobotError
-from robots.execution.orders import Result
+from robots.execution.command_request import CommandResult
 from robots.fakes.kinematic import FakeRobot
 from robots.robot import Sent
 
@@ -68,7 +68,7 @@ def test_a_stopped_robot_is_an_error_for_whoever_drives_it() -> None:
             node.executor_.runstop(True)
             with pytest.raises(RobotStopped, match="runstop: the runstop is on"):
                 robot.execute(MoveBase(0.1))
-        with pytest.raises(RobotStopped, match="lets nobody drive: runstop"), robot.driving():
+        with pytest.raises(RobotStopped, match="does not grant a lease: runstop"), robot.driving():
             pytest.fail("nothing may move")
 
 
@@ -91,7 +91,7 @@ def test_without_a_lease_nothing_moves_and_one_drives_at_a_time() -> None:
             robot.execute(MoveBase(0.1))
         impatient = replace(QUICK, begin_timeout_s=0.3)
         with RosRobot(client, node.robot.spec, impatient) as other, robot.driving():
-            with pytest.raises(RobotStopped, match="lets nobody drive: busy"), other.driving():
+            with pytest.raises(RobotStopped, match="does not grant a lease: busy"), other.driving():
                 pytest.fail("another drives")
             robot.observe()
             assert robot.execute(MoveBase(0.1)).executed
@@ -103,7 +103,7 @@ def test_a_result_counts_only_from_the_robot_that_was_asked() -> None:
         wait_until(lambda: other.get_subscription_count() > 0)
         with robot.driving():
             seen = robot.observe()
-            foreign = Result(seen.stamp_ns, Sent(MoveBase(0.2), refused="busy: not this robot"), lease="another")
+            foreign = CommandResult(seen.stamp_ns, Sent(MoveBase(0.2), refused="busy: not this robot"), lease="another")
             robot._node.create_timer(0.02, lambda: other.publish(diagnostics.result_msg(foreign)))
             assert robot.execute(MoveBase(0.2)).executed
         assert isinstance(node.robot, FakeRobot)
@@ -116,7 +116,7 @@ def test_no_new_observation_is_an_error_in_time() -> None:
         time.sleep(1.7)
         robot.renew()
         began = time.monotonic()
-        with pytest.raises(RobotError, match=r"got no new observation within 0\.8 s, expected one"):
+        with pytest.raises(RobotError, match=r"no new observation for 0\.8 s after the last motion"):
             robot.observe()
         assert time.monotonic() - began >= 0.8
 
@@ -129,10 +129,10 @@ def test_without_a_robot_node_it_does_not_connect() -> None:
     rclpy.init(args=["--ros-args", "-r", "__ns:=/empty"])
     client = Node("client")
     with spinning(client):
-        with pytest.raises(ConnectionFailed, match="nobody publishes /empty/embodiment; is the robot"):
+        with pytest.raises(ConnectionFailed, match="no node publishes /empty/embodiment; is the robot"):
             find_body(client, "", 0.2)
         robot = RosRobot(client, body, RosRobotOptions(connect_timeout_s=0.2))
-        with pytest.raises(ConnectionFailed, match="nobody listens on /empty/command; is the robot node running"):
+        with pytest.raises(ConnectionFailed, match="no node subscribes to /empty/command; is the robot node running"):
             robot.connect()
         robot.stop()
     rclpy.try_shutdown()
@@ -151,11 +151,11 @@ def test_a_result_that_is_none_is_an_error_and_does_not_end_the_listening() -> N
     with robot_node() as (node, client), RosRobot(client, find_body(client, "", 5.0), QUICK) as robot:
         robot.observe()
         node._results.publish(DiagnosticArray())
-        trouble = "result statuses: got 0, expected exactly one"
-        wait_until(lambda: robot._trouble)
-        with pytest.raises(RobotError, match=trouble):
+        fault = "result statuses: got 0, expected exactly one"
+        wait_until(lambda: robot._fault)
+        with pytest.raises(RobotError, match=fault):
             robot.observe()
-        with pytest.raises(RobotError, match=trouble):
+        with pytest.raises(RobotError, match=fault):
             robot.execute(Done())
         with robot.driving():
             robot.observe()

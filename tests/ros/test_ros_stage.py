@@ -1,4 +1,4 @@
-"""`ferry evaluate --robot ros`: the body behind a robot node, driven by a policy node, judged and recorded."""
+"""`ferry evaluate --robot ros`: the robot behind a robot node, driven by a policy node, judged and recorded."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from fake_stretch import FakeStretch, fake_stretch
 from ferry_ros import robot_registry
-from ferry_ros.drivers.stretch.driver import StretchRos2, StretchRos2Options, gated
+from ferry_ros.drivers.stretch.driver import StretchRos2, StretchRos2Options, speed_limited
 
 from robots.command import (
     Done,
@@ -160,14 +160,14 @@ def test_the_base_is_slow_unless_the_arm_is_stowed() -> None:
     base = STRETCH_RE1.base
     assert base is not None
     stowed = {"joint_lift": 0.2, "joint_arm": 0.0, "joint_wrist_yaw": 3.4}
-    assert gated(base, stowed) == base
+    assert speed_limited(base, stowed) == base
     for out in ({"joint_lift": 0.3}, {"joint_arm": 0.03}, {"joint_wrist_yaw": 2.5}):
-        slow = gated(base, {**stowed, **out})
+        slow = speed_limited(base, {**stowed, **out})
         assert (slow.max_speed_mps, slow.max_decel_mps2) == (0.10, 0.15)
         assert slow.max_turn_radps == pytest.approx(0.634, abs=1e-3)
-    assert gated(base, {**stowed, "joint_arm": 0.1}, share=0.5).max_speed_mps == 0.05
+    assert speed_limited(base, {**stowed, "joint_arm": 0.1}, fraction=0.5).max_speed_mps == 0.05
     crawling = replace(base, max_speed_mps=0.01)
-    assert gated(crawling, {**stowed, "joint_arm": 0.1}).max_speed_mps == 0.01
+    assert speed_limited(crawling, {**stowed, "joint_arm": 0.1}).max_speed_mps == 0.01
 
 
 def test_a_slower_body_says_so_before_it_is_connected() -> None:

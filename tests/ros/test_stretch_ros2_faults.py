@@ -1,4 +1,4 @@
-"""What goes wrong behind the vendor's driver: each has a name, and the body does not move on."""
+"""What goes wrong behind the vendor's driver: each has a name, and the robot does not move on."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_no_driver_no_camera_and_pictures_of_another_size(fake: FakeStretch) -> 
     with pytest.raises(ConnectionFailed, match="is stretch_driver running on this ROS domain"):
         StretchRos2(StretchRos2Options(namespace="/nobody", connect_timeout_s=0.6)).connect()
     lost = fake.robot(manipulation_topic="camera/color/image_raw", connect_timeout_s=5.0)
-    with pytest.raises(ConnectionFailed, match="no picture of camera 'manipulation' on camera/color/image_raw"):
+    with pytest.raises(ConnectionFailed, match="no image of camera 'manipulation' on camera/color/image_raw"):
         lost.connect()
     with pytest.raises(ConnectionFailed, match=r"image of camera 'navigation': got shape \(45, 80, 3\), expected"):
         fake.robot(camera_height=90).connect()
@@ -105,7 +105,7 @@ def test_a_wall_is_a_contact(fake: FakeStretch, robot: StretchRos2) -> None:
 def test_something_in_the_lifts_way_is_a_contact(fake: FakeStretch, robot: StretchRos2) -> None:
     fake.set(lift_stops_m=0.23)
     blocked = robot.execute(MoveJoint("joint_lift", 0.1)).blocked
-    assert blocked == "contact: joint_lift stands at 0.230 of 0.300 at an effort of 60 %"
+    assert blocked == "contact: joint_lift is at 0.230 of 0.300 at an effort of 60 %"
     fake.set(lift_stops_m=-1.0)
     time.sleep(0.2)
     assert robot.execute(MoveJoint("joint_lift", -0.03)).executed  # and nothing pulled it up meanwhile
@@ -114,7 +114,7 @@ def test_something_in_the_lifts_way_is_a_contact(fake: FakeStretch, robot: Stret
 def test_a_driver_that_clips_in_silence_is_noticed(fake: FakeStretch, robot: StretchRos2) -> None:
     fake.set(lift_clips_m=0.22)
     blocked = robot.execute(JointTarget(("joint_lift",), (0.26,))).blocked
-    assert blocked == "not reached: joint_lift stands at 0.220 of 0.260 at an effort of 0 %"
+    assert blocked == "not reached: joint_lift is at 0.220 of 0.260 at an effort of 0 %"
     fake.set(lift_clips_m=-1.0)
 
 

@@ -19,16 +19,16 @@ from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
 from robots.command import Command, MoveBase
-from robots.execution.orders import Order, Result
+from robots.execution.command_request import CommandRequest, CommandResult
 
 STEP = MoveBase(0.2)
 
 
-def do(here: Graph, command: Command = STEP) -> Result:
+def do(here: Graph, command: Command = STEP) -> CommandResult:
     """Gives an order made from the newest observation; returns its result."""
     stamp_ns = start(here, command)
 
-    def answers() -> list[Result]:
+    def answers() -> list[CommandResult]:
         return [result for result in here.watcher.results if result.stamp_ns == stamp_ns]
 
     wait_until(answers)
@@ -41,7 +41,7 @@ def start(here: Graph, command: Command = STEP) -> int:
     seen = len(here.watcher.stamps_ns)
     wait_until(lambda: len(here.watcher.stamps_ns) > seen)
     stamp_ns = here.watcher.stamps_ns[-1]
-    here.watcher.order(Order(stamp_ns, command, PERIOD_S))
+    here.watcher.order(CommandRequest(stamp_ns, command, PERIOD_S))
     return stamp_ns
 
 
@@ -151,7 +151,10 @@ def test_pressing_while_it_is_cleared_is_not_lost(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(services, "call", answer)
         monkeypatch.setattr(supervisor_node.time, "sleep", press_meanwhile if when.startswith("before") else id)
         answered = node._serve_clear(Trigger.Request(), Trigger.Response())
-        assert (answered.success, answered.message) == (False, "the emergency stop stays on: it was pressed meanwhile")
+        assert (answered.success, answered.message) == (
+            False,
+            "the emergency stop stays on: it was pressed in the meantime",
+        )
         assert node.reason == "e-stop: pressed by its service"
         assert bool(asked) == (when == "while it answers")
     finally:
@@ -219,7 +222,7 @@ def test_a_policy_node_that_freezes_stops_what_it_drives(tmp_path: Path) -> None
         wait_until(lambda: here.watcher.results)
         result = here.watcher.results[-1]
         assert (result.sent.blocked, result.stopped[:21]) == ("stopped", "policy heartbeat lost")
-        here.watcher.order(Order(here.watcher.stamps_ns[-1], STEP, PERIOD_S, lease))  # it is there again
+        here.watcher.order(CommandRequest(here.watcher.stamps_ns[-1], STEP, PERIOD_S, lease))  # it is there again
         wait_until(lambda: here.watcher.results[-1] is not result)
         assert here.watcher.results[-1].sent.refused.startswith("lease ended: policy heartbeat lost")
         assert do(here).sent.executed  # in a new trial
@@ -230,7 +233,7 @@ def test_shadow_computes_and_sends_nothing(tmp_path: Path) -> None:
         here.robot(mode="shadow")
         here.ready()
         result = do(here)
-        assert result.sent.refused == "shadow: nothing is sent to the body"
+        assert result.sent.refused == "shadow: nothing is sent to the robot"
         assert not result.stopped
         assert do(here, MoveBase(9.0)).sent.refused.startswith("base step of 9.000 m is beyond")
         assert here.watcher.pose() == (0.0, 0.0, 0.0)

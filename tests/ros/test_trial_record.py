@@ -50,10 +50,10 @@ def test_a_trial_comes_to_its_end_whatever_becomes_of_its_record(tmp_path: Path,
     written = record.finish(JUDGED)
     if lost:
         assert written is None
-        assert record.trouble.startswith("the record could not be written: ")
-        assert "No such file or directory" in record.trouble
+        assert record.fault.startswith("the record could not be written: ")
+        assert "No such file or directory" in record.fault
     else:
-        assert record.trouble == ""
+        assert record.fault == ""
         assert written == Episode.read(next((tmp_path / "records").iterdir()))
 
 

@@ -92,7 +92,7 @@ def test_a_bare_d435_does_not_bind_to_a_policy_of_the_stretch(policy: OnnxPolicy
     with pytest.raises(
         BindError, match=r"field of view of camera 'navigation' of locobot .* got 42.5 degrees"
     ) as error:
-        bind(policy.bundle.manifest.spec, locobot(picture_fov_deg=42.5))
+        bind(policy.bundle.manifest.spec, locobot(image_fov_deg=42.5))
     assert error.value.code == "field_of_view"
     adapted = tuple(replace(camera, vertical_fov_deg=42.5) for camera in policy.bundle.manifest.spec.cameras)
-    bind(replace(policy.bundle.manifest.spec, cameras=adapted), locobot(picture_fov_deg=42.5))
+    bind(replace(policy.bundle.manifest.spec, cameras=adapted), locobot(image_fov_deg=42.5))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from small_house import small_house
 
-from robots.cameras.letterbox import framed
+from robots.cameras.letterbox import letterbox
 from robots.command import Grasp, LookAt, MoveBase, MoveJoint, SetGripper
 from robots.embodiments.locobot import DEFAULT_CAMERA_SLOTS, LENS_FOV_DEG, PAN, TILT
 from robots.embodiments.stretch_re1 import ACTIONS, SPOC_ACTIONS
@@ -116,7 +116,7 @@ def test_it_sees_as_much_as_its_lens(twin: LocobotTwin) -> None:
 def test_a_driver_frames_a_camera_as_the_twin_does() -> None:
     body, camera = Locobot(), LocobotTwin(STILL).spec.cameras[0]
     raw = np.full((720, 1280, 3), 255, np.uint8)
-    from_driver = framed(raw, LENS_FOV_DEG[1], camera)
+    from_driver = letterbox(raw, LENS_FOV_DEG[1], camera)
     from_twin = beyond_lens_black(np.full((HEIGHT, WIDTH, 3), 255, np.uint8), body)
     assert (from_driver != from_twin).mean() < 0.01  # a row or a column of rounding
 
@@ -124,7 +124,7 @@ def test_a_driver_frames_a_camera_as_the_twin_does() -> None:
 def test_a_lens_that_sees_all_of_the_picture_leaves_it_as_it_is() -> None:
     image = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
     assert beyond_lens_black(image.copy(), Locobot(lens_fov_deg=(90.3, 59.0))).all()
-    assert beyond_lens_black(image.copy(), Locobot(picture_fov_deg=42.5)).mean() > 250
+    assert beyond_lens_black(image.copy(), Locobot(image_fov_deg=42.5)).mean() > 250
 
 
 def test_an_observation_fits_the_spec(twin: LocobotTwin) -> None:

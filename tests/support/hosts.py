@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from robots.command import Command
 from robots.errors import RobotError
+from robots.execution.command_request import CommandRequest, CommandResult
 from robots.execution.executor import Executor, ExecutorOptions
-from robots.execution.orders import Order, Result
 from robots.fakes.kinematic import FakeRobot
 from robots.observation import Observation
 
@@ -23,7 +23,7 @@ class Host:
     def __init__(self, robot: FakeRobot, options: ExecutorOptions = OPTIONS) -> None:
         self.robot = robot
         self.observations: list[Observation] = []
-        self.results: list[Result] = []
+        self.results: list[CommandResult] = []
         self.stops: list[str] = []
         self.lease = ""
         self.executor = Executor(
@@ -39,16 +39,16 @@ class Host:
         self.lease = self.executor.begin()
         return self.lease
 
-    def order(self, command: Command, **changes: float) -> Order:
+    def order(self, command: Command, **changes: float) -> CommandRequest:
         """An order from the next observation, under a new lease where the last has ended and one is handed out."""
         with suppress(RobotError):
             self.begin()
         seen = len(self.observations)
         wait_for(lambda: len(self.observations) > seen)
-        order = Order(self.observations[-1].stamp_ns, command, valid_for_s=0.4, lease=self.lease)
+        order = CommandRequest(self.observations[-1].stamp_ns, command, valid_for_s=0.4, lease=self.lease)
         return replace(order, **changes)  # type: ignore[arg-type]
 
-    def do(self, command: Command, **changes: float) -> Result:
+    def do(self, command: Command, **changes: float) -> CommandResult:
         self.executor.submit(self.order(command, **changes))
         wait_for(lambda: len(self.results) == 1)
         return self.results.pop()

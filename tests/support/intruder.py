@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ferry_ros.drivers.vendor_node import Link
-from ferry_ros.rclpy_support.timer import every
+from ferry_ros.rclpy_support.timer import steady_timer
 from nav_msgs.msg import Odometry
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import JointState
@@ -22,7 +22,7 @@ class Intruder:
         self.link = Link("joint_state_publisher", namespace)
         self._publisher = self.link.node.create_publisher(kind, topic, 10)
         self._message: Any = None
-        every(self.link.node, 0.02, self._again)
+        steady_timer(self.link.node, 0.02, self._again)
         self.link.spin()
         deadline = time.monotonic() + 10.0
         while listens and not self._publisher.get_subscription_count():

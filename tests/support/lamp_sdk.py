@@ -41,7 +41,7 @@ class Lamp:
         """What is wrong; empty when nothing is."""
         return ""
 
-    def picture(self) -> npt.NDArray[np.uint8]:
+    def image(self) -> npt.NDArray[np.uint8]:
         """What it sees, (48, 64, 3) RGB."""
         return np.full((48, 64, 3), int(100 + 50 * self.angle()), dtype=np.uint8)
 

@@ -26,7 +26,7 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from robots.execution.orders import Order, Result
+from robots.execution.command_request import CommandRequest, CommandResult
 
 ROOT = Path(__file__).parents[2]
 PERIOD_S = 0.5
@@ -105,7 +105,7 @@ class Watcher(Node):
     def __init__(self, namespace: str) -> None:
         super().__init__("watcher", namespace=namespace)
         self.odometry: list[tuple[float, tuple[float, float, float]]] = []
-        self.results: list[Result] = []
+        self.results: list[CommandResult] = []
         self.stamps_ns: list[int] = []
         self.told: list[tuple[float, str, str]] = []
         self.create_subscription(Odometry, "odom", self._odom, qos.NEWEST)
@@ -141,10 +141,10 @@ class Watcher(Node):
             self._heartbeat.end()
         self._heartbeat = None
 
-    def order(self, order: Order) -> None:
+    def order(self, order: CommandRequest) -> None:
         """Publishes `order` by hand, under the lease at hand where it has none."""
         wait_until(lambda: self._commands.get_subscription_count() > 0)
-        self._commands.publish(convert.order_msg(replace(order, lease=order.lease or self.lease)))
+        self._commands.publish(convert.request_msg(replace(order, lease=order.lease or self.lease)))
 
     def call(self, service: str, request: Any = None, timeout_s: float = 20.0) -> Any:
         """Calls a Trigger (or, with a bool, a SetBool) service and returns its response."""

@@ -1,4 +1,4 @@
-"""The wire to a Piper: piper_sdk over CAN, with what the SDK does not tell.
+"""CAN connection of piper_sdk, with the diagnostics that the SDK lacks.
 
 The SDK neither times feedback on a clock that cannot jump, nor tells that a frame was not sent, nor sees that the bus
 is off (python-can's socketcan always says "active"). So its bus is wrapped: all frames pass through a `Watch`.
@@ -21,14 +21,14 @@ from robots.errors import ConnectionFailed
 ERROR_BUS_OFF, ERROR_RESTARTED = 0x40, 0x100
 
 FAILED_SENDS = 3
-"""So many frames in a row that could not be sent mean that nobody on the bus acknowledges."""
+"""Consecutive failed frames after which no other node on the bus acknowledges."""
 
 SLICE_S = 0.03
-"""Receiving looks this often whether it should end; the SDK's own 1 s would outlive a disconnect."""
+"""Receive timeout, after which the thread checks whether to end; the SDK's own 1 s would outlive a disconnect."""
 
 
 class Watch:
-    """Remembers when each kind of frame was heard last, and whether the bus carries frames. Any thread may call.
+    """Records when each kind of frame was last received, and whether the bus carries frames. Thread-safe.
 
     Args:
         listener: called with the identifier of each frame that the SDK has read, and when it came.
@@ -58,9 +58,9 @@ class Watch:
                 self.fault = f"bus-off: {self._failed} frames in a row could not be sent ({error})"
 
     def last_ns(self, identifiers: Iterable[int]) -> int:
-        """When the oldest of these frames was heard, on the monotonic clock; -1 when one never was."""
+        """Monotonic time of the oldest of these frames; -1 when one was never received."""
         with self._lock:
-            return min(self._heard_ns.get(one, -1) for one in identifiers)
+            return min(self._heard_ns.get(identifier, -1) for identifier in identifiers)
 
     def _judge(self, error_class: int) -> None:
         if error_class & ERROR_BUS_OFF:

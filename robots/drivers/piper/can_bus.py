@@ -1,4 +1,4 @@
-"""Opens a CAN bus with python-can, and says what is wrong when it does not open."""
+"""Opens a CAN bus with python-can, with an error that names the cause when it does not open."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def open_bus(channel: str, interface: str) -> Any:
 
 def check_link(channel: str, folder: Path = Path("/sys/class/net")) -> None:
     """Raises ConnectionFailed unless Linux has the CAN interface `channel` and it is up."""
-    here = folder / channel
-    if not here.exists():
-        known = ", ".join(sorted(one.name for one in folder.glob("*can*"))) or "none"
+    device = folder / channel
+    if not device.exists():
+        known = ", ".join(sorted(path.name for path in folder.glob("*can*"))) or "none"
         raise ConnectionFailed(f"no CAN interface '{channel}'; is the adapter plugged in? available: {known}")
-    state = (here / "operstate").read_text(encoding="utf-8").strip()
+    state = (device / "operstate").read_text(encoding="utf-8").strip()
     if state != "up":
         bring_up = f"sudo ip link set {channel} up type can bitrate {BITRATE}"
         raise ConnectionFailed(f"CAN interface {channel} is {state}, expected up: `{bring_up}`")

@@ -1,7 +1,7 @@
-"""Drives an AgileX Piper through piper_sdk.
+"""Driver of an AgileX Piper through piper_sdk.
 
-Ferry enforces every limit itself: the SDK's are off by default and miss Cartesian control, so that Cartesian goals go
-through our own kinematics and only joint targets are sent. Written from the SDK's source and tested against
+Ferry enforces every limit itself: the SDK's are off by default and ignore Cartesian control, so that Cartesian goals
+use our own kinematics and only joint targets are sent. Written from the SDK's source and tested against
 `robots.fakes.piper.process`; not yet run on a real arm.
 """
 
@@ -32,26 +32,26 @@ from robots.robot import Connected, Health, Sent
 from robots.spec import F32Vector
 
 RANGE_SLACK_RAD = 0.05
-"""An arm that was moved by hand may stand a little beyond a limit; further, it must be moved back by hand."""
+"""An arm that was moved by hand may be this far beyond a limit; from further out it must be moved back by hand."""
 
 
 @dataclass(frozen=True)
 class PiperOptions:
-    """How to reach the arm and how to move it.
+    """Connection and motion options of a Piper.
 
     Attributes:
         channel: CAN interface, or the multicast group of a fake.
         interface: python-can's kind of bus: "socketcan", "slcan", "udp_multicast" (a fake).
-        speed: the share of the arm's top speeds that it moves with, in (0, 1].
+        speed: fraction of the arm's top speeds, in (0, 1].
         floor_m: the fingertips stay above this height over the arm's base [m].
-        rate_hz: how often joint targets are sent while moving.
+        rate_hz: rate of joint targets during a motion.
         stale_after_s: feedback older than this stops the arm [s].
-        connect_timeout_s: how long to wait for feedback, and for the motors to hold [s].
-        scene_camera: what looks over the table, as `robots.cameras.sources` takes it ("realsense:SERIAL", "opencv:0",
-            "synthetic"); empty where there is none, and the spec has none either.
-        wrist_camera: the same for the camera above the gripper.
+        connect_timeout_s: timeout of the first feedback, and of enabling the motors [s].
+        scene_camera: camera that overlooks the table, in a form of `robots.cameras.sources` ("realsense:SERIAL",
+            "opencv:0", "synthetic"); empty: none, also in the spec.
+        wrist_camera: camera above the gripper, likewise.
         clear_estop: clear a latched emergency stop when connecting. THE ARM LOSES POWER AND SINKS: hold it.
-        disable_on_exit: let the motors go when disconnecting. THE ARM FALLS unless somebody holds it.
+        disable_on_exit: disable the motors when disconnecting. THE ARM FALLS unless it is supported.
     """
 
     channel: str = "can0"
@@ -68,14 +68,14 @@ class PiperOptions:
 
 
 class PiperRobot(Connected):
-    """One arm with its gripper."""
+    """An AgileX Piper with its gripper."""
 
     def __init__(self, options: PiperOptions = PiperOptions()) -> None:
         self.options = options
         chosen = {"scene": options.scene_camera, "wrist": options.wrist_camera}
         specs = tuple(camera for camera in CAMERAS if chosen[camera.name])
         self._spec = piper(options.speed, options.floor_m, specs)
-        self._cameras = {one.name: Camera(source(chosen[one.name], one.height, one.width)) for one in specs}
+        self._cameras = {spec.name: Camera(source(chosen[spec.name], spec.height, spec.width)) for spec in specs}
         self._link: PiperLink | None = None
         self._lock: Lock | None = None
         self._planner: ArmPlanner | None = None
@@ -89,7 +89,7 @@ class PiperRobot(Connected):
         return self._spec
 
     def connect(self) -> None:
-        """Opens the bus, waits for feedback, lets the motors hold where they are.
+        """Opens the bus, waits for feedback, and enables the motors, which hold their positions.
 
         Raises:
             ConnectionFailed: SDK or kinematics missing, no such bus, no permission, driven by another process, silent,
@@ -111,13 +111,13 @@ class PiperRobot(Connected):
             raise
 
     def disconnect(self) -> None:
-        """Leaves the arm holding where it is."""
+        """Disconnects; the arm holds its position, unless `disable_on_exit`."""
         if self._link is not None and self.options.disable_on_exit:
             self._link.disable()
         self._close()
 
     def observe(self) -> Observation:
-        """Pictures, joints, gripper and fingertips, stamped when the oldest of them was sensed.
+        """Images, joints, gripper and fingertips, stamped when the oldest of them was sensed.
 
         Raises RobotError when the feedback or a camera is lost, stale or frozen.
         """
@@ -133,7 +133,7 @@ class PiperRobot(Connected):
         return Observation(self._seen_ns, images, self._state(link.positions()))
 
     def execute(self, command: Command) -> Sent:
-        """Moves until the measured joints have arrived, or says why not."""
+        """Executes a command; returns when the measured joints have arrived, or with the reason why they did not."""
         link, motion = self._require("execute"), self._motion
         assert motion is not None  # made with the link
         with self._moving:
@@ -148,7 +148,7 @@ class PiperRobot(Connected):
             return self._move(motion, sent)
 
     def stop(self) -> None:
-        """Holds the arm where it is; the gripper keeps what it was told. Also before `connect`."""
+        """Holds the arm at its position; the gripper keeps its command. Also callable before `connect`."""
         if (motion := self._motion) is not None:
             motion.stop()
 
@@ -164,7 +164,7 @@ class PiperRobot(Connected):
             "voltage_v": min(motor.voltage_v for motor in motors),
             "temperature_c": max(motor.temperature_c for motor in motors),
         }
-        fault = link.trouble() or next((camera.fault for camera in self._cameras.values() if camera.fault), "")
+        fault = link.fault() or next((camera.fault for camera in self._cameras.values() if camera.fault), "")
         return Health(runstop=link.estop(), fault=fault, notes=notes)
 
     def emergency_stop(self) -> None:
@@ -177,7 +177,7 @@ class PiperRobot(Connected):
         return self._link
 
     def _start(self, link: PiperLink) -> None:
-        """From the first frame to motors that hold, each step with a time limit."""
+        """Starts the arm, from the first frame to enabled motors, each step with a time limit."""
         where = f"{self.options.channel} ({self.options.interface})"
         self._await(lambda: link.complete, f"no feedback from the arm on {where}; is it switched on and plugged in?")
         if link.estop():
@@ -196,28 +196,28 @@ class PiperRobot(Connected):
         self._await(obeys, "the arm does not obey CAN; is it in teaching mode (button on the arm)?")
         assert self._motion is not None  # made with the link
         self._motion.hold()
-        if trouble := link.trouble():
-            raise ConnectionFailed(f"piper: {trouble}")
+        if fault := link.fault():
+            raise ConnectionFailed(f"piper: {fault}")
 
     def _check_ranges(self, link: PiperLink) -> None:
-        for (name, one), at in zip(self._spec.joints.items(), link.positions()):
-            if not one.low - RANGE_SLACK_RAD <= at <= one.high + RANGE_SLACK_RAD:
+        for (name, joint), at in zip(self._spec.joints.items(), link.positions()):
+            if not joint.low - RANGE_SLACK_RAD <= at <= joint.high + RANGE_SLACK_RAD:
                 raise ConnectionFailed(
-                    f"piper: {name} is at {at:.3f}, expected [{one.low}, {one.high}]; move it there by hand"
+                    f"piper: {name} is at {at:.3f}, expected [{joint.low}, {joint.high}]; move it there by hand"
                 )
 
     def _await(self, ready: Callable[[], bool], otherwise: str) -> None:
         deadline = time.monotonic() + self.options.connect_timeout_s
         while not ready():
             if time.monotonic() > deadline:
-                disbelieved = self._link.disbelieved if self._link else ""
-                raise ConnectionFailed(f"piper: {disbelieved or otherwise}")
+                implausible = self._link.implausible if self._link else ""
+                raise ConnectionFailed(f"piper: {implausible or otherwise}")
             time.sleep(POLL_S)
 
     def _move(self, motion: PiperMotion, sent: Sent) -> Sent:
         assert self._planner is not None  # `connect` made it
         try:
-            plan = self._planner.plan(sent.command, motion.here())
+            plan = self._planner.plan(sent.command, motion.current())
         except Refused as refusal:
             return replace(sent, refused=str(refusal))
         return replace(sent, blocked=motion.follow(plan))

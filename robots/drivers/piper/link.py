@@ -1,4 +1,4 @@
-"""One Piper as it is told and as it tells: SI units outside, the SDK's units inside."""
+"""Connection to a Piper: converts commands and feedback between SI and the SDK's units."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from robots.plausibility import Plausibility, of_joints
 JOINT_FRAMES = (0x2A5, 0x2A6, 0x2A7)
 STATUS_FRAME, GRIPPER_FRAME = 0x2A1, 0x2A8
 MOTOR_FRAMES = (0x261, 0x262, 0x263, 0x264, 0x265, 0x266)
-TOLD = dict(zip((*JOINT_FRAMES, GRIPPER_FRAME), (ARM[:2], ARM[2:4], ARM[4:], (GRIPPER_JOINT,))))
-"""Identifier -> the joints that such a frame tells of."""
+FRAME_JOINTS = dict(zip((*JOINT_FRAMES, GRIPPER_FRAME), (ARM[:2], ARM[2:4], ARM[4:], (GRIPPER_JOINT,))))
+"""Identifier of a feedback frame -> the joints in it."""
 
 ELSEWHERE_RAD = math.pi
-"""An arm that was moved by hand may stand so far beyond a range; `PiperRobot.connect` asks for it to be moved back."""
+"""Distance beyond a range at which an arm may have been left; `PiperRobot.connect` asks to move it back by hand."""
 
 POSSIBLE = {
-    name: replace(one, low=one.low - ELSEWHERE_RAD, high=one.high + ELSEWHERE_RAD)
-    for name, one in of_joints(PIPER).items()
+    name: replace(bounds, low=bounds.low - ELSEWHERE_RAD, high=bounds.high + ELSEWHERE_RAD)
+    for name, bounds in of_joints(PIPER).items()
 }
 
 ALL_FRAMES = (*JOINT_FRAMES, STATUS_FRAME, GRIPPER_FRAME, *MOTOR_FRAMES)
 
 MOTORS_STALE_S = 1.0
-"""Motor states come less often than joint angles."""
+"""Age limit of motor states, which come less often than joint angles."""
 
 CAN_CONTROL, MOVE_J = 0x01, 0x01  # ctrl_mode and mode_feed of frame 0x2A1
 EMERGENCY, RESUME = 0x01, 0x02  # first byte of frame 0x150
@@ -61,7 +61,7 @@ MOTOR_FAULTS = {
 
 @dataclass(frozen=True)
 class Motor:
-    """What a joint's driver says of itself."""
+    """State of a joint's motor driver."""
 
     enabled: bool
     voltage_v: float
@@ -70,23 +70,23 @@ class Motor:
 
 
 class PiperLink:
-    """An open connection to one arm.
+    """Open connection to one arm.
 
     Args:
         channel: CAN interface, e.g. "can0"; a multicast group for "udp_multicast".
         interface: python-can's name of the kind of bus.
-        stale_after_s: how old joint angles may be.
+        stale_after_s: age limit of joint angles.
     """
 
     def __init__(self, channel: str, interface: str, stale_after_s: float) -> None:
         self._stale_s = stale_after_s
-        self._believed: dict[str, float] = {}
+        self._accepted: dict[str, float] = {}
         self._plausible = Plausibility(POSSIBLE, "; is a second arm, or a fake, on this bus?")
         self._sdk: Any = None
         self._watch = Watch(self._take)
         self._opened_ns = time.monotonic_ns()
         self._sdk = open_sdk(channel, interface, self._watch)
-        self._sending = threading.Lock()  # the SDK fills one and the same message, whatever it sends
+        self._sending = threading.Lock()  # the SDK reuses one message object for every frame
 
     def close(self) -> None:
         """Ends the connection; the arm stays as it is."""
@@ -94,55 +94,57 @@ class PiperLink:
 
     @property
     def complete(self) -> bool:
-        """Whether every kind of feedback was heard since the connection was opened."""
-        return self._watch.last_ns(ALL_FRAMES) >= 0 and len(self._believed) == len(JOINTS)
+        """True once every kind of feedback was received on this connection."""
+        return self._watch.last_ns(ALL_FRAMES) >= 0 and len(self._accepted) == len(JOINTS)
 
     @property
     def stamp_ns(self) -> int:
-        """When the oldest of the joint angles and the aperture was heard, on the monotonic clock."""
+        """Monotonic time of the oldest frame among joint angles and aperture."""
         return self._watch.last_ns((*JOINT_FRAMES, GRIPPER_FRAME))
 
     def positions(self) -> list[float]:
-        """Joints 1 to 6 [rad] and the aperture [m] as heard last, where it could be believed."""
-        return [self._believed.get(name, 0.0) for name in JOINTS]
+        """Joints 1 to 6 [rad] and the aperture [m], as last received and accepted as plausible."""
+        return [self._accepted.get(name, 0.0) for name in JOINTS]
 
     @property
-    def disbelieved(self) -> str:
-        """Why what joints and gripper tell cannot be believed; empty when it can."""
+    def implausible(self) -> str:
+        """Fault of implausible feedback; empty when it is plausible."""
         return self._plausible.fault
 
     def _take(self, identifier: int, at_ns: int) -> None:
-        """A frame was read: each tells of some of the joints."""
-        if identifier in TOLD and self._sdk is not None:
-            told = {name: value for name, value in zip(JOINTS, self._told()) if name in TOLD[identifier]}
-            if self._plausible.take(told, at_ns / 1e9):
-                self._believed.update(told)
+        """Takes a received frame, which holds some of the joints."""
+        if identifier in FRAME_JOINTS and self._sdk is not None:
+            measured = {
+                name: value for name, value in zip(JOINTS, self._measured()) if name in FRAME_JOINTS[identifier]
+            }
+            if self._plausible.take(measured, at_ns / 1e9):
+                self._accepted.update(measured)
 
-    def _told(self) -> list[float]:
+    def _measured(self) -> list[float]:
         state = self._sdk.GetArmJointMsgs().joint_state
         joints = [getattr(state, f"joint_{number}") / MILLIDEGREES for number in range(1, 7)]
         return [*joints, self._sdk.GetArmGripperMsgs().gripper_state.grippers_angle * 1e-6]
 
     def motors(self) -> list[Motor]:
-        """The six joints' drivers."""
+        """States of the six motor drivers."""
         infos = self._sdk.GetArmLowSpdInfoMsgs()
         return [_motor(getattr(infos, f"motor_{number}")) for number in range(1, 7)]
 
     def estop(self) -> bool:
-        """Whether the arm's own emergency stop is latched."""
+        """True while the arm's own emergency stop is latched."""
         return int(self._sdk.GetArmStatus().arm_status.arm_status) == EMERGENCY
 
     def enabled(self) -> bool:
-        """Whether all six motors hold."""
+        """True when all six motors are enabled."""
         return all(motor.enabled for motor in self.motors())
 
     def in_control(self) -> bool:
-        """Whether the arm obeys joint targets over CAN."""
+        """True when the arm accepts joint targets over CAN."""
         status = self._sdk.GetArmStatus().arm_status
         return int(status.ctrl_mode) == CAN_CONTROL and int(status.mode_feed) == MOVE_J
 
     def lost(self) -> str:
-        """Why what was heard cannot be trusted: "bus-off: ..." or "feedback stale: ..."; empty when it can."""
+        """Fault of the connection: "bus-off: ..." or "feedback stale: ..."; empty when feedback is valid."""
         if self._watch.fault:
             return self._watch.fault
         now = time.monotonic_ns()
@@ -152,14 +154,14 @@ class PiperLink:
             "arm status": ((STATUS_FRAME,), self._stale_s),
             "motor states": (MOTOR_FRAMES, MOTORS_STALE_S),
         }
-        for what, (frames, most_s) in groups.items():
+        for what, (frames, max_age_s) in groups.items():
             age_s = (now - max(self._watch.last_ns(frames), self._opened_ns)) / 1e9
-            if age_s > most_s:
-                return f"feedback stale: {what} are {age_s:.2f} s old, expected at most {most_s} s"
-        return self.disbelieved
+            if age_s > max_age_s:
+                return f"feedback stale: {what} are {age_s:.2f} s old, expected at most {max_age_s} s"
+        return self.implausible
 
-    def trouble(self) -> str:
-        """What the arm itself complains of; empty when nothing."""
+    def fault(self) -> str:
+        """Fault that the arm reports; empty when there is none."""
         status = self._sdk.GetArmStatus().arm_status
         if int(status.arm_status) in ARM_STATUS:
             return ARM_STATUS[int(status.arm_status)]
@@ -174,27 +176,27 @@ class PiperLink:
         return ""
 
     def send_joints(self, joints: Iterable[float]) -> None:
-        """Tells where joints 1 to 6 are to be [rad]."""
+        """Sends targets of joints 1 to 6 [rad]."""
         with self._sending:
-            self._sdk.JointCtrl(*(round(one * MILLIDEGREES) for one in joints))
+            self._sdk.JointCtrl(*(round(joint * MILLIDEGREES) for joint in joints))
 
     def send_gripper(self, aperture_m: float) -> None:
-        """Tells how wide the gripper is to be."""
+        """Sends the target aperture of the gripper."""
         with self._sending:
             self._sdk.GripperCtrl(round(aperture_m * 1e6), round(GRIPPER_EFFORT_NM * 1000), 0x01, 0)
 
     def send_mode(self, percent: int) -> None:
-        """Asks the arm to obey joint targets over CAN at most at so much of its top speed."""
+        """Requests control by joint targets over CAN, at most at a percentage of the top speed."""
         with self._sending:
             self._sdk.ModeCtrl(CAN_CONTROL, MOVE_J, percent, 0x00)
 
     def enable(self) -> bool:
-        """Asks the motors to hold; whether they did already."""
+        """Enables the motors; True when they were enabled already."""
         with self._sending:
             return bool(self._sdk.EnablePiper())
 
     def disable(self) -> None:
-        """Lets the motors go: the arm falls."""
+        """Disables the motors: the arm falls."""
         with self._sending:
             self._sdk.DisablePiper()
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from robots.cameras.letterbox import framed, lens_fov_deg, share
+from robots.cameras.letterbox import fov_scale, lens_fov_deg, letterbox
 from robots.command import Command, JointTarget, LookAt, MoveBase, MoveJoint, RotateBase, Stop
 from robots.drivers.pyrobot.link import ConnectionLost, Link, Refused
 from robots.drivers.pyrobot.pyrobot_server import FROZEN_S, STALE_S, Message
 from robots.embodiment import Embodiment
-from robots.embodiments.locobot import PAN, PICTURE_FOV_DEG, TILT, camera_slots, locobot
+from robots.embodiments.locobot import IMAGE_FOV_DEG, PAN, TILT, camera_slots, locobot
 from robots.errors import ConnectionFailed, NotConnected, RobotError
 from robots.limits import limit
 from robots.observation import Observation
@@ -30,29 +30,29 @@ from robots.robot import Connected, Health, Sent
 MARGIN_S = 4.0
 """A motion may take twice its time at top speed, and this."""
 
-ANSWER_S = 3.0  # after a motion's own limit: the base ramps down and stands before the server answers
+ANSWER_S = 3.0  # after a motion's own limit: the base ramps down to rest before the server answers
 
 
 @dataclass(frozen=True)
 class PyrobotOptions:
-    """Where the robot is and what it is told to be.
+    """Connection and motion options of a LoCoBot behind PyRobot.
 
     Attributes:
         address: "host:port" of pyrobot_server.py.
-        speed: the share of the body's top speeds that it moves with, in (0, 1].
-        height: of the pictures handed on, pixels.
-        width: of the pictures handed on, pixels.
-        picture_fov_deg: how high they see; what the camera does not see of it is black.
-        camera_slots: which actions move the camera, see `embodiments.locobot.camera_slots`; empty: the default.
-        timeout_s: of an answer that has no motion to wait for.
-        ready_s: odometry, joint states and a picture must have come so long after the connection.
+        speed: fraction of the robot's top speeds, in (0, 1].
+        height: of the images in observations, pixels.
+        width: of the images in observations, pixels.
+        image_fov_deg: their vertical field of view; the part that the camera does not cover is black.
+        camera_slots: actions that move the camera, see `embodiments.locobot.camera_slots`; empty: the default.
+        timeout_s: of answers that do not wait for a motion.
+        ready_s: time limit, after connecting, of the first odometry, joint states and image.
     """
 
     address: str = "127.0.0.1:7077"
     speed: float = 1.0
     height: int = 720
     width: int = 1280
-    picture_fov_deg: float = PICTURE_FOV_DEG
+    image_fov_deg: float = IMAGE_FOV_DEG
     camera_slots: str = ""
     timeout_s: float = 2.0
     ready_s: float = 5.0
@@ -63,7 +63,7 @@ class PyrobotLocobot(Connected):
 
     def __init__(self, options: PyrobotOptions | None = None) -> None:
         self.options = options or PyrobotOptions()
-        table = locobot(camera_slots(self.options.camera_slots), self.options.picture_fov_deg)
+        table = locobot(camera_slots(self.options.camera_slots), self.options.image_fov_deg)
         camera = replace(table.cameras[0], height=self.options.height, width=self.options.width)
         self._spec = table.with_cameras(camera).slowed(self.options.speed)
         self._link: Link | None = None
@@ -71,13 +71,13 @@ class PyrobotLocobot(Connected):
         self._state: Message = {}
         self._state_ns = 0
         self._plausible, self._turned, self._checking = _plausible(), 0.0, threading.Lock()
-        self._doubt = ""  # why the motion under way was ended
-        self._picture, self._stamp_ns, self._filled = 0, 0, 0.0
-        self._moving, self._order, self._halted = threading.Lock(), threading.Lock(), threading.Event()
+        self._doubt = ""  # why the motion under distance was ended
+        self._image_number, self._stamp_ns, self._filled = 0, 0, 0.0
+        self._moving, self._send_lock, self._halted = threading.Lock(), threading.Lock(), threading.Event()
 
     @property
     def spec(self) -> Embodiment:
-        """What the body is."""
+        """Embodiment of the robot."""
         return self._spec
 
     @property
@@ -88,7 +88,7 @@ class PyrobotLocobot(Connected):
         return float(x), float(y), float(yaw)
 
     def connect(self) -> None:
-        """Raises ConnectionFailed: no server, another client, another version, or a robot that tells nothing."""
+        """Connects. Raises ConnectionFailed: no server, another client or version, or a robot without feedback."""
         lock = claim(f"locobot-{self.options.address}")
         self._state, self._plausible, self._turned = {}, _plausible(), 0.0
         try:
@@ -101,42 +101,42 @@ class PyrobotLocobot(Connected):
         self._lock = lock
 
     def disconnect(self) -> None:
-        """Leaves; the server stops the base. Also called twice."""
+        """Disconnects; the server stops the base. Idempotent."""
         self._drop()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
     def observe(self) -> Observation:
-        """The first picture that has not been observed yet, and the head with it.
+        """Returns the first image that has not been observed yet, with the head's joints.
 
         Raises:
             NotConnected: before `connect`.
             ConnectionLost: the server is gone.
             Refused: the camera is frozen.
-            RobotError: joint states or odometry are missing, or cannot be.
+            RobotError: joint states or odometry are missing or implausible.
         """
         link = self._linked("observe")
         asked_ns = time.monotonic_ns()
-        answer, pixels = link.ask("picture", limit_s=self.options.timeout_s + FROZEN_S, after=self._picture)
+        answer, pixels = link.ask("picture", limit_s=self.options.timeout_s + FROZEN_S, after=self._image_number)
         if answer["pan"] is None or answer["tilt"] is None:
             raise RobotError("feedback stale: no joint states of the head")
         with self._checking:
             head = _head(answer)
-            self._may_be(head, asked_ns, answer)
+            self._is_plausible(head, asked_ns, answer)
             fault = self._plausible.fault
         if fault:
             raise RobotError(fault)
-        self._picture = int(answer["number"])
+        self._image_number = int(answer["number"])
         sensed_ns = asked_ns if answer["waited"] else asked_ns - round(1e9 * float(answer["picture_age_s"]))
         self._stamp_ns = max(self._stamp_ns + 1, sensed_ns)
         image = np.frombuffer(pixels, np.uint8).reshape(answer["height"], answer["width"], 3)
         lens_deg = lens_fov_deg(float(answer["focal_px"]), int(answer["height"]))
         camera = self._spec.cameras[0]
-        self._filled = min(1.0, share(lens_deg, camera.vertical_fov_deg))
+        self._filled = min(1.0, fov_scale(lens_deg, camera.vertical_fov_deg))
         joints = np.array([head[name] for name in self._spec.state["joints"].names], np.float32)
         state = {"joints": joints, "hand": np.zeros(1, np.float32)}
-        return Observation(self._stamp_ns, {camera.name: framed(image, lens_deg, camera)}, state)
+        return Observation(self._stamp_ns, {camera.name: letterbox(image, lens_deg, camera)}, state)
 
     def execute(self, command: Command) -> Sent:
         """Moves, and returns when the motion ended as measured, was blocked or refused. Raises NotConnected."""
@@ -156,14 +156,14 @@ class PyrobotLocobot(Connected):
     def stop(self) -> None:
         """Ends a running motion: the base ramps down to an explicit zero, the head holds. From any thread."""
         link = self._link
-        with self._order:
+        with self._send_lock:
             self._halted.set()
         if link is not None and not link.lost:
             with contextlib.suppress(RobotError):  # lost: the server stops the base by itself
                 link.ask("stop", limit_s=0.5)
 
     def health(self) -> Health:
-        """What the last beat said; a lost server, silent odometry and a frozen camera are faults."""
+        """Health by the last heartbeat; a lost server, silent odometry and a frozen camera are faults."""
         link = self._link
         if link is None:
             return Health(fault="not connected")
@@ -181,33 +181,33 @@ class PyrobotLocobot(Connected):
         if self._state["odometry_age_s"] > STALE_S:
             return f"feedback stale: no odometry for {self._state['odometry_age_s']:.1f} s"
         if self._state["picture_age_s"] > FROZEN_S:
-            return f"camera frozen: no new picture for {self._state['picture_age_s']:.1f} s"
+            return f"camera frozen: no new image for {self._state['picture_age_s']:.1f} s"
         return ""
 
     def _take(self, state: Message, asked_ns: int) -> None:
-        """Takes a beat's answer; pose and head stay what they were where the new ones cannot be."""
+        """Takes a heartbeat's answer; keeps the previous pose and head when the new ones are implausible."""
         if not _missing(state):
             with self._checking:
-                if not self._may_be({**_head(state), **self._place(state)}, asked_ns, state):
+                if not self._is_plausible({**_head(state), **self._place(state)}, asked_ns, state):
                     state = {**state, **{name: self._state.get(name) for name in ("pose", "pan", "tilt")}}
                     self._end_motion()
         self._state, self._state_ns = state, asked_ns
 
     def _end_motion(self) -> None:
-        """The server steers by what was just doubted."""
+        """Ends a motion: the server controls it by the feedback that was just rejected."""
         link = self._link
         if link is not None and self._moving.locked():
             self._doubt = self._plausible.fault
             with contextlib.suppress(RobotError):
                 link.ask("stop", limit_s=0.5)
 
-    def _may_be(self, told: dict[str, float], asked_ns: int, state: Message) -> bool:
-        """PyRobot tells the age of its odometry only; what else it tells may be as old."""
+    def _is_plausible(self, measured: dict[str, float], asked_ns: int, state: Message) -> bool:
+        """Checks feedback; PyRobot reports the age of its odometry only, and the rest may be as old."""
         asked_s = asked_ns / 1e9 - float(state["odometry_age_s"])
-        return self._plausible.take(told, time.monotonic(), asked_s=asked_s)
+        return self._plausible.take(measured, time.monotonic(), asked_s=asked_s)
 
     def _place(self, state: Message) -> dict[str, float]:
-        """x, y [m] and yaw [rad], turns counted on."""
+        """x, y [m] and unwrapped yaw [rad]."""
         x, y, yaw = (float(value) for value in state["pose"])
         before = self._turned
         self._turned = before + math.remainder(yaw - before, math.tau)
@@ -219,13 +219,13 @@ class PyrobotLocobot(Connected):
             if time.monotonic() > end_s:
                 where = f"the PyRobot server at {self.options.address}"
                 raise ConnectionFailed(
-                    f"{where} tells no {missing}: is the robot's ROS driver up (use_base, use_camera)?"
+                    f"{where} sends no {missing}: is the robot's ROS driver up (use_base, use_camera)?"
                 )
             time.sleep(0.02)
 
     def _drop(self) -> None:
         link, self._link = self._link, None
-        self._picture = 0
+        self._image_number = 0
         if link is not None:
             link.close()
 
@@ -235,26 +235,44 @@ class PyrobotLocobot(Connected):
         return self._link
 
     def _request(self, command: Command) -> dict[str, Any]:
-        """What the server is asked for; empty where nothing moves. Every speed is the table's."""
+        """Request to the server; empty where nothing moves. Every speed is the table's."""
         base = self._spec.base
         assert base is not None  # the table has one
         if isinstance(command, MoveBase):
-            way, speed, decel = command.distance_m, base.max_speed_mps, base.max_decel_mps2
-            return {"op": "drive", "amount": way, "speed": speed, "decel": decel, "limit_s": _limit_s(way, speed)}
+            distance, speed, decel = command.distance_m, base.max_speed_mps, base.max_decel_mps2
+            return {
+                "op": "drive",
+                "amount": distance,
+                "speed": speed,
+                "decel": decel,
+                "limit_s": _limit_s(distance, speed),
+            }
         if isinstance(command, RotateBase):
-            way, speed, decel = command.angle_rad, base.max_turn_radps, base.max_turn_decel_radps2
-            return {"op": "turn", "amount": way, "speed": speed, "decel": decel, "limit_s": _limit_s(way, speed)}
+            distance, speed, decel = command.angle_rad, base.max_turn_radps, base.max_turn_decel_radps2
+            return {
+                "op": "turn",
+                "amount": distance,
+                "speed": speed,
+                "decel": decel,
+                "limit_s": _limit_s(distance, speed),
+            }
         goal = _head_goal(command, _head(self._state))
         if not goal:
             return {}
         speed = min(self._spec.joints[name].max_speed for name in goal)
-        way = max(abs(goal[name] - here) for name, here in _head(self._state).items())
-        return {"op": "look", "pan": goal[PAN], "tilt": -goal[TILT], "speed": speed, "limit_s": _limit_s(way, speed)}
+        distance = max(abs(goal[name] - current) for name, current in _head(self._state).items())
+        return {
+            "op": "look",
+            "pan": goal[PAN],
+            "tilt": -goal[TILT],
+            "speed": speed,
+            "limit_s": _limit_s(distance, speed),
+        }
 
     def _move(self, link: Link, request: dict[str, Any]) -> str:
-        """Why a motion did not happen or end; empty when it did."""
+        """Executes a motion; returns the reason why it did not complete, or ""."""
         try:
-            with self._order:  # a stop that comes meanwhile is sent after this motion, and ends it
+            with self._send_lock:  # a concurrent stop is sent after this motion, and ends it
                 if self._halted.is_set():
                     return "stopped"
                 self._doubt = ""
@@ -268,14 +286,14 @@ class PyrobotLocobot(Connected):
 
 
 def _plausible() -> Plausibility:
-    """Of a LoCoBot's head and wheels at their top speeds, whatever share of these it is driven with."""
+    """Bounds of a LoCoBot's head and wheels at their full top speeds, also when it is driven slower."""
     body = locobot()
     assert body.base is not None  # the table has one
     return Plausibility({**of_joints(body), **of_base(body.base)})
 
 
-def _limit_s(way: float, speed: float) -> float:
-    return 2 * abs(way) / speed + MARGIN_S
+def _limit_s(distance: float, speed: float) -> float:
+    return 2 * abs(distance) / speed + MARGIN_S
 
 
 def _missing(state: Message) -> str:
@@ -283,7 +301,7 @@ def _missing(state: Message) -> str:
         return "odometry"
     if state["pan"] is None or state["tilt"] is None:
         return "joint states of the head"
-    return "camera picture" if state["picture_age_s"] > FROZEN_S else ""
+    return "camera image" if state["picture_age_s"] > FROZEN_S else ""
 
 
 def _head(state: Message) -> dict[str, float]:
@@ -291,11 +309,11 @@ def _head(state: Message) -> dict[str, float]:
     return {PAN: float(state["pan"]), TILT: -float(state["tilt"])}
 
 
-def _head_goal(command: Command, here: dict[str, float]) -> dict[str, float]:
+def _head_goal(command: Command, current: dict[str, float]) -> dict[str, float]:
     if isinstance(command, LookAt):
         return {PAN: command.pan_rad, TILT: command.tilt_rad}
     if isinstance(command, MoveJoint):
-        return here | {command.joint: here[command.joint] + command.delta}
+        return current | {command.joint: current[command.joint] + command.delta}
     if isinstance(command, JointTarget):
-        return here | dict(zip(command.joints, command.positions))
+        return current | dict(zip(command.joints, command.positions))
     return {}

@@ -21,7 +21,7 @@ Answer = tuple[Message, bytes]
 
 
 class ConnectionLost(RobotError):
-    """The server is gone, does not answer any more, or speaks nonsense."""
+    """The server is gone, does not answer any more, or violates the protocol."""
 
 
 class Refused(RobotError):
@@ -42,7 +42,7 @@ def parse_address(text: str) -> tuple[str, int]:
 
 @dataclass(frozen=True)
 class Request:
-    """A request under way; its answer is put into `answer`, None when there will be none."""
+    """Pending request; its answer is put into `answer`, None when there will be none."""
 
     op: str
     number: int
@@ -58,7 +58,7 @@ class Link:
         on_state: called in the link's own thread with each beat's answer and the time (monotonic, ns) it was asked at.
 
     Raises:
-        ConnectionFailed: nobody listens there, another client drives the robot, or the server is of another version.
+        ConnectionFailed: no server listens there, another client drives the robot, or the server is of another version.
     """
 
     def __init__(self, address: str, timeout_s: float, on_state: Callable[[Message, int], None]) -> None:
@@ -78,7 +78,7 @@ class Link:
 
     @property
     def lost(self) -> str:
-        """Why the connection is lost; empty while it is not."""
+        """Reason why the connection is lost; empty while it is not."""
         return self._lost
 
     def ask(self, op: str, limit_s: float | None = None, **values: Any) -> Answer:
@@ -109,17 +109,17 @@ class Link:
         return answer
 
     def fail(self, why: str) -> None:
-        """Gives the connection up: whoever waits is told."""
+        """Closes the connection and fails pending requests."""
         with self._guard:
             self._lost = self._lost or why
             waiting = list(self._waiting.values())
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes the reader
-        for one in waiting:
-            one.put(None)
+        for answer in waiting:
+            answer.put(None)
 
     def close(self) -> None:
-        """Says goodbye, if anybody is there, and ends."""
+        """Sends `bye` if the connection is alive, and ends."""
         self._closing.set()
         if not self._lost:
             with contextlib.suppress(RobotError):

@@ -1,8 +1,8 @@
-"""The process beside PyRobot on a LoCoBot: moves it for one client over a socket, and stops it when nobody asks more.
+"""Server beside PyRobot on a LoCoBot: moves it for one client over a socket, and stops it when requests cease.
 
 This one file runs on Python 3.6 and newer with nothing but the standard library and PyRobot (facebookresearch/pyrobot,
 ROS 1): copy it to the robot and run `python3 pyrobot_server.py --host 0.0.0.0` where `import pyrobot` works.
-docs/pyrobot_protocol.md says what goes over the socket. Tilt counts downwards here, as in PyRobot."""
+docs/pyrobot_protocol.md describes the protocol. Tilt is positive downwards here, as in PyRobot."""
 
 # ruff: noqa: UP006, UP035, UP041, UP045
 import argparse
@@ -21,9 +21,9 @@ VERSION = 1
 PERIOD_S = 0.05  # between two velocities: twice PyRobot's BASE_CONTROL_RATE
 SILENCE_S = 0.5  # a client that is silent for longer has its robot stopped
 STALE_S = 0.5  # odometry older than this: no motion
-FROZEN_S = 1.0  # a camera without a new picture for longer is frozen
+FROZEN_S = 1.0  # a camera without a new image for longer is frozen
 ZERO_S = 0.5  # explicit zero is sent for so long after each motion
-STANDS_S = 2.0  # a base gets at most so long to stand after a zero
+STANDS_S = 2.0  # time limit of the base to come to rest after a zero
 STALL_S = 1.0  # a base that is driven and makes no headway for so long has met something
 STALL = {"drive": 0.005, "turn": 0.01}  # headway [m], [rad]
 ARRIVED = {"drive": 0.01, "turn": math.radians(1.0)}
@@ -82,9 +82,9 @@ class Watched:
 
 
 class Machine:
-    """A PyRobot LoCoBot: what it says of itself, and motions that end.
+    """PyRobot LoCoBot: its feedback, and motions with an end.
 
-    `robot` is a `pyrobot.Robot`. PyRobot stamps nothing: freshness is told from its callbacks replacing their objects.
+    `robot` is a `pyrobot.Robot`. PyRobot stamps nothing: a value is fresh when its callback replaced the object.
     """
 
     def __init__(self, robot: Any) -> None:
@@ -107,18 +107,18 @@ class Machine:
         self.halt.set()
 
     def zero(self) -> None:
-        """Explicit zero at once, and by `_watch` for a while after: nobody's timeout is relied on."""
+        """Explicit zero at once, and by `_watch` for a while after: no timeout of the base is relied on."""
         self._speed, self._zero_until_s = 0.0, time.monotonic() + ZERO_S
         self.robot.base.stop()
 
     def close(self) -> None:
-        """The base stands and nothing is watched any more."""
+        """Stops the base and ends the watch thread."""
         self.stop("lost: the server ends")
         self._stand()
         self._closed.set()
 
     def drive(self, kind: str, request: Message) -> str:
-        """Drives [m] or turns [rad]; returns once the base stands why it did not get there, or ""."""
+        """Drives [m] or turns [rad]; returns, once the base is at rest, why it did not arrive, or ""."""
         goal, top, slow, limit_s = (_number(request, name) for name in ("amount", "speed", "decel", "limit_s"))
         sign, goal, deadline_s = math.copysign(1.0, goal), abs(goal), time.monotonic() + limit_s
         events = self.robot.base.base_state
@@ -179,7 +179,7 @@ class Machine:
         if self.odometry.age_s > STALE_S:
             return f"feedback stale: no odometry for {self.odometry.age_s:.1f} s"
         touched = next((e for e in ("bumper", "cliff", "wheel_drop") if getattr(self.robot.base.base_state, e)), "")
-        # A Kobuki has its bumpers and cliff sensors in front, and PyRobot tells a release like a press: on the way out
+        # A Kobuki has its bumpers and cliff sensors in front, and PyRobot reports releases as presses: on the way out
         # of a contact an event means nothing.
         if touched and not (self._touching and kind == "turn") and not (kind == "drive" and sign < 0):
             self._touching = True
@@ -282,13 +282,13 @@ class Server:
             finally:
                 self._taken.release()
         except (OSError, EOFError, ValueError):
-            pass  # whoever it was is gone, or spoke something else
+            pass  # the client is gone, or spoke another protocol
         finally:
             connection.close()
 
 
 class Client:
-    """What one client asks for. When it is silent or gone, the base is stopped."""
+    """Serves one client. When it is silent or gone, the base is stopped."""
 
     def __init__(self, connection: socket.socket, machine: Machine) -> None:
         self._connection, self._machine, self._writing = connection, machine, threading.Lock()
@@ -341,20 +341,20 @@ class Client:
         try:
             ended = machine.look(header) if op == "look" else machine.drive(op, header)
             answer = dict(machine.state(), ended=ended)
-        except Exception as error:  # whatever a request or PyRobot did wrong: the base stands
+        except Exception as error:  # on any error of a request or of PyRobot the base is stopped
             machine.zero()
             answer = {"error": {"code": "request", "message": f"{type(error).__name__}: {error}"}}
-        self._motion = None  # before it is told: the next request may come at once
+        self._motion = None  # before the answer is sent: the next request may come at once
         self._reply(header, answer)
 
     def _send_picture(self, header: Message) -> None:
-        """The first picture with a number above `after`; an error when there is none for `FROZEN_S`."""
+        """The first image with a number above `after`; an error when there is none for `FROZEN_S`."""
         watched, camera, end_s = self._machine.picture, self._machine.robot.camera, time.monotonic() + FROZEN_S
         waits = watched.number <= int(header.get("after", 0))
         while watched.number <= int(header.get("after", 0)) and time.monotonic() < end_s:
             time.sleep(0.005)
         if watched.age_s > FROZEN_S:
-            return self._refuse(header, "camera frozen", f"no new picture for {watched.age_s:.1f} s")
+            return self._refuse(header, "camera frozen", f"no new image for {watched.age_s:.1f} s")
         image, focal_px = camera.get_rgb(), float(camera.get_intrinsics()[1][1])
         values = dict(self._machine.state(), number=watched.number, waited=waits, focal_px=focal_px)
         values.update(height=image.shape[0], width=image.shape[1])
@@ -372,7 +372,7 @@ class Client:
 
 
 def serve(robot: Any, host: str, port: int, ready: Callable[[str], None]) -> int:
-    """Serves `robot` until SIGTERM, SIGINT or SIGHUP (its ssh session is gone); the base stands afterwards."""
+    """Serves `robot` until SIGTERM, SIGINT or SIGHUP (its ssh session is gone); the base is at rest afterwards."""
     server, hangup = Server(Machine(robot), host, port), signal.getsignal(signal.SIGHUP) != signal.SIG_IGN  # or nohup
     for number in [signal.SIGTERM, signal.SIGINT] + [signal.SIGHUP] * hangup:  # after PyRobot, whose rospy sets its own
         signal.signal(number, server.end)
@@ -382,7 +382,7 @@ def serve(robot: Any, host: str, port: int, ready: Callable[[str], None]) -> int
 
 
 def main(argv: Optional[List[str]] = None) -> int:
-    """Runs beside PyRobot."""
+    """Entry point: runs beside PyRobot."""
     parser = argparse.ArgumentParser(description="Moves a PyRobot LoCoBot for one client over a socket.")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for every network")
     parser.add_argument("--port", type=int, default=7077)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from robots.cameras.camera import Camera, CameraOptions
-from robots.cameras.letterbox import framed
+from robots.cameras.letterbox import letterbox
 from robots.cameras.sources import source
 from robots.command import (
     Command,
@@ -35,7 +35,7 @@ from robots.drivers.stretch import sdk
 from robots.drivers.stretch.grasp import Grip
 from robots.drivers.stretch.motion import Motion, MotionOptions
 from robots.drivers.stretch.status import SERVO_JOINTS, Reader, Status, servo_fault
-from robots.drivers.stretch.watchdog import Keeper
+from robots.drivers.stretch.watchdog import WheelWatchdog
 from robots.embodiment import Embodiment
 from robots.embodiments.stretch_re1 import STRETCH_RE1
 from robots.errors import ConnectionFailed, NotConnected, RobotError
@@ -51,39 +51,40 @@ EMPTY_V, FULL_V = 10.5, 12.7
 
 @dataclass(frozen=True)
 class StretchOptions:
-    """How the robot is reached and how careful it is.
+    """Connection, cameras and thresholds of a Stretch RE1.
 
     Attributes:
-        fleet: the robot's calibration folder, e.g. ~/stretch_user/stretch-re1-1001; empty: the SDK's HELLO_FLEET_PATH
-            and HELLO_FLEET_ID say it.
-        navigation_camera: what looks ahead: realsense:SERIAL, opencv:INDEX, opencv:/dev/videoN, url:ADDRESS,
+        fleet: the robot's calibration folder, e.g. ~/stretch_user/stretch-re1-1001; empty: from the SDK's
+            HELLO_FLEET_PATH and HELLO_FLEET_ID.
+        navigation_camera: camera that faces ahead: realsense:SERIAL, opencv:INDEX, opencv:/dev/videoN, url:ADDRESS,
             file:VIDEO, synthetic, or synthetic:FLEET (a running fake).
-        manipulation_camera: what looks at the arm, the same forms.
-        navigation_turned_deg: by how much its picture is turned clockwise to stand upright: 0, 90, 180 or 270. The
-            D435i in the head of a stock RE1 is mounted on its side (90); SPOC's and FLaRe's cameras stand upright.
-        manipulation_turned_deg: the same.
-        navigation_fov_deg: vertical field of view of the upright picture; 0: what a RealSense tells of itself, and
-            59 degrees for any other.
+        manipulation_camera: camera that faces the arm, in the same forms.
+        navigation_rotation_deg: clockwise rotation that makes its image upright: 0, 90, 180 or 270. The D435i in the
+            head of a stock RE1 is mounted on its side (90); SPOC's and FLaRe's cameras are upright.
+        manipulation_rotation_deg: the same.
+        navigation_fov_deg: vertical field of view of the upright image; 0: as a RealSense reports it, and
+            59 degrees for any other camera.
         manipulation_fov_deg: the same.
-        height: of a camera's picture before it is turned [pixels].
-        width: of a camera's picture before it is turned [pixels].
-        speed: the share of the body's top speeds that it moves with, in (0, 1].
-        contact_pct: effort of lift and arm [% of the most] at which their boards stop; 0: as calibrated on the robot.
-        base_contact_pct: effort of a wheel [% of the most] that counts as contact; the SDK's default for the base.
-        grip_pct: how far the fingers are closed on an object: 0 the fingertips touch, -100 they squeeze hardest.
-        grip_effort_pct: effort [%] from which a gripper that stands is holding something; the SDK's stall_max_effort.
-        empty_aperture_m: fingertips nearer than this hold nothing.
-        feedback_stale_s: how long a device may be silent.
-        camera_stale_s: how old the newest picture may be.
-        camera_frozen_s: how long pictures may stay the same.
-        spare_s: a motion may take twice its planned time and this.
+        height: of a camera's image before it is turned [pixels].
+        width: of a camera's image before it is turned [pixels].
+        speed: fraction of the robot's top speeds, in (0, 1].
+        contact_pct: effort of lift and arm [% of the maximum] at which their boards stop; 0: as calibrated on the
+            robot.
+        base_contact_pct: effort of a wheel [% of the maximum] that counts as contact; the SDK's default for the base.
+        grip_pct: closing target on an object: 0 the fingertips touch, -100 full squeeze.
+        grip_effort_pct: effort [%] above which a gripper at rest holds an object; the SDK's stall_max_effort.
+        empty_aperture_m: fingertips nearer than this hold no object.
+        feedback_stale_s: longest silence of a device.
+        camera_stale_s: age limit of the newest image.
+        camera_frozen_s: images that stay the same for longer are a frozen camera.
+        spare_s: a motion may take twice its planned time plus this.
     """
 
     fleet: str = ""
     navigation_camera: str = ""
     manipulation_camera: str = ""
-    navigation_turned_deg: int = 0
-    manipulation_turned_deg: int = 0
+    navigation_rotation_deg: int = 0
+    manipulation_rotation_deg: int = 0
     navigation_fov_deg: float = 0.0
     manipulation_fov_deg: float = 0.0
     height: int = 720
@@ -101,11 +102,11 @@ class StretchOptions:
 
 
 class StretchRE1(Connected):
-    """A Stretch RE1 as a `Robot`.
+    """Stretch RE1 on stretch_body, as a `Robot`.
 
     Args:
-        options: how it is reached.
-        cameras: body camera name -> camera, in place of those that the options name (a ROS topic, say).
+        options: connection, cameras and thresholds.
+        cameras: camera name -> camera, in place of those that the options name (e.g. a ROS topic).
     """
 
     def __init__(self, options: StretchOptions | None = None, cameras: Mapping[str, Camera] | None = None) -> None:
@@ -118,14 +119,14 @@ class StretchRE1(Connected):
         self._reader: Reader | None = None
         self._motion: Motion | None = None
         self._grip: Grip | None = None
-        self._keeper: Keeper | None = None
+        self._watchdog: WheelWatchdog | None = None
         self._lock: Lock | None = None
         self._executing = threading.Lock()
         self._stamp_ns = -1
 
     @property
     def spec(self) -> Embodiment:
-        """The table; once connected, within the soft limits of this very robot."""
+        """The table; once connected, narrowed to the soft limits of this individual robot."""
         return self._spec
 
     @property
@@ -134,7 +135,7 @@ class StretchRE1(Connected):
         return self._parts("pose")[0].status().pose
 
     def connect(self) -> None:
-        """Raises ConnectionFailed with the device, file or joint at fault and what to do."""
+        """Connects. Raises ConnectionFailed, which names the device, file or joint at fault and what to do."""
         if self._robot is not None:
             return
         folder = sdk.fleet_folder(self.options.fleet)
@@ -142,7 +143,7 @@ class StretchRE1(Connected):
         try:
             self._robot = sdk.load(folder)
             sdk.start(self._robot, folder)
-            self._keeper = Keeper(folder)
+            self._watchdog = WheelWatchdog(folder)
             self._begin()
             self._open_cameras()
         except BaseException:
@@ -153,16 +154,16 @@ class StretchRE1(Connected):
         options = self.options
         self._reader = reader = Reader(self._robot, options.feedback_stale_s)
         reader.start()
-        heard = reader.wait(time.monotonic_ns(), 3.0)
+        received = reader.wait(time.monotonic_ns(), 3.0)
         if silence := reader.silence:
             raise ConnectionFailed(silence)
-        if joints := sdk.not_homed(self._robot):  # what it measures means nothing
+        if joints := sdk.not_homed(self._robot):  # its measurements are meaningless
             names = ", ".join(joints)
             raise ConnectionFailed(
                 f"not homed: {names}; clear the space around the robot and run stretch_robot_home.py"
             )
-        if not heard or reader.fault:
-            raise ConnectionFailed(reader.fault or "feedback stale: the robot does not answer twice")
+        if not received or reader.fault:
+            raise ConnectionFailed(reader.fault or "feedback stale: the robot answered once and then stopped")
         self._spec = _narrowed(self._table, self._robot)
         limits = MotionOptions(options.contact_pct, options.base_contact_pct, options.spare_s, options.speed)
         self._motion = Motion(self._robot, reader, self._spec, limits, self._unfit)
@@ -175,22 +176,22 @@ class StretchRE1(Connected):
             camera.open()
 
     def disconnect(self) -> None:
-        """Lets robot and cameras go. The SDK takes the torque off the servos: support what the gripper holds."""
+        """Releases robot and cameras. The SDK disables the servos' torque: support what the gripper holds."""
         for camera in self._cameras.values():
             camera.close()
         if self._reader is not None:
             self._reader.close()
         if self._robot is not None:
             sdk.end(self._robot)
-        if self._keeper is not None:
-            self._keeper.release()
+        if self._watchdog is not None:
+            self._watchdog.release()
         if self._lock is not None:
             self._lock.release()
         self._cameras, self._stamp_ns = {}, -1
-        self._robot = self._reader = self._motion = self._grip = self._keeper = self._lock = None
+        self._robot = self._reader = self._motion = self._grip = self._watchdog = self._lock = None
 
     def observe(self) -> Observation:
-        """Both pictures and the joints, all sensed after those of the observation before; waits for them.
+        """Returns both images and the joints, all sensed after the observation before; waits for them.
 
         Raises:
             NotConnected: before `connect`.
@@ -203,7 +204,7 @@ class StretchRE1(Connected):
             raise RobotError(fault)
         status = reader.status()
         self._stamp_ns = min(status.stamp_ns, *(frame.stamp_ns for frame in frames.values()))
-        images = {spec.name: self._picture(spec, frames[spec.name].image) for spec in self._spec.cameras}
+        images = {spec.name: self._view(spec, frames[spec.name].image) for spec in self._spec.cameras}
         state = {"joints": self._joints(status), "hand": np.array([float(grip.holds(status))], dtype=np.float32)}
         return Observation(self._stamp_ns, images, state)
 
@@ -219,13 +220,13 @@ class StretchRE1(Connected):
                 return replace(sent, refused=fault)
             try:
                 return replace(sent, blocked=self._perform(sent.command))
-            except (Exception, SystemExit) as error:  # the SDK ends the process for what a driver can report
+            except (Exception, SystemExit) as error:  # the SDK exits the process on errors that a driver can report
                 logging.getLogger(__name__).warning("stretch_body failed", exc_info=True)
                 motion.halt()
                 return replace(sent, blocked=self._unfit() or f"lost: {type(error).__name__}: {error}")
 
     def drive(self, speed_mps: float, turn_radps: float) -> tuple[float, float]:
-        """Velocity mode, for teleoperation: returns the speeds that were sent, after the stability gate.
+        """Velocity mode, for teleoperation: returns the speeds that were sent, within the speed limit.
 
         The wheels stop by themselves after 1 s: repeat it. Raises NotConnected, and RobotError when nothing may move.
         """
@@ -242,16 +243,16 @@ class StretchRE1(Connected):
             self._motion.halt()
 
     def health(self) -> Health:
-        """Runstop, what is wrong, and the battery."""
+        """Runstop, fault and battery."""
         robot, reader = self._robot, self._reader
         if robot is None or reader is None or self._motion is None:
             return Health(fault="not connected: connect() has not succeeded")
         status = reader.status()
-        share = min(1.0, max(0.0, (status.voltage_v - EMPTY_V) / (FULL_V - EMPTY_V)))
+        charge = min(1.0, max(0.0, (status.voltage_v - EMPTY_V) / (FULL_V - EMPTY_V)))
         cameras = (camera.fault for camera in list(self._cameras.values()))
-        fault = self._fault() or next((one for one in cameras if one), "")
+        fault = self._fault() or next((text for text in cameras if text), "")
         age_s = (time.monotonic_ns() - status.stamp_ns) / 1e9
-        return Health(status.runstop, fault, share, {"voltage_v": status.voltage_v, "feedback_age_s": age_s})
+        return Health(status.runstop, fault, charge, {"voltage_v": status.voltage_v, "feedback_age_s": age_s})
 
     def _fault(self) -> str:
         robot, reader = self._robot, self._reader
@@ -270,15 +271,15 @@ class StretchRE1(Connected):
         return self._fault()
 
     def _perform(self, command: Command) -> str:
-        """Carries out a command that is within the limits; returns why it did not happen, or nothing."""
+        """Executes a command that is within the limits; returns why it did not complete, or ""."""
         reader, motion, grip = self._parts("execute")
         if isinstance(command, MoveBase):
             return motion.drive(command.distance_m)
         if isinstance(command, RotateBase):
             return motion.turn(command.angle_rad)
         if isinstance(command, MoveJoint):
-            here = reader.status().positions[command.joint]
-            return self._reach({command.joint: here + command.delta})
+            current = reader.status().positions[command.joint]
+            return self._reach({command.joint: current + command.delta})
         if isinstance(command, SetGripper):
             return self._reach({"gripper_aperture": command.aperture_m})
         if isinstance(command, JointTarget):
@@ -289,7 +290,7 @@ class StretchRE1(Connected):
             return grip.grasp()
         if isinstance(command, Release):
             return self._reach({"gripper_aperture": self._spec.joints["gripper_aperture"].high})
-        assert isinstance(command, Stop)  # a chunk is refused by the limits: this body takes none
+        assert isinstance(command, Stop)  # a chunk is refused by the limits: this robot takes none
         self.stop()
         return ""
 
@@ -309,13 +310,13 @@ class StretchRE1(Connected):
         names = self._spec.state["joints"].names
         return np.array([status.joints[name].position for name in names], dtype=np.float32)
 
-    def _picture(self, spec: CameraSpec, image: U8Image) -> U8Image:
-        """The picture as the table declares it: as it is when size and angle agree, else at its true angle."""
+    def _view(self, spec: CameraSpec, image: U8Image) -> U8Image:
+        """Image as the table declares it: unchanged when size and field of view agree, else letterboxed."""
         lens = getattr(self.options, f"{spec.name}_fov_deg") or self._cameras[spec.name].source.lens_fov_deg
         same = image.shape == (spec.height, spec.width, 3)
         if same and (not lens or abs(lens - spec.vertical_fov_deg) <= 1.0):  # FLaRe draws +-1 degree in training
             return image
-        return framed(image, lens or spec.vertical_fov_deg, spec)
+        return letterbox(image, lens or spec.vertical_fov_deg, spec)
 
 
 def _table(options: StretchOptions) -> Embodiment:
@@ -324,13 +325,13 @@ def _table(options: StretchOptions) -> Embodiment:
 
 
 def _camera(options: StretchOptions, spec: CameraSpec) -> Camera:
-    choice, turned = getattr(options, f"{spec.name}_camera"), getattr(options, f"{spec.name}_turned_deg")
+    choice, rotation = getattr(options, f"{spec.name}_camera"), getattr(options, f"{spec.name}_rotation_deg")
     limits = CameraOptions(stale_s=options.camera_stale_s, frozen_s=options.camera_frozen_s)
-    return Camera(source(choice, options.height, options.width, spec.yaw_deg or 0.0), limits, turned)
+    return Camera(source(choice, options.height, options.width, spec.yaw_deg or 0.0), limits, rotation)
 
 
 def _narrowed(table: Embodiment, robot: Any) -> Embodiment:
-    """The table within the robot's own soft limits, which are calibrated on each robot."""
+    """Narrows the table to the robot's own soft limits, which are calibrated on each robot."""
     own = {"joint_lift": robot.lift.get_soft_motion_limits(), "joint_arm": robot.arm.get_soft_motion_limits()}
     motors = sdk.servos(robot)
     for joint, name in SERVO_JOINTS.items():
@@ -339,7 +340,7 @@ def _narrowed(table: Embodiment, robot: Any) -> Embodiment:
     open_m = gripper.gripper_conversion.robotis_to_aperture(gripper.pct_max_open)
     own["gripper_aperture"] = (0.0, open_m)
     joints = {
-        name: replace(one, low=max(one.low, float(own[name][0])), high=min(one.high, float(own[name][1])))
-        for name, one in table.joints.items()
+        name: replace(joint, low=max(joint.low, float(own[name][0])), high=min(joint.high, float(own[name][1])))
+        for name, joint in table.joints.items()
     }
     return replace(table, joints=joints)

@@ -1,8 +1,8 @@
-"""Sends motions to a Stretch through the SDK, and waits until they have ended, by what is measured.
+"""Motions of a Stretch through the SDK; waits until they have ended, by measurement.
 
 Base, lift and arm act on `push_command()`, head, wrist and gripper at once. The SDK drops a pushed command that follows
-the one before too closely (the RE1's runstop and sync share a line: 20 Hz), so pushes keep their distance.
-`wait_command()` is not used: it reads flags of before the motion, and knows neither contact nor the runstop.
+the one before too closely (runstop and sync of the RE1 use one line: 20 Hz), so pushes keep their distance.
+`wait_command()` is not used: it reads flags from before the motion, and ignores contacts and the runstop.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from robots.drivers.stretch.base_speed_limit import BaseSpeedLimit
 from robots.drivers.stretch.sdk import flush, servos, transport_errors
-from robots.drivers.stretch.speed_limit import Gate
 from robots.drivers.stretch.status import SERVO_JOINTS, Measured, Reader, Status, aperture_per_rad
 from robots.embodiment import BaseLimits, Embodiment
 from robots.errors import RobotError
 
 PUSH_PERIOD_S = 0.05
 SETTLE_S = 0.4
-"""A motion that has ended short of its target is given this long to creep up to it."""
+"""A motion that has ended short of its target has this long to creep up to it."""
 
-STANDING = {"joint_lift": 0.003, "joint_arm": 0.003, "gripper_aperture": 0.004}
-"""Speeds [m/s] below which a joint stands; STANDING_RADPS for the others. Estimates above the noise of the encoders."""
+AT_REST = {"joint_lift": 0.003, "joint_arm": 0.003, "gripper_aperture": 0.004}
+"""Speeds [m/s] below which a joint is at rest; AT_REST_RADPS for the others. Estimates above the encoders' noise."""
 
-STANDING_RADPS, STANDING_MPS = 0.03, 0.003
+AT_REST_RADPS, AT_REST_MPS = 0.03, 0.003
 
 ARRIVED = {"joint_lift": 0.005, "joint_arm": 0.005, "gripper_aperture": 0.005}
-"""By how much [m] a joint may miss, ARRIVED_RAD for the others [FLaRe environment/stretch_controller.py]."""
+"""Tolerance at the target [m], ARRIVED_RAD for the others [FLaRe environment/stretch_controller.py]."""
 
 ARRIVED_RAD = math.radians(2.0)
 BASE_ARRIVED_M, BASE_ARRIVED_RAD = 0.01, math.radians(1.5)  # [FLaRe] the same file
-CONTACT_LOOKS = 3
-"""A wheel that takes this many readings' worth of too much effort (0.1 s) has met something; a start takes less."""
+CONTACT_READINGS = 3
+"""A wheel with too much effort in this many readings (0.1 s) is in contact; a start takes fewer."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Motion:
         reader: reads it.
         spec: speeds come from here.
         options: thresholds.
-        fault: why nothing may move now (a runstop, a lost device); empty when all is well.
+        fault: returns why nothing may move now (runstop, lost device), or "".
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Motion:
         self._robot, self._reader, self._spec, self._options, self._fault = robot, reader, spec, options, fault
         self._wire = threading.RLock()
         self._pushed_s, self._velocity_mode = 0.0, False
-        self._gate, self._share = Gate().slowed(options.speed), options.speed
+        self._speed_limit, self._speed = BaseSpeedLimit().scaled(options.speed), options.speed
         self.stopping = threading.Event()
 
     @property
@@ -76,9 +76,9 @@ class Motion:
         return self._spec.base
 
     def drive(self, distance_m: float) -> str:
-        """Drives straight; returns why it did not arrive, or nothing."""
+        """Drives straight; returns why it did not arrive, or ""."""
         status, base = self._reader.status(), self._robot.base
-        speed = self._gate.wheel_speed(self._base, status.positions)
+        speed = self._speed_limit.wheel_speed(self._base, status.positions)
         self._position_mode()
         acceleration, contact = self._base_acceleration(status), self._options.base_contact_pct
         self._send(lambda: base.translate_by(distance_m, v_m=speed, a_m=acceleration, contact_thresh=contact))
@@ -86,9 +86,9 @@ class Motion:
         return self._await_base(status, limit_s, lambda now: distance_m - _along(status.pose, now.pose), BASE_ARRIVED_M)
 
     def turn(self, angle_rad: float) -> str:
-        """Turns on the spot; returns why it did not arrive, or nothing."""
+        """Turns in place; returns why it did not arrive, or ""."""
         status, base = self._reader.status(), self._robot.base
-        speed = self._gate.turn_speed(self._base, status.positions)
+        speed = self._speed_limit.turn_speed(self._base, status.positions)
         self._position_mode()
         acceleration = base.translation_to_rotation(self._base_acceleration(status))
         contact = self._options.base_contact_pct
@@ -101,34 +101,36 @@ class Motion:
         return self._await_base(status, limit_s, left, BASE_ARRIVED_RAD)
 
     def _base_acceleration(self, status: Status) -> float:
-        """Of a wheel [m/s^2]: the SDK's default, less where the base is not stable, and when it is slowed."""
-        default = self._share * float(self._robot.base.params["motion"]["default"]["accel_m"])
-        return default if self._gate.open(status.positions) else min(default, self._gate.acceleration_mps2)
+        """Acceleration of a wheel [m/s^2]: the SDK's default, scaled by the speed; less in an unstable posture."""
+        default = self._speed * float(self._robot.base.params["motion"]["default"]["accel_m"])
+        if self._speed_limit.allows_full_speed(status.positions):
+            return default
+        return min(default, self._speed_limit.acceleration_mps2)
 
     def base_velocity(self, speed_mps: float, turn_radps: float) -> tuple[float, float]:
-        """Velocity mode; returns what was sent after the stability gate. The wheels stop by themselves after 1 s."""
-        sent = self._gate.twist(speed_mps, turn_radps, self._base, self._reader.status().positions)
+        """Velocity mode; returns what was sent within the speed limit. The wheels stop by themselves after 1 s."""
+        sent = self._speed_limit.twist(speed_mps, turn_radps, self._base, self._reader.status().positions)
         self._velocity_mode = True
         self._send(lambda: self._robot.base.set_velocity(*sent, a=self._base.max_decel_mps2))
         return sent
 
     def reach(self, targets: Mapping[str, float]) -> str:
-        """Moves joints to `targets` (m or rad) at their top speeds, all at once; returns why they did not arrive."""
+        """Moves joints to `targets` (m or rad) at their top speeds, together; returns the failure, or ""."""
         before = self._reader.status()
         self._send(*(partial(self._to, joint, target) for joint, target in targets.items()))
         durations = [self._limit_s(t - before.joints[j].position, *self._pace(j)) for j, t in targets.items()]
         return self._await_joints(targets, before, max(durations, default=0.0))
 
     def halt(self) -> None:
-        """Takes the speed out of everything that moves; what is held in the gripper stays held. Bounded in time."""
+        """Brakes everything that moves; the gripper keeps its hold. Bounded in time."""
         self.stopping.set()
         thread = threading.Thread(target=self._halt, name="halt", daemon=True)  # a dead device answers late
         thread.start()
         thread.join(1.0)
 
     def hold(self) -> None:
-        """Waits until all stands, and holds lift and arm where they are: their firmware has no velocity watchdog."""
-        self._wait_until(lambda status: all(_stands(n, j) for n, j in status.joints.items()) and _parked(status), 1.5)
+        """Waits until all is at rest, then holds lift and arm in position: their firmware has no velocity watchdog."""
+        self._wait_until(lambda status: all(_at_rest(n, j) for n, j in status.joints.items()) and _parked(status), 1.5)
         robot = self._robot
 
         def steady() -> None:
@@ -165,10 +167,10 @@ class Motion:
         speed = self._spec.joints[joint].max_speed
         if joint in ("joint_lift", "joint_arm"):
             part = self._robot.lift if joint == "joint_lift" else self._robot.arm
-            return speed, self._share * part.params["motion"]["default"]["accel_m"]
+            return speed, self._speed * part.params["motion"]["default"]["accel_m"]
         motion = servos(self._robot)[SERVO_JOINTS[joint]].params["motion"]
         unit = aperture_per_rad(self._gripper) if joint == "gripper_aperture" else 1.0
-        return min(speed, motion["max"]["vel"] * unit), self._share * motion["default"]["accel"] * unit
+        return min(speed, motion["max"]["vel"] * unit), self._speed * motion["default"]["accel"] * unit
 
     def _position_mode(self) -> None:
         """A position after a velocity needs the wheels back in their incremental mode first."""
@@ -203,12 +205,14 @@ class Motion:
             robot.lift.set_velocity(0.0, a_m=robot.lift.params["motion"]["max"]["accel_m"])
             robot.arm.set_velocity(0.0, a_m=robot.arm.params["motion"]["max"]["accel_m"])
 
-        moving = [joint for joint in SERVO_JOINTS if not _stands(joint, status.joints[joint])]
+        moving = [joint for joint in SERVO_JOINTS if not _at_rest(joint, status.joints[joint])]
         for send in (partial(self._send, still), *(partial(self._brake, joint) for joint in moving)):
             try:
                 send()
-            except (Exception, SystemExit):  # each part is told, whatever became of the others
-                logging.getLogger(__name__).info("a part of the Stretch is told to stop again", exc_info=True)
+            except (Exception, SystemExit):  # every part is commanded, whatever happens to the others
+                logging.getLogger(__name__).info(
+                    "a part of the Stretch did not take the stop; sending it again", exc_info=True
+                )
                 self._again(send)
 
     def _again(self, send: Callable[[], object]) -> None:
@@ -216,10 +220,10 @@ class Motion:
             flush(self._robot)
             send()
         except (Exception, SystemExit):
-            logging.getLogger(__name__).warning("a part of the Stretch was not told to stop", exc_info=True)
+            logging.getLogger(__name__).warning("a part of the Stretch did not take the stop", exc_info=True)
 
     def _brake(self, joint: str) -> None:
-        """Sends a servo to where it can stop; its last reading may be 70 ms old, so it is read again."""
+        """Sends a servo to the position where it can stop; reads it again, as the last reading may be 70 ms old."""
         servo = servos(self._robot)[SERVO_JOINTS[joint]]
         servo.pull_status()
         acceleration = servo.params["motion"]["max"]["accel"]
@@ -229,20 +233,20 @@ class Motion:
         servo.move_to(target, servo.params["motion"]["max"]["vel"], acceleration)
 
     def _limit_s(self, distance: float, speed: float, acceleration: float) -> float:
-        """Twice what a trapezoid of this speed and acceleration takes, and some to spare."""
+        """Time limit: twice the duration of a trapezoidal profile of this speed and acceleration, plus a margin."""
         length, ramps = abs(distance), speed * speed / acceleration
         lasts = length / speed + speed / acceleration if length > ramps else 2 * math.sqrt(length / acceleration)
         return 2 * lasts + self._options.spare_s
 
     def _await_base(self, before: Status, limit_s: float, left: Callable[[Status], float], tolerance: float) -> str:
-        contacts, looks = [wheel.contacts for wheel in before.wheels], 0
+        contacts, readings_over = [wheel.contacts for wheel in before.wheels], 0
         unit = "m" if tolerance == BASE_ARRIVED_M else "rad"
 
         def met(now: Status) -> str:
-            nonlocal looks
+            nonlocal readings_over
             hard = any(abs(wheel.effort_pct) >= self._options.base_contact_pct for wheel in now.wheels)
-            looks = looks + 1 if hard else 0
-            if looks >= CONTACT_LOOKS or [wheel.contacts for wheel in now.wheels] != contacts:
+            readings_over = readings_over + 1 if hard else 0
+            if readings_over >= CONTACT_READINGS or [wheel.contacts for wheel in now.wheels] != contacts:
                 return f"contact: the base pushes against something, {abs(left(now)):.3f} {unit} before its target"
             return ""
 
@@ -250,7 +254,7 @@ class Motion:
             return abs(left(now)) <= tolerance
 
         def short(now: Status) -> str:
-            return f"contact: the base stands {abs(left(now)):.3f} {unit} from its target"
+            return f"contact: the base is at rest {abs(left(now)):.3f} {unit} from its target"
 
         return self._await(met, _parked, arrived, short, limit_s)
 
@@ -262,17 +266,17 @@ class Motion:
             return ""
 
         def ended(now: Status) -> bool:
-            return all(_stands(joint, now.joints[joint]) for joint in targets)
+            return all(_at_rest(joint, now.joints[joint]) for joint in targets)
 
-        def missing(now: Status) -> list[str]:
+        def off_target(now: Status) -> list[str]:
             off = {joint: abs(target - now.joints[joint].position) for joint, target in targets.items()}
             return [joint for joint, distance in off.items() if distance > ARRIVED.get(joint, ARRIVED_RAD)]
 
         def short(now: Status) -> str:
-            joint = missing(now)[0]
-            return f"contact: {joint} stands at {now.joints[joint].position:.3f}, expected {targets[joint]:.3f}"
+            joint = off_target(now)[0]
+            return f"contact: {joint} is at rest at {now.joints[joint].position:.3f}, expected {targets[joint]:.3f}"
 
-        return self._await(met, ended, lambda now: not missing(now), short, limit_s)
+        return self._await(met, ended, lambda now: not off_target(now), short, limit_s)
 
     def _await(
         self,
@@ -282,61 +286,61 @@ class Motion:
         short: Callable[[Status], str],
         limit_s: float,
     ) -> str:
-        """Looks at every new reading until the motion has ended; stops the body in every other case."""
-        sent_s, looked_ns, ended_s, readings = time.monotonic(), time.monotonic_ns(), 0.0, 0
+        """Checks every new reading until the motion has ended; stops the robot in every other case."""
+        sent_s, checked_ns, ended_s, readings = time.monotonic(), time.monotonic_ns(), 0.0, 0
         while True:
-            now = self._next(looked_ns)
+            now = self._next(checked_ns)
             if reason := self.interrupted(sent_s, limit_s):
                 return self.end(reason)
-            if now.stamp_ns <= looked_ns:
-                continue  # an old reading: of before the motion, perhaps
-            looked_ns = now.newest_ns  # so that the next one is new in all its parts
+            if now.stamp_ns <= checked_ns:
+                continue  # an old reading, perhaps from before the motion
+            checked_ns = now.newest_ns  # so that the next one is new in all its parts
             if reason := met(now):
                 reason = self.end(reason)
-                return "" if arrived(self._reader.status()) else reason  # at its end stop it is where it should be
+                return "" if arrived(self._reader.status()) else reason  # a contact at the end stop may be the target
             ended_s, readings = (ended_s or time.monotonic(), readings + 1) if ended(now) else (0.0, 0)
-            if readings >= 2 and arrived(now):  # one may fall into the last moments of a motion
+            if readings >= 2 and arrived(now):  # a single reading may fall into the last moments of a motion
                 return ""
             if ended_s and time.monotonic() - ended_s > SETTLE_S:
                 return self.end(short(now))
 
     def interrupted(self, sent_s: float, limit_s: float) -> str:
-        """Why a motion that began at `sent_s` must end now; empty when it may go on."""
+        """Reason why a motion that began at `sent_s` must end now; empty when it may continue."""
         if self.stopping.is_set():
             return "stopped"
         if fault := self._fault():
             return fault
         took_s = time.monotonic() - sent_s
-        return f"time limit: not there after {took_s:.1f} s" if took_s > limit_s else ""
+        return f"time limit: not at the target after {took_s:.1f} s" if took_s > limit_s else ""
 
     def end(self, reason: str) -> str:
-        """Stops the body, holds it, and returns `reason`."""
+        """Stops the robot, holds it, and returns `reason`."""
         self.halt()
         self.hold()
         return reason
 
     def _next(self, after_ns: int) -> Status:
-        """The next complete reading; an old one when none comes, for which `_fault` has its reason."""
+        """Returns the next complete reading; an old one when none comes, for which `_fault` has the reason."""
         self._reader.wait(after_ns, 0.2)
         return self._reader.status()
 
     def _wait_until(self, done: Callable[[Status], bool], limit_s: float) -> None:
-        deadline, looked_ns = time.monotonic() + limit_s, time.monotonic_ns()
+        deadline, checked_ns = time.monotonic() + limit_s, time.monotonic_ns()
         while time.monotonic() < deadline and not self._fault():
-            now = self._next(looked_ns)
-            looked_ns = now.stamp_ns
+            now = self._next(checked_ns)
+            checked_ns = now.stamp_ns
             if done(now):
                 return
 
 
 def _along(start: tuple[float, float, float], now: tuple[float, float, float]) -> float:
-    """How far the base has come ahead of `start`."""
+    """Distance of the base ahead of `start`."""
     return (now[0] - start[0]) * math.cos(start[2]) + (now[1] - start[1]) * math.sin(start[2])
 
 
-def _stands(joint: str, measured: Measured) -> bool:
-    return not measured.busy and abs(measured.velocity) < STANDING.get(joint, STANDING_RADPS)
+def _at_rest(joint: str, measured: Measured) -> bool:
+    return not measured.busy and abs(measured.velocity) < AT_REST.get(joint, AT_REST_RADPS)
 
 
 def _parked(status: Status) -> bool:
-    return not any(wheel.busy or abs(wheel.velocity) > STANDING_MPS for wheel in status.wheels)
+    return not any(wheel.busy or abs(wheel.velocity) > AT_REST_MPS for wheel in status.wheels)

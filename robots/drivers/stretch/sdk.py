@@ -2,7 +2,7 @@
 
 What the SDK (hello-robot-stretch-body 0.7.31) does by itself, and what is done about it here:
 - it reads the calibration when it is imported and ends the process (`sys.exit`) when a file is missing: the files are
-  looked at first, and its modules are forgotten on the way out, so that the next connection reads them anew;
+  checked first, and its modules are unloaded on disconnect, so that the next connection reads them anew;
 - it replaces all log handlers and disables all loggers of the process: its logging set-up is left out;
 - it takes SIGINT, SIGTERM and `threading.excepthook`: they are left with the process;
 - its asyncio transport keeps its lock after a lost reply, and every later call waits for ever: the plain one is used;
@@ -92,7 +92,7 @@ def load_base(folder: Path) -> Any:
 
 
 def start(robot: Any, folder: Path) -> None:
-    """Opens all devices and checks every one; ConnectionFailed says which does not answer and what to check."""
+    """Opens all devices and checks every one; ConnectionFailed names the one that does not answer and what to check."""
     check_params(robot, folder)
     for name, path in devices(robot).items():
         check_device(name, Path(path))
@@ -114,7 +114,7 @@ def end(robot: Any) -> None:
     try:
         if hasattr(robot, "_file_lock"):  # else it was never started
             robot.stop()
-    except (Exception, SystemExit):  # a robot that was switched off cannot be told good-bye
+    except (Exception, SystemExit):  # a robot that was switched off cannot be released
         logging.getLogger(__name__).info("stretch_body did not stop cleanly; closing its ports", exc_info=True)
         for port in _ports(robot):
             _close(port)
@@ -134,7 +134,7 @@ def transports(robot: Any) -> list[Any]:
 
 
 def transport_errors(robot: Any) -> int:
-    """How many requests to boards went wrong so far; the SDK only counts them, and drops the command."""
+    """Number of failed requests to boards so far; the SDK only counts them, and drops the command."""
     counts = (transport.status["sync"] for transport in transports(robot))
     return sum(count["read_error"] + count["write_error"] for count in counts)
 
@@ -166,7 +166,7 @@ def _close(port: Any) -> None:
 
 def forget() -> None:
     """Removes the SDK from the loaded modules."""
-    for name in [one for one in sys.modules if one == "stretch_body" or one.startswith("stretch_body.")]:
+    for name in [module for module in sys.modules if module == "stretch_body" or module.startswith("stretch_body.")]:
         del sys.modules[name]
 
 
@@ -218,7 +218,9 @@ def servos(robot: Any) -> dict[str, Any]:
 def not_homed(robot: Any) -> list[str]:
     """The joints whose zero is not known: they must be homed before anything moves."""
     joints = [name for name in ("lift", "arm") if not getattr(robot, name).motor.status["pos_calibrated"]]
-    needy = (name for name, one in servos(robot).items() if one.params["req_calibration"] and not one.is_calibrated)
+    needy = (
+        name for name, servo in servos(robot).items() if servo.params["req_calibration"] and not servo.is_calibrated
+    )
     return joints + list(needy)
 
 
@@ -264,7 +266,7 @@ def _owner() -> str:
 
 @contextmanager
 def _contained() -> Iterator[None]:
-    """While the SDK is imported: no new log handlers, no warnings, and a pyrealsense2 where there is none."""
+    """Context of the SDK's import: keeps log handlers, hides warnings, and stubs a missing pyrealsense2."""
     configure = logging.config.dictConfig
     placeholder = _placeholder("pyrealsense2")
 

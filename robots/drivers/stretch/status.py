@@ -1,7 +1,7 @@
-"""What a Stretch measured last: read again and again by two threads, one for the boards and one for the servos.
+"""Feedback of a Stretch: polled by two threads, one for the boards and one for the servos.
 
-The SDK writes a new time of its own (`timestamp_pc`) even when no answer came. Here a board counts as heard when its
-own clock has moved on, and a servo bus when no communication error was counted meanwhile.
+The SDK writes a new time of its own (`timestamp_pc`) even without a reply. Here a board counts as received when its
+own clock has advanced, and a servo bus when no communication error was counted in the meantime.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BOARDS_PERIOD_S, SERVOS_PERIOD_S = 1 / 25, 1 / 15
 """The SDK's own rates (robot_params_RE1V0.py robot.rates)."""
 
 RETRY_S = 1.0
-"""A lost device is asked again this often; the SDK complains in the log each time."""
+"""Retry period of a lost device; the SDK logs an error each time."""
 
 SERVO_JOINTS = {
     "joint_wrist_yaw": "wrist_yaw",
@@ -34,11 +34,11 @@ SERVO_JOINTS = {
 
 @dataclass(frozen=True)
 class Measured:
-    """One joint: position and velocity [m, m/s] or [rad, rad/s], effort [% of the most], and what its board says.
+    """One joint: position and velocity [m, m/s] or [rad, rad/s], effort [% of the maximum], and its board's flags.
 
     Attributes:
-        busy: its board has not ended the motion yet.
-        contacts: how many guarded contacts its board has counted.
+        busy: its board has not finished the motion.
+        contacts: number of guarded contacts that its board has counted.
     """
 
     position: float
@@ -87,12 +87,12 @@ class Status:
 
     @property
     def stamp_ns(self) -> int:
-        """When its oldest part was measured."""
+        """Time of its oldest measurement."""
         return min(self.boards_ns, self.servos_ns)
 
     @property
     def newest_ns(self) -> int:
-        """When its newest part was measured."""
+        """Time of its newest measurement."""
         return max(self.boards_ns, self.servos_ns)
 
     @property
@@ -102,9 +102,9 @@ class Status:
 
 
 class Reader:
-    """Reads a started SDK robot until `close`, and steps its sentries, which guard the servos.
+    """Polls a started SDK robot until `close`, and steps its sentries, which protect the servos.
 
-    A reading that tells of a joint or of the wheels what cannot be is not believed in any of its numbers.
+    A reading with an implausible value of a joint or of the wheels is rejected as a whole.
     """
 
     def __init__(self, robot: Any, stale_s: float) -> None:
@@ -129,24 +129,24 @@ class Reader:
         ]
 
     def start(self) -> None:
-        """Begins to read."""
+        """Starts polling."""
         for thread in self._threads:
             thread.start()
 
     def close(self) -> None:
-        """Ends the threads; one that waits for a dead device ends with its next time limit."""
+        """Ends the threads; a thread that waits for a dead device ends at its next timeout."""
         self._ended.set()
         for thread in self._threads:
             thread.join(3.0)
 
     @property
     def fault(self) -> str:
-        """Which device is silent, or what it tells that cannot be; empty when all is well. Never waits."""
-        return self.silence or next((one.fault for one in self._plausible.values() if one.fault), "")
+        """Fault of a silent device or an implausible reading; empty when there is none. Does not block."""
+        return self.silence or next((check.fault for check in self._plausible.values() if check.fault), "")
 
     @property
     def silence(self) -> str:
-        """Which device is silent; empty when all answer. Never waits."""
+        """Fault of a silent device; empty when all answer. Does not block."""
         now = time.monotonic_ns()
         for group, answered_ns in self._answered_ns.items():
             age_s = (now - answered_ns) / 1e9
@@ -157,12 +157,12 @@ class Reader:
         return ""
 
     def wait(self, after_ns: int, limit_s: float) -> bool:
-        """Waits until everything was read once more after `after_ns`; False when it was not in time."""
+        """Waits for a complete reading newer than `after_ns`; False at the timeout."""
         with self._news:
             return self._news.wait_for(lambda: min(self._boards.at_ns, self._servos.at_ns) > after_ns, limit_s)
 
     def status(self) -> Status:
-        """What was measured last. Never waits."""
+        """Last reading. Does not block."""
         boards, servos = self._boards, self._servos
         return Status(
             boards_ns=boards.at_ns,
@@ -239,7 +239,7 @@ class Reader:
             self._clocks[name] = status["timestamp"]
         for part in (robot.base, robot.arm, robot.lift):
             part.step_sentry(robot)
-        self._believe_boards(self._boards_at(began_ns))
+        self._take_boards(self._boards_at(began_ns))
         return True
 
     def _read_servos(self, began_ns: int) -> bool:
@@ -253,28 +253,30 @@ class Reader:
             if not chain.hw_valid or chain.comm_errors.status["n_rx"] != errors:
                 return False
             chain.step_sentry(self._robot)
-        self._believe_servos(self._servos_at(began_ns))
+        self._take_servos(self._servos_at(began_ns))
         return True
 
-    def _believe_boards(self, told: _Boards) -> None:
-        x, y, yaw = told.pose
+    def _take_boards(self, reading: _Boards) -> None:
+        x, y, yaw = reading.pose
         turned = self._turned + math.remainder(yaw - self._turned, math.tau)
-        axes = {"joint_lift": told.lift.position, "joint_arm": told.arm.position}
-        if self._may_be("boards", {**axes, "x": x, "y": y, "yaw": turned}, told.at_ns):
+        axes = {"joint_lift": reading.lift.position, "joint_arm": reading.arm.position}
+        if self._is_plausible("boards", {**axes, "x": x, "y": y, "yaw": turned}, reading.at_ns):
             self._turned = turned
             with self._news:
-                self._boards = told
+                self._boards = reading
                 self._news.notify_all()
-        elif told.runstop != self._boards.runstop:
-            self._boards = replace(self._boards, runstop=told.runstop)
+        elif reading.runstop != self._boards.runstop:
+            self._boards = replace(self._boards, runstop=reading.runstop)
 
-    def _believe_servos(self, told: _Servos) -> None:
-        if self._may_be("servos", {name: one.position for name, one in told.joints.items()}, told.at_ns):
+    def _take_servos(self, reading: _Servos) -> None:
+        if self._is_plausible(
+            "servos", {name: joint.position for name, joint in reading.joints.items()}, reading.at_ns
+        ):
             with self._news:
-                self._servos = told
+                self._servos = reading
                 self._news.notify_all()
 
-    def _may_be(self, group: str, values: dict[str, float], began_ns: int) -> bool:
+    def _is_plausible(self, group: str, values: dict[str, float], began_ns: int) -> bool:
         return self._plausible[group].take(values, time.monotonic(), asked_s=began_ns / 1e9)
 
 

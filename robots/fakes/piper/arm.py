@@ -1,4 +1,4 @@
-"""How a Piper behaves behind its CAN bus: six joints and a gripper that follow targets as the firmware does."""
+"""Model of a Piper behind its CAN bus: six joints and a gripper that follow targets as the firmware does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ controller leaves the bus; switch-off: the motors let go; jam: no joint turns an
 puts it into teaching; hot: a motor is too hot."""
 
 HEAL = "heal"
-"""Ends all faults; what they did to mode and motors stays until the arm is told otherwise."""
+"""Word that ends all faults; mode and motors stay as they left them until commanded."""
 
 STANDBY, CAN_CONTROL, TEACHING = 0x00, 0x01, 0x02
 
@@ -40,14 +40,14 @@ class Joint:
 
 @dataclass
 class PiperArm:
-    """The state of the arm and its reaction to commands; nothing here knows of CAN.
+    """State of the arm and its reaction to commands, independent of CAN.
 
     Attributes:
         joints: the six axes [rad].
         gripper: its aperture [m].
         mode: control mode as in frame 0x2A1.
         move_mode: move mode as in frame 0x2A1.
-        share: of the top speed, set with the mode.
+        speed_fraction: of the top speed, set with the mode.
         enabled: whether the motors hold.
         faults: names out of FAULTS.
     """
@@ -58,7 +58,7 @@ class PiperArm:
     gripper: Joint = field(default_factory=lambda: Joint(0.0, 0.07, 0.0, 0.0))
     mode: int = STANDBY
     move_mode: int = 0
-    share: float = 0.0
+    speed_fraction: float = 0.0
     enabled: bool = False
     gripper_enabled: bool = False
     faults: set[str] = field(default_factory=set)
@@ -84,7 +84,7 @@ class PiperArm:
     def set_mode(self, mode: int, move_mode: int, percent: int) -> None:
         """Obeyed unless the arm's button has put it into teaching."""
         if "teach" not in self.faults:
-            self.mode, self.move_mode, self.share = mode, move_mode, min(percent, 100) / 100.0
+            self.mode, self.move_mode, self.speed_fraction = mode, move_mode, min(percent, 100) / 100.0
 
     def reset(self) -> None:
         """Clears the emergency stop, as the real arm does: the motors lose power."""
@@ -106,6 +106,6 @@ class PiperArm:
         """Moves everything for `dt` [s]."""
         if self.enabled and not self.faults & {"estop", "jam"}:
             for joint in self.joints:
-                joint.step(dt, self.share * TOP_SPEED_RADPS, ACCELERATION_RADPS2 * 2)
+                joint.step(dt, self.speed_fraction * TOP_SPEED_RADPS, ACCELERATION_RADPS2 * 2)
         if self.gripper_enabled and "estop" not in self.faults:
             self.gripper.step(dt, GRIPPER_SPEED_MPS, 2.0)

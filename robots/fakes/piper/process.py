@@ -1,11 +1,11 @@
 """A Piper on a CAN bus, in its own process: speaks the frames of piper_sdk and fails on demand.
 
-`python -m robots.fakes.piper.process --channel 239.74.163.2:43113` is heard by every program here that opens
+`python -m robots.fakes.piper.process --channel 239.74.163.2:43113` is received by every program here that opens
 python-can's "udp_multicast" bus with that port, whatever its group: give each fake a port of its own.
 
 Faults begin after a time (`--fault estop@5`) or when their name comes in on standard input, one a line; `heal` ends
 them. A multicast bus cannot go off, so for `bus-off` the fake sends the error frame that Linux delivers when a CAN
-controller leaves the bus, and then neither hears nor says anything.
+controller leaves the bus, and then neither receives nor sends.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class FakePiper:
         self._frozen: list[tuple[int, bytes]] = []
 
     def round(self) -> None:
-        """Listens for one period, then moves and tells."""
+        """Receives for one period, then moves and sends feedback."""
         self._listen(self._moved_s + self._period_s)
         now = time.monotonic()
         while self._due and now - self._began_s >= self._due[0][0]:
@@ -166,7 +166,7 @@ def fault_at(text: str) -> tuple[float, str]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What the command line takes."""
+    """Parser of the command line."""
     made = argparse.ArgumentParser(prog="python -m robots.fakes.piper.process", description=__doc__)
     made.add_argument(
         "--channel", default="239.74.163.2:43113", help="CAN interface, or multicast GROUP:PORT (default %(default)s)"
@@ -181,7 +181,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the fake until it is told to end."""
+    """Runs the fake until a signal ends it."""
     options = parser().parse_args(argv)
     try:
         opened = open_bus(options.channel, options.interface)

@@ -1,7 +1,7 @@
 """The parts of a fake `pyrobot.Robot`, with PyRobot's names and signatures (src/pyrobot/core.py, src/pyrobot/locobot).
 
 Kinematic and exact. What a driver must not trust is as it is on the robot: a base that drives on for 2 s after its last
-command, event flags that nobody clears, a release told like a press, values without stamps.
+command, event flags that are never cleared, a release reported as a press, values without stamps.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ WALLS = np.array([[200, 60, 60], [60, 180, 60], [60, 60, 200], [200, 180, 60]], 
 
 @dataclass(frozen=True)
 class FakeOptions:
-    """How the fake behaves; every fault is off by default.
+    """Options and faults of the fake; every fault is off by default.
 
     Attributes:
         latency_s: from a command to its effect.
         arena_m: half the side of the square it may drive in; its walls press the bumper.
         rate_hz: odometry and joint states.
-        frame_hz: camera pictures.
+        frame_hz: camera images.
         head_radps: speed of the pan and tilt motors.
-        height: of the camera's pictures, pixels.
-        width: of the camera's pictures, pixels.
-        cliff_after_m: a cliff event after so much way; 0 for none.
-        freeze_camera_after_s: no new picture from then on; 0 for never.
+        height: of the camera's images, pixels.
+        width: of the camera's images, pixels.
+        cliff_after_m: a cliff event after this distance; 0 for none.
+        freeze_camera_after_s: no new image from then on; 0 for never.
         freeze_odometry_after_s: the same for odometry.
     """
 
@@ -57,7 +57,7 @@ class FakeOptions:
 
 
 class XYTState:
-    """What `base_state.state` is; a new one for each odometry message."""
+    """Value of `base_state.state`; a new object for each odometry message."""
 
     def __init__(self, x: float, y: float, theta: float) -> None:
         self.x, self.y, self.theta = x, y, theta
@@ -196,7 +196,7 @@ class Camera:
         self.set_pan_tilt(0.0, 0.0)
 
     def get_rgb(self) -> U8Image | None:
-        """(height, width, 3) uint8 RGB, None before the first picture."""
+        """(height, width, 3) uint8 RGB, None before the first image."""
         with self.camera_img_lock:
             return None if self.rgb_img is None else self.rgb_img.copy()
 
@@ -207,7 +207,7 @@ class Camera:
         return np.array([[focal, 0, options.width / 2], [0, focal, options.height / 2], [0, 0, 1]])
 
     def take(self) -> None:
-        """What the driver's callback does with a new picture: coloured walls above a floor."""
+        """Renders a new image, as the driver's callback stores it: coloured walls above a floor."""
         options, (pan, tilt), yaw = self._body.options, self._body.head, self._body.pose[2]
         focal = FOCAL_PX * options.height / 480
         bearings = yaw + pan - np.arctan((np.arange(options.width) - options.width / 2) / focal)

@@ -20,13 +20,13 @@ from robots.fakes.pyrobot.parts import Base, Body, Camera, FakeOptions, XYTState
 
 
 class Robot:
-    """What `pyrobot.Robot("locobot")` is.
+    """Fake of `pyrobot.Robot("locobot")`.
 
     Attributes:
-        base: moves and tells where it is.
+        base: motions and odometry.
         camera: moves and sees.
-        arm: five joints; there when `use_arm`.
-        gripper: opens and closes; there when `use_gripper` too.
+        arm: five joints; present with `use_arm`.
+        gripper: opens and closes; present with `use_gripper` too.
         body: the truth, for tests.
     """
 
@@ -57,28 +57,28 @@ class Robot:
         self._ended.set()
 
     def _live(self) -> None:
-        last_s, picture_s = time.monotonic(), 0.0
+        last_s, image_s = time.monotonic(), 0.0
         while not self._ended.wait(1.0 / self.options.rate_hz):
             now_s = time.monotonic()
             touched = self.body.advance(now_s - last_s)
             last_s = now_s
             self._tell(touched, now_s - self._began_s)
-            if now_s - picture_s > 1.0 / self.options.frame_hz and not _past(
+            if now_s - image_s > 1.0 / self.options.frame_hz and not _past(
                 self.options.freeze_camera_after_s, now_s - self._began_s
             ):
                 self.camera.take()
-                picture_s = now_s
+                image_s = now_s
             if self._trace is not None:
                 self._write(self._trace, now_s)
 
     def _tell(self, touched: bool, since_s: float) -> None:
-        """What the robot's topics tell."""
+        """Updates the robot's topics."""
         state, cliff_m = self.base.base_state, self.options.cliff_after_m
         if not _past(self.options.freeze_odometry_after_s, since_s):
             x, y, yaw = self.body.pose
             state.state = XYTState(x + self.body.misread_m, y, yaw)
         self.camera.pan, self.camera.tilt = self.body.head
-        if touched:  # pressed or released: PyRobot tells both alike
+        if touched:  # pressed or released: PyRobot reports both alike
             state.bumper = state.should_stop = True
         if cliff_m and self.body.way_m > cliff_m:
             state.cliff = state.should_stop = True

@@ -1,4 +1,4 @@
-"""One motor of a fake robot: it moves along trapezoids and stands still against what is in its way."""
+"""Motor of a fake robot: moves along trapezoidal profiles, and is blocked by obstacles."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Axis:
 
     @property
     def arrived(self) -> bool:
-        """Whether nothing is left to do."""
+        """True when the motion has ended."""
         if self.goal is None:
             return self.velocity == 0.0 and self.speed == 0.0
         return self.velocity == 0.0 and self.position == self.goal
@@ -53,14 +53,14 @@ class Axis:
         self.goal, self.speed, self.acceleration = None, speed, abs(acceleration)
 
     def obstruct(self, place: float) -> None:
-        """Puts something in the way at `place` [u]; it is passed from neither side."""
+        """Places an obstacle at `place` [u]; it blocks from both sides."""
         if place >= self.position:
             self.ceiling = place
         else:
             self.floor = place
 
     def clear(self) -> None:
-        """Takes everything out of the way."""
+        """Removes all obstacles."""
         self.floor, self.ceiling = -math.inf, math.inf
 
     def step(self, seconds: float) -> None:

@@ -15,13 +15,13 @@ from robots.fakes.stretch.axis import Axis
 
 SAFETY, HOLD, POS_PID, VEL_PID, POS_TRAJ, VEL_TRAJ, POS_TRAJ_INCR = 0, 2, 3, 4, 5, 6, 8
 AMPERE_PER_TICK = (3300 / 255) / (10 * 0.1) / 1000.0  # stepper.py effort_ticks_to_current, hardware 0
-FRICTION = 0.2  # share of the highest current that a motion takes: estimate
+FRICTION = 0.2  # fraction of the highest current that a motion takes: estimate
 WATCHDOG_S = 1.0  # the wheels' firmware stops a velocity that is not repeated
 SYNC_MODE, GUARDED_MODE, VELOCITY_WATCHDOG = 4, 8, 64  # CONFIG_ENABLE_*
 
 
 def board_info(number: int, kind: str, protocol: str) -> bytes:
-    """The reply that says what board this is; `protocol` e.g. "p3"."""
+    """Reply with the identity of the board; `protocol` e.g. "p3"."""
     return struct.pack("<B20s20s", number, f"{kind}.0".encode(), f"{kind}.v0.5.0{protocol}".encode())
 
 

@@ -24,7 +24,7 @@ WHEEL_SEPARATION_M = 0.3153
 
 
 def configuration() -> dict[str, Any]:
-    """What is calibrated on each robot."""
+    """Parameters that are calibrated on each robot."""
     contact = {"effort_pct": {"contact_thresh_default": [-80.0, 80.0], "contact_thresh_homing": [-80.0, 80.0]}}
     joints = {
         name: {"range_t": [low, high], "zero_t": zero, "baud": 115200}
@@ -63,7 +63,7 @@ def _pimu() -> dict[str, Any]:
 
 
 def user(devices: Mapping[str, Path]) -> dict[str, Any]:
-    """Where the devices are, by the names that they have in /dev on a robot."""
+    """Paths of the devices, by their names in /dev on a robot."""
     head, wrist = str(devices["hello-dynamixel-head"]), str(devices["hello-dynamixel-wrist"])
     return {
         "robot": {"use_collision_manager": 0},

@@ -1,4 +1,4 @@
-"""The socket through which a person, a test or the synthetic camera speaks to a running fake Stretch."""
+"""Control socket of a running fake Stretch, for a person, a test or the synthetic camera."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ XL430 = 1060  # model number
 OPERATING_MODE, HOMING_OFFSET, TORQUE, HARDWARE_ERROR, BUS_WATCHDOG = 11, 20, 64, 70, 98
 GOAL_PWM, GOAL_VELOCITY, PROFILE_ACCELERATION, PROFILE_VELOCITY, GOAL_POSITION = 100, 104, 108, 112, 116
 MOVING, MOVING_STATUS, LOAD, VELOCITY, POSITION, TEMPERATURE = 122, 123, 126, 128, 132, 146
-CALIBRATED = 661  # dynamixel_XL430.py: Hello Robot keeps there whether the joint is homed
+CALIBRATED = 661  # dynamixel_XL430.py: Hello Robot stores the homed flag there
 VELOCITY_MODE, PWM_MODE = 1, 16
 TICKS_PER_TURN = 4096
 VELOCITY_UNIT = 0.229 * TICKS_PER_TURN / 60  # ticks/s
@@ -78,7 +78,7 @@ class Servo:
 
     @property
     def homed(self) -> bool:
-        """Whether its zero is known."""
+        """True when it is homed."""
         return bool(self._table[CALIBRATED])
 
     def read(self, address: int, size: int) -> bytes:
@@ -110,7 +110,7 @@ class Servo:
             self.axis.run(self._get(GOAL_PWM, 2) * PWM_SPEED, 2e4)
 
     def step(self, seconds: float) -> None:
-        """Lets time pass; its bus watchdog stops it when nobody speaks to it any more."""
+        """Advances time; its bus watchdog stops it without communication."""
         watchdog = self._get(BUS_WATCHDOG, 1)
         if watchdog > 0 and time.monotonic() - self._heard_s > 0.02 * watchdog:
             self.axis.run(0.0, 2e4)
@@ -173,7 +173,7 @@ class ServoBus:
     def _take(self, number: int, instruction: int, body: bytes) -> bytes:
         if instruction == SYNC_READ:
             address, size = int.from_bytes(body[:2], "little"), int.from_bytes(body[2:4], "little")
-            present = [self._servos[one] for one in body[4:] if one in self._servos]
+            present = [self._servos[number] for number in body[4:] if number in self._servos]
             return b"".join(self._status(servo, servo.read(address, size)) for servo in present)
         servo = self._servos.get(number)
         if servo is None:

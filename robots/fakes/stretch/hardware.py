@@ -1,4 +1,4 @@
-"""What a fake Stretch RE1 is made of: boards, servos, and what stands in their way.
+"""Hardware of a fake Stretch RE1: boards, servos, and obstacles.
 
 Source [params]: hello-robot-stretch-body 0.7.31 robot_params_RE1V0.py.
 """
@@ -35,7 +35,7 @@ CONTROLS = (
 
 @dataclass(frozen=True)
 class FakeStretchOptions:
-    """How the fake behaves; every fault is off.
+    """Options and faults of the fake; every fault is off.
 
     Attributes:
         latency_s: every answer is this late.
@@ -45,7 +45,7 @@ class FakeStretchOptions:
         contact: an obstacle, as "lift=0.5" [m], "arm=0.2" [m], "wrist_yaw=1.0" [rad], "base=0.3" [m driven ahead] or
             "gripper=0.03" [m between the fingertips: something to grasp]; several separated by commas.
         silent_after_s: it stops answering after that; negative never.
-        freeze_camera_after_s: its pictures stay the same after that; negative never.
+        freeze_camera_after_s: its images stay the same after that; negative never.
         lift_m: where it starts.
         arm_m: where it starts.
         wrist_yaw_rad: where it starts.
@@ -95,8 +95,8 @@ class FakeStretch:
         self.pimu = Pimu(options.voltage_v, self._sync)
         self.pimu.runstop = options.runstop
         self.camera_frozen = self.silent = False
-        for one in filter(None, options.contact.split(",")):
-            joint, _, place = one.partition("=")
+        for item in filter(None, options.contact.split(",")):
+            joint, _, place = item.partition("=")
             self.obstruct(joint.strip(), float(place))
         self.devices = self._lines()
 
@@ -124,7 +124,7 @@ class FakeStretch:
         return {**lines, "hello-dynamixel-head": head.feed, "hello-dynamixel-wrist": wrist.feed}
 
     def obstruct(self, joint: str, place: float) -> None:
-        """Puts an obstacle in the way of `joint`; ValueError for one that has none."""
+        """Places an obstacle for `joint`; ValueError for a joint that cannot have one."""
         if joint == "base":
             for side in ("left", "right"):
                 axis = self._steppers[side].axis
@@ -143,7 +143,7 @@ class FakeStretch:
             axis.clear()
 
     def misread(self, joint: str, metres: float) -> None:
-        """What `joint` reports is off by so much from now on; ValueError for one that cannot be misread."""
+        """Offsets the reported position of `joint` from now on; ValueError for one that cannot be misread."""
         parts = {"lift": ("lift",), "arm": ("arm",), "base": ("left", "right")}
         if joint not in parts:
             raise ValueError(f"misread: got {joint!r}, expected lift, arm or base")
@@ -160,14 +160,14 @@ class FakeStretch:
             servo.step(seconds)
 
     def _axes(self) -> list[Axis]:
-        return [one.axis for one in self._steppers.values()] + [one.axis for one in self._servos.values()]
+        return [motor.axis for motor in self._steppers.values()] + [motor.axis for motor in self._servos.values()]
 
     def _sync(self) -> None:
         for stepper in self._steppers.values():
             stepper.sync()
 
     def state(self) -> dict[str, Any]:
-        """Where everything truly is: metres and radians; `travelled_m` and `turned_rad` of the base since the start."""
+        """Ground truth: positions [m] or [rad]; `travelled_m` and `turned_rad` of the base since the start."""
         left, right = (self._steppers[side].axis.position * WHEEL_M for side in ("left", "right"))
         speeds = [self._steppers[side].axis.velocity * WHEEL_M for side in ("left", "right")]
         return {
@@ -184,7 +184,7 @@ class FakeStretch:
         }
 
     def tell(self, line: str) -> str:
-        """Does what a line of the control socket says; returns JSON: the state, or {"error": ...}."""
+        """Executes a line of the control socket; returns JSON: the state, or {"error": ...}."""
         word, _, rest = line.strip().partition(" ")
         try:
             self._do(word, rest)

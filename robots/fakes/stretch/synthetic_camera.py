@@ -1,4 +1,4 @@
-"""The camera of a robot without hardware: four coloured walls, seen from where the fake Stretch stands."""
+"""Camera of a robot without hardware: four coloured walls, seen from the pose of the fake Stretch."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ WALLS = np.array([[200, 60, 60], [60, 180, 60], [60, 60, 200], [200, 180, 60]], 
 
 
 class Synthetic:
-    """Pictures of four coloured walls, seen from where a fake Stretch stands; of a test card without one.
+    """Images of four coloured walls, seen from the pose of a fake Stretch; a test card without one.
 
     Args:
         fleet: folder of a running `robots.fakes.stretch.process`; empty for none.
-        height: of the pictures.
-        width: of the pictures.
-        yaw_deg: where it looks, counter-clockwise from ahead.
+        height: of the images.
+        width: of the images.
+        yaw_deg: viewing direction, counter-clockwise from ahead.
     """
 
     lens_fov_deg = 0.0
@@ -35,14 +35,14 @@ class Synthetic:
         self._last: U8Image | None = None
 
     def open(self) -> None:
-        """CameraMissing when there is no such fake."""
+        """Checks the fake; CameraMissing when there is none."""
         try:
             self._pose()
         except ConnectionError as error:
             raise CameraMissing(f"{self.name}: {error}") from error
 
     def grab(self) -> Frame:
-        """The next picture; CameraLost when the fake is gone."""
+        """The next image; CameraLost when the fake is gone."""
         time.sleep(max(0.0, self._next_s - time.monotonic()))
         self._next_s = time.monotonic() + self.PERIOD_S
         try:

@@ -1,4 +1,4 @@
-"""Puts an observation together from messages that arrive one by one: complete when all of one stamp are there."""
+"""Synchronizes images and state into observations: one is complete when every message of its stamp has arrived."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from robots.observation import Observation
 from robots.spec import F32Vector, U8Image
 
 
-class Assembly:
-    """Collects images and states by their stamp.
+class ObservationSync:
+    """Matches images and states with exactly equal stamps.
 
     Args:
-        body: its cameras are what an observation needs besides its state.
-        remembered: how many stamps are kept while they are not complete; older ones are given up.
+        body: an observation needs an image of each of its cameras, and a state.
+        remembered: maximum number of incomplete stamps; older ones are dropped.
     """
 
     def __init__(self, body: Embodiment, remembered: int = 4) -> None:
@@ -24,26 +24,26 @@ class Assembly:
         self._states: OrderedDict[int, dict[str, F32Vector]] = OrderedDict()
 
     def add_image(self, stamp_ns: int, camera: str, image: U8Image) -> Observation | None:
-        """Takes one camera's (H, W, 3) uint8 image; SpecError unless it fits its spec. Returns what is now complete."""
-        spec = next(one for one in self._body.cameras if one.name == camera)
+        """Adds a camera's (H, W, 3) uint8 image; SpecError unless it fits its spec. Returns a completed observation."""
+        spec = next(spec for spec in self._body.cameras if spec.name == camera)
         spec.check(image)
         self._images.setdefault(stamp_ns, {})[camera] = image
         return self._complete(stamp_ns)
 
     def add_state(self, stamp_ns: int, state: Mapping[str, F32Vector]) -> Observation | None:
-        """Takes the body's state. Returns the observation that is now complete."""
+        """Adds the robot's state. Returns a completed observation."""
         self._states[stamp_ns] = dict(state)
         return self._complete(stamp_ns)
 
     def _complete(self, stamp_ns: int) -> Observation | None:
         images = self._images.get(stamp_ns, {})
         if len(images) < len(self._body.cameras) or stamp_ns not in self._states:
-            self._give_up()
+            self._drop_oldest()
             return None
-        self._images.pop(stamp_ns, None)  # a body may have no cameras
+        self._images.pop(stamp_ns, None)  # a robot may have no cameras
         return Observation(stamp_ns, images, self._states.pop(stamp_ns))
 
-    def _give_up(self) -> None:
+    def _drop_oldest(self) -> None:
         for parts in (self._images, self._states):
             while len(parts) > self._remembered:
                 parts.popitem(last=False)

@@ -1,4 +1,4 @@
-"""The bodies a robot node can have. One line each; what a body needs is imported when it is chosen."""
+"""Robots of a robot node, one line each; a driver is imported when its robot is chosen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from robots.robot import Robot
 
 @dataclass(frozen=True)
 class Body:
-    """A body's class, the dataclass of its options, and the prefix of their parameters."""
+    """A robot's class, the dataclass of its options, and the prefix of their parameters."""
 
     create: Callable[[Any], Robot]
     options: type[Any]
@@ -104,7 +104,7 @@ ROBOTS: dict[str, Callable[[], Body]] = {
 
 
 def body(name: str) -> Body:
-    """The body called `name`; SpecError names the ones there are."""
+    """The robot called `name`; SpecError lists the known ones."""
     if name not in ROBOTS:
         raise SpecError("robot", repr(name), f"one of {', '.join(sorted(ROBOTS))}")
     return ROBOTS[name]()

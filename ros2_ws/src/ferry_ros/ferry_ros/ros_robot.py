@@ -1,4 +1,4 @@
-"""A Robot at the other end of ROS topics: what the policy node and `ferry evaluate --robot ros` drive."""
+"""Robot behind the ROS topics of a robot node, for the policy node and `ferry evaluate --robot ros`."""
 
 from __future__ import annotations
 
@@ -20,40 +20,40 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from ferry_ros.messages import convert, diagnostics, qos
-from ferry_ros.observation_sync import Assembly
+from ferry_ros.observation_sync import ObservationSync
 from ferry_ros.rclpy_support import services
 from ferry_ros.rclpy_support.heartbeat import Heartbeat
-from ferry_ros.rclpy_support.spinner import Spinner, beside
+from ferry_ros.rclpy_support.spinner import Spinner, sibling_node
 from robots.command import Command
 from robots.embodiment import Embodiment
 from robots.errors import BindError, ConnectionFailed, NotConnected, RobotError
-from robots.execution.orders import Order, Result
+from robots.execution.command_request import CommandRequest, CommandResult
 from robots.observation import Observation
 from robots.robot import Connected, Sent
 
 PATIENCE_S = 0.1
-"""Between two requests for a lease."""
+"""Pause between two requests for a lease."""
 
 FINAL = ("runstop", "e-stop", "two of")
-"""How a refusal to hand out a lease begins that waiting does not change."""
+"""Prefixes of refusals of a lease that waiting does not change."""
 
 
 class RobotStopped(RobotError):
-    """The robot was stopped, or lets nothing move; whoever drives it must not go on by itself."""
+    """The robot was stopped, or permits no motion; the caller must not continue by itself."""
 
 
 @dataclass(frozen=True)
 class RosRobotOptions:
-    """How long a RosRobot waits; every wait has an end.
+    """Timeouts of a RosRobot.
 
     Attributes:
-        valid_for_s: how long after an observation was taken a motion decided from it may start.
-        connect_timeout_s: until the robot node must have been found.
-        begin_timeout_s: until the robot node must have handed out its lease; its own first permit may be on its way.
-        observe_timeout_s: until an observation newer than the last motion must have come.
-        motion_timeout_s: until the result of a command must have come.
-        stop_timeout_s: until the stop service must have answered; it answers when the robot stands.
-        kept: how many observations are kept; who drives needs the newest alone, who records needs each.
+        valid_for_s: maximum age of an observation at which a motion decided from it may start.
+        connect_timeout_s: of finding the robot node.
+        begin_timeout_s: of the lease; the robot node may still be waiting for its first permit.
+        observe_timeout_s: of an observation newer than the last motion.
+        motion_timeout_s: of the result of a command.
+        stop_timeout_s: of the stop service, which answers when the robot is at rest.
+        kept: number of observations kept; driving needs the newest only, recording needs each.
     """
 
     valid_for_s: float = 0.5
@@ -69,21 +69,21 @@ class RosRobot(Connected):
     """Drives the robot behind a robot node in the same namespace.
 
     Args:
-        node: whose namespace the robot is in; this robot's topics have a node of their own beside it.
-        body: what the robot node published on `embodiment`.
+        node: in the robot's namespace; the topics have a sibling node of their own.
+        body: embodiment that the robot node published.
 
     Attributes:
-        instruction: what the robot's episode asks for, as the robot node said last; empty when it asks for nothing.
+        instruction: of the robot's episode, as last published by the robot node; empty when there is none.
     """
 
     def __init__(self, node: Node, body: Embodiment, options: RosRobotOptions | None = None) -> None:
         self._node, self._body, self.options = node, body, options or RosRobotOptions()
         self._changed = threading.Condition()
-        self._assembly = Assembly(body, remembered=max(4, self.options.kept))
+        self._sync = ObservationSync(body, remembered=max(4, self.options.kept))
         self._newest: Observation | None = None
         self._recent: deque[Observation] = deque(maxlen=self.options.kept)
-        self._result: Result | None = None
-        self._trouble = self._stopped = self._lease = ""
+        self._result: CommandResult | None = None
+        self._fault = self._stopped = self._lease = ""
         self._heartbeat: Heartbeat | None = None
         self.instruction = ""
         self._seen_ns = self._after_ns = -1
@@ -95,12 +95,12 @@ class RosRobot(Connected):
 
     @property
     def spec(self) -> Embodiment:
-        """The body behind the topics."""
+        """The robot behind the topics."""
         return self._body
 
     def connect(self) -> None:
         """Subscribes; ConnectionFailed when no robot node is found or it publishes nothing."""
-        node = beside(self._node, "robot")
+        node = sibling_node(self._node, "robot")
         newest = qos.newest(self.options.kept)
         for camera in self._body.cameras:
             take = partial(self._take_image, camera.name)
@@ -121,23 +121,23 @@ class RosRobot(Connected):
             raise
 
     def disconnect(self) -> None:
-        """Lets the topics go; also called twice."""
+        """Unsubscribes; idempotent."""
         self._end_lease()
         spinner, self._spinner, self._command, self._stop_client = self._spinner, None, None, None
         if spinner:
             spinner.close()
 
     def renew(self) -> None:
-        """Forgets what was seen so far, as at the start of an episode; the next observation is newer."""
+        """Discards the observations so far, as at the start of an episode; the next one is newer."""
         with self._changed:
-            self._trouble = self._stopped = ""
+            self._fault = self._stopped = ""
         self._forget()
 
     @contextmanager
     def driving(self) -> Iterator[None]:
-        """Holds the robot's lease for one trial; it ends with the first stop, whoever asks for that.
+        """Holds the robot's lease for one trial; it ends with the first stop by any client.
 
-        Raises RobotError, which names what keeps the robot from moving, when it is not handed out in time.
+        Raises RobotError, which names what prevents motion, when it is not granted in time.
         """
         self._require("drive")
         lease = self._ask_for_lease()
@@ -151,54 +151,54 @@ class RosRobot(Connected):
             self._end_lease()
 
     def observe(self) -> Observation:
-        """The newest complete observation that shows the effect of the last motion.
+        """Returns the newest complete observation that shows the effect of the last motion.
 
-        Raises RobotStopped when the robot was stopped by somebody else, RobotError when none comes in time, and
-        SpecError when what comes does not fit the body.
+        Raises RobotStopped when the robot was stopped by another client, RobotError when none comes in time, and
+        SpecError when a message does not fit the robot.
         """
         self._require("observe")
         with self._changed:
             if not self._changed.wait_for(self._has_news, self.options.observe_timeout_s):
                 raise RobotError(
-                    f"{self._body.name}: got no new observation within {self.options.observe_timeout_s} s, expected one"
-                    " after every motion; are the cameras and the robot node alive?"
+                    f"{self._body.name}: no new observation for {self.options.observe_timeout_s} s after the last"
+                    " motion; check the cameras and robot_node"
                 )
-            if self._trouble:
-                raise RobotError(self._trouble)
+            if self._fault:
+                raise RobotError(self._fault)
             if self._stopped:
                 raise RobotStopped(f"{self._body.name} stopped: {self._stopped}")
-            assert self._newest is not None  # there is news and no trouble
+            assert self._newest is not None  # there is a new one and no fault
             self._seen_ns = self._newest.stamp_ns
             return self._newest
 
     def execute(self, command: Command) -> Sent:
         """Sends `command` as decided from the last observation and waits for its result.
 
-        Raises RobotStopped when the robot was stopped or lets nothing move, RobotError when no result comes in time.
+        Raises RobotStopped when the robot was stopped or permits no motion, RobotError when no result comes in time.
         """
         self._require("execute")
-        order = Order(self._seen_ns, command, self.options.valid_for_s, self._lease)
+        request = CommandRequest(self._seen_ns, command, self.options.valid_for_s, self._lease)
         with self._changed:
             self._result = None
-        self._command.publish(convert.order_msg(order))
+        self._command.publish(convert.request_msg(request))
         with self._changed:
-            if not self._changed.wait_for(lambda: self._trouble or self._answers(order), self.options.motion_timeout_s):
+            if not self._changed.wait_for(lambda: self._fault or self._answers(request), self.options.motion_timeout_s):
                 raise RobotError(
-                    f"{self._body.name}: got no result within {self.options.motion_timeout_s} s, expected one for every"
-                    " command; is the robot node alive?"
+                    f"{self._body.name}: no result of the command within {self.options.motion_timeout_s} s;"
+                    " check robot_node"
                 )
-            if self._trouble:
-                raise RobotError(self._trouble)
-            assert self._result is not None  # it answers the order
+            if self._fault:
+                raise RobotError(self._fault)
+            assert self._result is not None  # it answers the request
             self._after_ns = max(self._after_ns, self._result.after_ns)
             if self._result.stopped:
                 raise RobotStopped(f"{self._body.name} stopped: {self._result.stopped}")
             return self._result.sent
 
     def stop(self) -> None:
-        """Calls the robot's stop service; returns in time even when nothing answers, which is logged.
+        """Calls the robot's stop service; a missing reply is logged after the timeout.
 
-        That ends the lease, and what was seen before it is forgotten: a decision made from it would be void.
+        Ends the lease and discards the observations so far: decisions from them would be void.
         """
         if self._stop_client is None:
             return
@@ -210,30 +210,30 @@ class RosRobot(Connected):
         self._forget()
 
     def observation(self, stamp_ns: int, timeout_s: float = 0.0) -> Observation:
-        """The observation of that stamp, if it is kept or comes in time; else one without pictures.
+        """Returns the observation of that stamp, if it is kept or comes in time; else one without images.
 
-        They come in order: once a newer one is there, this one is not waited for any more.
+        Observations come in request: once a newer one is there, the wait ends.
         """
         with self._changed:
-            self._changed.wait_for(lambda: any(one.stamp_ns >= stamp_ns for one in self._recent), timeout_s)
-            found = [one for one in self._recent if one.stamp_ns == stamp_ns]
+            self._changed.wait_for(lambda: any(seen.stamp_ns >= stamp_ns for seen in self._recent), timeout_s)
+            found = [seen for seen in self._recent if seen.stamp_ns == stamp_ns]
         return found[0] if found else Observation(stamp_ns, {})
 
     def _ask_for_lease(self) -> str:
-        deadline, told = time.monotonic() + self.options.begin_timeout_s, ""
+        deadline, logged = time.monotonic() + self.options.begin_timeout_s, ""
         while True:
             try:
                 answer = services.call(self._begin_client, Trigger.Request(), self.options.stop_timeout_s)
                 if answer.success:
                     return str(answer.message)
                 refusal = str(answer.message)
-            except RobotError as error:  # it may have gone to a node that was killed and is not forgotten yet
+            except RobotError as error:  # DDS may still list a node that was killed
                 refusal = str(error)
             if refusal.startswith(FINAL) or time.monotonic() > deadline:
-                raise RobotStopped(f"{self._body.name} lets nobody drive: {refusal}")
-            if refusal != told:
-                told = refusal
-                self._node.get_logger().info(f"waiting to drive: {refusal}")
+                raise RobotStopped(f"{self._body.name} does not grant a lease: {refusal}")
+            if refusal != logged:
+                logged = refusal
+                self._node.get_logger().info(f"waiting for a lease: {refusal}")
             time.sleep(PATIENCE_S)
 
     def _end_lease(self) -> None:
@@ -255,7 +255,7 @@ class RosRobot(Connected):
         while self._command.get_subscription_count() == 0 or not self._stop_client.service_is_ready():
             if time.monotonic() > deadline:
                 topic = self._command.topic_name
-                raise ConnectionFailed(f"nobody listens on {topic}; is the robot node running in this namespace?")
+                raise ConnectionFailed(f"no node subscribes to {topic}; is the robot node running in this namespace?")
             time.sleep(0.02)
         with self._changed:
             if not self._changed.wait_for(self._has_news, max(0.0, deadline - time.monotonic())):
@@ -263,17 +263,17 @@ class RosRobot(Connected):
 
     def _has_news(self) -> bool:
         is_news = self._newest is not None and self._newest.stamp_ns > self._after_ns
-        return is_news or bool(self._trouble or self._stopped)
+        return is_news or bool(self._fault or self._stopped)
 
-    def _answers(self, order: Order) -> bool:
-        result = self._result  # another robot of that name may answer too
-        return result is not None and (result.stamp_ns, result.lease) == (order.stamp_ns, order.lease)
+    def _answers(self, request: CommandRequest) -> bool:
+        result = self._result  # another robot node may answer too
+        return result is not None and (result.stamp_ns, result.lease) == (request.stamp_ns, request.lease)
 
     def _take_instruction(self, message: String) -> None:
         self.instruction = message.data
 
     def _take_stopped(self, message: DiagnosticStatus) -> None:
-        """Somebody stopped the robot, maybe while nothing moved: then no result tells of it."""
+        """Handles a stop of the robot, which has no result when nothing moved."""
         ended = diagnostics.values_of(message).get("lease")
         with self._changed:
             if ended and ended == self._lease:
@@ -282,18 +282,18 @@ class RosRobot(Connected):
 
     def _take_image(self, camera: str, message: Image) -> None:
         stamp_ns = convert.stamp_of(message.header)
-        self._take(lambda: self._assembly.add_image(stamp_ns, camera, convert.image_of(message)))
+        self._take(lambda: self._sync.add_image(stamp_ns, camera, convert.image_of(message)))
 
     def _take_state(self, message: JointState) -> None:
         stamp_ns = convert.stamp_of(message.header)
-        self._take(lambda: self._assembly.add_state(stamp_ns, convert.state_of(message, self._body)))
+        self._take(lambda: self._sync.add_state(stamp_ns, convert.state_of(message, self._body)))
 
     def _take(self, part: Callable[[], Observation | None]) -> None:
         with self._changed:
             try:
                 complete = part()
             except RobotError as error:
-                self._trouble = str(error)
+                self._fault = str(error)
             else:
                 if complete and (self._newest is None or complete.stamp_ns > self._newest.stamp_ns):
                     self._newest = complete
@@ -305,14 +305,14 @@ class RosRobot(Connected):
             try:
                 self._result = diagnostics.result_of(message)
             except RobotError as error:
-                self._trouble = str(error)
+                self._fault = str(error)
             self._changed.notify_all()
 
 
 def find_body(node: Node, name: str, timeout_s: float) -> Embodiment:
-    """The body that the robot node in this namespace publishes.
+    """Returns the embodiment that the robot node in this namespace publishes.
 
-    Raises ConnectionFailed when there is none in time, BindError when it is not the one called `name` (empty: any).
+    Raises ConnectionFailed when there is none in time, BindError when its name is not `name` (empty: any).
     """
     found: list[str] = []
     there = threading.Event()
@@ -321,12 +321,12 @@ def find_body(node: Node, name: str, timeout_s: float) -> Embodiment:
         found.append(message.data)
         there.set()
 
-    listener = beside(node, "finder")
+    listener = sibling_node(node, "finder")
     topic = listener.create_subscription(String, "embodiment", take, qos.LATCHED).topic_name
     spinner = Spinner(listener)
     try:
         if not there.wait(timeout_s):
-            raise ConnectionFailed(f"nobody publishes {topic}; is the robot node running?")
+            raise ConnectionFailed(f"no node publishes {topic}; is the robot node running?")
     finally:
         spinner.close()
     body = Embodiment.from_json(json.loads(found[0]))

@@ -1,7 +1,7 @@
-"""Trials on the body behind ROS topics: the stage that `ferry evaluate --robot ros` plays on.
+"""Trials on the robot behind ROS topics: the stage of `ferry evaluate --robot ros`.
 
-A policy behind a server is run by the policy node, as on a robot; this process only says what is to be tried, follows
-the steps, and writes them down. A policy whose bundle is loaded here is run here, over the same topics.
+A policy behind a server is run by the policy node, as on a robot; this process only sets up trials, follows their
+steps and records them. A policy whose bundle is loaded here is run here, over the same topics.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ SILENCE_S = 30.0  # longer than a policy node waits for any one thing: after thi
 CALL_S = 10.0
 LAST_STEPS_S = 2.0  # the answer that a trial has ended may overtake its last steps
 END_S = 3.0  # a policy node that lives ends a trial in this time
-PICTURE_S = 0.5  # a step may overtake its pictures
+IMAGE_S = 0.5  # a step may overtake its images
 
 ROUTES = {  # lifecycle transitions that lead from a state to "active" with new parameters
     "unconfigured": (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE),
@@ -69,15 +69,15 @@ def ros_stage(plan: Plan) -> RosStage:
 
 
 class RosStage:
-    """The body, and the policy node beside it, in one ROS namespace.
+    """The robot, and the policy node beside it, in one ROS namespace.
 
     Args:
         namespace: of the graph.
         ask: asks the person beside a real robot and returns the answer.
-        silence_s: a policy node that says nothing for so long is gone.
+        silence_s: a policy node that is silent for so long counts as gone.
 
     Attributes:
-        attended: whether a person is asked to place the robot and to judge; a twin needs none.
+        attended: a person places the robot and judges; a twin needs none.
     """
 
     name = "ros"
@@ -107,7 +107,7 @@ class RosStage:
 
     @property
     def robot(self) -> Robot:
-        """The body behind the topics."""
+        """The robot behind the topics."""
         return self._robot
 
     def begin(self, trial: Trial) -> Scene:
@@ -130,7 +130,7 @@ class RosStage:
         return scene
 
     def run(self, trial: Trial, scene: Scene, source: Source, subscribers: Sequence[Subscriber]) -> RunEnd:
-        """Lets the policy node run the episode, or runs it here when the policy was loaded here."""
+        """Runs the episode in the policy node, or here when the policy was loaded here."""
         if not source.identity.source.startswith("http"):
             with self._robot.driving():
                 return run_here(self, trial, scene, source, subscribers)
@@ -175,54 +175,56 @@ class RosStage:
             self._close()
 
     def _follow(self, subscribers: Sequence[Subscriber]) -> RunEnd:
-        """Runs a trial in the policy node and tells its steps; when that fails here, it is ended there."""
+        """Runs a trial in the policy node and forwards its steps; ends it there when this fails."""
         self._steps = queue.Queue()
         end = RunEnd("interrupted", "the evaluation was interrupted", 0)
         client = self._node.create_client(Trigger, "policy_node/run_trial")
         future: Any = None
         try:
-            for one in subscribers:
-                one.on_start()
+            for subscriber in subscribers:
+                subscriber.on_start()
             future = client.call_async(Trigger.Request())
-            end = self._tell(future, subscribers)
+            end = self._forward(future, subscribers)
         finally:
             if future and not future.done():
                 self._end_trial()
             self._robot.stop()
             self._node.destroy_client(client)
-            for one in subscribers:
-                one.on_end(end)
+            for subscriber in subscribers:
+                subscriber.on_end(end)
         return end
 
     def _end_trial(self) -> None:
         with suppress(RobotError):  # a policy node that is gone drives nothing
             self._ask(Trigger, "policy_node/end_trial", Trigger.Request(), END_S)
 
-    def _tell(self, future: Any, subscribers: Sequence[Subscriber]) -> RunEnd:
-        """Tells each step as it comes, until the trial has ended and every step of it was told, as far as they came."""
-        told, heard_s, end = 0, time.monotonic(), None
-        while end is None or told < end.steps:
+    def _forward(self, future: Any, subscribers: Sequence[Subscriber]) -> RunEnd:
+        """Forwards each step to the subscribers until the trial has ended with all its steps, or a timeout."""
+        count, heard_s, end = 0, time.monotonic(), None
+        while end is None or count < end.steps:
             try:
                 step = self._steps.get(timeout=0.1)
             except queue.Empty:
                 silent_s = time.monotonic() - heard_s
                 if end is not None and silent_s > LAST_STEPS_S:
-                    self._node.get_logger().warning(f"steps of the trial: got {told}, expected {end.steps}")
+                    self._node.get_logger().warning(f"steps of the trial: got {count}, expected {end.steps}")
                     return end
                 if silent_s > self._silence_s:
-                    return RunEnd("policy_failed", f"policy_node was silent for {self._silence_s} s", told)
+                    return RunEnd("policy_failed", f"policy_node was silent for {self._silence_s} s", count)
             else:
-                told, heard_s = told + 1, time.monotonic()
-                for one in subscribers:
-                    one.on_step(replace(step, observation=self._robot.observation(step.decision.stamp_ns, PICTURE_S)))
+                count, heard_s = count + 1, time.monotonic()
+                for subscriber in subscribers:
+                    subscriber.on_step(
+                        replace(step, observation=self._robot.observation(step.decision.stamp_ns, IMAGE_S))
+                    )
             if end is None and future.done():
                 end, heard_s = _end_of(future.result()), time.monotonic()
         return end
 
     def _prepare(self, url: str, bundle_sha256: str) -> None:
-        """Leads the policy node to "active" at the policy server `url`; RobotError when it does not get there.
+        """Brings the policy node to "active" at the policy server `url`; RobotError when that fails.
 
-        Before the first trial of a bundle it is configured anew: the server may serve another one than it did then.
+        It is configured anew before the first trial of a bundle: the server may serve another one by now.
         """
         state = self._ask(GetState, "policy_node/get_state", GetState.Request(), START_S).current_state.label
         known = self._prepared == bundle_sha256 and self._get("policy_node", "server_url") == url
@@ -234,7 +236,7 @@ class RosStage:
         for transition in ROUTES[state]:
             request = ChangeState.Request(transition=Transition(id=transition))
             if not self._ask(ChangeState, "policy_node/change_state", request, START_S).success:
-                raise RobotError(f"policy_node did not get from {state} to active; /diagnostics and its log say why")
+                raise RobotError(f"policy_node did not get from {state} to active; see /diagnostics and its log")
         self._prepared = bundle_sha256
 
     def _ask(self, kind: Any, name: str, request: Any, timeout_s: float) -> Any:
@@ -250,7 +252,7 @@ class RosStage:
     def _take_step(self, message: DiagnosticArray) -> None:
         try:
             self._steps.put(step_of(message))
-        except RobotError as error:  # one step is missing then, which the trial's end tells
+        except RobotError as error:  # the missing step is reported at the trial's end
             self._node.get_logger().error(f"policy_node/decision: {error}")
 
     def _take_pose(self, message: Odometry) -> None:

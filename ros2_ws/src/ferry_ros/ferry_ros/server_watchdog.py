@@ -1,4 +1,4 @@
-"""Asks the policy server whether it lives, also while the body moves and no decision is due."""
+"""Pings the policy server in the background, also while the robot moves and no decision is due."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from policy_server.client import PolicyClient
 PERIOD_S = 0.1
 
 
-class ServerWatch:
-    """Context manager.
+class ServerWatchdog:
+    """Watches the policy server while the context is entered.
 
     Args:
         client: of the server.
-        timeout_s: without an answer for so long the server counts as lost.
-        on_lost: told once, with the reason; from the watch's own thread.
+        timeout_s: the server counts as lost after so long without a reply.
+        on_lost: called once, with the reason, from the watchdog's thread.
     """
 
     def __init__(self, client: PolicyClient, timeout_s: float, on_lost: Callable[[str], object]) -> None:
         self._client, self._timeout_s, self._on_lost = client, timeout_s, on_lost
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="server watch", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name="server watchdog", daemon=True)
 
-    def __enter__(self) -> ServerWatch:
+    def __enter__(self) -> ServerWatchdog:
         self._thread.start()
         return self
 
@@ -41,7 +41,7 @@ class ServerWatch:
         while not self._ended.wait(PERIOD_S):
             try:
                 self._client.ping(self._timeout_s)
-            except Exception as error:  # whatever it is, nobody has heard the server
+            except Exception as error:  # whatever it is, there was no reply
                 if time.monotonic() - heard_s >= self._timeout_s and not self._ended.is_set():
                     self._on_lost(f"{type(error).__name__}: {error}")
                     return

@@ -1,6 +1,6 @@
-"""Writes down what a policy node drives without a plan: each trial a folder, as `ferry evaluate` writes them.
+"""Records the trials of a policy node without a plan: one folder each, in the form of `ferry evaluate`.
 
-A record never gets in the way of a trial: what a disk refuses while one runs is told at its end.
+A record never disturbs a trial: a failure to write is reported at its end.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class TrialRecord:
     """Follows one trial (a `Subscriber`); raises nothing.
 
     Attributes:
-        recorder: writes it; None where nothing is to be written.
-        trouble: why there is no whole record; empty while there is none.
-        end: how the trial ended; None before.
+        recorder: of the trial; None without a record.
+        fault: reason why the record is incomplete; empty otherwise.
+        end: of the trial; None before.
     """
 
     recorder: Recorder | None = None
-    trouble: str = ""
+    fault: str = ""
     end: RunEnd | None = None
 
     def on_start(self) -> None:
@@ -64,13 +64,13 @@ class TrialRecord:
         return written[0] if written else None
 
     def _write(self, part: Callable[[Recorder], None]) -> None:
-        if self.recorder is None or self.trouble:
+        if self.recorder is None or self.fault:
             return
         try:
             part(self.recorder)
-        except Exception as error:  # a disk, an encoder, a picture: the trial goes on without its record
+        except Exception as error:  # a disk, an encoder, an image: the trial goes on without its record
             why = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-            self.trouble = f"the record could not be written: {why}"
+            self.fault = f"the record could not be written: {why}"
 
 
 def begin(
@@ -90,7 +90,7 @@ def begin(
 
 
 def verdict(node: Node, end: RunEnd | None) -> Verdict:
-    """What the robot node of the namespace knows of how a trial went: that of a twin judges it."""
+    """Asks the robot node of the namespace for the verdict of a trial; that of a twin judges it."""
     if end is None:
         return Verdict(Outcome.ABORTED, "it never began")
     if end.reason in ABORTS:  # what failed is not asked, and what is shutting down is not waited for

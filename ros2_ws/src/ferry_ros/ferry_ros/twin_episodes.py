@@ -1,4 +1,4 @@
-"""Episodes of a body that can begin one and judge it: a twin. Bodies without either are left as they are."""
+"""Episodes of a twin: reset and judgement. Robots without episodes are left as they are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from robots.robot import Robot
 if TYPE_CHECKING:  # a real robot's computer has no simulator
     from simulation.episode import EpisodeSpec
 
-NOT_JUDGED = "nobody judged this trial: it was driven without a plan, on a body that does not know what a success is"
+NOT_JUDGED = "this trial was not judged: it had no plan, and the robot reports no success"
 
 
 def begin(
@@ -23,10 +23,10 @@ def begin(
 ) -> dict[str, Any]:
     """Begins the episode given as JSON, or one sampled from `house_seed`; returns it as JSON values.
 
-    Sampled is what `instruction` asks for, or, where it is empty or says what no task of the simulator does, one of
-    `task`. EpisodeError when the house has nothing of that kind, or the given episode is about something else.
-    A body that has no episodes (a real one, the kinematic fake) keeps its place, and the answer is empty: a person puts
-    it where a trial begins.
+    The sampled episode matches `instruction`, or is one of `task` where that is empty or matches no task of the
+    simulator. EpisodeError when the house has no such object, or the given episode does not match. A robot that has no
+    episodes (a real one, the kinematic fake) keeps its place, and the answer is empty: a person puts it where a trial
+    begins.
     """
     reset = getattr(robot, "reset", None)
     if reset is None:
@@ -62,9 +62,9 @@ def _drawn(robot: Any, house_seed: int, task: str, instruction: str) -> EpisodeS
 
 
 def judge(robot: Robot, instruction: str = "") -> dict[str, Any]:
-    """What became of the episode so far, as far as the body knows: a twin all of it, another body its pose at most.
+    """State of the episode so far: of a twin all of it, of another robot its pose at most.
 
-    `instruction` is what the robot was driven with; a twin whose episode is about something else does not judge it.
+    `instruction` is that of the driving policy; a twin with another episode does not judge it.
     """
     known: dict[str, Any] = {}
     if hasattr(robot, "pose"):
@@ -78,7 +78,7 @@ def judge(robot: Robot, instruction: str = "") -> dict[str, Any]:
 
 
 def verdict_of(known: Mapping[str, Any], end: RunEnd) -> Verdict:
-    """What `judge` comes to at the end of a run; aborted where the body knows nothing of success."""
+    """Verdict of `judge` at the end of a run; aborted where the robot reports no success."""
     if end.reason in ABORTS:
         return Verdict(Outcome.ABORTED, end.message)
     return twin_verdict(end, known) if "success" in known else Verdict(Outcome.ABORTED, NOT_JUDGED)

@@ -1,7 +1,7 @@
-"""One step of a mobile base that takes velocities: watched on its odometry, ramped down, ended by an explicit zero.
+"""One step of a velocity-controlled base: measured by its odometry, ramped down, ended by an explicit zero.
 
-A velocity interface moves until it is told otherwise, or until somebody's timeout (2 s on a Kobuki); nothing here
-relies on one. Whatever ends a step, the last thing sent is zero, again and again until the base stands.
+A velocity command stays active until the next one, or until a timeout (2 s on a Kobuki), on which nothing here relies.
+Every step ends with zeros, which are repeated until the base is at rest.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ Pose = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class BasePort:
-    """What a driver lends to a step: how its base is told to move and how it is seen.
+    """Interface of a driver's base to a step: velocity commands and odometry.
 
     Attributes:
         send: takes the velocity forward [m/s] and the turning velocity [rad/s], counter-clockwise positive.
         pose: the newest odometry.
-        trouble: why the step must end now ("stopped", "runstop: ...", "feedback stale: ..."); empty while it may go on.
+        fault: returns why the step must end now ("stopped", "runstop: ...", "feedback stale: ..."), or "".
     """
 
     send: Callable[[float, float], None]
     pose: Callable[[], Pose]
-    trouble: Callable[[], str]
+    fault: Callable[[], str]
 
 
 @dataclass(frozen=True)
 class BaseTuning:
-    """How a step is steered. The defaults are choices of this project, tried on the fakes.
+    """Parameters of the step controller. The defaults are choices of this project, tried on the fakes.
 
     Attributes:
         period_s: time between two velocity commands; the vendors' drivers take them at 10 to 50 Hz.
-        latency_s: from a velocity sent to its effect seen in the odometry; the base is told to brake that much earlier.
+        latency_s: from a velocity command to its effect in the odometry; braking starts that much earlier.
         creep_mps: slowest speed towards the goal.
         creep_radps: the same for turning.
         tolerance_m: a step ends this near to its goal.
         tolerance_rad: the same for turning.
-        stall_s: a base that is driven and makes no headway for so long has met something.
-        margin_s: a step may take twice the time of its way at top speed, and this.
-        settle_s: after its last zero a base must stand within this.
+        stall_s: a driven base without progress for so long is in contact.
+        margin_s: a step may take twice its time at top speed, plus this.
+        settle_s: after its last zero the base must be at rest within this.
     """
 
     period_s: float = 1.0 / 30.0
@@ -64,9 +64,9 @@ TUNING = BaseTuning()
 
 
 def drive(port: BasePort, limits: BaseLimits, distance_m: float, tuning: BaseTuning = TUNING) -> str:
-    """Drives straight by `distance_m`; returns once the base stands: why it did not get there, or nothing.
+    """Drives straight by `distance_m`; returns, once the base is at rest, why it did not arrive, or "".
 
-    A reason begins with "contact", "time limit" or is what `port.trouble` said.
+    A reason begins with "contact" or "time limit", or is that of `port.fault`.
     """
     sign = math.copysign(1.0, distance_m)
     x0, y0, yaw0 = port.pose()
@@ -116,7 +116,7 @@ def turn(port: BasePort, limits: BaseLimits, angle_rad: float, tuning: BaseTunin
 
 @dataclass
 class _Step:
-    """A step along one axis [m] or [rad]; `speed` is what was sent last, at `sent_s`."""
+    """Step along one axis [m] or [rad]; `speed` was sent last, at `sent_s`."""
 
     port: BasePort
     send: Callable[[float], None]
@@ -132,12 +132,12 @@ class _Step:
     sent_s: float = math.inf
 
     def run(self) -> str:
-        """A base that stopped short for its own inertia is sent the rest of the way, three times at most."""
+        """Runs the step; a base that stopped short of its target is sent the rest, three times in all at most."""
         ends_s = time.monotonic() + 2 * self.length / self.top + self.tuning.margin_s
         try:
             for _ in range(3):
                 reason = self._advance(ends_s)
-                reason = "; ".join(filter(None, (reason, self._come_to_a_stand())))
+                reason = "; ".join(filter(None, (reason, self._come_to_rest())))
                 if reason or self.length - self.travelled() <= self.tolerance:
                     break
             return reason
@@ -147,7 +147,7 @@ class _Step:
     def _advance(self, ends_s: float) -> str:
         headway_s, farthest = time.monotonic(), self.travelled()
         while True:
-            reason = self.port.trouble() or self._slept()
+            reason = self.port.fault() or self._slept()
             done, now = self.travelled(), time.monotonic()
             left = self.length - done - self.speed * self.tuning.latency_s - self.speed**2 / (2 * self.decel)
             if reason or left <= 0.0:
@@ -156,17 +156,17 @@ class _Step:
                 headway_s, farthest = now, done
             so_far = f"the base came {done:.3f} of {self.length:.3f} {self.unit}"
             if now - headway_s > self.tuning.stall_s:
-                return f"contact: {so_far} and stands although it is driven"
+                return f"contact: {so_far} and does not move although it is driven"
             if now > ends_s:
                 return f"time limit: {so_far}"
             self._command(max(self.creep, min(self.top, self._braking_speed(left))))
 
     def _braking_speed(self, left: float) -> float:
-        """From this speed half of the deceleration is enough to stop within `left`, and more."""
+        """Speed from which half of the deceleration is enough to stop within `left`."""
         return math.sqrt(self.decel * left)
 
     def _slept(self) -> str:
-        """Why the step must not go on: the base was sent nothing for so long that it stands by its own watchdog."""
+        """Reason to abort after the process was suspended: the base's own watchdog has stopped it by then; or ""."""
         asleep = time.monotonic() - self.sent_s
         if asleep <= ASLEEP_S:
             return ""
@@ -181,8 +181,8 @@ class _Step:
         self.sent_s = time.monotonic()
         time.sleep(self.tuning.period_s)
 
-    def _come_to_a_stand(self) -> str:
-        """Ramps down, then sends zero until the odometry stands still for three periods."""
+    def _come_to_rest(self) -> str:
+        """Ramps down, then sends zero until the odometry has not changed for three periods; returns the failure."""
         while self.speed > 0.0:
             self._command(0.0)
         still, before, ends_s = 0, self.travelled(), time.monotonic() + self.tuning.settle_s
@@ -190,4 +190,4 @@ class _Step:
             self._command(0.0)
             now = self.travelled()
             still, before = (still + 1 if abs(now - before) < self.tolerance / 10 else 0), now
-        return "" if still == 3 else f"time limit: the base does not stand {self.tuning.settle_s} s after zero was sent"
+        return "" if still == 3 else f"time limit: the base is not at rest {self.tuning.settle_s} s after zero was sent"

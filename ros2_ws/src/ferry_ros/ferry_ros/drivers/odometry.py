@@ -1,4 +1,4 @@
-"""Where a base is by its odometry, how old that is, and whether it can be."""
+"""Odometry of a base: newest pose, its age and plausibility."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from robots.plausibility import Plausibility, of_base
 
 
 class OdometryFeedback:
-    """Listens to `topic`, which must belong to one publisher.
+    """Subscribes to `topic`, which must have a single publisher.
 
     Attributes:
-        pose: the newest that can be believed: (x_m, y_m, yaw_rad).
+        pose: newest plausible pose: (x_m, y_m, yaw_rad).
     """
 
     def __init__(self, node: Node, topic: str, profile: QoSProfile, base: BaseLimits) -> None:
@@ -34,12 +34,12 @@ class OdometryFeedback:
 
     @property
     def age_s(self) -> float:
-        """How old `pose` is; infinite before the first."""
+        """Age of `pose`; infinite before the first."""
         return time.monotonic() - self._received_s
 
     @property
     def fault(self) -> str:
-        """Why what is told cannot be believed: "two publishers: ...", "feedback jumps: ..."; empty when it can."""
+        """Fault of the odometry: "two publishers: ...", "feedback jumps: ..."; empty when it is plausible."""
         return self._publishers.fault or self._plausible.fault
 
     def _take(self, message: Odometry, info: Mapping[str, Any]) -> None:

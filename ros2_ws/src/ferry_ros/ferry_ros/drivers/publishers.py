@@ -1,10 +1,10 @@
-"""Whether one thing is told by one publisher alone.
+"""Detects two publishers of the same quantity.
 
-DDS numbers the messages of each publisher. Two that take turns make the numbers fall again and again, whatever they are
-called and on whatever computer they run; a driver that was started anew makes them fall once. So several nodes may
-share `joint_states`, as they do on many robots, as long as each tells of other joints.
+DDS numbers the messages of each publisher. With two that take turns the numbers fall repeatedly, whatever their nodes'
+names and computers; a restarted driver makes them fall once. So several nodes may publish `joint_states`, as they do on
+many robots, as long as each publishes other joints.
 
-On ROS 2 Humble rclpy does not tell the number: there only the names of an exclusive topic's publishers are looked at.
+On ROS 2 Humble rclpy does not give the number: there only the names of an exclusive topic's publishers are checked.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from typing import Any
 
 from rclpy.node import Node
 
-from ferry_ros.rclpy_support.timer import every
+from ferry_ros.rclpy_support.timer import steady_timer
 
 FALLS = 2
-"""So many falls of the number are not of a driver that was started anew."""
+"""Number of falls that a restarted driver does not explain."""
 
 REMEMBER_S = 3.0
-LOOK_S = 1.0
+CHECK_S = 1.0
 
 UNKNOWN = "_NODE_NAME_UNKNOWN_"
 
 
 class Publishers:
-    """Watches who tells what on `topic`.
+    """Watches the publishers of `topic`.
 
     Args:
-        exclusive: the whole topic belongs to one publisher, e.g. odometry; then its nodes' names are looked at too.
+        exclusive: the whole topic belongs to one publisher, e.g. odometry; then the names of its nodes are checked too.
     """
 
     def __init__(self, node: Node, topic: str, exclusive: bool) -> None:
@@ -41,10 +41,10 @@ class Publishers:
         self._what = ""
         self._rivals: tuple[str, ...] = ()
         if exclusive:
-            every(node, LOOK_S, self._look)
+            steady_timer(node, CHECK_S, self._check)
 
     def take(self, things: Iterable[str], info: Mapping[str, Any]) -> None:
-        """Notes that a message told of `things`; `info` is what rclpy tells beside it."""
+        """Records a message with values of `things`; `info` is its message info from rclpy."""
         number = info.get("publication_sequence_number")
         if number is None:
             return
@@ -56,19 +56,19 @@ class Publishers:
 
     @property
     def fault(self) -> str:
-        """That two tell of one thing, and who is on the topic; empty while it is one."""
+        """Fault of two publishers of one quantity, with the nodes on the topic; empty while there is one."""
         if len(self._falls) == FALLS and time.monotonic() - self._falls[0] < REMEMBER_S:
             return self._text(self._what, self._names())
         return self._text("it", self._rivals) if self._rivals else ""
 
     def _text(self, what: str, names: Iterable[str]) -> str:
-        return f"two publishers: {what} is told twice on {self._topic}, by nodes among {', '.join(names)}; end one"
+        return f"two publishers: {what} is published twice on {self._topic}, by nodes among {', '.join(names)}; end one"
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         names = self._names()
         self._rivals = names if len(names) > 1 else ()
 
     def _names(self) -> tuple[str, ...]:
         found = self._node.get_publishers_info_by_topic(self._topic)
-        names = {f"{one.node_namespace.rstrip('/')}/{one.node_name}" for one in found if one.node_name != UNKNOWN}
+        names = {f"{end.node_namespace.rstrip('/')}/{end.node_name}" for end in found if end.node_name != UNKNOWN}
         return tuple(sorted(names))

@@ -1,4 +1,4 @@
-"""A camera behind an image topic: the newest picture, when it was sensed, and whether the camera still lives.
+"""Camera behind an image topic: its newest image, the image's sensing time, and a check that it is alive.
 
 Takes `sensor_msgs/Image` of colour (`CHANNELS`), and `sensor_msgs/CompressedImage` from topics whose names end in
 "/compressed".
@@ -22,29 +22,29 @@ from robots.errors import ConnectionFailed, RobotError, SpecError
 from robots.spec import CameraSpec, U8Image
 
 SENSOR = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-"""Hears reliable and unreliable publishers alike; a picture that was overtaken is not waited for."""
+"""Accepts reliable and best-effort publishers; does not wait for an image that was superseded."""
 
-BELIEVED_AGE_S = 1.0
-"""A picture's age by its header is believed up to this: beyond, its stamp comes from another clock."""
+MAX_HEADER_AGE_S = 1.0
+"""Largest accepted age by the header [s]; above it the stamp comes from another clock, and arrival time is used."""
 
 
 CHANNELS = {"rgb8": "rgb", "bgr8": "bgr", "rgba8": "rgba", "bgra8": "bgra"}
-"""Encodings of colour pictures -> the order of their bytes in a pixel; of YUV, brightness and shared colour."""
+"""Encodings of colour images -> the order of their bytes in a pixel; of YUV, brightness and subsampled colour."""
 YUV = ("yc", "cy")
 CHANNELS |= {"yuyv": "yc", "yuv422_yuy2": "yc", "uyvy": "cy", "yuv422": "cy"}
 
 JPEG, SCAN, END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
-"""Marks of a JPEG: its start, where its last scan of pixels starts, its end."""
+"""Markers of a JPEG: start, start of a scan, end."""
 
 
 @dataclass(frozen=True)
 class CameraTuning:
-    """What counts as a camera that lives.
+    """Liveness and rotation of a camera.
 
     Attributes:
-        stale_s: no new picture for so long means it is frozen; a RealSense sends 15 a second.
-        same_is_frozen: the same pixels for so long mean it too. A sensor has noise; for a renderer, say False.
-        quarter_turns_cw: how often a picture is turned by 90 degrees clockwise, for a camera that is mounted on its
+        stale_s: without a new image for so long it counts as frozen; a RealSense sends 15 a second.
+        same_is_frozen: the same pixels for so long count as frozen too. A sensor has noise; False for a renderer.
+        quarter_turns_cw: clockwise rotation of the images in steps of 90 degrees, for a camera that is mounted on its
             side (the RE1's own D435i: 1).
     """
 
@@ -55,18 +55,18 @@ class CameraTuning:
 
 @dataclass(frozen=True)
 class Shot:
-    """A picture: when it was sensed on this computer's monotonic clock [ns], and its message."""
+    """Image message with its sensing time on this computer's monotonic clock [ns]."""
 
     stamp_ns: int
     message: Any
 
 
 class RosCamera:
-    """Listens to `topic` from now on; its callback runs in whatever thread spins `node`.
+    """Subscribes to `topic`; its callback runs in the thread that spins `node`.
 
     Args:
-        node: subscribes; who closes it closes this.
-        spec: what the pictures must be like after turning.
+        node: of the subscription, and closed with it.
+        spec: of the images after their rotation.
         topic: e.g. "/camera/color/image_raw", "/camera/color/image_raw/compressed".
     """
 
@@ -81,21 +81,21 @@ class RosCamera:
         node.create_subscription(kind, topic, self._take, SENSOR)
 
     @property
-    def trouble(self) -> str:
-        """Why what it shows is not what is there, beginning with "camera frozen"; empty while it lives."""
-        now, most = time.monotonic(), self.tuning.stale_s
-        if now - self._arrived_s > most:
-            return f"camera frozen: no picture of {self.spec.name} on {self.topic} for {now - self._arrived_s:.2f} s"
-        if self.tuning.same_is_frozen and now - self._differed_s > most:
+    def fault(self) -> str:
+        """Fault of the camera, beginning with "camera frozen"; empty while it is alive."""
+        now, max_s = time.monotonic(), self.tuning.stale_s
+        if now - self._arrived_s > max_s:
+            return f"camera frozen: no image of {self.spec.name} on {self.topic} for {now - self._arrived_s:.2f} s"
+        if self.tuning.same_is_frozen and now - self._differed_s > max_s:
             return f"camera frozen: {self.spec.name} sends the same pixels for {now - self._differed_s:.2f} s"
         return ""
 
     def connect(self, timeout_s: float) -> None:
-        """Waits for a good picture; ConnectionFailed, with what was wrong with the last one, when none comes."""
+        """Waits for a valid image; ConnectionFailed, with the fault of the last one, when none comes in time."""
         until, after_ns, bad, silent = time.monotonic() + timeout_s, -1, "", ""
         while (left_s := until - time.monotonic()) > 0.0:
             try:
-                self.picture(self.wait(after_ns, left_s))
+                self.image(self.wait(after_ns, left_s))
                 return
             except SpecError as error:
                 bad = f": {error}"
@@ -104,23 +104,23 @@ class RosCamera:
             with self._changed:
                 after_ns = self._newest.stamp_ns if self._newest else -1
         why = bad or (silent if after_ns >= 0 else "")
-        message = f"no {'good ' if why else ''}picture of camera '{self.spec.name}' on {self.topic}"
+        message = f"no {'good ' if why else ''}image of camera '{self.spec.name}' on {self.topic}"
         raise ConnectionFailed(f"{message} within {timeout_s} s{why}; is its driver running, and is that the topic?")
 
     def wait(self, after_ns: int, timeout_s: float) -> Shot:
-        """The newest shot that was sensed after `after_ns`; RobotError says what is wrong when none comes in time."""
+        """Returns the newest shot sensed after `after_ns`; RobotError, with the fault, when none comes in time."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._sensed(after_ns), timeout_s):
-                silent = f"camera frozen: no new picture of {self.spec.name} on {self.topic} within {timeout_s} s"
-                raise RobotError(self.trouble or silent)
+                silent = f"camera frozen: no new image of {self.spec.name} on {self.topic} within {timeout_s} s"
+                raise RobotError(self.fault or silent)
             shot = self._newest
-        if self.trouble:
-            raise RobotError(self.trouble)
+        if self.fault:
+            raise RobotError(self.fault)
         assert shot is not None  # it was sensed
         return shot
 
-    def picture(self, shot: Shot) -> U8Image:
-        """(H, W, 3) uint8 RGB as the spec says; SpecError for another encoding or size, or a damaged one."""
+    def image(self, shot: Shot) -> U8Image:
+        """Decodes a shot to (H, W, 3) uint8 RGB; SpecError for another encoding or size, or a damaged one."""
         image = decode(shot.message)
         if self.tuning.quarter_turns_cw % 4:
             image = np.ascontiguousarray(np.rot90(image, -self.tuning.quarter_turns_cw))
@@ -133,7 +133,7 @@ class RosCamera:
     def _take(self, message: Any) -> None:
         now_ns = time.monotonic_ns()
         age_s = (self._clock.now().nanoseconds - convert.stamp_of(message.header)) / 1e9
-        sensed_ns = now_ns - round(age_s * 1e9) if 0.0 <= age_s <= BELIEVED_AGE_S else now_ns
+        sensed_ns = now_ns - round(age_s * 1e9) if 0.0 <= age_s <= MAX_HEADER_AGE_S else now_ns
         checksum = zlib.adler32(message.data)
         with self._changed:
             self._arrived_s = now_ns / 1e9
@@ -145,16 +145,16 @@ class RosCamera:
 
 
 def decode(message: Image | CompressedImage) -> U8Image:
-    """A colour picture -> (H, W, 3) uint8 RGB; SpecError for anything else, and for one that is damaged."""
+    """Decodes a colour image to (H, W, 3) uint8 RGB; SpecError for any other or damaged image."""
     if isinstance(message, CompressedImage):
         return _decompress(message)
     if message.encoding not in CHANNELS:
         raise SpecError("image encoding", repr(message.encoding), f"one of {', '.join(CHANNELS)}")
     order = CHANNELS[message.encoding]
-    width, least = len(order) * message.width, message.step * message.height
-    if not 0 < width <= message.step or not 0 < least <= len(message.data):
-        raise SpecError("image data", f"{len(message.data)} bytes of step {message.step}", f"{least} bytes")
-    rows = np.frombuffer(message.data, dtype=np.uint8)[:least].reshape(message.height, message.step)[:, :width]
+    width, size = len(order) * message.width, message.step * message.height
+    if not 0 < width <= message.step or not 0 < size <= len(message.data):
+        raise SpecError("image data", f"{len(message.data)} bytes of step {message.step}", f"{size} bytes")
+    rows = np.frombuffer(message.data, dtype=np.uint8)[:size].reshape(message.height, message.step)[:, :width]
     image = rows.reshape(message.height, message.width, len(order))
     if order in YUV:
         return _from_yuv(image, order)
@@ -162,7 +162,7 @@ def decode(message: Image | CompressedImage) -> U8Image:
 
 
 def _from_yuv(image: U8Image, order: str) -> U8Image:
-    import cv2  # only where a camera sends so
+    import cv2  # only for a YUV camera
 
     if image.shape[1] % 2:
         raise SpecError("image width", image.shape[1], "an even number, as two pixels share a colour")
@@ -171,7 +171,7 @@ def _from_yuv(image: U8Image, order: str) -> U8Image:
 
 
 def _decompress(message: CompressedImage) -> U8Image:
-    import cv2  # only where a topic is compressed
+    import cv2  # only for compressed topics
 
     data = bytes(message.data)
     try:
@@ -185,8 +185,8 @@ def _decompress(message: CompressedImage) -> U8Image:
 
 
 def _damaged(data: bytes) -> bool:
-    """Whether a picture is empty, or a JPEG that was cut off or has lost a block to zeros: OpenCV 4 makes a picture of
-    both, libjpeg's warning goes to the terminal. (512 zeros in a row are what no camera's coding of pixels makes.)"""
+    """Detects empty images, and JPEGs that are truncated or have a block of zeros: OpenCV 4 decodes both, with no more
+    than a warning of libjpeg on the terminal. (No camera's encoder produces 512 zeros in a row.)"""
     if not data.startswith(JPEG):
         return not data
     whole = data.rstrip(b"\0")  # some cameras pad it

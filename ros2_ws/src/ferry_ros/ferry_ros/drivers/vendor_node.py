@@ -1,7 +1,7 @@
-"""The node of a body's own: its link to the vendor's driver, in a context of its own and spun by a thread of its own.
+"""Node of a driver: its link to the vendor's nodes, with a context and a spinning thread of its own.
 
-So it works inside of a ROS process and without one, outlives what shuts that process's context down, so that the body
-can still be stopped, and is not touched by remappings that were meant for another node.
+So it works with and without a ROS process around it, outlives the shutdown of that process's context, so that the robot
+can still be stopped, and ignores remappings that are meant for another node.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from robots.processes.lock import Lock, claim
 
 
 def claim_in_domain(kind: str, namespace: str) -> Lock:
-    """The lock of a robot behind ROS topics: two that are reached through different domains may have one namespace."""
+    """Claims a robot behind ROS topics; robots in different domains may have the same namespace."""
     return claim(f"{kind} domain {os.environ.get('ROS_DOMAIN_ID') or '0'} {namespace.strip('/')}".strip())
 
 
 class Link:
-    """A node called `name` in `namespace`, which must be closed. Make the subscriptions, then call `spin`."""
+    """Node called `name` in `namespace`; close it. Create the subscriptions, then call `spin`."""
 
     def __init__(self, name: str, namespace: str = "") -> None:
         self._context = Context()
@@ -41,11 +41,11 @@ class Link:
         self._spinner: Spinner | None = None
 
     def spin(self) -> None:
-        """Messages come from now on."""
+        """Starts receiving messages."""
         self._spinner = Spinner(self.node)
 
     def close(self) -> None:
-        """Lets the topics go."""
+        """Destroys the node and its context."""
         if self._spinner:
             self._spinner.close()
         else:
@@ -55,7 +55,7 @@ class Link:
     def trigger(self, client: Any, timeout_s: float) -> str:
         """Calls a Trigger service and returns its message; not from a callback.
 
-        Raises ConnectionFailed when nobody offers it, RobotError when it does not answer in time or fails.
+        Raises ConnectionFailed when no node offers it, RobotError when it does not answer in time or fails.
         """
         response = services.call(client, Trigger.Request(), timeout_s)
         if not response.success:

@@ -1,1 +1,1 @@
-"""The emergency stop from a keyboard: which robots hear it, and what it tells of them."""
+"""Emergency stop from a keyboard: discovery of robots, and confirmation of their stops."""

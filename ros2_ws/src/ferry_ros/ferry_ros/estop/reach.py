@@ -1,4 +1,4 @@
-"""Which robots of Ferry's a node can reach, and why it may not reach one."""
+"""Discovery of Ferry's robots, and likely reasons why one is not reached."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def robots(node: Node) -> dict[str, bool]:
 
 
 def below(namespace: str, above: str) -> bool:
-    """Whether `namespace` is `above` or lies below it."""
+    """True when `namespace` is `above` or below it."""
     return namespace == above or namespace.startswith(above.rstrip("/") + "/")
 
 
 def view() -> str:
-    """Where this process looks for robots."""
+    """Scope of this process's discovery, as text."""
     return f"ROS domain {domain()}, {'this computer alone' if context.local_only(os.environ) else 'this network'}"
 
 
@@ -46,14 +46,14 @@ def domain() -> int:
 
 
 def reasons(namespace: str, seen: Collection[str]) -> str:
-    """What may keep robots of `namespace` from hearing, the likeliest first, as far as it can be found by looking.
+    """Likely reasons why robots of `namespace` are not reached, the likeliest first, as text.
 
     Args:
-        namespace: the robots in it and below it are meant.
-        seen: namespaces in which robots are seen.
+        namespace: of the robots, in it and below it.
+        seen: namespaces of the discovered robots.
     """
     found = []
-    if any(below(one, namespace) for one in seen):
+    if any(below(name, namespace) for name in seen):
         found += ["it is seen but silent: does its process hang?", *_silence()]
     else:
         elsewhere = f"; robots run in {', '.join(sorted(seen))}: is one of them the --namespace?" if seen else ""
@@ -62,7 +62,7 @@ def reasons(namespace: str, seen: Collection[str]) -> str:
     if others:
         numbers = ", ".join(map(str, sorted(others)))
         found.append(f"processes of this computer speak in ROS domain {numbers}: is one of them the ROS_DOMAIN_ID?")
-    found.append(f"only {view()} is looked in")
+    found.append(f"only {view()} is searched")
     middleware = os.environ.get("RMW_IMPLEMENTATION", "")
     if middleware not in ("", "rmw_fastrtps_cpp"):
         found.append(f"RMW_IMPLEMENTATION is {middleware} here: is it the robot's, too?")
@@ -70,7 +70,7 @@ def reasons(namespace: str, seen: Collection[str]) -> str:
 
 
 def _silence() -> list[str]:
-    """What may keep messages from coming through shared memory, where it is not avoided."""
+    """Likely reasons why shared memory does not deliver messages, where it is used."""
     if context.udp_alone():
         return []
     found = [shared_memory.missing()] if shared_memory.missing() else []
@@ -80,7 +80,7 @@ def _silence() -> list[str]:
 
 
 def domains_here() -> set[int]:
-    """ROS domains in which processes of this computer (or container) speak, as far as their UDP ports tell."""
+    """ROS domains of processes of this computer (or container), by their UDP ports."""
     files = [file for file in (Path("/proc/net/udp"), Path("/proc/net/udp6")) if file.exists()]
     lines = [line for file in files for line in file.read_text().splitlines()[1:]]
     ports = {int(line.split()[1].rpartition(":")[2], 16) for line in lines}

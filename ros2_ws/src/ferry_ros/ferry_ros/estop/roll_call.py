@@ -1,4 +1,4 @@
-"""Tells which robots of Ferry's run, and which of them a new process of this user sees but does not hear."""
+"""Lists running robots, and those that a new process of this user discovers but does not receive from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LISTEN_S = 3.0
 
 
 def call(node: Node, listen_s: float = LISTEN_S) -> dict[str, bool]:
-    """Namespace of each robot that is seen -> whether its supervisor or robot_node is heard. Spins `node`."""
+    """Namespace of each discovered robot -> True when its supervisor or robot_node is received. Spins `node`."""
     heard: dict[str, bool] = {}
 
     def hear(namespace: str, _: object) -> None:

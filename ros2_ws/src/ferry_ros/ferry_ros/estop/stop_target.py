@@ -1,4 +1,4 @@
-"""One robot that a key stops: whether it is heard, and whether its stop is latched."""
+"""Robot that a key stops: its connection, and the latch of its stop."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from ferry_ros.rclpy_support import services
 from robots.errors import RobotError
 
 LOST_S = 0.7
-"""A supervisor that is silent for so long, though it speaks twenty times a second, is not heard any more."""
+"""A supervisor, which publishes at 20 Hz, counts as lost after so long a silence."""
 PATIENCE_S = 0.5
-"""A stop that is not latched after it counts as not heard."""
+"""A stop that is not latched by then counts as not received."""
 AGAIN_S = 1.0
-"""How often that is told again."""
+"""Period of the repeated report of that."""
 CLEAR_TIMEOUT_S = 6.0
 """Longer than the supervisor takes when it cannot reach the robot node."""
 
 
 class StopTarget:
-    """The robot in `namespace`.
+    """Emergency stop of the robot in `namespace`.
 
     Args:
-        node: spun in another thread; who closes it closes this.
-        lock: held while anything here is looked at or changed.
-        tell: called with a line, and whether it is loud.
-        why: tells why the robots of a namespace may not hear.
+        node: spun in another thread; this is closed with it.
+        lock: protects the state.
+        report: called with a line, and whether it is loud.
+        why: returns why the robots of a namespace may not be reached.
 
     Attributes:
-        supervised: whether there is a supervisor, whose permit tells what is latched. A robot_node alone is asked.
-        heard: it spoke lately.
-        latched: its stop is on, as it said last.
+        supervised: there is a supervisor, whose permit reports the latch; otherwise `runstop` of robot_node is called.
+        heard: a message was received recently.
+        latched: its stop is on, by its last report.
         wanted: its stop is to be pressed until it is latched.
         mine: it was not latched yet when it was pressed here.
         clearing: it is being cleared from here.
-        cleared: somebody else cleared it.
-        since_s: since when it is seen, or not heard any more.
+        cleared: another client cleared it.
+        since_s: time of its discovery, or of its loss.
     """
 
     def __init__(
@@ -51,13 +51,13 @@ class StopTarget:
         node: Node,
         namespace: str,
         lock: threading.RLock,
-        tell: Callable[[str, bool], None],
+        report: Callable[[str, bool], None],
         why: Callable[[str], str],
     ) -> None:
-        self.namespace, self._lock, self._tell, self._why = namespace, lock, tell, why
+        self.namespace, self._lock, self._report, self._why = namespace, lock, report, why
         self.supervised, self.since_s = True, time.monotonic()
         self.heard = self.latched = self.wanted = self.mine = self.clearing = self.cleared = False
-        self._spoke_s = self._pressed_s = self._told_s = self._asked_s = 0.0
+        self._spoke_s = self._pressed_s = self._reported_s = self._asked_s = 0.0
         before = namespace.rstrip("/")
         self._estop = node.create_publisher(Bool, f"{before}/estop", qos.EVERY)
         self._clear = node.create_client(Trigger, f"{before}/supervisor_node/clear")
@@ -67,55 +67,55 @@ class StopTarget:
 
     @property
     def name(self) -> str:
-        """What it is, with its namespace."""
+        """Description with the namespace."""
         return f"{'supervisor' if self.supervised else 'robot without a supervisor'} in {self.namespace}"
 
     def see(self, supervised: bool) -> None:
-        """Says whether a supervisor is seen; who comes or goes is another one to be heard, and latched."""
+        """Sets whether a supervisor was discovered; after a change it must be received and latched anew."""
         if supervised != self.supervised:
             self.supervised, self.since_s = supervised, time.monotonic()
             self.heard = self.latched = False
 
-    def press(self, tell: bool = True) -> None:
-        """Presses the stop, now and until it is latched; `tell`: also where it is latched already."""
+    def press(self, report: bool = True) -> None:
+        """Presses the stop, now and until it is latched; `report`: also where it is latched already."""
         now = time.monotonic()
         if self.heard and self.latched:
-            if tell:
-                self._tell(f"LATCHED in {self.namespace}", False)
+            if report:
+                self._report(f"LATCHED in {self.namespace}", False)
         elif not self.wanted:
             self.wanted = self.mine = True
-            self._pressed_s, self._told_s = now, now + PATIENCE_S - AGAIN_S
+            self._pressed_s, self._reported_s = now, now + PATIENCE_S - AGAIN_S
         self._send(now)
 
-    def look(self, stop: bool) -> None:
-        """Judges its silence, and presses on; `stop`: one that comes is to be stopped."""
+    def check(self, stop: bool) -> None:
+        """Checks for silence, and repeats the press; `stop`: press for a robot that appears."""
         now = time.monotonic()
         was, self.heard = self.heard, now - self._spoke_s < LOST_S
         if self.heard and not was:
-            self._tell(f"{self.name} found", False)
+            self._report(f"{self.name} found", False)
             if stop and not self.wanted:
                 self.press()
         elif was and not self.heard:
             self.latched, self.since_s = False, now
-            self._tell(f"LOST: the {self.name} is not heard any more", True)
+            self._report(f"LOST: the {self.name} is not heard any more", True)
         if self.wanted:
             self._send(now)
-            if now - self._told_s >= AGAIN_S:
-                self._told_s = now
+            if now - self._reported_s >= AGAIN_S:
+                self._reported_s = now
                 waited = f"{now - self._pressed_s:.1f} s"
-                self._tell(f"NOT heard in {self.namespace} for {waited}: {self._why(self.namespace)}", True)
+                self._report(f"NOT heard in {self.namespace} for {waited}: {self._why(self.namespace)}", True)
 
     def clear(self) -> bool:
-        """Clears its stop and tells how that went; where it fails, it is pressed again. Waits: hold no lock."""
+        """Clears its stop and reports the result; presses it again after a failure. Blocks: call without the lock."""
         client, request = (self._clear, Trigger.Request()) if self.supervised else (self._runstop, SetBool.Request())
         try:
             answer = services.call(client, request, timeout_s=CLEAR_TIMEOUT_S)
-            cleared, said = bool(answer.success), str(answer.message)
+            cleared, message = bool(answer.success), str(answer.message)
         except RobotError as error:
-            cleared, said = False, str(error)
+            cleared, message = False, str(error)
         with self._lock:
             self.clearing = False
-            self._tell(f"{'cleared' if cleared else 'NOT cleared'} in {self.namespace}: {said}", not cleared)
+            self._report(f"{'cleared' if cleared else 'NOT cleared'} in {self.namespace}: {message}", not cleared)
             if cleared:
                 self.latched = self.mine = False
             else:
@@ -129,7 +129,7 @@ class StopTarget:
             self._runstop.call_async(SetBool.Request(data=True)).add_done_callback(self._take_answer)
 
     def _take_permit(self, message: DiagnosticStatus) -> None:
-        """The supervisor tells what is latched, but nothing while that is being cleared."""
+        """Takes the supervisor's report of its latch, which is empty while it is being cleared."""
         with self._lock:
             self.see(supervised=True)
             self._speak()
@@ -139,7 +139,7 @@ class StopTarget:
                 self.latched = self.mine = False
                 self.cleared = not self.clearing
                 if self.cleared:
-                    self._tell(f"cleared in {self.namespace} by somebody else", False)
+                    self._report(f"cleared in {self.namespace} by somebody else", False)
 
     def _take_heartbeat(self, message: Bool) -> None:
         with self._lock:
@@ -153,13 +153,13 @@ class StopTarget:
 
     def _speak(self) -> None:
         now = time.monotonic()
-        if now - self._spoke_s > LOST_S:  # it may be another one, started since, that knows of no stop
+        if now - self._spoke_s > LOST_S:  # it may be a restarted one, without the stop
             self.heard = self.latched = False
         self._spoke_s = now
 
     def _latch(self) -> None:
         if self.wanted:
-            self._tell(f"LATCHED in {self.namespace} after {time.monotonic() - self._pressed_s:.2f} s", False)
+            self._report(f"LATCHED in {self.namespace} after {time.monotonic() - self._pressed_s:.2f} s", False)
         elif not self.latched and not self.clearing:
-            self._tell(f"LATCHED in {self.namespace}: {'it was already' if self.mine else 'not from here'}", False)
+            self._report(f"LATCHED in {self.namespace}: {'it was already' if self.mine else 'not from here'}", False)
         self.latched, self.wanted = True, False

@@ -15,7 +15,7 @@ MOST_LINES = 200
 
 
 class Lines:
-    """Prints lines in a thread of its own: a terminal that is held up holds up nobody else.
+    """Prints lines in a thread of its own: a stalled terminal stalls nothing else.
 
     Args:
         on_error: called with what printing raised; nothing is printed after it.
@@ -42,7 +42,7 @@ class Lines:
         try:
             while (line := self._lines.get()) is not None:
                 print(line, flush=True)
-        except BaseException as error:  # such as a terminal that is gone: nobody shall rely on it
+        except BaseException as error:  # such as a closed terminal: it must not be relied on
             self._on_error(error)
 
 

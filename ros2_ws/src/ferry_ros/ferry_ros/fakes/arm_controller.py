@@ -1,6 +1,6 @@
 """`fake_arm_controller`: an arm behind ros2_control, without the arm.
 
-Publishes `joint_states` and pictures, takes `<controller>/joint_trajectory` for the arm and for its gripper. It can be
+Publishes `joint_states` and images, takes `<controller>/joint_trajectory` for the arm and for its gripper. It can be
 stopped (e-stop), lost and frozen while it runs: set its parameters.
 """
 
@@ -25,11 +25,11 @@ from trajectory_msgs.msg import JointTrajectory
 from ferry_ros import interfaces
 from ferry_ros.drivers.ros2_control.trajectory_msg import message
 from ferry_ros.fakes.joint_controller import JointController
-from ferry_ros.fakes.scene import picture
+from ferry_ros.fakes.scene import stripes
 from ferry_ros.messages import convert, qos
 from ferry_ros.rclpy_support import parameters
 from ferry_ros.rclpy_support.process import run
-from ferry_ros.rclpy_support.timer import every
+from ferry_ros.rclpy_support.timer import steady_timer
 from robots.arms.trajectory import towards
 from robots.embodiment import JointLimits
 from robots.embodiments import ros2_control_arms
@@ -37,7 +37,7 @@ from robots.embodiments import ros2_control_arms
 
 @dataclass(frozen=True)
 class FakeArmOptions:
-    """What the fake arm is and what is wrong with it; all faults can be set while it runs.
+    """Options and faults of the fake arm; all faults can be set while it runs.
 
     Attributes:
         arm: preset: ur5e, fr3 or xarm6.
@@ -45,15 +45,15 @@ class FakeArmOptions:
         gripper_action: whether the gripper offers its GripperCommand action too; its types are built where they are not
             installed.
         rate_hz: of the control loop and of joint_states.
-        camera_topics: where pictures are published, separated by commas; empty for none.
-        height: of a picture, in pixels.
-        width: of a picture, in pixels.
-        camera_rate_hz: pictures a second.
+        camera_topics: topics of the images, separated by commas; empty for none.
+        height: of an image, in pixels.
+        width: of an image, in pixels.
+        camera_rate_hz: images a second.
         latency_s: how long after it was sent a trajectory begins.
         object_m: thickness of what is between the fingertips [m]; they close no further.
         estop: the drives are stopped and the controller is not active.
-        lost: nothing is published, nothing is heard and the arm stands, as when it was switched off.
-        freeze_camera: the same picture with the same stamp is published again and again.
+        lost: nothing is published or received and the arm is at rest, as when it is switched off.
+        freeze_camera: the same image with the same stamp is published again and again.
     """
 
     arm: str = "ur5e"
@@ -94,12 +94,12 @@ class FakeArmController(Node):
         topics = [topic for topic in self._options.camera_topics.split(",") if topic]
         self._images = [self.create_publisher(Image, topic, qos_profile_sensor_data) for topic in topics]
         self._last_image: Image | None = None
-        self._pictures = 0
+        self._image_count = 0
         self._due: list[tuple[float, JointController, JointTrajectory]] = []
         self._ticked_s = time.monotonic()
         self._running.publish(Bool(data=True))
-        every(self, 1.0 / self._options.rate_hz, self._tick)
-        every(self, 1.0 / self._options.camera_rate_hz, self._publish_images)
+        steady_timer(self, 1.0 / self._options.rate_hz, self._tick)
+        steady_timer(self, 1.0 / self._options.camera_rate_hz, self._publish_images)
         self.add_on_set_parameters_callback(self._set)
         self.get_logger().info(f"ready: {preset.name} on {preset.controller}/joint_trajectory")
 
@@ -111,7 +111,7 @@ class FakeArmController(Node):
         self._gripper_server = ActionServer(self, GripperCommand, self._preset.gripper.action, self._grip)
 
     def _grip(self, handle: Any) -> Any:
-        """Goes there as fast as it can, and answers before it is there: whoever asks measures."""
+        """Moves there at top speed, and answers before it has arrived, as the caller measures."""
         controller = self._controllers[self._preset.gripper.controller]
         target, speed = handle.request.command.position, controller.top_speed
         way = towards(controller.positions, [target], [speed], 10 * speed)
@@ -120,7 +120,7 @@ class FakeArmController(Node):
         return self._grip_result()
 
     def close(self, reason: str) -> None:
-        """Nothing is left to do: a controller that ends leaves the arm standing."""
+        """Does nothing: a controller that ends leaves the arm at rest."""
 
     def _gripper(self) -> JointController:
         gripper = self._preset.gripper
@@ -131,7 +131,7 @@ class FakeArmController(Node):
 
     def _set(self, changed: list[Any]) -> SetParametersResult:
         before = self._options
-        self._options = replace(before, **{one.name: one.value for one in changed if hasattr(before, one.name)})
+        self._options = replace(before, **{item.name: item.value for item in changed if hasattr(before, item.name)})
         for controller in self._controllers.values():
             if (self._options.estop, self._options.lost) > (before.estop, before.lost):
                 controller.deactivate(time.monotonic())
@@ -172,9 +172,9 @@ class FakeArmController(Node):
         if self._options.lost or not self._images:
             return
         if self._last_image is None or not self._options.freeze_camera:
-            self._pictures += 1
+            self._image_count += 1
             values: Any = tuple(float(v) for one in self._controllers.values() for v in one.positions)
-            image = picture(self._options.height, self._options.width, values, self._pictures)
+            image = stripes(self._options.height, self._options.width, values, self._image_count)
             self._last_image = convert.image_msg(image, self.get_clock().now().nanoseconds, "camera")
         for publisher in self._images:
             publisher.publish(self._last_image)

@@ -1,4 +1,4 @@
-"""What a ros2_control JointTrajectoryController does with trajectories, without ROS timing: it is ticked.
+"""Model of a ros2_control JointTrajectoryController, without ROS timing: it is ticked.
 
 As ros2_controllers' joint_trajectory_controller (doc/userdoc.rst, doc/trajectory.rst): a new trajectory replaces the
 one that runs and starts from the present state; points with velocities are joined by cubics, others by lines; a message
@@ -17,7 +17,7 @@ from robots.arms.trajectory import F64, Trajectory, halt
 from robots.embodiment import JointLimits
 
 PATH_TOLERANCE = 0.2
-"""How far a joint may fall behind [rad] or [m]: ur_robot_driver config/ur_controllers.yaml, constraints."""
+"""Largest tracking error of a joint [rad] or [m]: ur_robot_driver config/ur_controllers.yaml, constraints."""
 
 
 class JointController:
@@ -31,14 +31,14 @@ class JointController:
     Attributes:
         positions: (k,) [rad] or [m].
         velocities: (k,) per second.
-        active: an inactive controller lets the joints stand and ignores what it is sent.
+        active: an inactive controller holds the joints and ignores commands.
     """
 
     def __init__(self, joints: Mapping[str, JointLimits], start: F64, decel: float) -> None:
         self.names = tuple(joints)
-        self._low = np.array([one.low for one in joints.values()])
-        self._high = np.array([one.high for one in joints.values()])
-        self._speeds = np.array([one.max_speed for one in joints.values()])
+        self._low = np.array([joint.low for joint in joints.values()])
+        self._high = np.array([joint.high for joint in joints.values()])
+        self._speeds = np.array([joint.max_speed for joint in joints.values()])
         self._decels = np.full(len(self.names), decel)
         self.positions = np.asarray(start, dtype=np.float64).copy()
         self.velocities = np.zeros_like(self.positions)
@@ -99,7 +99,7 @@ class JointController:
         return ""
 
     def _sample(self, elapsed_s: float) -> F64:
-        assert self._way is not None  # the caller looked
+        assert self._way is not None  # checked by the caller
         if not self._linear:
             return self._way.sample(elapsed_s)[0]
         columns = self._way.positions.T

@@ -71,11 +71,11 @@ class Kobuki:
 
     @property
     def touching(self) -> bool:
-        """Whether the wall presses the bumper."""
+        """True while the wall presses the bumper."""
         return self.pose[0] >= self.wall_m - 1e-3 and math.cos(self.pose[2]) > 0
 
     def advance(self, now_s: float, period_s: float) -> None:
-        """Moves on; a velocity that was told too long ago is zero."""
+        """Advances the motion; an expired velocity command counts as zero."""
         wanted = self._wanted if now_s - self._told_s < TIMEOUT_S else (0.0, 0.0)
         forward, turning = (
             now + min(max(want - now, -accel * period_s), accel * period_s)

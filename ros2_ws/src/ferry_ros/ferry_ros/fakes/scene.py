@@ -1,4 +1,4 @@
-"""A picture that changes with what a fake body does, so that a camera's life can be seen."""
+"""Image of a fake camera, which changes with the robot's state, so that a frozen camera is detectable."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import numpy as np
 from robots.spec import U8Image
 
 
-def picture(height: int, width: int, values: tuple[float, ...], number: int = 0) -> U8Image:
-    """Stripes over a slope, shifted by `values`; (height, width, 3) uint8 RGB. `number` counts the pictures, and
-    gives each one a noise of its own, as a sensor has."""
+def stripes(height: int, width: int, values: tuple[float, ...], number: int = 0) -> U8Image:
+    """Draws stripes over a gradient, shifted by `values`; (height, width, 3) uint8 RGB. `number` counts the
+    images, and seeds the noise of each one."""
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     shift = float(np.dot(values, np.arange(1, len(values) + 1)))
     red = 127.5 + 127.5 * np.sin(columns / width * 12 + 4 * shift)

@@ -2,7 +2,7 @@
 
 After hello-robot/stretch_ros2, branch humble, stretch_core/stretch_driver.py: commands in the wrong mode only log an
 error, targets out of range are clipped in silence, a velocity is forgotten after 0.5 s, a streamed position never.
-Beside it stand the two cameras of an RE1. Names are relative, so that it can be put into a namespace.
+It also publishes the two cameras of an RE1. Names are relative, so that it can be put into a namespace.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from ferry_ros.fakes.stretch_mechanics import AXES, GRIPPER, Mechanics
 from ferry_ros.messages import qos
 from ferry_ros.rclpy_support import parameters
 from ferry_ros.rclpy_support.process import run
-from ferry_ros.rclpy_support.spinner import Spinner, beside
-from ferry_ros.rclpy_support.timer import every
+from ferry_ros.rclpy_support.spinner import Spinner, sibling_node
+from ferry_ros.rclpy_support.timer import steady_timer
 
 STREAMED = ("position", "navigation")
 CAMERAS = ("navigation_camera", "manipulation_camera")
@@ -38,7 +38,7 @@ CAMERAS = ("navigation_camera", "manipulation_camera")
 
 @dataclass(frozen=True)
 class FakeStretchOptions:
-    """How the fake behaves; every fault is off by default. What stands between `home_s` and
+    """Options and faults of the fake; every fault is off by default. The options between `home_s` and
     `camera_height` can be set while it runs.
 
     Attributes:
@@ -47,18 +47,18 @@ class FakeStretchOptions:
         pace: how many times faster than those of a real one its joints are.
         latency_s: how many seconds later than it came a command takes effect.
         streaming: whether it has streaming position control, as drivers since August 2024.
-        tool: what stands on /tool.
+        tool: message on /tool.
         homed: whether the robot was homed; the service /home_the_robot homes it.
         home_s: how many seconds homing takes.
         voltage_v: of the battery.
         object_m: width in metres of what is between the fingers; 0 when there is nothing.
-        wall_m: how far ahead of where the base began a wall stands, in metres.
+        wall_m: distance of a wall ahead of the base's start, in metres.
         lift_stops_m: at which height something stops the lift, in metres.
-        lift_clips_m: above which height targets of the lift are clipped; the limits that it tells say nothing of it.
+        lift_clips_m: above which height targets of the lift are clipped; the published limits do not contain it.
         silent: it publishes nothing more, as when its computer is cut off.
-        frozen_cameras: the cameras send the same picture again and again.
-        camera_height: of both pictures, in pixels.
-        camera_width: of both pictures, in pixels.
+        frozen_cameras: the cameras repeat the same image.
+        camera_height: of both images, in pixels.
+        camera_width: of both images, in pixels.
         camera_rate_hz: how often each camera publishes.
     """
 
@@ -98,8 +98,8 @@ class FakeStretchDriver(Node):
         self._advanced_s = time.monotonic()
         self._advertise()
         self._serve()
-        every(self, 1.0 / self.options.rate, self._tick)
-        every(self, 1.0 / self.options.camera_rate_hz, self._picture)
+        steady_timer(self, 1.0 / self.options.rate, self._tick)
+        steady_timer(self, 1.0 / self.options.camera_rate_hz, self._publish_images)
         self.get_logger().info("ready: a fake Stretch RE1")
 
     def close(self, reason: str) -> None:
@@ -140,7 +140,7 @@ class FakeStretchDriver(Node):
         for name, answer in answers.items():
             self.create_service(Trigger, name, _answering(answer))
         self.create_service(SetBool, "runstop", self._take_runstop)
-        slow = beside(self, "homing")  # the rest goes on while it homes
+        slow = sibling_node(self, "homing")  # the rest goes on while it homes
         slow.create_service(Trigger, "home_the_robot", _answering(self._home))
         self._serving = Spinner(slow)
 
@@ -240,7 +240,7 @@ class FakeStretchDriver(Node):
             self._tell()
 
     def _arrange(self) -> None:
-        """What stands in the way, as the parameters say."""
+        """Obstacles, by the parameters."""
         o = self.options
         self._mechanics.object_m = o.object_m
         self._mechanics.wall_m = math.inf if o.wall_m is None else o.wall_m
@@ -252,7 +252,7 @@ class FakeStretchDriver(Node):
 
     def _messages(self) -> dict[str, Any]:
         battery = BatteryState(header=self._header(), voltage=self.options.voltage_v, percentage=math.nan)
-        told = {
+        status = {
             "stretch/joint_states": self._joints(),
             "odom": self._odometry(),
             "battery": battery,
@@ -261,10 +261,10 @@ class FakeStretchDriver(Node):
             "mode": String(data=self._mode),
             "tool": String(data=self.options.tool),
         }
-        return {**told, **({"is_streaming_position": Bool(data=self._streaming)} if self.options.streaming else {})}
+        return {**status, **({"is_streaming_position": Bool(data=self._streaming)} if self.options.streaming else {})}
 
     def _joints(self) -> JointState:
-        """Names and order as in the vendor's: the arm is told as a whole, and again as its four links."""
+        """Names and order as in the vendor's: the arm is published as a whole, and as its four links."""
         m = self._mechanics
         parts = [("wrist_extension", "joint_arm", 1.0), ("joint_lift", "joint_lift", 1.0)]
         parts += [(link, "joint_arm", 0.25) for link in stretch_qpos.ARM_LINKS]
@@ -272,8 +272,8 @@ class FakeStretchDriver(Node):
         finger = 0.5 / stretch_qpos.FINGER_LENGTH_M  # radians of one finger per metre of aperture
         parts += [(f"joint_gripper_finger_{side}", GRIPPER, finger) for side in ("left", "right")]
         message = JointState(header=self._header(), name=[name for name, _, _ in parts])
-        message.position = [share * m.positions[joint] for _, joint, share in parts]
-        message.velocity = [share * m.speeds[joint] for _, joint, share in parts]
+        message.position = [fraction * m.positions[joint] for _, joint, fraction in parts]
+        message.velocity = [fraction * m.speeds[joint] for _, joint, fraction in parts]
         message.effort = [m.effort_pct(joint) for _, joint, _ in parts]
         return message
 
@@ -285,7 +285,7 @@ class FakeStretchDriver(Node):
         message.twist.twist.linear.x, message.twist.twist.angular.z = self._mechanics.moving
         return message
 
-    def _picture(self) -> None:
+    def _publish_images(self) -> None:
         """A scene that turns with the base, and the noise of a sensor in its first row."""
         if self.options.silent:
             return

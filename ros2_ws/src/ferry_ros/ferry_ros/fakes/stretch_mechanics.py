@@ -52,7 +52,7 @@ class Mechanics:
         pose: (x_m, y_m, yaw_rad) of the base.
         wanted: the base's velocity that was asked for, forward [m/s] and turning [rad/s].
         moving: the base's velocity now.
-        stops: a joint is stopped at this position on its way up by something in its way.
+        stops: obstacles: a joint that moves up is stopped at this position.
         wall_m: the base cannot get beyond this x.
         object_m: width of what is between the fingers; 0 when there is nothing.
         pace: how many times faster than those of a real one its joints are.
@@ -74,7 +74,7 @@ class Mechanics:
         self.targets[joint] = min(max(target, AXES[joint].low), AXES[joint].high)
 
     def stop(self) -> None:
-        """Every joint stays where it is, without force, and the base stands."""
+        """Holds every joint in position, without force, and stops the base."""
         self.targets, self.wanted = dict(self.positions), (0.0, 0.0)
 
     def effort_pct(self, joint: str) -> float:

@@ -24,11 +24,11 @@ from std_msgs.msg import Header
 
 from ferry_ros import interfaces
 from ferry_ros.fakes.locobot_mechanics import RANGES, SPEED_RADPS, Kobuki, Servo
-from ferry_ros.fakes.scene import picture
+from ferry_ros.fakes.scene import stripes
 from ferry_ros.messages import convert, qos
 from ferry_ros.rclpy_support import parameters
 from ferry_ros.rclpy_support.process import run
-from ferry_ros.rclpy_support.timer import every
+from ferry_ros.rclpy_support.timer import steady_timer
 from robots.embodiments.locobot import LENS_FOV_DEG
 from robots.spec import CameraSpec
 
@@ -37,19 +37,19 @@ GROUP = "camera"
 
 @dataclass(frozen=True)
 class FakeXsSdkOptions:
-    """How the fake behaves; what is wrong with it can be set while it runs.
+    """Options and faults of the fake; faults can be set while it runs.
 
     Attributes:
         rate_hz: of the joint states and the odometry.
-        height: of a picture, in pixels.
-        width: of a picture, in pixels.
-        camera_rate_hz: pictures a second.
+        height: of an image, in pixels.
+        width: of an image, in pixels.
+        camera_rate_hz: images a second.
         latency_s: how many seconds later than it came a command takes effect.
-        wall_m: how far ahead of where the base began a wall stands, in metres.
-        battery: charge that the base tells, in [0, 1].
+        wall_m: distance of a wall ahead of the base's start, in metres.
+        battery: charge that the base reports, in [0, 1].
         torque: whether the head motors have torque.
-        lost: nothing is published and nothing is heard, as when the computer is cut off.
-        freeze_camera: the same picture is published again and again.
+        lost: nothing is published or received, as when the computer is cut off.
+        freeze_camera: the same image is repeated.
     """
 
     rate_hz: float = 100.0
@@ -65,7 +65,7 @@ class FakeXsSdkOptions:
 
 
 class FakeXsSdk(Node):
-    """The vendor's nodes in one."""
+    """Fake of the vendor's nodes."""
 
     def __init__(self) -> None:
         super().__init__("xs_sdk")
@@ -76,14 +76,14 @@ class FakeXsSdk(Node):
         wall_m = self._options.wall_m
         self._base = Kobuki(math.inf if wall_m is None else wall_m)
         self._due: deque[tuple[float, Callable[[], None]]] = deque()
-        self._ticked_s, self._touching, self._pictures = time.monotonic(), False, 0
+        self._ticked_s, self._touching, self._image_count = time.monotonic(), False, 0
         self._image: Image | None = None
         self._advertise()
         self._listen()
         self.add_on_set_parameters_callback(self._set)
-        every(self, 1.0 / self._options.rate_hz, self._tick)
-        every(self, 1.0 / self._options.camera_rate_hz, self._publish_image)
-        every(self, 1.0, self._publish_battery)
+        steady_timer(self, 1.0 / self._options.rate_hz, self._tick)
+        steady_timer(self, 1.0 / self._options.camera_rate_hz, self._publish_image)
+        steady_timer(self, 1.0, self._publish_battery)
         self.get_logger().info("ready: a fake LoCoBot")
 
     def close(self, reason: str) -> None:
@@ -112,7 +112,7 @@ class FakeXsSdk(Node):
         self.create_service(RegisterValues, "get_motor_registers", self._tell_registers)
 
     def _set(self, changed: list[Any]) -> SetParametersResult:
-        known = {one.name: one.value for one in changed if hasattr(self._options, one.name)}
+        known = {item.name: item.value for item in changed if hasattr(self._options, item.name)}
         self._options = replace(self._options, **known)
         for servo in self._servos.values():
             servo.torque = self._options.torque
@@ -180,9 +180,11 @@ class FakeXsSdk(Node):
             return
         stamp, size = self.get_clock().now().nanoseconds, (self._options.height, self._options.width)
         if self._image is None or not self._options.freeze_camera:
-            self._pictures += 1
+            self._image_count += 1
             values = (*self._base.pose, *(servo.position for servo in self._servos.values()))
-            self._image = convert.image_msg(picture(*size, values, self._pictures), stamp, "camera_color_optical_frame")
+            self._image = convert.image_msg(
+                stripes(*size, values, self._image_count), stamp, "camera_color_optical_frame"
+            )
         self._images.publish(self._image)
         self._infos.publish(convert.camera_info_msg(CameraSpec("camera", *size, LENS_FOV_DEG[1]), stamp))
 

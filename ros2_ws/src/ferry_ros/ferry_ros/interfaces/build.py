@@ -20,10 +20,10 @@ import numpy as np
 from ferry_ros.interfaces.definitions import DEFINITIONS
 
 SUPPORTS = ("rosidl_typesupport_fastrtps_c", "rosidl_typesupport_introspection_c")
-"""What rmw_fastrtps_cpp asks a message for."""
+"""Type supports that rmw_fastrtps_cpp needs."""
 
 DEPENDENCIES = ("service_msgs", "builtin_interfaces", "action_msgs", "unique_identifier_msgs")
-"""What services and actions consist of, beside the definitions."""
+"""Interfaces that services and actions depend on."""
 
 PRELOAD = '''\
 """Built from its definitions. The libraries are loaded here, so that they are found by their names afterwards."""
@@ -53,7 +53,7 @@ class Builder:
         """Generates, compiles, links."""
         idl = self._translate()
         self._generate(idl)
-        core, supports = f"{self._package}__rosidl_generator_c", [f"{self._package}__{one}" for one in SUPPORTS]
+        core, supports = f"{self._package}__rosidl_generator_c", [f"{self._package}__{support}" for support in SUPPORTS]
         chooser = f"{self._package}__rosidl_typesupport_c"
         self._library(core, "rosidl_generator_c", ())
         for library, one in zip(supports, SUPPORTS):
@@ -88,10 +88,10 @@ class Builder:
         hashes = HashTypeDescription("hash").generate_type_hashes(
             self._package, idl, share, self._into("rosidl_generator_c")
         )
-        for kind in sorted({path.parent.name for path in hashes}):  # the generator tells files by their stems alone
-            ours = [one for one in idl if Path(one.partition(":")[2]).parent.name == kind]
-            told = [path for path in hashes if path.parent.name == kind]
-            GenerateC("c").generate(self._package, ours, share, self._into("rosidl_generator_c"), told)
+        for kind in sorted({path.parent.name for path in hashes}):  # the generator identifies files by their stems
+            ours = [name for name in idl if Path(name.partition(":")[2]).parent.name == kind]
+            selected = [path for path in hashes if path.parent.name == kind]
+            GenerateC("c").generate(self._package, ours, share, self._into("rosidl_generator_c"), selected)
         steps: list[tuple[Any, str]] = [
             (GenerateFastRTPSCTypesupport("fastrtps_c"), SUPPORTS[0]),
             (GenerateIntrospectionCTypesupport("introspection_c"), SUPPORTS[1]),
@@ -108,20 +108,20 @@ class Builder:
         return folder
 
     def _library(self, name: str, part: str, needed: Sequence[str]) -> None:
-        """Compiles and links a part; without a name the Python extension, whose sources stand beside its modules."""
+        """Compiles and links a part; without a name the Python extension, whose sources are beside its modules."""
         folder = self.out if part == "python" else self._folder / part
         sources = sorted(path for path in folder.rglob("*") if path.suffix in (".c", ".cpp"))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             objects = list(pool.map(self._compile, sources))
         extension = f"{self._package}_s__rosidl_typesupport_c{sysconfig.get_config_var('EXT_SUFFIX')}"
         file = f"lib{name}.so" if name else extension
-        ours = [str(self.out / f"lib{one}.so") for one in needed]
+        ours = [str(self.out / f"lib{name}.so") for name in needed]
         paths = [f"-Wl,-rpath,$ORIGIN:{self._prefix / 'lib'}", f"-L{self._prefix / 'lib'}", f"-Wl,-soname,{file}"]
         _run(["g++", "-shared", *map(str, objects), *ours, *paths, *self._libraries(), "-o", str(self.out / file)])
 
     def _libraries(self) -> list[str]:
-        """What generated code calls."""
-        parts = ("generator_c", "generator_py", "typesupport_c", *(one.partition("_")[2] for one in SUPPORTS))
+        """Libraries that generated code links."""
+        parts = ("generator_c", "generator_py", "typesupport_c", *(support.partition("_")[2] for support in SUPPORTS))
         others = [f"{package}__rosidl_{part}" for package in DEPENDENCIES for part in parts]
         names = ["rcutils", "rmw", "fastcdr", "rosidl_runtime_c", "rosidl_typesupport_c", *SUPPORTS]
         return [f"-l{name}" for name in (*names, "rosidl_typesupport_fastrtps_cpp", *others)]

@@ -1,4 +1,4 @@
-"""The vendors' definitions that a body or a fake here needs: package -> name of the interface -> its text.
+"""The vendors' definitions that a robot or a fake here needs: package -> name of the interface -> its text.
 
 Names and order of the fields are what makes them the vendors' own on the wire. Sources: Interbotix/interbotix_ros_core
 interbotix_ros_xseries/interbotix_xs_msgs (BSD-3-Clause); kobuki-base/kobuki_ros_interfaces (BSD-3-Clause);

@@ -21,7 +21,7 @@ LONGEST_S = 300.0
 
 
 def ensure(package: str, folder: Path | None = None) -> None:
-    """Afterwards `package` can be imported; ConnectionFailed says how to get it.
+    """Makes `package` importable; ConnectionFailed says how to install it.
 
     Args:
         package: a key of DEFINITIONS.

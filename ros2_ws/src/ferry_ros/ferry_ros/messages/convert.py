@@ -1,15 +1,16 @@
-"""Messages to Ferry's values and back: pure functions, lossless, standard interfaces only.
+"""Converts between messages and Ferry's values: pure functions, lossless, standard interfaces only.
 
 A command is a `trajectory_msgs/JointTrajectory`:
 
 - `header.stamp` is the stamp of the observation it was decided from, echoed: the robot's own clock, never ours.
-- `header.frame_id` holds words: "current" for increments from where the body is, "chunk" for a Chunk, none for absolute
-  values; then "lease=" and the lease that the robot node handed out for this trial. A Stop needs none.
+- `header.frame_id` holds words: "current" for increments from the current position, "chunk" for a Chunk, none for
+  absolute values; then "lease=" and the lease that the robot node granted for this trial. A Stop needs none.
 - A Chunk: `points[0]` has no positions, the points after it are its rows, `time_from_start` of
   each counted from when the first motion starts.
-- `points[0].positions` holds one number per joint name; `points[0].time_from_start` is how long after the observation
-  the motion may start.
-- Joint names are the body's, and these virtual ones: translate_mobile_base [m], rotate_mobile_base [rad],
+- `points[0].positions` holds one number per joint name; `points[0].time_from_start` is the maximum age of the
+observation
+  at which the motion may start.
+- Joint names are the robot's, and these virtual ones: translate_mobile_base [m], rotate_mobile_base [rad],
   gripper_aperture [m], gripper_grasp (1 grasp, 0 release), done (1 the episode, 0 a part of it) and duration [s], which
   ends every JointTarget. No joint at all is Stop.
 """
@@ -44,18 +45,18 @@ from robots.command import (
 )
 from robots.embodiment import Embodiment
 from robots.errors import SpecError
-from robots.execution.orders import Order
+from robots.execution.command_request import CommandRequest
 from robots.limits import HEAD_JOINTS
 from robots.spec import CameraSpec, F32Vector, U8Image
 
 CURRENT = "current"
-"""Word in `frame_id` of a command whose numbers are increments from where the body is."""
+"""Word in `frame_id` of a command whose numbers are increments from the current position."""
 
 CHUNK = "chunk"
 """Word in `frame_id` of a command whose points are the rows of a Chunk."""
 
 LEASE = "lease="
-"""How the word begins that names the lease."""
+"""Prefix of the word with the lease."""
 
 VIRTUAL = ("translate_mobile_base", "rotate_mobile_base", "gripper_aperture", "gripper_grasp", "done", "duration")
 """Joint names with a meaning of their own."""
@@ -106,7 +107,7 @@ def camera_info_msg(camera: CameraSpec, stamp_ns: int) -> CameraInfo:
 
 
 def state_msg(state: Mapping[str, F32Vector], body: Embodiment, stamp_ns: int) -> JointState:
-    """Every number of the body's state by its name; flags such as in_hand are 0 or 1. So it has one stamp."""
+    """Every number of the robot's state by its name; flags such as in_hand are 0 or 1. So it has one stamp."""
     message = JointState(header=Header(stamp=time_msg(stamp_ns)))
     message.name = [name for spec in body.state.values() for name in spec.names]
     message.position = [value for group in body.state for value in state[group].astype(np.float64).tolist()]
@@ -114,7 +115,7 @@ def state_msg(state: Mapping[str, F32Vector], body: Embodiment, stamp_ns: int) -
 
 
 def state_of(message: JointState, body: Embodiment) -> dict[str, F32Vector]:
-    """The body's state groups, each (n,) float32, by name; SpecError when a number is missing."""
+    """The robot's state groups, each (n,) float32, by name; SpecError when a number is missing."""
     values = dict(zip(message.name, message.position))
     missing = [name for spec in body.state.values() for name in spec.names if name not in values]
     if missing:
@@ -139,7 +140,7 @@ def pose_of(message: Odometry) -> tuple[float, float, float]:
     return position.x, position.y, 2 * math.atan2(turn.z, turn.w)
 
 
-def order_msg(order: Order) -> JointTrajectory:
+def request_msg(order: CommandRequest) -> JointTrajectory:
     """An order as a command message; SpecError for a joint whose name has another meaning."""
     if isinstance(order.command, Chunk):
         return _chunk_msg(order, order.command)
@@ -151,7 +152,7 @@ def order_msg(order: Order) -> JointTrajectory:
     return message
 
 
-def _header(order: Order, kind: str) -> Header:
+def _header(order: CommandRequest, kind: str) -> Header:
     words = (kind, f"{LEASE}{order.lease}" if order.lease else "")
     return Header(stamp=time_msg(order.stamp_ns), frame_id=" ".join(filter(None, words)))
 
@@ -167,7 +168,7 @@ def _words(header: Header) -> tuple[str, str]:
     return "".join(kinds), "".join(leases)[len(LEASE) :]
 
 
-def _chunk_msg(order: Order, chunk: Chunk) -> JointTrajectory:
+def _chunk_msg(order: CommandRequest, chunk: Chunk) -> JointTrajectory:
     message = JointTrajectory(header=_header(order, CHUNK))
     message.joint_names = list(chunk.names)
     message.points = [JointTrajectoryPoint(time_from_start=_duration_msg(order.valid_for_s))]
@@ -186,8 +187,8 @@ def _seconds(duration: Duration) -> float:
     return (int(duration.sec) * NS + int(duration.nanosec)) / NS  # rounded once: equal to what was sent
 
 
-def order_of(message: JointTrajectory) -> Order:
-    """Inverse of `order_msg`; SpecError when the message is no command."""
+def request_of(message: JointTrajectory) -> CommandRequest:
+    """Inverse of `request_msg`; SpecError when the message is no command."""
     kind, lease = _words(message.header)
     if kind == CHUNK:
         return _chunk_order(message, lease)
@@ -197,10 +198,10 @@ def order_of(message: JointTrajectory) -> Order:
     if len(point.positions) != len(message.joint_names):
         raise SpecError("command positions", len(point.positions), f"{len(message.joint_names)}, one per joint name")
     command = _decode(kind, tuple(message.joint_names), tuple(point.positions))
-    return Order(stamp_of(message.header), command, _seconds(point.time_from_start), lease)
+    return CommandRequest(stamp_of(message.header), command, _seconds(point.time_from_start), lease)
 
 
-def _chunk_order(message: JointTrajectory, lease: str) -> Order:
+def _chunk_order(message: JointTrajectory, lease: str) -> CommandRequest:
     if len(message.points) < 2 or message.points[0].positions:
         raise SpecError("chunk points", len(message.points), "one without positions, then at least one row")
     start, *rows = message.points
@@ -211,7 +212,7 @@ def _chunk_order(message: JointTrajectory, lease: str) -> Order:
     if any(abs(due_s - number * period_s) > 1e-6 for number, due_s in enumerate(later, start=2)):
         raise SpecError("chunk times", times, f"rows that are even, one every {period_s} s")
     chunk = Chunk(tuple(message.joint_names), tuple(tuple(row.positions) for row in rows), period_s)
-    return Order(stamp_of(message.header), chunk, _seconds(start.time_from_start), lease)
+    return CommandRequest(stamp_of(message.header), chunk, _seconds(start.time_from_start), lease)
 
 
 def _encode(command: Command) -> tuple[str, list[tuple[str, float]]]:

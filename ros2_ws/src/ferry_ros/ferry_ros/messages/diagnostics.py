@@ -1,4 +1,4 @@
-"""What a node tells about itself: results of orders and states, as `diagnostic_msgs`."""
+"""Results of commands, and states of nodes, as `diagnostic_msgs`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from std_msgs.msg import Header
 from ferry_ros.messages.convert import stamp_of, time_msg
 from robots.command import command_from_json, command_to_json
 from robots.errors import SpecError
-from robots.execution.orders import Result, Status
+from robots.execution.command_request import CommandResult, Status
 from robots.robot import Sent
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
@@ -33,7 +33,7 @@ def values_of(one: DiagnosticStatus) -> dict[str, str]:
     return {pair.key: pair.value for pair in one.values}
 
 
-def result_msg(result: Result) -> DiagnosticArray:
+def result_msg(result: CommandResult) -> DiagnosticArray:
     """A result; OK when executed, WARN when blocked, ERROR when refused, with the reason as the message."""
     sent = result.sent
     level = ERROR if sent.refused else WARN if sent.blocked else OK
@@ -53,7 +53,7 @@ def result_msg(result: Result) -> DiagnosticArray:
     return diagnostics(result.stamp_ns, one)
 
 
-def result_of(message: DiagnosticArray) -> Result:
+def result_of(message: DiagnosticArray) -> CommandResult:
     """Inverse of `result_msg`; SpecError when the message is no result."""
     if len(message.status) != 1:
         raise SpecError("result statuses", len(message.status), "exactly one")
@@ -66,13 +66,13 @@ def result_of(message: DiagnosticArray) -> Result:
             blocked=values["blocked"],
         )
         numbers = {name: json.loads(values[name]) for name in ("after_ns", "age_s", "began_ns", "duration_s")}
-        return Result(stamp_of(message.header), sent, values["stopped"], **numbers, lease=values["lease"])
+        return CommandResult(stamp_of(message.header), sent, values["stopped"], **numbers, lease=values["lease"])
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise SpecError("result values", f"{type(error).__name__} {error}", "those of result_msg") from error
 
 
 def executor_status(now: Status, memory: str = "") -> DiagnosticStatus:
-    """How a robot's executor stands, and what became of ROS's shared memory; ERROR when it is not ready to move."""
+    """Status of a robot's executor and of ROS's shared memory; ERROR when the robot is not ready to move."""
     values: dict[str, object] = {"state": now.state, "reason": now.reason, "last_stop": now.last_stop}
     values["shared_memory"] = memory
     values["observation_age_s"] = now.observation_age_s

@@ -6,7 +6,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 
 def newest(depth: int) -> QoSProfile:
-    """The newest `depth` messages: 1 for whoever drives, more for whoever records."""
+    """The newest `depth` messages: 1 for driving, more for recording."""
     return QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE)
 
 
@@ -17,7 +17,7 @@ EVERY = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 """Every one counts: results and diagnostics."""
 
 ALL = newest(1000)
-"""None may be lost however long the listener is busy: the steps of a whole trial. One holds numbers, no pictures."""
+"""Depth of a whole trial's steps: none may be lost while the subscriber is busy. A step holds numbers, no images."""
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """A late listener gets the last one: what does not change, or the end of a trial."""

@@ -1,4 +1,4 @@
-"""A step of the loop as a message and back; its pictures stay on their own topics."""
+"""Converts a step of the loop to a message and back; its images stay on their own topics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from robots.robot import Sent
 
 
 def step_msg(step: Step) -> DiagnosticArray:
-    """A step: OK when the body did it, WARN when it did not; the message is the action's name."""
+    """A step: OK when the robot did it, WARN when it did not; the message is the action's name."""
     decision, sent = step.decision, step.sent
     probabilities = None if decision.probabilities is None else decision.probabilities.tolist()
     chunk = None if decision.chunk is None else decision.chunk.tolist()
@@ -57,7 +57,7 @@ def step_of(message: DiagnosticArray) -> Step:
             name=message.status[0].message,
             valid_for_s=numbers["valid_for_s"],
             timing_s=numbers["decision_timing_s"],
-            **{name: None if one is None else np.array(one, dtype=np.float32) for name, one in arrays.items()},
+            **{name: None if values is None else np.array(values, dtype=np.float32) for name, values in arrays.items()},
         )
         return Step(Observation(stamp_ns, {}), decision, sent, numbers["seen_ns"], numbers["late"], numbers["timing_s"])
     except (LookupError, TypeError, ValueError, AttributeError) as error:

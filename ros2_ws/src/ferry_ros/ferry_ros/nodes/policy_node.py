@@ -1,8 +1,8 @@
-"""`policy_node`: a managed node that drives the robot in its namespace with the policy of a policy server.
+"""`policy_node`: lifecycle node that drives the robot in its namespace with the policy of a policy server.
 
-configure: asks the server for its manifest and the robot for its body, and binds them, or says what does not fit.
-activate: listens to the robot. `~/run_trial` runs one episode and answers with how it ended; `~/decision` tells each
-step; `~/end_trial` ends it early. Whatever ends the node, a trial or a transition, the robot is stopped first.
+configure: reads the server's manifest and the robot's embodiment, and binds them; the error names what does not fit.
+activate: subscribes to the robot. `~/run_trial` runs one episode and returns its end; `~/decision` publishes each step;
+`~/end_trial` ends it early. The robot is stopped before the node, a trial or a transition ends, for any reason.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from ferry_ros.messages.steps import step_msg
 from ferry_ros.rclpy_support import parameters
 from ferry_ros.rclpy_support.claim import Claim
 from ferry_ros.rclpy_support.process import fail, run
-from ferry_ros.rclpy_support.timer import every
+from ferry_ros.rclpy_support.timer import steady_timer
 from ferry_ros.ros_robot import RobotStopped, RosRobot, RosRobotOptions, find_body
-from ferry_ros.server_watchdog import ServerWatch
+from ferry_ros.server_watchdog import ServerWatchdog
 from ferry_ros.trial_record import TrialRecord
 from policy_server.client import PolicyClient
 from policy_server.errors import BundleError, PolicyError, Unreachable
@@ -46,27 +46,27 @@ SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FA
 
 @dataclass(frozen=True)
 class PolicyNodeOptions:
-    """Parameters of policy_node. Those of a trial are read when it begins.
+    """Parameters of policy_node; those of a trial are read when it begins.
 
     Attributes:
-        server_url: the policy server.
-        token: its bearer token; empty when it wants none.
+        server_url: URL of the policy server.
+        token: bearer token of the server; empty when it requires none.
         bundle_sha256: hash that the served bundle must have for a trial; empty takes any.
-        body: name of the body the robot must have; empty takes any that the policy fits.
-        control_period_s: how long after its observation a decision may start to be executed, and the longest time for
-            one decision; 0 takes the policy's control period, which it never exceeds.
-        server_timeout_s: while a trial runs the server is asked ten times a second whether it lives; without an answer
-            for so long the trial ends, also in the middle of a motion; 0 does not ask.
+        body: name of the embodiment that the robot must have; empty takes any that the policy fits.
+        control_period_s: maximum age of an observation at which a command may still start, and time limit of one
+            decision [s]; 0 takes the policy's control period, which is also the maximum.
+        server_timeout_s: during a trial the server is pinged at 10 Hz; after so long without a reply the trial ends,
+            also during a motion [s]; 0 disables the ping.
         observe_timeout_s: longest wait for a new observation.
         motion_timeout_s: longest wait for the result of a command.
-        instruction: what the robot is asked to do, in words; empty takes what the robot's episode asks for.
+        instruction: instruction in words; empty takes that of the robot's episode.
         sampling: greedy, sample, or uniform (the random baseline).
         seed: of the sampling.
         max_steps: decisions until a trial ends; 0 takes the policy's horizon.
-        autostart: configure and activate without a lifecycle manager; retries while server or robot are not there yet.
-        startup_timeout_s: how long autostart retries.
-        record: folder in which every trial is written down; empty for none.
-        run_once: with autostart, run one trial and end; the exit status is 1 when it did not come to its end.
+        autostart: configure and activate without a lifecycle manager; retries until server and robot are available.
+        startup_timeout_s: time limit of autostart [s].
+        record: folder of the trials' records; empty for none.
+        run_once: with autostart, run one trial and exit; the status is 1 when the trial was not completed.
     """
 
     server_url: str = "http://127.0.0.1:8765"
@@ -89,29 +89,29 @@ class PolicyNodeOptions:
 
 @dataclass
 class Trial:
-    """The trial under way, from the moment it was asked for: it may be ended before its Runner exists."""
+    """Trial in progress, from its request on: it may be ended before its Runner exists."""
 
     runner: Runner | None = None
     ending: str = ""
     why: Reason = "interrupted"
 
     def begin(self, runner: Runner) -> RunEnd:
-        """Runs it, unless it was ended already."""
+        """Runs the trial, unless it was ended already."""
         self.runner = runner
-        if self.ending:  # looked at after the runner was set, as `end` sets it before it looks for the runner
+        if self.ending:  # checked after the runner was set; `end` sets it before it checks the runner
             runner.interrupt(self.ending)
         end = runner.run()
         return replace(end, reason=self.why, message=self.ending) if self.ending else end
 
     def end(self, reason: str, why: Reason = "interrupted") -> None:
-        """Ends it, whether it runs already or not; from any thread."""
+        """Ends the trial, running or not; from any thread."""
         self.ending, self.why = reason, why
         if self.runner:
             self.runner.interrupt(reason)
 
 
 class PolicyNode(LifecycleNode):
-    """Hosts the Runner over ROS topics."""
+    """Runs the Runner over ROS topics."""
 
     def __init__(self) -> None:
         super().__init__("policy_node")
@@ -119,15 +119,15 @@ class PolicyNode(LifecycleNode):
         parameters.declare(self, PolicyNodeOptions)
         self._claim = Claim(self, "policy_node", self._take_conflict, partial(fail, self))
         self._claim.settle()
-        own = MutuallyExclusiveCallbackGroup  # so that none waits for another
+        own = MutuallyExclusiveCallbackGroup  # so that no callback waits for another
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVERY)
         self._decisions = self.create_publisher(DiagnosticArray, "~/decision", qos.ALL)
         self._trials = self.create_publisher(DiagnosticArray, "~/trial", qos.LATCHED)
         self._instruction = self.create_publisher(String, "~/instruction", qos.LATCHED)
         self.create_service(Trigger, "~/run_trial", self._run_trial, callback_group=ReentrantCallbackGroup())
         self.create_service(Trigger, "~/end_trial", self._end_trial, callback_group=own())
-        self._said = diagnostics.status(f"{self.get_name()}: policy", diagnostics.OK, "unconfigured", {})
-        every(self, 1.0, self._repeat, own())
+        self._status = diagnostics.status(f"{self.get_name()}: policy", diagnostics.OK, "unconfigured", {})
+        steady_timer(self, 1.0, self._repeat, own())
         self._client: PolicyClient | None = None
         self._manifest: PolicyManifest | None = None
         self._binding: Binding | None = None
@@ -135,36 +135,36 @@ class PolicyNode(LifecycleNode):
         self._current: Trial | None = None
         self._bundle_sha256 = ""
         self._trial = threading.Lock()
-        self._hopeless = False
+        self._permanent_failure = False
         if self.options.autostart:
-            self._starter = every(self, 0.0, self._autostart, own())
+            self._starter = steady_timer(self, 0.0, self._autostart, own())
 
     @property
     def options(self) -> PolicyNodeOptions:
-        """The parameters as they are now."""
+        """Current parameters."""
         return parameters.read(self, PolicyNodeOptions)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Reads the manifest and binds it to the robot's body; FAILURE names the difference."""
+        """Reads the manifest and binds it to the robot's embodiment; FAILURE logs the difference."""
         try:
             self._bind(self.options)
         except (PolicyError, RobotError, ValueError) as error:
-            self._hopeless = not isinstance(error, (Unreachable, ConnectionFailed))
-            self._tell(diagnostics.ERROR, f"not configured: {type(error).__name__}: {error}")
+            self._permanent_failure = not isinstance(error, (Unreachable, ConnectionFailed))
+            self._report(diagnostics.ERROR, f"not configured: {type(error).__name__}: {error}")
             return FAILURE
         assert self._manifest is not None  # `_bind` read it
-        self._tell(diagnostics.OK, f"configured with policy {self._manifest.name}")
+        self._report(diagnostics.OK, f"configured with policy {self._manifest.name}")
         return SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Listens to the robot; FAILURE when it does not speak."""
+        """Subscribes to the robot; FAILURE when it does not publish."""
         assert self._robot is not None  # configured
         try:
             self._robot.connect()
         except RobotError as error:
-            self._tell(diagnostics.ERROR, f"not activated: {error}")
+            self._report(diagnostics.ERROR, f"not activated: {error}")
             return FAILURE
-        self._tell(diagnostics.OK, "active")
+        self._report(diagnostics.OK, "active")
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -173,12 +173,12 @@ class PolicyNode(LifecycleNode):
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Lets the server go."""
+        """Closes the connection to the server."""
         self._release()
         return SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Ends a running trial, stops the robot and lets the server go."""
+        """Ends a running trial, stops the robot and closes the connection to the server."""
         self._end("shut down")
         self._release()
         return SUCCESS
@@ -195,9 +195,9 @@ class PolicyNode(LifecycleNode):
         self._release()
         self._claim.close()
 
-    def _take_conflict(self, words: str) -> None:
-        if words and (current := self._current):
-            current.end(words)
+    def _take_conflict(self, conflict: str) -> None:
+        if conflict and (current := self._current):
+            current.end(conflict)
 
     def _bind(self, options: PolicyNodeOptions) -> None:
         with PolicyClient(options.server_url, token=options.token or None) as client:
@@ -215,7 +215,7 @@ class PolicyNode(LifecycleNode):
         self._client = PolicyClient(options.server_url, token=options.token or None, timeout_s=period_s)
 
     def _end(self, reason: str) -> None:
-        """Ends a running trial, waits for it, stops the robot and lets its topics go."""
+        """Ends a running trial, waits for it, stops the robot and unsubscribes from it."""
         current = self._current
         if current:
             current.end(reason)
@@ -240,7 +240,7 @@ class PolicyNode(LifecycleNode):
             end = self._play(self._current)
             response.success = end.reason in ("done", "max_steps")
             response.message = json.dumps(asdict(end))
-            self._tell_trial(end, response.success)
+            self._report_trial(end, response.success)
         finally:
             self._current = None
             self._trial.release()
@@ -270,14 +270,14 @@ class PolicyNode(LifecycleNode):
         session = self._client.open(self._binding.body, instruction, sampling=options.sampling, seed=options.seed)
         try:
             self._expect_configured(session.bundle_sha256)
-            self._instruction.publish(String(data=instruction))  # whoever judges must know what was asked
+            self._instruction.publish(String(data=instruction))  # the judge needs the instruction that was used
             steps = options.max_steps or self._manifest.spec.horizon
             recorded, watched = self._recorded(options, instruction, steps), self._watched(trial, options)
             with recorded as record, self._robot.driving(), watched:
                 both = (self, record)
                 runner = Runner(self._robot, session, session.binding, max_steps=steps, subscribers=both)
                 end = trial.begin(runner)
-            return replace(end, message="; ".join(filter(None, (end.message, record.trouble))))
+            return replace(end, message="; ".join(filter(None, (end.message, record.fault))))
         finally:
             session.close()
 
@@ -286,12 +286,14 @@ class PolicyNode(LifecycleNode):
         assert self._client is not None  # a trial has one
         lost = partial(trial.end, why="policy_failed")
         return (
-            ServerWatch(self._client, options.server_timeout_s, lost) if options.server_timeout_s > 0 else nullcontext()
+            ServerWatchdog(self._client, options.server_timeout_s, lost)
+            if options.server_timeout_s > 0
+            else nullcontext()
         )
 
     @contextmanager
     def _recorded(self, options: PolicyNodeOptions, instruction: str, steps: int) -> Iterator[TrialRecord]:
-        """The record of a trial, which writes nothing where none is asked for; it is finished on every way out."""
+        """Record of a trial; writes nothing without the parameter `record`; always finished."""
         assert self._manifest is not None  # a trial has it, and the binding
         assert self._binding is not None
         folder = Path(options.record).expanduser() if options.record else None
@@ -306,7 +308,7 @@ class PolicyNode(LifecycleNode):
                 self.get_logger().info(f"verdict: {verdict.outcome.value}" + (verdict.note and f": {verdict.note}"))
 
     def _expect_configured(self, got: str) -> None:
-        """A server that was started again may serve another bundle, whose actions, period and horizon are others."""
+        """Raises BundleError when a restarted server serves another bundle: its actions or horizon may differ."""
         if got != self._bundle_sha256:
             raise BundleError(f"bundle: got {got}, expected {self._bundle_sha256}; configure policy_node again")
 
@@ -314,38 +316,38 @@ class PolicyNode(LifecycleNode):
         return bool(self._state_machine.current_state[1] == "active")
 
     def on_start(self) -> None:
-        """Subscriber of the Runner: nothing to say yet."""
+        """Subscriber of the Runner: does nothing at the start."""
 
     def on_step(self, step: Step) -> None:
-        """Subscriber of the Runner: publishes the decision and what became of it."""
+        """Subscriber of the Runner: publishes the decision and its outcome."""
         self._decisions.publish(step_msg(step))
 
     def on_end(self, end: RunEnd) -> None:
-        """Subscriber of the Runner: the trial's end is told where it was asked for."""
+        """Subscriber of the Runner: does nothing; the caller of `~/run_trial` gets the end."""
 
-    def _tell_trial(self, end: RunEnd, finished: bool) -> None:
+    def _report_trial(self, end: RunEnd, finished: bool) -> None:
         message = f"trial ended: {end.reason}" + (f": {end.message}" if end.message else "")
-        one = diagnostics.status("trial", diagnostics.OK if finished else diagnostics.ERROR, end.reason, asdict(end))
-        self._trials.publish(diagnostics.diagnostics(time.monotonic_ns(), one))
-        self._tell(diagnostics.OK if finished else diagnostics.ERROR, message)
+        status = diagnostics.status("trial", diagnostics.OK if finished else diagnostics.ERROR, end.reason, asdict(end))
+        self._trials.publish(diagnostics.diagnostics(time.monotonic_ns(), status))
+        self._report(diagnostics.OK if finished else diagnostics.ERROR, message)
 
-    def _tell(self, level: bytes, message: str) -> None:
+    def _report(self, level: bytes, message: str) -> None:
         if level == diagnostics.OK:
             self.get_logger().info(message)
         else:
             self.get_logger().error(message)
-        self._said = diagnostics.status(self._said.name, level, message, {})
+        self._status = diagnostics.status(self._status.name, level, message, {})
         self._repeat()
 
     def _repeat(self) -> None:
-        self._diagnostics.publish(diagnostics.diagnostics(time.monotonic_ns(), self._said))
+        self._diagnostics.publish(diagnostics.diagnostics(time.monotonic_ns(), self._status))
 
     def _autostart(self) -> None:
-        """Starts, or stays as it is and says on /diagnostics what is in the way; with `run_once` it then ends."""
+        """Configures and activates, or reports the cause on /diagnostics; with `run_once` runs a trial and ends."""
         self._starter.cancel()
         deadline = time.monotonic() + self.options.startup_timeout_s
         while not (started := self._started()):
-            if self._hopeless or time.monotonic() > deadline or self.finished.wait(0.5):
+            if self._permanent_failure or time.monotonic() > deadline or self.finished.wait(0.5):
                 break
         if self.options.run_once:
             success = started and self._run_trial(Trigger.Request(), Trigger.Response()).success
@@ -353,7 +355,7 @@ class PolicyNode(LifecycleNode):
             self.finished.set()
 
     def _started(self) -> bool:
-        """Configures, unless that was done, and activates."""
+        """Configures, unless configured already, and activates."""
         configured = self._client is not None or self.trigger_configure() == SUCCESS
         return configured and bool(self.trigger_activate() == SUCCESS)
 

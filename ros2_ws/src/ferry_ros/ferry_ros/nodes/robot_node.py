@@ -1,8 +1,8 @@
-"""`robot_node`: puts any Robot on ROS topics and services.
+"""`robot_node`: ROS interface of any Robot.
 
 Publishes `camera/<name>/image_raw`, `camera/<name>/camera_info`, `joint_states`, `in_hand`, `odom` (of a base), `tip`
-(of an arm that tells it), `result`, `embodiment` and `instruction` (latched), `robot_heartbeat` and `/diagnostics`;
-takes `command`, `estop`, `policy_heartbeat` and the supervisor's `permit`; serves `begin`, which hands out the lease
+(of an arm that reports it), `result`, `embodiment` and `instruction` (latched), `robot_heartbeat` and `/diagnostics`;
+takes `command`, `estop`, `policy_heartbeat` and the supervisor's `permit`; serves `begin`, which grants the lease
 that every command must carry, `stop`, `done`, `reset`, `runstop`.
 """
 
@@ -32,12 +32,12 @@ from ferry_ros.messages import convert, diagnostics, qos
 from ferry_ros.rclpy_support import parameters, shared_memory
 from ferry_ros.rclpy_support.claim import Claim
 from ferry_ros.rclpy_support.process import fail, run
-from ferry_ros.rclpy_support.spinner import Spinner, beside
-from ferry_ros.rclpy_support.timer import every
+from ferry_ros.rclpy_support.spinner import Spinner, sibling_node
+from ferry_ros.rclpy_support.timer import steady_timer
 from robots.errors import ConnectionFailed, RobotError, SpecError
+from robots.execution.command_request import CommandResult
 from robots.execution.executor import Executor, ExecutorOptions
-from robots.execution.guard import RUNSTOP, GuardOptions
-from robots.execution.orders import Result
+from robots.execution.interlocks import RUNSTOP, InterlockOptions
 from robots.observation import Observation
 
 MODES = ("shadow", "slow", "full")
@@ -48,25 +48,25 @@ CONNECT_AGAIN_S = 0.5
 
 @dataclass(frozen=True)
 class RobotNodeOptions:
-    """Parameters of robot_node; those of the body stand beside them with the body's prefix, e.g. `fake.height`.
+    """Parameters of robot_node; those of its driver have the driver's prefix, e.g. `fake.height`.
 
     Attributes:
-        robot: which body, one of `ferry_ros.robot_registry`.
-        mode: shadow judges and tells every command and sends none to the body; slow moves at a share of the body's top
-            speeds; full moves at its own.
-        slow_speed: that share, in (0, 1].
+        robot: the robot, one of `ferry_ros.robot_registry`.
+        mode: shadow checks and logs every command and sends no motion; slow moves at a fraction of the top speeds; full
+            moves at the top speeds.
+        slow_speed: that fraction, in (0, 1].
         supervised: move only on the permit of a supervisor_node in the same namespace.
-        permit_timeout_s: how old that permit may be.
-        heartbeat_timeout_s: how long whoever drives may be silent until its lease ends and the body is stopped.
-        battery_low: charge, in [0, 1], below which nothing moves, where the body tells its charge.
-        connect_for_s: how long it goes on trying to reach the body; a vendor's driver may be starting at the same time.
-        control_period_s: the time one decision is given.
-        publish_rate_hz: how often it observes while nothing moves; it also observes right after every command.
-        odom_rate_hz: how often pose and fingertips are published, where the body knows them.
-        episode: what `reset` begins, as JSON of an EpisodeSpec; empty takes house_seed. Simulated bodies only.
-        house_seed: which house the twin stands in where `episode` is empty.
-        task: what is to be done there, one of `simulation.task_registry`.
-        instruction: what the robot is told, in words; a twin begins an episode of just that, where it knows such a one.
+        permit_timeout_s: maximum age of that permit [s].
+        heartbeat_timeout_s: longest silence of the lease's holder, after which the lease ends and the robot stops [s].
+        battery_low: charge, in [0, 1], below which nothing moves; ignored where the robot reports no charge.
+        connect_for_s: time limit of connecting to the robot, whose vendor's driver may be starting too [s].
+        control_period_s: time budget of one decision [s].
+        publish_rate_hz: observations per second while nothing moves; every motion is also followed by one.
+        odom_rate_hz: rate of the pose and of the fingertips, where the robot reports them.
+        episode: episode of `reset`, as JSON of an EpisodeSpec; empty takes house_seed. Simulated robots only.
+        house_seed: house of the twin when `episode` is empty.
+        task: task in that house, one of `simulation.task_registry`.
+        instruction: instruction in words; a twin begins a matching episode where there is one.
     """
 
     robot: str = "fake"
@@ -92,7 +92,7 @@ class RobotNodeOptions:
             if not 0.0 < getattr(self, name) < math.inf:
                 raise SpecError(name, getattr(self, name), "a finite number above 0")
         if not 0.0 < self.slow_speed <= 1.0:
-            raise SpecError("slow_speed", self.slow_speed, "a share in (0, 1]")
+            raise SpecError("slow_speed", self.slow_speed, "a fraction in (0, 1]")
 
 
 class RobotNode(Node):
@@ -109,18 +109,18 @@ class RobotNode(Node):
         body = robot_registry.body(self.options.robot)
         parameters.declare(self, body.options, body.prefix)
         self.robot = body.create(self._body_options(body))
-        claim.settle()  # until here nothing was touched that another robot_node may be using
+        claim.settle()  # so far nothing was touched that another robot_node may be using
         self._claim = claim
         self._advertise()
         self._connect(body)
-        # Only now: a driver reads its robot's own limits when it connects.
+        # After connecting, when the driver has read its robot's own limits.
         self._embodiment.publish(String(data=json.dumps(self.robot.spec.to_json())))
         self._serve()
         self.get_logger().info(f"{self.robot.spec.name} is ready, mode {self.options.mode}")
 
     def _connect(self, body: robot_registry.Body) -> None:
-        """Reaches the body and begins its episode; ConnectionFailed when that does not succeed in time."""
-        deadline, said = time.monotonic() + self.options.connect_for_s, ""
+        """Connects the robot and begins its episode; ConnectionFailed after the time limit."""
+        deadline, logged = time.monotonic() + self.options.connect_for_s, ""
         while True:
             self.executor_ = self._executor()
             try:
@@ -128,9 +128,9 @@ class RobotNode(Node):
             except ConnectionFailed as error:
                 if time.monotonic() > deadline:
                     raise
-                if str(error) != said:
-                    said = str(error)
-                    self.get_logger().warning(f"not connected yet: {said}")
+                if str(error) != logged:
+                    logged = str(error)
+                    self.get_logger().warning(f"not connected yet: {logged}")
                 time.sleep(CONNECT_AGAIN_S)
                 self.robot = body.create(self._body_options(body))
 
@@ -140,7 +140,7 @@ class RobotNode(Node):
             self._executor_options(),
             on_observation=self._publish_observation,
             on_result=self._publish_result,
-            on_stop=self._tell_stop,
+            on_stop=self._publish_stop,
         )
         if self.options.supervised:
             executor.expect(SUPERVISOR, self.options.permit_timeout_s)
@@ -149,7 +149,7 @@ class RobotNode(Node):
         return executor
 
     def close(self, reason: str) -> None:
-        """Stops the body and says why."""
+        """Stops the robot for `reason`, and closes the node's parts."""
         self.executor_.close(reason)
         self._heartbeat.publish(Bool(data=False))
         self._serving.close()
@@ -168,11 +168,11 @@ class RobotNode(Node):
             longest_motion_s=10.0 * slower,
             shadow=self.options.mode == "shadow",
             heartbeat_timeout_s=self.options.heartbeat_timeout_s,
-            guard=GuardOptions(battery_low=self.options.battery_low),
+            interlocks=InterlockOptions(battery_low=self.options.battery_low),
         )
 
     def _observe_period_s(self) -> float:
-        """A camera may stay silent for one and a half control periods; so it is asked at least twice in each."""
+        """Period of observations, at least two in each control period: a camera may be silent for one and a half."""
         return min(1.0 / self.options.publish_rate_hz, self.options.control_period_s / 2)
 
     def _advertise(self) -> None:
@@ -200,12 +200,12 @@ class RobotNode(Node):
         self.create_subscription(DiagnosticStatus, "policy_heartbeat", self._take_policy_heartbeat, qos.EVERY)
         self.create_subscription(DiagnosticStatus, "permit", self._take_permit, qos.NEWEST)
         self.create_subscription(String, "policy_node/instruction", self._take_instruction, qos.LATCHED)
-        every(self, HEARTBEAT_S, lambda: self._heartbeat.publish(Bool(data=True)))
-        every(self, 1.0, self._publish_diagnostics)
+        steady_timer(self, HEARTBEAT_S, lambda: self._heartbeat.publish(Bool(data=True)))
+        steady_timer(self, 1.0, self._publish_diagnostics)
         for name, publish in (("pose", self._publish_pose), ("tip", self._publish_tip)):
             if hasattr(self.robot, name):
-                every(self, 1.0 / self.options.odom_rate_hz, publish)
-        node, own = beside(self, "services"), MutuallyExclusiveCallbackGroup
+                steady_timer(self, 1.0 / self.options.odom_rate_hz, publish)
+        node, own = sibling_node(self, "services"), MutuallyExclusiveCallbackGroup
         node.create_service(Trigger, "begin", self._begin, callback_group=own())
         node.create_service(Trigger, "stop", self._stop, callback_group=own())
         node.create_service(Trigger, "done", self._done, callback_group=own())
@@ -232,7 +232,7 @@ class RobotNode(Node):
         header = Header(stamp=convert.time_msg(time.monotonic_ns()), frame_id="base_link")
         self._tip.publish(PointStamped(header=header, point=Point(x=x, y=y, z=z)))
 
-    def _publish_result(self, result: Result) -> None:
+    def _publish_result(self, result: CommandResult) -> None:
         self._results.publish(diagnostics.result_msg(result))
         if not result.sent.executed:
             self.get_logger().warning(f"not executed: {result.sent.refused or result.sent.blocked}")
@@ -242,34 +242,34 @@ class RobotNode(Node):
         status.name, status.hardware_id = f"{self.get_name()}: executor", self.robot.spec.name
         self._diagnostics.publish(diagnostics.diagnostics(time.monotonic_ns(), status))
 
-    def _tell_stop(self, reason: str, lease: str) -> None:
+    def _publish_stop(self, reason: str, lease: str) -> None:
         self.get_logger().warning(f"stopped: {reason}")
         self._stopped.publish(diagnostics.status("executor", diagnostics.WARN, reason, {"lease": lease}))
         self._publish_diagnostics()
 
     def _take_command(self, message: JointTrajectory) -> None:
         try:
-            order = convert.order_of(message)
+            request = convert.request_of(message)
         except SpecError as error:
             self.get_logger().warning(f"not a command: {error}")
             return
-        self.executor_.submit(order)
+        self.executor_.submit(request)
 
     def _take_estop(self, message: Bool) -> None:
-        if message.data:  # false clears nothing: that takes the service
+        if message.data:  # false clears nothing: the service does
             self._latch()
 
     def _take_instruction(self, message: String) -> None:
-        """What a policy is driving with; it is not always what the episode asks for."""
+        """Stores the instruction of the driving policy, which may differ from the episode's."""
         self._driven_with = message.data
 
     def _latch(self) -> None:
         self.executor_.hold(RUNSTOP, "runstop: the emergency stop was pressed")
 
-    def _take_conflict(self, words: str) -> None:
-        self._conflict = words
-        if hasattr(self, "executor_"):  # not while it still starts
-            self.executor_.hold(TWO, words) if words else self.executor_.release(TWO)
+    def _take_conflict(self, conflict: str) -> None:
+        self._conflict = conflict
+        if hasattr(self, "executor_"):  # not before it is created
+            self.executor_.hold(TWO, conflict) if conflict else self.executor_.release(TWO)
 
     def _take_policy_heartbeat(self, message: DiagnosticStatus) -> None:
         lease = diagnostics.values_of(message).get("lease", "")
@@ -277,14 +277,14 @@ class RobotNode(Node):
 
     def _take_permit(self, message: DiagnosticStatus) -> None:
         if diagnostics.values_of(message).get("estop"):
-            self._latch()  # first: what is refused then names the stop, whichever way it came
+            self._latch()  # first, so that later refusals name the stop
         if not self.options.supervised:
             return
         if message.level == DiagnosticStatus.OK:
             self.executor_.release(PERMIT)
         else:
             self.executor_.hold(PERMIT, message.message)
-        self.executor_.beat(SUPERVISOR)  # last: the first permit of all may be one that forbids
+        self.executor_.beat(SUPERVISOR)  # last: the first permit may forbid motion
 
     def _begin(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         try:
@@ -295,7 +295,7 @@ class RobotNode(Node):
 
     def _stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self.executor_.stop("stop service")
-        response.message = "the robot stands" if response.success else "the robot has not come to a stand"
+        response.message = "the robot is at rest" if response.success else "the robot has not come to rest"
         return response
 
     def _runstop(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
@@ -321,10 +321,10 @@ class RobotNode(Node):
         return json.dumps(episode)
 
     def _answer(self, response: Trigger.Response, job: Callable[[], str]) -> Trigger.Response:
-        """The text that `job` returns, or its error by name, is the message."""
+        """Answers with the text that `job` returns, or with its error."""
         try:
             response.success, response.message = True, job()
-        except Exception as error:  # whatever an episode raises: the services beside it, stop among them, go on
+        except Exception as error:  # whatever an episode raises: the other services, stop among them, must go on
             response.success, response.message = False, f"{type(error).__name__}: {error}"
         return response
 

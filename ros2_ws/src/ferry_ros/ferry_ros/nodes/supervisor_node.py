@@ -1,11 +1,11 @@
-"""`supervisor_node`: lets the robot in its namespace move, as long as nothing speaks against it.
+"""`supervisor_node`: permits motion of the robot in its namespace, and holds the emergency stop.
 
-It stands beside robot_node in a process of its own, on the robot's computer. It publishes a `permit` twenty times a
-second, and robot_node moves nothing without a fresh one. It holds the emergency stop: the services `~/estop` and
-`~/clear`, the topic `estop`. So the stop is latched even when robot_node dies and is started again; and the permit
-tells it, so that robot_node latches it as well, even when this process dies. When robot_node falls silent, it tells the
-vendor's own base to stand, on the topic it was given: some go on for seconds. Arms need no such word: their drivers
-never send more of a way than the next moments, with a rest at its end.
+Runs beside robot_node in a process of its own, on the robot's computer. Publishes a `permit` at 20 Hz; robot_node moves
+nothing without a fresh one. Latches the emergency stop: services `~/estop` and `~/clear`, topic `estop`. The stop stays
+latched when robot_node dies and is restarted; the permit carries it, so that robot_node latches it too and it outlives
+this process. When robot_node falls silent, publishes zero velocity on the vendor's base topic (`halt_cmd_vel`): some
+bases go on for seconds. Arms need no zero: their drivers send only the next moments of a trajectory, each part ending
+at rest.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from rclpy.node import Node
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
-from ferry_ros.estop.latch import Latch
+from ferry_ros.estop.latch import EstopLatch
 from ferry_ros.messages import diagnostics, qos
 from ferry_ros.rclpy_support import parameters, services, shared_memory
 from ferry_ros.rclpy_support.claim import Claim
 from ferry_ros.rclpy_support.process import fail, run
-from ferry_ros.rclpy_support.spinner import Spinner, beside
-from ferry_ros.rclpy_support.timer import every
+from ferry_ros.rclpy_support.spinner import Spinner, sibling_node
+from ferry_ros.rclpy_support.timer import steady_timer
 from robots.errors import RobotError
 
 PERMIT_PERIOD_S = 0.05
 SETTLE_S = 0.2
-"""After it, a permit that tells the stop is hardly on its way any more; one that is latches it again."""
-MEANWHILE = "the emergency stop stays on: it was pressed meanwhile"
+"""Wait until permits with the stop have arrived; a later one latches the robot node again."""
+MEANWHILE = "the emergency stop stays on: it was pressed in the meantime"
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class SupervisorOptions:
     """Parameters of supervisor_node.
 
     Attributes:
-        heartbeat_timeout_s: how long robot_node may be silent until its base is told to stand.
-        halt_cmd_vel: topic (Twist) that gets zeros then; empty for none.
-        halt_for_s: how long they are repeated; longer than the time limits of velocity controllers.
+        heartbeat_timeout_s: longest silence of robot_node, after which its base is commanded to stop [s].
+        halt_cmd_vel: topic (Twist) of the zeros that stop the base; empty for none.
+        halt_for_s: duration of the zeros; longer than the timeouts of velocity controllers [s].
     """
 
     heartbeat_timeout_s: float = 0.5
@@ -54,7 +54,7 @@ class SupervisorOptions:
 
 
 class SupervisorNode(Node):
-    """Owns the emergency stop and the permit."""
+    """Publishes the permit and holds the emergency stop."""
 
     def __init__(self) -> None:
         super().__init__("supervisor_node")
@@ -64,7 +64,7 @@ class SupervisorNode(Node):
         self._claim = Claim(self, "supervisor_node", self._take_conflict, partial(fail, self))
         self._claim.settle()
         self.options = parameters.read(self, SupervisorOptions)
-        self._latch = Latch()
+        self._latch = EstopLatch()
         self._heard_s: float | None = None
         self._halt_until_s = 0.0
         self._permit = self.create_publisher(DiagnosticStatus, "permit", qos.NEWEST)
@@ -73,33 +73,33 @@ class SupervisorNode(Node):
         self._cmd_vel = self.create_publisher(Twist, halt, qos.NEWEST) if halt else None
         self.create_subscription(Bool, "estop", self._take_estop, qos.EVERY)
         self.create_subscription(Bool, "robot_heartbeat", self._take_heartbeat, qos.NEWEST)
-        every(self, PERMIT_PERIOD_S, self._look)
-        every(self, 1.0, self._publish_diagnostics)
-        serving = beside(self, "services")
-        own = MutuallyExclusiveCallbackGroup  # so that none waits for another
+        steady_timer(self, PERMIT_PERIOD_S, self._check)
+        steady_timer(self, 1.0, self._publish_diagnostics)
+        serving = sibling_node(self, "services")
+        own = MutuallyExclusiveCallbackGroup  # so that no callback waits for another
         serving.create_service(Trigger, f"{self.get_name()}/estop", self._serve_estop, callback_group=own())
         serving.create_service(Trigger, f"{self.get_name()}/clear", self._serve_clear, callback_group=own())
         self._client = serving.create_client(SetBool, "runstop", callback_group=own())
         self._serving = Spinner(serving, 3, partial(fail, self))
 
     def close(self, reason: str) -> None:
-        """Says that nothing may move any more."""
+        """Withdraws the permit, and closes the node's parts."""
         self._publish_permit(f"supervisor ended: {reason}")
         self._serving.close()
         self._claim.close()
 
     @property
     def reason(self) -> str:
-        """Why nothing may move; empty when the robot may."""
+        """Reason why nothing may move; empty when motion is permitted."""
         return self._latch.reason or self._conflict
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         """Publishes the permit, and stops the base of a robot_node that fell silent."""
         now = time.monotonic()
         if self._heard_s is not None and now - self._heard_s > self.options.heartbeat_timeout_s:
             self._heard_s = None
             self._halt_until_s = now + self.options.halt_for_s
-            self.get_logger().error("robot_node fell silent: its base is told to stand")
+            self.get_logger().error("robot_node fell silent: its base is commanded to stop")
             self._publish_diagnostics()
         if now < self._halt_until_s:
             self._halt()
@@ -111,7 +111,7 @@ class SupervisorNode(Node):
 
     def _publish_permit(self, reason: str) -> None:
         level = diagnostics.ERROR if reason else diagnostics.OK
-        latch = {"estop": self._latch.told}
+        latch = {"estop": self._latch.forwarded}
         self._permit.publish(diagnostics.status("supervisor", level, reason or "the robot may move", latch))
 
     def _publish_diagnostics(self) -> None:
@@ -119,18 +119,18 @@ class SupervisorNode(Node):
         message = self.reason or ("robot_node fell silent" if silent else "the robot may move")
         level = diagnostics.ERROR if self.reason or silent else diagnostics.OK
         values = {"estop": self.reason, "shared_memory": shared_memory.missing()}
-        one = diagnostics.status(f"{self.get_name()}: supervisor", level, message, values)
-        self._diagnostics.publish(diagnostics.diagnostics(time.monotonic_ns(), one))
+        status = diagnostics.status(f"{self.get_name()}: supervisor", level, message, values)
+        self._diagnostics.publish(diagnostics.diagnostics(time.monotonic_ns(), status))
 
-    def _take_conflict(self, words: str) -> None:
-        self._conflict = words
+    def _take_conflict(self, conflict: str) -> None:
+        self._conflict = conflict
 
     def _take_heartbeat(self, message: Bool) -> None:
         self._heard_s = time.monotonic() if message.data else None
         self._halt_until_s = 0.0
 
     def _take_estop(self, message: Bool) -> None:
-        if message.data:  # false clears nothing: that takes the service
+        if message.data:  # false clears nothing: the service does
             self._press("e-stop: pressed on its topic")
 
     def _press(self, reason: str) -> None:
@@ -150,8 +150,7 @@ class SupervisorNode(Node):
         return response
 
     def _clear(self, presses: int, response: Trigger.Response) -> str:
-        """Clears the robot node's latch first: while that cannot be reached, or when it is pressed meanwhile, this one
-        stays."""
+        """Clears the robot node's latch, then this one; keeps this one when that fails or it is pressed again."""
         time.sleep(SETTLE_S)
         if self._latch.pressed_since(presses):
             return MEANWHILE

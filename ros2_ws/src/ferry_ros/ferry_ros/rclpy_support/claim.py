@@ -1,9 +1,9 @@
 """One robot, one name: each part of a graph (robot node, supervisor, policy node) exists once in its namespace.
 
-A node claims its part before it does anything else. It listens for whoever has it already, on any machine of the
-domain: then it is refused, and has touched nothing. Of two that start at the same moment, one is. Two that could not
-hear each other then (a process that was frozen, a network that was cut) hear each other later: both keep the robot from
-moving, and the one with the larger id ends.
+A node claims its part before it does anything else. If another node on any machine of the domain has it already, the
+claim is refused before anything is touched. Of two that start at the same moment, one is refused. Two that could not
+communicate then (a frozen process, a cut network) detect each other later: both stop the robot, and the one with the
+larger id ends.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from rclpy.node import Node
 from std_msgs.msg import String
 
 from ferry_ros.messages import qos
-from ferry_ros.rclpy_support.spinner import Spinner, beside
-from ferry_ros.rclpy_support.timer import every
+from ferry_ros.rclpy_support.spinner import Spinner, sibling_node
+from ferry_ros.rclpy_support.timer import steady_timer
 from robots.errors import RobotError
 
 PERIOD_S = 0.1
 LISTEN_S = 0.8
 """Longer than discovery takes, which announces a node twice a second (`fast_dds.xml`)."""
 FORGET_S = 1.0
-"""Whoever was silent for so long does not claim any more."""
+"""A claim expires after so long a silence."""
 
 
 class NameTaken(RobotError):
-    """Somebody else has this part in this namespace."""
+    """Another process has this part in this namespace."""
 
 
 @dataclass(frozen=True)
 class Claimant:
-    """Who claims a part.
+    """Process that claims a part.
 
     Attributes:
         id: drawn when its process starts.
-        held: it has the part; otherwise it asks for it.
+        held: it has the part; otherwise it requests it.
         pid: of its process, on `host`, started by `user`.
     """
 
@@ -58,14 +58,14 @@ class Claimant:
 
 
 class Claim:
-    """The claim of one node on its part, from its creation on; it has the part once `settle` has returned.
+    """Claim of one node on its part, from its creation on; it has the part once `settle` has returned.
 
     Args:
-        node: whose namespace it is; the claim has a node of its own beside it.
-        part: the part, such as "robot_node", whatever the node is called.
-        on_conflict: called with what to do nothing for while somebody else has the part as well, and with "" when that
-            is over; from a thread of its own.
-        on_lost: called, with the same words, when this node has to leave the part to the other.
+        node: in the namespace of the claim, which has a sibling node of its own.
+        part: e.g. "robot_node", independent of the node's name.
+        on_conflict: called with the reason to stop while another process has the part as well, and with "" when that is
+            over; from a thread of its own.
+        on_lost: called with the same reason when this node must give up the part.
     """
 
     def __init__(
@@ -77,38 +77,38 @@ class Claim:
         self._others: dict[str, tuple[Claimant, float]] = {}
         self._lock = threading.Lock()
         self._conflict = ""
-        beside_it = beside(node, "claim")
-        self._publisher = beside_it.create_publisher(String, f"claim/{part}", qos.EVERY)
-        beside_it.create_subscription(String, f"claim/{part}", self._take, qos.EVERY)
-        every(beside_it, PERIOD_S, self._look)
-        self._spinner = Spinner(beside_it)
+        sibling = sibling_node(node, "claim")
+        self._publisher = sibling.create_publisher(String, f"claim/{part}", qos.EVERY)
+        sibling.create_subscription(String, f"claim/{part}", self._take, qos.EVERY)
+        steady_timer(sibling, PERIOD_S, self._check)
+        self._spinner = Spinner(sibling)
         self._settles_s = time.monotonic() + LISTEN_S
 
     def settle(self) -> None:
-        """Waits until it is known whether somebody else has the part; NameTaken, which names them, when they do."""
+        """Waits for objections to the claim; NameTaken, which names the other process, when there is one."""
         while time.monotonic() < self._settles_s:
             time.sleep(PERIOD_S / 2)
             if rival := self._rival():
                 self.close()
                 raise NameTaken(self._words(rival) + "; end it, or give this one another namespace")
         self._me = replace(self._me, held=True)
-        self._look()
+        self._check()
 
     def close(self) -> None:
-        """Claims it no more."""
+        """Withdraws the claim."""
         self._spinner.close()
 
     def _words(self, rival: Claimant) -> str:
         return f"two of {self._namespace}/{self._part}: {rival} has that name already"
 
     def _rival(self) -> Claimant | None:
-        """Who has the part, or asks for it with a smaller id."""
+        """Other process that has the part, or requests it with a smaller id."""
         with self._lock:
             now = time.monotonic()
-            alive = [one for one, heard_s in self._others.values() if now - heard_s < FORGET_S]
-        return next((one for one in alive if one.held or (not self._me.held and one.id < self._me.id)), None)
+            alive = [other for other, heard_s in self._others.values() if now - heard_s < FORGET_S]
+        return next((other for other in alive if other.held or (not self._me.held and other.id < self._me.id)), None)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         self._publisher.publish(String(data=json.dumps(asdict(self._me))))
         if not self._me.held:
             return

@@ -1,4 +1,4 @@
-"""Tells, while it lasts, that whoever holds a lease is alive: ten times a second, and once that it ends."""
+"""Heartbeat of a lease's holder: published at 10 Hz, and once when it ends."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ PERIOD_S = 0.1
 
 
 class Heartbeat:
-    """Beats in a thread of its own, which no callback can delay, from its creation until `end`.
+    """Publishes in a thread of its own, which no callback can delay, from its creation until `end`.
 
     Args:
         publisher: of DiagnosticStatus.
-        name: who drives.
-        lease: what it drives with.
+        name: of the client.
+        lease: that it holds.
     """
 
     def __init__(self, publisher: Publisher, name: str, lease: str, period_s: float = PERIOD_S) -> None:
@@ -29,13 +29,13 @@ class Heartbeat:
         self._thread.start()
 
     def end(self) -> None:
-        """Gives the lease back; also called twice."""
+        """Returns the lease; idempotent."""
         if not self._ended.is_set():
             self.fall_silent()
             self._publisher.publish(self._message(diagnostics.WARN, "has ended"))
 
     def fall_silent(self) -> None:
-        """Beats no more and gives nothing back: the lease ends by itself."""
+        """Stops the heartbeat without returning the lease, which expires."""
         self._ended.set()
         self._thread.join()
 

@@ -16,35 +16,35 @@ from rclpy.node import Node
 T = TypeVar("T")
 
 OFF = -1.0
-"""What None is written as."""
+"""Value that represents None."""
 
 
 def declare(node: Node, kind: type[T], prefix: str = "") -> None:
     """Declares a parameter for every field of the dataclass `kind`, named `prefix` + field."""
     described = documented(kind)
-    for one in fields(kind):  # type: ignore[arg-type]
-        description = described.get(one.name, "") + (" Negative: none." if _default(one) is None else "")
-        default = OFF if _default(one) is None else _default(one)
-        node.declare_parameter(prefix + one.name, default, ParameterDescriptor(description=description))
+    for item in fields(kind):  # type: ignore[arg-type]
+        description = described.get(item.name, "") + (" Negative: none." if _default(item) is None else "")
+        default = OFF if _default(item) is None else _default(item)
+        node.declare_parameter(prefix + item.name, default, ParameterDescriptor(description=description))
 
 
 def read(node: Node, kind: type[T], prefix: str = "") -> T:
-    """The parameters that `declare` declared, as they are now, as a `kind`."""
+    """Reads the current values of the parameters that `declare` declared, as a `kind`."""
     values: dict[str, Any] = {}
-    for one in fields(kind):  # type: ignore[arg-type]
-        value = node.get_parameter(prefix + one.name).value
-        values[one.name] = None if _default(one) is None and value < 0 else value
+    for item in fields(kind):  # type: ignore[arg-type]
+        value = node.get_parameter(prefix + item.name).value
+        values[item.name] = None if _default(item) is None and value < 0 else value
     return kind(**values)
 
 
 def documented(kind: type[Any]) -> dict[str, str]:
-    """What the `Attributes:` section of a dataclass says of each field, on one line."""
+    """Description of each field, on one line, from the `Attributes:` section of a dataclass."""
     text = inspect.getdoc(kind) or ""
     entries = re.findall(r"^ {4}(\w+): (.*(?:\n {8,}.*)*)", text.partition("Attributes:")[2], re.MULTILINE)
     return {name: " ".join(words.split()) for name, words in entries}
 
 
-def _default(one: Field[Any]) -> Any:
-    if one.default is MISSING:
-        raise TypeError(f"field '{one.name}' has no default, so it cannot be a parameter")
-    return one.default
+def _default(item: Field[Any]) -> Any:
+    if item.default is MISSING:
+        raise TypeError(f"field '{item.name}' has no default, so it cannot be a parameter")
+    return item.default

@@ -1,12 +1,12 @@
-"""How every node's process lives and ends.
+"""Start, spinning and shutdown of every node's process.
 
-A node that drives a robot must still be able to say "stop" after Ctrl-C. rclpy's own signal handlers shut the context
+A node that drives a robot must still be able to send a stop after Ctrl-C. rclpy's own signal handlers shut the context
 down first, after which nothing can be published; so the handlers here only end the wait, the node is closed while its
 context still lives, and then the context ends. SIGTERM and SIGHUP are treated like SIGINT.
 
-rclpy's logger writes with the interpreter locked: an output that nobody reads would freeze every thread, also what
-stops the robot. So all output goes through a process beside this one (`robots.processes.drain`), which also writes the
-log file.
+rclpy's logger writes with the interpreter locked: an output without a reader would freeze every thread, also the one
+that stops the robot. So all output goes through a process beside this one (`robots.processes.drain`), which also writes
+the log file.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from rclpy.utilities import try_shutdown
 from ferry_ros.rclpy_support import shared_memory
 from ferry_ros.rclpy_support.context import enter, log_file
 from ferry_ros.rclpy_support.spinner import Spinner
-from ferry_ros.rclpy_support.timer import every
+from ferry_ros.rclpy_support.timer import steady_timer
 from robots.errors import RobotError
 from robots.processes.drain import drained
 from robots.processes.signals import on_end
 from simulation.errors import SimulationError
 
-LOOK_S = 0.05
-"""How often the main thread looks for a signal: one that the kernel hands to another thread does not wake it, and only
-it runs Python's handlers (one SIGINT in eight, to a robot_node, waited for the SIGTERM five seconds later)."""
+SIGNAL_S = 0.05
+"""Period at which the main thread checks for signals: one that the kernel gives to another thread does not wake it, and
+only it runs Python's handlers (one SIGINT in eight, to a robot_node, waited for the SIGTERM five seconds later)."""
 
 
 MEMORY_S = 1.0
-"""How often every node looks whether its shared memory is still there."""
+"""Period at which every node checks that its shared memory exists."""
 
 
 def run(create: Callable[[], Any], args: Sequence[str] | None = None, threads: int = 1, aside: bool = True) -> None:
@@ -47,7 +47,7 @@ def run(create: Callable[[], Any], args: Sequence[str] | None = None, threads: i
     The node has `finished`, an Event that it sets when its process may end, and `close(reason)`, called once while the
     context still lives. A signal during the start waits until the node is there, as only then it can be closed; a
     second one does not. Raises SystemExit with its `exit_code` when that is not 0. Its output goes through a process
-    `aside`, unless it has to know whether somebody reads it.
+    `aside`, unless the node must know whether its output is read.
     """
     node: Any = None
     signals: list[str] = []
@@ -57,7 +57,7 @@ def run(create: Callable[[], Any], args: Sequence[str] | None = None, threads: i
         if node is None and len(signals) > 1:  # a start that does not end
             raise KeyboardInterrupt
 
-    if os.isatty(2):  # the logger sees a pipe from here on
+    if os.isatty(2):  # from here on the logger's output is a pipe
         os.environ.setdefault("RCUTILS_COLORIZED_OUTPUT", "1")
     with drained(log_file(create.__module__)) if aside else nullcontext():
         enter(args)
@@ -69,7 +69,7 @@ def run(create: Callable[[], Any], args: Sequence[str] | None = None, threads: i
                 raise SystemExit(node.exit_code)
         except (KeyboardInterrupt, ExternalShutdownException):
             pass
-        except (RobotError, SimulationError) as error:  # what keeps it from starting is told in one line
+        except (RobotError, SimulationError) as error:  # a failed start is logged in one line
             get_logger(create.__name__).fatal(f"{type(error).__name__}: {error}")
             raise SystemExit(1) from None
         finally:
@@ -82,18 +82,18 @@ def fail(node: Any, error: BaseException) -> None:
     node.finished.set()
 
 
-def _look_at_memory(node: Any, told: list[str]) -> None:
-    """Tells once that nodes which start from now on will not hear this one."""
-    if not told and (gone := shared_memory.missing()):
-        told.append(gone)
+def _check_memory(node: Any, reported: list[str]) -> None:
+    """Logs once that nodes which start from now on will not receive from this one."""
+    if not reported and (gone := shared_memory.missing()):
+        reported.append(gone)
         node.get_logger().error(gone)
 
 
 def _live(node: Any, signals: list[str], threads: int) -> None:
-    every(node, MEMORY_S, partial(_look_at_memory, node, []))
+    steady_timer(node, MEMORY_S, partial(_check_memory, node, []))
     spinner = Spinner(node, threads, on_error=partial(fail, node))
     try:
-        while not signals and not node.finished.wait(LOOK_S):
+        while not signals and not node.finished.wait(SIGNAL_S):
             pass
     finally:
         node.finished.set()

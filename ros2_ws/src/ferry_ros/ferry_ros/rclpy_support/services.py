@@ -16,15 +16,15 @@ from robots.errors import ConnectionFailed, RobotError
 def call(client: Client, request: Any, timeout_s: float) -> Any:
     """The response; the node must be spun in another thread.
 
-    Raises ConnectionFailed when nobody offers the service, RobotError when no response comes in time.
+    Raises ConnectionFailed when no node offers the service, RobotError when no response comes in time.
     """
     if not client.wait_for_service(timeout_s):
-        raise ConnectionFailed(f"nobody offers {client.srv_name}; is that node running?")
+        raise ConnectionFailed(f"no node offers {client.srv_name}; is that node running?")
     answered = threading.Event()
     future = client.call_async(request)
     future.add_done_callback(lambda _: answered.set())
     if not answered.wait(timeout_s):
-        raise RobotError(f"{client.srv_name}: got no answer within {timeout_s} s, expected one")
+        raise RobotError(f"{client.srv_name}: no answer within {timeout_s} s")
     return future.result()
 
 
@@ -38,7 +38,7 @@ def ask(node: Node, kind: Any, name: str, request: Any, timeout_s: float) -> Any
 
 
 def set_parameters(node: Node, other: str, values: dict[str, object], timeout_s: float) -> None:
-    """Sets parameters of the node called `other`; RobotError says which one it refuses and why."""
+    """Sets parameters of the node called `other`; RobotError names the refused one and the reason."""
     messages = [Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
     request = SetParameters.Request(parameters=messages)
     response = ask(node, SetParameters, f"{other}/set_parameters", request, timeout_s)

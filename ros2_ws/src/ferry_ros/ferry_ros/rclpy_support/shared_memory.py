@@ -1,4 +1,4 @@
-"""The shared memory through which Fast DDS passes messages: whether it is still there, and whose there is."""
+"""Shared memory of Fast DDS: detects removed files, and other users' files."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ PREFIX, LOCK = "fastrtps_", "_el"
 
 REMOVED = (
     "the shared memory of ROS was removed under this process (by systemd-logind's RemoveIPC, when its user's last"
-    " session ended?): processes that start now do not hear it. Start it again; so that it stays: loginctl"
+    " session ended?): processes that start now do not receive from it. Restart it; to prevent this: loginctl"
     " enable-linger, or RemoveIPC=no in /etc/systemd/logind.conf"
 )
 
 
 def missing(process: str = "self") -> str:
-    """What to do where files of this process (or of that with another number) were removed; empty while all are there.
+    """Text with the remedy when files of this process (or of that with another pid) were removed; "" otherwise.
 
-    Takes well below a millisecond. A process whose files may not be looked at has none.
+    Takes well below a millisecond. A process whose files may not be read counts as without any.
     """
     gone = any(name.endswith(f"{LOCK} (deleted)") for name in _open_files(process))
     return REMOVED if gone else ""
 
 
 def strangers() -> dict[int, int]:
-    """Numbers of other users with living processes that speak over shared memory: user -> files that they hold."""
+    """Other users with running processes that use shared memory: uid -> number of their files."""
     found: Counter[int] = Counter()
     for path in FOLDER.glob(f"{PREFIX}*{LOCK}"):
         with suppress(OSError):  # it has just ended
@@ -44,13 +44,13 @@ def _open_files(process: str) -> list[str]:
     found, folder = [], f"/proc/{process}/fd"
     with suppress(OSError):
         for number in os.listdir(folder):
-            with suppress(OSError):  # it was closed meanwhile
+            with suppress(OSError):  # closed in the meantime
                 found.append(os.readlink(f"{folder}/{number}"))
     return [name for name in found if name.startswith(str(FOLDER / PREFIX))]
 
 
 def _held(path: Path) -> bool:
-    """Whether a living process has locked the file."""
+    """True when a running process has locked the file."""
     with path.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

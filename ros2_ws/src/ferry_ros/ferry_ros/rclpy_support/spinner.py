@@ -1,9 +1,10 @@
 """Spins a node in a thread of its own.
 
-What must be fast (observations, commands, results) has a node that one thread spins and whose callbacks never wait.
-What may wait (a reset, a stop that lasts until the robot stands, a trial) has another node with several threads, each
-entity in a group of its own. One node with rclpy's MultiThreadedExecutor would do both, slowly: every message passes
-through two threads more, and one in a reentrant group stalls for up to a second (ros-jazzy-rclpy 7.1.6 on two busy
+What must be fast (observations, commands, results) has a node that one thread spins and whose callbacks never block.
+What may block (a reset, a stop that lasts until the robot is at rest, a trial) has another node with several threads,
+each entity in a group of its own. One node with rclpy's MultiThreadedExecutor would do both, slowly: every message
+passes through two threads more, and one in a reentrant group stalls for up to a second (ros-jazzy-rclpy 7.1.6 on two
+busy
 cores: p99 from a command to its result 337 ms, against 6 ms with one thread).
 """
 
@@ -21,8 +22,8 @@ class Spinner:
 
     Args:
         node: destroyed by `close`.
-        threads: 1 when no callback waits.
-        on_error: called when a callback raised, with what it raised.
+        threads: 1 when no callback blocks.
+        on_error: called with the exception that a callback raised.
     """
 
     def __init__(self, node: Node, threads: int = 1, on_error: Callable[[BaseException], None] | None = None) -> None:
@@ -36,7 +37,7 @@ class Spinner:
         self._thread.start()
 
     def close(self) -> None:
-        """Lets a running callback end, for a second, and destroys the node."""
+        """Waits up to a second for a running callback, and destroys the node."""
         self._executor.shutdown(timeout_sec=1.0)
         self._thread.join(1.0)
         self._node.destroy_node()
@@ -52,8 +53,8 @@ class Spinner:
             raise
 
 
-def beside(node: Node, name: str) -> Node:
-    """A second node in the namespace and context of `node`; without parameters, and not touched by its remappings."""
+def sibling_node(node: Node, name: str) -> Node:
+    """Creates a second node in the namespace and context of `node`, without parameters and without its remappings."""
     return Node(
         f"{node.get_name()}_{name}",
         namespace=node.get_namespace(),

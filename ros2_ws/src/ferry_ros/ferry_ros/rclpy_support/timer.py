@@ -1,4 +1,4 @@
-"""Timers on the steady clock: rclpy's own follow the time of day, and stand still for as long as that jumps back."""
+"""Timers on the steady clock: rclpy's default timers use the wall clock, and stall when that is set back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
 
-def every(node: Node, period_s: float, callback: Callable[[], object], group: CallbackGroup | None = None) -> Any:
-    """Calls `callback` every `period_s`, whatever happens to the time of day; returns the timer."""
+def steady_timer(
+    node: Node, period_s: float, callback: Callable[[], object], group: CallbackGroup | None = None
+) -> Any:
+    """Creates a timer that calls `callback` every `period_s`, independent of the wall clock."""
     clock = Clock(clock_type=ClockType.STEADY_TIME)
     return node.create_timer(period_s, callback, callback_group=group, clock=clock)

@@ -1,7 +1,7 @@
 """The LoCoBot behind the Interbotix ROS 2 packages: xs_sdk for the head, a Kobuki for the base, a RealSense.
 
 The base takes velocities, which are steered here on the odometry and always end in an explicit zero; the head takes
-positions, which are streamed here at the table's speed. Both are measured to stand before a motion counts as ended.
+positions, which are streamed here at the table's speed. A motion ends when both are measured at rest.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 
 from ferry_ros.drivers import base_motion
 from ferry_ros.drivers.interbotix.link import MOTORS, InterbotixLink
-from ferry_ros.drivers.joint_stream import SHORT, Arrival, JointPort, JointStream, Positions, stand
+from ferry_ros.drivers.joint_stream import SHORT, Arrival, JointPort, JointStream, Positions, wait_at_rest
 from ferry_ros.drivers.ros_camera import CameraTuning, RosCamera
 from ferry_ros.drivers.vendor_node import claim_in_domain
-from robots.cameras.letterbox import framed, share
+from robots.cameras.letterbox import fov_scale, letterbox
 from robots.command import Command, Done, JointTarget, LookAt, MoveBase, MoveJoint, RotateBase, Stop
 from robots.embodiment import Embodiment
-from robots.embodiments.locobot import LENS_FOV_DEG, PICTURE_FOV_DEG, camera_slots, locobot
+from robots.embodiments.locobot import IMAGE_FOV_DEG, LENS_FOV_DEG, camera_slots, locobot
 from robots.errors import NotConnected, RobotError
 from robots.limits import HEAD_JOINTS, limit
 from robots.observation import Observation
@@ -33,7 +33,7 @@ ARRIVAL = Arrival(0.01, 0.03)
 """A Dynamixel ends within its dead band and backlash of 0.25 degrees (XL430 data sheet); 0.03 rad under load."""
 
 BACK_S = 1.0
-"""After a silence the driver may be a new one, which DDS takes a while to connect to."""
+"""Time for DDS to connect to a driver that may be a new one after a silence [s]."""
 
 
 @dataclass(frozen=True)
@@ -42,32 +42,32 @@ class LocobotInterbotixOptions:
 
     Attributes:
         namespace: of the robot, its `robot_name`.
-        speed: the share of the body's top speeds that it moves with, in (0, 1].
-        height: of the pictures handed on, in pixels.
-        width: of the pictures handed on, in pixels.
-        picture_fov_deg: how high they see [degrees]; what the camera does not see of it is black.
-        camera_slots: which actions move the camera, see `embodiments.locobot.camera_slots`; empty: the default.
-        camera_topic: of the RealSense's colour pictures; one that ends in /compressed is taken as such.
+        speed: fraction of the robot's top speeds, in (0, 1].
+        height: of the images in observations, in pixels.
+        width: of the images in observations, in pixels.
+        image_fov_deg: their vertical field of view [degrees]; the part that the camera does not cover is black.
+        camera_slots: actions that move the camera, see `embodiments.locobot.camera_slots`; empty: the default.
+        camera_topic: of the RealSense's colour images; one that ends in /compressed is taken as such.
         camera_info_topic: of its calibration.
-        camera_height: of its pictures, in pixels; xslocobot_control asks for 640x480.
-        camera_width: of its pictures, in pixels.
+        camera_height: of its images, in pixels; xslocobot_control asks for 640x480.
+        camera_width: of its images, in pixels.
         joint_states_topic: of the xs_sdk.
         cmd_vel_topic: of the base; a Create 3 has mobile_base/cmd_vel.
         odom_topic: of the base; a Create 3 has mobile_base/odom.
-        bumper_topic: kobuki_ros_interfaces/BumperEvent of a Kobuki; empty for a base without: then contact is noticed
+        bumper_topic: kobuki_ros_interfaces/BumperEvent of a Kobuki; empty for a base without: then contact is detected
             by the odometry alone.
         battery_topic: sensor_msgs/BatteryState of the base.
         stale_s: joint states or odometry silent for so many seconds are stale.
         camera_stale_s: a camera silent for so many seconds is frozen.
-        connect_timeout_s: how many seconds each thing that `connect` waits for may take.
-        observe_timeout_s: how many seconds until an observation newer than the last motion must have come.
+        connect_timeout_s: timeout of each step of connecting [s].
+        observe_timeout_s: timeout of an observation newer than the last motion [s].
     """
 
     namespace: str = "/locobot"
     speed: float = 1.0
     height: int = 720
     width: int = 1280
-    picture_fov_deg: float = PICTURE_FOV_DEG
+    image_fov_deg: float = IMAGE_FOV_DEG
     camera_slots: str = ""
     camera_topic: str = "camera/color/image_raw"
     camera_info_topic: str = "camera/color/camera_info"
@@ -89,7 +89,7 @@ class LocobotInterbotix(Connected):
 
     def __init__(self, options: LocobotInterbotixOptions | None = None) -> None:
         self.options = options or LocobotInterbotixOptions()
-        table = locobot(camera_slots(self.options.camera_slots), self.options.picture_fov_deg)
+        table = locobot(camera_slots(self.options.camera_slots), self.options.image_fov_deg)
         camera = replace(table.cameras[0], height=self.options.height, width=self.options.width)
         self._table = table.with_cameras(camera).slowed(self.options.speed)
         self._spec = self._table
@@ -102,7 +102,7 @@ class LocobotInterbotix(Connected):
 
     @property
     def spec(self) -> Embodiment:
-        """The body; once connected, narrowed to the head's limits in the xs_sdk."""
+        """The robot; once connected, narrowed to the head's limits in the xs_sdk."""
         return self._spec
 
     @property
@@ -111,7 +111,7 @@ class LocobotInterbotix(Connected):
         return self._link.odometry.pose if self._link else (0.0, 0.0, 0.0)
 
     def connect(self) -> None:
-        """Waits for head, base and camera; ConnectionFailed says which of them is missing. Moves nothing."""
+        """Waits for head, base and camera; ConnectionFailed names the missing one. Moves nothing."""
         if self._link is not None:
             return
         o = self.options
@@ -138,7 +138,7 @@ class LocobotInterbotix(Connected):
             self._let_go()
 
     def observe(self) -> Observation:
-        """A picture and the head, both sensed after the last observation and the last motion.
+        """An image and the head, both sensed after the last observation and the last motion.
 
         Raises RobotError ("camera frozen: ...", "feedback stale: ...") when one of them does not come in time.
         """
@@ -150,12 +150,12 @@ class LocobotInterbotix(Connected):
         head, spec = link.head(), self._spec.state["joints"]
         ours = [min(max(head[name], low), high) for name, low, high in zip(spec.names, spec.low, spec.high)]
         declared = self._spec.cameras[0]
-        image = framed(camera.picture(shot), link.lens_deg, declared)
+        image = letterbox(camera.image(shot), link.lens_deg, declared)
         state = {"joints": np.array(ours, dtype=np.float32), "hand": np.zeros(1, dtype=np.float32)}
         return Observation(self._seen_ns, {declared.name: image}, state)
 
     def execute(self, command: Command) -> Sent:
-        """Moves within the limits and returns once the body was measured to stand."""
+        """Executes a command within the limits; returns once the robot is measured at rest."""
         link, _ = self._require("execute")
         with self._motion:
             self._stop.clear()
@@ -171,8 +171,8 @@ class LocobotInterbotix(Connected):
             finally:
                 if reason:
                     self._halt(link)
-                if reason and not isinstance(command, (MoveBase, RotateBase)):  # a base was measured to stand
-                    stand(lambda: self._news(link), dict.fromkeys(MOTORS, ARRIVAL))
+                if reason and not isinstance(command, (MoveBase, RotateBase)):  # a base was measured to be at rest
+                    wait_at_rest(lambda: self._news(link), dict.fromkeys(MOTORS, ARRIVAL))
                 self._seen_ns = time.monotonic_ns()
             return replace(sent, blocked=reason)
 
@@ -184,13 +184,13 @@ class LocobotInterbotix(Connected):
             link.send_velocity(0.0, 0.0)
 
     def health(self) -> Health:
-        """From what was heard last: stale feedback, motors without torque, a frozen camera."""
+        """Health by the last messages: stale feedback, motors without torque, a frozen camera."""
         link, camera = self._link, self._camera
         if link is None or camera is None or not self._ready:
             return Health(fault="not connected")
-        filled = min(1.0, share(link.lens_deg, self._spec.cameras[0].vertical_fov_deg)) if link.lens_deg else 0.0
+        filled = min(1.0, fov_scale(link.lens_deg, self._spec.cameras[0].vertical_fov_deg)) if link.lens_deg else 0.0
         notes = {"picture_filled": filled, "odom_age_s": link.odometry.age_s}
-        return Health(fault=self._fault(link) or camera.trouble, battery=link.battery, notes=notes)
+        return Health(fault=self._fault(link) or camera.fault, battery=link.battery, notes=notes)
 
     def _perform(self, link: InterbotixLink, command: Command, here: dict[str, float]) -> str:
         """Carries out a command that is within the limits; returns why it did not happen, or nothing."""
@@ -212,19 +212,19 @@ class LocobotInterbotix(Connected):
         """A pressed bumper ends a step; away from it, a step may begin."""
         presses = link.presses
 
-        def trouble() -> str:
+        def fault() -> str:
             if link.bumper and (forwards or link.presses > presses):
                 return f"contact: the {link.bumper} bumper is pressed"
-            return self._trouble(link)
+            return self._interruption(link)
 
-        return base_motion.BasePort(link.send_velocity, lambda: link.odometry.pose, trouble)
+        return base_motion.BasePort(link.send_velocity, lambda: link.odometry.pose, fault)
 
     def _look(self, link: InterbotixLink, targets: dict[str, float], duration_s: float) -> str:
         here = link.head()
         speeds = {name: self._spec.joints[name].max_speed for name in targets}
         if duration_s > 0:
             speeds = {n: max(1e-3, min(s, abs(targets[n] - here[n]) / duration_s)) for n, s in speeds.items()}
-        port = JointPort(link.send_head, link.head, lambda: self._trouble(link))
+        port = JointPort(link.send_head, link.head, lambda: self._interruption(link))
         reason = JointStream(port, targets, speeds, dict.fromkeys(targets, ARRIVAL)).run()
         if not reason.startswith(SHORT):
             if not reason:
@@ -232,12 +232,12 @@ class LocobotInterbotix(Connected):
             return reason
         return f"contact: {reason.removeprefix(SHORT)}"
 
-    def _trouble(self, link: InterbotixLink) -> str:
+    def _interruption(self, link: InterbotixLink) -> str:
         return "stopped" if self._stop.is_set() else self._fault(link)
 
     def _fault(self, link: InterbotixLink) -> str:
-        if link.disbelieved:
-            return link.disbelieved
+        if link.implausible:
+            return link.implausible
         stale: list[tuple[str, Callable[[], float]]] = [
             (link.feedback.topic, lambda: link.feedback.age_s),
             (self.options.odom_topic, lambda: link.odometry.age_s),
@@ -257,8 +257,8 @@ class LocobotInterbotix(Connected):
 
     def _news(self, link: InterbotixLink) -> Positions | None:
         """The head as measured from now on; None when nothing comes that can be believed."""
-        heard = link.feedback.wait(time.monotonic_ns(), self.options.stale_s)
-        return link.head() if heard and not link.disbelieved else None
+        received = link.feedback.wait(time.monotonic_ns(), self.options.stale_s)
+        return link.head() if received and not link.implausible else None
 
     def _narrow(self, ranges: dict[str, tuple[float, float]]) -> None:
         joints = dict(self._table.joints)

@@ -19,14 +19,14 @@ from ferry_ros.drivers.ros_camera import SENSOR
 from ferry_ros.drivers.vendor_node import Link
 from ferry_ros.messages import qos
 from ferry_ros.rclpy_support import services
-from ferry_ros.rclpy_support.timer import every
+from ferry_ros.rclpy_support.timer import steady_timer
 from robots.cameras.letterbox import lens_fov_deg
 from robots.embodiments.locobot import PAN, TILT, locobot
 from robots.errors import ConnectionFailed, RobotError
 from robots.plausibility import of_joints
 
 BODY = locobot()
-"""Whose ranges and top speeds are held, at whatever speed it is driven."""
+"""Embodiment of the ranges and top speeds for plausibility, also when it is driven slower."""
 
 GROUP = "camera"
 """The xs_sdk's name for the two head motors (locobot_*.yaml, groups)."""
@@ -36,24 +36,24 @@ MOTORS = {PAN: ("pan", 1.0), TILT: ("tilt", -1.0)}
 
 BUMPERS = ("left", "centre", "right")
 TORQUE_PERIOD_S = 1.0
-"""How often the head motors are asked whether they have torque."""
+"""Period of the torque query to the head motors."""
 
 MATCH_S = 0.5
-"""DDS tells a writer of a reader before that reader listens to the writer; what is sent between is lost. So long it is
-also looked whether two publishers tell of one thing."""
+"""DDS may report a reader before that reader receives: messages in between are lost. During this time two publishers of
+one quantity are detected as well [s]."""
 
 
 class InterbotixLink:
-    """Listens to the robot and tells it what to do.
+    """Topics and services of the robot.
 
     Attributes:
         feedback: of the two head motors.
         odometry: of the wheels.
         pressed: the bumpers that are pressed now.
-        presses: how often one was pressed so far.
-        torque: whether the head motors have torque, as they said last.
-        battery: charge in [0, 1]; None where the base does not tell.
-        lens_deg: how high the camera sees by its own calibration; 0 before it told.
+        presses: number of presses so far.
+        torque: the head motors have torque, by their last report.
+        battery: charge in [0, 1]; None where the base does not report it.
+        lens_deg: vertical field of view by the camera's calibration; 0 before it was received.
     """
 
     def __init__(self, namespace: str, topics: Mapping[str, str]) -> None:
@@ -83,7 +83,7 @@ class InterbotixLink:
         self._limits = node.create_client(RobotInfo, "get_robot_info")
         self._torque = node.create_client(RegisterValues, "get_motor_registers")
         node.create_subscription(CameraInfo, topics["camera_info"], self._take_camera_info, SENSOR)
-        every(node, TORQUE_PERIOD_S, self._ask_torque)
+        steady_timer(node, TORQUE_PERIOD_S, self._ask_torque)
 
     def _connect_base(self, topics: Mapping[str, str]) -> None:
         node = self.link.node
@@ -105,7 +105,7 @@ class InterbotixLink:
         if not self.feedback.wait(-1, timeout_s):
             self._believe()
             raise ConnectionFailed(
-                f"locobot: {self._topics['joint_states']} does not tell of {', '.join(self.feedback.missing)} within"
+                f"locobot: {self._topics['joint_states']} does not publish {', '.join(self.feedback.missing)} within"
                 f" {timeout_s} s; is xslocobot_control running, in this namespace?"
             )
         wanted: list[tuple[Callable[[], bool], str]] = [
@@ -113,8 +113,8 @@ class InterbotixLink:
                 lambda: self.odometry.age_s < 1.0,
                 f"nothing on {self._topics['odom']}; is the base on, and use_base:=true?",
             ),
-            (lambda: self._velocity.get_subscription_count() > 0, f"nobody listens on {self._topics['cmd_vel']}"),
-            (lambda: self._head.get_subscription_count() > 0, "nobody listens on commands/joint_group: no xs_sdk"),
+            (lambda: self._velocity.get_subscription_count() > 0, f"no node subscribes to {self._topics['cmd_vel']}"),
+            (lambda: self._head.get_subscription_count() > 0, "no node subscribes to commands/joint_group: no xs_sdk"),
             (lambda: self.lens_deg > 0, f"nothing on {self._topics['camera_info']}; is use_camera:=true?"),
         ]
         for there, problem in wanted:
@@ -134,33 +134,35 @@ class InterbotixLink:
         except RobotError as error:
             raise ConnectionFailed(f"locobot: {error}") from error
         self.torque = all(torque.values)
-        told = dict(zip(info.joint_names, zip(info.joint_lower_limits, info.joint_upper_limits)))
+        reported = dict(zip(info.joint_names, zip(info.joint_lower_limits, info.joint_upper_limits)))
         ranges = {}
         for joint, (motor, sign) in MOTORS.items():
-            if motor not in told:
-                raise ConnectionFailed(f"locobot: its group '{GROUP}' has {list(told)}, expected pan and tilt")
-            low, high = sorted(sign * float(end) for end in told[motor])
+            if motor not in reported:
+                raise ConnectionFailed(f"locobot: its group '{GROUP}' has {list(reported)}, expected pan and tilt")
+            low, high = sorted(sign * float(end) for end in reported[motor])
             ranges[joint] = (low, high)
         return ranges
 
     @property
-    def disbelieved(self) -> str:
-        """Why what head or wheels tell cannot be believed; empty when it can."""
+    def implausible(self) -> str:
+        """Fault of the feedback of head or wheels; empty when it is plausible."""
         return self.feedback.fault or self.odometry.fault
 
     def _believe(self) -> None:
-        if fault := self.disbelieved:
+        if fault := self.implausible:
             raise ConnectionFailed(f"locobot: {fault}")
 
     @property
     def bumper(self) -> str:
         """The pressed bumpers in words; empty when none is."""
-        return " and ".join(BUMPERS[one] if one < len(BUMPERS) else str(one) for one in sorted(self.pressed))
+        return " and ".join(
+            BUMPERS[number] if number < len(BUMPERS) else str(number) for number in sorted(self.pressed)
+        )
 
     def head(self) -> dict[str, float]:
         """Our two joints [rad]."""
-        told = self.feedback.positions()
-        return {joint: sign * told[motor] for joint, (motor, sign) in MOTORS.items()}
+        reported = self.feedback.positions()
+        return {joint: sign * reported[motor] for joint, (motor, sign) in MOTORS.items()}
 
     def send_head(self, positions: Mapping[str, float]) -> None:
         """Sends both joints [rad], within their ranges; they go there at once, and there is no timeout on it."""
@@ -192,7 +194,7 @@ class InterbotixLink:
         self.torque = all(values) if values else self.torque
 
     def _take_battery(self, message: BatteryState) -> None:
-        self.battery = message.percentage if 0.0 <= message.percentage <= 1.0 else None  # NaN: it does not tell
+        self.battery = message.percentage if 0.0 <= message.percentage <= 1.0 else None  # NaN: not reported
 
     def _take_camera_info(self, message: CameraInfo) -> None:
         if message.k[4] > 0:

@@ -1,7 +1,7 @@
-"""Any arm that speaks ros2_control, as a body: UR5e, FR3, xArm6.
+"""Any arm that speaks ros2_control, as a robot: UR5e, FR3, xArm6.
 
 It sends whole trajectories to a JointTrajectoryController and believes the arm's own joint states alone: a motion ends
-when the joints were measured to stand at its end.
+when the joints are measured at rest at its end.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from robots.robot import Connected, Health, Sent
 from robots.spec import CameraSpec
 
 BACK_S = 1.0
-"""After a silence the controller may be a new one, which DDS takes a while to connect to."""
+"""Time for DDS to connect to a controller that may be a new one after a silence [s]."""
 
 
 @dataclass(frozen=True)
 class Ros2ControlArmOptions:
-    """Which arm, and where its topics are.
+    """Parameters of an arm behind ros2_control.
 
     Attributes:
         arm: preset: ur5e, fr3 or xarm6.
@@ -43,23 +43,23 @@ class Ros2ControlArmOptions:
         gripper_controller: name of the gripper's trajectory controller; one with a slash in it is the name of its
             GripperCommand action instead, e.g. franka_gripper/gripper_action; "usual" is the preset's trajectory
             controller, "action" the preset's action, empty no gripper.
-        joint_states_topic: where the joints are told.
-        speed: share of the joints' top speeds that it moves with, in (0, 1].
+        joint_states_topic: topic of its joint states.
+        speed: fraction of the joints' top speeds, in (0, 1].
         cartesian: whether it takes Cartesian chunks and keeps to its workspace; needs Pinocchio.
-        floor_m: lowest place of the fingertips in the base frame [m]; what the arm stands on.
+        floor_m: lowest height of the fingertips in the base frame [m]: the surface that the arm is mounted on.
         urdf: path of a URDF with a link `tip`, of a calibrated arm or one with another tool; empty for the preset's.
-        camera_topic: pictures of the first camera; empty for none.
-        camera_name: what a policy's camera is bound to.
-        camera_height: of its pictures, in pixels.
-        camera_width: of its pictures, in pixels.
-        camera_fov_deg: how high it sees [degrees]; 42.5 is a RealSense D435's colour camera at 16:9.
-        camera2_topic: pictures of the second camera; empty for none.
+        camera_topic: images of the first camera; empty for none.
+        camera_name: name that a policy's camera is bound to.
+        camera_height: of its images, in pixels.
+        camera_width: of its images, in pixels.
+        camera_fov_deg: its vertical field of view [degrees]; 42.5 is a RealSense D435's colour camera at 16:9.
+        camera2_topic: images of the second camera; empty for none.
         camera2_name: its name.
-        camera2_height: of its pictures, in pixels.
-        camera2_width: of its pictures, in pixels.
-        camera2_fov_deg: how high it sees [degrees].
+        camera2_height: of its images, in pixels.
+        camera2_width: of its images, in pixels.
+        camera2_fov_deg: its vertical field of view [degrees].
         stale_s: joint states that are older stop the arm.
-        connect_timeout_s: until the arm and its cameras must have spoken.
+        connect_timeout_s: timeout of the first messages of the arm and its cameras [s].
     """
 
     arm: str = "ur5e"
@@ -110,7 +110,7 @@ class Ros2ControlArm(Connected):
         return self._spec
 
     def connect(self) -> None:
-        """Waits for joint states, controllers and pictures; ConnectionFailed says which of them is missing."""
+        """Waits for joint states, controllers and images; ConnectionFailed names the missing one."""
         options, controller = self.options, self.options.controller or self._preset.controller
         joints = tuple(self._preset.joints)
         planner = self._planner = ArmPlanner(self._spec, joints, self._kinematics(), self._preset.decel_radps2)
@@ -132,7 +132,7 @@ class Ros2ControlArm(Connected):
             raise
 
     def disconnect(self) -> None:
-        """Lets the topics go; the controllers hold the arm where it is. Also called twice."""
+        """Disconnects; the controllers hold the arm in position. Idempotent."""
         self.stop()
         with self._moving:
             link, lock, self._link, self._lock, self._motion = self._link, self._lock, None, None, None
@@ -142,7 +142,7 @@ class Ros2ControlArm(Connected):
                 lock.release()
 
     def observe(self) -> Observation:
-        """Pictures and joints that are newer than those of the last observation; stamped with the oldest of them.
+        """Images and joints that are newer than those of the last observation; stamped with the oldest of them.
 
         Raises RobotError when a camera or the joint states are silent or frozen.
         """
@@ -153,15 +153,15 @@ class Ros2ControlArm(Connected):
         self._seen_ns = min([link.feedback.stamp_ns, *(shot.stamp_ns for shot in shots)])  # there may be none
         positions = link.positions()
         state = np.array([positions[name] for name in self._spec.state["joints"].names], dtype=np.float32)
-        images = {camera.spec.name: camera.picture(shot) for camera, shot in zip(self._cameras, shots)}
+        images = {camera.spec.name: camera.image(shot) for camera, shot in zip(self._cameras, shots)}
         return Observation(self._seen_ns, images, {"joints": state})
 
     def execute(self, command: Command) -> Sent:
-        """Plans, sends, and returns when the joints were measured to stand at the end, or why they do not."""
+        """Plans and sends a command; returns once the joints are measured at rest at its end, or why they are not."""
         link = self._require("execute")
         with self._moving:
-            here = link.positions()
-            sent = limit(command, self._spec, here)
+            current = link.positions()
+            sent = limit(command, self._spec, current)
             if sent.refused or isinstance(command, Stop):
                 return sent
             motion, planner = self._motion, self._planner
@@ -169,7 +169,7 @@ class Ros2ControlArm(Connected):
             assert planner is not None
             motion.begin()
             try:
-                plan = planner.plan(sent.command, here)
+                plan = planner.plan(sent.command, current)
             except Refused as error:
                 return Sent(command, refused=str(error))
             if not (plan.arm or plan.gripper):
@@ -179,24 +179,24 @@ class Ros2ControlArm(Connected):
             return replace(sent, blocked=motion.run(plan))
 
     def stop(self) -> None:
-        """Ends a running motion: the arm slows down evenly and holds, the gripper keeps what it was told."""
+        """Ends a running motion: the arm slows down evenly and holds, the gripper keeps its command."""
         motion = self._motion
         if motion:
             motion.stop()
 
     def health(self) -> Health:
-        """From what was heard last: e-stop, stale joint states, a controller or a camera that is gone."""
+        """Health by the last messages: e-stop, stale joint states, a controller or a camera that is gone."""
         link = self._link
         if link is None or self._motion is None:
             return Health(fault="not connected: connect() was not called")
-        troubles = (camera.trouble for camera in self._cameras)
-        fault = self._fault(link) or next((one for one in troubles if one), "")
+        faults = (camera.fault for camera in self._cameras)
+        fault = self._fault(link) or next((text for text in faults if text), "")
         return Health(runstop=not link.running, fault=fault, notes={"joint_states_age_s": link.feedback.age_s})
 
     def _fault(self, link: ArmLink) -> str:
-        """Why the arm must not move, cameras aside: what moves it does not look at them."""
+        """Reason why the arm must not move, or ""; without the cameras, which a motion does not use."""
         if not link.running:
-            return f"e-stop: {self._preset.running_topic} says that the arm lets nothing move"
+            return f"e-stop: {self._preset.running_topic} is false: the arm permits no motion"
         if link.feedback.fault:
             return link.feedback.fault
         if link.feedback.age_s > self.options.stale_s:
@@ -220,7 +220,19 @@ class Ros2ControlArm(Connected):
         return Kinematics(text, tuple(self._preset.joints), "tip")
 
     def _cameras_wanted(self) -> list[tuple[CameraSpec, str]]:
-        one = self.options
-        first = (one.camera_topic, one.camera_name, one.camera_height, one.camera_width, one.camera_fov_deg)
-        second = (one.camera2_topic, one.camera2_name, one.camera2_height, one.camera2_width, one.camera2_fov_deg)
+        options = self.options
+        first = (
+            options.camera_topic,
+            options.camera_name,
+            options.camera_height,
+            options.camera_width,
+            options.camera_fov_deg,
+        )
+        second = (
+            options.camera2_topic,
+            options.camera2_name,
+            options.camera2_height,
+            options.camera2_width,
+            options.camera2_fov_deg,
+        )
         return [(CameraSpec(name, high, wide, fov), topic) for topic, name, high, wide, fov in (first, second) if topic]

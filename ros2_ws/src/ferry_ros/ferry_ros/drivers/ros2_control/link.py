@@ -18,18 +18,18 @@ from robots.errors import ConnectionFailed
 from robots.limits import GRIPPER_JOINT
 
 MATCH_S = 0.5
-"""DDS tells a writer of a reader before that reader listens to the writer; what is sent between is lost. So long it is
-also looked whether two publishers tell of one joint."""
+"""DDS may report a reader before that reader receives: messages in between are lost. During this time two publishers of
+one joint are detected as well [s]."""
 
 
 class ArmLink:
-    """Listens to an arm and tells its controllers what to do.
+    """Topics of an arm and its controllers.
 
     Attributes:
         link: its node; cameras subscribe on it too, before `spin`.
         feedback: of the arm's joints, and the gripper's where there is a `gripper_controller`.
         gripper: None where there is none.
-        running: what the arm says of itself; true where it says nothing.
+        running: the arm permits motion, by its own report; true where it reports nothing.
     """
 
     def __init__(self, preset: Arm, namespace: str, controller: str, gripper_controller: str, states: str) -> None:
@@ -47,60 +47,60 @@ class ArmLink:
             node.create_subscription(Bool, preset.running_topic, self._take_running, qos.LATCHED)
 
     def wait(self, timeout_s: float) -> None:
-        """Returns once the arm speaks and its controllers listen; ConnectionFailed says what to check."""
+        """Waits until the arm publishes and its controllers subscribe; ConnectionFailed names what to check."""
         deadline = time.monotonic() + timeout_s
         if not self.feedback.wait(-1, timeout_s):
-            self._believe()
+            self._check_feedback()
             missing = ", ".join(self.feedback.missing)
             raise ConnectionFailed(
-                f"{self._preset.name}: {self.feedback.topic} does not tell of {missing} within {timeout_s} s; is the"
+                f"{self._preset.name}: {self.feedback.topic} does not publish {missing} within {timeout_s} s; is the"
                 " arm's driver running with joint_state_broadcaster, in this namespace?"
             )
         while lost := self.lost:
             if time.monotonic() > deadline:
                 raise ConnectionFailed(
-                    f"{self._preset.name}: {lost}; is that controller loaded? `ros2 control list_controllers` tells"
+                    f"{self._preset.name}: {lost}; is that controller loaded? see `ros2 control list_controllers`"
                 )
             time.sleep(0.02)
         time.sleep(MATCH_S)
-        self._believe()
+        self._check_feedback()
 
-    def _believe(self) -> None:
+    def _check_feedback(self) -> None:
         if fault := self.feedback.fault:
             raise ConnectionFailed(f"{self._preset.name}: {fault}")
 
     @property
     def lost(self) -> str:
-        """Why trajectories would not arrive; empty when they would."""
+        """Reason why trajectories would not arrive; empty when they would."""
         if self._arm.get_subscription_count() == 0:
-            return f"controller lost: nobody listens on {self._arm.topic_name}"
+            return f"controller lost: no node subscribes to {self._arm.topic_name}"
         return self.gripper.lost if self.gripper else ""
 
     def positions(self) -> dict[str, float]:
-        """The body's joints by name [rad], the gripper's aperture [m] among them."""
-        told = self.feedback.positions()
-        ours = {name: told[name] for name in self._preset.joints if name in told}
-        if self._preset.gripper.joint in told:
-            ours[GRIPPER_JOINT] = self._preset.gripper.aperture_of(told[self._preset.gripper.joint])
+        """The robot's joints by name [rad], the gripper's aperture [m] among them."""
+        received = self.feedback.positions()
+        ours = {name: received[name] for name in self._preset.joints if name in received}
+        if self._preset.gripper.joint in received:
+            ours[GRIPPER_JOINT] = self._preset.gripper.aperture_of(received[self._preset.gripper.joint])
         return ours
 
     def arm_speeds(self) -> list[float]:
         """Of the arm's joints, in their order [rad/s]."""
-        told = self.feedback.velocities()
-        return [told.get(name, 0.0) for name in self._preset.joints]
+        received = self.feedback.velocities()
+        return [received.get(name, 0.0) for name in self._preset.joints]
 
-    def send_arm(self, way: Trajectory) -> None:
-        """Replaces what the arm follows; it starts at once. Whatever was planned, ranges and top speeds are kept."""
+    def send_arm(self, trajectory: Trajectory) -> None:
+        """Replaces the arm's trajectory, which starts at once; clipped to ranges and top speeds."""
         limits = list(self._preset.joints.values())
-        low, high, speeds = ([getattr(one, end) for one in limits] for end in ("low", "high", "max_speed"))
-        self._arm.publish(message(tuple(self._preset.joints), way.clipped(low, high, speeds)))
+        low, high, speeds = ([getattr(joint, end) for joint in limits] for end in ("low", "high", "max_speed"))
+        self._arm.publish(message(tuple(self._preset.joints), trajectory.clipped(low, high, speeds)))
 
     def _aperture(self) -> float:
         return self.positions()[GRIPPER_JOINT]
 
     def close(self) -> None:
-        """Lets the topics go."""
+        """Unsubscribes."""
         self.link.close()
 
-    def _take_running(self, told: Bool) -> None:
-        self.running = bool(told.data)
+    def _take_running(self, message: Bool) -> None:
+        self.running = bool(message.data)

@@ -11,13 +11,13 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from robots.arms.trajectory import Trajectory
 
 COMMAND = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-"""The newest trajectory alone counts: after a stop nobody wants the one before."""
+"""Only the newest trajectory counts: after a stop the one before must not be delivered."""
 
 
-def message(joints: Sequence[str], way: Trajectory) -> JointTrajectory:
-    """`way` from its second point on: the first is where the controller is by itself. A stamp of 0 means now."""
+def message(joints: Sequence[str], trajectory: Trajectory) -> JointTrajectory:
+    """Message of a trajectory from its second point on: the controller starts from its own state. Stamp 0 means now."""
     points = []
-    for due_s, position, velocity in zip(way.times_s[1:], way.positions[1:], way.velocities[1:]):
+    for due_s, position, velocity in zip(trajectory.times_s[1:], trajectory.positions[1:], trajectory.velocities[1:]):
         nanoseconds = round(float(due_s) * 1e9)
         due = Duration(sec=nanoseconds // 1_000_000_000, nanosec=nanoseconds % 1_000_000_000)
         points.append(

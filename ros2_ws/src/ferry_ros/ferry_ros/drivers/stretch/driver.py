@@ -5,7 +5,7 @@ steered here on the odometry; every other joint takes positions, which are strea
 measured. Its FollowJointTrajectory action is not used: it takes no new goal within 0.2 s of the last, and its types
 (control_msgs) are not everywhere.
 
-What the driver does not do is done here: speeds (streamed positions run at the body's own), limits (it clips in
+What the driver does not do is done here: speeds (streamed positions run at the robot's own), limits (it clips in
 silence), the base's speed while the arm is out (hello-robot/stretch_body issue 311), and an end to every motion.
 """
 
@@ -54,19 +54,19 @@ class StretchRos2Options:
 
     Attributes:
         namespace: before every topic and service; the vendor's driver has none.
-        navigation_topic: image topic of the camera that looks ahead; one that ends in /compressed is taken as such.
-        manipulation_topic: image topic of the camera that looks at the arm.
-        camera_height: height of both pictures in pixels, after turning.
-        camera_width: width of both pictures in pixels, after turning.
-        quarter_turns_cw: how often both pictures are turned by 90 degrees clockwise, for cameras mounted on their side.
-        same_is_frozen: pictures that stay the same to the last bit count as those of a frozen camera.
+        navigation_topic: image topic of the camera that faces ahead; one that ends in /compressed is taken as such.
+        manipulation_topic: image topic of the camera that faces the arm.
+        camera_height: height of both images in pixels, after their rotation.
+        camera_width: width of both images in pixels, after their rotation.
+        quarter_turns_cw: clockwise rotation of both images in steps of 90 degrees, for cameras mounted on their side.
+        same_is_frozen: images that stay the same to the last bit count as a frozen camera.
         camera_stale_s: a camera silent for so many seconds is frozen.
         stale_s: joint states or odometry silent for so many seconds are stale, and the driver counts as lost.
-        speed: the share of the body's top speeds that it moves with, in (0, 1].
-        squeeze_pct: what the gripper is closed to for a grasp, in the vendor's percent; -100 is its full force.
-        held_effort_pct: the least effort of the gripper, in percent, at which it can be holding something.
-        connect_timeout_s: how many seconds each thing that `connect` waits for may take.
-        observe_timeout_s: how many seconds until an observation newer than the last motion must have come.
+        speed: fraction of the robot's top speeds, in (0, 1].
+        squeeze_pct: closing target of a grasp, in the vendor's percent; -100 is its full force.
+        held_effort_pct: smallest effort of the gripper, in percent, that counts as holding an object.
+        connect_timeout_s: timeout of each step of connecting [s].
+        observe_timeout_s: timeout of an observation newer than the last motion [s].
     """
 
     namespace: str = ""
@@ -103,7 +103,7 @@ class StretchRos2(Connected):
 
     @property
     def spec(self) -> Embodiment:
-        """The body; once connected, narrowed to what this one robot's calibration allows."""
+        """The robot; once connected, narrowed to what this one robot's calibration allows."""
         return self._spec
 
     @property
@@ -114,7 +114,7 @@ class StretchRos2(Connected):
     def connect(self) -> None:
         """Finds the driver, checks that the robot may move, reads its limits and makes it ready; moves nothing.
 
-        Raises ConnectionFailed, which says what to check, and SpecError for pictures of another size.
+        Raises ConnectionFailed, which names what to check, and SpecError for images of another size.
         """
         if self._link is not None:
             return
@@ -143,7 +143,7 @@ class StretchRos2(Connected):
             self._let_go(link)
 
     def observe(self) -> Observation:
-        """A picture of each camera and the joints, all sensed after the last observation and the last motion.
+        """An image of each camera and the joints, all sensed after the last observation and the last motion.
 
         Raises RobotError ("camera frozen: ...", "feedback stale: ...") when one of them does not come in time.
         """
@@ -152,12 +152,12 @@ class StretchRos2(Connected):
         shots = {name: camera.wait(after_ns, timeout_s) for name, camera in self._cameras.items()}
         feedback = link.wait(after_ns, timeout_s)
         self._seen_ns = min(feedback.stamp_ns, *(shot.stamp_ns for shot in shots.values()))
-        images = {name: self._cameras[name].picture(shot) for name, shot in shots.items()}
+        images = {name: self._cameras[name].image(shot) for name, shot in shots.items()}
         hand = np.array([float(joints.in_hand)], dtype=np.float32)
         return Observation(self._seen_ns, images, {"joints": self._told(feedback.positions), "hand": hand})
 
     def execute(self, command: Command) -> Sent:
-        """Moves within the limits and returns once the body was measured to stand."""
+        """Executes a command within the limits; returns once the robot is measured at rest."""
         link, joints = self._require("execute")
         with self._motion:
             self._stop.clear()
@@ -180,7 +180,7 @@ class StretchRos2(Connected):
             self._halt(link, joints)
 
     def health(self) -> Health:
-        """From what the driver said last."""
+        """Health by the driver's last messages."""
         link = self._link
         if link is None:
             return Health(fault="not connected")
@@ -191,7 +191,7 @@ class StretchRos2(Connected):
         o, topics = self.options, (self.options.navigation_topic, self.options.manipulation_topic)
         tuning = CameraTuning(o.camera_stale_s, o.same_is_frozen, o.quarter_turns_cw)
         self._cameras = {
-            one.name: RosCamera(link.node, one, topic, tuning) for one, topic in zip(self._table.cameras, topics)
+            spec.name: RosCamera(link.node, spec, topic, tuning) for spec, topic in zip(self._table.cameras, topics)
         }
         link.spin()
         readiness.find(link, o.connect_timeout_s)
@@ -201,7 +201,7 @@ class StretchRos2(Connected):
         for camera in self._cameras.values():
             camera.connect(o.connect_timeout_s)
         self._joints = StretchJoints(
-            link, self._spec.joints, ranges, o.squeeze_pct, o.held_effort_pct, lambda: self._trouble(link)
+            link, self._spec.joints, ranges, o.squeeze_pct, o.held_effort_pct, lambda: self._interruption(link)
         )
 
     def _let_go(self, link: StretchLink) -> None:
@@ -223,13 +223,13 @@ class StretchRos2(Connected):
         return np.array(values, dtype=np.float32)
 
     def _fault(self, link: StretchLink) -> str:
-        frozen = (camera.trouble for camera in list(self._cameras.values()))
+        frozen = (camera.fault for camera in list(self._cameras.values()))
         stale = readiness.stale(link, self.options.stale_s)
-        reasons = (link.disbelieved, stale, readiness.fault(link), *frozen)
+        reasons = (link.implausible, stale, readiness.fault(link), *frozen)
         return next((reason for reason in reasons if reason), "")
 
     def _unready(self, link: StretchLink, joints: StretchJoints) -> str:
-        """Why nothing may be sent. A driver that was restarted, or was in another mode, is made ready again."""
+        """Reason why nothing may be sent, or "". Prepares a driver again that was restarted or in another mode."""
         if refusal := self._fault(link) or readiness.runstop(link):
             return refusal
         if not readiness.engaged(link):
@@ -242,12 +242,12 @@ class StretchRos2(Connected):
         joints.settle()
         return ""
 
-    def _trouble(self, link: StretchLink) -> str:
-        """Why a motion must end now."""
+    def _interruption(self, link: StretchLink) -> str:
+        """Reason why a motion must end now, or ""."""
         if self._stop.is_set():
             return "stopped"
         stale = readiness.stale(link, self.options.stale_s)
-        if reason := readiness.runstop(link) or link.disbelieved or stale:
+        if reason := readiness.runstop(link) or link.implausible or stale:
             return reason
         return "" if readiness.engaged(link) else f"mode: the driver went to '{link.texts.get('mode')}'"
 
@@ -258,8 +258,8 @@ class StretchRos2(Connected):
         finally:
             if reason:
                 self._halt(link, joints)
-            if reason and not isinstance(command, (MoveBase, RotateBase)):  # a base was measured to stand
-                joints.stand(self.options.stale_s)
+            if reason and not isinstance(command, (MoveBase, RotateBase)):  # a base was measured to be at rest
+                joints.wait_at_rest(self.options.stale_s)
             self._seen_ns = time.monotonic_ns()
         return reason
 
@@ -282,8 +282,8 @@ class StretchRos2(Connected):
 
     def _drive(self, link: StretchLink, command: MoveBase | RotateBase) -> str:
         assert self._spec.base is not None  # an RE1 has one
-        limits = gated(self._spec.base, link.feedback.positions, self.options.speed)
-        port = base_motion.BasePort(link.send_velocity, lambda: link.odometry.pose, lambda: self._trouble(link))
+        limits = speed_limited(self._spec.base, link.feedback.positions, self.options.speed)
+        port = base_motion.BasePort(link.send_velocity, lambda: link.odometry.pose, lambda: self._interruption(link))
         if isinstance(command, MoveBase):
             return base_motion.drive(port, limits, command.distance_m)
         return base_motion.turn(port, limits, command.angle_rad)
@@ -292,7 +292,7 @@ class StretchRos2(Connected):
         """Zero to the base, a hold to the joints, the driver's own stop; and then the hold again, because that stop
         takes the force away with which a gripper holds what is in it."""
         link.send_velocity(0.0, 0.0)
-        unknown = link.disbelieved or readiness.stale(link, self.options.stale_s)
+        unknown = link.implausible or readiness.stale(link, self.options.stale_s)
         driven = readiness.engaged(link) and not unknown
         if driven:
             joints.hold()
@@ -301,11 +301,12 @@ class StretchRos2(Connected):
             stopping.add_done_callback(lambda _: joints.repeat())
 
 
-def gated(base: BaseLimits, positions: Mapping[str, float], share: float = 1.0) -> BaseLimits:
+def speed_limited(base: BaseLimits, positions: Mapping[str, float], fraction: float = 1.0) -> BaseLimits:
     """The base is slow unless lift, arm and wrist are stowed: in velocity mode, where the vendor's sentry forgets it.
 
-    Source: hello-robot/stretch_body, base.py and sentry_max_velocity in robot_params_RE1V0.py; its issue 311. `share`
-    is that of the top speeds that the body may move with.
+    Source: hello-robot/stretch_body, base.py and sentry_max_velocity in robot_params_RE1V0.py; its issue 311.
+        `fraction`
+    is that of the top speeds that the robot may move with.
     """
     lift, arm, wrist = (positions[name] for name in ("joint_lift", "joint_arm", "joint_wrist_yaw"))
     if lift < 0.3 and arm < 0.03 and wrist > 2.54:
@@ -313,8 +314,8 @@ def gated(base: BaseLimits, positions: Mapping[str, float], share: float = 1.0) 
     slow_mps, slow_mps2, wheels_m = 0.10, 0.15, 0.3153
     return replace(
         base,
-        max_speed_mps=min(base.max_speed_mps, share * slow_mps),
-        max_turn_radps=min(base.max_turn_radps, share * 2 * slow_mps / wheels_m),
+        max_speed_mps=min(base.max_speed_mps, fraction * slow_mps),
+        max_turn_radps=min(base.max_turn_radps, fraction * 2 * slow_mps / wheels_m),
         max_decel_mps2=min(base.max_decel_mps2, slow_mps2),
         max_turn_decel_radps2=min(base.max_turn_decel_radps2, 2 * slow_mps2 / wheels_m),
     )

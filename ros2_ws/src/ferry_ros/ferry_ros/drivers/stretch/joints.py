@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from ferry_ros.drivers.joint_stream import SHORT, Arrival, JointPort, JointStream, Positions, stand
+from ferry_ros.drivers.joint_stream import SHORT, Arrival, JointPort, JointStream, Positions, wait_at_rest
 from ferry_ros.drivers.stretch import qpos
 from ferry_ros.drivers.stretch.link import StretchLink
 from ferry_ros.drivers.stretch.qpos import GRIPPER
@@ -16,7 +16,7 @@ from robots.embodiment import JointLimits
 from robots.errors import RobotError
 
 # Near: choices of this project. Far: acceptable_joint_error in stretch_core/command_groups.py of stretch_ros2; that of
-# the tilt, 0.52 rad, is too much to be called arrived, so it has that of the pan; of the wrist it says nothing.
+# the tilt, 0.52 rad, is too much for arrival, so the pan's is used; there is none for the wrist.
 ARRIVALS = {
     "joint_lift": Arrival(0.004, 0.015),
     "joint_arm": Arrival(0.004, 0.008),
@@ -27,10 +27,10 @@ ARRIVALS = {
 }
 
 HELD_SHORT_M = 0.01
-"""Fingers that squeeze and stand this far short of what they were sent to have something between them."""
+"""Fingers at rest this far short of their squeezing target hold an object."""
 
 PUSHING_PCT = 20.0
-"""A joint that stands short of its target with this effort pushes against something: an estimate."""
+"""A joint at rest short of its target with this effort is in contact: an estimate."""
 
 
 class StretchJoints:
@@ -40,7 +40,7 @@ class StretchJoints:
         ranges: what the driver can move each joint to, beyond `limits` for the squeezing gripper.
         squeeze_pct: what a grasp closes the gripper to, in the vendor's percent.
         held_effort_pct: the least effort, in percent, of a gripper that holds something.
-        trouble: why a motion must end now; empty while it may go on.
+        fault: returns why a motion must end now, or "".
     """
 
     def __init__(
@@ -50,9 +50,9 @@ class StretchJoints:
         ranges: Mapping[str, tuple[float, float]],
         squeeze_pct: float,
         held_effort_pct: float,
-        trouble: Callable[[], str],
+        fault: Callable[[], str],
     ) -> None:
-        self._link, self._limits, self._trouble = link, limits, trouble
+        self._link, self._limits, self._fault = link, limits, fault
         self._squeeze_m = max(qpos.aperture_of_pct(squeeze_pct), ranges.get(GRIPPER, (0.0, 0.0))[0])
         self._held_effort_pct = held_effort_pct
         self._hold = dict(link.feedback.positions)
@@ -60,7 +60,7 @@ class StretchJoints:
 
     @property
     def in_hand(self) -> bool:
-        """After a grasp, the fingers stand short of what they were sent to and press: something is between them."""
+        """True when, after a grasp, the fingers are at rest short of their target with effort."""
         feedback = self._link.feedback
         short = feedback.positions[GRIPPER] - self._squeeze_m > HELD_SHORT_M
         return self._squeezing and short and abs(feedback.efforts.get(GRIPPER, 0.0)) >= self._held_effort_pct
@@ -72,7 +72,7 @@ class StretchJoints:
         return self._explained(reason, targets) if reason.startswith(SHORT) else reason
 
     def grasp(self) -> str:
-        """Closes until something holds the fingers apart; fingers that closed on nothing open again, and say so."""
+        """Closes until an object holds the fingers apart; opens again, with a failure, when there is none."""
         open_m = self._hold[GRIPPER]
         reason = self._stream({GRIPPER: self._squeeze_m})
         if reason and not reason.startswith(SHORT):
@@ -86,11 +86,11 @@ class StretchJoints:
     def _explained(self, reason: str, targets: Mapping[str, float]) -> str:
         efforts = {name: abs(self._link.feedback.efforts.get(name, 0.0)) for name in targets}
         kind = "contact" if max(efforts.values()) >= PUSHING_PCT else "not reached"
-        told = ", ".join(f"{effort:.0f}" for effort in efforts.values())
-        return f"{kind}: {reason.removeprefix(SHORT)} at an effort of {told} %"
+        listed = ", ".join(f"{effort:.0f}" for effort in efforts.values())
+        return f"{kind}: {reason.removeprefix(SHORT)} at an effort of {listed} %"
 
     def settle(self) -> None:
-        """Called before a motion: a joint that somebody else moved meanwhile is not pulled back by it."""
+        """Called before a motion, so that it does not pull back a joint that another client moved in the meantime."""
         for name, at in self._link.feedback.positions.items():
             if abs(at - self._hold[name]) > ARRIVALS[name].far and not (name == GRIPPER and self._squeezing):
                 self._hold[name] = at
@@ -100,8 +100,8 @@ class StretchJoints:
         squeezed = {GRIPPER: self._squeeze_m} if self._squeezing else {}
         self._send({**self._link.feedback.positions, **squeezed})
 
-    def stand(self, timeout_s: float) -> None:
-        """Returns once every joint was measured to stand; when nothing was measured for `timeout_s`, at once."""
+    def wait_at_rest(self, timeout_s: float) -> None:
+        """Waits until every joint is measured at rest, or until `timeout_s` without measurements."""
 
         def news() -> Positions | None:
             try:
@@ -109,7 +109,7 @@ class StretchJoints:
             except RobotError:
                 return None
 
-        stand(news, ARRIVALS)
+        wait_at_rest(news, ARRIVALS)
 
     def repeat(self) -> None:
         """Sends again what is held."""
@@ -126,7 +126,7 @@ class StretchJoints:
     def _stream(self, targets: Mapping[str, float], duration_s: float = 0.0) -> str:
         here = self._link.feedback.positions
         speeds = {name: self._speed(name, abs(target - here[name]), duration_s) for name, target in targets.items()}
-        port = JointPort(self._send, lambda: self._link.feedback.positions, self._trouble)
+        port = JointPort(self._send, lambda: self._link.feedback.positions, self._fault)
         return JointStream(port, targets, speeds, ARRIVALS).run()
 
     def _speed(self, joint: str, distance: float, duration_s: float) -> float:

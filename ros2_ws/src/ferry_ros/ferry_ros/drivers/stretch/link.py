@@ -45,15 +45,15 @@ class Feedback:
 
 
 class StretchLink(Link):
-    """What the driver says, and how it is told. Every name is relative to `namespace`; the vendor's is the root.
+    """Topics and services of the vendor's driver. Every name is relative to `namespace`; the vendor's is the root.
 
     Attributes:
         odometry: of the wheels.
         feedback: the newest joint states; with stamp -1 before the first.
-        flags: those of `FLAGS` that were told.
-        texts: those of `TEXTS` that were told.
-        voltage_v: of the battery; None before it was told.
-        percentage: of the battery in [0, 1]; None where the driver does not tell.
+        flags: those of `FLAGS` that were received.
+        texts: those of `TEXTS` that were received.
+        voltage_v: of the battery; None before it was received.
+        percentage: of the battery in [0, 1]; None where the driver does not report it.
     """
 
     def __init__(self, namespace: str = "") -> None:
@@ -93,12 +93,12 @@ class StretchLink(Link):
         self.node.create_subscription(kind, name, take, qos.NEWEST)
 
     def silence_s(self) -> float:
-        """How long the joints or the odometry have said nothing that could be believed."""
+        """Time since the last plausible message of the joints or the odometry."""
         return max(time.monotonic() - self.feedback.stamp_ns / 1e9, self.odometry.age_s)
 
     @property
-    def disbelieved(self) -> str:
-        """Why what joints or wheels tell cannot be believed; empty when it can."""
+    def implausible(self) -> str:
+        """Fault of the feedback of joints or wheels; empty when it is plausible."""
         return self._publishers.fault or self._plausible.fault or self.odometry.fault
 
     def wait(self, after_ns: int, timeout_s: float) -> Feedback:
@@ -136,7 +136,7 @@ class StretchLink(Link):
                     raise
 
     def offers(self, service: str, timeout_s: float) -> bool:
-        """Whether the driver has that service."""
+        """True when the driver has that service."""
         return bool(self._clients[service].wait_for_service(timeout_s))
 
     def send_pose(self, positions: dict[str, float]) -> None:
@@ -183,4 +183,4 @@ class StretchLink(Link):
 
     def _take_battery(self, message: BatteryState) -> None:
         self.voltage_v = message.voltage
-        self.percentage = message.percentage if 0.0 <= message.percentage <= 1.0 else None  # NaN: it does not tell
+        self.percentage = message.percentage if 0.0 <= message.percentage <= 1.0 else None  # NaN: not reported

@@ -25,7 +25,7 @@ TOOL = "tool_stretch_gripper"
 FINGER_LENGTH_M = 0.171  # [gripper]
 APERTURE_PER_PCT_M = 0.09 / 70.0  # [gripper] 0.09 m at 70 %
 FINGER = "joint_gripper_finger_left"
-ARM_NAMES = ("joint_arm", "wrist_extension")  # the limits say the first [limits], the joint states the second
+ARM_NAMES = ("joint_arm", "wrist_extension")  # the first is in the limits [limits], the second in the joint states
 ARM_LINKS = ("joint_arm_l3", "joint_arm_l2", "joint_arm_l1", "joint_arm_l0")
 
 
@@ -51,12 +51,12 @@ def pose_cmd(positions: Mapping[str, float]) -> list[float]:
 
 
 def positions_of(message: JointState) -> dict[str, float]:
-    """Joint name -> [m] or [rad] of those that the vendor's `/stretch/joint_states` tells."""
+    """Joint name -> [m] or [rad] of those in the vendor's `/stretch/joint_states`."""
     return _ours(dict(zip(message.name, message.position)), aperture_of_finger)
 
 
 def efforts_of(message: JointState) -> dict[str, float]:
-    """Joint name -> share of the motor's effort in percent, of those it tells."""
+    """Joint name -> effort of the motor in percent of its maximum, where published."""
     return _ours(dict(zip(message.name, message.effort)), float)
 
 
@@ -83,7 +83,7 @@ def ranges_of(message: JointState) -> dict[str, tuple[float, float]]:
 def narrowed(body: Embodiment, ranges: Mapping[str, tuple[float, float]]) -> Embodiment:
     """`body` with each joint held to what this one robot's calibration allows as well."""
     joints = {}
-    for name, one in body.joints.items():
-        low, high = ranges.get(name, (one.low, one.high))
-        joints[name] = replace(one, low=max(one.low, low), high=min(one.high, high))
+    for name, joint in body.joints.items():
+        low, high = ranges.get(name, (joint.low, joint.high))
+        joints[name] = replace(joint, low=max(joint.low, low), high=min(joint.high, high))
     return replace(body, joints=joints)

@@ -1,4 +1,4 @@
-"""Whether the vendor's driver, and the Stretch behind it, may move; and what makes them ready."""
+"""Readiness of the vendor's driver and the Stretch: checks, and the services that establish it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TAKES_COMMANDS = ("position", "navigation", "trajectory")
 """The driver's modes that may be left for another; not "homing", "stowing", "runstopped" and "gamepad"."""
 
 LISTEN_S = 0.3
-"""So long it is looked whether two publishers tell of one thing."""
+"""Time in which two publishers of one quantity are detected."""
 
 NEEDS_STREAMING = (
     "this stretch_ros2 has no streaming position control: no service /activate_streaming_position, which came with pull"
@@ -24,22 +24,22 @@ NEEDS_STREAMING = (
 
 
 def find(link: StretchLink, timeout_s: float) -> None:
-    """ConnectionFailed, saying what to check, unless the driver is there, is an RE1's, and the robot may move."""
+    """Raises ConnectionFailed, with what to check, unless the driver runs, is an RE1's, and the robot may move."""
     try:
         link.wait(-1, timeout_s)
     except RobotError as error:
-        if link.disbelieved:
-            raise ConnectionFailed(link.disbelieved) from None
+        if link.implausible:
+            raise ConnectionFailed(link.implausible) from None
         raise ConnectionFailed(f"{error}; is stretch_driver running on this ROS domain?") from None
     if not link.offers("activate_streaming_position", timeout_s):
         raise ConnectionFailed(NEEDS_STREAMING)
-    told = {*FLAGS, *TEXTS}
-    if not _within(timeout_s, lambda: told <= link.flags.keys() | link.texts.keys()):
-        missing = ", ".join(f"/{name}" for name in sorted(told - (link.flags.keys() | link.texts.keys())))
+    expected = {*FLAGS, *TEXTS}
+    if not _within(timeout_s, lambda: expected <= link.flags.keys() | link.texts.keys()):
+        missing = ", ".join(f"/{name}" for name in sorted(expected - (link.flags.keys() | link.texts.keys())))
         raise ConnectionFailed(f"stretch_driver does not publish {missing}")
     time.sleep(LISTEN_S)
-    if link.disbelieved:
-        raise ConnectionFailed(link.disbelieved)
+    if link.implausible:
+        raise ConnectionFailed(link.implausible)
     if link.texts["tool"] != TOOL:
         raise ConnectionFailed(f"tool: got '{link.texts['tool']}', expected '{TOOL}', that of an RE1")
     if reason := fault(link) or runstop(link):
@@ -55,12 +55,12 @@ def engage(link: StretchLink, timeout_s: float) -> None:
 
 
 def engaged(link: StretchLink) -> bool:
-    """Whether the driver takes velocities for the base and positions for the rest."""
+    """True when the driver takes velocities for the base and positions for the joints."""
     return link.texts.get("mode") == "navigation" and link.flags.get("is_streaming_position", False)
 
 
 def fault(link: StretchLink) -> str:
-    """Why the robot must not move although its driver is there; empty when it may."""
+    """Reason why the robot must not move although its driver runs; empty when it may."""
     if not link.flags.get("is_homed", True):
         return "not homed: call the service /home_the_robot, with room around the robot"
     if link.voltage_v is not None and link.voltage_v < LEAST_VOLTAGE_V:
@@ -69,13 +69,13 @@ def fault(link: StretchLink) -> str:
 
 
 def runstop(link: StretchLink) -> str:
-    """That the robot's runstop is on; empty when it is off."""
+    """Fault of a runstop that is on; empty when it is off."""
     on = link.flags.get("is_runstopped", False)
     return "runstop: it is on; release it with its button or the service /runstop" if on else ""
 
 
 def stale(link: StretchLink, stale_s: float) -> str:
-    """That the driver is lost; empty while it speaks."""
+    """Fault of a lost driver; empty while it publishes."""
     silent_s = link.silence_s()
     lost = f"feedback stale: stretch_driver has been silent for {silent_s:.2f} s"
     return lost if silent_s > stale_s else ""

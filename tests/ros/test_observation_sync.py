@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ferry_ros.observation_sync import Assembly
+from ferry_ros.observation_sync import ObservationSync
 
 from robots.embodiments.stretch_re1 import STRETCH_RE1
 from robots.errors import SpecError
@@ -21,7 +21,7 @@ def picture(value: int) -> np.ndarray:
 
 
 def test_an_observation_is_complete_when_all_of_one_stamp_are_there() -> None:
-    parts = Assembly(BODY)
+    parts = ObservationSync(BODY)
     assert parts.add_image(5, "navigation", picture(1)) is None
     assert parts.add_state(5, STATE) is None
     whole = parts.add_image(5, "manipulation", picture(2))
@@ -32,7 +32,7 @@ def test_an_observation_is_complete_when_all_of_one_stamp_are_there() -> None:
 
 
 def test_parts_of_different_stamps_are_never_mixed() -> None:
-    parts = Assembly(BODY)
+    parts = ObservationSync(BODY)
     parts.add_image(5, "navigation", picture(1))
     parts.add_state(5, STATE)
     assert parts.add_image(6, "manipulation", picture(2)) is None
@@ -43,7 +43,7 @@ def test_parts_of_different_stamps_are_never_mixed() -> None:
 
 
 def test_what_never_becomes_complete_is_given_up() -> None:
-    parts = Assembly(BODY, remembered=2)
+    parts = ObservationSync(BODY, remembered=2)
     for stamp in range(4):
         parts.add_image(stamp, "navigation", picture(stamp))
     parts.add_image(0, "manipulation", picture(0))
@@ -54,13 +54,13 @@ def test_an_image_of_the_wrong_size_is_refused() -> None:
     with pytest.raises(
         SpecError, match=r"image of camera 'navigation': got shape \(4, 3, 3\), expected shape \(2, 3, 3\)"
     ):
-        Assembly(BODY).add_image(1, "navigation", np.zeros((4, 3, 3), np.uint8))
+        ObservationSync(BODY).add_image(1, "navigation", np.zeros((4, 3, 3), np.uint8))
 
 
 def test_the_fakes_observations_go_through_whole() -> None:
     with FakeRobot() as robot:
         seen = robot.observe()
-        parts = Assembly(robot.spec)
+        parts = ObservationSync(robot.spec)
         parts.add_state(seen.stamp_ns, seen.state)
         got = [parts.add_image(seen.stamp_ns, name, image) for name, image in seen.images.items()]
     assert got[0] is None
@@ -71,6 +71,6 @@ def test_the_fakes_observations_go_through_whole() -> None:
 def test_a_body_without_cameras_is_complete_with_its_state() -> None:
     blind = replace(STRETCH_RE1, cameras=())
     state = {group: np.zeros(len(spec), np.float32) for group, spec in blind.state.items()}
-    complete = Assembly(blind).add_state(5, state)
+    complete = ObservationSync(blind).add_state(5, state)
     assert complete is not None
     assert (complete.stamp_ns, dict(complete.images)) == (5, {})

@@ -1,4 +1,4 @@
-"""A Stretch whose driver is killed: its keeper brakes the wheels, whatever the wires are like at first."""
+"""A Stretch whose driver is killed: its watchdog brakes the wheels, whatever the wires are like at first."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ print("let go", flush=True)
 """
 
 
-def keepers(fake: RunningFake) -> list[int]:
-    """Processes of the keepers of its drivers."""
+def watchdogs(fake: RunningFake) -> list[int]:
+    """Processes of the watchdogs of its drivers."""
     found = subprocess.run(["ps", "-wweo", "pid,args"], capture_output=True, text=True, check=True).stdout.splitlines()
     end = f"robots.drivers.stretch.watchdog {fake.robot.resolve()}"
     return [int(line.split()[0]) for line in found if line.endswith(end)]
@@ -63,7 +63,7 @@ def test_wheels_stop_when_their_driver_is_killed(fake: RunningFake) -> None:
     with drive(fake, "drive") as process:
         until(lambda: abs(fake.state()["travelled_m"] - before) > 0.02)
         process.kill()
-    until(lambda: not keepers(fake) and not fake.state()["moving"])
+    until(lambda: not watchdogs(fake) and not fake.state()["moving"])
     stood = fake.state()
     time.sleep(0.2)
     assert fake.state()["travelled_m"] == stood["travelled_m"]
@@ -73,18 +73,18 @@ def test_wheels_stop_when_their_driver_is_killed(fake: RunningFake) -> None:
 
 
 def orphaned(fake: RunningFake, before: dict[str, Any]) -> int:
-    """Kills a driver in the middle of its step; its keeper, which is returned, sleeps until SIGCONT."""
+    """Kills a driver in the middle of its step; its watchdog, which is returned, sleeps until SIGCONT."""
     with drive(fake, "drive") as process:
         until(lambda: abs(fake.state()["travelled_m"] - before["travelled_m"]) > 0.02)
-        (keeper,) = keepers(fake)
-        os.kill(keeper, signal.SIGSTOP)
+        (watchdog,) = watchdogs(fake)
+        os.kill(watchdog, signal.SIGSTOP)
         process.kill()
-    return keeper
+    return watchdog
 
 
 def braked(fake: RunningFake, before: dict[str, Any]) -> None:
     """Both wheels stand, and before the step of 0.2 m was over."""
-    until(lambda: not keepers(fake) and not fake.state()["moving"])
+    until(lambda: not watchdogs(fake) and not fake.state()["moving"])
     after = fake.state()
     assert 0.02 < before["travelled_m"] - after["travelled_m"] < 0.17
     assert abs(after["turned_rad"] - before["turned_rad"]) < 0.1  # one wheel alone would turn it by up to 1 rad
@@ -94,20 +94,20 @@ def braked(fake: RunningFake, before: dict[str, Any]) -> None:
 
 def test_wheels_stop_though_a_port_is_held_and_spoilt_at_first(fake: RunningFake) -> None:
     before, port = fake.state(), next(iter(fake.fleet.glob("**/hello-motor-right-wheel")))
-    keeper = orphaned(fake, before)
+    watchdog = orphaned(fake, before)
     with port.open("r+b", buffering=0) as line:
         line.write(b"\x05\x01\x02")  # as if the driver had died in the middle of a request
         fcntl.flock(line, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.kill(keeper, signal.SIGCONT)
+        os.kill(watchdog, signal.SIGCONT)
         time.sleep(0.1)
     braked(fake, before)
 
 
 def test_wheels_stop_though_the_boards_are_silent_at_first(fake: RunningFake) -> None:
     before = fake.state()
-    keeper = orphaned(fake, before)
+    watchdog = orphaned(fake, before)
     fake.tell("silent on")
-    os.kill(keeper, signal.SIGCONT)
+    os.kill(watchdog, signal.SIGCONT)
     time.sleep(0.25)
     fake.tell("silent off")
     braked(fake, before)
@@ -126,7 +126,7 @@ def test_a_keeper_goes_with_its_driver(fake: RunningFake) -> None:
     with drive(fake, "rest") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "let go\n"
-    assert not keepers(fake)
+    assert not watchdogs(fake)
 
 
 def until(holds: Callable[[], bool]) -> None:

@@ -1,4 +1,4 @@
-"""What keeps a body from moving: holds with a name and a reason, pulses that must not cease, clocks, its own health."""
+"""Interlocks that stop motion: named holds, heartbeat timeouts, clock jumps and hardware faults."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from robots.robot import Health, Robot
 
 RUNSTOP = "runstop"
-"""Name of the hold that the latched stop sets."""
+"""Name of the hold that the latched emergency stop sets."""
 
 BODY = "body"
-"""Name of the hold that the body's own health sets."""
+"""Name of the hold that the robot's own health sets."""
 
 CAMERA = "camera"
 """Name of the hold that a missing observation sets."""
@@ -20,13 +20,13 @@ WATCH, CLOSED = "watch", "closed"
 
 
 @dataclass(frozen=True)
-class GuardOptions:
-    """What counts as trouble.
+class InterlockOptions:
+    """Thresholds of the interlocks.
 
     Attributes:
-        battery_low: charge, in [0, 1], below which nothing moves; where the body tells its charge.
-        clock_jump_s: how far this computer's wall clock may move against its monotonic clock between two looks.
-        asleep_s: how long the process may not have run between two looks; after that what it knows is old.
+        battery_low: charge, in [0, 1], below which nothing moves; ignored where the robot reports no charge.
+        clock_jump_s: the largest shift of the wall clock against the monotonic clock between two updates.
+        asleep_s: the longest time between two updates; after a longer one the process was suspended, its data are old.
     """
 
     battery_low: float = 0.1
@@ -35,12 +35,12 @@ class GuardOptions:
 
 
 @dataclass
-class Pulse:
-    """Beats without which nothing moves.
+class HeartbeatMonitor:
+    """Timeout of one heartbeat; nothing moves without it.
 
     Attributes:
         timeout_s: the longest time between two beats.
-        last_s: when it was heard last, on the monotonic clock; None when it never was.
+        last_s: monotonic time of the last beat; None before the first.
     """
 
     timeout_s: float
@@ -48,57 +48,57 @@ class Pulse:
 
 
 @dataclass
-class Guard:
-    """Judges whether a body may move. Not thread-safe: its executor holds a lock.
+class Interlocks:
+    """Decides whether a robot may move. Not thread-safe: its executor holds a lock.
 
     Attributes:
-        holds: name -> why nothing may move; the first word of a reason is its name for programs.
-        pulses: name -> what must be heard.
+        holds: name -> reason why nothing may move; the first words of a reason, up to the colon, are its code.
+        heartbeats: name -> monitor of a heartbeat that must be received.
     """
 
-    options: GuardOptions = field(default_factory=GuardOptions)
+    options: InterlockOptions = field(default_factory=InterlockOptions)
     holds: dict[str, str] = field(default_factory=dict)
-    pulses: dict[str, Pulse] = field(default_factory=dict)
-    _looked_s: float | None = None
+    heartbeats: dict[str, HeartbeatMonitor] = field(default_factory=dict)
+    _updated_s: float | None = None
     _offset_s: float = 0.0
 
     @property
     def reason(self) -> str:
-        """Why nothing may move now; empty when the body may."""
+        """Reason why nothing may move now; empty when motion is allowed."""
         return next(iter(self.holds.values()), "")
 
     def hold(self, name: str, reason: str) -> bool:
-        """Keeps the body from moving until `release(name)`; True when it was not held by that name before."""
+        """Forbids motion until `release(name)`; True when there was no hold of that name before."""
         new = name not in self.holds
         self.holds[name] = reason
         return new
 
     def release(self, name: str) -> bool:
-        """Takes a hold away; True when there was one."""
+        """Removes a hold; True when there was one."""
         return self.holds.pop(name, None) is not None
 
     def expect(self, name: str, timeout_s: float) -> None:
-        """From now on `name` must beat; until it was heard, nothing moves."""
-        self.pulses[name] = Pulse(timeout_s)
+        """Requires the heartbeat `name` from now on; nothing moves before its first beat."""
+        self.heartbeats[name] = HeartbeatMonitor(timeout_s)
         self.hold(name, f"{name} lost: it was not heard yet")
 
     def beat(self, name: str, now_s: float) -> None:
-        """`name` was heard."""
-        self.pulses[name].last_s = now_s
+        """Records a beat of `name`."""
+        self.heartbeats[name].last_s = now_s
 
-    def look(self, now_s: float, wall_s: float, health: Health) -> tuple[list[str], list[str]]:
-        """Judges everything that time or the body itself may have changed.
+    def update(self, now_s: float, wall_s: float, health: Health) -> tuple[list[str], list[str]]:
+        """Checks heartbeats, clocks and the robot's health.
 
         Args:
             now_s: monotonic time.
             wall_s: time of day, in seconds since the epoch.
-            health: of the body.
+            health: as the robot reports it.
 
         Returns:
-            reasons for which the body must be stopped now, and names of the holds that were taken away.
+            reasons for which the robot must be stopped now, and names of the holds that were released.
         """
         stops, released = self._clocks(now_s, wall_s), []
-        found = {BODY: self._health(health), **{name: self._silence(name, now_s) for name in self.pulses}}
+        found = {BODY: self._health(health), **{name: self._timeout(name, now_s) for name in self.heartbeats}}
         for name, reason in found.items():
             if reason and self.hold(name, reason):
                 stops.append(reason)
@@ -106,9 +106,9 @@ class Guard:
                 released.append(name)
         return stops, released
 
-    def looked(self, now_s: float) -> None:
-        """A look has lasted until now, because it had a body stopped: that was no sleep."""
-        self._looked_s = now_s
+    def note_stop(self, now_s: float) -> None:
+        """Excludes from the sleep check the time up to `now_s`, which an update spent on stopping the robot."""
+        self._updated_s = now_s
 
     def _health(self, health: Health) -> str:
         if health.runstop:
@@ -121,16 +121,16 @@ class Guard:
             )
         return ""
 
-    def _silence(self, name: str, now_s: float) -> str:
-        pulse = self.pulses[name]
-        if pulse.last_s is None:
+    def _timeout(self, name: str, now_s: float) -> str:
+        monitor = self.heartbeats[name]
+        if monitor.last_s is None:
             return f"{name} lost: it was not heard yet"
-        silent = now_s - pulse.last_s
-        return f"{name} lost: not heard for {silent:.2f} s" if silent > pulse.timeout_s else ""
+        silent = now_s - monitor.last_s
+        return f"{name} lost: not heard for {silent:.2f} s" if silent > monitor.timeout_s else ""
 
     def _clocks(self, now_s: float, wall_s: float) -> list[str]:
-        before_s, offset_s = self._looked_s, self._offset_s
-        self._looked_s, self._offset_s = now_s, wall_s - now_s
+        before_s, offset_s = self._updated_s, self._offset_s
+        self._updated_s, self._offset_s = now_s, wall_s - now_s
         if before_s is None:
             return []
         asleep, moved = now_s - before_s, self._offset_s - offset_s
@@ -143,7 +143,7 @@ class Guard:
 
 
 def ask(robot: Robot) -> Health:
-    """What the body says of itself; one that cannot be asked must not move."""
+    """Health of the robot; an exception becomes a fault, which forbids motion."""
     try:
         return robot.health()
     except Exception as error:  # it never should

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import httpx
 import pytest
-from ferry_ros.server_watchdog import ServerWatch
+from ferry_ros.server_watchdog import ServerWatchdog
 
 from policy_server.client import PolicyClient
 
@@ -25,7 +25,7 @@ def watched(answer: Answer, lasts_s: float) -> list[str]:
     """What a watch of a server that answers so tells within `lasts_s`."""
     told: list[str] = []
     client = PolicyClient("http://robot", transport=httpx.MockTransport(answer))
-    with client, ServerWatch(client, 0.2, told.append):
+    with client, ServerWatchdog(client, 0.2, told.append):
         time.sleep(lasts_s)
     return told
 
