@@ -19,9 +19,9 @@ import tyro
 
 from evaluation.reporting.statistics import wilson
 from simulation.episode import EpisodeSpec
-from simulation.episode_info import judgement
+from simulation.episode_info import episode_info
 from simulation.errors import EpisodeGenerationError, HouseGenerationError
-from simulation.expert_length import QUIET
+from simulation.expert_length import NOISELESS
 from simulation.houses.seeds import house_seed
 from simulation.task_registry import Expert, Task, is_success, task
 from simulation.twins.house_twin import Twin, TwinOptions
@@ -73,7 +73,7 @@ def measured(one: Task, twin: Twin, arguments: Arguments) -> str:
             continue
         lengths.append(played(twin, expert, episode))
         blocked += twin.collisions
-        soft += bool(judgement(twin)["soft_success"])
+        soft += bool(episode_info(twin).soft_success)
     solved = [length for length in lengths if length is not None]
     rate = wilson(len(solved), len(lengths))
     steps = f"{statistics.mean(solved):.0f} / {statistics.median(solved):.0f} / {max(solved)}" if solved else "-"
@@ -86,7 +86,7 @@ def main(arguments: Arguments) -> None:
     """Prints a row for each task."""
     print("| task | solved, 95 % interval | steps mean / median / longest | blocked an episode | houses without one |")
     print("|---|---|---|---|---|")
-    options = replace(QUIET if arguments.quiet else TwinOptions(), grasp=arguments.grasp)
+    options = replace(NOISELESS if arguments.quiet else TwinOptions(), grasp=arguments.grasp)
     with make_twin(arguments.body, options) as twin:
         for name in arguments.tasks:
             print(measured(task(name), twin, arguments), flush=True)

@@ -39,7 +39,15 @@ from training.models.spoc import SpocPolicy
 from training.rl.actor_critic import trained_weights
 from training.rl.ppo import Trainer
 from training.rl.ppo_options import PpoOptions
-from training.rl.rollout import Played, Player, PlayJob, PlayOptions, RewardOptions, arrays, twin_options
+from training.rl.rollout import (
+    RewardOptions,
+    RolloutJob,
+    RolloutOptions,
+    RolloutWorker,
+    Trajectory,
+    arrays,
+    twin_options,
+)
 from training.runtime.checkpoint import new_policy, policy_payload, save
 
 SIZES = {"64 x 120": (64, 120, 3, 5), "84 x 144": (84, 144, 4, 6)}
@@ -126,7 +134,7 @@ def clone(size: str) -> SpocPolicy:
 
 def end_to_end(run: Path, ranks: int, workers: int, options: Benchmark) -> dict[str, float]:
     """Speeds of `ferry train ppo`, the mean over the updates that count."""
-    words = ["train", "ppo", "--run", str(run), "--name", f"{ranks}x{workers}", "--warmup", "0", "--kl-stop", "inf"]
+    words = ["train", "ppo", "--run", str(run), "--name", f"{ranks}x{workers}", "--warmup", "0", "--target-kl", "inf"]
     words += ["--episodes", str(options.episodes), "--workers", str(workers), "--shares", "2", "--evaluate-every", "0"]
     words += ["--threads", "1" if ranks > 1 else str(workers), "--steps", "1000000000"]
     launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks), "-m", "--", "ferry"]
@@ -179,7 +187,7 @@ class Simulator:
 
 def simulator_alone(config: PolicyConfig, workers: int, seconds: float) -> float:
     """Steps per second of as many processes together."""
-    make = partial(Simulator, twin_options(config, PlayOptions()), config)
+    make = partial(Simulator, twin_options(config, RolloutOptions()), config)
     with WorkerPool(make, workers) as pool:
         return sum(rate for _, rate in pool.run([(seed, seconds) for seed in range(workers)]))
 
@@ -211,18 +219,18 @@ class Clock:
 def parts_line(size: str, update_s: float) -> str:
     """Shares of the time that a step costs one core; `update_s` is what it costs the learner."""
     policy = clone(size)
-    player = Player(policy.config, arrays(policy.image_encoder.state_dict()), PlayOptions(), RewardOptions())
+    player = RolloutWorker(policy.config, arrays(policy.image_encoder.state_dict()), RolloutOptions(), RewardOptions())
     weights = arrays(trained_weights(policy))
-    played = player(PlayJob((0,), 16, weights), quiet)
+    played = player(RolloutJob((0,), 16, weights), quiet)
     clock, rollout = Clock(), player.rollout
     for twin in rollout.twins:
         for method in ("observe", "execute", "reset"):
             clock.watch(twin, method, "simulation and rendering")
     clock.watch(rollout.policy, "images", "encoder")
     clock.watch(rollout.policy, "text", "policy")
-    clock.watch(rollout.memory, "step", "policy")
+    clock.watch(rollout.cache, "step", "policy")
     with clock.counted("all"):
-        played = player(PlayJob((1,), 32, weights), quiet)
+        played = player(RolloutJob((1,), 32, weights), quiet)
     steps = sum(map(len, played))
     costs_s = {name: spent_s / steps for name, spent_s in clock.spent_s.items()}
     playing_s = costs_s.pop("all")
@@ -242,10 +250,10 @@ def learner_line(config: PolicyConfig, episodes: int, epochs: int) -> str:
         save(Path(folder) / "bc" / "best.pt", "policy", policy_payload(new_policy(config)))
         threads = os.cpu_count() or 1
         torch.set_num_threads(threads)
-        trainer = Trainer(PpoOptions(Path(folder), epochs=epochs, warmup=0, threads=threads, kl_stop=float("inf")))
-    trainer._learn([random_episode(config, 8, 0)])
+        trainer = Trainer(PpoOptions(Path(folder), epochs=epochs, warmup=0, threads=threads, target_kl=float("inf")))
+    trainer._update_policy([random_episode(config, 8, 0)])
     some = [random_episode(config, LENGTH, seed) for seed in range(episodes)]
-    spent_s = took(lambda: trainer._learn(some))
+    spent_s = took(lambda: trainer._update_policy(some))
     return f"| {config.name} | {epochs * episodes * LENGTH / spent_s:.0f} | {epochs} x {episodes * LENGTH} |"
 
 
@@ -256,14 +264,14 @@ def took(work: Callable[[], object]) -> float:
     return time.perf_counter() - begin_s
 
 
-def random_episode(config: PolicyConfig, steps: int, seed: int) -> Played:
+def random_episode(config: PolicyConfig, steps: int, seed: int) -> Trajectory:
     """An episode of noise that ended with `done`."""
     rng = np.random.default_rng(seed)
     shape = (steps, len(config.cameras), config.image.tokens, config.image.token_width)
     features = rng.standard_normal(shape, np.float32).astype(np.float16)
     actions = rng.integers(0, len(SPOC_ACTIONS.names), steps).astype(np.uint8)
     log_p, zeros = np.full(steps, -3.0, np.float32), np.zeros(steps, np.uint8)
-    return Played("find a mug", features, actions, zeros, actions, log_p, rng.random(steps), True, True, 0)
+    return Trajectory("find a mug", features, actions, zeros, actions, log_p, rng.random(steps), True, True, 0)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from robots.robot import Sent
 from robots.spec import U8Image
 from simulation.episode import EpisodeSpec
 from simulation.errors import EpisodeGenerationError, HouseGenerationError
-from simulation.expert_length import QUIET, measure_expert
+from simulation.expert_length import NOISELESS, expert_length
 from simulation.houses.categories import CATEGORIES
 from simulation.houses.seeds import SPLITS, house_seed
 from simulation.navigation.rooms import rooms_at
@@ -110,7 +110,7 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
         chosen = dict(options or {})
         episode = chosen.get("episode") or self._draw(chosen.get("house_seed"))
         if self._measure and episode.expert_steps is None:
-            episode = measure_expert(episode, make_twin(self._body, QUIET))
+            episode = episode.with_expert_steps(expert_length(episode, make_twin(self._body, NOISELESS)))
         self.twin.connect()
         self.twin.reset(episode)
         self._previous, self._step = START, 0

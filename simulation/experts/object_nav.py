@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from simulation.experts.path_follower import Driver
+from simulation.experts.path_follower import PathFollower
 from simulation.navigation.costmap import Cell
 from simulation.navigation.goals import CLEAR_POINTS, cached_goals, targets_of
 from simulation.navigation.visibility import Floats, visible_points
@@ -23,7 +23,7 @@ DONE_M = 1.6
 DONE_BEARING_RAD = math.radians(24.0)
 
 
-class ObjectNavExpert(Driver):
+class ObjectNavExpert(PathFollower):
     """Says what to do next in the twin's present state: the same state and history always give the same answer.
 
     It solves every task whose targets are objects to be seen: what counts is `navigation.goals.targets_of` the episode.

@@ -12,7 +12,7 @@ import numpy as np
 
 from robots.command import Grasp, MoveBase, MoveJoint, RotateBase
 from robots.embodiments.stretch_re1 import ARM_STEP_M, SMALL_ARM_STEP_M, SMALL_TURN_RAD, WRIST_STEP_RAD
-from simulation.experts.path_follower import TURN_M, Driver
+from simulation.experts.path_follower import TURN_M, PathFollower
 from simulation.houses.house import HouseObject
 from simulation.navigation.arm_reach import ARM_M, HAND_FORWARD_M, HAND_RIGHT_M, LIFT_M, Reach, cached_reach
 from simulation.navigation.costmap import Cell, Floats, Point
@@ -35,7 +35,7 @@ _TRIES_M = ((0.0, 0.0), (0.0, 0.02), (-0.02, 0.02), (0.02, 0.02))
 """What is added to height and way at each try, one after another, while the object slips out of the gripper."""
 
 
-class PickUpExpert(Driver):
+class PickUpExpert(PathFollower):
     """Says what to do next in the twin's present state: the same state and history always give the same answer."""
 
     def __init__(self, twin: Twin) -> None:
@@ -131,7 +131,7 @@ class PickUpExpert(Driver):
         if self.twin.world.joints["joint_arm"] > _SMALL_M:
             return _stepped("move_arm_out", "move_arm_in", -self.twin.world.joints["joint_arm"])
         turn = ("rotate_left" if error > 0 else "rotate_right") + ("" if abs(error) > _TURN_RAD else "_small")
-        return turn if self._can(turn) else self._escape()
+        return turn if self._can(turn) else self._recover()
 
     def _fold(self) -> str | None:
         """Brings arm and wrist back in before the base drives."""

@@ -7,14 +7,14 @@ from itertools import permutations
 
 import numpy as np
 
-from simulation.experts.path_follower import Driver
+from simulation.experts.path_follower import PathFollower
 from simulation.navigation.costmap import Cell, Field, Point
 from simulation.navigation.rooms import cached_room_field, is_inside, rooms_at, rooms_of
 from simulation.tasks.room_nav import target_field
 from simulation.twins.house_twin import Twin
 
 
-class RoomNavExpert(Driver):
+class RoomNavExpert(PathFollower):
     """Drives to the nearest room of the kind and says `done` once clearly inside."""
 
     def action(self) -> str:
@@ -30,7 +30,7 @@ class RoomNavExpert(Driver):
         return "done"
 
 
-class RoomVisitExpert(Driver):
+class RoomVisitExpert(PathFollower):
     """Says `sub_done` where it is clearly in a new room, goes on to the others by a short tour, and says `done`."""
 
     def __init__(self, twin: Twin) -> None:

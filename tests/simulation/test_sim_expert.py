@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from robots.embodiments.stretch_re1 import ACTIONS
-from simulation.expert_length import measure_expert
+from simulation.expert_length import expert_length
 from simulation.experts.object_nav import DONE_M, ObjectNavExpert
 from simulation.experts.recovery_search import MOVES
 from simulation.houses.seeds import house_seed
@@ -18,7 +18,7 @@ from simulation.task_registry import is_success
 from simulation.tasks.object_nav import sample_episode
 from simulation.twins.house_twin import StretchTwin, TwinOptions
 
-QUIET = TwinOptions(move_noise_m=0.0, turn_noise_rad=0.0)
+NOISELESS = TwinOptions(move_noise_m=0.0, turn_noise_rad=0.0)
 
 
 def play(twin: StretchTwin, expert: ObjectNavExpert, most: int, chance: float = 0.0, seed: int = 0) -> list[str]:
@@ -148,14 +148,15 @@ def test_one_expert_goes_from_episode_to_episode(twin: StretchTwin) -> None:
 
 def test_its_length_is_measured_without_noise() -> None:
     episode = sample_episode(3, 1)
-    measured = measure_expert(episode)
-    assert measured.expert_steps == measure_expert(episode).expert_steps
-    with StretchTwin(QUIET) as twin:
+    length = expert_length(episode)
+    assert length == expert_length(episode)
+    with StretchTwin(NOISELESS) as twin:
         twin.reset(episode)
-        assert len(play(twin, ObjectNavExpert(twin), 600)) == measured.expert_steps
-    assert measured.with_expert_steps(None) == episode
+        assert len(play(twin, ObjectNavExpert(twin), 600)) == length
+    assert episode.with_expert_steps(length).expert_steps == length
+    assert episode.with_expert_steps(length).with_expert_steps(None) == episode
 
 
 def test_a_length_that_is_not_reached_stays_unknown() -> None:
     episode = sample_episode(3, 1, max_steps=1)
-    assert measure_expert(episode).expert_steps is None
+    assert expert_length(episode) is None

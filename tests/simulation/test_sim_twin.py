@@ -28,12 +28,12 @@ from simulation.tasks.object_nav import sample_episode
 from simulation.twins.house_twin import StretchTwin, TwinOptions
 
 EPISODE = sample_episode(3, 1)
-QUIET = TwinOptions(move_noise_m=0.0, turn_noise_rad=0.0)
+NOISELESS = TwinOptions(move_noise_m=0.0, turn_noise_rad=0.0)
 
 
 @pytest.fixture(scope="module")
 def connected() -> StretchTwin:
-    twin = StretchTwin(QUIET)
+    twin = StretchTwin(NOISELESS)
     twin.connect()
     return twin
 

@@ -182,21 +182,21 @@ def test_there_must_be_steps_to_compare_along(policy: SpocPolicy, tmp_path: Path
 
 def test_a_difference_that_is_no_number_is_no_parity() -> None:
     parity = Parity()
-    parity.see("logits", np.zeros(3, np.float32), np.array([0, np.nan, 0], np.float32))
+    parity.add("logits", np.zeros(3, np.float32), np.array([0, np.nan, 0], np.float32))
     with pytest.raises(ExportError, match="got a difference of inf"):
         parity.check(1e9)
 
 
 def test_another_shape_is_no_parity() -> None:
     parity = Parity()
-    parity.see("present_keys", np.zeros((1, 2), np.float32), np.zeros((2, 1), np.float32))
+    parity.add("present_keys", np.zeros((1, 2), np.float32), np.zeros((2, 1), np.float32))
     assert parity.worst == {"present_keys": np.inf}
 
 
 def test_parity_keeps_the_largest_difference() -> None:
     parity = Parity()
     for difference in (0.1, 0.5, 0.2):
-        parity.see("logits", np.zeros(2, np.float32), np.array([0, difference], np.float32))
+        parity.add("logits", np.zeros(2, np.float32), np.array([0, difference], np.float32))
     assert parity.worst["logits"] == pytest.approx(0.5)
     parity.check(0.51)
 

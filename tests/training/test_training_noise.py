@@ -11,7 +11,15 @@ from robots.command import Stop
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.robot import Sent
 from simulation.houses.seeds import SPLITS
-from training.data.demonstration import LEVELS, MOVES, RAM_STEPS, SHARES, Demonstration, Noise, training_episodes
+from training.data.demonstration import (
+    LEVEL_PROBABILITIES,
+    LEVELS,
+    MOVES,
+    RAM_STEPS,
+    Demonstration,
+    Noise,
+    training_episodes,
+)
 from training.data.recording import previous_token
 from training.models.config import BLOCKED
 
@@ -32,8 +40,8 @@ def runs_of(action: str, actions: list[str]) -> list[int]:
 
 
 def test_levels_are_drawn_with_shares_that_add_up() -> None:
-    assert len(LEVELS) == len(SHARES)
-    assert sum(SHARES) == pytest.approx(1.0)
+    assert len(LEVELS) == len(LEVEL_PROBABILITIES)
+    assert sum(LEVEL_PROBABILITIES) == pytest.approx(1.0)
     assert LEVELS[0] == 0.0
 
 

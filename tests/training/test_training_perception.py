@@ -141,6 +141,6 @@ def test_dinov2_is_not_trained() -> None:
 
 def test_an_encoder_that_is_there_is_not_made_again(tmp_path: Path) -> None:
     encoder_path(tmp_path).write_bytes(b"what features were made with")
-    with pytest.raises(CheckpointError, match=r"encoder.pt: got one that is there, expected another --run"):
+    with pytest.raises(CheckpointError, match=r"encoder.pt: the checkpoint exists already; use another --run"):
         main(["--run", str(tmp_path)])
     assert encoder_path(tmp_path).read_bytes() == b"what features were made with"

@@ -28,6 +28,6 @@ def test_a_count_is_corrected(capsys: pytest.CaptureFixture[str]) -> None:
         bar.advance(700)  # some of them were played twice
         bar.at(600)
         bar.say("update 1")
-    said = capsys.readouterr().err
-    assert "update 1" in said
-    assert "600/1000" in said.split("\r")[-1]
+    output = capsys.readouterr().err
+    assert "update 1" in output
+    assert "600/1000" in output.split("\r")[-1]

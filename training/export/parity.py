@@ -26,8 +26,8 @@ class Parity:
 
     worst: dict[str, float] = field(default_factory=dict)
 
-    def see(self, name: str, torch_value: Array, onnx_value: Array) -> None:
-        """Takes one pair of outputs into account; NaN counts as infinitely different."""
+    def add(self, name: str, torch_value: Array, onnx_value: Array) -> None:
+        """Adds one pair of outputs; NaN counts as infinitely different."""
         same_shape = torch_value.shape == onnx_value.shape
         difference = float(np.abs(torch_value - onnx_value).max(initial=0.0)) if same_shape else np.inf
         self.worst[name] = max(self.worst.get(name, 0.0), np.inf if np.isnan(difference) else difference)
@@ -57,7 +57,7 @@ def compare(
     with torch.no_grad():
         text = policy.text(*encode(tokenizer_for(policy.config.text), [recording.instruction])[:1])
         features = bundle.text_features(recording.instruction, max_tokens=512)
-        parity.see("text_features", text.features.numpy(), features)
+        parity.add("text_features", text.features.numpy(), features)
         for number, one in enumerate(recording.steps):
             images = [torch.from_numpy(one.images[name].copy())[None] for name in policy.config.cameras]
             previous, state = torch.tensor([one.previous_action]), torch.from_numpy(one.state)[None]
@@ -65,9 +65,9 @@ def compare(
                 policy.images(*images), text, previous, state, torch.tensor([number]), keys, values
             )
             got, recurrent = bundle.run(dict(one.images), features, one.state, one.previous_action, number, recurrent)
-            parity.see("logits", logits[0].numpy(), got)
-            parity.see("present_keys", keys.numpy(), np.asarray(recurrent["past_keys"], np.float32))
-            parity.see("present_values", values.numpy(), np.asarray(recurrent["past_values"], np.float32))
+            parity.add("logits", logits[0].numpy(), got)
+            parity.add("present_keys", keys.numpy(), np.asarray(recurrent["past_keys"], np.float32))
+            parity.add("present_values", values.numpy(), np.asarray(recurrent["past_values"], np.float32))
             parity.check(tolerance)
             _check_choice(logits[0].numpy(), got, number, tolerance)
     return parity.worst

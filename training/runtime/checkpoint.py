@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -65,27 +66,33 @@ def file_sha256(path: Path) -> str:
         raise CheckpointError(f"{path}: got '{error.strerror}', expected a checkpoint") from error
 
 
-def expect_new(path: Path, instead: str = "--resume to go on with it, or another --name") -> None:
-    """Raises CheckpointError where a new run would write over what another has learnt."""
+def expect_new(path: Path, instead: str = "--resume to continue it, or another --name") -> None:
+    """Raises CheckpointError where a new run would overwrite another run's checkpoint."""
     if path.exists():
-        raise CheckpointError(f"{path}: got one that is there, expected {instead}")
+        raise CheckpointError(f"{path}: the checkpoint exists already; use {instead}")
 
 
 def expect_options(
-    path: Path, was: Mapping[str, Any], wanted: Mapping[str, Any], default: Mapping[str, Any] | None = None
+    path: Path,
+    saved: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    default: Mapping[str, Any] | None = None,
+    *,
+    renamed: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Raises CheckpointError for the first option in `wanted` that the run in `path` was made with another value of.
+    """Raises CheckpointError for the first option in `wanted` whose value in the `saved` options of a run differs.
 
-    An option that was not there yet when the run was made counts as its `default`.
+    Names in `saved` that have changed since are looked up in `renamed`. An option that did not exist yet when the run
+    was made counts as its `default`.
     """
-    was = _completed(was, default or {})
-    for name, value in was.items():
+    current = {renamed.get(name, name): value for name, value in saved.items()}
+    for name, value in _completed(current, default or {}).items():
         if name in wanted and wanted[name] != value:
             raise CheckpointError(f"{path}: got {name} {value}, expected {wanted[name]} as asked for now")
 
 
 def _completed(some: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
-    """`some` with what it lacks, options within options too."""
+    """Adds missing options from `default`, in nested options too."""
     made = {**default, **some}
     both = [name for name in default if isinstance(default[name], Mapping) and isinstance(made[name], Mapping)]
     return {**made, **{name: _completed(made[name], default[name]) for name in both}}
