@@ -40,10 +40,10 @@ class LocobotTwin(Twin):
         body = Locobot(self._picture_fov_deg)
         return body.randomised(rng, position_m=0.02) if rng else body
 
-    def _pictures(self) -> dict[str, U8Image]:
+    def _images(self) -> dict[str, U8Image]:
         body = self.world.body
         assert isinstance(body, Locobot)  # as `_body` made it
-        return {name: beyond_lens_black(image, body) for name, image in super()._pictures().items()}
+        return {name: beyond_lens_black(image, body) for name, image in super()._images().items()}
 
 
 def beyond_lens_black(image: U8Image, body: Locobot) -> U8Image:
