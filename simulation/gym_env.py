@@ -145,7 +145,7 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
         return body.actions[action]
 
     def _draw(self, house: int | None) -> EpisodeSpec:
-        """Draws an episode in `house`, or in a house of the split: with retries, since not every house can be generated."""
+        """Draws an episode in `house`, or in one of the split: with retries, since not every house can be generated."""
         if house is not None:
             seed, eye = int(self.np_random.integers(2**31)), self.twin.eye
             return self._task.sample(house, seed, max_steps=self._max_steps, eye=eye)

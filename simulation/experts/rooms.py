@@ -1,4 +1,4 @@
-"""Experts for the tasks whose goals are rooms; they look at the simulator's truth."""
+"""Experts for the tasks whose goals are rooms, from the simulator's ground truth."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from simulation.twins.house_twin import Twin
 
 
 class RoomNavExpert(PathFollower):
-    """Drives to the nearest room of the kind and says `done` once clearly inside."""
+    """Drives to the nearest room of the kind and chooses `done` once clearly inside."""
 
     def action(self) -> str:
-        """Name of the policy action to take now."""
+        """Returns the name of the policy action to take now."""
         if self._is_new():
             self.follow(target_field(self.twin.episode.house_seed, self.twin.episode.target))
         house, (x, y, _) = self.twin.house, self.twin.pose
@@ -31,14 +31,14 @@ class RoomNavExpert(PathFollower):
 
 
 class RoomVisitExpert(PathFollower):
-    """Says `sub_done` where it is clearly in a new room, goes on to the others by a short tour, and says `done`."""
+    """Marks each new room with `sub_done` once clearly inside, visits all by the shortest tour, ends with `done`."""
 
     def __init__(self, twin: Twin) -> None:
         super().__init__(twin)
         self._left: frozenset[int] = frozenset()
 
     def action(self) -> str:
-        """Name of the policy action to take now."""
+        """Returns the name of the policy action to take now."""
         if self._is_new():
             self._left = frozenset()
         house, (x, y, _) = self.twin.house, self.twin.pose
@@ -56,7 +56,7 @@ class RoomVisitExpert(PathFollower):
         return cached_room_field(self.twin.episode.house_seed, (room,))
 
     def _next(self, left: frozenset[int]) -> int:
-        """The first room of the shortest tour from here through all that are left."""
+        """Returns the first room of the shortest tour from here through all that are left."""
         here = self.twin.pose[:2]
         middles = {room: _middle(self._to(room)) for room in left}
 
@@ -72,6 +72,6 @@ class RoomVisitExpert(PathFollower):
 
 
 def _middle(field: Field) -> Point:
-    """The goal with the most room around it."""
+    """Returns the goal with the largest clearance."""
     best = np.unravel_index(np.argmax(np.where(field.is_goal, field.space.clearance_m, -1.0)), field.is_goal.shape)
     return field.space.point((int(best[0]), int(best[1])))

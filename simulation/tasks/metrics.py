@@ -1,4 +1,4 @@
-"""How well an episode went."""
+"""Metrics of an episode."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def path_length(path: Sequence[tuple[float, float]]) -> float:
 
 
 def failed_share(history: Sequence[Sent]) -> float:
-    """Share of the commands that were blocked or refused; 0 before the first.
+    """Fraction of the commands that were blocked or refused; 0 before the first.
 
     CHORES calls it `percentage_collision` (FLaRe online_evaluation/online_evaluator_worker.py), and counts a `sub_done`
     in a room already seen, and a wrong `done`, as well.

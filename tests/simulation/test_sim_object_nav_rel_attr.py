@@ -89,7 +89,7 @@ def test_an_episode_has_one_target_among_its_like() -> None:
 
 def test_a_house_where_nothing_stands_out_has_none() -> None:
     seed = next(seed for seed in range(20) if not list(choices(cached_house(seed))))
-    with pytest.raises(EpisodeGenerationError, match="no object stands out"):
+    with pytest.raises(EpisodeGenerationError, match="no object that is unique"):
         sample_episode(seed)
     with pytest.raises(SeedError, match="episode seed: got -1"):
         sample_episode(1, -1)

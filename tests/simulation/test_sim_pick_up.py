@@ -148,7 +148,7 @@ def test_a_narrow_object_is_taken_by_its_middle_and_a_wide_one_by_its_side() -> 
     for reach in (apple, ball):
         thing = reach.thing
         c, s = math.cos(thing.yaw_rad), math.sin(thing.yaw_rad)
-        way = reach.way_m(np.array([thing.position_m[0] + 0.7 * c]), np.array([thing.position_m[1] + 0.7 * s]))[0]
+        way = reach.distance_m(np.array([thing.position_m[0] + 0.7 * c]), np.array([thing.position_m[1] + 0.7 * s]))[0]
         side = 0.0 if reach is apple else thing.size_m[0] / 2 + BEFORE_M
         assert way == pytest.approx(0.7 - side)
     assert apple.height_m == pytest.approx(apple.thing.position_m[2])
@@ -173,7 +173,7 @@ def test_places_have_the_object_within_the_arms_length() -> None:
     assert field.is_goal[tuple(cells[0])]
     for i, j in cells:
         reach = Reach(house, house.objects_of("apple")[goals.instance[i, j]])
-        way = reach.way_m(np.array([space.x_m[i]]), np.array([space.y_m[j]]))[0]
+        way = reach.distance_m(np.array([space.x_m[i]]), np.array([space.y_m[j]]))[0]
         assert HAND_RIGHT_M < way < HAND_RIGHT_M + ARM_M
 
 

@@ -145,7 +145,7 @@ def test_a_rank_that_dies_ends_all_and_two_go_on_where_one_stopped(run: Path) ->
         os.kill(ranks["1"], signal.SIGKILL)
         rest, _ = process.communicate(timeout=120)
     assert process.returncode != 0
-    assert "rank 0 of 2: another rank ended or does not answer, expected all of them" in rest
+    assert "rank 0 of 2: another rank ended or does not answer" in rest
     assert not any(Path(f"/proc/{pid}").exists() for pid in ranks.values())
     assert load(run / "dies" / "last.pt", "policy")["update"] >= 2
 

@@ -170,7 +170,7 @@ def test_an_old_bundle_survives_a_failed_export(folder: Path, policy: SpocPolicy
 
 def test_a_folder_with_something_else_is_left_alone(policy: SpocPolicy, recording: Recording, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(ExportError, match="got a folder that holds something else, expected a bundle, an empty folder"):
+    with pytest.raises(ExportError, match="got a folder with other files, expected a bundle, an empty folder"):
         export(policy, tmp_path, recording, WHERE_FROM)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 

@@ -48,7 +48,7 @@ def folder(path: Path, data: bytes) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (hole, r"got other bytes in .*data/\d+ than its checksum says, .*download it again"),
+        (hole, r"got bytes in .*data/\d+ that do not match its checksum, .*download it again"),
         (cut(0.999), r"got a file that is cut short \(\d+ bytes\), .*download it again"),
         (cut(0.5), "cut short"),
         (cut(0.001), "cut short"),

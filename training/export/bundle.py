@@ -91,7 +91,7 @@ def export(
     tasks: Sequence[str] = (TASK,),
     tolerance: float = TOLERANCE,
 ) -> PolicyManifest:
-    """Writes `policy` as a bundle into `folder`, in one move, after it answered along `recording` as torch does.
+    """Writes `policy` as a bundle into `folder`, atomically, once its outputs along `recording` match torch's.
 
     Raises:
         ExportError: onnxruntime and torch differ, the recording is empty, or `folder` holds something else.
@@ -99,9 +99,7 @@ def export(
     if not recording.steps:
         raise ExportError("recording: got 0 steps, expected at least 1 to compare along")
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST_FILE).is_file():
-        raise ExportError(
-            f"{folder}: got a folder that holds something else, expected a bundle, an empty folder or none"
-        )
+        raise ExportError(f"{folder}: got a folder with other files, expected a bundle, an empty folder or none")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         made = Path(temporary) / "bundle"
@@ -115,7 +113,7 @@ def export(
 def write_files(
     policy: SpocPolicy, folder: Path, provenance: Provenance, name: str, tasks: Sequence[str] = (TASK,)
 ) -> PolicyManifest:
-    """Writes graphs, tokenizer and manifest into a new folder, uncompared."""
+    """Writes graphs, tokenizer and manifest into a new folder, without the parity check."""
     folder.mkdir(parents=True)
     policy.eval()
     write_policy_graph(policy, folder / GRAPHS["policy"].file)
@@ -139,11 +137,11 @@ def write_files(
 
 
 def read_result(path: Path, checkpoint: Path) -> dict[str, Any]:
-    """What `ferry train evaluate` wrote of a checkpoint.
+    """Reads a result that `ferry train evaluate` wrote for a checkpoint.
 
     Raises:
-        ExportError: the file is missing, damaged or something else, of another checkpoint, or the body slid along what
-            it touched.
+        ExportError: the file is missing, damaged or of another kind, of another checkpoint, or the robot slid along
+            obstacles.
     """
     try:
         result = json.loads(path.read_text())
@@ -160,18 +158,18 @@ def read_result(path: Path, checkpoint: Path) -> dict[str, Any]:
 
 
 def simulated(result: Mapping[str, Any]) -> SimulatedResult:
-    """What a manifest says of such a result."""
+    """Converts such a result to the manifest's form."""
     return SimulatedResult(**result["simulated"], max_steps=result["options"]["max_steps"])
 
 
 def trained_for(payload: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
-    """The tasks and the body that a checkpoint was trained for last; ObjectNav and the Stretch at first."""
+    """Returns the tasks and the robot that a checkpoint was last trained for; ObjectNav and the Stretch by default."""
     play = payload.get("training", {}).get("play", {})
     return tuple(payload.get("tasks") or play.get("task") or (TASK,)), str(play.get("body", "stretch_re1"))
 
 
 def provenance_of(payload: dict[str, Any], results: Sequence[dict[str, Any]] = ()) -> Provenance:
-    """Where the policy in a checkpoint comes from."""
+    """Makes the provenance of the policy in a checkpoint."""
     return Provenance(
         git_commit=str(payload.get("git_commit", "")) or git_commit(),
         config_sha256=config_hash({"policy": payload["policy"], "training": payload.get("training", {})}),
@@ -191,7 +189,7 @@ def _load(folder: Path) -> PolicyBundle:
 
 
 def _put(made: Path, folder: Path, old: Path) -> None:
-    """Moves `made` to `folder`; what was there goes to `old` first, so that it is never half of each."""
+    """Moves `made` to `folder`; an existing bundle is moved to `old` first, so that the folder is never a mixture."""
     if folder.exists():
         os.replace(folder, old)
     os.replace(made, folder)

@@ -1,4 +1,4 @@
-"""Whether an exported bundle answers as the torch policy does, step by step through the recurrent state."""
+"""Parity check of an exported bundle against the torch policy, step by step through the recurrent state."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from training.models.spoc import SpocPolicy
 from training.models.tokenizer import encode, tokenizer_for
 
 TOLERANCE = 1e-3
-"""Largest difference of a logit or a cached number that a bundle may have."""
+"""Largest difference allowed of a logit or a cached value."""
 
 Array = npt.NDArray[np.float32]
 
 
 @dataclass
 class Parity:
-    """Largest absolute differences seen, by output."""
+    """Largest absolute differences so far, by output."""
 
     worst: dict[str, float] = field(default_factory=dict)
 
@@ -76,4 +76,4 @@ def compare(
 def _check_choice(torch_logits: Array, onnx_logits: Array, step: int, tolerance: float) -> None:
     ours, theirs = int(torch_logits.argmax()), int(onnx_logits.argmax())
     if ours != theirs and torch_logits[ours] - torch_logits[theirs] > tolerance:
-        raise ExportError(f"onnx action at step {step}: got {theirs}, expected {ours} as torch says")
+        raise ExportError(f"onnx action at step {step}: got {theirs}, expected torch's {ours}")

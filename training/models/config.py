@@ -1,4 +1,4 @@
-"""What a policy is made of: one class, two sizes."""
+"""Configuration of a policy network: one class, two sizes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ START, PADDING, BLOCKED = 20, 21, 22
 executed, because the body bumped or refused."""
 
 MINI_TOKEN_WIDTH = 86
-"""Numbers per visual token of `CnnEncoder`: 15 categories x 3 columns, 3 + 3 depths, 3 floor shares, 32 features."""
+"""Numbers per visual token of `CnnEncoder`: 15 categories x 3 columns, 3 + 3 depths, 3 floor fractions, 32 features."""
 
 
 @dataclass(frozen=True)
@@ -122,13 +122,13 @@ class PolicyConfig:
         return BLOCKED if self.previous_tokens > BLOCKED else None
 
     def spec(self) -> PolicySpec:
-        """What the policy takes and gives, as its manifest says it."""
+        """Returns the policy's inputs and outputs as in its manifest."""
         cameras = tuple(CameraInput(one, self.image.height, self.image.width, self.fov_deg) for one in self.cameras)
         in_hand = VectorSpec(("in_hand",), ("bool",), (0.0,), (1.0,))
         return PolicySpec(cameras, in_hand, SPOC_ACTIONS, self.horizon, self.control_period_s)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; `from_json` gives back an equal configuration."""
+        """Returns plain JSON values, from which `from_json` makes an equal configuration."""
         return {**asdict(self), "cameras": list(self.cameras)}
 
     @classmethod

@@ -46,7 +46,7 @@ class Fusion(nn.Module):
 
 
 def attend_from_first(attention: nn.MultiheadAttention, x: Tensor, padding: Tensor | None) -> Tensor:
-    """What `attention` gives for the query of token 0: x (N, K, d), padding (N, K) True where absent -> (N, d).
+    """Computes `attention` for the query of token 0 only: x (N, K, d), padding (N, K) True where absent -> (N, d).
 
     One query needs no keys and values of its own: q . (W_k x) = (W_k^T q) . x, and the weighted sum of W_v x is W_v of
     the weighted sum of x. This saves two matrix products per token. The keys' bias adds the same to every score of a

@@ -115,7 +115,7 @@ def average_matrix(source: int, target: int) -> Tensor:
 class CnnEncoder(nn.Module):
     """A small convolutional network on a grid of 8-pixel cells; 3 x 3 cells become one visual token.
 
-    It is pre-trained to say what the simulator knows of each cell (`training.perception.pretrain`) and then frozen,
+    It is pre-trained to predict the simulator's labels of each cell (`training.perception.pretrain`) and then frozen,
     in the role that DINOv2 has in SPOC. A token holds, for each of its three columns, the strongest evidence for each
     category, the nearest and the mean closeness, and the fraction of floor; then the mean of the 32 features that all
     of it is read from.

@@ -1,7 +1,7 @@
-"""SigLIP's two frozen towers as SPOC uses them: pictures without pooling, texts of 64 tokens with the pooled one last.
+"""SigLIP's two frozen towers as SPOC uses them: images without pooling, texts of 64 tokens with the pooled one last.
 
 Facts of SPOC (spoc-robot-training architecture/models/transformer_models/image_encoders.py, preprocessors.py,
-text_cond_visual_encoder.py) and of open_clip's ViT-B-16-SigLIP-256: pictures are squeezed to 256 x 256, patches of 16;
+text_cond_visual_encoder.py) and of open_clip's ViT-B-16-SigLIP-256: images are resized to 256 x 256, patches of 16;
 GELU without the tanh approximation; epsilon 1e-6.
 """
 
@@ -40,7 +40,7 @@ class SiglipImages(nn.Module):
         self.register_buffer("pooling", pooling, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """See the class; a squeezed picture is rounded to whole numbers, as theirs are."""
+        """Computes the tokens of images; a resized image is rounded to whole numbers, as theirs are."""
         x = images.permute(0, 3, 1, 2).to(torch.float32)
         x = self.get_buffer("down") @ x @ self.get_buffer("across").T
         x = x.clamp(0, 255).round() / 127.5 - 1

@@ -145,8 +145,8 @@ class SpocPolicy(nn.Module):
         """
         real = (trajectory.flatten() >= 0).nonzero()[:, 0]
         every = (tokens.flatten(0, 1), previous.flatten(), state.flatten(0, 1), step.flatten())
-        pictures, before, held, number = (one[real] for one in every)
-        seen = self.fuse(pictures, text.pick(real), before, held, number)
+        images, before, held, number = (values[real] for values in every)
+        seen = self.fuse(images, text.pick(real), before, held, number)
         x = seen.new_zeros(trajectory.numel(), self.config.width).index_copy(0, real, seen)
         return self.decoder.sequence(torch.unflatten(x, 0, trajectory.shape), trajectory, self._words(text))
 
@@ -167,7 +167,7 @@ class SpocPolicy(nn.Module):
         return self.actor(x[:, 0]), keys, values
 
     def _words(self, text: Text) -> Words | None:
-        """What the decoder's layers read of the instructions."""
+        """Text inputs of the decoder's layers."""
         return (self.text_adapter(text.features), text.present) if self.config.decoder == "cross" else None
 
     @staticmethod

@@ -29,7 +29,7 @@ LATER_WORDS = (
 )
 """Words of the other tasks, behind those of ObjectNav; add at the end only: a clone's table knows them by number.
 
-Words that tell no two instructions apart are left out, since rows are few."""
+Words that distinguish no two instructions are left out, since rows are few."""
 
 TABLE_ROWS = 93
 """Rows of a table of words: `[UNK]`, the 28 words of ObjectNav, and 64 that were kept free for other tasks."""

@@ -21,7 +21,7 @@ from training.runtime.progress import Bar
 
 FOLDER = "frames"
 PER_FILE = 1000
-"""Observations per file, each a picture of every camera."""
+"""Observations per file, each an image of every camera."""
 
 EVERY = 2
 """One observation of so many is kept: neighbours are nearly the same."""
@@ -92,7 +92,7 @@ class FrameCollector:
 
 
 def write_frames(path: Path, images: Sequence[npt.NDArray[np.uint8]], labels: Sequence[CellLabels]) -> None:
-    """Writes pictures (N, H, W, 3) and their labels, presence (N, 15, h, w) packed to bits."""
+    """Writes images (N, H, W, 3) and their labels, presence (N, 15, h, w) packed to bits."""
     presence = np.stack([one.presence for one in labels])
     arrays: dict[str, npt.NDArray[np.generic]] = {
         "images": np.stack(images),

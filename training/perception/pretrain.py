@@ -1,6 +1,6 @@
 """`ferry train perception`: pre-trains the mini's CNN on the simulator's labels; then it is frozen.
 
-It says for each 8-pixel cell which of the 15 categories are seen in it, how near and how far it is on average, and how
+It predicts for each 8-pixel cell which of the 15 categories are in it, its nearest and mean depth, and how
 much of it is floor. This gives the small policy what DINOv2 gives the large one: features that were not learnt from the
 few decisions of an expert.
 """
@@ -44,7 +44,7 @@ class PerceptionOptions:
     size: str = "mini"
     """Policy size whose image encoder is trained."""
     frames: int = 16_000
-    """Labelled observations, each a picture per camera."""
+    """Labelled observations, each an image per camera."""
     epochs: int = 12
     batch: int = 96
     """Pictures per update."""
@@ -75,7 +75,7 @@ def main(argv: Sequence[str]) -> int:
     payload = {"image": asdict(config.image), "weights": encoder.state_dict(), "scores": scores}
     save(encoder_path(options.run), "image_encoder", payload)
     print(table(scores))
-    print(f"{encoder_path(options.run)}: trained on {len(frames['images']) - held_out} pictures")
+    print(f"{encoder_path(options.run)}: trained on {len(frames['images']) - held_out} images")
     return 0
 
 
@@ -121,7 +121,7 @@ def positive_weights(frames: Frames) -> Tensor:
 
 
 def losses(encoder: CnnEncoder, weight: Tensor, images: Tensor, presence: Tensor, geometry: Tensor) -> Tensor:
-    """Presence: weighted cross-entropy; depths: smooth L1 of their logarithm; floor: cross-entropy with its share."""
+    """Presence: weighted cross-entropy; depths: smooth L1 of their logarithm; floor: cross-entropy."""
     with torch.autocast("cpu", torch.bfloat16):
         _, logits, shape = encoder.cells(images)
     seen = functional.binary_cross_entropy_with_logits(logits.float(), presence, pos_weight=weight)
@@ -131,7 +131,7 @@ def losses(encoder: CnnEncoder, weight: Tensor, images: Tensor, presence: Tensor
 
 
 def _batch(frames: Frames, chosen: np.ndarray, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Augmented pictures (N, H, W, 3) in [0, 255], and labels; about half of them mirrored."""
+    """Augments images (N, H, W, 3) in [0, 255] and labels; about half of them are mirrored."""
     images = torch.from_numpy(frames["images"][chosen]).permute(0, 3, 1, 2).float() / 255.0
     presence, geometry = _labels(frames, chosen)
     mirrored = torch.rand(len(chosen), generator=generator) < 0.5

@@ -118,7 +118,7 @@ def write(imported: Imported, recording: Recording, options: ImportOptions) -> P
 
 
 def summary(imported: Imported, manifest: PolicyManifest, out: Path, steps: int) -> str:
-    """What was made, of what, and what was left out."""
+    """Formats a summary: the bundle, its source, and the parameters left out."""
     size = sum(one.stat().st_size for one in out.iterdir()) / 1e6
     source = imported.source
     taken = len(source.tensors) - sum(one.count for one in imported.left_out)

@@ -27,7 +27,7 @@ class Part:
 
 
 def table_of(parts: tuple[Part, ...], sizes: Mapping[str, int], layers: Mapping[str, int]) -> dict[str, Place]:
-    """Every parameter by their name; `sizes` says what the letters are, `layers` how often the parts repeat."""
+    """Lists every parameter by its published name; `sizes` are the letters' values, `layers` the parts' repetitions."""
     table = {}
     for part in parts:
         for layer in [f"{i}." for i in range(layers[part.layers])] if part.layers else [""]:

@@ -27,7 +27,7 @@ HARMLESS = [argparse.Namespace, np.dtype, *(type(np.dtype(code)) for code in "?b
 
 @dataclass(frozen=True)
 class Parameters:
-    """What a file holds.
+    """Content of a file.
 
     Attributes:
         path, sha256: of the file.
@@ -77,7 +77,7 @@ def read_checkpoint(path: Path) -> Parameters:
 
 
 def load_safely(path: Path) -> Any:
-    """What torch reads from a file of tensors and plain values.
+    """Reads a file of tensors and plain values.
 
     Raises:
         CheckpointError: there is no such file, it is damaged, or holds other objects.
@@ -92,7 +92,7 @@ def sha256_of_file(path: Path) -> str:
 
 
 def _scalars() -> list[Any]:
-    """How numpy 1 and numpy 2 name what makes a number of theirs."""
+    """Names of the constructor of a NumPy scalar in numpy 1 and numpy 2."""
     scalar = np._core.multiarray.scalar  # type: ignore[attr-defined]  # private, and in every pickle of a numpy number
     return [scalar, (scalar, "numpy.core.multiarray.scalar")]
 

@@ -11,7 +11,7 @@ from training.released.parts import Place, Shape
 from training.released.tables import image_table, policy_table
 
 IMAGES = "visual_encoder.image_encoder.model."
-"""Where Lightning checkpoints keep the frozen image encoder; AllenAct's have it in a preprocessor, outside."""
+"""Prefix of the frozen image encoder in Lightning checkpoints; AllenAct's have it outside, in a preprocessor."""
 
 ALLENACT, LIGHTNING = "AllenAct's, with 'model_state_dict'", "Lightning's, with 'state_dict'"
 
@@ -40,7 +40,7 @@ class Release:
 
     @property
     def has_images(self) -> bool:
-        """Whether the image encoder is in the file."""
+        """True if the file has the image encoder."""
         return self.container == LIGHTNING
 
     @property

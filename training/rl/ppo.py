@@ -14,7 +14,7 @@ An update, top to bottom: `run` -> `_collect_rollouts` (rollout.py plays whole e
 (rank_minibatches.py) -> `_loss` (ppo_loss.py: pure functions) -> `_evaluate`. Below them: checkpoints.
 
 Started by torchrun, several ranks do this together (DD-PPO, Wijmans et al. 2020, arXiv:1911.00357): each plays its
-share of an update's episodes with simulators of its own, and gradients are summed over ranks.
+part of an update's episodes with simulators of its own, and gradients are summed over ranks.
 """
 
 from __future__ import annotations

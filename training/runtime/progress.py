@@ -13,7 +13,7 @@ class Bar:
 
     Args:
         what, total, unit: what is counted, how many there are, and what one is called.
-        done: how many were done by an earlier run; they say nothing of this one's rate.
+        done: number that an earlier run did; not counted in this run's rate.
     """
 
     def __init__(self, what: str, total: int, unit: str, done: int = 0) -> None:

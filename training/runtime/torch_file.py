@@ -1,4 +1,4 @@
-"""Reads a file that torch wrote: whole, with its checksums looked at, and without running any code from it."""
+"""Safe reading of files that torch wrote: complete, with checked checksums, and without running code from them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from torch import Tensor
 from training.errors import CheckpointError
 
 SHOWN = 8
-"""So many names stand in a message; a network has hundreds."""
+"""Names listed in a message; a network has hundreds."""
 
 
 def read(path: Path, expected: str, harmless: Sequence[Any] = (), *, mapped: bool = False) -> Any:
-    """What torch reads from a file of tensors and plain values.
+    """Reads a file of tensors and plain values.
 
     Args:
         path: of the file.
@@ -82,7 +82,7 @@ def _expect_whole(path: Path, expected: str) -> None:
         raise CheckpointError(f"{path}: got a file that is cut short ({size}), expected {expected}; download it again")
     damaged = _damaged(path)
     if damaged:
-        got = f"other bytes in {damaged} than its checksum says"
+        got = f"bytes in {damaged} that do not match its checksum"
         raise CheckpointError(f"{path}: got {got}, expected {expected} as it was written; download it again")
 
 
