@@ -1,7 +1,7 @@
 """The 15 object categories of CHORES-S, and the rooms and surfaces of each.
 
 The list and the synsets are FLaRe's utils/constants/object_constants.py. Sizes are our own: the generous end of what
-such things measure, since a policy sees them in a small picture.
+such things measure, since a policy sees them in a small image.
 """
 
 from __future__ import annotations

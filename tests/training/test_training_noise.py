@@ -1,4 +1,4 @@
-"""What is executed instead of the expert's action: how often, for how long, and until a bump."""
+"""Noise in demonstrations: frequency, duration, and drives until a collision."""
 
 from __future__ import annotations
 
