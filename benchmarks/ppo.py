@@ -5,7 +5,7 @@
 Each row is a separate run of `ferry train ppo`, started by torchrun where it has several ranks, from an untrained
 `mini` that chooses `done` once in about fifty decisions; its first update is not counted. "Simulator alone" is the same
 number of processes that only drive, render and change houses. The parts are measured in this process: the cost of one
-step on one core in rollouts, and in the update. `mini`'s encoder needs images with a multiple of 24 columns, so 64 x 120
+step on one core in rollouts, and in the update. `mini`'s encoder needs a multiple of 24 columns, so 64 x 120
 is used instead of 64 x 112.
 """
 

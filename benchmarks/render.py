@@ -3,7 +3,7 @@
     python benchmarks/render.py [--house 5] [--workers 2]
 
 Each round measures every setting in turn, so that a change of load affects all of them. An observation is a pose, its
-kinematics and both images as RGB arrays. "Per CPU second" divides by the process's CPU time, which estimates the rate on
+kinematics and both images as RGB arrays. "Per CPU second" divides by the CPU time of the process, the rate of
 an idle core of a shared machine.
 """
 

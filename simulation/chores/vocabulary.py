@@ -151,9 +151,9 @@ def _ids(record: Record, synset: str) -> tuple[str, ...]:
 
 
 def _category(synset: str, house: House) -> str:
-    category = next((one.name for one in CATEGORIES.values() if one.synset == synset), None)
+    category = next((known.name for known in CATEGORIES.values() if known.synset == synset), None)
     if category is None:
-        raise ChoresError("synsets[0]", synset, "a category", sorted(one.synset for one in CATEGORIES.values()))
+        raise ChoresError("synsets[0]", synset, "a category", sorted(known.synset for known in CATEGORIES.values()))
     if category not in house.categories:
         raise ChoresError("synsets[0]", synset, f"a category of house {house.seed}", house.categories)
     return category

@@ -51,11 +51,11 @@ def sample_episode(house_seed: int, seed: int = 0, *, max_steps: int = 600, eye:
     if seed < 0:
         raise SeedError("episode seed", seed, "a whole number from 0")
     house, rng = cached_house(house_seed), np.random.default_rng([house_seed, seed])
-    for one in _shuffled(list(choices(house)), rng):
-        target, objects = one.thing.category, (one.thing.name,)
+    for chosen in _shuffled(list(choices(house)), rng):
+        target, objects = chosen.thing.category, (chosen.thing.name,)
         start = draw_start_for(house_seed, target, rng, eye, objects)
         if start is not None:
-            instruction = attribute_instruction(target, one.attribute, one.reference, one.room, rng)
+            instruction = attribute_instruction(target, chosen.attribute, chosen.reference, chosen.room, rng)
             return EpisodeSpec(TASK, house_seed, start, target, instruction, seed, None, max_steps, objects)
     raise EpisodeGenerationError(house_seed, "no object that is unique in its category is reachable and visible")
 

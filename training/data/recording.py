@@ -96,7 +96,9 @@ def random_recording(spec: PolicySpec, instruction: str, *, steps: int, seed: in
     rng = np.random.default_rng(seed)
     made = []
     for step in range(steps):
-        images = {one.name: rng.integers(0, 256, (one.height, one.width, 3), dtype=np.uint8) for one in spec.cameras}
+        images = {
+            each.name: rng.integers(0, 256, (each.height, each.width, 3), dtype=np.uint8) for each in spec.cameras
+        }
         state = np.zeros(len(spec.state), np.float32)
         made.append(PolicyInput(images, state, START if step == 0 else int(rng.integers(len(SPOC_ACTIONS.names)))))
     return Recording(instruction, tuple(made))

@@ -32,19 +32,19 @@ def shard_path(folder: Path, number: int) -> Path:
     return folder / f"shard_{number:05d}.npz"
 
 
-def write_shard(path: Path, shown: Sequence[Demonstration]) -> None:
+def write_shard(path: Path, demonstrations: Sequence[Demonstration]) -> None:
     """Writes episodes atomically: a reader finds the whole shard or none."""
     arrays: dict[str, npt.NDArray[Any]] = {
-        "features": np.stack([one for episode in shown for one in episode.features]),
-        "labels": _joined([episode.labels for episode in shown]),
-        "previous": _joined([episode.previous for episode in shown]),
-        "in_hand": _joined([episode.in_hand for episode in shown]),
-        "lengths": np.array([len(episode.labels) for episode in shown], np.int32),
-        "instructions": np.array([episode.episode.instruction for episode in shown]),
-        "targets": np.array([episode.episode.target for episode in shown]),
-        "houses": np.array([episode.episode.house_seed for episode in shown], np.int64),
-        "success": np.array([episode.success for episode in shown]),
-        "collisions": np.array([episode.collisions for episode in shown], np.int32),
+        "features": np.stack([tokens for each in demonstrations for tokens in each.features]),
+        "labels": _joined([each.labels for each in demonstrations]),
+        "previous": _joined([each.previous for each in demonstrations]),
+        "in_hand": _joined([each.in_hand for each in demonstrations]),
+        "lengths": np.array([len(each.labels) for each in demonstrations], np.int32),
+        "instructions": np.array([each.episode.instruction for each in demonstrations]),
+        "targets": np.array([each.episode.target for each in demonstrations]),
+        "houses": np.array([each.episode.house_seed for each in demonstrations], np.int64),
+        "success": np.array([each.success for each in demonstrations]),
+        "collisions": np.array([each.collisions for each in demonstrations], np.int32),
     }
     write_arrays(path, arrays)
 
@@ -59,7 +59,7 @@ def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
 
 
 def _joined(lists: Sequence[Sequence[int]]) -> npt.NDArray[np.uint8]:
-    return np.array([value for one in lists for value in one], np.uint8)
+    return np.array([value for values in lists for value in values], np.uint8)
 
 
 def write_metadata(folder: Path, meta: Mapping[str, Any]) -> None:
@@ -140,21 +140,23 @@ def load_shards(files: Sequence[Path]) -> Episodes:
         DataError: a shard is damaged or does not fit the others.
     """
     small = [_small(path) for path in files]
-    total = sum(len(one["labels"]) for one in small)
+    total = sum(len(shard["labels"]) for shard in small)
     features: npt.NDArray[np.float16] | None = None
     position = 0
-    for path, one in zip(files, small):
+    for path, shard in zip(files, small):
         block = _read(path, ("features",))["features"]
         if features is None:
             features = np.empty((total, *block.shape[1:]), np.float16)
-        if block.shape != (len(one["labels"]), *features.shape[1:]):
-            raise DataError(f"{path}: got features {block.shape}, expected {(len(one['labels']), *features.shape[1:])}")
+        if block.shape != (len(shard["labels"]), *features.shape[1:]):
+            raise DataError(
+                f"{path}: got features {block.shape}, expected {(len(shard['labels']), *features.shape[1:])}"
+            )
         features[position : position + len(block)] = block
         position += len(block)
     assert features is not None
-    lengths = np.concatenate([one["lengths"] for one in small]).astype(np.int64)
-    joined = {name: np.concatenate([one[name] for one in small]) for name in ("labels", "previous", "in_hand")}
-    instructions = tuple(str(text) for one in small for text in one["instructions"])
+    lengths = np.concatenate([shard["lengths"] for shard in small]).astype(np.int64)
+    joined = {name: np.concatenate([shard[name] for shard in small]) for name in ("labels", "previous", "in_hand")}
+    instructions = tuple(str(text) for shard in small for text in shard["instructions"])
     return Episodes(features, **joined, starts=np.cumsum(lengths) - lengths, lengths=lengths, instructions=instructions)
 
 

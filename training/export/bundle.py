@@ -74,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
     manifest = export(
         policy, options.out, recording, provenance, name=options.name, tasks=tasks, tolerance=options.tolerance
     )
-    size = sum(one.stat().st_size for one in options.out.iterdir()) / 1e6
+    size = sum(file.stat().st_size for file in options.out.iterdir()) / 1e6
     worst = max(manifest.parity.values())
     compared = f"{len(recording.steps)} steps compared, largest difference {worst:.1e}"
     print(f"{options.out}: {manifest.name}, {size:.1f} MB, {compared}")
@@ -128,7 +128,9 @@ def write_files(
             spec=policy.config.spec(),
             graphs=GRAPHS,
             tokenizer=GraphFile("tokenizer.json", ""),
-            recurrent=tuple(RecurrentTensor(f"past_{one}", f"present_{one}", shape) for one in ("keys", "values")),
+            recurrent=tuple(
+                RecurrentTensor(f"past_{tensor}", f"present_{tensor}", shape) for tensor in ("keys", "values")
+            ),
             previous_action=PreviousAction(START, policy.config.blocked_token),
             provenance=provenance,
             tasks=tuple(tasks),

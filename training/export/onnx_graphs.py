@@ -105,10 +105,10 @@ def _forget_sources(path: Path) -> None:
     model = onnx.load(path)
     graph = model.graph
     parts = (graph.node, graph.value_info, graph.input, graph.output, graph.initializer)
-    parts += (model.functions, *(one.node for one in model.functions))
-    for one in (model, graph, *chain.from_iterable(parts)):
-        del one.metadata_props[:]
-        one.doc_string = ""
+    parts += (model.functions, *(function.node for function in model.functions))
+    for element in (model, graph, *chain.from_iterable(parts)):
+        del element.metadata_props[:]
+        element.doc_string = ""
     onnx.save(model, path)
 
 
@@ -116,13 +116,13 @@ def _forget_sources(path: Path) -> None:
 def _quiet_exporter() -> Iterator[None]:
     """The exporter warns of its own internals and of packages that nothing here needs."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [one.level for one in loggers]
-    for one in loggers:
-        one.setLevel(logging.ERROR)
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for one, level in zip(loggers, levels):
-            one.setLevel(level)
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)

@@ -58,13 +58,15 @@ def compare(
         text = policy.text(*encode(tokenizer_for(policy.config.text), [recording.instruction])[:1])
         features = bundle.text_features(recording.instruction, max_tokens=512)
         parity.add("text_features", text.features.numpy(), features)
-        for number, one in enumerate(recording.steps):
-            images = [torch.from_numpy(one.images[name].copy())[None] for name in policy.config.cameras]
-            previous, state = torch.tensor([one.previous_action]), torch.from_numpy(one.state)[None]
+        for number, step in enumerate(recording.steps):
+            images = [torch.from_numpy(step.images[name].copy())[None] for name in policy.config.cameras]
+            previous, state = torch.tensor([step.previous_action]), torch.from_numpy(step.state)[None]
             logits, keys, values = policy.step(
                 policy.images(*images), text, previous, state, torch.tensor([number]), keys, values
             )
-            got, recurrent = bundle.run(dict(one.images), features, one.state, one.previous_action, number, recurrent)
+            got, recurrent = bundle.run(
+                dict(step.images), features, step.state, step.previous_action, number, recurrent
+            )
             parity.add("logits", logits[0].numpy(), got)
             parity.add("present_keys", keys.numpy(), np.asarray(recurrent["past_keys"], np.float32))
             parity.add("present_values", values.numpy(), np.asarray(recurrent["past_values"], np.float32))

@@ -123,7 +123,7 @@ class PolicyConfig:
 
     def spec(self) -> PolicySpec:
         """Returns the policy's inputs and outputs as in its manifest."""
-        cameras = tuple(CameraInput(one, self.image.height, self.image.width, self.fov_deg) for one in self.cameras)
+        cameras = tuple(CameraInput(name, self.image.height, self.image.width, self.fov_deg) for name in self.cameras)
         in_hand = VectorSpec(("in_hand",), ("bool",), (0.0,), (1.0,))
         return PolicySpec(cameras, in_hand, SPOC_ACTIONS, self.horizon, self.control_period_s)
 

@@ -69,7 +69,9 @@ def tokenizer_for(config: TextConfig) -> Tokenizer:
     if not folder.is_dir():
         return Tokenizer.from_pretrained(source)
     if not (folder / "tokenizer.json").is_file():
-        raise ConfigError("text encoder folder", sorted(one.name for one in folder.iterdir()), "a tokenizer.json in it")
+        raise ConfigError(
+            "text encoder folder", sorted(entry.name for entry in folder.iterdir()), "a tokenizer.json in it"
+        )
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()
     return siglip_tokenizer(tokenizer) if config.kind == "siglip" else tokenizer
@@ -81,7 +83,7 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
     longest = max(map(len, ids))
     tokens = torch.zeros(len(ids), longest, dtype=torch.int64)
     present = torch.zeros(len(ids), longest, dtype=torch.bool)
-    for row, one in enumerate(ids):
-        tokens[row, : len(one)] = torch.tensor(one)
-        present[row, : len(one)] = True
+    for row, of_text in enumerate(ids):
+        tokens[row, : len(of_text)] = torch.tensor(of_text)
+        present[row, : len(of_text)] = True
     return tokens, present

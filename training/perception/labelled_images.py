@@ -93,11 +93,11 @@ class FrameCollector:
 
 def write_frames(path: Path, images: Sequence[npt.NDArray[np.uint8]], labels: Sequence[CellLabels]) -> None:
     """Writes images (N, H, W, 3) and their labels, presence (N, 15, h, w) packed to bits."""
-    presence = np.stack([one.presence for one in labels])
+    presence = np.stack([label.presence for label in labels])
     arrays: dict[str, npt.NDArray[np.generic]] = {
         "images": np.stack(images),
         "presence": np.packbits(presence, axis=1),
-        "geometry": np.stack([one.geometry for one in labels]),
+        "geometry": np.stack([label.geometry for label in labels]),
     }
     write_arrays(path, arrays)
 

@@ -70,8 +70,8 @@ def main(argv: Sequence[str]) -> int:
     frames = load_frames(paths)
     held_out = max(1, len(frames["images"]) // 20)
     encoder = CnnEncoder(config.image)
-    fit(encoder, {name: one[held_out:] for name, one in frames.items()}, options)
-    scores = score(encoder, {name: one[:held_out] for name, one in frames.items()})
+    fit(encoder, {name: array[held_out:] for name, array in frames.items()}, options)
+    scores = score(encoder, {name: array[:held_out] for name, array in frames.items()})
     payload = {"image": asdict(config.image), "weights": encoder.state_dict(), "scores": scores}
     save(encoder_path(options.run), "image_encoder", payload)
     print(table(scores))
@@ -135,8 +135,8 @@ def _batch(frames: Frames, chosen: np.ndarray, generator: torch.Generator) -> tu
     images = torch.from_numpy(frames["images"][chosen]).permute(0, 3, 1, 2).float() / 255.0
     presence, geometry = _labels(frames, chosen)
     mirrored = torch.rand(len(chosen), generator=generator) < 0.5
-    for one in (images, presence, geometry):
-        one[mirrored] = one[mirrored].flip(-1)
+    for tensor in (images, presence, geometry):
+        tensor[mirrored] = tensor[mirrored].flip(-1)
     return augment(images, generator).permute(0, 2, 3, 1) * 255.0, presence, geometry
 
 
@@ -172,7 +172,7 @@ def score(encoder: CnnEncoder, frames: Frames) -> dict[str, dict[str, float]]:
         }
         for i, name in enumerate(CATEGORIES)
     }
-    near, mean = (float(one) for one in torch.stack(errors).mean(dim=0))
+    near, mean = (float(error) for error in torch.stack(errors).mean(dim=0))
     return {**scores, "depth": {"near": near, "mean": mean}}
 
 
@@ -180,7 +180,7 @@ def table(scores: dict[str, dict[str, float]]) -> str:
     """The scores as lines of text."""
     lines = [f"{'category':<16}{'cells':>8}{'precision':>11}{'recall':>8}"]
     for name in CATEGORIES:
-        one = scores[name]
-        lines.append(f"{name:<16}{one['cells']:>8.0f}{one['precision']:>11.2f}{one['recall']:>8.2f}")
+        row = scores[name]
+        lines.append(f"{name:<16}{row['cells']:>8.0f}{row['precision']:>11.2f}{row['recall']:>8.2f}")
     depth = scores["depth"]
     return "\n".join([*lines, f"error of log depth: nearest {depth['near']:.3f}, mean {depth['mean']:.3f}"])

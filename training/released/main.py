@@ -119,15 +119,15 @@ def write(imported: Imported, recording: Recording, options: ImportOptions) -> P
 
 def summary(imported: Imported, manifest: PolicyManifest, out: Path, steps: int) -> str:
     """Formats a summary: the bundle, its source, and the parameters left out."""
-    size = sum(one.stat().st_size for one in out.iterdir()) / 1e6
+    size = sum(file.stat().st_size for file in out.iterdir()) / 1e6
     source = imported.source
-    taken = len(source.tensors) - sum(one.count for one in imported.left_out)
+    taken = len(source.tensors) - sum(left.count for left in imported.left_out)
     return "\n".join(
         [
             f"{out}: {manifest.name}, {size:.1f} MB, {steps} steps compared, "
             f"largest difference {max(manifest.parity.values()):.1e}",
             f"taken: {taken} of {len(source.tensors)} parameters of {source.path} (sha256 {source.sha256})",
-            *(f"left out: {one}" for one in manifest.provenance.left_out),
+            *(f"left out: {line}" for line in manifest.provenance.left_out),
         ]
     )
 

@@ -45,7 +45,7 @@ def _rows(part: Part) -> Iterator[tuple[str, str, str]]:
 
 def _shape(text: str, sizes: Mapping[str, int]) -> Shape:
     """(1536, 512) of "3d,d"."""
-    return tuple(_size(one, sizes) for one in text.split(","))
+    return tuple(_size(part, sizes) for part in text.split(","))
 
 
 def _size(text: str, sizes: Mapping[str, int]) -> int:

@@ -53,7 +53,7 @@ class Parameters:
 
 def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, Shape]:
     """The shape of every tensor."""
-    return {name: tuple(one.shape) for name, one in tensors.items()}
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def read_checkpoint(path: Path) -> Parameters:
@@ -103,12 +103,12 @@ def _tensors(path: Path, state: object, prefix: str) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: got {type(state).__name__}, expected the parameters of a network by name")
     torch_file.expect_numbers(state, f"{path}: the parameters of the network")
     names = [str(name) for name in state]
-    whole = next((one for one in _wrapped(prefix) if all(name.startswith(one) for name in names)), None)
+    whole = next((start for start in _wrapped(prefix) if all(name.startswith(start) for name in names)), None)
     if whole is None:
         without = [name for name in names if not name.startswith(prefix)]
         got = torch_file.shown(fold(sorted(without)))
         raise CheckpointError(f"{path}: got parameters {got}, expected names that begin with '{prefix}'")
-    return {_renamed(str(name)[len(whole) :]): one for name, one in state.items()}
+    return {_renamed(str(name)[len(whole) :]): tensor for name, tensor in state.items()}
 
 
 def _wrapped(prefix: str) -> tuple[str, ...]:
@@ -117,7 +117,7 @@ def _wrapped(prefix: str) -> tuple[str, ...]:
 
 
 def _renamed(name: str) -> str:
-    old = next((one for one in RENAMED if name.startswith(one)), "")
+    old = next((start for start in RENAMED if name.startswith(start)), "")
     return RENAMED[old] + name[len(old) :] if old else name
 
 

@@ -46,8 +46,8 @@ class Release:
     @property
     def size(self) -> Sizes:
         """Width, layers of fusion and decoder, numbers per visual token and per word."""
-        one = self.config
-        return one.width, one.fusion_layers, one.decoder_layers, one.image.token_width, one.text.width
+        config = self.config
+        return config.width, config.fusion_layers, config.decoder_layers, config.image.token_width, config.text.width
 
     def table(self) -> dict[str, Place]:
         """Every parameter that is needed, by its name in the file."""
@@ -121,16 +121,16 @@ def recognise(shapes: Mapping[str, Shape], container: str, releases: tuple[Relea
     Raises:
         CheckpointError: there is none.
     """
-    of_its_kind = [one for one in releases if one.container == container]
-    candidates = [one for one in of_its_kind if f"{one.head}.weight" in shapes]
+    of_its_kind = [release for release in releases if release.container == container]
+    candidates = [release for release in of_its_kind if f"{release.head}.weight" in shapes]
     if not candidates:
-        heads = ", ".join(dict.fromkeys(f"{one.head}.weight" for one in of_its_kind))
+        heads = ", ".join(dict.fromkeys(f"{release.head}.weight" for release in of_its_kind))
         raise CheckpointError(f"got none of {heads}, expected the head of an actor with 20 actions ({container})")
     got = _measure(shapes, candidates[0].head)
     for release in candidates:
         if got is None or got == release.size:
             return release
-    expected = " or ".join(_described(one.size) for one in candidates)
+    expected = " or ".join(_described(release.size) for release in candidates)
     raise CheckpointError(f"size: got {_described(got)}, expected {expected}")  # type: ignore[arg-type]  # not None
 
 

@@ -77,15 +77,18 @@ class Ranks:
         """
         if self.count == 1:
             return loss
-        has = torch.tensor([float(one.grad is not None) for one in parameters], device=loss.device)
-        parts = [(torch.zeros_like(one) if one.grad is None else one.grad).flatten() for one in parameters]
+        has = torch.tensor([float(parameter.grad is not None) for parameter in parameters], device=loss.device)
+        parts = [
+            (torch.zeros_like(parameter) if parameter.grad is None else parameter.grad).flatten()
+            for parameter in parameters
+        ]
         total = torch.cat([*parts, has, loss.detach().reshape(1).float()])
         with self._together():
             dist.all_reduce(total)
-        sizes = [one.numel() for one in parameters]
+        sizes = [parameter.numel() for parameter in parameters]
         *sums, has, loss = torch.split(total, [*sizes, len(parameters), 1])
-        for one, grad, some in zip(parameters, sums, has.tolist()):
-            one.grad = grad.view_as(one) if some else None
+        for parameter, grad, some in zip(parameters, sums, has.tolist()):
+            parameter.grad = grad.view_as(parameter) if some else None
         return loss[0]
 
     def post(self, what: str) -> None:
