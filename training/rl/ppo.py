@@ -23,7 +23,6 @@ import shlex
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,7 +33,6 @@ import numpy.typing as npt
 import torch
 import tyro
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from robots.binding import bind
 from simulation.errors import WorkersLost
@@ -47,7 +45,7 @@ from training.errors import CheckpointError, Diverged, RanksLost, RewardError
 from training.imitation.bc import stop_request
 from training.models.spoc import SpocPolicy
 from training.models.tokenizer import tokenizer_for
-from training.rl.actor_critic import ActorCritic, trained_weights
+from training.rl.actor_critic import ActorCritic, trained_weights, unfused_attention
 from training.rl.advantages import RolloutBatch, compute_returns
 from training.rl.ppo_log import Log, opened
 from training.rl.ppo_loss import (
@@ -222,11 +220,8 @@ class Trainer:
 
     def _update_policy(self, trajectories: Sequence[Trajectory], shard: RankShard | None = None) -> dict[str, float]:
         """Runs the epochs of one update; `trajectories` are this rank's episodes in `shard`."""
-        options, warming, shard = (
-            self.options,
-            self.update < self.options.warmup,
-            shard or RankShard.single(trajectories),
-        )
+        options, warming = self.options, self.update < self.options.warmup
+        shard = shard or RankShard.single(trajectories)
         rollout = self._compute_returns(trajectories) if trajectories else None
         rng = np.random.default_rng([options.seed, 5, self.update])
         metrics = [
@@ -239,9 +234,8 @@ class Trainer:
         self.window.extend(outcome.success for outcome in shard.outcomes)
         mean = mean_metrics(self.ranks, metrics)
         if mean.get("kl", 0.0) > options.target_kl:
-            raise Diverged(
-                self.update, mean["kl"], self.last, "KL divergence", f"at most {options.target_kl} (target_kl)"
-            )
+            limit = f"at most {options.target_kl} (target_kl)"
+            raise Diverged(self.update, mean["kl"], self.last, "KL divergence", limit)
         return {**mean, "explained_variance": self._explained_variance(rollout)}
 
     def _compute_returns(self, trajectories: Sequence[Trajectory]) -> RolloutBatch:
@@ -275,9 +269,8 @@ class Trainer:
         """Computes the mean loss of a batch's decisions; while warming up, of the critic alone."""
         place, source = rollout.actions_in(batch)
         batch, place = self._batch_to_device(batch), place.to(self.device)
-        words = rollout.words
-        with self._autocast(), self._attention():
-            both = (None, self.model.values(batch, words)) if warming else self.model.both(batch, words)
+        with self._autocast(), unfused_attention(self.device):
+            both = (None, self.model.values(batch, rollout.words)) if warming else self.model.both(batch, rollout.words)
         logits, values = both
         returns, before = self._to_device(rollout.returns[source]), self._to_device(rollout.values[source])
         critic_loss = value_loss(values[place], returns, before, self.options.value_clip)
@@ -404,7 +397,3 @@ class Trainer:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bf16)
-
-    def _attention(self) -> AbstractContextManager[None]:
-        """Selects unfused attention on a CPU: with the fused one's backward pass an update takes 15 % longer."""
-        return sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else nullcontext()
