@@ -50,7 +50,7 @@ class Sample(Protocol):
     """Draws an episode of a task."""
 
     def __call__(self, house_seed: int, seed: int = 0, *, max_steps: int = ..., eye: Eye = ...) -> EpisodeSpec:
-        """EpisodeGenerationError when the house has no such episode."""
+        """Samples an episode; EpisodeGenerationError when the house has none."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Task:
 
 
 def sees_target(now: TaskState) -> bool:
-    """One of the episode's targets is in sight and near."""
+    """One of the episode's targets is visible and near."""
     return object_nav.is_success(now.world, now.episode.target, now.episode.objects)
 
 
@@ -90,7 +90,7 @@ def visited_rooms(now: TaskState) -> bool:
 
 
 def in_room(now: TaskState) -> bool:
-    """The base is in a room of the kind that was asked for."""
+    """The base is in a room of the target kind."""
     return room_nav.is_success(now.world, now.episode.target)
 
 
@@ -111,19 +111,19 @@ TASKS: Mapping[str, Task] = MappingProxyType(
 
 
 def is_success(now: TaskState) -> bool:
-    """Whether `done` would be a success now; EpisodeError names the tasks there are."""
+    """Returns whether `done` would be a success now; EpisodeError lists the known tasks."""
     return task(now.episode.task).solved(now)
 
 
 def task(name: str) -> Task:
-    """The task called `name`; EpisodeError names the ones there are."""
+    """Returns the task called `name`; EpisodeError lists the known tasks."""
     if name not in TASKS:
         raise EpisodeError(f"task {name!r}", f"one of {', '.join(TASKS)}")
     return TASKS[name]
 
 
 def check_tasks(names: Iterable[str], body: Embodiment) -> None:
-    """Raises EpisodeError for a name that no task has, or a task that the body cannot do."""
+    """Raises EpisodeError for an unknown task, or one that the robot cannot do."""
     for wanted in map(task, names):
         if wanted.needs and wanted.needs not in body.actions:
             raise EpisodeError(f"task {wanted.name!r} on {body.name}", f"a body with the action '{wanted.needs}'")

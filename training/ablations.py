@@ -189,7 +189,7 @@ def main(argv: Sequence[str]) -> int:
             _evaluate(trial)
         except TrainingError as error:
             failed += 1
-            print(f"{trial.name}: {error}", flush=True)  # goes on with the next; started again, this one is resumed
+            print(f"{trial.name}: {error}", flush=True)  # the next trials still run; started again, this one is resumed
         text = table(options)
         (options.folder / "table.md").write_text(text, encoding="utf-8")
     print(table(options))

@@ -1,7 +1,7 @@
 """Layout of a room: places things so that the passages between them stay open.
 
-Everything stands square to the walls (chairs and round things may turn). Two things either nearly touch or leave a
-passage between them, so no gap is there that a robot could get stuck in, and a room stays one open floor.
+Everything is square to the walls (chairs and round things may turn). Two things either nearly touch or leave a passage
+between them, so that no gap can trap a robot and the floor of a room stays connected.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class RoomLayout:
         return thing
 
     def along_walls(self, rng: Generator, size_m: Sequence[float]) -> Iterator[Spot]:
-        """Spots with the back to a wall: in a corner, beside something else, or anywhere."""
+        """Yields spots with the back to a wall: in a corner, beside another thing, or anywhere."""
         depth, width = size_m[0], size_m[1]
         for _ in range(_MOST_SPOTS):
             side = int(rng.integers(4))

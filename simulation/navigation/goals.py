@@ -88,8 +88,8 @@ def _goal_cost(house: House, space: FreeSpace, thing: HouseObject, eye: Eye) -> 
     blockers = _blockers(house, thing)
     seen = np.zeros((len(cells), len(points)), bool)
     for k, point in enumerate(points):
-        asked = in_height(eye, distance[near][:, k], point[2])
-        seen[asked, k] = in_sight(eyes[asked], point, blockers, CELL_M / 2)
+        candidates = in_height(eye, distance[near][:, k], point[2])
+        seen[candidates, k] = in_sight(eyes[candidates], point, blockers, CELL_M / 2)
     closest = np.where(seen, distance[near], np.inf).min(axis=1)
     good = (seen.sum(axis=1) >= CLEAR_POINTS) & (closest <= GOAL_FAR_M)
     preference = np.abs(closest - _GOAL_BEST_M) + 0.5 * (space.clearance_m[near] < START_CLEARANCE_M)

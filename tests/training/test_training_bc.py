@@ -130,8 +130,8 @@ def test_the_image_encoder_stays_the_runs_own(shared_run: Path) -> None:
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    ({"lr": 1e-4}, "got lr 0.003, expected 0.0001 as asked for now"),
-    ({"seed": 3}, "got seed 0, expected 3 as asked for now"),
+    ({"lr": 1e-4}, "got lr 0.003, expected 0.0001 as requested"),
+    ({"seed": 3}, "got seed 0, expected 3 as requested"),
     ({"epochs": 9}, "got epochs 4, expected 9"),
 ])  # fmt: skip
 def test_a_run_is_not_resumed_with_other_options(shared_run: Path, change: dict[str, Any], message: str) -> None:

@@ -115,8 +115,8 @@ def test_stopping_in_the_middle_of_playing_loses_nothing(run: Path, unbroken: di
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    ({"lr": 5e-4}, "got lr 0.001, expected 0.0005 as asked for now"),
-    ({"reward": RewardOptions()}, "got reward .*, expected .* as asked for now"),
+    ({"lr": 5e-4}, "got lr 0.001, expected 0.0005 as requested"),
+    ({"reward": RewardOptions()}, "got reward .*, expected .* as requested"),
 ])  # fmt: skip
 def test_a_run_is_not_resumed_with_other_options(run: Path, change: dict[str, Any], message: str) -> None:
     Trainer(options(run, "other"))._save("last.pt")

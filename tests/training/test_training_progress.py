@@ -27,7 +27,7 @@ def test_a_count_is_corrected(capsys: pytest.CaptureFixture[str]) -> None:
     with Bar("ppo", 1000, "steps") as bar:
         bar.advance(700)  # some of them were played twice
         bar.at(600)
-        bar.say("update 1")
+        bar.write("update 1")
     output = capsys.readouterr().err
     assert "update 1" in output
     assert "600/1000" in output.split("\r")[-1]

@@ -57,7 +57,7 @@ def test_a_bar_shows_its_steps_and_says_lines(capsys: pytest.CaptureFixture[str]
     with Bar("collect", 4, "episodes") as bar:
         bar.advance(2)
         bar.steps(30)
-        bar.say("half of it")
+        bar.write("half of it")
         bar.advance(2)
     output = capsys.readouterr().err
     assert "half of it\n" in output

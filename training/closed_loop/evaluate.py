@@ -125,7 +125,7 @@ def evaluate(options: EvaluateOptions, sampling: str, give_up: Callable[[], bool
         for _, done in pool.run(jobs, give_up=give_up):
             outcomes += done
             bar.advance(len(done))
-            bar.say(f"{sum(each['success'] for each in outcomes)} of {len(outcomes)} solved")
+            bar.write(f"{sum(each['success'] for each in outcomes)} of {len(outcomes)} solved")
     return summarise(sorted(outcomes, key=lambda each: each["index"]), options, sampling)
 
 

@@ -63,7 +63,7 @@ def _joined(lists: Sequence[Sequence[int]]) -> npt.NDArray[np.uint8]:
 
 
 def write_metadata(folder: Path, meta: Mapping[str, Any]) -> None:
-    """Writes the metadata of the data in `folder`, or checks it against what is there.
+    """Writes the metadata of the data in `folder`, or checks it against the existing file.
 
     Raises:
         DataError: the folder holds data with other metadata.

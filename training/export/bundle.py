@@ -94,7 +94,7 @@ def export(
     """Writes `policy` as a bundle into `folder`, atomically, once its outputs along `recording` match torch's.
 
     Raises:
-        ExportError: onnxruntime and torch differ, the recording is empty, or `folder` holds something else.
+        ExportError: onnxruntime and torch differ, the recording is empty, or `folder` has other files.
     """
     if not recording.steps:
         raise ExportError("recording: got 0 steps, expected at least 1 to compare along")

@@ -246,7 +246,7 @@ class Trainer:
             board.add_scalar(f"validation/{name}", value, self.step)
         done = summary.get("recall/done", float("nan"))
         line = f"validation loss {summary['loss']:.4f}, accuracy {summary['accuracy']:.3f}, recall of done {done:.3f}"
-        bar.say(f"epoch {self.step // self.per_epoch}: {line}")
+        bar.write(f"epoch {self.step // self.per_epoch}: {line}")
         if summary["loss"] < self.best:
             self.best = summary["loss"]
             self._save("best.pt")
@@ -282,17 +282,17 @@ def stop_request() -> Iterator[Callable[[], bool]]:
 
     A second Ctrl-C raises KeyboardInterrupt at once.
     """
-    asked = False
+    requested = False
 
-    def ask(number: int, _: object) -> None:
-        nonlocal asked
-        if asked and number == signal.SIGINT:
+    def request(number: int, _: object) -> None:
+        nonlocal requested
+        if requested and number == signal.SIGINT:
             raise KeyboardInterrupt
-        asked = True
+        requested = True
 
-    before = on_end(ask)
+    before = on_end(request)
     try:
-        yield lambda: asked
+        yield lambda: requested
     finally:
         restore(before)
 

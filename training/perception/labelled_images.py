@@ -24,7 +24,7 @@ PER_FILE = 1000
 """Observations per file, each an image of every camera."""
 
 EVERY = 2
-"""One observation of so many is kept: neighbours are nearly the same."""
+"""One in this many observations is kept: neighbours are nearly the same."""
 
 Frames = dict[str, npt.NDArray[np.generic]]
 

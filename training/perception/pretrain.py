@@ -1,8 +1,8 @@
 """`ferry train perception`: pre-trains the mini's CNN on the simulator's labels; then it is frozen.
 
-It predicts for each 8-pixel cell which of the 15 categories are in it, its nearest and mean depth, and how
-much of it is floor. This gives the small policy what DINOv2 gives the large one: features that were not learnt from the
-few decisions of an expert.
+It predicts for each 8-pixel cell which of the 15 categories are in it, its nearest and mean depth, and its fraction of
+floor. As DINOv2 does for the large policy, this provides the small one with features that do not depend on the few
+decisions of an expert.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every parameter is accounted for: what is missing, what nobody knows, and what has another shape."""
+"""Differences between a file's parameters and the expected ones: missing, unknown and misshapen ones."""
 
 from __future__ import annotations
 

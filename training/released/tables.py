@@ -125,7 +125,7 @@ def policy_table(config: PolicyConfig, head: str) -> dict[str, Place]:
 
 
 def image_table(config: PolicyConfig) -> dict[str, Place]:
-    """The image encoder, as torch.hub or timm gives it."""
+    """The image encoder as in torch.hub or timm."""
     return table_of(IMAGE_PARTS[config.image.kind], _sizes(config), _layers(config))
 
 

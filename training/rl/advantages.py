@@ -14,7 +14,7 @@ from torch import Tensor
 from training.data.packing import Batch, Instructions, collate, pack
 from training.data.shards import Episodes
 from training.rl.ppo_loss import gae
-from training.rl.rollout import Trajectory, joined, learnt_from, per_step
+from training.rl.rollout import Trajectory, joined, per_step, trainable_mask
 
 ROWS = 8
 """Rows whose values are predicted at once."""
@@ -67,7 +67,7 @@ def compute_returns(
         bootstrap = 0.0 if trajectory.said_done else own[-1]  # cut off: the last step has an observation, no action
         advantages.append(gae(trajectory.rewards, own[: len(trajectory)], bootstrap, gamma, gae_lambda))
     flat = per_step(trajectories, advantages)
-    acted = learnt_from(trajectories)
+    acted = trainable_mask(trajectories)
     old_log_p = per_step(trajectories, [trajectory.log_p for trajectory in trajectories])
     returns = np.where(acted, flat + values, np.float32(0.0))  # the return is the advantage plus the value
     return RolloutBatch(episodes, words, acted, old_log_p, values, flat, returns)

@@ -324,7 +324,7 @@ class Trainer:
             return self.best, self.evaluated  # a resumed run does it again
         success = {name: result["success"] for name, result in results.items()}
         log.curves("validation", success, self.steps)
-        log.say(f"validation at {self.steps} steps: " + ", ".join(f"{k} {v:.1%}" for k, v in success.items()))
+        log.write(f"validation at {self.steps} steps: " + ", ".join(f"{k} {v:.1%}" for k, v in success.items()))
         better, self.evaluated = success["greedy"] > self.best, due
         if better:
             self.best = success["greedy"]

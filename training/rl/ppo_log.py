@@ -30,10 +30,10 @@ class Log:
             for name, value in values.items():
                 self._board.add_scalar(f"{group}/{name}", value, steps)
 
-    def say(self, line: str) -> None:
+    def write(self, line: str) -> None:
         """Prints a line above the bar."""
         if self._bar is not None:
-            self._bar.say(line)
+            self._bar.write(line)
 
     def update(
         self, number: int, steps: int, outcomes: Sequence[Outcome], window: float, metrics: Mapping[str, float],
@@ -46,7 +46,7 @@ class Log:
         for group, values in (("episodes", scores), ("learning", metrics), ("speed", speed)):
             self.curves(group, values, steps)
         cells = {**scores, **metrics, **speed}
-        self._bar.say(f"update {number}, {steps} steps: " + ", ".join(f"{k} {v:.4g}" for k, v in cells.items()))
+        self._bar.write(f"update {number}, {steps} steps: " + ", ".join(f"{k} {v:.4g}" for k, v in cells.items()))
         self._bar.at(steps)
         self._bar.note(success=f"{window:.1%}", now=f"{speed['steps_per_s']:.0f} steps/s")
 

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from training.data.packing import Instructions
 from training.data.shards import Episodes, write_arrays
 from training.errors import CheckpointError
-from training.rl.rollout import Trajectory, joined, learnt_from, per_step
+from training.rl.rollout import Trajectory, joined, per_step, trainable_mask
 
 OBSERVATIONS, STEPS = ("features", "previous", "in_hand"), ("actions", "log_p", "rewards")
 PLAIN = ("success", "said_done", "collisions", "guided")
@@ -135,4 +135,4 @@ def transitions(trajectories: list[Trajectory], tokenizer: Tokenizer) -> Transit
     ended = np.zeros(len(rewards), bool)
     last = episodes.starts + episodes.lengths - 1
     ended[last[[each.said_done for each in trajectories]]] = True
-    return Transitions(episodes, Instructions(episodes, tokenizer), learnt_from(trajectories), rewards, ended)
+    return Transitions(episodes, Instructions(episodes, tokenizer), trainable_mask(trajectories), rewards, ended)

@@ -277,7 +277,7 @@ def per_step(trajectories: Sequence[Trajectory], values: Sequence[npt.NDArray[np
     ])  # fmt: skip
 
 
-def learnt_from(trajectories: Sequence[Trajectory]) -> npt.NDArray[np.bool_]:
+def trainable_mask(trajectories: Sequence[Trajectory]) -> npt.NDArray[np.bool_]:
     """Marks the steps of `joined` whose action is the learner's own."""
     steps = [(np.arange(len(each.previous)), each) for each in trajectories]
     return np.concatenate([(step >= each.guided) & (step < len(each)) for step, each in steps])

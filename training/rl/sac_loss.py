@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 
-def expected(log_p: Tensor, what: Tensor) -> Tensor:
-    """Expectation of `what` (n, A) over the actions' probabilities: (n,); masked actions do not count."""
-    return (log_p.exp() * what.masked_fill(torch.isneginf(log_p), 0.0)).sum(-1)
+def expected(log_p: Tensor, values: Tensor) -> Tensor:
+    """Expectation of `values` (n, A) over the actions' probabilities: (n,); masked actions do not count."""
+    return (log_p.exp() * values.masked_fill(torch.isneginf(log_p), 0.0)).sum(-1)
 
 
 def entropies(log_p: Tensor) -> Tensor:

@@ -88,7 +88,10 @@ def expect_options(
     current = {renamed.get(name, name): value for name, value in saved.items()}
     for name, value in _completed(current, default or {}).items():
         if name in wanted and wanted[name] != value:
-            raise CheckpointError(f"{path}: got {name} {value}, expected {wanted[name]} as asked for now")
+            raise CheckpointError(
+                f"{path}: got {name} {value}, expected {wanted[name]} as requested; resume with the same options, or "
+                "start another run with --name"
+            )
 
 
 def _completed(some: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:

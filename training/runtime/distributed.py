@@ -25,7 +25,7 @@ from training.errors import ConfigError, RanksLost
 WAIT = timedelta(hours=2)
 """Timeout of collective operations: longer than rank 0's evaluation. A rank that ends is noticed at once."""
 
-ASK_S = 1.0
+READ_S = 1.0
 """Interval of reading the counters that other ranks have posted."""
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class Ranks:
 
     def __init__(self, rank: int = 0, count: int = 1, store: Store | None = None) -> None:
         self.rank, self.count, self._store = rank, count, store
-        self._asked: dict[str, tuple[float, int]] = {}
+        self._read: dict[str, tuple[float, int]] = {}
 
     @property
     def first(self) -> bool:
@@ -101,11 +101,11 @@ class Ranks:
         """Returns the counter `what` over all ranks; up to a second old."""
         if self._store is None:
             return 0
-        asked_s, count = self._asked.get(what, (-ASK_S, 0))
-        if time.monotonic() - asked_s >= ASK_S:
+        read_s, count = self._read.get(what, (-READ_S, 0))
+        if time.monotonic() - read_s >= READ_S:
             with self._together():
                 count = self._store.add(what, 0)
-            self._asked[what] = time.monotonic(), count
+            self._read[what] = time.monotonic(), count
         return count
 
     @contextmanager
