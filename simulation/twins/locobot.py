@@ -16,7 +16,7 @@ from simulation.twins.house_twin import Twin, TwinOptions
 
 @dataclass(frozen=True)
 class LocobotOptions(TwinOptions):
-    """How the twin behaves: what `TwinOptions` says, and what a LoCoBot's drivers can be told too.
+    """Options of the twin: `TwinOptions`, and those of a LoCoBot's drivers.
 
     Attributes:
         camera_slots: which actions move the camera, see `embodiments.locobot.camera_slots`; empty: the default.

@@ -1,4 +1,4 @@
-"""A house as a MuJoCo scene: everything where the house says, light to draw, and recognisable in an image."""
+"""A house as a MuJoCo scene: everything at its place, cheap to render, and recognisable in an image."""
 
 from __future__ import annotations
 

@@ -155,14 +155,14 @@ def test_its_round_base_is_blocked_where_it_ends(monkeypatch: pytest.MonkeyPatch
 
 
 def test_another_calibration_looks_elsewhere() -> None:
-    def picture(seed: int, **options: bool) -> U8Image:
+    def rendered(seed: int, **options: bool) -> U8Image:
         with LocobotTwin(LocobotOptions(84, 144, **options)) as twin:
             twin.reset(EpisodeSpec("object_nav", 3, EPISODE.start, EPISODE.target, "", seed))
             return twin.observe().images["navigation"]
 
-    assert np.array_equal(picture(1), picture(2))
-    assert not np.array_equal(picture(1, randomise_cameras=True), picture(2, randomise_cameras=True))
-    assert not np.array_equal(picture(1), picture(1, randomise_appearance=True))
+    assert np.array_equal(rendered(1), rendered(2))
+    assert not np.array_equal(rendered(1, randomise_cameras=True), rendered(2, randomise_cameras=True))
+    assert not np.array_equal(rendered(1), rendered(1, randomise_appearance=True))
 
 
 def test_success_is_what_its_own_camera_sees(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The way out of a tight place."""
+"""Recovery from tight places."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_the_robot_stays_where_it_is(world: World, field: Field) -> None:
     assert world.base == pose
 
 
-def test_where_nothing_moves_there_is_no_way(world: World, field: Field) -> None:
+def test_where_nothing_moves_there_is_no_plan(world: World, field: Field) -> None:
     world.base = (2.0, 0.0, 0.0)  # inside the table
     assert RecoverySearch(world, field, OPEN_M, math.inf).plan() == []
 

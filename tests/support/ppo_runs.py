@@ -19,7 +19,7 @@ PLAY = RolloutOptions(max_steps=6, slots=2, bf16=False)
 
 
 def cloned(folder: Path) -> Path:
-    """Makes `folder` a run whose clone is an untrained tiny policy that says `done` now and then."""
+    """Makes `folder` a run whose clone is an untrained tiny policy that sometimes chooses `done`."""
     policy = tiny_policy(1)
     with torch.no_grad():
         policy.actor.bias[SPOC_ACTIONS.index("done")] += 1.0

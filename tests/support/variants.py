@@ -23,7 +23,7 @@ SMALL: dict[str, Any] = {
 
 
 def write_clone(folder: Path) -> Path:
-    """A run whose clone is an untrained tiny policy that says `done` now and then; returns it."""
+    """A run whose clone is an untrained tiny policy that sometimes chooses `done`; returns it."""
     policy = tiny_policy(1)
     with torch.no_grad():
         policy.actor.bias[SPOC_ACTIONS.index("done")] += 1.0

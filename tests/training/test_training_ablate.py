@@ -1,4 +1,4 @@
-"""The table of comparisons: what it runs, what it passes over, and what it says."""
+"""The comparisons: which trials run, which are skipped, and their table."""
 
 from __future__ import annotations
 

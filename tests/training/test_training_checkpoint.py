@@ -49,12 +49,12 @@ def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
         load(tmp_path / "none.pt", "policy")
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.95])
-def test_a_damaged_checkpoint_is_named(tmp_path: Path, share: float) -> None:
+@pytest.mark.parametrize("fraction", [0.0, 0.3, 0.95])
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, fraction: float) -> None:
     path = tmp_path / "one.pt"
     save(path, "policy", policy_payload(tiny_policy()))
     data = path.read_bytes()
-    path.write_bytes(data[: int(share * len(data))])
+    path.write_bytes(data[: int(fraction * len(data))])
     with pytest.raises(CheckpointError, match=r"one.pt: got .*, expected a checkpoint of kind"):
         load(path, "policy")
 

@@ -34,7 +34,7 @@ SPEEDS = ("steps_per_s", "playing_steps_per_s", "learning_steps_per_s")
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run whose clone is an untrained tiny policy that says `done` now and then."""
+    """A run whose clone is an untrained tiny policy that sometimes chooses `done`."""
     folder = tmp_path_factory.mktemp("ranks")
     policy = tiny_policy(1)
     with torch.no_grad():
@@ -86,7 +86,7 @@ def until(process: subprocess.Popen[str], text: str, heard: list[str]) -> str:
 
 
 def figures(lines: str) -> list[dict[str, float]]:
-    """What each update's line says, without the speeds."""
+    """Each update's line, without the speeds."""
     made = []
     for line in re.findall(r"update \d+, \d+ steps: .*", lines):
         cells = (cell.rsplit(" ", 1) for cell in line.replace(" steps: ", ", steps ", 1).split(", ")[2:])
@@ -96,7 +96,7 @@ def figures(lines: str) -> list[dict[str, float]]:
 
 @pytest.fixture(scope="module")
 def interrupted(run: Path) -> str:
-    """What two ranks said until Ctrl-C came after some updates."""
+    """Output of two ranks until Ctrl-C after some updates."""
     heard: list[str] = []
     with torchrun(*words(run, "two")) as process:
         until(process, f"update {UPDATES}, ", heard)
@@ -160,7 +160,7 @@ def rank_of(pid: int) -> str:
     return next(one.removeprefix(b"RANK=").decode() for one in variables if one.startswith(b"RANK="))
 
 
-# Shares of an update
+# Shards of an update
 
 
 class Same(Ranks):
@@ -171,7 +171,7 @@ class Same(Ranks):
         self.everyones = everyones
 
     def gather(self, value: Any) -> list[Any]:
-        """What all ranks have."""
+        """The known values of all ranks."""
         assert value == self.everyones[self.rank]
         return self.everyones
 

@@ -73,9 +73,9 @@ def test_the_recording_is_a_real_episode(recording: Recording) -> None:
     assert recording.instruction.split()[0] in ("go", "locate", "find", "search", "navigate")
     assert recording.steps[0].previous_action == START
     assert all(0 <= one.previous_action <= BLOCKED for one in recording.steps[1:])
-    pictures = [one.images["navigation"] for one in recording.steps]
-    assert all(one.shape == (28, 48, 3) and one.std() > 5 for one in pictures)
-    assert any(not np.array_equal(pictures[0], one) for one in pictures[1:])
+    images = [one.images["navigation"] for one in recording.steps]
+    assert all(one.shape == (28, 48, 3) and one.std() > 5 for one in images)
+    assert any(not np.array_equal(images[0], one) for one in images[1:])
 
 
 def test_a_bundle_is_these_four_files(folder: Path) -> None:
@@ -211,7 +211,7 @@ def test_small_3s_parts_can_be_exported(tmp_path: Path) -> None:
 
 
 def evaluated(result: SimulatedResult, checkpoint: Path, contact: str = "strict") -> dict[str, Any]:
-    """What `ferry train evaluate` writes, in part."""
+    """Part of a result of `ferry train evaluate`."""
     simulated = {name: value for name, value in asdict(result).items() if name != "max_steps"}
     options = {"contact": contact, "max_steps": result.max_steps, "checkpoint": str(checkpoint)}
     return {"simulated": simulated, "options": options}

@@ -68,8 +68,8 @@ def test_scores_of_nothing() -> None:
 
 
 @given(st.integers(10, 500), st.floats(0.01, 0.9))
-def test_the_learning_rate_rises_and_falls(total: int, share: float) -> None:
-    warmup = max(1, round(share * total))
+def test_the_learning_rate_rises_and_falls(total: int, fraction: float) -> None:
+    warmup = max(1, round(fraction * total))
     factor = lr_factor("onecycle", total, warmup)
     course = [factor(update) for update in range(total)]
     assert max(course) == pytest.approx(1.0)

@@ -1,4 +1,4 @@
-"""JSRL: the guide's share falls as success stays, and what the guide does is seen but not learnt."""
+"""JSRL: the guide's steps decrease while success holds; its actions are inputs but not trained on."""
 
 from __future__ import annotations
 

@@ -62,13 +62,15 @@ def test_the_same_seed_gives_the_same_noise(seed: int) -> None:
 
 
 def test_more_noise_replaces_more() -> None:
-    shares = []
+    fractions = []
     for level in LEVELS:
         actions = [one for seed in range(100) for one in played(level, seed, 60)]
-        shares.append(sum(one != EXPERT for one in actions) / len(actions))
-    assert shares[0] == 0.0
-    assert 0.05 < shares[1] < 0.2  # "about this share"; the drives ahead end sooner where there is something to hit
-    assert shares[1] < shares[2] < 0.45
+        fractions.append(sum(one != EXPERT for one in actions) / len(actions))
+    assert fractions[0] == 0.0
+    assert (
+        0.05 < fractions[1] < 0.2
+    )  # "about this fraction"; the drives ahead end sooner where there is something to hit
+    assert fractions[1] < fractions[2] < 0.45
 
 
 def test_a_drive_ahead_ends_after_some_steps_without_a_bump() -> None:

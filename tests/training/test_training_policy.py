@@ -1,4 +1,4 @@
-"""The whole network: the same answer in every way of computing it, and what each input does to it."""
+"""The whole network: equal outputs of all ways of computing it, and the effect of each input."""
 
 from __future__ import annotations
 

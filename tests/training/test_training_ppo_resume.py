@@ -34,7 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def unbroken(run: Path) -> dict[str, Any]:
-    """The checkpoint of a run without any trouble."""
+    """The checkpoint of an uninterrupted run."""
     made = Trainer(options(run, "unbroken"))
     made.run(updates=UPDATES)
     return load(run / "unbroken" / "last.pt", "policy")

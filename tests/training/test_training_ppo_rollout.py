@@ -41,7 +41,7 @@ def quiet(steps: int) -> None:
 
 
 def policy(done: float = 0.0) -> SpocPolicy:
-    """A policy that says `done` less often, the smaller the number."""
+    """A policy that chooses `done` less often, the smaller the number."""
     made = tiny_policy(1)
     with torch.no_grad():
         made.actor.bias[DONE] += done

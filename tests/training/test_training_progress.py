@@ -1,4 +1,4 @@
-"""The progress bar: what an earlier run did says nothing of this one's rate."""
+"""The progress bar: an earlier run's steps do not count in this one's rate."""
 
 from __future__ import annotations
 

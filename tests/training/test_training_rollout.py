@@ -94,18 +94,18 @@ def test_a_rollout_plays_every_episode_once(run: Path) -> None:
 def test_the_policy_is_told_what_was_executed() -> None:
     episode = sample_episode(house_seed("val", 0), max_steps=STEPS)
     rollout = Rollout(tiny_policy(), 1, TwinOptions(height=28, width=48), 40)
-    told: list[tuple[int, int]] = []
+    inputs: list[tuple[int, int]] = []
 
     def decide(slot: ActiveEpisode, logits: np.ndarray) -> str:
         assert slot.policy_input is not None
-        told.append((slot.policy_input.previous_action, slot.record.collisions))
+        inputs.append((slot.policy_input.previous_action, slot.record.collisions))
         return "move_ahead"  # until something is in the way
 
     (slot,) = rollout.run([episode], decide)
     rollout.close()
-    assert told[0] == (START, 0)
+    assert inputs[0] == (START, 0)
     assert slot.record.collisions > 0
-    for (_, before), (previous, after) in itertools.pairwise(told):
+    for (_, before), (previous, after) in itertools.pairwise(inputs):
         assert previous == (BLOCKED if after > before else SPOC_ACTIONS.index("move_ahead"))
 
 

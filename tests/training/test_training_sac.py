@@ -35,7 +35,7 @@ def options(run: Path, name: str = "sac", **changes: Any) -> SacOptions:
 
 @pytest.fixture(scope="module")
 def unbroken(run: Path) -> dict[str, Any]:
-    """The checkpoint of a run without any trouble."""
+    """The checkpoint of an uninterrupted run."""
     SacTrainer(options(run, "unbroken")).run(updates=UPDATES)
     return load(run / "unbroken" / "last.pt", "policy")
 

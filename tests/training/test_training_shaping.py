@@ -26,9 +26,9 @@ def test_only_what_is_closer_than_ever_counts() -> None:
 
 
 def test_the_sum_is_the_first_distance_minus_the_least() -> None:
-    way = np.random.default_rng(0).uniform(1.0, 5.0, 40)
-    assert closer(way).sum() == pytest.approx(way[0] - way.min())
-    assert (closer(way) >= 0).all()
+    distances = np.random.default_rng(0).uniform(1.0, 5.0, 40)
+    assert closer(distances).sum() == pytest.approx(distances[0] - distances.min())
+    assert (closer(distances) >= 0).all()
 
 
 def test_the_distance_is_straight_and_to_the_nearest_instance() -> None:

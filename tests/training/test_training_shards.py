@@ -122,5 +122,5 @@ def test_data_is_made_in_one_way_per_folder(tmp_path: Path) -> None:
     meta = {"encoder": "ab12", "seed": 0}
     write_metadata(tmp_path / "data", meta)
     write_metadata(tmp_path / "data", meta)
-    with pytest.raises(DataError, match=r"data.json: got encoder 'ab12', expected 'cd34'; take another folder"):
+    with pytest.raises(DataError, match=r"data.json: got encoder 'ab12', expected 'cd34'; use another folder"):
         write_metadata(tmp_path / "data", {**meta, "encoder": "cd34"})

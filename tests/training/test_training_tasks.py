@@ -65,7 +65,7 @@ def test_the_locobots_demonstrations_use_its_own_actions(run: Path, monkeypatch:
 def test_data_that_does_not_say_its_task_is_objectnav_on_the_stretch(tmp_path: Path) -> None:
     write_metadata(tmp_path, {"seed": 0})
     write_metadata(tmp_path, {"seed": 0, "task": ["object_nav"], "body": "stretch_re1"})
-    with pytest.raises(Exception, match=r"got body 'stretch_re1', expected 'locobot'; take another folder"):
+    with pytest.raises(Exception, match=r"got body 'stretch_re1', expected 'locobot'; use another folder"):
         write_metadata(tmp_path, {"seed": 0, "task": ["object_nav"], "body": "locobot"})
 
 
