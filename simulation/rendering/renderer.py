@@ -42,7 +42,7 @@ class RenderQuality:
 
 
 FAST = RenderQuality()
-PICTURE = RenderQuality(shadow_size=2048, samples=4, slices=28, quads=4)
+HIGH_QUALITY = RenderQuality(shadow_size=2048, samples=4, slices=28, quads=4)
 
 
 class Renderer:

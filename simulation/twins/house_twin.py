@@ -33,7 +33,7 @@ from simulation.episode import EpisodeSpec
 from simulation.houses.appearance import Appearance
 from simulation.houses.cache import cached_house
 from simulation.houses.house import House
-from simulation.rendering.renderer import FAST, PICTURE, Renderer
+from simulation.rendering.renderer import FAST, HIGH_QUALITY, Renderer
 from simulation.robot_models.body import BasePose, Body, Eye
 from simulation.robot_models.stretch import STRETCH_EYE, Stretch
 from simulation.robot_models.stretch_cameras import StretchCameras
@@ -243,7 +243,7 @@ class Twin(Connected):
         self._free_old()
         key = height, width
         if key not in self._renderers:
-            quality = FAST if key == (self.options.height, self.options.width) else PICTURE
+            quality = FAST if key == (self.options.height, self.options.width) else HIGH_QUALITY
             self._renderers[key] = Renderer(self.world.model, height, width, quality)
         return self._renderers[key]
 

@@ -15,7 +15,7 @@ from stretch_scene import WALL_FACE_M, stretch_scene
 
 from simulation.errors import RendererMisuse, UnknownCamera
 from simulation.rendering import gl, renderer
-from simulation.rendering.renderer import PICTURE, Renderer, RenderQuality, outside_view
+from simulation.rendering.renderer import HIGH_QUALITY, Renderer, RenderQuality, outside_view
 from simulation.robot_models.stretch import StretchBody, set_pose
 from simulation.robot_models.stretch_cameras import StretchCameras
 from simulation.twins.world import World
@@ -162,7 +162,7 @@ def test_it_draws_what_mujocos_own_renderer_draws() -> None:
 def test_the_model_keeps_its_groups_and_quality(drawing: Renderer, model: mujoco.MjModel, data: mujoco.MjData) -> None:
     groups = model.geom_group.copy()
     before = model.vis.quality.shadowsize, model.vis.quality.offsamples, model.vis.global_.offwidth
-    with Renderer(model, 32, 48, PICTURE) as other:
+    with Renderer(model, 32, 48, HIGH_QUALITY) as other:
         other.render(data, CAMERAS)
     np.testing.assert_array_equal(model.geom_group, groups)
     assert (model.vis.quality.shadowsize, model.vis.quality.offsamples, model.vis.global_.offwidth) == before

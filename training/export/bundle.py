@@ -1,4 +1,4 @@
-"""`ferry export`: a checkpoint becomes a policy bundle, or nothing is written and the difference is named."""
+"""`ferry export`: writes a checkpoint as a policy bundle; writes nothing if its outputs differ from torch's."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ class ExportOptions:
     checkpoint: Path
     """A policy's checkpoint, e.g. runs/mini/bc/best.pt."""
     out: Path
-    """Folder to write; what a bundle in it held before is replaced as a whole."""
+    """Folder to write; an existing bundle in it is replaced."""
     name: str = ""
     """Name of the bundle; by default that of the policy's size."""
     results: tuple[Path, ...] = ()
     """JSON files of `ferry train evaluate`, for the provenance."""
     task: tuple[str, ...] = ()
-    """Tasks that the manifest names; by default those that the checkpoint was trained for."""
+    """Tasks in the manifest; by default those that the checkpoint was trained for."""
     body: str = ""
-    """Whose twin the compared episode is recorded with; by default the one that the checkpoint was trained with."""
+    """Robot of the recorded episode; by default the one that the checkpoint was trained with."""
     tolerance: float = TOLERANCE
-    """Largest difference to torch that is accepted."""
+    """Largest accepted difference to torch."""
     steps: int = 60
-    """Length of the recorded episode that both are compared along."""
+    """Length of the recorded episode of the parity check."""
 
 
 def main(argv: Sequence[str]) -> int:

@@ -22,7 +22,7 @@ OPSET = 18
 
 
 class PolicyStep(nn.Module):
-    """One step of one episode: images, text features, state, previous action, step, cache -> logits and grown cache."""
+    """One step of one episode: images, text features, state, previous action, step, cache -> logits and extended cache."""
 
     def __init__(self, policy: SpocPolicy) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class TextStep(nn.Module):
 
 
 def write_policy_graph(policy: SpocPolicy, path: Path) -> None:
-    """Writes the policy graph; the lengths of the text and of the cache stay open."""
+    """Writes the policy graph; the lengths of the text and of the cache are dynamic."""
     config = policy.config
     layers, heads, size = policy.heads
     generator = torch.Generator().manual_seed(0)
@@ -71,7 +71,7 @@ def write_policy_graph(policy: SpocPolicy, path: Path) -> None:
 
 
 def write_text_graph(policy: SpocPolicy, path: Path) -> None:
-    """Writes the text graph; the number of tokens stays open."""
+    """Writes the text graph; the number of tokens is dynamic."""
     example = (torch.arange(5)[None],)
     _write(TextStep(policy), example, ({1: _open()},), ("token_ids",), ("text_features",), path)
 
@@ -101,7 +101,7 @@ def _write(
 
 
 def _forget_sources(path: Path) -> None:
-    """Removes the lines of source, with this machine's paths, that the exporter notes at every node and value."""
+    """Removes the exporter's source references, with this machine's paths, from every node and value."""
     model = onnx.load(path)
     graph = model.graph
     parts = (graph.node, graph.value_info, graph.input, graph.output, graph.initializer)
@@ -114,7 +114,7 @@ def _forget_sources(path: Path) -> None:
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """The exporter warns of its own internals and of packages that nothing here needs."""
+    """Silences the exporter's warnings about its internals and about packages that are not needed here."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -19,7 +19,7 @@ from training.models.config import ImageConfig, TextConfig
 
 SIDE, PATCH = 256, 16
 CONTEXT, VOCABULARY, END = 64, 32_000, 1
-"""Tokens of every text, rows of the table, and the token that ends a text and fills it up."""
+"""Tokens per text, rows of the table, and the end and padding token."""
 
 
 class SiglipImages(nn.Module):
@@ -71,7 +71,7 @@ class SiglipWords(nn.Module):
         self.model.requires_grad_(False).eval()  # type: ignore[no-untyped-call]  # of transformers
 
     def forward(self, token_ids: Tensor, present: Tensor | None = None) -> Tensor:
-        """See the class; what fills a text up is read like the rest of it."""
+        """Computes the features of texts; padding is read like the rest."""
         del present
         x = self.model.embeddings.token_embedding(token_ids)
         x = x + self.model.embeddings.position_embedding.weight[: token_ids.shape[1]]
@@ -82,7 +82,7 @@ class SiglipWords(nn.Module):
 
 
 def siglip_tokenizer(tokenizer: Tokenizer) -> Tokenizer:
-    """The tokenizer with open_clip's cleaning (`canonicalize`) before it and its filling up to 64 tokens behind it."""
+    """Adds open_clip's cleaning (`canonicalize`) and padding to 64 tokens to a tokenizer."""
     clean = [
         normalizers.Replace("_", " "),
         normalizers.Replace(Regex(r"[!-/:-@\[-`{-~]"), ""),  # Python's string.punctuation

@@ -1,4 +1,4 @@
-"""The SPOC/FLaRe network: two cameras and an instruction in, logits of 20 actions out, with a memory of the episode."""
+"""The SPOC/FLaRe network: images of two cameras and an instruction to logits of 20 actions, with an episode memory."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Adapter(nn.Sequential):
 
 
 class VisualTokens(nn.Module):
-    """Both cameras' frozen features -> tokens of the fusion transformer, and where wanted a summary of them.
+    """Both cameras' frozen features -> tokens of the fusion transformer, and optionally a summary of them.
 
     1 x 1 convolutions on a grid are linear maps of its tokens. `mini` adds three things to SPOC's network, because one
     fusion layer is what two CPU cores can train: a gate from the instruction, a position per cell, and the summary.
@@ -97,7 +97,7 @@ class SpocPolicy(nn.Module):
         self.actor = nn.Linear(config.width, len(config.spec().actions.names))  # type: ignore[union-attr]  # discrete
 
     def train(self, mode: bool = True) -> SpocPolicy:
-        """Training mode for what is trained; the frozen encoders stay in evaluation mode."""
+        """Sets the training mode, except for the frozen encoders, which stay in evaluation mode."""
         super().train(mode)
         self.image_encoder.eval()
         return self
@@ -161,7 +161,7 @@ class SpocPolicy(nn.Module):
         values: Tensor,
         mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """One step of N episodes: logits (N, A) and the grown cache; the cache and mask are `CausalDecoder.step`'s."""
+        """Runs one step of N episodes: logits (N, A) and the extended cache; cache and mask as in `CausalDecoder.step`."""
         x = self.fuse(tokens, text, previous, state, step)
         x, keys, values = self.decoder.step(x[:, None], keys, values, mask, self._words(text))
         return self.actor(x[:, 0]), keys, values

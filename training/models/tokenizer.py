@@ -1,4 +1,4 @@
-"""Instructions as token ids, through a Hugging Face `tokenizers` file that goes into the bundle as it is."""
+"""Tokenizers of instructions, as Hugging Face `tokenizers` files, which the bundle contains unchanged."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ LATER_WORDS = (
     *("instrument", "fruit", "equipment", "furnishing", "container", "machine", "fixture"),  # object_nav_afford
     *("playing", "watching", "sleeping", "sitting", "lounging", "serving", "throwing", "watering", "holding"),
 )
-"""Words of the other tasks, behind those of ObjectNav; add at the end only: a clone's table knows them by number.
+"""Words of the other tasks, after those of ObjectNav; append only: a clone's table has them by number.
 
 Words that distinguish no two instructions are left out, since rows are few."""
 
 TABLE_ROWS = 93
-"""Rows of a table of words: `[UNK]`, the 28 words of ObjectNav, and 64 that were kept free for other tasks."""
+"""Rows of a table of words: `[UNK]`, the 28 words of ObjectNav, and 64 reserved for other tasks."""
 
 
 def instructions() -> tuple[str, ...]:
@@ -57,7 +57,7 @@ def word_tokenizer() -> Tokenizer:
 
 
 def tokenizer_for(config: TextConfig) -> Tokenizer:
-    """T5's own tokenizer where its weights come from somewhere, else one token per word.
+    """Returns T5's own tokenizer where the configuration has a source of its weights, else one token per word.
 
     Raises:
         ConfigError: the local folder of weights has no tokenizer.json.
@@ -78,7 +78,7 @@ def tokenizer_for(config: TextConfig) -> Tokenizer:
 
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Token ids (B, L) int64, padded with 0, and which are present, (B, L) bool."""
+    """Encodes texts: token ids (B, L) int64, padded with 0, and their presence, (B, L) bool."""
     ids = [tokenizer.encode(text).ids for text in texts]
     longest = max(map(len, ids))
     tokens = torch.zeros(len(ids), longest, dtype=torch.int64)

@@ -37,7 +37,7 @@ class CellLabels:
 
 
 class Labeller:
-    """Labels what a twin sees now; one renderer as long as the twin stays in its house. Close it before the next."""
+    """Labels a twin's current images; one renderer per house: close it before the next house."""
 
     def __init__(self, twin: Twin) -> None:
         self.twin = twin

@@ -28,10 +28,10 @@ from training.runtime.checkpoint import expect_new, save
 from training.runtime.progress import Bar
 
 MOST_WEIGHT = 30.0
-"""Largest weight of a cell that shows a category. A mug covers one cell in two thousand: with one weight for all
-categories the network never learns the small ones."""
+"""Largest weight of a cell with a category. A mug covers one cell in two thousand: with one weight for all
+categories the network does not learn the small ones."""
 
-PRESENCE_SHARE = 40.0
+PRESENCE_WEIGHT = 40.0
 """Weight of the presence loss against the geometry loss; most of its cells are easy, so its mean is small."""
 
 
@@ -47,9 +47,9 @@ class PerceptionOptions:
     """Labelled observations, each an image per camera."""
     epochs: int = 12
     batch: int = 96
-    """Pictures per update."""
+    """Images per update."""
     lr: float = 3e-3
-    """Highest learning rate (OneCycle)."""
+    """Peak learning rate (OneCycle)."""
     workers: int = 2
     """Worker processes that collect frames."""
     threads: int = 2
@@ -111,7 +111,7 @@ def fit(encoder: CnnEncoder, frames: Frames, options: PerceptionOptions) -> None
 
 
 def positive_weights(frames: Frames) -> Tensor:
-    """(15, 1, 1): per category the root of how many cells do not show it for each that does, MOST_WEIGHT at most."""
+    """(15, 1, 1): per category the square root of the ratio of cells without it to cells with it, at most MOST_WEIGHT."""
     counts = np.zeros(len(CATEGORIES))
     for start in range(0, len(frames["presence"]), 1024):
         counts += _presence(frames["presence"][start : start + 1024]).sum(axis=(0, 2, 3))
@@ -127,7 +127,7 @@ def losses(encoder: CnnEncoder, weight: Tensor, images: Tensor, presence: Tensor
     seen = functional.binary_cross_entropy_with_logits(logits.float(), presence, pos_weight=weight)
     depth = functional.smooth_l1_loss(shape[:, :2].float(), geometry[:, :2], beta=0.1)
     floor = functional.binary_cross_entropy_with_logits(shape[:, 2].float(), geometry[:, 2])
-    return PRESENCE_SHARE * seen + depth + 0.5 * floor
+    return PRESENCE_WEIGHT * seen + depth + 0.5 * floor
 
 
 def _batch(frames: Frames, chosen: np.ndarray, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -151,7 +151,7 @@ def _presence(packed: np.ndarray) -> np.ndarray:
 
 
 def score(encoder: CnnEncoder, frames: Frames) -> dict[str, dict[str, float]]:
-    """For each category: cells that show it, precision and recall at 1/2; and the error of the depths in per cent."""
+    """Per category: cells with it, precision and recall at 1/2; and the errors of the log depths."""
     hits, claims, truths = (np.zeros(len(CATEGORIES)) for _ in range(3))
     errors = []
     with torch.inference_mode():
@@ -177,7 +177,7 @@ def score(encoder: CnnEncoder, frames: Frames) -> dict[str, dict[str, float]]:
 
 
 def table(scores: dict[str, dict[str, float]]) -> str:
-    """The scores as lines of text."""
+    """Formats the scores as text."""
     lines = [f"{'category':<16}{'cells':>8}{'precision':>11}{'recall':>8}"]
     for name in CATEGORIES:
         row = scores[name]

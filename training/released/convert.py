@@ -1,4 +1,4 @@
-"""Their parameters as a policy of ours."""
+"""Conversion of released parameters to a policy of this repository."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TIED = ("visual_encoder.text_encoder.shared.weight", "visual_encoder.text_encode
 def policy_of(
     release: Release, tensors: Mapping[str, Tensor], images: Mapping[str, Tensor], folder: Path
 ) -> SpocPolicy:
-    """The policy with the parameters of a file, which `differences.account` has passed, in evaluation mode.
+    """Makes the policy with the parameters of a file that `differences.account` has accepted, in evaluation mode.
 
     Args:
         release: what the file was recognised as.
@@ -84,7 +84,7 @@ def _parts(ours: str, tensor: Tensor) -> dict[str, Tensor]:
 
 
 def expect_constants(tensors: Mapping[str, Tensor], width: int) -> None:
-    """Raises CheckpointError where what is no weight has another value than in the published network."""
+    """Raises CheckpointError where a buffer has another value than in the published network."""
     expected = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
     given = tensors[TIME]
     coarse = torch.finfo(given.dtype).eps if given.is_floating_point() else 0.0  # bfloat16 has three digits

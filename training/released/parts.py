@@ -1,4 +1,4 @@
-"""Some parameters of a network as rows of text: their name, their shape in letters, our name."""
+"""Parameters of a network as rows of text: published name, shape in letters, name in this repository."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Part:
-    """Some parameters with a common prefix; `layers` is what counts them where they repeat."""
+    """Parameters with a common prefix; `layers` names their count where they repeat."""
 
     theirs: str
     ours: str

@@ -1,4 +1,4 @@
-"""Reads a file that somebody else's torch wrote, without running any code from it."""
+"""Safe reading of released checkpoint files, without running any code from them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from training.released.releases import ALLENACT, LIGHTNING, RENAMED
 from training.runtime import torch_file
 
 KEYS = {"model_state_dict": (ALLENACT, ""), "state_dict": (LIGHTNING, "model.")}
-"""Under which key a file keeps its parameters: the kind of file, and the prefix of their names."""
+"""Kind of file -> key of its parameters and prefix of their names."""
 
 HARMLESS = [argparse.Namespace, np.dtype, *(type(np.dtype(code)) for code in "?bBhHiIqQefd")]
-"""Plain values that trainers put beside the parameters, and that cannot run anything."""
+"""Plain values that trainers store beside the parameters; they cannot run code."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The releases that can be imported: how each is recognised, what it becomes, and what is not needed of it."""
+"""The releases that can be imported: how each is recognised and converted, and which parameters are left out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Sizes = tuple[int, int, int, int, int]
 
 @dataclass(frozen=True)
 class Release:
-    """One network that was released.
+    """A released network.
 
     Attributes:
         name: of the bundle.
@@ -112,7 +112,7 @@ UNREADABLE = {
     "visual_encoder.bbox_pos_encoder.": "a detector's boxes (double_det), which no body of Ferry gives",
     "visual_encoder.coord_pos_enc.": "a detector's boxes (double_det), which no body of Ferry gives",
 }
-"""Prefixes of inputs that a released network may have and ours has not."""
+"""Prefixes of inputs that a released network may have and this repository's has not."""
 
 
 def recognise(shapes: Mapping[str, Shape], container: str, releases: tuple[Release, ...] = RELEASES) -> Release:

@@ -1,4 +1,4 @@
-"""The folder of `--weights`: what a released checkpoint does not hold itself."""
+"""The folder of `--weights`: files that a released checkpoint does not contain."""
 
 from __future__ import annotations
 
