@@ -22,7 +22,7 @@ from simulation.houses.seeds import SPLITS, house_seed
 from simulation.navigation.rooms import rooms_at
 from simulation.task_registry import is_success
 from simulation.task_registry import task as task_named
-from simulation.tasks.metrics import failed_share, path_length, sel
+from simulation.tasks.metrics import failed_fraction, path_length, sel
 from simulation.twins.house_twin import TwinOptions
 from simulation.twins.registry import make_twin
 
@@ -184,7 +184,7 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
             "path_m": path_length(self.twin.path),
             "rooms_visited": len(rooms_at(self.twin.house, self.twin.path)),
             "rooms": len(self.twin.house.rooms),
-            "failed_share": failed_share(self.twin.history),
+            "failed_share": failed_fraction(self.twin.history),
         }
 
 

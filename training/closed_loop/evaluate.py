@@ -27,7 +27,7 @@ from simulation.expert_length import NOISELESS, expert_length
 from simulation.houses.seeds import house_seed
 from simulation.navigation.rooms import rooms_at
 from simulation.task_registry import check_tasks, task
-from simulation.tasks.metrics import failed_share, sel
+from simulation.tasks.metrics import failed_fraction, sel
 from simulation.tasks.object_nav import TASK
 from simulation.twins.house_twin import TwinOptions
 from simulation.twins.registry import make_twin
@@ -187,7 +187,7 @@ def outcome(slot: ActiveEpisode, index: int) -> dict[str, Any]:
         "expert_steps": episode.expert_steps,
         "sel": sel(slot.record.success, episode.expert_steps, slot.steps),
         "collisions": slot.record.collisions,
-        "failed_share": failed_share(slot.twin.history),
+        "failed_share": failed_fraction(slot.twin.history),
         "rooms_visited": len(rooms_at(slot.twin.house, slot.twin.path)),
     }
 

@@ -22,7 +22,7 @@ OPSET = 18
 
 
 class PolicyStep(nn.Module):
-    """One step of one episode: images, text features, state, previous action, step, cache -> logits and extended cache."""
+    """One step of one episode: images, text features, state, previous action, step, cache -> logits and cache."""
 
     def __init__(self, policy: SpocPolicy) -> None:
         super().__init__()

@@ -161,7 +161,7 @@ class SpocPolicy(nn.Module):
         values: Tensor,
         mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Runs one step of N episodes: logits (N, A) and the extended cache; cache and mask as in `CausalDecoder.step`."""
+        """Runs one step of N episodes: logits (N, A) and the new cache; cache and mask as in `CausalDecoder.step`."""
         x = self.fuse(tokens, text, previous, state, step)
         x, keys, values = self.decoder.step(x[:, None], keys, values, mask, self._words(text))
         return self.actor(x[:, 0]), keys, values

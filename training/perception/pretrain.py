@@ -111,7 +111,7 @@ def fit(encoder: CnnEncoder, frames: Frames, options: PerceptionOptions) -> None
 
 
 def positive_weights(frames: Frames) -> Tensor:
-    """(15, 1, 1): per category the square root of the ratio of cells without it to cells with it, at most MOST_WEIGHT."""
+    """(15, 1, 1): per category the square root of cells without it per cell with it, at most MOST_WEIGHT."""
     counts = np.zeros(len(CATEGORIES))
     for start in range(0, len(frames["presence"]), 1024):
         counts += _presence(frames["presence"][start : start + 1024]).sum(axis=(0, 2, 3))
