@@ -1,4 +1,4 @@
-"""How many decisions a second behaviour cloning trains on, for both sizes, on this machine.
+"""Decisions per second of behaviour cloning, for both policy sizes, on this machine.
 
     python benchmarks/bc.py
 
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def measure(config: PolicyConfig, updates: int, rows: int, options: Benchmark) -> str:
-    """One line: what `updates` updates took after one that was not counted."""
+    """Measures `updates` updates after one that is not counted; returns a line of the table."""
     policy = new_policy(config).train()
     trained = [one for one in policy.parameters() if one.requires_grad]
     optimiser = torch.optim.AdamW(trained, 1e-4)
@@ -89,7 +89,7 @@ def update(
     rows: list[list[int]],
     options: Benchmark,
 ) -> int:
-    """One update as `ferry train bc` makes it; returns how many decisions were in it."""
+    """Makes one update as `ferry train bc` does; returns its number of decisions."""
     batch = collate(episodes, words, rows, options.context)
     with torch.autocast("cpu", torch.bfloat16, enabled=options.bf16):
         logits = batch_logits(policy, batch, words)

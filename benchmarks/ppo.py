@@ -1,12 +1,12 @@
-"""Steps per second of PPO end to end, where its time goes, and how fast the learner is.
+"""Steps per second of PPO: end to end, by part, and of the learner alone.
 
     python benchmarks/ppo.py
 
-Each row is a run of `ferry train ppo` of its own, started by torchrun where it has several ranks, from an untrained
-`mini` that says `done` once in about fifty decisions; its first update is not counted. "Simulator alone" is as many
-processes that do nothing but drive, render and change houses. The parts are measured in this process: what one step
-costs one core while playing, and what it costs the learner. `mini`'s encoder needs pictures of whole blocks of 24
-columns, so 64 x 120 stands for 64 x 112.
+Each row is a separate run of `ferry train ppo`, started by torchrun where it has several ranks, from an untrained
+`mini` that chooses `done` once in about fifty decisions; its first update is not counted. "Simulator alone" is the same
+number of processes that only drive, render and change houses. The parts are measured in this process: the cost of one
+step on one core in rollouts, and in the update. `mini`'s encoder needs a multiple of 24 columns, so 64 x 120
+is used instead of 64 x 112.
 """
 
 from __future__ import annotations
@@ -39,11 +39,19 @@ from training.models.spoc import SpocPolicy
 from training.rl.actor_critic import trained_weights
 from training.rl.ppo import Trainer
 from training.rl.ppo_options import PpoOptions
-from training.rl.rollout import Played, Player, PlayJob, PlayOptions, RewardOptions, arrays, twin_options
+from training.rl.rollout import (
+    RewardOptions,
+    RolloutJob,
+    RolloutOptions,
+    RolloutWorker,
+    Trajectory,
+    arrays,
+    twin_options,
+)
 from training.runtime.checkpoint import new_policy, policy_payload, save
 
 SIZES = {"64 x 120": (64, 120, 3, 5), "84 x 144": (84, 144, 4, 6)}
-"""Height and width of pictures, rows and columns of `mini`'s visual tokens."""
+"""Height and width of images, rows and columns of `mini`'s visual tokens."""
 
 MOVES = ("move_ahead", "rotate_left", "rotate_right")
 LENGTH = 45
@@ -60,7 +68,7 @@ class Benchmark:
     updates: int = 3
     """Updates of a run; the first is not counted."""
     simulator_s: float = 4.0
-    """How long the simulator alone is measured."""
+    """Duration of the measurement of the simulator alone [s]."""
     learner: bool = True
     """Also measure the learner, of both policy sizes."""
 
@@ -71,11 +79,11 @@ def main() -> None:
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}\n")
     with tempfile.TemporaryDirectory() as folder:
         measured = {size: runs(Path(folder) / f"{number}", size, options) for number, size in enumerate(options.sizes)}
-    print("\n| pictures | processes | end to end, steps/s | playing | learning | simulator alone | share of it |")
+    print("\n| images | processes | end to end, steps/s | playing | learning | simulator alone | fraction of it |")
     print("|---|---|---|---|---|---|---|")
     for rows in measured.values():
         print("\n".join(rows.lines))
-    print("\n| pictures | simulation and rendering | encoder | policy | other playing | update |")
+    print("\n| images | simulation and rendering | encoder | policy | other playing | update |")
     print("|---|---|---|---|---|---|")
     for size, rows in measured.items():
         print(parts_line(size, rows.update_s))
@@ -87,14 +95,14 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Rows:
-    """What was measured of one size of pictures: lines of the table, and what a step costs one rank's learner."""
+    """Results for one image size: lines of the table, and the update's time per step on one rank."""
 
     lines: list[str]
     update_s: float
 
 
 def runs(folder: Path, size: str, options: Benchmark) -> Rows:
-    """One worker, two workers, and two ranks of a worker each."""
+    """Measures one worker, two workers, and two ranks of a worker each."""
     policy = clone(size)
     save(folder / "bc" / "best.pt", "policy", policy_payload(policy))
     alone = {count: simulator_alone(policy.config, count, options.simulator_s) for count in (1, 2)}
@@ -103,7 +111,7 @@ def runs(folder: Path, size: str, options: Benchmark) -> Rows:
         speed = end_to_end(folder, ranks, workers, options)
         simulator = alone[ranks * workers]
         cells = [speed[name] for name in ("steps_per_s", "playing_steps_per_s", "learning_steps_per_s")]
-        numbers = " | ".join(f"{one:.0f}" for one in (*cells, simulator))
+        numbers = " | ".join(f"{cell:.0f}" for cell in (*cells, simulator))
         lines.append(f"| {size} | {title} | {numbers} | {cells[0] / simulator:.0%} |")
         print(lines[-1], file=sys.stderr)
         update_s = update_s or 1.0 / cells[2]
@@ -111,13 +119,13 @@ def runs(folder: Path, size: str, options: Benchmark) -> Rows:
 
 
 def config_of(size: str) -> PolicyConfig:
-    """`mini` with pictures of a size."""
+    """Returns `mini` with another image size."""
     height, width, rows, columns = SIZES[size]
     return replace(MINI, image=replace(MINI.image, height=height, width=width, rows=rows, columns=columns))
 
 
 def clone(size: str) -> SpocPolicy:
-    """An untrained policy whose episodes are about as long as a trained one's."""
+    """Makes an untrained policy whose episodes are about as long as a trained one's."""
     policy = new_policy(config_of(size))
     with torch.no_grad():
         policy.actor.bias[SPOC_ACTIONS.index("done")] -= 0.9
@@ -125,29 +133,29 @@ def clone(size: str) -> SpocPolicy:
 
 
 def end_to_end(run: Path, ranks: int, workers: int, options: Benchmark) -> dict[str, float]:
-    """Speeds of `ferry train ppo`, the mean over the updates that count."""
-    words = ["train", "ppo", "--run", str(run), "--name", f"{ranks}x{workers}", "--warmup", "0", "--kl-stop", "inf"]
+    """Measures the speeds of `ferry train ppo`, the mean over all updates but the first."""
+    words = ["train", "ppo", "--run", str(run), "--name", f"{ranks}x{workers}", "--warmup", "0", "--target-kl", "inf"]
     words += ["--episodes", str(options.episodes), "--workers", str(workers), "--shares", "2", "--evaluate-every", "0"]
     words += ["--threads", "1" if ranks > 1 else str(workers), "--steps", "1000000000"]
     launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks), "-m", "--", "ferry"]
     line = [sys.executable, "-m", *(launcher if ranks > 1 else ["ferry"]), *words]
     process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    said: list[str] = []
+    lines: list[str] = []
     try:
         assert process.stderr is not None
         for text in process.stderr:
-            said += re.findall(r"update \d+, .*steps_per_s .*", text)
-            if len(said) > options.updates - 1:
+            lines += re.findall(r"update \d+, .*steps_per_s .*", text)
+            if len(lines) > options.updates - 1:
                 break
     finally:
         process.terminate()
         process.communicate(timeout=60)
-    found = [dict(re.findall(r"(\w*steps_per_s) ([\d.e+]+)", text)) for text in said[1:]]
-    return {name: 1.0 / float(np.mean([1.0 / float(one[name]) for one in found])) for name in found[0]}
+    speeds = [dict(re.findall(r"(\w*steps_per_s) ([\d.e+]+)", text)) for text in lines[1:]]
+    return {name: 1.0 / float(np.mean([1.0 / float(speed[name]) for speed in speeds])) for name in speeds[0]}
 
 
 class Simulator:
-    """A worker's work: random driving in houses for some seconds."""
+    """Drives at random in houses for some seconds, in a worker process."""
 
     def __init__(self, options: TwinOptions, config: PolicyConfig) -> None:
         self.twin = StretchTwin(options)
@@ -156,7 +164,7 @@ class Simulator:
         next(self.drive(0))
 
     def drive(self, seed: int) -> Iterator[int]:
-        """Takes steps without end; yields how many so far."""
+        """Takes steps without end; yields their number so far."""
         rng, count = np.random.default_rng(seed), 0
         for episode in training_episodes(rng, per_house=1):
             self.twin.reset(episode)
@@ -167,7 +175,7 @@ class Simulator:
                 yield count
 
     def __call__(self, job: tuple[int, float], report: Report) -> float:
-        """Steps per second of a job (seed, seconds)."""
+        """Returns the steps per second of a job (seed, seconds)."""
         seed, seconds = job
         begin_s = time.perf_counter()
         for count in self.drive(seed):
@@ -178,20 +186,20 @@ class Simulator:
 
 
 def simulator_alone(config: PolicyConfig, workers: int, seconds: float) -> float:
-    """Steps per second of as many processes together."""
-    make = partial(Simulator, twin_options(config, PlayOptions()), config)
+    """Measures the total steps per second of `workers` processes."""
+    make = partial(Simulator, twin_options(config, RolloutOptions()), config)
     with WorkerPool(make, workers) as pool:
         return sum(rate for _, rate in pool.run([(seed, seconds) for seed in range(workers)]))
 
 
 class Clock:
-    """Adds up the time spent in some methods."""
+    """Accumulates the time spent in methods, by part."""
 
     def __init__(self) -> None:
         self.spent_s: dict[str, float] = {}
 
     def watch(self, owner: Any, method: str, part: str) -> None:
-        """Counts a method of one object towards a part."""
+        """Adds the time of an object's method to a part."""
         inner = getattr(owner, method)
 
         def watched(*args: Any, **named: Any) -> Any:
@@ -202,68 +210,68 @@ class Clock:
 
     @contextmanager
     def counted(self, part: str) -> Iterator[None]:
-        """Counts what is inside."""
+        """Adds the time of the block to a part."""
         begin_s = time.perf_counter()
         yield
         self.spent_s[part] = self.spent_s.get(part, 0.0) + time.perf_counter() - begin_s
 
 
 def parts_line(size: str, update_s: float) -> str:
-    """Shares of the time that a step costs one core; `update_s` is what it costs the learner."""
+    """Makes a line of the fractions of a step's time on one core; `update_s` is the update's."""
     policy = clone(size)
-    player = Player(policy.config, arrays(policy.image_encoder.state_dict()), PlayOptions(), RewardOptions())
+    worker = RolloutWorker(policy.config, arrays(policy.image_encoder.state_dict()), RolloutOptions(), RewardOptions())
     weights = arrays(trained_weights(policy))
-    played = player(PlayJob((0,), 16, weights), quiet)
-    clock, rollout = Clock(), player.rollout
+    trajectories = worker(RolloutJob((0,), 16, weights), quiet)
+    clock, rollout = Clock(), worker.rollout
     for twin in rollout.twins:
         for method in ("observe", "execute", "reset"):
             clock.watch(twin, method, "simulation and rendering")
     clock.watch(rollout.policy, "images", "encoder")
     clock.watch(rollout.policy, "text", "policy")
-    clock.watch(rollout.memory, "step", "policy")
+    clock.watch(rollout.cache, "step", "policy")
     with clock.counted("all"):
-        played = player(PlayJob((1,), 32, weights), quiet)
-    steps = sum(map(len, played))
+        trajectories = worker(RolloutJob((1,), 32, weights), quiet)
+    steps = sum(map(len, trajectories))
     costs_s = {name: spent_s / steps for name, spent_s in clock.spent_s.items()}
     playing_s = costs_s.pop("all")
     whole_s, other_s = playing_s + update_s, playing_s - sum(costs_s.values())
     names = ("simulation and rendering", "encoder", "policy")
     cells = [*(costs_s[name] for name in names), other_s, update_s]
-    return f"| {size} | " + " | ".join(f"{one / whole_s:.0%} ({1e3 * one:.2f} ms)" for one in cells) + " |"
+    return f"| {size} | " + " | ".join(f"{cell / whole_s:.0%} ({1e3 * cell:.2f} ms)" for cell in cells) + " |"
 
 
 def quiet(steps: int) -> None:
-    """Hears of steps."""
+    """Ignores reported steps."""
 
 
 def learner_line(config: PolicyConfig, episodes: int, epochs: int) -> str:
-    """Decisions a second that the update learns from: actor, critic, and the critic's look before it."""
+    """Measures the decisions per second of an update: actor, critic, and the critic's values before it."""
     with tempfile.TemporaryDirectory() as folder:
         save(Path(folder) / "bc" / "best.pt", "policy", policy_payload(new_policy(config)))
         threads = os.cpu_count() or 1
         torch.set_num_threads(threads)
-        trainer = Trainer(PpoOptions(Path(folder), epochs=epochs, warmup=0, threads=threads, kl_stop=float("inf")))
-    trainer._learn([random_episode(config, 8, 0)])
+        trainer = Trainer(PpoOptions(Path(folder), epochs=epochs, warmup=0, threads=threads, target_kl=float("inf")))
+    trainer._update_policy([random_episode(config, 8, 0)])
     some = [random_episode(config, LENGTH, seed) for seed in range(episodes)]
-    spent_s = took(lambda: trainer._learn(some))
+    spent_s = took(lambda: trainer._update_policy(some))
     return f"| {config.name} | {epochs * episodes * LENGTH / spent_s:.0f} | {epochs} x {episodes * LENGTH} |"
 
 
 def took(work: Callable[[], object]) -> float:
-    """Seconds that some work takes."""
+    """Measures the seconds that `work` takes."""
     begin_s = time.perf_counter()
     work()
     return time.perf_counter() - begin_s
 
 
-def random_episode(config: PolicyConfig, steps: int, seed: int) -> Played:
-    """An episode of noise that ended with `done`."""
+def random_episode(config: PolicyConfig, steps: int, seed: int) -> Trajectory:
+    """Makes an episode of noise that ended with `done`."""
     rng = np.random.default_rng(seed)
     shape = (steps, len(config.cameras), config.image.tokens, config.image.token_width)
     features = rng.standard_normal(shape, np.float32).astype(np.float16)
     actions = rng.integers(0, len(SPOC_ACTIONS.names), steps).astype(np.uint8)
     log_p, zeros = np.full(steps, -3.0, np.float32), np.zeros(steps, np.uint8)
-    return Played("find a mug", features, actions, zeros, actions, log_p, rng.random(steps), True, True, 0)
+    return Trajectory("find a mug", features, actions, zeros, actions, log_p, rng.random(steps), True, True, 0)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Two-camera observations per second of the Stretch in a house, beside the same scene at MuJoCo's own settings.
+"""Two-camera observations per second of the Stretch in a house, compared with MuJoCo's own renderer and settings.
 
     python benchmarks/render.py [--house 5] [--workers 2]
 
-Each round measures every setting in turn, so that a change of load meets all of them. An observation is a pose, its
-kinematics and both pictures as RGB arrays. "Per CPU second" divides by the time that the process really ran, which is
-what a quiet core would give on a machine that others use too.
+Each round measures every setting in turn, so that a change of load affects all of them. An observation is a pose, its
+kinematics and both images as RGB arrays. "Per CPU second" divides by the CPU time of the process, the rate of
+an idle core of a shared machine.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ import mujoco  # isort: skip
 Draw = Callable[[mujoco.MjData], object]
 Rates = tuple[float, float]
 SIZES = ((84, 144), (112, 192), (224, 384))
-"""Height and width of a picture: the mini policy's, half, and SPOC's."""
+"""Height and width of an image: the mini policy's, half, and SPOC's."""
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """What to measure."""
+    """Options of the benchmark."""
 
     house: int = 5
     """Seed of the house."""
     rounds: int = 7
-    """How often each setting is measured; the median counts."""
+    """Measurements of each setting; the median is reported."""
     observations: int = 40
     """Observations in a round."""
     workers: int = 0
     """Also measure this many processes at once."""
     seconds: float = 5.0
-    """How long the processes run together."""
+    """Duration of the measurement with several processes [s]."""
 
 
 @dataclass
@@ -63,7 +63,7 @@ class Scene:
         self.poses = [(x, y, yaw) for x, y in middles for yaw in rng.uniform(-np.pi, np.pi, 8)]
 
     def observe(self, draw: Draw, count: int) -> Rates:
-        """Draws observations; returns how many per second, and per CPU second."""
+        """Renders observations; returns their number per second and per CPU second."""
         wall_s, cpu_s = time.perf_counter(), time.process_time()
         for i in range(count):
             x_m, y_m, yaw_rad = self.poses[i % len(self.poses)]
@@ -97,18 +97,18 @@ def compare(arguments: Arguments, height: int, width: int) -> tuple[Rates, Rates
     use_mujoco_settings(theirs.world.model)
     rates: tuple[list[Rates], list[Rates]] = ([], [])
     with Renderer(ours.world.model, height, width) as fast, mujoco.Renderer(theirs.world.model, height, width) as plain:
-        ways = (ours, lambda data: fast.render(data, StretchBody.CAMERAS)), (theirs, mujoco_drawing(plain))
-        for scene, draw in ways:
+        drawings = (ours, lambda data: fast.render(data, StretchBody.CAMERAS)), (theirs, mujoco_drawing(plain))
+        for scene, draw in drawings:
             scene.observe(draw, 2)
         for _ in range(arguments.rounds):
-            for kept, (scene, draw), share in zip(rates, ways, (1.0, 0.1), strict=True):
-                kept.append(scene.observe(draw, max(2, int(arguments.observations * share))))
+            for kept, (scene, draw), fraction in zip(rates, drawings, (1.0, 0.1), strict=True):
+                kept.append(scene.observe(draw, max(2, int(arguments.observations * fraction))))
     medians = [(statistics.median(w for w, _ in kept), statistics.median(c for _, c in kept)) for kept in rates]
     return medians[0], medians[1]
 
 
 def work(house: int, height: int, width: int, seconds: float, start: float) -> float:
-    """One of several processes: observations per second between two moments that all of them share."""
+    """Measures observations per second in one of several processes, from a common start time."""
     scene = Scene(World(generate_house(house)))
     with Renderer(scene.world.model, height, width) as renderer:
         scene.observe(lambda data: renderer.render(data, StretchBody.CAMERAS), 5)
@@ -121,7 +121,7 @@ def work(house: int, height: int, width: int, seconds: float, start: float) -> f
 
 
 def together(arguments: Arguments, height: int, width: int) -> list[float]:
-    """Rates of several processes that draw at the same time."""
+    """Measures the rates of several processes that render at the same time."""
     start = time.time() + 8.0  # all have imported and compiled by then
     with multiprocessing.get_context("spawn").Pool(arguments.workers) as pool:
         job = (arguments.house, height, width, arguments.seconds, start)
@@ -129,7 +129,7 @@ def together(arguments: Arguments, height: int, width: int) -> list[float]:
 
 
 def machine() -> str:
-    """Processor, cores and load, in words."""
+    """Describes the processor, cores and load."""
     names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     name = names[0].split(":")[1].strip() if names else platform.processor() or platform.machine()
     load = os.getloadavg()[0]

@@ -1,1 +1,1 @@
-"""Where policies grow: procedural MuJoCo houses, body twins, cameras, tasks and experts. No torch."""
+"""Simulation: procedural MuJoCo houses, robot twins, cameras, tasks and experts. No torch."""

@@ -1,8 +1,9 @@
-"""What a twin knows of how an episode went, whatever its task; plain values, since a twin may be behind ROS."""
+"""Facts that a twin knows about an episode, whatever its task; they travel as JSON values, also through ROS."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from simulation.navigation.goals import targets_of
@@ -13,28 +14,55 @@ from simulation.task_registry import is_success
 from simulation.tasks import fetch, pick_up
 from simulation.twins.house_twin import Twin
 
-OF_THE_TARGET = ("success", "soft_success", "target_distance_m", "target_visible", "target_held")
 
+@dataclass(frozen=True)
+class EpisodeInfo:
+    """State of an episode now. What does not apply to the task is None.
 
-def judgement(twin: Twin, instruction: str = "") -> dict[str, Any]:
-    """The situation of a twin now, as JSON values.
-
-    `instruction` is what the robot was told; empty takes the episode's own words. Where it asks for something else than
-    the episode's target, "not_judged" says so, and nothing is said of that target; it is empty otherwise.
-    "success" (whether `done` would be one), "collisions", "path" (base positions [m]), "rooms_visited" and "rooms" (how
-    many the path went through, and how many there are). Of a task with targets in the house also "target_distance_m"
-    and "target_visible"; of one whose target is to be held "target_held" instead of the latter, and with a physical
-    grasp "soft_success": whether the hand sphere alone would have made it one. What does not apply is None.
+    Attributes:
+        not_judged: why the target is not judged; empty where it is.
+        collisions: blocked motions.
+        path: base positions (x, y) [m].
+        rooms_visited: rooms that the path went through.
+        rooms: rooms of the house.
+        success: whether `done` would be a success; None, as all that follows, where the target is not judged.
+        soft_success: with a physical grasp, whether the hand sphere alone would have made it one.
+        target_distance_m: from the base to the nearest target in the house.
+        target_visible: whether a target is in sight; for tasks that do not end with it in the gripper.
+        target_held: whether a target is in the gripper; for tasks that do.
     """
-    why_not = mismatch(instruction or twin.episode.instruction, twin.episode)
-    known = {
-        "not_judged": why_not,
-        "collisions": twin.collisions,
-        "path": [[round(float(x), 3), round(float(y), 3)] for x, y in twin.path],
-        "rooms_visited": len(rooms_at(twin.house, twin.path)),
-        "rooms": len(twin.house.rooms),
-    }
-    return known | (dict.fromkeys(OF_THE_TARGET) if why_not else _of_the_target(twin))
+
+    not_judged: str
+    collisions: int
+    path: tuple[tuple[float, float], ...]
+    rooms_visited: int
+    rooms: int
+    success: bool | None = None
+    soft_success: bool | None = None
+    target_distance_m: float | None = None
+    target_visible: bool | None = None
+    target_held: bool | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the fields as JSON values."""
+        return {**asdict(self), "path": [list(point) for point in self.path]}
+
+
+def episode_info(twin: Twin, instruction: str = "") -> EpisodeInfo:
+    """Reads an episode's state from its twin.
+
+    `instruction` is the one that the policy ran with; empty takes the episode's own. Where it asks for something else
+    than the episode's target, `not_judged` states the difference and the target's fields are None.
+    """
+    reason = mismatch(instruction or twin.episode.instruction, twin.episode)
+    return EpisodeInfo(
+        not_judged=reason,
+        collisions=twin.collisions,
+        path=tuple((round(float(x), 3), round(float(y), 3)) for x, y in twin.path),
+        rooms_visited=len(rooms_at(twin.house, twin.path)),
+        rooms=len(twin.house.rooms),
+        **({} if reason else _of_the_target(twin)),
+    )
 
 
 def _of_the_target(twin: Twin) -> dict[str, Any]:

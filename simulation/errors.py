@@ -3,17 +3,17 @@
 SimulationError
 ├── SeedError              a split is unknown, or a seed or index lies outside of it
 ├── UnknownCategory        an object category that no house has
-├── HouseOptionsError      options of which no house can be made
-├── HouseGenerationError   this seed and these options gave no house that can be walked through
-├── ChoresError            an episode in CHORES' form cannot be read, or cannot be played here
+├── HouseOptionsError      options that allow no house
+├── HouseGenerationError   this seed and these options gave no traversable house
+├── ChoresError            an episode in CHORES' format cannot be read, or cannot be played here
 ├── EpisodeError           an episode that contradicts itself, or cannot be played
 ├── EpisodeGenerationError this house and this seed gave no episode
 ├── WorkersLost            simulation workers die faster than they can be replaced
 ├── LiberoMissing          LIBERO is not installed, or has no such suite
 ├── MeshError              a mesh file cannot be read
-├── NoDisplayDriver        this machine has no OpenGL driver that draws without a display
+├── NoDisplayDriver        this machine has no OpenGL driver for off-screen rendering
 ├── UnknownCamera          a camera that the model lacks
-└── RendererMisuse         a renderer that is closed, or used outside of the thread that made it
+└── RendererMisuse         a renderer that is closed, or used outside the thread that created it
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class UnknownCategory(SimulationError):
 
 
 class HouseOptionsError(SimulationError):
-    """Options of which no house can be made."""
+    """Options that allow no house."""
 
     def __init__(self, option: str, got: object, expected: str) -> None:
         super().__init__(f"house option {option}: got {got!r}, expected {expected}")
@@ -51,7 +51,7 @@ class HouseOptionsError(SimulationError):
 
 
 class HouseGenerationError(SimulationError):
-    """This seed and these options gave no house that can be walked through; `missing` says what had no place."""
+    """This seed and these options gave no traversable house; `missing` names what could not be placed."""
 
     def __init__(self, seed: int, missing: str, attempts: int) -> None:
         super().__init__(
@@ -61,13 +61,13 @@ class HouseGenerationError(SimulationError):
 
 
 class ChoresError(SimulationError):
-    """An episode in CHORES' form cannot be read, or cannot be played here; `available` says what there is instead."""
+    """An episode in CHORES' format cannot be read, or cannot be played here; `available` lists the alternatives."""
 
     def __init__(self, what: str, got: object, expected: str, available: Iterable[str] = ()) -> None:
         self.what, self.details = what, (got, expected, tuple(available))
         self.got, self.expected, self.available = self.details
-        there_are = f"; available: {', '.join(self.available)}" if self.available else ""
-        super().__init__(f"{what}: got {got!r}, expected {expected}{there_are}")
+        alternatives = f"; available: {', '.join(self.available)}" if self.available else ""
+        super().__init__(f"{what}: got {got!r}, expected {expected}{alternatives}")
 
 
 class EpisodeError(SimulationError):
@@ -102,14 +102,14 @@ class MeshError(SimulationError):
 
 
 class NoDisplayDriver(SimulationError):
-    """This machine has no OpenGL driver that draws without a display."""
+    """This machine has no OpenGL driver for off-screen rendering."""
 
     def __init__(self, backend: str, cause: object) -> None:
         super().__init__(f"no off-screen OpenGL driver for MUJOCO_GL={backend} ({cause}): {display_fix(os.environ)}")
 
 
 def display_fix(environment: Mapping[str, str]) -> str:
-    """What to do where nothing can be drawn without a display: what is set is asked before what is installed."""
+    """Returns the fix for missing off-screen rendering: wrong environment variables first, then missing packages."""
     wrong = [name for name in ("MUJOCO_GL", "PYOPENGL_PLATFORM") if environment.get(name, "egl") != "egl"]
     wrong += ["MUJOCO_EGL_DEVICE_ID"] if environment.get("MUJOCO_EGL_DEVICE_ID") else []
     if wrong:
@@ -126,7 +126,7 @@ class UnknownCamera(SimulationError):
 
 
 class RendererMisuse(SimulationError):
-    """A renderer that is closed, or used outside of the thread that made it."""
+    """A renderer that is closed, or used outside the thread that created it."""
 
     def __init__(self, got: str, expected: str) -> None:
         super().__init__(f"renderer: got {got}, expected {expected}")

@@ -1,4 +1,4 @@
-"""The tasks as Gymnasium environments: the 20 actions of SPOC, two pictures, sparse reward."""
+"""Gymnasium environments of the tasks: SPOC's 20 actions, two images, sparse reward."""
 
 from __future__ import annotations
 
@@ -16,53 +16,53 @@ from robots.robot import Sent
 from robots.spec import U8Image
 from simulation.episode import EpisodeSpec
 from simulation.errors import EpisodeGenerationError, HouseGenerationError
-from simulation.expert_length import QUIET, measure_expert
+from simulation.expert_length import NOISELESS, expert_length
 from simulation.houses.categories import CATEGORIES
 from simulation.houses.seeds import SPLITS, house_seed
 from simulation.navigation.rooms import rooms_at
 from simulation.task_registry import is_success
 from simulation.task_registry import task as task_named
-from simulation.tasks.metrics import failed_share, path_length, sel
+from simulation.tasks.metrics import failed_fraction, path_length, sel
 from simulation.twins.house_twin import TwinOptions
 from simulation.twins.registry import make_twin
 
 START, PADDING, BLOCKED = 20, 21, 22
-"""Previous-action tokens beside the 20 actions: nothing yet, none (in padded batches), and "not executed"."""
+"""Previous-action tokens beside the 20 actions: start of episode, padding, and "not executed"."""
 
 TARGETS = tuple(CATEGORIES)
-"""Target categories in the order of `goal`, which is `len(TARGETS)` where the instruction names none: RoomVisit,
+"""Target categories in the order of `goal`, which is `len(TARGETS)` where the instruction has none: RoomVisit,
 RoomNav, ObjNavAfford."""
 
 NAMES = ("navigation", "manipulation")
-"""Pictures of an observation, as SPOC's policies take them; a body with one camera shows it in both."""
+"""Images of an observation, as SPOC's policies take them; a robot with one camera has the same image in both."""
 
 _DRAWS = 20
 
 
 class FerryEnv(gym.Env[dict[str, Any], np.int64]):
-    """One robot in one house after another.
+    """One robot in a sequence of houses.
 
     Observation: "navigation" and "manipulation", each (height, width, 3) uint8 RGB; "state" (1,) float32, the in-hand
-    flag; "previous_action", what was executed last (`START` at first, `BLOCKED` when the body did not do it); "step"
-    (1,) int64, decisions so far; "goal", index into `TARGETS` or one past its end. The instruction, which says more, is
-    in `info`.
+    flag; "previous_action", the last executed action (`START` at first, `BLOCKED` when it was not executed); "step"
+    (1,) int64, decisions so far; "goal", index into `TARGETS` or one past its end. `info` has the full instruction.
 
-    Reward: 1.0 when `done` is said and the task's rule holds, else 0. Only `done` ends an episode; `sub_done` does not.
+    Reward: 1.0 for `done` when the task's success predicate holds, else 0. Only `done` terminates an episode, not
+    `sub_done`.
 
     `info` has "success", "collided" (this action was blocked), "collisions", "instruction" and "episode" (as JSON);
-    at the end also "sel" (NaN while the expert's length is not known), "path_m", "rooms_visited", "rooms" (how many the
-    house has) and "failed_share" (of all commands). The expert's action for the present state is
+    at the end also "sel" (NaN while the expert's length is not known), "path_m", "rooms_visited", "rooms" (of the
+    house) and "failed_share" (of all commands). The expert's action in the current state is
     `env.unwrapped.expert.action()`.
 
     Args:
         options: of the twin.
         task: one of `simulation.task_registry.TASKS`, whose horizons are the published ones.
-        body: whose twin it is, one of `simulation.twins.registry.TWINS`. The actions are SPOC's 20 for every body;
-            `mask` says which of them it has, and a masked one is an error.
-        split: where houses are drawn from: "train", "val" or "test".
+        body: the robot, one of `simulation.twins.registry.TWINS`. The actions are SPOC's 20 for every robot;
+            `mask` marks those that it has, and a masked one is an error.
+        split: of the houses: "train", "val" or "test".
         max_steps: an episode is truncated after this many decisions.
         render_mode: "rgb_array" or None.
-        measure: run the expert before each episode that does not know its length, so that "sel" is known.
+        measure: run the expert before each episode without a known expert length, so that "sel" is known.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 - as Gymnasium declares it
@@ -83,12 +83,12 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
         self._task = task_named(task)
         self.expert = self._task.expert(self.twin)
         self._body, self._split, self._max_steps, self._measure = body, split, max_steps, measure
-        picture = gym.spaces.Box(0, 255, (options.height, options.width, 3), np.uint8)
+        image = gym.spaces.Box(0, 255, (options.height, options.width, 3), np.uint8)
         self.action_space = gym.spaces.Discrete(len(SPOC_ACTIONS.names))
         self.observation_space = gym.spaces.Dict(
             {
-                "navigation": picture,
-                "manipulation": picture,
+                "navigation": image,
+                "manipulation": image,
                 "state": gym.spaces.Box(0.0, 1.0, (1,), np.float32),
                 "previous_action": gym.spaces.Discrete(BLOCKED + 1),
                 "step": gym.spaces.Box(0, np.iinfo(np.int64).max, (1,), np.int64),
@@ -99,7 +99,7 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
 
     @property
     def mask(self) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
-        """(20,) 1 where the body has the action: what `action_space.sample` takes."""
+        """Action mask (20,) for `action_space.sample`: 1 where the robot has the action."""
         return np.array([name in self.twin.spec.actions for name in SPOC_ACTIONS.names], np.int8)
 
     def reset(
@@ -110,14 +110,14 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
         chosen = dict(options or {})
         episode = chosen.get("episode") or self._draw(chosen.get("house_seed"))
         if self._measure and episode.expert_steps is None:
-            episode = measure_expert(episode, make_twin(self._body, QUIET))
+            episode = episode.with_expert_steps(expert_length(episode, make_twin(self._body, NOISELESS)))
         self.twin.connect()
         self.twin.reset(episode)
         self._previous, self._step = START, 0
         return self._observation(), self._info(collided=False)
 
     def step(self, action: np.int64) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        """Executes one of the 20 actions; SpecError for one that the body lacks."""
+        """Executes one of the 20 actions; SpecError for one that the robot lacks."""
         command = self._command(SPOC_ACTIONS.names[int(action)])
         sent: Sent = self.twin.execute(command)
         self._step += 1
@@ -131,7 +131,7 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
         return self._observation(), float(success), terminated, truncated, info
 
     def render(self) -> U8Image | None:
-        """The house from above, (480, 640, 3) uint8 RGB; None without a render mode."""
+        """Renders the house from above, (480, 640, 3) uint8 RGB; None without a render mode."""
         return self.twin.frame(480, 640) if self.render_mode == "rgb_array" else None
 
     def close(self) -> None:
@@ -145,7 +145,7 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
         return body.actions[action]
 
     def _draw(self, house: int | None) -> EpisodeSpec:
-        """An episode in `house`, or in a house of the split: a few tries, since not every house can be made."""
+        """Draws an episode in `house`, or in one of the split: with retries, since not every house can be generated."""
         if house is not None:
             seed, eye = int(self.np_random.integers(2**31)), self.twin.eye
             return self._task.sample(house, seed, max_steps=self._max_steps, eye=eye)
@@ -158,11 +158,11 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
         return house_seed(self._split, int(self.np_random.integers(len(SPLITS[self._split]))))
 
     def _observation(self) -> dict[str, Any]:
-        seen, views = self.twin.observe(), self.twin.spec.camera_views
+        observation, views = self.twin.observe(), self.twin.spec.camera_views
         target = self.twin.episode.target
         return {
-            **{name: seen.images[views.get(name, name)] for name in NAMES},
-            "state": seen.state["hand"],
+            **{name: observation.images[views.get(name, name)] for name in NAMES},
+            "state": observation.state["hand"],
             "previous_action": np.int64(self._previous),
             "step": np.array([self._step], dtype=np.int64),
             "goal": np.int64(TARGETS.index(target) if target in TARGETS else len(TARGETS)),
@@ -184,7 +184,7 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
             "path_m": path_length(self.twin.path),
             "rooms_visited": len(rooms_at(self.twin.house, self.twin.path)),
             "rooms": len(self.twin.house.rooms),
-            "failed_share": failed_share(self.twin.history),
+            "failed_share": failed_fraction(self.twin.history),
         }
 
 
@@ -197,7 +197,7 @@ IDS: Mapping[str, str] = {
     "object_nav_rel_attr": "Ferry/ObjNavRelAttr-v0",
     "object_nav_afford": "Ferry/ObjNavAfford-v0",
 }
-"""Gymnasium's name of each task's environment."""
+"""Gymnasium id of each task's environment."""
 
 for _name, _id in IDS.items():
     gym.register(

@@ -1,7 +1,7 @@
-"""What an instruction asks for, and the episode in which just that can be done and judged.
+"""Parsing of instructions into a task and a target, and the search for an episode that matches an instruction.
 
-An instruction is read by CHORES' templates, which `simulation.tasks.instructions` and the tasks write; small liberties
-(other verbs and articles, capitals, a couch for a sofa) are taken, and whatever else is said cannot be judged.
+Instructions are parsed by CHORES' templates, as `simulation.tasks.instructions` and the tasks write them, with small
+variations (other verbs and articles, capitals, a couch for a sofa); any other instruction cannot be judged.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from simulation.tasks.instructions import BEST_FOR, GOTO_VERBS, with_article
 from simulation.tasks.pick_up import PICK_UP_VERBS
 
 DRAWS = 200
-"""So many episodes of a house are looked through for the one that is asked for; a draw takes some milliseconds."""
+"""Episodes of a house that are searched for a matching one; a draw takes some milliseconds."""
 
 NEARBY = 20
-"""So many houses after one that lacks the target are asked whether they have it."""
+"""Houses after one without the target that are searched for it, for the error message."""
 
 ALSO_CALLED: Mapping[str, str] = MappingProxyType(
     {
@@ -37,7 +37,7 @@ ALSO_CALLED: Mapping[str, str] = MappingProxyType(
         "tv": "television",
     }
 )
-"""Other names that people have for the categories."""
+"""Synonyms of the categories."""
 
 _GOTO = "|".join(sorted((*GOTO_VERBS, "look for", "walk to", "drive to", "move to"), key=len, reverse=True))
 _TAKE = "|".join(sorted(PICK_UP_VERBS, key=len, reverse=True))
@@ -46,12 +46,12 @@ _A, _THE = "(?:an?|the)", "the"
 
 @dataclass(frozen=True)
 class Request:
-    """What an instruction asks for.
+    """Task and target that an instruction asks for.
 
     Attributes:
         task: name of the task.
-        target: as `EpisodeSpec.target` says it.
-        detail: what tells the one from others of its kind: an affordance, an attribute and a room, a number of rooms;
+        target: as in `EpisodeSpec.target`.
+        detail: further condition on the target: an affordance, an attribute and a room, a number of rooms;
             empty where any will do.
     """
 
@@ -69,7 +69,7 @@ class Request:
 
 
 def request_of(instruction: str) -> Request | None:
-    """What an instruction asks for; None where it is none of the tasks' templates."""
+    """Parses an instruction; None where it matches none of the tasks' templates."""
     words = _plain(instruction)
     for template, read in _TEMPLATES:
         found = re.fullmatch(template, words)
@@ -80,48 +80,48 @@ def request_of(instruction: str) -> Request | None:
 
 
 def mismatch(instruction: str, episode: EpisodeSpec) -> str:
-    """Why a robot that was told `instruction` cannot be judged by the target of `episode`; empty where it can be.
+    """Returns why a run with `instruction` cannot be judged by the target of `episode`; empty where it can be.
 
-    An instruction that no template reads is believed to be that of the episode where it is, word for word.
+    An instruction that no template matches counts as the episode's own where it is equal, word for word.
     """
     asked, own = request_of(instruction), _of(episode)
     if asked is None:
-        said = _plain(instruction) == _plain(episode.instruction)
-        return "" if said else f"asked for '{instruction}', which is no task of the simulator's; the target is {own}"
+        same = _plain(instruction) == _plain(episode.instruction)
+        return "" if same else f"asked for '{instruction}', which is no task of the simulator's; the target is {own}"
     return "" if asked == own else f"asked for '{instruction}', the episode's target is {own}"
 
 
 def _of(episode: EpisodeSpec) -> Request:
-    """What an episode is judged by; its detail, where it has one, stands in its instruction alone."""
-    said, target = request_of(episode.instruction), Request(episode.task, episode.target)
-    return said if said is not None and replace(said, detail="") == target else target
+    """Returns the request that an episode is judged by; only its instruction has the detail, if any."""
+    stated, target = request_of(episode.instruction), Request(episode.task, episode.target)
+    return stated if stated is not None and replace(stated, detail="") == target else target
 
 
 def episode_for(instruction: str, house_seed: int, eye: Eye) -> EpisodeSpec | None:
-    """The first episode of a house, by its seed, in which `instruction` can be done; None for one that nobody can read.
+    """Finds the first episode of a house, by seed, that matches `instruction`; None for an unknown kind of instruction.
 
     Raises:
-        EpisodeError: the house has none; the message says what it has, and which houses nearby have it.
-        HouseGenerationError: there is no such house.
+        EpisodeError: the house has none; the message lists what it has, and nearby houses that have a match.
+        HouseGenerationError: the house cannot be generated.
     """
     asked = request_of(instruction)
     if asked is None:
         return None
-    there: set[str] = set()
+    found: set[str] = set()
     try:
         for seed in range(DRAWS):
             episode = task(asked.task).sample(house_seed, seed, eye=eye)
             if not mismatch(instruction, episode):
                 return replace(episode, instruction=instruction)
-            there.add(_of(episode).thing)
+            found.add(_of(episode).thing)
     except EpisodeGenerationError as error:
-        there.add(f"nothing ({error.reason})")
-    expected = f"one of what it has for {asked.task}: {', '.join(sorted(there))}{_elsewhere(asked, house_seed)}"
+        found.add(f"nothing ({error.reason})")
+    expected = f"one of what it has for {asked.task}: {', '.join(sorted(found))}{_elsewhere(asked, house_seed)}"
     raise EpisodeError(f"'{instruction}' in house {house_seed}", expected)
 
 
 def _elsewhere(asked: Request, house_seed: int) -> str:
-    """Which of the next houses have the target of a request, in words; empty where that is not looked for."""
+    """Lists which of the next houses have the target of a request; empty where it has a detail."""
     nearby = range(house_seed + 1, house_seed + 1 + NEARBY) if not asked.detail else ()
     seeds = [seed for seed in nearby if _has(seed, asked.target)]
     return f"; or house_seed {' or '.join(map(str, seeds[:3]))}" if seeds else ""
@@ -136,7 +136,7 @@ def _has(house_seed: int, target: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    """Lower case, single spaces, and nothing at its end."""
+    """Normalises text: lower case, single spaces, no punctuation at the end."""
     return " ".join(text.lower().split()).rstrip(" .!?")
 
 

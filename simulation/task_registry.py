@@ -1,4 +1,4 @@
-"""The tasks by name: where their episodes come from, when one is solved, and who shows how."""
+"""Registry of tasks: each one's episode sampler, success predicate and expert."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from simulation.twins.house_twin import Twin
 from simulation.twins.world import World
 
 
-class Situation(Protocol):
-    """What a rule may ask: a twin in the middle of an episode.
+class TaskState(Protocol):
+    """State that a success predicate may read: a twin in the middle of an episode.
 
     Attributes:
         held: name of the object in the gripper (of `World.house.objects`), None when it is empty.
-        marks: base positions (x, y) [m] at which `sub_done` was said.
+        marks: base positions (x, y) [m] at which the policy chose `sub_done`.
     """
 
     held: str | None
@@ -32,25 +32,25 @@ class Situation(Protocol):
 
     @property
     def world(self) -> World:
-        """The house with the robot in it."""
+        """House with the robot in it."""
 
     @property
     def episode(self) -> EpisodeSpec:
-        """What is to be done."""
+        """Episode that is played."""
 
 
 class Expert(Protocol):
-    """Looks at the simulator's truth and says what to do next."""
+    """Chooses actions from the simulator's ground truth."""
 
     def action(self) -> str:
-        """Name of the policy action to take in the twin's present state."""
+        """Returns the name of the policy action to take in the twin's present state."""
 
 
 class Sample(Protocol):
     """Draws an episode of a task."""
 
     def __call__(self, house_seed: int, seed: int = 0, *, max_steps: int = ..., eye: Eye = ...) -> EpisodeSpec:
-        """EpisodeGenerationError when the house has no such episode."""
+        """Samples an episode; EpisodeGenerationError when the house has none."""
 
 
 @dataclass(frozen=True)
@@ -58,46 +58,46 @@ class Task:
     """One task.
 
     Attributes:
-        name: as `EpisodeSpec.task` says it.
+        name: as in `EpisodeSpec.task`.
         max_steps: decisions in its longest episode as published (FLaRe online_evaluation/max_episode_configs.py).
         sample: draws its episodes.
-        solved: whether `done` would be a success now.
+        solved: success predicate: whether `done` would be a success now.
         expert: makes the expert of a twin.
-        needs: an action without which a body cannot do it; empty where every body can.
+        needs: action that a robot must have for it; empty where every robot can do it.
     """
 
     name: str
     max_steps: int
     sample: Sample
-    solved: Callable[[Situation], bool]
+    solved: Callable[[TaskState], bool]
     expert: Callable[[Twin], Expert]
     needs: str = ""
 
 
-def sees_target(now: Situation) -> bool:
-    """One of the episode's targets is in sight and near."""
+def sees_target(now: TaskState) -> bool:
+    """One of the episode's targets is visible and near."""
     return object_nav.is_success(now.world, now.episode.target, now.episode.objects)
 
 
-def holds_target(now: Situation) -> bool:
+def holds_target(now: TaskState) -> bool:
     """One of the episode's targets is in the gripper."""
     return pick_up.is_held(now.world.house, now.held, now.episode.target)
 
 
-def visited_rooms(now: Situation) -> bool:
+def visited_rooms(now: TaskState) -> bool:
     """Every room was marked."""
     return room_visit.is_success(now.world.house, now.marks)
 
 
-def in_room(now: Situation) -> bool:
-    """The base is in a room of the kind that was asked for."""
+def in_room(now: TaskState) -> bool:
+    """The base is in a room of the target kind."""
     return room_nav.is_success(now.world, now.episode.target)
 
 
 TASKS: Mapping[str, Task] = MappingProxyType(
     {
-        one.name: one
-        for one in (
+        entry.name: entry
+        for entry in (
             Task(object_nav.TASK, 600, object_nav.sample_episode, sees_target, ObjectNavExpert),
             Task(pick_up.TASK, 600, pick_up.sample_episode, holds_target, PickUpExpert, needs="pickup"),
             Task(fetch.TASK, 600, fetch.sample_episode, holds_target, PickUpExpert, needs="pickup"),
@@ -110,20 +110,20 @@ TASKS: Mapping[str, Task] = MappingProxyType(
 )  # fmt: skip
 
 
-def is_success(now: Situation) -> bool:
-    """Whether `done` would be a success now; EpisodeError names the tasks there are."""
+def is_success(now: TaskState) -> bool:
+    """Returns whether `done` would be a success now; EpisodeError lists the known tasks."""
     return task(now.episode.task).solved(now)
 
 
 def task(name: str) -> Task:
-    """The task called `name`; EpisodeError names the ones there are."""
+    """Returns the task called `name`; EpisodeError lists the known tasks."""
     if name not in TASKS:
         raise EpisodeError(f"task {name!r}", f"one of {', '.join(TASKS)}")
     return TASKS[name]
 
 
 def check_tasks(names: Iterable[str], body: Embodiment) -> None:
-    """Raises EpisodeError for a name that no task has, or a task that the body cannot do."""
-    for one in map(task, names):
-        if one.needs and one.needs not in body.actions:
-            raise EpisodeError(f"task {one.name!r} on {body.name}", f"a body with the action '{one.needs}'")
+    """Raises EpisodeError for an unknown task, or one that the robot cannot do."""
+    for wanted in map(task, names):
+        if wanted.needs and wanted.needs not in body.actions:
+            raise EpisodeError(f"task {wanted.name!r} on {body.name}", f"a body with the action '{wanted.needs}'")

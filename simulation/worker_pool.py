@@ -1,4 +1,4 @@
-"""Long-lived worker processes that do numbered jobs; one that dies or hangs is replaced and its job done again."""
+"""Pool of long-lived worker processes; one that dies or hangs is replaced and its job run again."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from robots.processes.child import start_child
 from simulation.errors import WorkersLost
 
 ATTEMPTS = 3
-"""How often one job is tried before the run gives up."""
+"""Attempts at one job before the run fails."""
 
 START_S = 300.0
-"""How long a new worker may say nothing, while it imports what it needs and makes its work."""
+"""Timeout of a new worker's first message, while it imports modules and builds its state."""
 
 ABANDON_S = 10.0
-"""How long a worker may take to drop its job when it is asked to."""
+"""Timeout of a worker that was asked to drop its job."""
 
 ABANDON = "abandon"
-"""Sent in place of a job: drop the one you are at."""
+"""Message in place of a job: drop the current one."""
 
 JobT = TypeVar("JobT")
 ResultT = TypeVar("ResultT")
 JobIn = TypeVar("JobIn", contravariant=True)
 ResultOut = TypeVar("ResultOut", covariant=True)
 Report = Callable[[int], None]
-"""Tells the parent that so many steps were done."""
+"""Reports a number of finished steps to the parent."""
 
 
 class Work(Protocol[JobIn, ResultOut]):
-    """What a worker does with a job; made once in the worker, so that it can keep simulators and networks."""
+    """Callable that runs jobs; made once per worker, so that it can keep simulators and networks."""
 
     def __call__(self, job: JobIn, report: Report) -> ResultOut:
-        """Does one job."""
+        """Runs one job."""
 
 
 @dataclass
@@ -53,13 +53,13 @@ class _Worker:
 
 
 class WorkerPool(Generic[JobT, ResultT]):
-    """`workers` processes. Context manager: they end with it.
+    """Pool of `workers` processes; as a context manager it ends them.
 
     Args:
         make: makes the work in the worker; picklable (a function or a partial).
         workers: number of processes.
         progress: called with a number of steps whenever a worker reports them.
-        stall_s: a worker that has made its work and says nothing for so long counts as hung.
+        stall_s: a worker that has started and sends nothing for so long counts as hung.
     """
 
     def __init__(
@@ -87,10 +87,10 @@ class WorkerPool(Generic[JobT, ResultT]):
         give_up: Callable[[], bool] = lambda: False,
         enough: Callable[[], bool] = lambda: False,
     ) -> Iterator[tuple[JobT, ResultT]]:
-        """Yields each job with its result as they are done; starts no further job once `keep_on()` is False.
+        """Yields each job with its result as it finishes; starts no further job once `keep_on()` is False.
 
-        Once `enough()` is True, jobs that are not done are dropped. Once `give_up()` is True it returns within a
-        second, whatever is still being done; the pool is only to be closed then.
+        Once `enough()` is True, unfinished jobs are dropped. Once `give_up()` is True it returns within a second, also
+        with jobs still running; the pool can only be closed then.
 
         Raises:
             WorkersLost: a job failed, or killed its worker `ATTEMPTS` times.
@@ -109,12 +109,12 @@ class WorkerPool(Generic[JobT, ResultT]):
             ready = wait([worker.pipe for worker in busy], timeout=1.0)
             for worker in busy:
                 if worker.pipe in ready:
-                    yield from self._hear(worker)
+                    yield from self._receive(worker)
                 elif time.monotonic() - worker.heard_s > (self._stall_s if worker.made else START_S):
-                    self._replace(worker, "says nothing")
+                    self._replace(worker, "hung")
 
     def _abandon(self) -> Iterator[tuple[JobT, ResultT]]:
-        """Has every job dropped; yields those that were just done. A worker that does not obey is replaced."""
+        """Drops every job and yields those that have just finished; replaces a worker that does not answer."""
         for worker in self._workers:
             if worker.job is not None:
                 yield from self._dropped(worker)
@@ -133,7 +133,7 @@ class WorkerPool(Generic[JobT, ResultT]):
         self._renew(worker)
         worker.job = None
 
-    def _hear(self, worker: _Worker) -> Iterator[tuple[JobT, ResultT]]:
+    def _receive(self, worker: _Worker) -> Iterator[tuple[JobT, ResultT]]:
         try:
             kind, value = worker.pipe.recv()
         except (EOFError, OSError):
@@ -180,11 +180,11 @@ class WorkerPool(Generic[JobT, ResultT]):
 
 
 class _Abandoned(Exception):
-    """The job at hand is to be dropped."""
+    """The current job is to be dropped."""
 
 
 def _serve(pipe: Connection, make: Callable[[], Work[Any, Any]]) -> None:
-    """The worker's loop; ends when the pipe closes, as it does when the parent dies."""
+    """Runs the worker's loop until the pipe closes, as it does when the parent dies."""
     try:
         work = make()
         pipe.send(("made", None))
@@ -206,5 +206,5 @@ def _serve(pipe: Connection, make: Callable[[], Work[Any, Any]]) -> None:
 def _report(pipe: Connection, steps: int) -> None:
     pipe.send(("steps", steps))
     if pipe.poll():
-        pipe.recv()  # the parent says nothing else in the middle of a job
+        pipe.recv()  # ABANDON: the parent sends nothing else during a job
         raise _Abandoned

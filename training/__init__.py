@@ -1,1 +1,1 @@
-"""How a policy is made: networks, behaviour cloning of an expert, and export to a policy bundle."""
+"""Training of policies: networks, imitation and reinforcement learning, and export to a policy bundle."""

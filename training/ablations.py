@@ -1,8 +1,8 @@
 """`ferry train ablate`: FLaRe's comparisons one after the other at an equal budget, and their table.
 
-Every comparison is one command line (`COMPARISONS`); the table names them. What is finished is passed over and what was
-cut off is resumed, so that the same command can be started again at any time; with another command it is refused. A run
-that diverges is a result too: its last good checkpoint is judged.
+Every comparison is one command line (`COMPARISONS`); the table lists them. Finished runs are skipped and interrupted
+ones resumed, so that the same command can be started again at any time; with another command it is refused. A run that
+diverges is a result too: its last checkpoint is evaluated.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from simulation.tasks.object_nav import TASK
 from training.closed_loop.evaluate import EvaluateOptions, evaluate, plain, result_file
 from training.errors import CheckpointError, ConfigError, Diverged, TrainingError
 from training.rl import jsrl, pirlnav, ppo, sac
+from training.rl.ppo_options import FORMER_NAMES
 from training.runtime.checkpoint import load
 
 SAMPLINGS = ("greedy", "sample")
-LAST, DIVERGED, WORDS = "last.pt", "diverged.txt", "words.txt"
-SCRATCH = "ppo --scratch --warmup 0 --lr 1e-3 --critic-lr 1e-3 --entropy-coefficient 0.01"
-"""As PoliFormer trains, with ten times FLaRe's learning rate and some entropy; its one network for both is left out.
-JSRL's learner, which is untrained as well, has the same rates."""
+LAST, DIVERGED, ARGUMENTS = "last.pt", "diverged.txt", "words.txt"
+SCRATCH = "ppo --from-scratch --warmup 0 --lr 1e-3 --critic-lr 1e-3 --entropy-coefficient 0.01"
+"""PoliFormer's settings: ten times FLaRe's learning rate and an entropy bonus, but without its shared network.
+JSRL's learner, also untrained at first, has the same rates."""
 
 COMPARISONS: Mapping[str, str] = MappingProxyType({
     "clone": "",
@@ -44,7 +45,7 @@ COMPARISONS: Mapping[str, str] = MappingProxyType({
     "step_penalty": "ppo --reward.step -0.01",
     "collision_penalty": "ppo --reward.collision -0.5",
 })  # fmt: skip
-"""Name -> what follows `ferry train`; the clone itself is not trained any further (behaviour cloning only, SPOC)."""
+"""Name -> arguments of `ferry train`; the clone itself is not trained any further (behaviour cloning only, SPOC)."""
 
 
 STAGES: Mapping[str, Callable[[Sequence[str]], int]] = MappingProxyType(
@@ -54,33 +55,33 @@ STAGES: Mapping[str, Callable[[Sequence[str]], int]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class AblateOptions:
-    """Trains and judges FLaRe's comparisons from one clone."""
+    """Trains and evaluates FLaRe's comparisons from one clone."""
 
     run: Path = Path("runs/mini")
-    """Folder of the run; what is made here goes to its folder `ablations`."""
+    """Folder of the run; results go to its folder `ablations`."""
     clone: Path | None = None
     """Checkpoint to start from; by default the run's bc/best.pt."""
     comparisons: tuple[str, ...] = tuple(COMPARISONS)
-    """Which, in this order."""
+    """Names of the comparisons, run in this order."""
     seeds: tuple[int, ...] = (0,)
-    """All comparisons with the first seed come first."""
+    """Seeds; all comparisons with the first seed come first."""
     steps: int = 300_000
     """Simulation steps of each run."""
     houses: int = 200
-    """Episodes that each final policy is judged in, the same for all, one per house."""
+    """Episodes of the evaluation of each final policy, the same for all, one per house."""
     split: str = "test"
     max_steps: int = 200
-    """Longest episode where a policy is judged."""
+    """Longest episode of the evaluation."""
     task: str = TASK
-    """What is trained and judged, of `simulation.task_registry`."""
+    """Task in `simulation.task_registry` for training and evaluation."""
     body: str = "stretch_re1"
-    """Whose twin: stretch_re1 or locobot."""
+    """Robot: stretch_re1 or locobot."""
     workers: int = 2
     threads: int = 2
     """Torch threads of the updates."""
-    more: str = "--evaluate-every 0 --kl-stop inf"
-    """Words for every training, said as --more="--a 1 --b 2"; by default there is no evaluation on the way, and a
-    collapse is shown instead of stopped."""
+    more: str = "--evaluate-every 0 --target-kl inf"
+    """Arguments added to every training, given as --more="--a 1 --b 2"; by default there is no evaluation during
+    training, and a collapsing run is not stopped."""
 
     @property
     def source(self) -> Path:
@@ -89,7 +90,7 @@ class AblateOptions:
 
     @property
     def folder(self) -> Path:
-        """Where everything goes."""
+        """Folder of the results."""
         return self.run / "ablations"
 
 
@@ -103,40 +104,40 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """Of its folder in `ablations`; the clone has no seed."""
+        """Name of its folder in `ablations`; the clone has no seed."""
         return f"{self.comparison}_{self.seed}" if COMPARISONS[self.comparison] else self.comparison
 
     @property
     def folder(self) -> Path:
-        """Its checkpoints and results."""
+        """Folder of its checkpoints and results."""
         return self.options.folder / self.name
 
     @property
     def checkpoint(self) -> Path:
-        """What is judged."""
+        """Checkpoint that is evaluated."""
         return self.folder / LAST if COMPARISONS[self.comparison] else self.options.source
 
     @property
     def steps(self) -> int:
-        """Simulation steps that it has done."""
+        """Simulation steps so far."""
         made = COMPARISONS[self.comparison] and self.checkpoint.is_file()
         return int(load(self.checkpoint, "policy")["steps"]) if made else 0
 
     @property
     def finished(self) -> bool:
-        """Whether there is nothing more to train."""
+        """Whether training is over."""
         over = self.steps >= self.options.steps or (self.folder / DIVERGED).is_file()
         return over or not COMPARISONS[self.comparison]
 
-    def words(self) -> list[str]:
-        """What follows `ferry train`."""
+    def arguments(self) -> list[str]:
+        """Returns the arguments of `ferry train`."""
         options = self.options
         machine = ["--steps", str(options.steps), "--workers", str(options.workers), "--threads", str(options.threads)]
         return [*self.recipe(), *machine, *(["--resume"] if self.checkpoint.is_file() else [])]
 
     @property
-    def asked(self) -> EvaluateOptions:
-        """How its policy is judged."""
+    def evaluation(self) -> EvaluateOptions:
+        """Options of the evaluation of its policy."""
         options = self.options
         return EvaluateOptions(
             self.checkpoint, options.houses, options.split, max_steps=options.max_steps, workers=options.workers,
@@ -144,29 +145,39 @@ class Trial:
         )  # fmt: skip
 
     def result_path(self, sampling: str) -> Path:
-        """Where the result is kept."""
-        return self.folder / result_file(self.asked, sampling)
+        """Path of its result."""
+        return self.folder / result_file(self.evaluation, sampling)
 
     def recipe(self) -> list[str]:
-        """Those words that a run may not change on its way."""
+        """Returns the arguments that must stay the same when the run is resumed."""
         options = self.options
         where = ["--run", str(options.run), "--name", f"ablations/{self.name}", "--clone", str(options.source)]
         what = ["--play.task", options.task, "--play.body", options.body, "--seed", str(self.seed)]
         return [*shlex.split(COMPARISONS[self.comparison]), *where, *what, *shlex.split(options.more)]
 
     def expect_same(self) -> None:
-        """Raises CheckpointError where its folder holds a run of other words, or of unknown ones."""
-        path, wanted = self.folder / WORDS, shlex.join(self.recipe())
-        begun = any((self.folder / name).is_file() for name in (LAST, DIVERGED))
-        was = path.read_text(encoding="utf-8").strip() if path.is_file() else "words that nobody wrote down"
-        if begun and was != wanted:
+        """Raises CheckpointError where its folder holds a run with other arguments, or with unknown ones."""
+        path, wanted = self.folder / ARGUMENTS, shlex.join(self.recipe())
+        started = any((self.folder / name).is_file() for name in (LAST, DIVERGED))
+        saved = current_flags(path.read_text(encoding="utf-8").strip()) if path.is_file() else "unknown arguments"
+        if started and saved != wanted:
             raise CheckpointError(
-                f"{self.folder}: got a run of '{was}', expected '{wanted}'; move it or use another --run"
+                f"{self.folder}: got a run of '{saved}', expected '{wanted}'; move it or use another --run"
             )
 
 
+def current_flags(arguments: str) -> str:
+    """Replaces flags in saved arguments that have been renamed since."""
+    flags = {_flag(old): _flag(new) for old, new in FORMER_NAMES.items()}
+    return " ".join(flags.get(argument, argument) for argument in arguments.split(" "))
+
+
+def _flag(option: str) -> str:
+    return f"--{option.replace('_', '-')}"
+
+
 def main(argv: Sequence[str]) -> int:
-    """Runs `ferry train ablate`; 1 if a run failed for another reason than diverging."""
+    """Runs `ferry train ablate`; returns 1 if a run failed for another reason than diverging."""
     options = tyro.cli(AblateOptions, args=list(argv), prog="ferry train ablate")
     check(options)
     for trial in trials(options):
@@ -175,10 +186,10 @@ def main(argv: Sequence[str]) -> int:
     for trial in trials(options):
         try:
             _train(trial)
-            _judge(trial)
+            _evaluate(trial)
         except TrainingError as error:
             failed += 1
-            print(f"{trial.name}: {error}", flush=True)  # the next ones may still do; started again, it is resumed
+            print(f"{trial.name}: {error}", flush=True)  # the next trials still run; started again, this one is resumed
         text = table(options)
         (options.folder / "table.md").write_text(text, encoding="utf-8")
     print(table(options))
@@ -186,16 +197,16 @@ def main(argv: Sequence[str]) -> int:
 
 
 def check(options: AblateOptions) -> None:
-    """Raises ConfigError for a comparison that is not known, CheckpointError without a clone."""
-    for one in options.comparisons:
-        if one not in COMPARISONS:
-            raise ConfigError("comparison", repr(one), f"one of {', '.join(COMPARISONS)}")
+    """Raises ConfigError for an unknown comparison, CheckpointError without a clone."""
+    for name in options.comparisons:
+        if name not in COMPARISONS:
+            raise ConfigError("comparison", repr(name), f"one of {', '.join(COMPARISONS)}")
     load(options.source, "policy")
     options.folder.mkdir(parents=True, exist_ok=True)
 
 
 def trials(options: AblateOptions) -> Iterator[Trial]:
-    """All that is to be done, in order; the clone once."""
+    """Yields every trial in order; the clone once."""
     for number, seed in enumerate(options.seeds):
         for name in options.comparisons:
             if COMPARISONS[name] or number == 0:
@@ -208,17 +219,17 @@ def _train(trial: Trial) -> None:
     trial.folder.mkdir(parents=True, exist_ok=True)
     for result in trial.folder.glob("*.json"):  # of fewer steps
         result.unlink()
-    (trial.folder / WORDS).write_text(f"{shlex.join(trial.recipe())}\n", encoding="utf-8")
-    words = trial.words()
-    print(f"\n{shlex.join(['ferry', 'train', *words])}", flush=True)
+    (trial.folder / ARGUMENTS).write_text(f"{shlex.join(trial.recipe())}\n", encoding="utf-8")
+    arguments = trial.arguments()
+    print(f"\n{shlex.join(['ferry', 'train', *arguments])}", flush=True)
     try:
-        STAGES[words[0]](words[1:])
+        STAGES[arguments[0]](arguments[1:])
     except Diverged as error:
         (trial.folder / DIVERGED).write_text(f"{error}\n", encoding="utf-8")
 
 
-def _judge(trial: Trial) -> None:
-    """Plays the final policy, unless the same was done before."""
+def _evaluate(trial: Trial) -> None:
+    """Evaluates the final policy, unless its result exists."""
     if not trial.checkpoint.is_file():
         return
     for sampling in SAMPLINGS:
@@ -226,24 +237,24 @@ def _judge(trial: Trial) -> None:
         if _result(trial, sampling) is None:
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_suffix(".part")
-            part.write_text(json.dumps(evaluate(trial.asked, sampling), indent=1) + "\n", encoding="utf-8")
+            part.write_text(json.dumps(evaluate(trial.evaluation, sampling), indent=1) + "\n", encoding="utf-8")
             part.replace(path)
 
 
 def _result(trial: Trial, sampling: str) -> dict[str, Any] | None:
-    """What was found, None where it was not, with other houses, or for another checkpoint."""
-    path, asked = trial.result_path(sampling), plain(trial.asked)
+    """Reads a result; None where there is none, or it is of other houses or another checkpoint."""
+    path, wanted = trial.result_path(sampling), plain(trial.evaluation)
     if not path.is_file():
         return None
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     compared = ("checkpoint", "episodes", "split", "max_steps")
-    return found if all(found["options"][name] == asked[name] for name in compared) else None
+    return found if all(found["options"][name] == wanted[name] for name in compared) else None
 
 
 def table(options: AblateOptions) -> str:
-    """What is known so far, in Markdown: the mean over seeds, and each seed's success with its interval over houses.
+    """Makes the Markdown table of the results so far: the mean over seeds, and each seed's success with its interval.
 
-    Seeds are not pooled: they were judged in the same houses, and an interval over all would hide how they differ.
+    Seeds are not pooled: they share the houses, and one interval over all would hide how they differ.
     """
     lines = [
         f"{options.task} on {options.body}, {options.steps} steps each; {options.houses} {options.split} houses, "
@@ -253,28 +264,31 @@ def table(options: AblateOptions) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for name in options.comparisons:
-        some = [Trial(options, name, seed) for seed in (options.seeds if COMPARISONS[name] else options.seeds[:1])]
-        lines.append(_row(name, some))
-    trained = [(name, words) for name in options.comparisons if (words := COMPARISONS[name])]
-    commands = [f"    {name}: ferry train {words}" for name, words in trained]
+        seeds = options.seeds if COMPARISONS[name] else options.seeds[:1]
+        lines.append(_row(name, [Trial(options, name, seed) for seed in seeds]))
+    trained = [(name, arguments) for name in options.comparisons if (arguments := COMPARISONS[name])]
+    commands = [f"    {name}: ferry train {arguments}" for name, arguments in trained]
     return "\n".join([*lines, "", *commands, f"    each with {options.more}", ""])
 
 
-def _row(name: str, some: Sequence[Trial]) -> str:
-    results = {sampling: [one for trial in some if (one := _result(trial, sampling))] for sampling in SAMPLINGS}
-    cells = [_success(results[sampling]) for sampling in SAMPLINGS]
-    sel = [one["sel"] for one in results["greedy"]]
-    steps = ", ".join(f"{trial.steps}" for trial in some)
-    remarks = [(trial.folder / DIVERGED).read_text().strip() for trial in some if (trial.folder / DIVERGED).is_file()]
-    words = [name, str(len(sel)), steps, *cells, f"{sum(sel) / len(sel):.3f}" if sel else "-", "; ".join(remarks)]
-    return f"| {' | '.join(words)} |"
+def _row(name: str, of_seeds: Sequence[Trial]) -> str:
+    results = {
+        sampling: [result for trial in of_seeds if (result := _result(trial, sampling))] for sampling in SAMPLINGS
+    }
+    success = [_success(results[sampling]) for sampling in SAMPLINGS]
+    sel = [result["sel"] for result in results["greedy"]]
+    steps = ", ".join(f"{trial.steps}" for trial in of_seeds)
+    notes = [trial.folder / DIVERGED for trial in of_seeds if (trial.folder / DIVERGED).is_file()]
+    remarks = "; ".join(path.read_text().strip() for path in notes)
+    cells = [name, str(len(sel)), steps, *success, f"{sum(sel) / len(sel):.3f}" if sel else "-", remarks]
+    return f"| {' | '.join(cells)} |"
 
 
 def _success(results: Sequence[Mapping[str, Any]]) -> str:
-    """Success of each evaluation with its interval; of several, their mean first."""
+    """Formats the success of each evaluation with its interval; of several, their mean first."""
     if not results:
         return "-"
-    found = [{name: 100 * one["simulated"][name] for name in ("success", "low", "high")} for one in results]
-    cells = [f"{one['success']:.1f} [{one['low']:.1f}, {one['high']:.1f}]" for one in found]
-    mean = f"{sum(one['success'] for one in found) / len(found):.1f}: " if len(found) > 1 else ""
+    percent = [{name: 100 * each["simulated"][name] for name in ("success", "low", "high")} for each in results]
+    cells = [f"{each['success']:.1f} [{each['low']:.1f}, {each['high']:.1f}]" for each in percent]
+    mean = f"{sum(each['success'] for each in percent) / len(percent):.1f}: " if len(percent) > 1 else ""
     return mean + ", ".join(cells)

@@ -4,8 +4,8 @@ TrainingError
 ├── ConfigError        a configuration contradicts itself, or a name in it is unknown
 ├── CheckpointError    a checkpoint is missing, damaged, or of another kind
 ├── DataError          training data is missing, damaged, or was made by another encoder
-├── Diverged           the loss is no longer a number, or the policy changes too fast
-├── RewardError        a reward is not a number
+├── Diverged           the loss is NaN or infinite, or the policy changes too fast
+├── RewardError        a reward is not finite
 ├── RanksLost          another rank of a run on several ranks has ended
 └── ExportError        a policy cannot be exported, or its ONNX graphs differ from it
 """
@@ -34,7 +34,7 @@ class DataError(TrainingError):
 
 
 class Diverged(TrainingError):
-    """The loss is no longer a number, or the policy changes too fast; the last good checkpoint is kept."""
+    """The loss is NaN or infinite, or the policy changes too fast; the last good checkpoint is kept."""
 
     def __init__(
         self, step: int, loss: float, checkpoint: object, what: str = "loss", expected: str = "a number"
@@ -46,7 +46,7 @@ class Diverged(TrainingError):
 
 
 class RewardError(TrainingError):
-    """A reward is not a number; nothing was learnt from it."""
+    """A reward is not finite; the weights are unchanged."""
 
 
 class RanksLost(TrainingError):

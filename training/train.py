@@ -1,4 +1,4 @@
-"""`ferry train STAGE`: the stages that make a policy, each of them resumable and with its own options."""
+"""`ferry train STAGE`: the stages of training a policy, each resumable and with its own options."""
 
 from __future__ import annotations
 
@@ -69,20 +69,20 @@ def _evaluate(argv: Sequence[str]) -> int:
 
 STAGES: Mapping[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     "perception": ("pre-train the mini's image encoder on the simulator's labels", _perception),
-    "collect": ("collect the expert's episodes as features of the frozen image encoder", _collect),
-    "bc": ("clone the expert's decisions (behaviour cloning, as SPOC does it)", _bc),
-    "dagger": ("collect episodes that the clone drives and the expert labels", _dagger),
-    "ppo": ("fine-tune the clone by reinforcement learning (PPO, as FLaRe does it)", _ppo),
-    "sac": ("the same by soft actor-critic instead of PPO, for comparison", _sac),
-    "jsrl": ("learn a policy from scratch that the clone gives a start (JSRL), for comparison", _jsrl),
+    "collect": ("collect expert demonstrations as features of the frozen image encoder", _collect),
+    "bc": ("clone the expert's decisions (behaviour cloning, as in SPOC)", _bc),
+    "dagger": ("collect episodes in which the clone acts and the expert labels", _dagger),
+    "ppo": ("fine-tune the clone by reinforcement learning (PPO, as in FLaRe)", _ppo),
+    "sac": ("fine-tune the clone by soft actor-critic instead of PPO, for comparison", _sac),
+    "jsrl": ("train from scratch in episodes that the clone begins (JSRL), for comparison", _jsrl),
     "pirlnav": ("fine-tune the clone with PIRLNav's schedule, for comparison", _pirlnav),
-    "ablate": ("run these comparisons one after the other and make their table", _ablate),
-    "evaluate": ("closed-loop success in simulated houses that were not trained on", _evaluate),
+    "ablate": ("run these comparisons in sequence and make their table", _ablate),
+    "evaluate": ("measure closed-loop success in simulated houses not used in training", _evaluate),
 }
 
 
 def usage() -> str:
-    """What `ferry train --help` prints."""
+    """Returns the text of `ferry train --help`."""
     stages = "\n".join(f"  {name:<12}{summary}" for name, (summary, _) in STAGES.items())
     return f"usage: ferry train STAGE ...\n\n{stages}\n\n`ferry train STAGE --help` lists a stage's options."
 
@@ -91,7 +91,7 @@ def main(argv: Sequence[str]) -> int:
     """Runs one stage.
 
     Raises:
-        ConfigError: there is no such stage.
+        ConfigError: the stage is unknown.
     """
     if not argv or argv[0] in ("-h", "--help"):
         print(usage())

@@ -42,9 +42,9 @@ class Verdict:
 
 
 def twin_verdict(end: RunEnd, known: Mapping[str, Any]) -> Verdict:
-    """That of a twin, which knows `simulation.episode_info.judgement`: a success takes a `done`.
+    """The verdict from a twin's `simulation.episode_info.EpisodeInfo` as JSON values: a success takes a `done`.
 
-    A robot that was told something else than what the twin can judge by is not judged at all.
+    A run whose instruction asks for something else than the episode's target is not judged.
     """
     if known["not_judged"]:
         return Verdict(Outcome.ABORTED, f"not judged: {known['not_judged']}", path=_path(known))

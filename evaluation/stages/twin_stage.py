@@ -19,9 +19,9 @@ from evaluation.stages.stage import CannotBegin, Pose, run_here
 from evaluation.step import RunEnd, Subscriber
 from robots.robot import Robot
 from simulation.episode import EpisodeSpec
-from simulation.episode_info import judgement
+from simulation.episode_info import episode_info
 from simulation.errors import EpisodeError, EpisodeGenerationError, HouseGenerationError
-from simulation.expert_length import QUIET, measure_expert
+from simulation.expert_length import NOISELESS, expert_length
 from simulation.houses.cache import cached_house
 from simulation.request import mismatch
 from simulation.task_registry import check_tasks, task
@@ -74,7 +74,7 @@ class TwinStage:
 
     def verdict(self, end: RunEnd) -> Verdict:
         """The task's rule, and what else the twin knows."""
-        return twin_verdict(end, judgement(self.twin))
+        return twin_verdict(end, episode_info(self.twin).to_json())
 
     def pose(self) -> Pose:
         """The base's true pose."""
@@ -110,7 +110,7 @@ def house_scene(trial: Trial, body: str = "stretch_re1") -> Scene:
 
 @lru_cache(maxsize=2)
 def _house_scene(body: str, name: str, house_seed: int, seed: int, max_steps: int, given: str) -> Scene:
-    twin = make_twin(body, QUIET)
+    twin = make_twin(body, NOISELESS)
     check_tasks((name,), twin.spec)
     if given:
         episode = replace(EpisodeSpec.from_json(json.loads(given)), seed=seed)
@@ -119,7 +119,7 @@ def _house_scene(body: str, name: str, house_seed: int, seed: int, max_steps: in
     if other := mismatch(episode.instruction, episode):
         raise EpisodeError(other, "an episode whose instruction asks for its target")
     if episode.expert_steps is None:  # however short the trial is, so that None says that the expert fails
-        episode = measure_expert(episode, twin)
+        episode = episode.with_expert_steps(expert_length(episode, twin))
     floor = FloorMap.of_house(cached_house(house_seed), episode.target, episode.objects)
     episode = replace(episode, max_steps=max_steps)
     return Scene(episode.instruction, episode.target, episode.expert_steps, floor, episode.to_json())

@@ -1,8 +1,8 @@
-"""Episodes in the form of CHORES: one JSON object a line, in a .jsonl or .jsonl.gz file.
+"""Episodes in CHORES' format: one JSON object per line, in a .jsonl or .jsonl.gz file.
 
 Fields as in FLaRe online_evaluation/online_evaluation_types_and_utils.py (`EvalSample`). Frames: Unity's is left-handed
 with x right, y up and z ahead, and `agent_y_rotation` clockwise from above [deg]; ours has x where theirs has z, and y
-where theirs has -x. What CHORES has no field for stands in `extras`.
+where theirs has -x. Values without a field in CHORES are in `extras`.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from simulation.robot_models.body import BasePose
 from simulation.task_registry import TASKS
 
 AGENT_Y_M = 0.9009921550750732
-"""Height that CHORES gives for the Stretch."""
+"""Height of the Stretch in CHORES."""
 
 _BUCKETS = ((50, "short"), (150, "medium"))  # as the 543 validation episodes have it
 _FIELDS = ("task_type", "house_index", "agent_starting_position", "agent_y_rotation", "natural_language_spec")
 
 
 def read_episodes(path: Path, split: str | None = None) -> tuple[EpisodeSpec, ...]:
-    """The episodes of a file.
+    """Reads the episodes of a file.
 
     Args:
         path: of a .jsonl or .jsonl.gz file.
-        split: whose houses `house_index` counts; None for the one that `task_path` names, "val" where there is none.
+        split: that `house_index` refers to; None for the one that `task_path` names, "val" where there is none.
 
     Raises:
         ChoresError: line, got, expected and what is available, for a record that cannot be read, or names a task, a
@@ -56,12 +56,12 @@ def read_episodes(path: Path, split: str | None = None) -> tuple[EpisodeSpec, ..
 
 
 def write_episodes(path: Path, episodes: Iterable[EpisodeSpec]) -> None:
-    """Writes a file that `read_episodes` gives back the same."""
+    """Writes a file from which `read_episodes` reads equal episodes."""
     write_records(path, [to_record(episode) for episode in episodes])
 
 
 def read_records(path: Path) -> tuple[dict[str, Any], ...]:
-    """The lines of a file as they are, whatever they say; ChoresError where one is no JSON object."""
+    """Reads the lines of a file as JSON objects, unchecked; ChoresError for a line that is none."""
     data = path.read_bytes()
     try:
         text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
@@ -80,13 +80,13 @@ def read_records(path: Path) -> tuple[dict[str, Any], ...]:
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
-    """Writes lines that `read_records` gives back the same; equal records give equal files."""
+    """Writes lines from which `read_records` reads equal records; equal records make equal files."""
     data = "".join(json.dumps(record) + "\n" for record in records).encode()
     path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
 
 def to_record(episode: EpisodeSpec) -> dict[str, Any]:
-    """An episode as CHORES has it. Raises SeedError for a house of no split."""
+    """Converts an episode to CHORES' format. Raises SeedError for a house of no split."""
     house, split = cached_house(episode.house_seed), split_of(episode.house_seed)
     task_type, index = TASK_TYPES[episode.task], episode.house_seed - SPLITS[split].start
     x, y, yaw = episode.start
@@ -105,7 +105,7 @@ def to_record(episode: EpisodeSpec) -> dict[str, Any]:
 
 
 def to_episode(record: Record, split: str | None = None) -> EpisodeSpec:
-    """The episode that a record describes; ChoresError names what we do not have."""
+    """Converts a record to an episode; ChoresError for a task, house, category or start that Ferry does not have."""
     for name in _FIELDS:
         if name not in record:
             raise ChoresError(name, None, "a value", record)
@@ -138,15 +138,15 @@ def _whole(record: Record, name: str) -> int | None:
 
 
 def _house(record: Record, split: str | None) -> House:
-    said = re.search(r"(?:^|/)(train|val|test)/", str(record.get("task_path", "")))
-    split = split or (said[1] if said else "val")
+    found = re.search(r"(?:^|/)(train|val|test)/", str(record.get("task_path", "")))
+    split = split or (found[1] if found else "val")
     index = record["house_index"]
     if not isinstance(index, int) or not 0 <= index < len(SPLITS[split]):
         raise ChoresError("house_index", index, f"a {split} house, 0 to {len(SPLITS[split]) - 1}")
     try:
         return cached_house(house_seed(split, index))
     except HouseGenerationError as error:
-        raise ChoresError("house_index", index, f"a {split} house that can be made ({error})") from error
+        raise ChoresError("house_index", index, f"a {split} house that can be generated ({error})") from error
 
 
 def _start(record: Record, seed: int, yaw_rad: float | None) -> BasePose:

@@ -1,4 +1,4 @@
-"""CHORES' names for tasks, things and rooms, and the fields that belong to one kind of task each.
+"""CHORES' names of tasks, objects and rooms, and the fields of each kind of task.
 
 Field names: FLaRe utils/type_utils.py (`REGISTERED_TASK_PARAMS`); synsets: simulation/houses/categories.py; hypernyms:
 the CHORES-S validation episodes (PKU-Alignment/SafeVLA benchmark/*_val.jsonl.gz).
@@ -57,7 +57,7 @@ HYPERNYMS: Mapping[str, str] = MappingProxyType(
         "plant": "plant.n.02",
     }
 )
-"""Synset of what a thing is called when it is not named."""
+"""Synset of the noun for an object with an affordance."""
 
 _BY_SIZE = re.compile(r" the (?P<attribute>smallest|largest) .+ in the (?P<room>.+)$")
 _BY_DISTANCE = re.compile(
@@ -66,13 +66,13 @@ _BY_DISTANCE = re.compile(
 
 
 def task_of(task_type: str) -> str | None:
-    """Our name of a task, None where we do not have it."""
+    """Returns Ferry's name of a task, None where there is none."""
     known = ALIASES.get(task_type, task_type)
     return next((name for name, theirs in TASK_TYPES.items() if theirs == known), None)
 
 
 def target_and_objects(task: str, record: Record, house: House) -> tuple[str, tuple[str, ...]]:
-    """What a record's episode is about, as `EpisodeSpec.target` and `objects`; ChoresError where the house lacks it."""
+    """Reads a record's target as `EpisodeSpec.target` and `objects`; ChoresError where the house lacks it."""
     if task == room_visit.TASK:
         _check_number(record, house)
         return "", ()
@@ -83,7 +83,7 @@ def target_and_objects(task: str, record: Record, house: House) -> tuple[str, tu
     if task == object_nav_afford.TASK:
         called = {theirs: ours for ours, theirs in HYPERNYMS.items()}
         if synset not in called:
-            raise ChoresError("synsets[0]", synset, "what a thing is called", sorted(called))
+            raise ChoresError("synsets[0]", synset, "the noun of an affordance", sorted(called))
         return called[synset], _known(ids, house)
     category = _category(synset, house)
     if task == object_nav_rel_attr.TASK:
@@ -93,7 +93,7 @@ def target_and_objects(task: str, record: Record, house: House) -> tuple[str, tu
 
 
 def task_fields(episode: EpisodeSpec, house: House) -> dict[str, Any]:
-    """The fields of an episode's record that belong to its kind of task."""
+    """Makes the fields of an episode's record that are specific to its kind of task."""
     if episode.task == room_visit.TASK:
         return {"num_rooms_in_house": len(house.rooms)}
     if episode.task == room_nav.TASK:
@@ -112,21 +112,21 @@ def _affordance(episode: EpisodeSpec, house: House) -> dict[str, Any]:
     del house
     _, found, affordance = episode.instruction.partition(BEST_FOR)
     if not found:
-        raise ChoresError("instruction", episode.instruction, f"one that says '...{BEST_FOR}...'")
+        raise ChoresError("instruction", episode.instruction, f"one with '...{BEST_FOR}...'")
     return {"affordance": affordance}
 
 
 def _attribute(episode: EpisodeSpec, house: House) -> dict[str, Any]:
-    said = _BY_SIZE.search(episode.instruction) or _BY_DISTANCE.search(episode.instruction)
-    if said is None:
-        raise ChoresError("instruction", episode.instruction, "one that says what the object stands out by")
-    rooms = rooms_of(house, said["room"])
+    found = _BY_SIZE.search(episode.instruction) or _BY_DISTANCE.search(episode.instruction)
+    if found is None:
+        raise ChoresError("instruction", episode.instruction, "one with the object's unique attribute")
+    rooms = rooms_of(house, found["room"])
     alike = [thing.name for thing in named_targets(house, episode.target) if thing.room in rooms]
-    attribute: str | list[str] = said["attribute"]
-    if said.re is _BY_DISTANCE:
-        attribute = [said["attribute"].split()[0], said["reference"]]
+    attribute: str | list[str] = found["attribute"]
+    if found.re is _BY_DISTANCE:
+        attribute = [found["attribute"].split()[0], found["reference"]]
     visits = {category_of(episode.target).synset: alike}
-    return {"rel_attribute": attribute, "room_type": said["room"], "visit_ids": visits}
+    return {"rel_attribute": attribute, "room_type": found["room"], "visit_ids": visits}
 
 
 _MORE: Mapping[str, Callable[[EpisodeSpec, House], dict[str, Any]]] = {
@@ -143,7 +143,7 @@ def _first(record: Record, name: str) -> str:
 
 
 def _ids(record: Record, synset: str) -> tuple[str, ...]:
-    """Names of the objects that count as target; none where the category says it all."""
+    """Names of the objects that count as target; none where it is the whole category."""
     ids = record.get("broad_synset_to_object_ids", {})
     if not isinstance(ids, dict) or not isinstance(ids.get(synset, []), list):
         raise ChoresError("broad_synset_to_object_ids", ids, f"a list of names for {synset}")
@@ -151,9 +151,9 @@ def _ids(record: Record, synset: str) -> tuple[str, ...]:
 
 
 def _category(synset: str, house: House) -> str:
-    category = next((one.name for one in CATEGORIES.values() if one.synset == synset), None)
+    category = next((known.name for known in CATEGORIES.values() if known.synset == synset), None)
     if category is None:
-        raise ChoresError("synsets[0]", synset, "a category", sorted(one.synset for one in CATEGORIES.values()))
+        raise ChoresError("synsets[0]", synset, "a category", sorted(known.synset for known in CATEGORIES.values()))
     if category not in house.categories:
         raise ChoresError("synsets[0]", synset, f"a category of house {house.seed}", house.categories)
     return category
@@ -168,12 +168,12 @@ def _known(ids: tuple[str, ...], house: House) -> tuple[str, ...]:
 
 
 def _room_kind(record: Record, house: House) -> str:
-    said = _first(record, "room_types")
-    plain = re.sub(r"[ _]", "", said).lower()  # ProcTHOR says LivingRoom
-    kind = next((kind for kind in ROOM_KINDS if kind.replace(" ", "") == plain), said)
+    name = _first(record, "room_types")
+    plain = re.sub(r"[ _]", "", name).lower()  # ProcTHOR has LivingRoom
+    kind = next((kind for kind in ROOM_KINDS if kind.replace(" ", "") == plain), name)
     if not rooms_of(house, kind):
         kinds = sorted({room.kind for room in house.rooms})
-        raise ChoresError("room_types[0]", said, f"a kind of room of house {house.seed}", kinds)
+        raise ChoresError("room_types[0]", name, f"a kind of room of house {house.seed}", kinds)
     return kind
 
 

@@ -1,6 +1,6 @@
-"""A shortest-path expert for ObjectNav that looks at the simulator's truth. Policies are cloned from what it says.
+"""Shortest-path expert for ObjectNav from the simulator's ground truth; policies are cloned from its actions.
 
-It follows the geodesic field to a place from which a target can be seen, faces it and says `done`.
+It follows the geodesic field to a place from which a target is visible, faces it and chooses `done`.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from simulation.experts.path_follower import Driver
+from simulation.experts.path_follower import PathFollower
 from simulation.navigation.costmap import Cell
 from simulation.navigation.goals import CLEAR_POINTS, cached_goals, targets_of
 from simulation.navigation.visibility import Floats, visible_points
 from simulation.twins.house_twin import Twin
 
 DONE_M = 1.6
-"""`done` is said when a point of the target is seen this near: 0.4 m inside the rule, so that a clone has a margin."""
+"""Distance to a visible point of the target for `done`: 0.4 m below the limit, so that a clone has a margin."""
 
 DONE_BEARING_RAD = math.radians(24.0)
 
 
-class ObjectNavExpert(Driver):
-    """Says what to do next in the twin's present state: the same state and history always give the same answer.
+class ObjectNavExpert(PathFollower):
+    """Chooses the next action; a function of the twin's state and history alone.
 
-    It solves every task whose targets are objects to be seen: what counts is `navigation.goals.targets_of` the episode.
+    Solves every task whose targets are objects to be seen: `navigation.goals.targets_of` the episode.
     """
 
     def __init__(self, twin: Twin) -> None:
@@ -35,7 +35,7 @@ class ObjectNavExpert(Driver):
         self._goal_cost: Floats
 
     def action(self) -> str:
-        """Name of the policy action to take now."""
+        """Returns the name of the policy action to take now."""
         self._plan()
         return "done" if self._is_done() else self.drive()
 
@@ -62,11 +62,11 @@ class ObjectNavExpert(Driver):
         return math.hypot(point[0] - x, point[1] - y) <= DONE_M and abs(self._bearing(point)) <= DONE_BEARING_RAD
 
     def _arrived(self, cell: Cell) -> str | None:
-        """Faces the target."""
+        """Turns to the target, then ends the episode or plans anew."""
         return self._turn(self._bearing(self._facing(cell))) or self._settle(cell)
 
     def _settle(self, cell: Cell) -> str | None:
-        """At a goal and facing the target: less of it is in sight than planned, so take what there is or plan anew."""
+        """At a goal, facing the target, with less of it visible than planned: ends if it suffices, else plans anew."""
         if self._is_done(least_points=1):
             return "done"
         return self._planned() if self._drop_goals(cell) else None
@@ -75,7 +75,7 @@ class ObjectNavExpert(Driver):
         return targets_of(self.twin.house, self.twin.episode)[int(self._instance[cell])].position_m
 
     def _drop_goals(self, cell: Cell) -> bool:
-        """The target is not seen from a place that faces it: plan for other places, if there are any."""
+        """Drops a goal from which the target is not visible and plans for the others; False when none is left."""
         i, j = cell
         self._goal_cost[max(i - 2, 0) : i + 3, max(j - 2, 0) : j + 3] = np.inf
         if not np.isfinite(self._goal_cost).any():

@@ -1,6 +1,6 @@
-"""Drives down a geodesic field with real contact: what the experts of all tasks share.
+"""Follows a geodesic distance field with collision checks; the base of all tasks' experts.
 
-After a bump it backs out, turns away and plans again, so that a clone learns to do the same.
+After a collision it backs out, turns away and plans again, so that a clone learns to do the same.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from robots.command import Command, MoveBase, RotateBase
 from robots.robot import Sent
-from simulation.experts.recovery_search import Escape, base_moves
+from simulation.experts.recovery_search import RecoverySearch, base_moves
 from simulation.navigation.costmap import DISC_M, Cell, Field, Floats, Point
 from simulation.twins.house_twin import Twin
 from simulation.twins.world import wrapped
@@ -25,10 +25,10 @@ _PROGRESS_M = 0.15
 _SURE_M = 0.45  # with this clearance no motion can touch anything: 0.334 m of robot and half a cell diagonal
 
 
-class Driver:
-    """Says what to do next to get to a goal: the same state and history always give the same answer.
+class PathFollower:
+    """Chooses the next action towards a goal; a function of the twin's state and history alone.
 
-    A subclass tells it the way with `follow`, and what to do at a goal with `_arrived`.
+    A subclass sets the field with `follow`, and what to do at a goal with `_arrived`.
     """
 
     def __init__(self, twin: Twin) -> None:
@@ -36,26 +36,26 @@ class Driver:
         self._moves = base_moves(twin.spec.actions)
         self._history: list[Sent] | None = None
         self._field: Field
-        self._way: list[str] = []
-        self._way_at = 0
+        self._recovery_plan: list[str] = []
+        self._planned_at = 0
 
     def follow(self, field: Field) -> None:
-        """Drives to the goals of `field` from now on."""
+        """Sets the field whose goals to drive to."""
         self._field = field
 
     def drive(self) -> str:
-        """Name of the policy action that leads on to a goal."""
-        return self._recovery() or self._step()
+        """Returns the name of the policy action that leads on to a goal."""
+        return self._after_bump() or self._step()
 
     def _is_new(self) -> bool:
-        """Whether the twin plays another episode than when this was last asked."""
+        """Returns whether the twin began another episode since the last call."""
         if self._history is self.twin.history:
             return False
-        self._history, self._way = self.twin.history, []
+        self._history, self._recovery_plan = self.twin.history, []
         return True
 
     def _arrived(self, cell: Cell) -> str | None:
-        """What to do at a goal; None where nothing can be done, so that a way out is sought."""
+        """Returns the action at a goal; None where nothing can be done there, which starts a recovery."""
         raise NotImplementedError
 
     def _bearing(self, point: Sequence[float] | Floats) -> float:
@@ -63,15 +63,15 @@ class Driver:
         return wrapped(math.atan2(point[1] - y, point[0] - x) - yaw)
 
     def _step(self) -> str:
-        begun = self._begun()
-        if begun is not None:
-            return begun
+        action = self._next_of_plan()
+        if action is not None:
+            return action
         tight = self._field.space.clearance_at(*self.twin.pose[:2]) < TURN_M
         action = None if tight else self._planned()
-        return action if action is not None and self._can(action) else self._escape()
+        return action if action is not None and self._can(action) else self._recover()
 
     def _planned(self) -> str | None:
-        """What a disc would do: act at a goal, otherwise follow the field; None where there is no way."""
+        """Returns a disc-shaped robot's action: act at a goal, else follow the field; None where there is no path."""
         x, y, _ = self.twin.pose
         cell = self._field.space.cell(x, y)
         if self._field.is_goal[cell]:
@@ -79,29 +79,29 @@ class Driver:
         waypoint = self._waypoint()
         return None if waypoint is None else self._turn(self._bearing(waypoint)) or "move_ahead"
 
-    def _escape(self) -> str:
-        """The first action of a search that knows the robot's true shape, for where a disc does not do."""
-        here = self._field.cost_at(*self.twin.pose[:2])
-        below = here - _PROGRESS_M if math.isfinite(here) else math.inf
-        self._way = Escape(self.twin.world, self._field, TURN_M, below, self._moves).actions()
-        self._way_at = len(self.twin.history)
-        if self._way:
-            return self._way[0]
+    def _recover(self) -> str:
+        """Plans a recovery with the robot's true shape, where a disc is too coarse, and returns its first action."""
+        cost_m = self._field.cost_at(*self.twin.pose[:2])
+        below_m = cost_m - _PROGRESS_M if math.isfinite(cost_m) else math.inf
+        self._recovery_plan = RecoverySearch(self.twin.world, self._field, TURN_M, below_m, self._moves).plan()
+        self._planned_at = len(self.twin.history)
+        if self._recovery_plan:
+            return self._recovery_plan[0]
         return "move_back" if self._can("move_back") else self._freer_side()
 
-    def _begun(self) -> str | None:
-        """The next action of an escape that has begun, as long as all of it was executed as it was said."""
-        done = self.twin.history[self._way_at :]
-        if len(done) >= len(self._way) or any(
+    def _next_of_plan(self) -> str | None:
+        """Returns the next action of a recovery in progress, as long as every action so far was executed as planned."""
+        done = self.twin.history[self._planned_at :]
+        if len(done) >= len(self._recovery_plan) or any(
             not sent.executed or sent.command != self._moves[action]
-            for sent, action in zip(done, self._way, strict=False)
+            for sent, action in zip(done, self._recovery_plan, strict=False)
         ):
             return None
-        action = self._way[len(done)]
+        action = self._recovery_plan[len(done)]
         return action if self._can(action) else None
 
     def _turn(self, error_rad: float) -> str | None:
-        """The turn that makes a heading error [rad] smaller, None when it is small enough."""
+        """Returns the turn that reduces a heading error [rad], None when it is small enough."""
         x, y, _ = self.twin.pose
         roomy = self._field.space.clearance_at(x, y) > _SURE_M
         if abs(error_rad) <= (_SMALL_TURN_RAD if roomy else _TIGHT_TURN_RAD):
@@ -109,11 +109,11 @@ class Driver:
         turn = "rotate_left" if error_rad > 0 else "rotate_right"
         if abs(error_rad) > _TURN_RAD:
             return turn
-        small = f"{turn}_small"  # a body whose camera has taken that slot makes do with the large one
+        small = f"{turn}_small"  # on the LoCoBot the camera takes this action's slot; the large turn has to do
         return small if small in self._moves else None
 
     def _waypoint(self) -> Point | None:
-        """The farthest point down the field that can be reached straight on, with as much room as the field has."""
+        """Returns the farthest point down the field in a straight line with as much clearance as the field has."""
         space = self._field.space
         x, y, _ = self.twin.pose
         entry = self._field.entry(x, y)
@@ -132,13 +132,13 @@ class Driver:
         return best
 
     def _clear_of_start(self, point: Point) -> Point:
-        """A point one cell on the way: where the robot stands may be tighter than the plan likes."""
+        """Returns a point one cell towards `point`: clearance at the robot itself may be below the plan's."""
         x, y, _ = self.twin.pose
-        share = min(1.0, 0.12 / max(math.dist((x, y), point), 1e-6))
-        return x + share * (point[0] - x), y + share * (point[1] - y)
+        fraction = min(1.0, 0.12 / max(math.dist((x, y), point), 1e-6))
+        return x + fraction * (point[0] - x), y + fraction * (point[1] - y)
 
     def _can(self, action: str) -> bool:
-        """Whether the motion would touch nothing."""
+        """Returns whether the motion is free of collisions."""
         move = self._moves.get(action)
         if move is None:
             return True
@@ -148,7 +148,7 @@ class Driver:
         return self.twin.would_touch(move) is None
 
     def _freer_side(self) -> str:
-        """The turn of 30 degrees whose next half metre has more room; the field breaks a tie."""
+        """Returns the turn of 30 degrees whose next half metre has more clearance; the field breaks a tie."""
         x, y, yaw = self.twin.pose
         room = {}
         for turn, sign in (("rotate_left", 1), ("rotate_right", -1)):
@@ -157,11 +157,11 @@ class Driver:
             room[turn] = round(self._field.space.least_clearance((x, y), point), 1), -self._field.cost_at(*point)
         return max(room, key=lambda turn: room[turn])
 
-    def _recovery(self) -> str | None:
-        """After a bump ahead: back, turn away, go on; None when nothing is to be recovered from."""
+    def _after_bump(self) -> str | None:
+        """After a collision ahead: back out, turn away, go on; None without one in the last three commands."""
         last = self.twin.history[-3:]
         if last and _bumped_ahead(last[-1]):
-            return "move_back" if self._can("move_back") else self._escape()
+            return "move_back" if self._can("move_back") else self._recover()
         if len(last) > 1 and _bumped_ahead(last[-2]) and _is_back(last[-1].command) and last[-1].executed:
             return self._away()
         if len(last) > 2 and _bumped_ahead(last[-3]) and _is_back(last[-2].command) and _is_turn(last[-1]):
@@ -169,16 +169,16 @@ class Driver:
         return None
 
     def _away(self) -> str:
-        """A turn of 30 degrees, towards the plan where that is not straight at the obstacle again."""
+        """Returns a turn of 30 degrees, towards the plan where that does not face the obstacle again."""
         waypoint = self._waypoint()
         error = 0.0 if waypoint is None else self._bearing(waypoint)
         turn = "rotate_left" if error > 0 else "rotate_right"
         if abs(error) <= _TURN_RAD:
             turn = self._freer_side()
-        return turn if self._can(turn) else self._escape()
+        return turn if self._can(turn) else self._recover()
 
     def _opens(self) -> bool:
-        """Whether the way ahead costs little against the plan."""
+        """Returns whether driving ahead costs little against the plan."""
         x, y, yaw = self.twin.pose
         after = self._field.cost_at(x + 0.2 * math.cos(yaw), y + 0.2 * math.sin(yaw))
         return after <= self._field.cost_at(x, y) + 0.1

@@ -1,4 +1,4 @@
-"""The shortest sequence of actions out of a tight place: best-first search over base poses with real contact."""
+"""Recovery from tight places: best-first search over base poses with collision checks of the true shape."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ Moves = Mapping[str, MoveBase | RotateBase]
 
 
 def base_moves(actions: Mapping[str, Command]) -> Moves:
-    """Those of a body's actions that move the base."""
+    """Selects those of a robot's actions that move the base."""
     return {name: command for name, command in actions.items() if isinstance(command, MoveBase | RotateBase)}
 
 
 MOVES = base_moves(ACTIONS)
-"""Those of the Stretch."""
+"""Base moves of the Stretch."""
 
-_LACK_COST = 16.0  # what a metre costs where the disc does not fit, as in the field
+_LACK_COST = 16.0  # cost of a metre where the disc does not fit, as in the field
 _NEAR_M, _NEAR_RAD = 0.05, math.radians(6.0)
 
 
 @dataclasses.dataclass(frozen=True)
-class Escape:
-    """A search from where the robot is.
+class RecoverySearch:
+    """Search for a short action sequence from the robot's pose to an open one.
 
     Attributes:
-        world: asked for contact; left as it was.
-        field: where to go on to, and how much room there is.
+        world: used for collision checks; its base pose is restored.
+        field: cost to go and clearance.
         open_m: clearance of a pose that may end the search.
-        below_m: cost to go that such a pose should be under, so that the way out is also a way on.
-        moves: what the base can do.
-        most: poses to look at before giving up.
+        below_m: cost to go that such a pose should be under, so that leaving also makes progress.
+        moves: base actions to search over.
+        max_expansions: poses to expand before giving up.
     """
 
     world: World
@@ -47,21 +47,21 @@ class Escape:
     open_m: float
     below_m: float
     moves: Moves = dataclasses.field(default_factory=lambda: MOVES)
-    most: int = 300
+    max_expansions: int = 300
 
-    def actions(self) -> list[str]:
-        """A short sequence of actions to an open pose, under `below_m` if one was found; empty where there is none."""
+    def plan(self) -> list[str]:
+        """Returns the actions to an open pose, under `below_m` if one was found; empty where there is none."""
         start = self.world.base
         queue: list[tuple[float, int, int, BasePose]] = [(0.0, 0, 0, start)]
         came: dict[int, tuple[int, str]] = {}
         seen, order, fallback = {_key(start)}, 0, 0
-        for _ in range(self.most):
+        for _ in range(self.max_expansions):
             if not queue:
                 break
             _, node, count, pose = heapq.heappop(queue)
             if node and self._is_open(pose):
                 if self.field.cost_at(*pose[:2]) < self.below_m:
-                    return _way(came, node)
+                    return _actions_to(came, node)
                 fallback = fallback or node
             for name, move in self.moves.items():
                 end = swept(pose, move)[-1]
@@ -71,13 +71,13 @@ class Escape:
                 order += 1
                 came[order] = node, name
                 heapq.heappush(queue, (self._estimate(count + 1, end), order, count + 1, end))
-        return _way(came, fallback)
+        return _actions_to(came, fallback)
 
     def _is_open(self, pose: BasePose) -> bool:
         return self.field.space.clearance_at(*pose[:2]) >= self.open_m
 
     def _estimate(self, count: int, pose: BasePose) -> float:
-        """Actions so far and to come; where the field has no way on, it is as far to one as clearance is lacking."""
+        """Actions so far plus an estimate of those to come; where the field has no path, missing clearance counts."""
         x, y, _ = pose
         onward = self.field.cost_at(x, y)
         if not math.isfinite(onward):
@@ -90,19 +90,19 @@ class Escape:
         return 0.0 if entry is None else float(self.field.cost_m[entry])
 
     def _touches(self, pose: BasePose, move: MoveBase | RotateBase) -> bool:
-        here, self.world.base = self.world.base, pose
+        current, self.world.base = self.world.base, pose
         try:
             return self.world.first_contact(swept(pose, move)) is not None
         finally:
-            self.world.base = here
+            self.world.base = current
 
 
-def _way(came: Mapping[int, tuple[int, str]], node: int) -> list[str]:
-    way = []
+def _actions_to(came: Mapping[int, tuple[int, str]], node: int) -> list[str]:
+    actions = []
     while node:
         node, name = came[node]
-        way.append(name)
-    return way[::-1]
+        actions.append(name)
+    return actions[::-1]
 
 
 def _key(pose: BasePose) -> tuple[int, int, int]:

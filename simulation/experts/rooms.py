@@ -1,4 +1,4 @@
-"""Experts for the tasks whose goals are rooms; they look at the simulator's truth."""
+"""Experts for the tasks whose goals are rooms, from the simulator's ground truth."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from itertools import permutations
 
 import numpy as np
 
-from simulation.experts.path_follower import Driver
+from simulation.experts.path_follower import PathFollower
 from simulation.navigation.costmap import Cell, Field, Point
 from simulation.navigation.rooms import cached_room_field, is_inside, rooms_at, rooms_of
 from simulation.tasks.room_nav import target_field
 from simulation.twins.house_twin import Twin
 
 
-class RoomNavExpert(Driver):
-    """Drives to the nearest room of the kind and says `done` once clearly inside."""
+class RoomNavExpert(PathFollower):
+    """Drives to the nearest room of the kind and chooses `done` once clearly inside."""
 
     def action(self) -> str:
-        """Name of the policy action to take now."""
+        """Returns the name of the policy action to take now."""
         if self._is_new():
             self.follow(target_field(self.twin.episode.house_seed, self.twin.episode.target))
         house, (x, y, _) = self.twin.house, self.twin.pose
@@ -30,15 +30,15 @@ class RoomNavExpert(Driver):
         return "done"
 
 
-class RoomVisitExpert(Driver):
-    """Says `sub_done` where it is clearly in a new room, goes on to the others by a short tour, and says `done`."""
+class RoomVisitExpert(PathFollower):
+    """Marks each new room with `sub_done` once clearly inside, visits all by the shortest tour, ends with `done`."""
 
     def __init__(self, twin: Twin) -> None:
         super().__init__(twin)
         self._left: frozenset[int] = frozenset()
 
     def action(self) -> str:
-        """Name of the policy action to take now."""
+        """Returns the name of the policy action to take now."""
         if self._is_new():
             self._left = frozenset()
         house, (x, y, _) = self.twin.house, self.twin.pose
@@ -56,7 +56,7 @@ class RoomVisitExpert(Driver):
         return cached_room_field(self.twin.episode.house_seed, (room,))
 
     def _next(self, left: frozenset[int]) -> int:
-        """The first room of the shortest tour from here through all that are left."""
+        """Returns the first room of the shortest tour from here through all that are left."""
         here = self.twin.pose[:2]
         middles = {room: _middle(self._to(room)) for room in left}
 
@@ -72,6 +72,6 @@ class RoomVisitExpert(Driver):
 
 
 def _middle(field: Field) -> Point:
-    """The goal with the most room around it."""
+    """Returns the goal with the largest clearance."""
     best = np.unravel_index(np.argmax(np.where(field.is_goal, field.space.clearance_m, -1.0)), field.is_goal.shape)
     return field.space.point((int(best[0]), int(best[1])))

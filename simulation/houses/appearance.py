@@ -1,4 +1,4 @@
-"""What a house looks like: paint for rooms and things, and lights, each drawn from a seed or plain."""
+"""Appearance of a house: paint of rooms and objects, and lights, each drawn from a seed or plain."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PLAIN_WALL, _PLAIN_FLOOR = Paint((0.88, 0.87, 0.84), shine=0.0), Paint((0.70, 0
 
 @dataclass(frozen=True)
 class AppearanceOptions:
-    """What is drawn at random; what is not stays plain, the same in every house.
+    """Elements drawn at random; the others are plain, the same in every house.
 
     Attributes:
         lights: number, direction and strength of the lights.
@@ -41,7 +41,7 @@ class AppearanceOptions:
 
 @dataclass(frozen=True)
 class Light:
-    """A far light that shines along `direction` with `strength` in [0, 1]."""
+    """A directional light along `direction` with `strength` in [0, 1]."""
 
     direction: Vector
     strength: float
@@ -49,13 +49,13 @@ class Light:
 
 @dataclass(frozen=True)
 class Appearance:
-    """The looks that belong to a seed. The same seed and options always give the same looks."""
+    """Appearance from a seed; deterministic in seed and options."""
 
     seed: int
     options: AppearanceOptions = AppearanceOptions()
 
     def generator(self, name: str) -> Generator:
-        """Source of chance for the form and colours of the thing of this name ("mug_0"); its kind's own when plain."""
+        """Returns the random generator of an object's form and colours by name ("mug_0"); its kind's own when plain."""
         if self.options.materials:
             return self._draw(name)
         return np.random.default_rng([0, zlib.crc32(name.rstrip("0123456789").encode())])
@@ -74,23 +74,23 @@ class Appearance:
         return self._painted(rng, texture, palettes.get(texture, _STONE_COLOURS), _PLAIN_FLOOR)
 
     def rug(self, room: int) -> tuple[Paint, float, float] | None:
-        """Paint of a room's rug and its extent in x and y as shares of the room, or None where there is none."""
+        """Paint of a room's rug and its extent in x and y as fractions of the room, or None where there is none."""
         rng = self._draw(f"rug {room}")
-        share_x, share_y = (float(share) for share in rng.uniform(0.25, 0.55, size=2))
+        fraction_x, fraction_y = (float(fraction) for fraction in rng.uniform(0.25, 0.55, size=2))
         if not self.options.textures or rng.random() < 0.5:
             return None
-        return self._painted(rng, str(rng.choice(_RUG_TEXTURES)), _RUG_COLOURS, _PLAIN_FLOOR), share_x, share_y
+        return self._painted(rng, str(rng.choice(_RUG_TEXTURES)), _RUG_COLOURS, _PLAIN_FLOOR), fraction_x, fraction_y
 
     def door_frame(self) -> Paint:
         """Paint of every door frame of the house."""
         return self._painted(self._draw("door frame"), "", _FRAME_COLOURS, Paint(_FRAME_COLOURS[0]))
 
     def ambient(self) -> float:
-        """Light that comes from everywhere, in [0, 1]."""
+        """Ambient light, in [0, 1]."""
         return float(self._draw("ambient").uniform(0.30, 0.48)) if self.options.lights else 0.4
 
     def lights(self) -> tuple[Light, ...]:
-        """One to three far lights from above."""
+        """One to three directional lights from above."""
         if not self.options.lights:
             return (Light((0.4, 0.25, -0.88), 0.45), Light((-0.5, -0.3, -0.8), 0.2))
         rng = self._draw("lights")

@@ -1,4 +1,4 @@
-"""The house of a seed, made once while an episode in it is sampled and then played."""
+"""Cache of generated houses, for sampling and then playing an episode."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from simulation.houses.house import House, generate_house
 
 @lru_cache(maxsize=2)
 def cached_house(seed: int) -> House:
-    """`generate_house(seed)`, remembered while an episode in it is sampled and then played."""
+    """Cached `generate_house(seed)`."""
     return generate_house(seed)

@@ -1,7 +1,7 @@
-"""The 15 object categories of CHORES-S, and where each of them lives in a house.
+"""The 15 object categories of CHORES-S, and the rooms and surfaces of each.
 
 The list and the synsets are FLaRe's utils/constants/object_constants.py. Sizes are our own: the generous end of what
-such things measure, since a policy sees them in a small picture.
+such things measure, since a policy sees them in a small image.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from simulation.errors import UnknownCategory
 SizeRange = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 FLOOR = "floor"
-"""The `surface` of things that stand on the floor."""
+"""The `surface` of objects on the floor."""
 
 
 @dataclass(frozen=True)
 class Category:
-    """One kind of object that a policy can be sent to.
+    """A category of target objects.
 
     Attributes:
-        name: as it is said in an instruction.
+        name: as in an instruction.
         synset: WordNet synset, by which CHORES names a target.
         thor_name: object type in AI2-THOR.
         rooms: kinds of room it lives in.
@@ -40,7 +40,7 @@ class Category:
 
     @property
     def is_on_floor(self) -> bool:
-        """Whether it stands on the floor."""
+        """True if it is on the floor."""
         return self.surface == FLOOR
 
 

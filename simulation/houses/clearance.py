@@ -1,4 +1,4 @@
-"""Where a disc-shaped robot can stand in a house, on a grid."""
+"""Grid of free positions of a disc-shaped robot in a house."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Obstacle:
-    """A solid box that stands upright.
+    """A solid upright box.
 
     Attributes:
         name: of the thing it belongs to.
@@ -45,7 +45,7 @@ class Obstacle:
 
 @dataclass(frozen=True)
 class ClearanceGrid:
-    """Cells of a house where the centre of a disc may be.
+    """Cells of a house that are free for the centre of a disc.
 
     Attributes:
         x_m: (W,) centres of the columns.
@@ -58,7 +58,7 @@ class ClearanceGrid:
     free: NDArray[np.bool_]
 
     def has(self, x: float, y: float) -> bool:
-        """Whether the cell nearest to a point is free."""
+        """Returns whether the cell nearest to a point is free."""
         return bool(self.free[np.abs(self.y_m - y).argmin(), np.abs(self.x_m - x).argmin()])
 
     def nearest_m(self, obstacle: Obstacle, within_m: float) -> float:
@@ -74,7 +74,7 @@ class ClearanceGrid:
 def clearance_grid(
     rooms: Iterable[Rectangle], bounds: Rectangle, obstacles: Iterable[Obstacle], radius_m: float, cell_m: float = 0.1
 ) -> ClearanceGrid:
-    """Finds where a disc of `radius_m` can be without touching an obstacle, from one end of the house to the other."""
+    """Finds the largest connected region where a disc of `radius_m` touches no obstacle."""
     x = np.arange(bounds.x_min + cell_m / 2, bounds.x_max, cell_m)
     y = np.arange(bounds.y_min + cell_m / 2, bounds.y_max, cell_m)
     free = np.zeros((len(y), len(x)), bool)

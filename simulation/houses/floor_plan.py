@@ -25,7 +25,7 @@ _ROWS: dict[int, tuple[tuple[int, ...], ...]] = {
 _SECOND_DOOR_PROBABILITY = 0.3
 
 MAX_ROOMS = max(_ROWS)
-"""The largest house that a floor plan can be drawn for."""
+"""Number of rooms of the largest floor plan."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def bounding_rectangle(rooms: list[Rectangle]) -> Rectangle:
 
 
 def shared_wall(a: Rectangle, b: Rectangle) -> tuple[int, float, float, float] | None:
-    """The wall that two rooms share: (axis it runs along, its place on the other axis, from, to) [m], or None."""
+    """Common wall of two rooms: (axis it runs along, its place on the other axis, from, to) [m], or None."""
     low_x, high_x = max(a.x_min, b.x_min), min(a.x_max, b.x_max)
     low_y, high_y = max(a.y_min, b.y_min), min(a.y_max, b.y_max)
     if abs(high_x - low_x) < 1e-6 and high_y > low_y:
@@ -180,7 +180,7 @@ def _possible_doors(rng: Generator, rooms: list[Rectangle], door_m: tuple[float,
 
 
 def _draw_doors(rng: Generator, rooms: list[Rectangle], door_m: tuple[float, float]) -> list[Door] | None:
-    """A door for each branch of a random tree over the rooms, and a few more that close a circle."""
+    """Draws a door for each edge of a random spanning tree of the rooms, and a few more that close a cycle."""
     possible = list(_possible_doors(rng, rooms, door_m))
     group = list(range(len(rooms)))
     doors = []

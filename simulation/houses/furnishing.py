@@ -1,4 +1,4 @@
-"""What goes into a room: furniture by its kind, then the wanted objects on the floor and on the furniture."""
+"""Furnishing of rooms: furniture by kind of room, then the requested objects on the floor and on the furniture."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Top:
     taken: list[Rectangle] = field(default_factory=list)
 
     def place(self, kind: str, size_m: Vector, rng: Generator, tries: int = 8) -> Placed | None:
-        """Stands an object near the front edge where nothing else stands, or nowhere."""
+        """Places an object near the front edge at a free spot; None where there is none."""
         depth, width, height = self.under.size_m
         for _ in range(tries):
             turn = float(rng.uniform(-0.25, 0.25)) if kind in _FACING else float(rng.uniform(-np.pi, np.pi))
@@ -61,7 +61,7 @@ class Top:
 
 @dataclass(frozen=True)
 class RoomContents:
-    """What one room holds: furniture, objects, and the wanted categories that found no place."""
+    """Contents of a room: furniture, objects, and the requested categories that could not be placed."""
 
     furniture: tuple[Placed, ...]
     objects: tuple[Placed, ...]
@@ -69,7 +69,7 @@ class RoomContents:
 
 
 def furnish(rng: Generator, kind: str, inside: Rectangle, doors: Sequence[Door], wanted: Sequence[str]) -> RoomContents:
-    """Furnishes a room and places the wanted objects in it.
+    """Furnishes a room and places the requested objects in it.
 
     Args:
         rng: source of chance.

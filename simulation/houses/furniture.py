@@ -1,4 +1,4 @@
-"""Furniture that carries, hides and separates the objects, but is never a target itself."""
+"""Furniture: supports and obstacles for the objects, never a target itself."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class FurnitureKind:
     Attributes:
         name: what it is called.
         size_range_m: smallest and largest full extent, each in depth (x, towards its front), width (y) and height (z).
-        has_top: whether objects may stand on it.
+        has_top: whether objects can be placed on it.
         build: makes its parts from its full extents [m].
     """
 

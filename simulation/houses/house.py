@@ -47,7 +47,7 @@ _REACH_M = 1.1
 
 @dataclass(frozen=True)
 class HouseOptions:
-    """What kind of houses to make.
+    """Options of house generation.
 
     Attributes:
         rooms_min: fewest rooms.
@@ -96,13 +96,13 @@ class Room:
 
 @dataclass(frozen=True)
 class HouseObject:
-    """Something a policy can be sent to.
+    """An object that can be a target.
 
     Attributes:
         name: of its MuJoCo body.
         category: a key of `CATEGORIES`.
         position_m: middle of its bounding box, where its body's frame lies.
-        yaw_rad: where its front looks.
+        yaw_rad: direction of its front.
         size_m: full extents along its own axes.
         room: index of its room.
     """
@@ -116,7 +116,7 @@ class HouseObject:
 
     @property
     def is_on_floor(self) -> bool:
-        """Whether it stands on the floor, where a robot can bump into it."""
+        """True if it is on the floor, where a robot can collide with it."""
         return CATEGORIES[self.category].is_on_floor
 
 
@@ -146,7 +146,7 @@ class House:
 
     @cached_property
     def obstacles(self) -> tuple[Obstacle, ...]:
-        """Every solid thing: walls, furniture, and objects on the floor."""
+        """Every obstacle: walls, furniture, and objects on the floor."""
         walls = [wall.obstacle(f"wall_{i}", WALL_HEIGHT_M) for i, wall in enumerate(self.walls)]
         on_floor = [_obstacle(thing) for thing in self.objects if thing.is_on_floor]
         return (*walls, *(_obstacle(piece) for piece in self.furniture), *on_floor)
@@ -169,14 +169,14 @@ class House:
         return None
 
     def spec(self, appearance: Appearance | None = None) -> mujoco.MjSpec:
-        """Builds its MuJoCo scene; without an appearance, the one that belongs to its seed."""
+        """Builds its MuJoCo scene; without an appearance, with that of its seed."""
         from simulation.houses.mujoco_scene import house_spec  # generating and planning need no MuJoCo
 
         return house_spec(self, appearance)
 
 
 def generate_house(seed: int, options: HouseOptions = HouseOptions()) -> House:
-    """Makes the house of a seed: the same seed and options always give the same house.
+    """Generates the house of a seed; deterministic in seed and options.
 
     Raises:
         SeedError: the seed is negative.
@@ -198,7 +198,7 @@ def generate_house(seed: int, options: HouseOptions = HouseOptions()) -> House:
 
 
 def _draw(rng: Generator, seed: int, count: int, options: HouseOptions) -> House | str:
-    """One attempt: a house, or what had no place."""
+    """Makes one attempt; returns a house, or the name of what could not be placed."""
     plan = draw_floor_plan(rng, count, options.room_side_m, options.door_width_m)
     if plan is None:
         return f"a door to each of {count} rooms"
@@ -233,7 +233,7 @@ def _assemble(seed: int, plan: FloorPlan, kinds: Sequence[str], contents: Sequen
 
 @dataclass
 class _Names:
-    """Gives each thing a name of its own: "side_table_0", "side_table_1", ..."""
+    """Numbers the things of each kind: "side_table_0", "side_table_1", ..."""
 
     used: dict[str, int] = field(default_factory=dict)
 
@@ -254,11 +254,11 @@ def _obstacle(thing: HouseObject | Furniture) -> Obstacle:
 
 
 def _blocked(house: House, plan: FloorPlan, radius_m: float) -> str:
-    """What a robot of this radius could not get to, or "" when it gets everywhere."""
+    """Returns what a robot of this radius cannot reach, or ""."""
     grid: ClearanceGrid = clearance_grid(plan.rooms, Rectangle(*house.bounds), house.obstacles, radius_m)
     for door in house.doors:
         if not grid.has(*door.position_xy_m):
-            return f"a free way through the door between rooms {door.rooms[0]} and {door.rooms[1]}"
+            return f"a free passage through the door between rooms {door.rooms[0]} and {door.rooms[1]}"
     for thing in house.objects:
         if grid.nearest_m(_obstacle(thing), _REACH_M) > _REACH_M:
             return f"a robot near {thing.name}"

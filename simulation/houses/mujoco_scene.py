@@ -1,7 +1,7 @@
-"""Turns a house into a MuJoCo scene.
+"""MuJoCo scene of a house.
 
 Every piece of furniture and every object is a body of its own without joints, so that a model's `body_pos` and
-`body_quat` can move it. What is seen never collides and what collides is never seen: a thing that stands on the floor
+`body_quat` can move it. Visual geoms never collide and collision geoms are never visible: an object on the floor
 carries one hidden box, the same box that a planner sees as an obstacle.
 """
 
@@ -24,19 +24,19 @@ from simulation.houses.textures import CUBE_TEXTURES, texture
 from simulation.houses.walls import Wall
 
 VISIBLE_GROUP = 0
-"""Geom group of everything that is seen."""
+"""Geom group of everything visible."""
 
 COLLISION_GROUP = 3
-"""Geom group of the hidden boxes that collide; MuJoCo draws groups 0 to 2 unless told otherwise."""
+"""Geom group of the hidden boxes that collide; MuJoCo draws groups 0 to 2 by default."""
 
 SOLID_BIT = 1
-"""Contact type and affinity of walls, furniture and what stands on the floor."""
+"""Contact type and affinity of walls, furniture and objects on the floor."""
 
 FLOOR_BIT = 2
 """Contact type and affinity of the floors."""
 
 TEXTURES_PER_M = 0.4
-"""How often a wall's or floor's texture repeats. (MuJoCo counts repeats per two metres: its boxes have half sizes.)"""
+"""Texture repeats of walls and floors. (MuJoCo counts repeats per two metres: its boxes have half sizes.)"""
 
 _NEAR_M, _FAR_M = 0.02, 40.0
 _GEOMS = {
@@ -51,11 +51,11 @@ _WALL_TURNS = ((np.sqrt(0.5), np.sqrt(0.5), 0.0, 0.0), (0.5, 0.5, 0.5, 0.5))
 
 
 def house_spec(house: House, appearance: Appearance | None = None) -> mujoco.MjSpec:
-    """Builds the scene of a house; without an appearance, the one that belongs to its seed."""
-    looks = Appearance(house.seed) if appearance is None else appearance
-    scene = _Scene(mujoco.MjSpec(), looks)
+    """Builds the scene of a house; without an appearance, with that of its seed."""
+    appearance = Appearance(house.seed) if appearance is None else appearance
+    scene = _Scene(mujoco.MjSpec(), appearance)
     scene.spec.modelname = f"house_{house.seed}"
-    _set_view(scene.spec, house, looks.ambient())
+    _set_view(scene.spec, house, appearance.ambient())
     scene.add_lights()
     for room, outline in enumerate(house.rooms):
         scene.add_floor(room, outline.polygon)
@@ -90,13 +90,13 @@ class _Scene:
     """A scene being built; textures, materials and meshes are shared by name."""
 
     spec: mujoco.MjSpec
-    looks: Appearance
+    appearance: Appearance
     materials: dict[tuple[Paint, bool], str] = field(default_factory=dict)
     textures: set[str] = field(default_factory=set)
     bodies: dict[str, Any] = field(default_factory=dict)
 
     def add_lights(self) -> None:
-        for light in self.looks.lights():
+        for light in self.appearance.lights():
             self.spec.worldbody.add_light(
                 type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, dir=light.direction, pos=[0, 0, 5], castshadow=False,
                 ambient=[0.0] * 3, diffuse=[light.strength] * 3, specular=[0.3 * light.strength] * 3,
@@ -105,8 +105,8 @@ class _Scene:
     def add_floor(self, room: int, polygon: np.ndarray) -> None:
         low, high = polygon.min(axis=0), polygon.max(axis=0)
         size, middle = (high - low) / 2, (high + low) / 2
-        self._slab(f"floor_{room}", [*size, 0.05], [*middle, -0.05], UPRIGHT, self.looks.floor(room), FLOOR_BIT)
-        rug = self.looks.rug(room)
+        self._slab(f"floor_{room}", [*size, 0.05], [*middle, -0.05], UPRIGHT, self.appearance.floor(room), FLOOR_BIT)
+        rug = self.appearance.rug(room)
         if rug is not None:
             paint, share_x, share_y = rug
             half = [size[0] * share_x, size[1] * share_y, 0.004]
@@ -116,21 +116,21 @@ class _Scene:
         size, (x, y) = wall.outline.size, wall.outline.centre
         half = [size[wall.axis] / 2, WALL_HEIGHT_M / 2, size[1 - wall.axis] / 2]
         turn = _WALL_TURNS[wall.axis]
-        self._slab(name, half, [x, y, WALL_HEIGHT_M / 2], turn, self.looks.wall(wall.room), SOLID_BIT)
+        self._slab(name, half, [x, y, WALL_HEIGHT_M / 2], turn, self.appearance.wall(wall.room), SOLID_BIT)
 
     def add_door_frame(self, door: Door) -> None:
-        """Two posts that stand out of the wall a little; they do not narrow the opening."""
+        """Adds two posts that protrude from the wall a little; they do not narrow the opening."""
         along = np.eye(2)[door.axis]
         across = np.eye(2)[1 - door.axis]
         half = 0.03 * along + (WALL_THICKNESS_M / 2 + 0.015) * across
         for side in (-1, 1):
             x, y = np.array(door.position_xy_m) + side * (door.width_m / 2 + 0.028) * along
             post = self.spec.worldbody.add_geom(type=_GEOMS["box"], size=[*half, 1.05], pos=[x, y, 1.05])
-            self._show(post, self.looks.door_frame())
+            self._show(post, self.appearance.door_frame())
 
     def add_thing(self, thing: HouseObject | Furniture) -> None:
-        """A body with its parts, its frame in the middle of its bounding box."""
-        rng = self.looks.generator(thing.name)
+        """Adds a body with its parts, its frame at the centre of its bounding box."""
+        rng = self.appearance.generator(thing.name)
         if isinstance(thing, HouseObject):
             parts = build_object(thing.category, thing.size_m, rng)
         else:

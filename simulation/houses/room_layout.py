@@ -1,7 +1,7 @@
-"""Places things in one room so that the way between them stays open.
+"""Layout of a room: places things so that the passages between them stay open.
 
-Everything stands square to the walls (chairs and round things may turn). Two things either nearly touch or leave a
-passage between them, so no gap is there that a robot could get stuck in, and a room stays one open floor.
+Everything is square to the walls (chairs and round things may turn). Two things either nearly touch or leave a passage
+between them, so that no gap can trap a robot and the floor of a room stays connected.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from simulation.houses.floor_plan import Door, Generator, Rectangle
 from simulation.houses.objects.part import Vector
 
 Spot = tuple[float, float, float]
-"""Where something may stand: x, y [m] and yaw [rad]."""
+"""Candidate placement: x, y [m] and yaw [rad]."""
 
 PASSAGE_M = 0.78
-"""Narrowest way left between two things: a Stretch turns in place within a circle of 0.6 m across."""
+"""Narrowest passage between two things: a Stretch turns on the spot within a circle of 0.6 m diameter."""
 
 _TOUCH_M = 0.12
 _DOOR_DEPTH_M = 0.85
@@ -62,7 +62,7 @@ class RoomLayout:
     Attributes:
         inside: the floor between its walls.
         keep_free: places in front of its doors.
-        placed: what stands on its floor so far.
+        placed: things on its floor so far.
     """
 
     inside: Rectangle
@@ -75,7 +75,7 @@ class RoomLayout:
         return cls(inside, [door.zone(_DOOR_DEPTH_M, 0.05) for door in doors])
 
     def fits(self, outline: Rectangle, beneath: Placed | None = None) -> bool:
-        """Whether something of this outline, tucked `beneath` one thing, leaves doors free and passages wide enough."""
+        """Returns whether an outline, possibly `beneath` a thing, leaves doors free and passages wide enough."""
         room = self.inside
         to_walls = (
             *(outline.x_min - room.x_min, outline.y_min - room.y_min),
@@ -88,7 +88,7 @@ class RoomLayout:
     def place(
         self, kind: str, size_m: Vector, spots: Iterable[Spot], tries: int = 14, beneath: Placed | None = None
     ) -> Placed | None:
-        """Puts something on the first of the spots where it fits, or nowhere."""
+        """Places something at the first spot where it fits; None where it fits nowhere."""
         for _, (x, y, yaw) in zip(range(tries), spots):
             outline = outline_of(x, y, yaw, size_m)
             if self.fits(outline, beneath):
@@ -96,12 +96,12 @@ class RoomLayout:
         return None
 
     def add(self, thing: Placed) -> Placed:
-        """Puts something on the floor without asking whether it fits."""
+        """Places something on the floor without checking that it fits."""
         self.placed.append(thing)
         return thing
 
     def along_walls(self, rng: Generator, size_m: Sequence[float]) -> Iterator[Spot]:
-        """Spots with the back to a wall: in a corner, beside something else, or anywhere."""
+        """Yields spots with the back to a wall: in a corner, beside another thing, or anywhere."""
         depth, width = size_m[0], size_m[1]
         for _ in range(_MOST_SPOTS):
             side = int(rng.integers(4))

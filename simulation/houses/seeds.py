@@ -14,7 +14,7 @@ SPLITS: Mapping[str, range] = MappingProxyType(
         "test": range(20_000_000, 21_000_000),
     }
 )
-"""Seeds of each split. A policy that was trained on one house of "val" or "test" has seen the exam."""
+"""Seeds of each split. Training on a house of "val" or "test" contaminates the evaluation."""
 
 
 def split_of(seed: int) -> str:

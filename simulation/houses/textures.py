@@ -15,7 +15,7 @@ SIZE = 64
 """Side of a texture [pixels]."""
 
 CUBE_TEXTURES = ("wood grain", "fabric", "basketball")
-"""Textures that wrap around an object; the others lie flat, stretched over a picture or repeated over a wall."""
+"""Textures that wrap around an object; the others lie flat, stretched over a screen or repeated over a wall."""
 
 WALL_TEXTURES = ("", "plaster", "brick", "stripes", "panels", "blocks")
 """Textures that suit a wall."""
@@ -24,7 +24,7 @@ FLOOR_TEXTURES = ("planks", "tiles", "checker", "carpet", "parquet")
 """Textures that suit a floor."""
 
 SCREEN_TEXTURES = ("screen night", "screen news", "screen film")
-"""Pictures on a television."""
+"""Images on a television."""
 
 
 def _grid(size: int = SIZE) -> tuple[Field, Field]:

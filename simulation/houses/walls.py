@@ -26,7 +26,7 @@ class Wall:
     axis: int
 
     def obstacle(self, name: str, height_m: float) -> Obstacle:
-        """The wall as a solid box that stands on the floor."""
+        """The wall as a solid box on the floor."""
         size = self.outline.size
         return Obstacle(name, self.outline.centre, (size[0] / 2, size[1] / 2), 0.0, 0.0, height_m)
 

@@ -1,1 +1,1 @@
-"""Where a robot can stand, go and reach: cost maps, rooms and the arm."""
+"""Navigation in a house: cost maps, goals, rooms, visibility and the arm's reach."""

@@ -1,8 +1,8 @@
-"""Where a Stretch RE1 can stand to take an object: how far its arm has to go, how high, and what is in the way.
+"""Base placement of a Stretch RE1 for a grasp: extension and height of the arm, and obstacles in its path.
 
-The arm points to the robot's right. Turning on the spot brings any object near enough onto the arm's line, so that a
-place is good or bad whatever the robot's heading: it needs room to turn, the object within the arm's length, nothing
-taller than the gripper's way on that side, and the object in sight of the manipulation camera.
+The arm points to the robot's right. Turning on the spot brings any object within reach onto the arm's line, so that
+a place is feasible or not for every heading: it needs room to turn, the object within the arm's length, no obstacle in
+the gripper's path on that side, and the object visible to the manipulation camera.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ HAND_FORWARD_M, HAND_RIGHT_M, HAND_UP_M = -0.021, 0.350, 0.026
 above the lift's position (`link_grasp_center` of Hello Robot's URDF)."""
 
 ARM_M, LIFT_M = 0.52, 1.095
-"""How far the arm and the lift go from 0 (URDF, see robots/embodiments/stretch_re1.py)."""
+"""Ranges of the arm and the lift from 0 (URDF, see robots/embodiments/stretch_re1.py)."""
 
 MARGIN_M = 0.02
 ABOVE_TOP_M = 0.045
 """The grasp centre is kept this far above a table: the fingers' lowest corner is 0.012 m below it."""
 
 NARROW_M = 0.13
-"""An object with a side thinner than this is taken by its middle, between the fingers, a wider one by its near side."""
+"""An object with a side thinner than this is grasped at its centre, a wider one at its near side."""
 
 NECK = {"vase": 0.85}
-"""Share of its height at which a kind of object is taken by its neck, where the lift goes that high; others halfway."""
+"""Fraction of an object's height at which it is grasped at its neck, if the lift goes that high; others halfway."""
 
 BEFORE_M = 0.04
-"""How far before the near side of a wide object the grasp centre stops: the fingers end 0.015 m in front of it."""
+"""Distance of the grasp centre from the near side of a wide object: the fingers end 0.015 m in front of it."""
 
 _ARM_HALF_M, _TIP_M = 0.13, 0.05
 _SWING_M = 0.44
 _DOWN_RAD = math.radians(60.0)
-"""Steepest look at the object: the manipulation camera sees down to 62.5 degrees (33 + 59 / 2)."""
+"""Steepest view of the object: the manipulation camera sees down to 62.5 degrees (33 + 59 / 2)."""
 
 _BEST_M = 0.62
 _CHOICE_M = 0.15
@@ -58,11 +58,11 @@ _MOST = 0.6  # six of the nine cells in and around a place
 
 @dataclass(frozen=True)
 class Reach:
-    """The way of the arm to one object.
+    """The arm's reach to one object.
 
     Attributes:
-        house: where.
-        thing: what is to be taken.
+        house: of the object.
+        thing: the object to grasp.
     """
 
     house: House
@@ -70,7 +70,7 @@ class Reach:
 
     @cached_property
     def height_m(self) -> float:
-        """Height of the grasp centre when it takes the object."""
+        """Height of the grasp centre at the grasp."""
         bottom = self.thing.position_m[2] - self.thing.size_m[2] / 2
         wanted = bottom + NECK.get(self.thing.category, 0.5) * self.thing.size_m[2]
         return max(min(wanted, LIFT_M + HAND_UP_M), bottom + ABOVE_TOP_M)
@@ -80,8 +80,8 @@ class Reach:
         """Lift's position for `height_m`."""
         return self.height_m - HAND_UP_M
 
-    def way_m(self, x: Floats, y: Floats) -> Floats:
-        """How far from (x, y), between the wheels, the grasp centre has to get; the same shape as `x`."""
+    def distance_m(self, x: Floats, y: Floats) -> Floats:
+        """Distance of the grasp centre at the grasp from (x, y), between the wheels; the same shape as `x`."""
         dx, dy = self.thing.position_m[0] - x, self.thing.position_m[1] - y
         middle = np.hypot(dx, dy)
         u, v = self._along(dx / middle, dy / middle)
@@ -92,12 +92,12 @@ class Reach:
         return middle if fits else middle - to_side - BEFORE_M
 
     def can_from(self, x: Floats, y: Floats) -> Bools:
-        """Whether the object can be taken by a robot that stands at (x, y) and has room to turn there."""
-        way = self.way_m(x, y)
-        good = (way >= HAND_RIGHT_M + MARGIN_M) & (way <= HAND_RIGHT_M + ARM_M - MARGIN_M)
+        """Mask: the object can be grasped from (x, y), given room to turn there."""
+        distance = self.distance_m(x, y)
+        good = (distance >= HAND_RIGHT_M + MARGIN_M) & (distance <= HAND_RIGHT_M + ARM_M - MARGIN_M)
         good &= 0.0 <= self.lift_m <= LIFT_M
         for k in np.flatnonzero(good):
-            good[k] = self._is_clear(x[k], y[k], float(way[k]))
+            good[k] = self._is_clear(x[k], y[k], float(distance[k]))
         good[good] = self._is_seen(x[good], y[good])
         return good
 
@@ -106,7 +106,7 @@ class Reach:
         return c * x + s * y, c * y - s * x
 
     def _is_seen(self, x: Floats, y: Floats) -> Bools:
-        """Whether the manipulation camera sees it over what stands around, once the robot has turned."""
+        """Mask: the object is visible to the manipulation camera once the robot has turned."""
         eyes = np.column_stack([x, y, np.full(len(x), StretchCameras().manipulation.position_m[2])])
         seen = np.zeros(len(x), np.intp)
         for point in sample_points(self.thing):
@@ -117,17 +117,17 @@ class Reach:
 
     @cached_property
     def blockers(self) -> list[Obstacle]:
-        """What near the object may stand before it."""
+        """Boxes near the object that may occlude it."""
         small = [
-            Obstacle(one.name, one.position_m[:2], (one.size_m[0] / 2, one.size_m[1] / 2), one.yaw_rad,
-                     one.position_m[2] - one.size_m[2] / 2, one.position_m[2] + one.size_m[2] / 2)
-            for one in self.house.objects if not one.is_on_floor
+            Obstacle(other.name, other.position_m[:2], (other.size_m[0] / 2, other.size_m[1] / 2), other.yaw_rad,
+                     other.position_m[2] - other.size_m[2] / 2, other.position_m[2] + other.size_m[2] / 2)
+            for other in self.house.objects if not other.is_on_floor
         ]  # fmt: skip
         return [box for box in (*self.house.obstacles, *small) if box.name != self.thing.name and self._is_near(box)]
 
     @cached_property
     def _tall(self) -> list[Obstacle]:
-        """What the gripper or the arm would touch at the height of the grasp."""
+        """Obstacles at the height of the gripper and the arm."""
         low = self.lift_m + HAND_UP_M - 0.012
         return [
             box for box in self.house.obstacles
@@ -139,7 +139,7 @@ class Reach:
         return float(box.distance_m(np.array(x), np.array(y))) < 1.6
 
     def _is_clear(self, x: float, y: float, way_m: float) -> bool:
-        """Whether nothing tall stands where the wrist swings out (ahead to right) or where the arm goes."""
+        """Returns whether the wrist's swing (ahead to right) and the arm's path are free of tall obstacles."""
         right = math.atan2(self.thing.position_m[1] - y, self.thing.position_m[0] - x)
         swing = [(_SWING_M * math.cos(right + a), _SWING_M * math.sin(right + a)) for a in np.linspace(0, 1.8, 8)]
         c, s = math.cos(right), math.sin(right)
@@ -153,7 +153,7 @@ class Reach:
 
 
 def reach_goals(house: House, space: FreeSpace, target: str) -> Goals:
-    """Cells from which an object of `target` can be taken: the best ones of each, and which object that is."""
+    """Finds the cells from which an object of `target` can be grasped: the best of each object, and its index."""
     cost = np.full(space.clearance_m.shape, np.inf)
     instance = np.zeros(space.clearance_m.shape, np.intp)
     x, y = np.meshgrid(space.x_m, space.y_m, indexing="ij")
@@ -165,18 +165,18 @@ def reach_goals(house: House, space: FreeSpace, target: str) -> Goals:
         good &= _is_amid(good, cells, cost.shape)
         if not good.any():
             continue
-        way, room = reach.way_m(x[cells], y[cells]), space.clearance_m[cells]
-        dislike = np.where(good, np.abs(way - _BEST_M) + np.maximum(0.45 - room, 0.0), np.inf)
-        dislike[dislike > dislike.min() + _CHOICE_M] = np.inf
-        one = np.full(cost.shape, np.inf)
-        one[cells] = dislike
-        better = one < cost
-        cost[better], instance[better] = one[better], index
+        distance, room = reach.distance_m(x[cells], y[cells]), space.clearance_m[cells]
+        penalty = np.where(good, np.abs(distance - _BEST_M) + np.maximum(0.45 - room, 0.0), np.inf)
+        penalty[penalty > penalty.min() + _CHOICE_M] = np.inf
+        own = np.full(cost.shape, np.inf)
+        own[cells] = penalty
+        better = own < cost
+        cost[better], instance[better] = own[better], index
     return Goals(cost, instance)
 
 
 def _is_amid(good: Bools, cells: tuple[npt.NDArray[np.intp], ...], shape: tuple[int, ...]) -> Bools:
-    """Whether most cells around each cell are good too: the base stops within half a step of where it wants to be."""
+    """Mask: most cells around a cell are feasible too, since the base stops within half a step of its goal."""
     grid = np.zeros(shape)
     grid[cells] = good
     return np.asarray(uniform_filter(grid, 3, mode="constant")[cells] > _MOST)
@@ -184,7 +184,7 @@ def _is_amid(good: Bools, cells: tuple[npt.NDArray[np.intp], ...], shape: tuple[
 
 @lru_cache(maxsize=8)
 def cached_reach(seed: int, target: str) -> tuple[Goals, Field]:
-    """Where `target` can be taken from in the house of `seed`, and the field that leads there."""
+    """Returns the grasp goals of `target` in the house of `seed`, and the distance field to them."""
     space = cached_space(seed)
     goals = reach_goals(cached_house(seed), space, target)
     return goals, space.field(goals.cost_m)

@@ -1,4 +1,4 @@
-"""Where a robot can drive in a house, and how far it is to a goal: a clearance grid and geodesic fields over it.
+"""Cost map of a house: a clearance grid and geodesic distance fields over it.
 
 World frame: x and y on the floor [m]. A cell is (i, j): i counts along x, j along y.
 """
@@ -27,11 +27,11 @@ CELL_M = 0.1
 """Edge of a cell: half of one step of the base."""
 
 DISC_M = 0.36
-"""Radius that a Stretch RE1 with its arm in and wrist folded keeps free to turn on the spot: its collision boxes reach
+"""Radius that a Stretch RE1 with arm retracted and wrist folded needs to turn on the spot: its collision boxes reach
 0.334 m (the rear corners of the base) from the point between the wheels; the rest is margin."""
 
 TIGHT_M = 0.24
-"""The base is 0.184 m wide to either side, so straight on it fits through less than its disc; below this, nothing is
+"""The base is 0.184 m wide to either side, so straight ahead it fits through less than its disc; below this, nothing is
 planned."""
 
 CAP_M = 1.0
@@ -57,7 +57,7 @@ class FreeSpace:
 
     @classmethod
     def around(cls, obstacles: Iterable[Obstacle], bounds: Sequence[float], height_m: float) -> FreeSpace:
-        """Measures what a robot of `height_m` finds in `bounds` (x_min, y_min, x_max, y_max) [m].
+        """Measures the free space of a robot of `height_m` in `bounds` (x_min, y_min, x_max, y_max) [m].
 
         Exact distances to the boxes; obstacles that hang above the robot do not count.
         """
@@ -89,13 +89,13 @@ class FreeSpace:
         return _middles(self.origin_m[1], self.clearance_m.shape[1])
 
     def cell(self, x_m: float, y_m: float) -> Cell:
-        """The cell that a point lies in, or the nearest one."""
+        """Returns the cell of a point, or the nearest one."""
         i, j = math.floor((x_m - self.origin_m[0]) / CELL_M), math.floor((y_m - self.origin_m[1]) / CELL_M)
         nx, ny = self.clearance_m.shape
         return min(max(i, 0), nx - 1), min(max(j, 0), ny - 1)
 
     def point(self, cell: Cell) -> Point:
-        """The middle of a cell."""
+        """Returns the centre of a cell."""
         return float(self.x_m[cell[0]]), float(self.y_m[cell[1]])
 
     def clearance_at(self, x_m: float, y_m: float) -> float:
@@ -111,25 +111,25 @@ class FreeSpace:
     def least_clearance(self, start: Point, end: Point) -> float:
         """Smallest clearance of the cells along a straight line [m]."""
         count = max(2, math.ceil(math.dist(start, end) / (CELL_M / 2)) + 1)
-        share = np.linspace(0.0, 1.0, count)
-        i = ((start[0] + share * (end[0] - start[0]) - self.origin_m[0]) / CELL_M).astype(np.intp)
-        j = ((start[1] + share * (end[1] - start[1]) - self.origin_m[1]) / CELL_M).astype(np.intp)
+        fraction = np.linspace(0.0, 1.0, count)
+        i = ((start[0] + fraction * (end[0] - start[0]) - self.origin_m[0]) / CELL_M).astype(np.intp)
+        j = ((start[1] + fraction * (end[1] - start[1]) - self.origin_m[1]) / CELL_M).astype(np.intp)
         nx, ny = self.clearance_m.shape
         return float(self.clearance_m[i.clip(0, nx - 1), j.clip(0, ny - 1)].min())
 
     @cached_property
     def parts(self) -> npt.NDArray[np.int32]:
-        """(nx, ny) number of the connected floor in which a disc of `DISC_M` gets to a cell; 0 where it cannot be."""
+        """(nx, ny) label of the connected component in which a disc of `DISC_M` fits; 0 where it does not."""
         labels: npt.NDArray[np.int32] = label(self.clearance_m >= DISC_M)[0]
         return labels
 
     def field(self, goals: Floats) -> Field:
-        """Cost to go to the nearest goal.
+        """Computes the cost to go to the nearest goal.
 
         Args:
-            goals: (nx, ny) what it costs to end in a cell [m]; infinity where it is no goal.
+            goals: (nx, ny) cost of ending in a cell [m]; infinity where it is no goal.
         """
-        nodes = np.arange(self.clearance_m.size + 1)  # the last node stands behind every goal
+        nodes = np.arange(self.clearance_m.size + 1)  # the last node is connected to every goal
         ends = np.flatnonzero(np.isfinite(goals.ravel()))
         rows, columns, costs = self._edges
         rows = np.concatenate([rows, np.full(len(ends), nodes[-1])])
@@ -146,17 +146,17 @@ class FreeSpace:
         scale, can = self._scale(), self.clearance_m >= TIGHT_M
         rows, columns, costs = [], [], []
         for di, dj in _STEPS:
-            here, there = _shifted(di, dj)
-            both = can[here] & can[there]
-            a, b = number[here][both], number[there][both]
-            cost = CELL_M * math.hypot(di, dj) * (scale[here][both] + scale[there][both]) / 2
+            first, second = _shifted(di, dj)
+            both = can[first] & can[second]
+            a, b = number[first][both], number[second][both]
+            cost = CELL_M * math.hypot(di, dj) * (scale[first][both] + scale[second][both]) / 2
             rows += [a, b]
             columns += [b, a]
             costs += [cost, cost]
         return np.concatenate(rows), np.concatenate(columns), np.concatenate(costs)
 
     def _scale(self) -> Floats:
-        """(nx, ny) what a metre costs: 1 in the open, more near obstacles, much more where the disc does not fit."""
+        """(nx, ny) cost of a metre: 1 in the open, more near obstacles, much more where the disc does not fit."""
         lack = np.clip((_COMFORT_M - self.clearance_m) / (_COMFORT_M - DISC_M), 0.0, 1.0)
         scale: Floats = 1.0 + _COMFORT_COST * lack + _TIGHT_COST * (self.clearance_m < DISC_M)
         return scale
@@ -167,8 +167,8 @@ class Field:
     """Cost to go over a free space.
 
     Attributes:
-        space: where.
-        cost_m: (nx, ny) clearance-weighted distance to the nearest goal, infinity where there is no way.
+        space: the free space.
+        cost_m: (nx, ny) clearance-weighted distance to the nearest goal, infinity where there is no path.
         is_goal: (nx, ny) goal cells.
     """
 
@@ -181,7 +181,7 @@ class Field:
         return float(self.cost_m[self.space.cell(x_m, y_m)])
 
     def entry(self, x_m: float, y_m: float) -> Cell | None:
-        """The point's cell if there is a way from it, otherwise the one nearby that is cheapest to reach and leave."""
+        """Returns the point's cell if it has a path to a goal, else the cheapest cell nearby."""
         i, j = self.space.cell(x_m, y_m)
         if np.isfinite(self.cost_m[i, j]):
             return i, j
@@ -195,7 +195,7 @@ class Field:
         return int(best[0]) + low_i, int(best[1]) + low_j
 
     def descent(self, cell: Cell, count: int) -> list[Cell]:
-        """Up to `count` cells from `cell` on, each the best neighbour of the one before, ending in a goal."""
+        """Follows the field from `cell` for up to `count` cells, always to the best neighbour, until a goal."""
         cells = [cell]
         while len(cells) < count and not self.is_goal[cells[-1]]:
             best = min(self._neighbours(cells[-1]), key=lambda other: self.cost_m[other])
@@ -220,11 +220,11 @@ def _middles(origin_m: float, count: int) -> Floats:
 
 
 def _shifted(di: int, dj: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Slices that pair each cell of a grid with its neighbour at (+di, +dj); di is 0 or 1."""
-    here_j, there_j = (slice(None), slice(None))
+    """Returns slices that pair each cell of a grid with its neighbour at (+di, +dj); di is 0 or 1."""
+    first_j, second_j = (slice(None), slice(None))
     if dj > 0:
-        here_j, there_j = slice(None, -1), slice(1, None)
+        first_j, second_j = slice(None, -1), slice(1, None)
     if dj < 0:
-        here_j, there_j = slice(1, None), slice(None, -1)
-    here_i, there_i = (slice(None, -1), slice(1, None)) if di else (slice(None), slice(None))
-    return (here_i, here_j), (there_i, there_j)
+        first_j, second_j = slice(1, None), slice(None, -1)
+    first_i, second_i = (slice(None, -1), slice(1, None)) if di else (slice(None), slice(None))
+    return (first_i, first_j), (second_i, second_j)

@@ -1,4 +1,4 @@
-"""Places from which a target is near, in the frustum and in sight, and where an episode may start."""
+"""Goal cells, from which a target is near and visible, and start cells of episodes."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from simulation.robot_models.body import BasePose, Eye
 from simulation.robot_models.stretch import STRETCH_EYE
 
 ROBOT_HEIGHT_M = 1.42
-"""Top of the head; what hangs higher is no obstacle."""
+"""Top of the head; obstacles above it do not count."""
 START_CLEARANCE_M = 0.40
 START_COST_M = 1.0
-"""An episode starts farther than this from the goal, along the clearance-weighted way."""
+"""An episode starts farther than this from the goal, along the clearance-weighted path."""
 CLEAR_POINTS = 3
-"""Of the 8 sample points of an object, as many as should be in sight from a goal."""
+"""Number of an object's 8 sample points that must be visible from a goal."""
 GOAL_FAR_M = 1.5
 _GOAL_NEAR_M = 0.75
 _GOAL_BEST_M = 1.2
@@ -40,10 +40,10 @@ def cached_space(seed: int) -> FreeSpace:
 
 @dataclass(frozen=True)
 class Goals:
-    """Where a target can be seen from.
+    """Cells from which a target is visible.
 
     Attributes:
-        cost_m: (nx, ny) how much worse than the best place a cell is [m]; infinity where the target cannot be seen.
+        cost_m: (nx, ny) cost of a cell relative to the best place [m]; infinity where the target is not visible.
         instance: (nx, ny) index into the targets of the instance to face there.
     """
 
@@ -52,25 +52,25 @@ class Goals:
 
 
 def named_targets(house: House, target: str, objects: Sequence[str] = ()) -> tuple[HouseObject, ...]:
-    """The objects of a house that are called so, or, where none are named, all of the category `target`."""
+    """Returns the named objects of a house, or all of the category `target` where none are named."""
     return tuple(thing for thing in house.objects if thing.name in objects) if objects else house.objects_of(target)
 
 
 def targets_of(house: House, episode: EpisodeSpec) -> tuple[HouseObject, ...]:
-    """The objects that count as target in an episode."""
+    """Returns the objects that count as target in an episode."""
     return named_targets(house, episode.target, episode.objects)
 
 
 def goals_for(
     house: House, space: FreeSpace, target: str, eye: Eye = STRETCH_EYE, objects: Sequence[str] = ()
 ) -> Goals:
-    """Cells where the disc fits and from which `eye` has one of the targets near, in the frustum and in sight."""
+    """Finds the cells where the disc fits and one of the targets is near and visible to `eye`."""
     cost = np.full(space.clearance_m.shape, np.inf)
     instance = np.zeros(space.clearance_m.shape, np.intp)
     for index, thing in enumerate(named_targets(house, target, objects)):
-        one = _goal_cost(house, space, thing, eye)
-        better = one < cost
-        cost[better], instance[better] = one[better], index
+        own = _goal_cost(house, space, thing, eye)
+        better = own < cost
+        cost[better], instance[better] = own[better], index
     return Goals(cost, instance)
 
 
@@ -88,8 +88,8 @@ def _goal_cost(house: House, space: FreeSpace, thing: HouseObject, eye: Eye) -> 
     blockers = _blockers(house, thing)
     seen = np.zeros((len(cells), len(points)), bool)
     for k, point in enumerate(points):
-        asked = in_height(eye, distance[near][:, k], point[2])
-        seen[asked, k] = in_sight(eyes[asked], point, blockers, CELL_M / 2)
+        candidates = in_height(eye, distance[near][:, k], point[2])
+        seen[candidates, k] = in_sight(eyes[candidates], point, blockers, CELL_M / 2)
     closest = np.where(seen, distance[near], np.inf).min(axis=1)
     good = (seen.sum(axis=1) >= CLEAR_POINTS) & (closest <= GOAL_FAR_M)
     preference = np.abs(closest - _GOAL_BEST_M) + 0.5 * (space.clearance_m[near] < START_CLEARANCE_M)
@@ -98,7 +98,7 @@ def _goal_cost(house: House, space: FreeSpace, thing: HouseObject, eye: Eye) -> 
 
 
 def _blockers(house: House, target: HouseObject) -> list[Obstacle]:
-    """Boxes that may stand before a target: the obstacles, and what stands on the furniture."""
+    """Boxes that may occlude a target: obstacles and objects on furniture."""
     small = [
         Obstacle(thing.name, (x, y), (depth / 2, width / 2), thing.yaw_rad, z - height / 2, z + height / 2)
         for thing in house.objects
@@ -112,7 +112,7 @@ def _blockers(house: House, target: HouseObject) -> list[Obstacle]:
 
 @lru_cache(maxsize=4)
 def cached_goals(seed: int, target: str, eye: Eye = STRETCH_EYE, objects: tuple[str, ...] = ()) -> tuple[Goals, Field]:
-    """Goals of a body that sees with `eye` for the targets in the house of `seed`, and the field that leads to them."""
+    """Returns the goals of a robot with camera `eye` in the house of `seed`, and the distance field to them."""
     space = cached_space(seed)
     goals = goals_for(cached_house(seed), space, target, eye, objects)
     return goals, space.field(goals.cost_m)
@@ -121,20 +121,20 @@ def cached_goals(seed: int, target: str, eye: Eye = STRETCH_EYE, objects: tuple[
 def draw_start_for(
     house_seed: int, target: str, rng: np.random.Generator, eye: Eye, objects: tuple[str, ...] = ()
 ) -> BasePose | None:
-    """A start from which it takes a way to go to the targets, None where there is none."""
+    """Draws a start away from the targets, None where there is none."""
     space = cached_space(house_seed)
     starts = far_starts(space, *cached_goals(house_seed, target, eye, objects))
     return draw_start(space, starts, rng) if len(starts) else None
 
 
 def draw_start(space: FreeSpace, cells: npt.NDArray[np.intp], rng: np.random.Generator) -> BasePose:
-    """A start in the middle of one of `cells` (n, 2), facing anywhere."""
+    """Draws a start at the centre of one of `cells` (n, 2), with a random heading."""
     x, y = space.point(tuple(cells[rng.integers(len(cells))]))
     return x, y, math.radians(6.0 * int(rng.integers(60)))
 
 
 def far_starts(space: FreeSpace, goals: Goals, field: Field) -> npt.NDArray[np.intp]:
-    """(n, 2) cells to start in: free, away from the goals, and on one floor with one of them."""
+    """Finds start cells (n, 2): free, away from the goals, and connected to one of them."""
     joined = np.isin(space.parts, np.unique(space.parts[np.isfinite(goals.cost_m)]))
     far = (field.cost_m > START_COST_M) & np.isfinite(field.cost_m)
     return np.argwhere((space.clearance_m >= START_CLEARANCE_M) & joined & far)

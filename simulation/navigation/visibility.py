@@ -1,4 +1,4 @@
-"""What can be seen of an object: points of it, and whether anything stands before them."""
+"""Visibility of objects: sample points and occlusion tests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _INWARDS = np.array(
 
 
 def sample_points(thing: HouseObject) -> Floats:
-    """(8, 3) points of an object in the world [m], inside its bounding box, its middle first."""
+    """Returns sample points (8, 3) of an object in the world [m], inside its bounding box, its centre first."""
     local = _INWARDS * np.array(thing.size_m) / 2
     c, s = math.cos(thing.yaw_rad), math.sin(thing.yaw_rad)
     points: Floats = np.array(thing.position_m) + local @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
@@ -31,7 +31,7 @@ def sample_points(thing: HouseObject) -> Floats:
 def in_sight(
     eyes: Floats, point: Floats, obstacles: Sequence[Obstacle], margin_m: float = 0.0
 ) -> npt.NDArray[np.bool_]:
-    """(n,) whether the segments from `eyes` (n, 3) to `point` (3,) pass every box, by `margin_m` to its sides.
+    """Mask (n,): the segment from `eyes` (n, 3) to `point` (3,) passes every box, by `margin_m` to its sides.
 
     Slab test in each box's own frame.
     """
@@ -43,16 +43,16 @@ def in_sight(
         u, v = box.half_xy_m
         half = np.array([u + margin_m, v + margin_m, (box.top_m - box.bottom_m) / 2])
         start, end = (eyes - middle) @ turn, (point - middle) @ turn
-        way = end - start
-        way = np.where(np.abs(way) < 1e-9, 1e-9, way)
-        a, b = (-half - start) / way, (half - start) / way
+        ray = end - start
+        ray = np.where(np.abs(ray) < 1e-9, 1e-9, ray)
+        a, b = (-half - start) / ray, (half - start) / ray
         enter, leave = np.minimum(a, b).max(axis=1), np.maximum(a, b).min(axis=1)
         clear &= ~((enter < leave) & (leave > 0.0) & (enter < 0.999))
     return clear
 
 
 def in_height(eye: Eye, distance_m: Floats, z_m: float) -> npt.NDArray[np.bool_]:
-    """Whether a point `z_m` above the floor is between the upper and lower edge of a camera that faces it."""
+    """Mask: a point `z_m` above the floor is within the vertical field of view of a camera that faces it."""
     down = np.arctan2(eye.height_m - z_m, np.maximum(distance_m - eye.forward_m, 1e-6))
     pitch, half = math.radians(eye.pitch_deg), math.radians(eye.fov_deg) / 2 - _EDGE_RAD
     inside: npt.NDArray[np.bool_] = np.abs(down - pitch) <= half
@@ -65,7 +65,7 @@ def visible_points(world: World, thing: HouseObject) -> list[Floats]:
 
 
 def nearest_and_seen(world: World, things: Sequence[HouseObject]) -> tuple[float, bool]:
-    """How far the base is from the nearest sample point of `things`, horizontally [m], and whether any is seen now.
+    """Returns the horizontal distance [m] to the nearest sample point of `things`, and whether any is visible.
 
     Infinity where there are no things.
     """

@@ -21,22 +21,22 @@ try:
     import mujoco
 except ModuleNotFoundError:
     raise
-except (AttributeError, ImportError, OSError, RuntimeError) as error:  # how a missing libEGL looks to MuJoCo
+except (AttributeError, ImportError, OSError, RuntimeError) as error:  # MuJoCo's symptoms of a missing libEGL
     raise NoDisplayDriver(os.environ["MUJOCO_GL"], error) from error
 
 _here = threading.local()
 _living: weakref.WeakSet[mujoco.GLContext] = weakref.WeakSet()
 _failures: list[NoDisplayDriver] = []
-"""The first one: a second try in a library that has failed may abort the process (GLFW without a display does)."""
+"""The first failure: a second attempt in a library that has failed may abort the process (GLFW without a display)."""
 
 
 def make_current() -> None:
     """Makes this thread's OpenGL context current; the first call creates it, and all renderers of the thread share it.
 
-    A process must not be forked once it has drawn: start workers with ``spawn`` or ``forkserver``.
+    A process must not be forked once it has rendered: start workers with ``spawn`` or ``forkserver``.
 
     Raises:
-        NoDisplayDriver: there is no driver.
+        NoDisplayDriver: there is no OpenGL driver.
     """
     if not hasattr(_here, "context"):
         _here.context = _new_context()

@@ -1,4 +1,4 @@
-"""Fast off-screen pictures of a MuJoCo model from named cameras: colour, depth and geom ids."""
+"""Fast off-screen rendering of a MuJoCo model from named cameras: colour, depth and geom ids."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OBJECT_CAMERA = mujoco.mjtObj.mjOBJ_CAMERA
 
 @dataclass(frozen=True)
 class RenderQuality:
-    """What a picture may cost; the default is for policies.
+    """Rendering quality; the default is for policies.
 
     Attributes:
         shadow_size: side of the shadow map, pixels; 0 draws no shadows.
@@ -42,23 +42,23 @@ class RenderQuality:
 
 
 FAST = RenderQuality()
-PICTURE = RenderQuality(shadow_size=2048, samples=4, slices=28, quads=4)
+HIGH_QUALITY = RenderQuality(shadow_size=2048, samples=4, slices=28, quads=4)
 
 
 class Renderer:
-    """Draws one model from its cameras; a context manager.
+    """Renders one model from its cameras; a context manager.
 
     A thread keeps one OpenGL context for all its renderers; each renderer frees its own part of it when closed, and
-    works only in the thread that made it.
+    works only in the thread that created it.
 
     Args:
-        model: the model; its clipping planes (``vis.map``) are set, else it stays as it is.
-        height: of the pictures, pixels.
-        width: of the pictures, pixels.
-        quality: what a picture may cost.
+        model: the model; only its clipping planes (``vis.map``) are changed.
+        height: of the images, pixels.
+        width: of the images, pixels.
+        quality: rendering quality.
 
     Raises:
-        NoDisplayDriver: this machine has no OpenGL driver for off-screen drawing.
+        NoDisplayDriver: this machine has no OpenGL driver for off-screen rendering.
     """
 
     def __init__(self, model: mujoco.MjModel, height: int, width: int, quality: RenderQuality = FAST) -> None:
@@ -77,9 +77,9 @@ class Renderer:
         self._context: mujoco.MjrContext | None = _new_context(model, height, width, quality)
 
     def render(self, data: mujoco.MjData, cameras: Sequence[str]) -> dict[str, NDArray[np.uint8]]:
-        """Returns a (height, width, 3) uint8 RGB picture, top row first, for each camera named.
+        """Returns a (height, width, 3) uint8 RGB image, top row first, for each camera named.
 
-        ``data`` must have its kinematics up to date (``set_pose``, ``mj_forward`` and ``mj_step`` see to that).
+        ``data`` must have its kinematics up to date (``set_pose``, ``mj_forward`` and ``mj_step`` do that).
 
         Raises:
             UnknownCamera: the model has no camera of that name.
@@ -95,7 +95,7 @@ class Renderer:
         azimuth_deg: float,
         elevation_deg: float,
     ) -> NDArray[np.uint8]:
-        """Returns a picture from anywhere: (height, width, 3) uint8 RGB; elevation -90 looks straight down."""
+        """Renders from a free camera: (height, width, 3) uint8 RGB; elevation -90 looks straight down."""
         camera = mujoco.MjvCamera()
         camera.lookat[:] = lookat_m
         camera.distance, camera.azimuth, camera.elevation = distance_m, azimuth_deg, elevation_deg
@@ -179,13 +179,13 @@ class Renderer:
 
 
 def outside_view(model: mujoco.MjModel, data: mujoco.MjData, camera: int, aspect: float) -> NDArray[np.bool_]:
-    """Returns (ngeom,) bool: geoms whose bounding sphere lies wholly outside the view of a camera.
+    """Returns (ngeom,) bool: geoms whose bounding sphere is entirely outside the view frustum of a camera.
 
     Args:
         model: the model.
         data: its state, with kinematics up to date.
         camera: the camera's id.
-        aspect: width over height of the picture.
+        aspect: width over height of the image.
     """
     right, up, back = ((data.geom_xpos - data.cam_xpos[camera]) @ data.cam_xmat[camera].reshape(3, 3)).T
     half_up = np.deg2rad(model.cam_fovy[camera]) / 2

@@ -1,4 +1,4 @@
-"""What a world has to know of the robot that stands in it."""
+"""Interface of robot models in a `simulation.twins.world.World`."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ BasePose = tuple[float, float, float]
 """x [m], y [m], yaw [rad], counter-clockwise."""
 
 BASE_JOINTS = ("base_x", "base_y", "base_yaw")
-"""Every body rides on these three joints."""
+"""Joints of every robot's planar base."""
 
 VISUAL_GROUP, COLLISION_GROUP = 2, 3
 """MuJoCo draws geom groups 0 to 2 by default, so collision shapes stay invisible."""
 
 ROBOT_CONTYPE, HOUSE_CONTYPE = 2, 1
-"""Robot geoms answer to the house's contype and offer one that nobody answers to, so they never touch each other."""
+"""Robot geoms respond to the house's contype, and no geom to theirs, so they never collide with each other."""
 
 
 @dataclass(frozen=True)
 class Eye:
-    """Where a navigation camera is, for planning: ahead of the axle and above the floor [m], and what it sees [deg]."""
+    """A navigation camera for planning: ahead of the axle and above the floor [m], and its field of view [deg]."""
 
     forward_m: float
     height_m: float
@@ -34,19 +34,19 @@ class Eye:
 
 
 class Body(Protocol):
-    """A robot as MuJoCo knows it, with the calibration that one episode drew for it."""
+    """A robot's MuJoCo model, with the calibration drawn for one episode."""
 
     @property
     def geom_prefix(self) -> str:
-        """What the names of its geoms begin with."""
+        """Prefix of the names of its geoms."""
 
     @property
     def rest(self) -> Mapping[str, float]:
-        """Where its joints (names of the embodiment) are at the start of an episode [m] or [rad]."""
+        """Positions of the embodiment's joints at the start of an episode [m] or [rad]."""
 
     @property
     def lens(self) -> tuple[float, float] | None:
-        """Tangents of half the angle that its cameras' lenses see, to the side and up; None: all of the picture."""
+        """Tangents of its lenses' half field of view, horizontal and vertical; None: all of the image."""
 
     def add_to(self, scene: mujoco.MjSpec) -> None:
         """Adds it to a scene, at the origin, facing +x, on `BASE_JOINTS`."""
@@ -56,7 +56,7 @@ class Body(Protocol):
 
 
 def add_base_joints(base: mujoco.MjsBody) -> None:
-    """Lets a body slide over the floor and turn."""
+    """Adds the joints of a planar base: two slides and a hinge."""
     slide, hinge = mujoco.mjtJoint.mjJNT_SLIDE, mujoco.mjtJoint.mjJNT_HINGE
     axes = (slide, (1, 0, 0)), (slide, (0, 1, 0)), (hinge, (0, 0, 1))
     for name, (kind, axis) in zip(BASE_JOINTS, axes, strict=True):
@@ -64,7 +64,7 @@ def add_base_joints(base: mujoco.MjsBody) -> None:
 
 
 def touched(model: mujoco.MjModel, data: mujoco.MjData, prefix: str) -> str | None:
-    """Name of a house geom that the robot, whose geoms begin with `prefix`, touches at ``data.qpos``, or None.
+    """Returns the name of a house geom that the robot, whose geoms begin with `prefix`, touches, or None.
 
     The floor does not count.
     """

@@ -73,7 +73,7 @@ class Locobot:
         image_fov_deg: how high the picture of its camera sees; `lens` says what of it the lens fills.
         lens_fov_deg: horizontal and vertical field of view of the lens.
         offset_m: by how far this robot's camera is off (x forward, y left, z up).
-        pitch_deg: by how much it looks further down than its tilt joint says.
+        pitch_deg: pitch of the camera downwards relative to its tilt joint.
     """
 
     image_fov_deg: float = IMAGE_FOV_DEG
@@ -86,12 +86,12 @@ class Locobot:
 
     @property
     def lens(self) -> tuple[float, float]:
-        """Tangents of half the angle that the lens sees, to the side and up."""
+        """Tangents of the lens's half field of view, horizontal and vertical."""
         across, up = (math.tan(math.radians(angle) / 2) for angle in self.lens_fov_deg)
         return across, up
 
     def randomised(self, rng: np.random.Generator, *, position_m: float = 0.0) -> Locobot:
-        """Another calibration: pitch within 2 degrees, field of view within 1, as FLaRe draws them for the Stretch
+        """Returns a random calibration: pitch within 2 degrees, field of view within 1, as FLaRe draws for the Stretch
         (environment/stretch_controller.py `calibrate_agent`), each coordinate within `position_m`."""
         x, y, z = rng.uniform(-position_m, position_m, 3)
         pitch, wider = 0.2 * int(rng.integers(-10, 11)), 0.1 * int(rng.integers(-10, 11))
@@ -111,7 +111,7 @@ class Locobot:
         self._add_camera(tilt)
 
     def positions(self, joints: Mapping[str, float]) -> dict[str, float]:
-        """The model has the joints of the embodiment."""
+        """Positions of the model's joints, which are those of the embodiment."""
         return {name: joints[name] for name in self.rest}
 
     def _add_camera(self, tilt: mujoco.MjsBody) -> None:
@@ -153,7 +153,7 @@ def _add_rod(body: mujoco.MjsBody, name: str, ends: Corners, radius: float, kind
 
 
 def _add_geom(body: mujoco.MjsBody, name: str, kind: mujoco.mjtGeom, rgba: tuple[float, ...], **values: object) -> None:
-    """What is seen is what is touched."""
+    """Adds a visual geom and an equal collision geom."""
     what = f"{PREFIX}visual_{name}", f"{PREFIX}collision_{name}"
     body.add_geom(name=what[0], type=kind, group=VISUAL_GROUP, contype=0, conaffinity=0, mass=0, rgba=rgba, **values)
     body.add_geom(
@@ -162,6 +162,6 @@ def _add_geom(body: mujoco.MjsBody, name: str, kind: mujoco.mjtGeom, rgba: tuple
         group=COLLISION_GROUP,
         contype=ROBOT_CONTYPE,
         conaffinity=HOUSE_CONTYPE,
-        mass=0.1,  # a body that moves must have some, though nothing is integrated
+        mass=0.1,  # MuJoCo requires a mass of moving bodies, though nothing is integrated
         **values,
     )

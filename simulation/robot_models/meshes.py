@@ -36,7 +36,7 @@ class Mesh:
 
 
 def cache_directory() -> Path:
-    """Returns the folder for what Ferry can make again: ``$XDG_CACHE_HOME/ferry``, by default ``~/.cache/ferry``."""
+    """Returns the cache folder: ``$XDG_CACHE_HOME/ferry``, by default ``~/.cache/ferry``."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "ferry"
 
@@ -45,7 +45,7 @@ def read_stl(path: Path) -> Mesh:
     """Reads a binary STL file and welds its vertices.
 
     Raises:
-        MeshError: the file is shorter than its triangle count says, or is no binary STL.
+        MeshError: the file is shorter than its triangle count requires, or is no binary STL.
     """
     raw = path.read_bytes()
     count = int.from_bytes(raw[80:_STL_HEADER_BYTES], "little")

@@ -47,7 +47,7 @@ Corners = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 
 class StretchBody:
-    """Names of what ``add_stretch`` adds to a model."""
+    """Names of the elements that ``add_stretch`` adds to a model."""
 
     ROOT = "base_link"
     BASE_JOINTS = BASE_JOINTS
@@ -116,7 +116,7 @@ def add_stretch(scene: mujoco.MjSpec, *, cameras: StretchCameras = _CAMERAS, det
     Args:
         scene: the spec to add to; it is changed in place.
         cameras: where the two head cameras look.
-        detail: "low" (about 2,200 triangles, for policy cameras) or "high" (about 20,000, for pictures).
+        detail: "low" (about 2,200 triangles, for policy cameras) or "high" (about 20,000, for videos).
 
     Raises:
         ValueError: ``detail`` is neither.
@@ -193,7 +193,7 @@ def _couple_arm(spec: mujoco.MjSpec) -> None:
 
 
 def _add_visual(spec: mujoco.MjSpec, body: mujoco.MjsBody, visual: Visual, faces: dict[str, int]) -> None:
-    """Adds what a link looks like; the head camera's own mesh is no STL, so ``_add_link`` draws it as a box."""
+    """Adds a link's visual mesh; the head camera's own mesh is no STL, so ``_add_link`` draws it as a box."""
     if visual.path.suffix.lower() != ".stl":
         return
     if faces[body.name] == 0:
@@ -243,7 +243,7 @@ def _add_geom(body: mujoco.MjsBody, name: str, kind: mujoco.mjtGeom, group: int,
 
 @dataclass(frozen=True)
 class StretchPose:
-    """Where the robot and its joints are: world frame, metres and radians, counter-clockwise positive.
+    """Pose of the robot and its joints: world frame, metres and radians, counter-clockwise positive.
 
     ``arm_m`` is the whole extension (0 to 0.52), ``gripper_rad`` the angle of each finger (positive opens).
     """
@@ -273,7 +273,7 @@ class StretchPose:
 
 
 def set_pose(model: mujoco.MjModel, data: mujoco.MjData, **values: float) -> None:
-    """Writes ``StretchPose(**values)`` into ``data.qpos`` and brings the frames up to date; no physics step."""
+    """Writes ``StretchPose(**values)`` into ``data.qpos`` and updates the frames; no physics step."""
     for name, position in StretchPose(**values).joints().items():
         data.qpos[model.jnt_qposadr[mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT, name)]] = position
     mujoco.mj_kinematics(model, data)
@@ -302,7 +302,7 @@ class Stretch:
 
     @property
     def lens(self) -> tuple[float, float] | None:
-        """Both cameras fill their pictures."""
+        """None: both cameras fill their images."""
         return None
 
     def add_to(self, scene: mujoco.MjSpec) -> None:

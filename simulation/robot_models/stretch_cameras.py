@@ -1,4 +1,4 @@
-"""Where the Stretch's two head cameras are and how they look, with the spread of FLaRe's calibration."""
+"""Poses of the Stretch's two head cameras, with the spread of FLaRe's calibration."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class CameraPose:
         return quaternion
 
     def jittered(self, rng: np.random.Generator, position_m: float) -> CameraPose:
-        """Returns this camera as another calibration would have it.
+        """Returns this camera with a random calibration.
 
         Pitch within 2 degrees in steps of 0.2, field of view within 1 degree in steps of 0.1 (FLaRe
         environment/stretch_controller.py ``calibrate_agent``); each coordinate within ``position_m``.
@@ -59,7 +59,7 @@ class StretchCameras:
     manipulation: CameraPose = CameraPose((0.0, -0.04, 1.33), yaw_deg=-90.0, pitch_deg=33.0)
 
     def randomised(self, rng: np.random.Generator, *, position_m: float = 0.0) -> StretchCameras:
-        """Returns another calibration: see ``CameraPose.jittered``."""
+        """Returns a random calibration: see ``CameraPose.jittered``."""
         navigation = self.navigation.jittered(rng, position_m)
         return StretchCameras(navigation, self.manipulation.jittered(rng, position_m))
 
@@ -73,7 +73,7 @@ class StretchCameras:
             body.add_camera(name=name, pos=pose.position_m, quat=pose.quaternion(), fovy=pose.fovy_deg)
 
     def apply(self, model: mujoco.MjModel) -> None:
-        """Moves the cameras of a compiled model, so that a new calibration needs no new model."""
+        """Moves the cameras of a compiled model, so that a new calibration needs no recompilation."""
         for name, pose in self.items():
             camera = model.camera(name)
             camera.pos[:], camera.quat[:], camera.fovy[0] = pose.position_m, pose.quaternion(), pose.fovy_deg

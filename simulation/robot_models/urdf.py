@@ -1,4 +1,4 @@
-"""Reads the parts of a URDF that a MuJoCo body needs: links, joints, inertias, one visual mesh per link."""
+"""URDF reader for MuJoCo models: links, joints, inertias, one visual mesh per link."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Visual:
 
 @dataclass(frozen=True)
 class Link:
-    """A rigid part: mass, centre of mass, inertia as (xx, yy, zz, xy, xz, yz) about it, and what it looks like."""
+    """A rigid part: mass, centre of mass, inertia as (xx, yy, zz, xy, xz, yz) about it, and visual mesh."""
 
     name: str
     mass_kg: float
@@ -39,7 +39,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Joint:
-    """What holds ``child`` to ``parent``; ``kind`` is URDF's (fixed, revolute, prismatic, continuous)."""
+    """Joint between ``parent`` and ``child``; ``kind`` is URDF's (fixed, revolute, prismatic, continuous)."""
 
     name: str
     kind: str

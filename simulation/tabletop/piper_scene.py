@@ -1,7 +1,7 @@
-"""A table with a Piper and a cube, as MuJoCo's XML: primitives around the arm's true axes, its true masses.
+"""A table with a Piper and a cube, as MuJoCo's XML: primitives around the arm's true axes, with its true masses.
 
 Axes from `robots.embodiments.piper_urdf` (piper_sdk), masses from piper_description.urdf (agilexrobotics/piper_ros).
-Thicknesses, colours, gains and where the cameras stand are choices.
+Thicknesses, colours, gains and camera poses are choices.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ def _shape(index: int) -> str:
     style = f'mass="{_MASSES_KG[index]}" material="{"white" if index % 2 else "dark"}" {touches}'
     if math.hypot(*end) < 1e-6:
         return f'<geom name="arm{index + 1}" type="sphere" size="{_THICK_M[index]}" {style}/>'
-    way = "0 0 0 " + " ".join(f"{one:.9f}" for one in end)
-    return f'<geom name="arm{index + 1}" type="capsule" fromto="{way}" size="{_THICK_M[index]}" {style}/>'
+    axis = "0 0 0 " + " ".join(f"{coordinate:.9f}" for coordinate in end)
+    return f'<geom name="arm{index + 1}" type="capsule" fromto="{axis}" size="{_THICK_M[index]}" {style}/>'
 
 
 def _gripper(fovy_deg: float) -> str:

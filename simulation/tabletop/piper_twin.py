@@ -29,23 +29,23 @@ from simulation.tabletop.piper_scene import CUBE_SIDE_M, FINGERS, TIMESTEP_S, sc
 from simulation.twins.motion import ASLEEP_S
 
 STOPPED = "stopped"
-SLICE = 10  # simulation steps between two looks at stop, contact and clock
+SLICE = 10  # simulation steps between two checks of stop, contact and clock
 TOUCH_N = 5.0  # the arm pushes on the table with more than this: contact
-MARGIN_S = 2.0  # a motion may take so much longer than planned
-SETTLE_S = 1.0  # a stopped arm stands within this
+MARGIN_S = 2.0  # time limit of a motion beyond its planned duration
+SETTLE_S = 1.0  # a stopped arm comes to rest within this
 
 
 @dataclass(frozen=True)
 class PiperTwinOptions:
-    """How the twin behaves.
+    """Options of the twin.
 
     Attributes:
-        height: of the camera pictures, pixels.
-        width: of the camera pictures, pixels.
-        real_time: motions take the time they take on the real arm, and `stop` interrupts them.
-        speed: the share of the arm's top speeds that it moves with, in (0, 1].
+        height: of the camera images, pixels.
+        width: of the camera images, pixels.
+        real_time: motions take as long as on the real arm, and `stop` interrupts them.
+        speed: fraction of the arm's top speeds at which it moves, in (0, 1].
         floor_m: the fingertips stay above this height over the table [m].
-        seed: where the cube lies; drawn anew from it by each `reset`.
+        seed: of the cube's place, which each `reset` draws.
     """
 
     height: int = 240
@@ -61,7 +61,7 @@ class PiperTwin(Connected):
 
     def __init__(self, options: PiperTwinOptions = PiperTwinOptions()) -> None:
         self.options = options
-        cameras = tuple(replace(one, height=options.height, width=options.width) for one in CAMERAS)
+        cameras = tuple(replace(camera, height=options.height, width=options.width) for camera in CAMERAS)
         self._spec = piper(options.speed, options.floor_m, cameras)
         self._model = mujoco.MjModel.from_xml_string(scene_xml(CAMERAS[0].vertical_fov_deg))
         self._data = mujoco.MjData(self._model)
@@ -74,11 +74,11 @@ class PiperTwin(Connected):
 
     @property
     def spec(self) -> Embodiment:
-        """The arm at the options' speed, seen through two cameras of the options' size."""
+        """Embodiment of the arm at the options' speed, with two cameras of the options' size."""
         return self._spec
 
     def connect(self) -> None:
-        """Nothing to reach; ConnectionFailed when Pinocchio is missing."""
+        """Makes the planner; ConnectionFailed when Pinocchio is missing."""
         self._planner = ArmPlanner(self._spec, ARM, Kinematics(PIPER_URDF, ARM, TIP), ACCELERATION_RADPS2)
 
     def disconnect(self) -> None:
@@ -89,7 +89,7 @@ class PiperTwin(Connected):
             self._renderer = None
 
     def reset(self, seed: int) -> None:
-        """The arm at home with closed fingers, the cube somewhere in front of it; same seed, same place."""
+        """Puts the arm at home with closed fingers, and the cube at a place in front of it that depends on `seed`."""
         rng = np.random.default_rng(seed)
         with self._lock:
             mujoco.mj_resetData(self._model, self._data)
@@ -112,7 +112,7 @@ class PiperTwin(Connected):
         return np.array(self._data.site("fingertips").xpos)
 
     def observe(self) -> Observation:
-        """Both pictures, the joints and the fingertips. Raises NotConnected."""
+        """Returns both images, the joints and the fingertips. Raises NotConnected."""
         planner = self._require("observe")
         if self._renderer is None:
             self._renderer = Renderer(self._model, self.options.height, self.options.width, FAST)
@@ -122,7 +122,7 @@ class PiperTwin(Connected):
             return Observation(stamp_ns, images, self._state(planner))
 
     def execute(self, command: Command) -> Sent:
-        """Moves until the simulated joints have arrived, or says why not."""
+        """Moves until the simulated joints have arrived; the result states why they have not."""
         planner = self._require("execute")
         with self._moving:
             self._stopped.clear()
@@ -163,7 +163,7 @@ class PiperTwin(Connected):
         return blocked
 
     def _play(self, plan: Plan) -> str:
-        """Simulates until the joints stand at the plan's end; why they do not, or nothing."""
+        """Simulates until the joints are at rest at the plan's end; returns why they are not, or ""."""
         names, detector, begun = tuple(self._spec.joints), SettleDetector(), self._told.copy()
         goal = dict(zip(names, plan.row(begun, plan.duration_s).tolist(), strict=True))
         began_s, elapsed = time.monotonic(), 0.0
@@ -180,7 +180,7 @@ class PiperTwin(Connected):
         return f"time limit: {goal_error(goal, measured, False) or 'the arm does not stand'}"
 
     def _advance(self, plan: Plan, begun: NDArray[np.float64], elapsed: float) -> float:
-        """A slice of the plan; how long after its start that is."""
+        """Simulates a slice of the plan; returns the time since its start [s]."""
         with self._lock:
             for step in range(1, SLICE + 1):
                 self._tell(plan.row(begun, elapsed + step * TIMESTEP_S))
@@ -188,7 +188,7 @@ class PiperTwin(Connected):
         return elapsed + SLICE * TIMESTEP_S
 
     def _hold(self) -> None:
-        """Stands still: the joints are told to stay where they are."""
+        """Commands the joints to hold their positions and waits until they are at rest."""
         detector, elapsed = SettleDetector(), 0.0
         measured = self._positions()
         with self._lock:
@@ -202,24 +202,24 @@ class PiperTwin(Connected):
                 time.sleep(max(0.0, began_s + elapsed - time.monotonic()))
 
     def _tell(self, row: NDArray[np.float64]) -> None:
-        """What the servos are to reach: joints [rad] and aperture [m]."""
+        """Sets the servos' targets: joints [rad] and aperture [m]."""
         self._told[:] = row
         self._data.ctrl[:] = (*row[:-1], row[-1] / 2, row[-1] / 2)
 
     def _waited(self, until_s: float) -> bool:
-        """Waits for the clock in real time; whether it was stopped meanwhile, or the whole process did not run."""
+        """Waits for the clock in real time; returns whether it was stopped or the process suspended meanwhile."""
         if self.options.real_time:
-            began_s = max(until_s, time.monotonic())  # a machine that is slow is not asleep
+            began_s = max(until_s, time.monotonic())  # a slow machine is not a suspended process
             stopped = self._stopped.wait(max(0.0, until_s - time.monotonic()))
             return stopped or time.monotonic() - began_s > ASLEEP_S
         return self._stopped.is_set()
 
     def _touched(self) -> str:
-        """Whether the arm pushes on the table."""
+        """Returns the contact of the arm with the table, or ""."""
         force = np.zeros(6)
         for index in range(self._data.ncon):
             pair = self._data.contact[index].geom
-            names = {self._model.geom(int(one)).name for one in pair}
+            names = {self._model.geom(int(geom)).name for geom in pair}
             if "table" in names and "cube" not in names:
                 mujoco.mj_contactForce(self._model, self._data, index, force)
                 if force[0] > TOUCH_N:

@@ -1,1 +1,1 @@
-"""The tasks: how an episode is drawn, said in words, and judged."""
+"""The tasks: episode sampling, instructions and success predicates."""

@@ -1,4 +1,4 @@
-"""Fetch of CHORES: find an object anywhere in the house and take it. Success at `done`: it is held.
+"""Fetch of CHORES: find an object anywhere in the house and grasp it. Success at `done`: it is held.
 
 FLaRe's FetchType (tasks/fetch_task.py; 600 steps); template "{verb} a(n) {obj} and {pick verb} that {obj}" (FLaRe
 utils/task_spec_to_instruction.py).
@@ -24,20 +24,20 @@ TASK = "fetch"
 
 
 def fetch_instruction(category: str, rng: np.random.Generator) -> str:
-    """Tells the robot to find and take an object, e.g. "find an apple and grab that apple"."""
+    """Writes the instruction to find and grasp an object, e.g. "find an apple and grab that apple"."""
     take = PICK_UP_VERBS[int(rng.integers(len(PICK_UP_VERBS)))]
     return f"{goto_instruction(category, rng)} and {take} that {category}"
 
 
 def sample_episode(house_seed: int, seed: int = 0, *, max_steps: int = 600, eye: Eye = STRETCH_EYE) -> EpisodeSpec:
-    """Draws a Fetch episode: an object that the arm can reach, and a start anywhere from which it takes a way to go.
+    """Draws a Fetch episode: an object that the arm can reach, and a start away from it.
 
-    `eye` is not asked: the object need not be in sight.
+    `eye` is not used: the object need not be visible.
 
     Raises:
         SeedError: a seed is negative.
         EpisodeGenerationError: nothing in this house can be taken from a place that can be reached.
-        HouseGenerationError: there is no such house.
+        HouseGenerationError: the house cannot be generated.
     """
     if seed < 0:
         raise SeedError("episode seed", seed, "a whole number from 0")

@@ -1,4 +1,4 @@
-"""What the robot is told, in CHORES' words.
+"""Instructions from CHORES' templates.
 
 Verbs: FLaRe utils/constants/template_verbs.py (GOTO); templates, lower case: FLaRe utils/task_spec_to_instruction.py,
 which takes the article from a phonemiser and falls back to the first letter; for the 15 categories of CHORES-S, for
@@ -12,29 +12,29 @@ import numpy as np
 GOTO_VERBS = ("go to", "locate", "find", "search for", "navigate to")
 
 BEST_FOR = " that can best be used for "
-"""Stands between what a thing is called and what it is good for."""
+"""Text between the noun and the affordance."""
 
 
 def with_article(noun: str) -> str:
-    """`noun` in lower case behind "a" or "an"."""
+    """Returns `noun` in lower case after "a" or "an"."""
     noun = noun.lower()
     return f"{'an' if noun[:1] in 'aeiou' else 'a'} {noun}"
 
 
 def goto_instruction(thing: str, rng: np.random.Generator) -> str:
-    """Tells the robot to go to one of several, e.g. "search for an alarm clock" or "go to a living room"."""
+    """Writes the instruction to go to one of several, e.g. "search for an alarm clock" or "go to a living room"."""
     return f"{_verb(rng)} {with_article(thing)}"
 
 
 def affordance_instruction(called: str, affordance: str, rng: np.random.Generator) -> str:
-    """Tells it to go to what is good for something: "find a container that can best be used for holding flowers"."""
+    """Writes one with an affordance: "find a container that can best be used for holding flowers"."""
     return goto_instruction(f"{called}{BEST_FOR}{affordance}", rng)
 
 
 def attribute_instruction(
     category: str, attribute: str, reference: str | None, room: str, rng: np.random.Generator
 ) -> str:
-    """Tells it to go to the one: "find the smallest mug in the kitchen", "... the chair closest to the bed in the ...".
+    """Writes one with an attribute: "find the smallest mug in the kitchen", "... the chair closest to the bed in ...".
 
     `reference` is None where the attribute is the object's own.
     """
@@ -45,7 +45,7 @@ def attribute_instruction(
 
 
 def visit_instruction(rooms: int) -> str:
-    """Tells it to see every room; the number is said even when it is 1."""
+    """Writes the instruction to visit every room; it states the number even for 1."""
     return f"go to all {rooms} rooms in the house. indicate when you have seen a new room and when you are done"
 
 

@@ -1,4 +1,4 @@
-"""How well an episode went."""
+"""Metrics of an episode."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def path_length(path: Sequence[tuple[float, float]]) -> float:
     return math.fsum(math.dist(a, b) for a, b in pairwise(path))
 
 
-def failed_share(history: Sequence[Sent]) -> float:
-    """Share of the commands that were blocked or refused; 0 before the first.
+def failed_fraction(history: Sequence[Sent]) -> float:
+    """Fraction of the commands that were blocked or refused; 0 before the first.
 
     CHORES calls it `percentage_collision` (FLaRe online_evaluation/online_evaluator_worker.py), and counts a `sub_done`
     in a room already seen, and a wrong `done`, as well.

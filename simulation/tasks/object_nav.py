@@ -1,9 +1,9 @@
-"""ObjectNav of CHORES: episodes, where the target can be seen from, and when an episode is a success.
+"""ObjectNav of CHORES: episode sampling and the success predicate.
 
 Success at `done`: any instance of the target category is visible in the navigation camera within 2 m (FLaRe, its
 ObjectNavType task: `GetVisibleObjects maxDistance=2`). Here that means: a sample point of an instance lies at most
 2.0 m from the base (horizontally, from the point between the wheels), in the navigation camera's frustum, and the ray
-from the camera to it meets nothing else before it. The robot's own body does not block the ray.
+from the camera to it is not blocked. The robot's own body does not block the ray.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from simulation.twins.world import World
 
 TASK = "object_nav"
 SUCCESS_M = 2.0
-"""Farthest visible point of the target at `done` (FLaRe `maxDistance=2`)."""
+"""Largest distance of a visible point of the target at `done` (FLaRe `maxDistance=2`)."""
 
 
 def sample_episode(house_seed: int, seed: int = 0, *, max_steps: int = 600, eye: Eye = STRETCH_EYE) -> EpisodeSpec:
-    """Draws an ObjectNav episode: a target that can be reached and seen, and a start from which it takes a way to go.
+    """Draws an ObjectNav episode: a reachable and visible target, and a start away from it.
 
-    Where the robot fits is asked for the Stretch, the larger body; what can be seen is asked for `eye`.
+    Free space is that of the Stretch, the larger robot; visibility is that of `eye`.
 
     Raises:
         SeedError: a seed is negative.
         EpisodeGenerationError: no category of this house has a start and a goal.
-        HouseGenerationError: there is no such house.
+        HouseGenerationError: the house cannot be generated.
     """
     if seed < 0:
         raise SeedError("episode seed", seed, "a whole number from 0")
@@ -51,7 +51,7 @@ def sample_episode(house_seed: int, seed: int = 0, *, max_steps: int = 600, eye:
 
 
 def is_success(world: World, target: str, objects: Sequence[str] = ()) -> bool:
-    """Whether `done` would be a success now, for the targets that `named_targets` gives."""
+    """Returns whether `done` would be a success now, for the targets that `named_targets` returns."""
     x, y, _ = world.base
     return any(
         math.hypot(point[0] - x, point[1] - y) <= SUCCESS_M and world.sees(point, thing.name)

@@ -1,9 +1,9 @@
-"""ObjectNavAffordance of CHORESNav: find what something can best be done with; the object itself is not named.
+"""ObjectNavAffordance of CHORESNav: find an object by an affordance; its category is not named.
 
 The template is CHORES' own ("{verb} a {what it is} that can best be used for {affordance}", FLaRe
-utils/task_spec_to_instruction.py), and so is what the things are called (the hypernyms in the CHORES-S validation
+utils/task_spec_to_instruction.py), and so are the nouns (the hypernyms in the CHORES-S validation
 episodes, by the first word of their synset). The affordances are ours: CHORES draws them with a language model and did
-not publish them. Success is ObjectNav's, for every object of the house that will do.
+not publish them. Success is ObjectNav's, for every object of the house with the affordance.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ CALLED: Mapping[str, str] = MappingProxyType(
         "vase": "container",
     }
 )
-"""What each category is called when it is not named."""
+"""Noun for each category in such an instruction."""
 
 AFFORDANCES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -64,16 +64,16 @@ AFFORDANCES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "holding flowers": ("vase",),
     }
 )
-"""Categories that will do, all called the same, for each affordance."""
+"""Categories with each affordance, all with the same noun."""
 
 
 def sample_episode(house_seed: int, seed: int = 0, *, max_steps: int = 600, eye: Eye = STRETCH_EYE) -> EpisodeSpec:
-    """Draws an episode: an affordance of something in the house, and a start from which it takes a way to go.
+    """Draws an episode: an affordance of an object in the house, and a start away from it.
 
     Raises:
         SeedError: a seed is negative.
-        EpisodeGenerationError: nothing in this house that is good for something has a start and a goal.
-        HouseGenerationError: there is no such house.
+        EpisodeGenerationError: no object with a known affordance has a start and a goal.
+        HouseGenerationError: the house cannot be generated.
     """
     if seed < 0:
         raise SeedError("episode seed", seed, "a whole number from 0")
@@ -84,9 +84,9 @@ def sample_episode(house_seed: int, seed: int = 0, *, max_steps: int = 600, eye:
         if start is not None:
             instruction = affordance_instruction(called, str(affordance), rng)
             return EpisodeSpec(TASK, house_seed, start, called, instruction, seed, None, max_steps, objects)
-    raise EpisodeGenerationError(house_seed, "nothing that is good for something can be reached and seen")
+    raise EpisodeGenerationError(house_seed, "no object with a known affordance is reachable and visible")
 
 
 def objects_for(house: House, affordance: str) -> tuple[str, ...]:
-    """Names of the objects of a house that will do."""
+    """Names of the objects of a house with the affordance."""
     return tuple(thing.name for thing in house.objects if thing.category in AFFORDANCES[affordance])

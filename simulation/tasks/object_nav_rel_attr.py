@@ -32,7 +32,7 @@ DISTANCE_GAP_M = 0.5
 
 @dataclass(frozen=True)
 class Chosen:
-    """The one: its `attribute` among its like in rooms of a kind, compared with `reference` where that is not None."""
+    """An object with an `attribute` unique in its category and rooms of a kind, relative to `reference` if not None."""
 
     thing: HouseObject
     attribute: str
@@ -41,36 +41,36 @@ class Chosen:
 
 
 def sample_episode(house_seed: int, seed: int = 0, *, max_steps: int = 600, eye: Eye = STRETCH_EYE) -> EpisodeSpec:
-    """Draws an episode: an object that stands out from its like, and a start from which it takes a way to go.
+    """Draws an episode: an object that is unique in its category, and a start away from it.
 
     Raises:
         SeedError: a seed is negative.
-        EpisodeGenerationError: nothing stands out in this house that can be reached and seen.
-        HouseGenerationError: there is no such house.
+        EpisodeGenerationError: no unique object of this house is reachable and visible.
+        HouseGenerationError: the house cannot be generated.
     """
     if seed < 0:
         raise SeedError("episode seed", seed, "a whole number from 0")
     house, rng = cached_house(house_seed), np.random.default_rng([house_seed, seed])
-    for one in _shuffled(list(choices(house)), rng):
-        target, objects = one.thing.category, (one.thing.name,)
+    for chosen in _shuffled(list(choices(house)), rng):
+        target, objects = chosen.thing.category, (chosen.thing.name,)
         start = draw_start_for(house_seed, target, rng, eye, objects)
         if start is not None:
-            instruction = attribute_instruction(target, one.attribute, one.reference, one.room, rng)
+            instruction = attribute_instruction(target, chosen.attribute, chosen.reference, chosen.room, rng)
             return EpisodeSpec(TASK, house_seed, start, target, instruction, seed, None, max_steps, objects)
-    raise EpisodeGenerationError(house_seed, "no object stands out from others of its kind, can be reached and seen")
+    raise EpisodeGenerationError(house_seed, "no object that is unique in its category is reachable and visible")
 
 
 def _shuffled(found: Sequence[Chosen], rng: np.random.Generator) -> Iterator[Chosen]:
-    """Category by category and size apart from distance: chairs and what they stand near would be nearly all."""
-    groups = sorted({(one.thing.category, one.reference is None) for one in found})
+    """Shuffles by category, size apart from distance: otherwise nearly all would be chairs and what is near them."""
+    groups = sorted({(each.thing.category, each.reference is None) for each in found})
     for group in rng.permutation(len(groups)):
-        members = [one for one in found if (one.thing.category, one.reference is None) == groups[group]]
+        members = [each for each in found if (each.thing.category, each.reference is None) == groups[group]]
         for index in rng.permutation(len(members)):
             yield members[index]
 
 
 def choices(house: House) -> Iterator[Chosen]:
-    """Every object of a house that stands out, with what it stands out by."""
+    """Yields every object of a house with a unique attribute, and the attribute."""
     for kind in sorted({room.kind for room in house.rooms}):
         rooms = rooms_of(house, kind)
         here = [thing for thing in house.objects if thing.room in rooms]
@@ -104,7 +104,7 @@ def _by_distance(
 
 
 def _references(house: House, rooms: Sequence[int]) -> dict[str, HouseObject | Furniture]:
-    """What there is one of in some rooms, by what it is called."""
+    """Objects and furniture of which some rooms have exactly one, by name."""
     named: list[tuple[str, HouseObject | Furniture]] = []
     named += [(thing.category, thing) for thing in house.objects if thing.room in rooms]
     named += [(piece.kind, piece) for piece in house.furniture if piece.room in rooms]

@@ -1,4 +1,4 @@
-"""PickUp of CHORES: an object in sight and near, to be taken. Success at `done`: it is held.
+"""PickUp of CHORES: grasp an object that is visible and near. Success at `done`: it is held.
 
 FLaRe's PickupType (tasks/pickup_task.py: an object of the target's kind is among those held; 600 steps). Its
 validation episodes take the expert 25 to 52 decisions, 42 in the median.
@@ -30,35 +30,35 @@ PICK_UP_VERBS = ("pick up", "take", "grab", "grasp", "clutch", "hold")
 """FLaRe utils/constants/template_verbs.py."""
 
 NEAR_M, FAR_M = 0.7, 1.8
-"""An episode starts this far from the object."""
+"""Distance from the object at the start of an episode."""
 
 _FACING_RAD = math.radians(18.0)
 _SMALL_TURN_RAD = math.radians(6.0)
 
 
 def pick_up_instruction(category: str, rng: np.random.Generator) -> str:
-    """Tells the robot to take an object, e.g. "grab an apple" (FLaRe utils/task_spec_to_instruction.py)."""
+    """Writes the instruction to grasp an object, e.g. "grab an apple" (FLaRe utils/task_spec_to_instruction.py)."""
     return f"{PICK_UP_VERBS[int(rng.integers(len(PICK_UP_VERBS)))]} {with_article(category)}"
 
 
 def is_held(house: House, held: str | None, target: str) -> bool:
-    """Whether the object called `held` is of the category `target`."""
+    """Returns whether the object called `held` is of the category `target`."""
     return any(thing.name == held for thing in house.objects_of(target))
 
 
 def sample_episode(house_seed: int, seed: int = 0, *, max_steps: int = 600, eye: Eye = STRETCH_EYE) -> EpisodeSpec:
-    """Draws a PickUp episode: an object that the arm can reach, and a start near it from which it is in sight.
+    """Draws a PickUp episode: an object that the arm can reach, and a start near it from which it is visible.
 
     Args:
         house_seed: of the house.
         seed: of the draw and of the noise in the episode.
-        max_steps: the episode's longest.
-        eye: where the body sees from at the start.
+        max_steps: longest episode.
+        eye: the robot's camera at the start.
 
     Raises:
         SeedError: a seed is negative.
         EpisodeGenerationError: nothing in this house can be taken from a place that can be reached.
-        HouseGenerationError: there is no such house.
+        HouseGenerationError: the house cannot be generated.
     """
     if seed < 0:
         raise SeedError("episode seed", seed, "a whole number from 0")
@@ -87,7 +87,7 @@ def _episode(
 def _starts(
     house: House, space: FreeSpace, goals: Goals, field: Field, target: str, index: int, eye: Eye
 ) -> list[Cell]:
-    """Free cells near the object, in sight of it and on one floor with a place to take it from."""
+    """Free cells near the object from which it is visible, connected to a place to grasp it from."""
     thing = house.objects_of(target)[index]
     mine = np.isfinite(goals.cost_m) & (goals.instance == index)
     away = np.hypot(*np.meshgrid(space.x_m - thing.position_m[0], space.y_m - thing.position_m[1], indexing="ij"))
@@ -102,7 +102,7 @@ def _starts(
 
 
 def _seen(reach: Reach, eyes: Floats, eye: Eye) -> np.ndarray:
-    """(n,) whether the middle of the object is in sight, and low enough, for a robot that faces it."""
+    """Mask (n,): the centre of the object is visible, and low enough, for a robot that faces it."""
     point = sample_points(reach.thing)[0]
     down = np.arctan2(eye.height_m - point[2], np.hypot(*(eyes[:, :2] - point[:2]).T))
     half = math.radians(eye.fov_deg) / 2

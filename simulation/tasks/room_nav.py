@@ -23,12 +23,12 @@ TASK = "room_nav"
 
 
 def sample_episode(house_seed: int, seed: int = 0, *, max_steps: int = 600, eye: Eye = STRETCH_EYE) -> EpisodeSpec:
-    """Draws a RoomNav episode: a kind of room, and a start clearly in a room of another kind. `eye` does not matter.
+    """Draws a RoomNav episode: a kind of room, and a start clearly in a room of another kind. `eye` is not used.
 
     Raises:
         SeedError: a seed is negative.
         EpisodeGenerationError: the house has one kind of room only.
-        HouseGenerationError: there is no such house.
+        HouseGenerationError: the house cannot be generated.
     """
     del eye
     if seed < 0:
@@ -45,15 +45,15 @@ def sample_episode(house_seed: int, seed: int = 0, *, max_steps: int = 600, eye:
             start = draw_start(space, starts, rng)
             instruction = goto_instruction(str(kind), rng)
             return EpisodeSpec(TASK, house_seed, start, str(kind), instruction, seed, None, max_steps)
-    raise EpisodeGenerationError(house_seed, f"no way to another kind of room among {len(house.rooms)} rooms")
+    raise EpisodeGenerationError(house_seed, f"no path to another kind of room among {len(house.rooms)} rooms")
 
 
 def target_field(house_seed: int, kind: str) -> Field:
-    """The way to the nearest room of a kind."""
+    """Returns the distance field to the nearest room of a kind."""
     return cached_room_field(house_seed, rooms_of(cached_house(house_seed), kind))
 
 
 def is_success(world: World, kind: str) -> bool:
-    """Whether `done` would be a success now."""
+    """Returns whether `done` would be a success now."""
     room = world.house.room_at(*world.base[:2])
     return room is not None and world.house.rooms[room].kind == kind

@@ -1,7 +1,7 @@
-"""RoomVisit of CHORES: see every room of the house, say so in each, and say when it is done.
+"""RoomVisit of CHORES: see every room of the house, mark each with `sub_done`, and end with `done`.
 
-Success at `done`: each room was acknowledged by a `sub_done` said while in it (FLaRe tasks/room_visit_task.py); saying
-it again, or in a room twice, costs nothing but the decision. The room that an episode starts in counts too, and a house
+Success at `done`: each room was marked by a `sub_done` while in it (FLaRe tasks/room_visit_task.py); marking
+a room twice costs nothing but the decision. The room that an episode starts in counts too, and a house
 of one room is an episode as well. Its data set is called SimpleExploreHouse.
 """
 
@@ -32,12 +32,12 @@ def sample_episode(
 ) -> EpisodeSpec:
     """Draws a RoomVisit episode: a start clearly in one of the rooms, from which all of them can be reached.
 
-    `eye` does not matter.
+    `eye` is not used.
 
     Raises:
         SeedError: a seed is negative.
-        EpisodeGenerationError: no floor leads into every room.
-        HouseGenerationError: there is no such house.
+        EpisodeGenerationError: not every room can be reached.
+        HouseGenerationError: the house cannot be generated.
     """
     del eye
     if seed < 0:
@@ -54,5 +54,5 @@ def sample_episode(
 
 
 def is_success(house: House, marks: Sequence[Point]) -> bool:
-    """Whether `done` would be a success, `sub_done` having been said at `marks` (x, y) [m]."""
+    """Returns whether `done` would be a success after `sub_done` at `marks` (x, y) [m]."""
     return len(rooms_at(house, marks)) == len(house.rooms)

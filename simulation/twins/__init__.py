@@ -1,1 +1,1 @@
-"""Simulated robots that live in a house: motion, grasps, cameras, and the `Robot` they are."""
+"""Simulated robots in a house: motion, grasps, cameras, and the `Robot` interface."""

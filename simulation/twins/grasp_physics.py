@@ -1,12 +1,12 @@
-"""Whether the gripper really holds an object: fingers close on it, and lift it, by MuJoCo's dynamics.
+"""Grasp check by MuJoCo's dynamics: the fingers close on an object and lift it.
 
-A small model of its own around the gripper, in the hand's frame (x where the fingers point, y to their left, z up,
-origin at the grasp centre): a carriage with two fingers, the object as a free body with its own shape and weight, and
-the surface that it stands on. The carriage comes from behind with open fingers, stops where the twin's gripper is,
-closes, and lifts. Held is what has come along at the end.
+A small separate model of the gripper, in the hand's frame (x along the fingers, y to their left, z up, origin at the
+grasp centre): a carriage with two fingers, the object as a free body with its own shape and mass, and its supporting
+surface. The carriage approaches with open fingers, stops where the twin's gripper is, closes, and lifts. The object is
+held if it has been lifted at the end.
 
-What is simplified: the RE1's fingers are springs of steel with rubber cups, here they are stiff and hinged; meshes are
-their convex hulls; what stands beside the object is left out; the surface has no edge.
+Simplifications: the RE1's fingers are steel springs with rubber cups, here they are stiff and hinged; meshes are
+their convex hulls; neighbouring objects are left out; the surface has no edge.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ MASS_KG = {
     "alarm clock": 0.30, "apple": 0.20, "basketball": 0.60, "bowl": 0.40, "laptop": 1.50, "mug": 0.35,
     "spray bottle": 0.40, "vase": 0.80,
 }  # fmt: skip
-"""Typical weights. The basketball's is FIBA's (0.57 to 0.65 kg), the others are our estimates."""
+"""Typical masses. The basketball's is FIBA's (0.57 to 0.65 kg), the others are our estimates."""
 
 OPEN_RAD, SHUT_RAD = 0.33, -0.12
 """Angle of a finger fully open (0.129 m of nominal aperture: 100 % on the scale on which hello-robot-stretch-body
-robot_params_RE1V0.py has 0.09 m at 70 %), and past where the cups meet."""
+robot_params_RE1V0.py has 0.09 m at 70 %), and beyond the point where the cups meet."""
 
 GRIP_N = 20.0
 """Force at each fingertip, an estimate; the RE1 lifts 1.5 kg at most (its datasheet's payload)."""
 
 RUBBER = (1.0, 0.01, 0.001)
-"""Friction of the cups: sliding, torsional [m], rolling [m]; rubber on a dry household thing, an estimate."""
+"""Friction of the cups: sliding, torsional [m], rolling [m]; rubber on a dry household object, an estimate."""
 
-_MET_RAD = -0.11  # with nothing between the cups the fingers go on to here
+_MET_RAD = -0.11  # finger angle with nothing between the cups
 _PIVOT_M, _PITCH_RAD, _TO_CUP_M, _CUP_SIDE_M = (-0.158, 0.0102, 0.0914), math.radians(30.0), 0.171, 0.0149
 _CUP_M = (0.020, 0.008)  # radius and half thickness
 _LIFT_M, _HELD_M = 0.10, 0.06
@@ -49,7 +49,7 @@ _FLAT_M, _MOST_RINGS = 0.001, 14
 
 
 def holds(world: World, hand: Hand, thing: HouseObject) -> bool:
-    """Whether a gripper at `hand` that closes on `thing` lifts it; the world stays as it is."""
+    """Simulates whether a gripper at `hand` that closes on `thing` lifts it; the world is not changed."""
     model = _gripper_and(world, hand, thing).compile()
     data = mujoco.MjData(model)
     body = model.body("thing").id
@@ -66,15 +66,15 @@ def holds(world: World, hand: Hand, thing: HouseObject) -> bool:
     ):
         steps = round(seconds / _STEP_S)
         for k in range(1, steps + 1):
-            share = k / steps
-            data.ctrl[:2] = ahead[0] + share * (ahead[1] - ahead[0]), up[0] + share * (up[1] - up[0])
+            fraction = k / steps
+            data.ctrl[:2] = ahead[0] + fraction * (ahead[1] - ahead[0]), up[0] + fraction * (up[1] - up[0])
             data.ctrl[2:] = grip if shuts else -0.2 * grip
             mujoco.mj_step(model, data)
     return bool(data.xpos[body, 2] - before_m > _HELD_M) and _is_between(model, data, body)
 
 
 def _is_between(model: mujoco.MjModel, data: mujoco.MjData, body: int) -> bool:
-    """Whether both fingers touch the object and it keeps them apart: it neither hangs over them nor lies on them."""
+    """Returns whether the object is between the fingers: both touch it and it keeps them apart."""
     angles = data.qpos[2:4]
     if angles.max() > OPEN_RAD or angles.min() < _MET_RAD:
         return False
@@ -102,7 +102,7 @@ def _gripper_and(world: World, hand: Hand, thing: HouseObject) -> mujoco.MjSpec:
 
 
 def _add_gripper(spec: mujoco.MjSpec) -> None:
-    """A carriage that goes ahead and up, with two fingers that one servo moves alike."""
+    """Adds a carriage that moves forwards and up, with two fingers coupled to one servo."""
     carriage = spec.worldbody.add_body(name="carriage", gravcomp=1.0)
     carriage.explicitinertial, carriage.mass, carriage.inertia = True, 1.0, (0.01, 0.01, 0.01)
     for name, axis in (("ahead", (1, 0, 0)), ("up", (0, 0, 1))):
@@ -142,7 +142,7 @@ def _add_finger(spec: mujoco.MjSpec, carriage: mujoco.MjsBody, name: str, side: 
 def _add_thing(
     spec: mujoco.MjSpec, world: World, thing: HouseObject, middle_m: tuple[float, float, float], yaw_rad: float
 ) -> None:
-    """The object as it is in the world, a free body whose weight is spread over its bounding box."""
+    """Adds the object as a free body whose mass is distributed over its bounding box."""
     turn = math.cos(yaw_rad / 2), 0.0, 0.0, math.sin(yaw_rad / 2)
     body = spec.worldbody.add_body(name="thing", pos=middle_m, quat=turn)
     body.add_freejoint()
@@ -162,9 +162,9 @@ def _add_thing(
 
 
 def _copy_mesh(spec: mujoco.MjSpec, source: mujoco.MjModel, index: int) -> list[str]:
-    """Names of the convex pieces of another model's mesh; none for a flat one (a leaf), which is no body to hold.
+    """Copies the convex pieces of another model's mesh; returns their names, none for a flat mesh (a leaf).
 
-    A turned thing is cut between the rings of its profile, so that a neck is a neck.
+    A surface of revolution is cut between the rings of its profile, so that a neck keeps its shape.
     """
     first, count = source.mesh_vertadr[index], source.mesh_vertnum[index]
     points = np.array(source.mesh_vert[first : first + count], dtype=np.float64)

@@ -1,10 +1,10 @@
-"""Grasping by the hand sphere: what the gripper of a Stretch may take, and what becomes of what it holds.
+"""Grasping by the hand sphere: which object the gripper of a Stretch takes, and how it moves with the hand.
 
 The rule is AI2-THOR's `PickupObject`, as CHORES plays it: a pickupable object that touches the sphere between the
 gripper's fingertips is taken, and keeps its place in the hand (allenai/ai2thor unity/Assets/Scripts/ArmController.cs,
 called by FLaRe environment/stretch_controller.py). Radius 0.06 m: `arm.handSphereRadius` in the metadata of AI2-THOR's
 `stretch` agent; FLaRe never changes it. Two things differ. AI2-THOR takes everything in the sphere, here the nearest
-object is taken. AI2-THOR's held object still collides with the house, here it touches nothing until it is let go.
+object is taken. AI2-THOR's held object still collides with the house, here it collides with nothing until released.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from simulation.twins.world import World, wrapped
 HAND_SPHERE_M = 0.06
 
 PICKUPABLE = ("alarm clock", "apple", "basketball", "bowl", "laptop", "mug", "spray bottle", "vase")
-"""Categories that a gripper may take: those of CHORES-S that are pickupable in AI2-THOR."""
+"""Categories that a gripper can take: those of CHORES-S that are pickupable in AI2-THOR."""
 
 _SEEN_GROUPS = np.array([1, 1, 0, 0, 1, 1], dtype=np.uint8)  # without the robot (2) and hidden boxes (3)
 _DOWN = np.array([0.0, 0.0, -1.0])
@@ -37,7 +37,7 @@ class Hand:
         world: a house with a Stretch; the hand moves its objects.
 
     Attributes:
-        thing: name of what it holds, None when it is empty.
+        thing: name of the held object, None when the hand is empty.
     """
 
     def __init__(self, world: World) -> None:
@@ -53,22 +53,22 @@ class Hand:
 
     @property
     def yaw_rad(self) -> float:
-        """Where the fingers point."""
+        """Direction of the fingers."""
         x, y, _ = self.centre_m - self.world.data.body("link_gripper").xpos
         return math.atan2(y, x)
 
     def nearest(self) -> HouseObject | None:
-        """The pickupable object in the hand sphere that is nearest to its middle, None when there is none."""
+        """Returns the pickupable object in the hand sphere nearest to its centre, None when there is none."""
         centre = self.centre_m
         within = [
             (away, math.dist(centre, thing.position_m), thing)
             for thing in self.world.house.objects
             if thing.category in PICKUPABLE and (away := distance_m(thing, centre)) <= HAND_SPHERE_M
         ]
-        return min(within, key=lambda one: one[:2])[2] if within else None
+        return min(within, key=lambda candidate: candidate[:2])[2] if within else None
 
     def take(self, thing: HouseObject) -> None:
-        """Holds `thing` as it is now; from here on it follows the hand and collides with nothing."""
+        """Attaches `thing` to the hand; it follows the hand and collides with nothing."""
         self._offset_m = _turned(np.array(thing.position_m) - self.centre_m, -self.yaw_rad)
         self._turn_rad = thing.yaw_rad - self.yaw_rad
         self.thing = thing.name
@@ -76,9 +76,9 @@ class Hand:
         self.world.carry = self._bring
 
     def release(self) -> None:
-        """Lets go: what it held ends upright on what is below its middle, a table or the floor.
+        """Releases the held object: it ends upright on the surface below its centre, a table or the floor.
 
-        What stood on the floor as an obstacle is one again, unless the robot is in it.
+        An object that was an obstacle on the floor is one again, unless the robot overlaps it.
         """
         assert self.thing is not None
         thing = self.world.object(self.thing)
@@ -97,13 +97,13 @@ class Hand:
 
 
 def distance_m(thing: HouseObject, point_m: npt.NDArray[np.float64]) -> float:
-    """From a point (3,) to an object's bounding box, 0 inside."""
+    """Distance [m] from a point (3,) to an object's bounding box, 0 inside."""
     local = np.abs(_turned(point_m - np.array(thing.position_m), -thing.yaw_rad))
     return float(np.linalg.norm(np.maximum(local - np.array(thing.size_m) / 2, 0.0)))
 
 
 def support_m(world: World, thing: HouseObject) -> float:
-    """Height of what is under the middle of an object; the floor is at 0."""
+    """Height [m] of the surface under the centre of an object; the floor is at 0."""
     start = np.array(thing.position_m)
     geom, body = np.array([-1], dtype=np.int32), world.model.body(thing.name).id
     down = mujoco.mj_ray(world.model, world.data, start, _DOWN, _SEEN_GROUPS, 1, body, geom)

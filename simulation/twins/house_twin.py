@@ -1,4 +1,4 @@
-"""A body in a procedural house, as a `Robot` like the real one; the Stretch RE1."""
+"""Simulated robots in procedural houses with the `Robot` interface of the real ones; the Stretch RE1."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from simulation.episode import EpisodeSpec
 from simulation.houses.appearance import Appearance
 from simulation.houses.cache import cached_house
 from simulation.houses.house import House
-from simulation.rendering.renderer import FAST, PICTURE, Renderer
+from simulation.rendering.renderer import FAST, HIGH_QUALITY, Renderer
 from simulation.robot_models.body import BasePose, Body, Eye
 from simulation.robot_models.stretch import STRETCH_EYE, Stretch
 from simulation.robot_models.stretch_cameras import StretchCameras
@@ -45,19 +45,19 @@ from simulation.twins.world import World, swept
 
 @dataclass(frozen=True)
 class TwinOptions:
-    """How the twin behaves.
+    """Options of a twin.
 
     Attributes:
-        height: of the camera pictures, pixels.
-        width: of the camera pictures, pixels.
+        height: of the camera images, pixels.
+        width: of the camera images, pixels.
         move_noise_m: standard deviation of a full step (0.2 m); shorter steps have less.
         turn_noise_rad: standard deviation of a full turn (30 degrees); smaller turns have less.
         randomise_cameras: draw another calibration for each episode (FLaRe `calibrate_agent`).
-        randomise_appearance: draw other looks of the house for each episode.
-        contact: "strict" puts the robot back where a blocked step began; "slide" lets it slip along what it touches
+        randomise_appearance: draw another appearance of the house for each episode.
+        contact: "strict" puts the robot back where a blocked step began; "slide" lets it slide along what it touches
             (for curricula only: no real base does so).
-        real_time: motions take the time that the body's speed limits give them, and `stop` interrupts them.
-        speed: the share of the body's top speeds that it moves with in real time, in (0, 1].
+        real_time: motions take the time that the robot's speed limits give them, and `stop` interrupts them.
+        speed: fraction of the robot's top speeds at which it moves in real time, in (0, 1].
         detail: of the robot's meshes, "low" or "high".
         grasp: "sphere" takes whatever is in the hand sphere; "physics" takes it only where fingers that close on it by
             MuJoCo's dynamics hold it when they are lifted (for evaluations: 0.1 s a try).
@@ -83,25 +83,25 @@ class TwinOptions:
 
 
 class Twin(Connected):
-    """A simulated body.
+    """A simulated robot.
 
-    `observe`, `execute`, `stop`, `connect` and `disconnect` are what any robot has. What else is public is privileged:
-    for tasks, experts and judges only. `observe` and `frame` draw: always call them in one and the same thread.
+    `observe`, `execute`, `stop`, `connect` and `disconnect` are those of any robot. Everything else is privileged, for
+    tasks, experts and judges only. `observe` and `frame` render: always call them in one thread.
 
     Args:
-        options: how it behaves.
-        table: what the body is.
-        eye: where its navigation camera is at the start of an episode.
+        options: of the twin.
+        table: the embodiment.
+        eye: pose of its navigation camera at the start of an episode.
 
     Attributes:
         eye: as given.
         collisions: blocked motions in this episode.
         path: base positions (x, y) [m], one at the start and one after each motion of the base.
-        history: what became of each command of this episode.
+        history: result of each command of this episode.
         held: name of the object in the gripper, None when it is empty.
-        reached: name of the object that was in the hand sphere at the last grasp, whether it was held or not; None
-            before there was one.
-        marks: base positions (x, y) [m] at which `sub_done` was said.
+        reached: name of the object in the hand sphere at the last grasp, held or not; None
+            before the first.
+        marks: base positions (x, y) [m] at which the policy chose `sub_done`.
     """
 
     def __init__(self, options: TwinOptions, table: Embodiment, eye: Eye) -> None:
@@ -125,11 +125,11 @@ class Twin(Connected):
 
     @property
     def spec(self) -> Embodiment:
-        """What the body is."""
+        """The embodiment."""
         return self._spec
 
     def connect(self) -> None:
-        """Nothing to reach: the body is here."""
+        """Marks the twin as connected."""
         self._connected = True
 
     def disconnect(self) -> None:
@@ -142,13 +142,13 @@ class Twin(Connected):
         """Builds the episode's house and puts the robot at its start.
 
         Raises:
-            HouseGenerationError: there is no such house.
+            HouseGenerationError: the house cannot be generated.
         """
         rng = np.random.default_rng([episode.house_seed, episode.seed, 1])
-        looks = Appearance(int(rng.integers(2**31))) if self.options.randomise_appearance else None
+        appearance = Appearance(int(rng.integers(2**31))) if self.options.randomise_appearance else None
         body = self._body(rng if self.options.randomise_cameras else None)
         aspect = self.options.width / self.options.height
-        world = World(cached_house(episode.house_seed), body, appearance=looks, aspect=aspect)
+        world = World(cached_house(episode.house_seed), body, appearance=appearance, aspect=aspect)
         world.base = episode.start
         world.settle()
         self.stop()
@@ -159,12 +159,12 @@ class Twin(Connected):
             self.path, self.history, self.marks = [episode.start[:2]], [], []
 
     def observe(self) -> Observation:
-        """Its pictures, the joints and the hand. Raises NotConnected before `connect`."""
+        """Returns the cameras' images, the joints and the hand. Raises NotConnected before `connect`."""
         self._check_connected("observe")
         with self._lock:
             stamp_ns = time.monotonic_ns()
             self.world.settle()
-            return Observation(stamp_ns, self._pictures(), self.state(), self.episode.instruction)
+            return Observation(stamp_ns, self._images(), self.state(), self.episode.instruction)
 
     def state(self) -> dict[str, F32Vector]:
         """State groups of the embodiment: "joints" (n,) and "hand" (1,), float32."""
@@ -172,7 +172,7 @@ class Twin(Connected):
         return {"joints": joints, "hand": np.array([self.held is not None], dtype=np.float32)}
 
     def execute(self, command: Command) -> Sent:
-        """Moves, and returns when the motion ended, was blocked, refused, or stopped. Raises NotConnected."""
+        """Executes a command; returns when it has ended, was blocked, refused or stopped. Raises NotConnected."""
         self._check_connected("execute")
         with self._moving:
             self._stopped.clear()
@@ -185,7 +185,7 @@ class Twin(Connected):
             return sent
 
     def stop(self) -> None:
-        """Interrupts a running `execute`; the robot stays where it is then."""
+        """Interrupts a running `execute`; the robot stops where it is."""
         self._stopped.set()
 
     @property
@@ -197,7 +197,7 @@ class Twin(Connected):
 
     @property
     def episode(self) -> EpisodeSpec:
-        """The episode being played. Raises RuntimeError before `reset`."""
+        """The current episode. Raises RuntimeError before `reset`."""
         if self._episode is None:
             raise RuntimeError(f"{type(self).__name__}: got no episode yet, expected reset(episode) first")
         return self._episode
@@ -213,12 +213,12 @@ class Twin(Connected):
         return self.world.base
 
     def would_touch(self, command: MoveBase | RotateBase) -> str | None:
-        """What a base motion would touch if it went without noise, or None."""
+        """Returns what a base motion without noise would touch, or None."""
         with self._lock:
             return self.world.first_contact(swept(self.world.base, command))
 
     def frame(self, height: int, width: int) -> U8Image:
-        """The house from above, (height, width, 3) uint8 RGB: for videos, not for policies."""
+        """Renders the house from above, (height, width, 3) uint8 RGB: for videos, not for policies."""
         x_min, y_min, x_max, y_max = self.house.bounds
         half = max((y_max - y_min) / 2, (x_max - x_min) / 2 * height / width)
         centre = ((x_min + x_max) / 2, (y_min + y_max) / 2, 0.0)
@@ -228,10 +228,10 @@ class Twin(Connected):
             return self._renderer(height, width).free_view(self.world.data, centre, distance, 90.0, -90.0)
 
     def _body(self, rng: np.random.Generator | None) -> Body:
-        """The robot of one episode; with `rng`, its cameras as another calibration would have them."""
+        """Makes the robot model of one episode; with `rng`, with a random calibration of its cameras."""
         raise NotImplementedError
 
-    def _pictures(self) -> dict[str, U8Image]:
+    def _images(self) -> dict[str, U8Image]:
         names = [camera.name for camera in self._spec.cameras]
         return self._renderer(self.options.height, self.options.width).render(self.world.data, names)
 
@@ -243,12 +243,12 @@ class Twin(Connected):
         self._free_old()
         key = height, width
         if key not in self._renderers:
-            quality = FAST if key == (self.options.height, self.options.width) else PICTURE
+            quality = FAST if key == (self.options.height, self.options.width) else HIGH_QUALITY
             self._renderers[key] = Renderer(self.world.model, height, width, quality)
         return self._renderers[key]
 
     def _retire(self) -> None:
-        """Renderers are freed in the thread that draws, so at the next picture."""
+        """Marks renderers to be freed in the thread that renders, with the next image."""
         self._old += self._renderers.values()
         self._renderers = {}
 
@@ -294,10 +294,10 @@ class Twin(Connected):
     def _with_noise(self, command: MoveBase | RotateBase) -> MoveBase | RotateBase:
         draw = float(self._rng.normal())
         if isinstance(command, MoveBase):
-            share = abs(command.distance_m) / STEP_M
-            return MoveBase(command.distance_m + share * self.options.move_noise_m * draw)
-        share = abs(command.angle_rad) / TURN_RAD
-        return RotateBase(command.angle_rad + share * self.options.turn_noise_rad * draw)
+            scale = abs(command.distance_m) / STEP_M
+            return MoveBase(command.distance_m + scale * self.options.move_noise_m * draw)
+        scale = abs(command.angle_rad) / TURN_RAD
+        return RotateBase(command.angle_rad + scale * self.options.turn_noise_rad * draw)
 
 
 class StretchTwin(Twin):

@@ -16,7 +16,7 @@ from simulation.twins.house_twin import Twin, TwinOptions
 
 @dataclass(frozen=True)
 class LocobotOptions(TwinOptions):
-    """How the twin behaves: what `TwinOptions` says, and what a LoCoBot's drivers can be told too.
+    """Options of the twin: `TwinOptions`, and those of a LoCoBot's drivers.
 
     Attributes:
         camera_slots: which actions move the camera, see `embodiments.locobot.camera_slots`; empty: the default.
@@ -40,10 +40,10 @@ class LocobotTwin(Twin):
         body = Locobot(self._image_fov_deg)
         return body.randomised(rng, position_m=0.02) if rng else body
 
-    def _pictures(self) -> dict[str, U8Image]:
+    def _images(self) -> dict[str, U8Image]:
         body = self.world.body
         assert isinstance(body, Locobot)  # as `_body` made it
-        return {name: beyond_lens_black(image, body) for name, image in super()._pictures().items()}
+        return {name: beyond_lens_black(image, body) for name, image in super()._images().items()}
 
 
 def beyond_lens_black(image: U8Image, body: Locobot) -> U8Image:

@@ -1,4 +1,4 @@
-"""Moves the robot of a world slice by slice, with a look for contact after each."""
+"""Moves the robot of a world in small slices, with a contact check after each."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ JointMove = MoveJoint | JointTarget | SetGripper | LookAt
 STOPPED = "stopped"
 ASLEEP = "asleep"
 ASLEEP_S = 0.4
-"""A pause in real time that takes so much longer was slept through by the whole process. A real base was told nothing
-meanwhile and stands by its own watchdog; so what was under way does not go on, nor ramp down, once it is back [s]."""
+"""Delay of a real-time pause [s] beyond which the whole process was suspended. A real base would have received nothing
+meanwhile and been stopped by its own watchdog, so the motion neither continues nor ramps down afterwards."""
 _LEAST_SLIDE_M = 1e-3
-_JOINT_SLICE = 0.02  # metres or radians between two looks for contact
+_JOINT_SLICE = 0.02  # metres or radians between two contact checks
 
 
 @dataclass(frozen=True)
 class Motion:
-    """How to move.
+    """Executes motions of a robot.
 
     Attributes:
-        world: what is moved.
-        body: whose limits and speeds it has.
+        world: of the robot.
+        body: the embodiment, with its limits and speeds.
         lock: held while the pose changes.
-        pause: waits for so many seconds, or not at all when simulating fast; STOPPED when it was interrupted, then the
-            base ramps down and joints hold; ASLEEP when the process did not run, then both stand; else "".
-        slides: along what the base touches, instead of being put back to where its step began.
+        pause: waits a number of seconds, or not at all when simulating fast; returns STOPPED when it was interrupted
+            (the base ramps down, joints hold), ASLEEP when the process was suspended (both stop at once), else "".
+        slides: the base slides along what it touches, instead of being put back to the start of its step.
     """
 
     world: World
@@ -47,7 +47,7 @@ class Motion:
     slides: bool = False
 
     def drive(self, move: BaseMove) -> str:
-        """Moves the base; returns why it did not end ("contact with ...", "stopped"), or ""."""
+        """Moves the base; returns why it did not reach the end ("contact with ...", "stopped"), or ""."""
         start = self.world.base
         poses = swept(start, move)
         seconds = base_duration_s(move, self.body) / len(poses)
@@ -62,15 +62,15 @@ class Motion:
         return ""
 
     def _ramp_down(self, start: BasePose, move: BaseMove, poses: Sequence[BasePose], seconds: float) -> str:
-        """Goes on along `poses`, the first of which it is at, as far as the body's deceleration takes it."""
+        """Continues along `poses`, starting at the first, for the braking distance at the robot's deceleration."""
         base = self.body.base
-        assert base is not None  # limits refuse a base move to a body without one
+        assert base is not None  # `limit` refuses a base move of a robot without a base
         straight = isinstance(move, MoveBase)
         decel = base.max_decel_mps2 if straight else base.max_turn_decel_radps2
         speed = base.max_speed_mps if straight else base.max_turn_radps
         slice_ = speed * seconds
         for planned, pose in itertools.pairwise(poses):
-            if speed**2 <= 2 * decel * slice_:  # it stands within this slice, which is less than it can show
+            if speed**2 <= 2 * decel * slice_:  # it comes to rest within this slice, below the resolution
                 break
             slower = math.sqrt(speed**2 - 2 * decel * slice_)
             time.sleep((speed - slower) / decel)
@@ -82,16 +82,16 @@ class Motion:
         return STOPPED
 
     def reach(self, targets: Mapping[str, float]) -> str:
-        """Moves joints (name -> [m] or [rad]) together; on contact they go back to their start. Returns as `drive`."""
+        """Moves joints (name -> [m] or [rad]) together; on contact they return to their start. Returns as `drive`."""
         start = dict(self.world.joints)
-        way = {name: target - start[name] for name, target in targets.items()}
-        count = max([1, *(math.ceil(abs(delta) / _JOINT_SLICE - 1e-9) for delta in way.values())])
+        deltas = {name: target - start[name] for name, target in targets.items()}
+        count = max([1, *(math.ceil(abs(delta) / _JOINT_SLICE - 1e-9) for delta in deltas.values())])
         seconds = (
-            max((abs(delta) / self.body.joints[name].max_speed for name, delta in way.items()), default=0.0) / count
+            max((abs(delta) / self.body.joints[name].max_speed for name, delta in deltas.items()), default=0.0) / count
         )
         for k in range(1, count + 1):
             with self.lock:
-                self.world.move_joints({name: start[name] + delta * k / count for name, delta in way.items()})
+                self.world.move_joints({name: start[name] + delta * k / count for name, delta in deltas.items()})
                 touched = self.world.contact()
                 if touched is not None:
                     self.world.move_joints(start)
@@ -127,17 +127,17 @@ class Motion:
 
 
 def base_duration_s(move: BaseMove, body: Embodiment) -> float:
-    """How long the body takes for it at its top speed [s]."""
-    assert body.base is not None  # limits refuse a base move to a body without one
+    """Computes the duration of a base move at the robot's top speed [s]."""
+    assert body.base is not None  # `limit` refuses a base move of a robot without a base
     if isinstance(move, MoveBase):
         return abs(move.distance_m) / body.base.max_speed_mps
     return abs(move.angle_rad) / body.base.max_turn_radps
 
 
-def joint_targets(command: JointMove, now: Mapping[str, float]) -> dict[str, float]:
-    """Where `command`, within the limits, sends each joint that it names: joint -> position [m] or [rad]."""
+def joint_targets(command: JointMove, current: Mapping[str, float]) -> dict[str, float]:
+    """Computes the target of each joint in `command`, which is within the limits: joint -> position [m] or [rad]."""
     if isinstance(command, MoveJoint):
-        return {command.joint: now[command.joint] + command.delta}
+        return {command.joint: current[command.joint] + command.delta}
     if isinstance(command, LookAt):
         return dict(zip(HEAD_JOINTS, (command.pan_rad, command.tilt_rad), strict=True))
     if isinstance(command, SetGripper):

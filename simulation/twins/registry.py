@@ -1,4 +1,4 @@
-"""The simulated bodies by name."""
+"""Registry of the simulated robots."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TWINS: Mapping[str, Callable[[TwinOptions], Twin]] = MappingProxyType(
 
 
 def make_twin(body: str, options: TwinOptions = TwinOptions()) -> Twin:  # noqa: B008 - frozen
-    """The twin of the body called `body`; SpecError names the ones there are."""
+    """Makes the twin of the robot called `body`; SpecError lists the known ones."""
     if body not in TWINS:
         raise SpecError("body of the twin", repr(body), f"one of {', '.join(TWINS)}")
     return TWINS[body](options)

@@ -1,4 +1,4 @@
-"""A house with a robot in it, compiled: pose, contact and sight. Kinematic: nothing is integrated over time."""
+"""A compiled house with a robot: pose, contact and visibility. Kinematic: nothing is integrated over time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from simulation.robot_models.body import BASE_JOINTS, COLLISION_GROUP, HOUSE_CON
 from simulation.robot_models.stretch import STRETCH
 
 SLICE_M, SLICE_RAD = 0.02, math.radians(3.0)
-"""Motion between two looks for contact; the thinnest thing in a house (a wall) is thicker."""
+"""Motion between two contact checks; the thinnest obstacle in a house (a wall) is thicker."""
 
 _HOUSE_GROUPS = np.array([1, 1, 0, 0, 1, 1], dtype=np.uint8)  # without the robot (2, 3) and the hidden boxes (3)
 
@@ -31,12 +31,12 @@ class World:
     Args:
         house: the house.
         body: the robot.
-        appearance: the house's looks; None for those of its seed.
-        aspect: width over height of the cameras' pictures, for the frustum.
+        appearance: of the house; None for that of its seed.
+        aspect: width over height of the cameras' images, for the frustum.
 
     Attributes:
-        house: the house, with its objects where they are now.
-        carry: called by `settle`, brings along what the robot holds; None while it holds nothing.
+        house: the house, with the objects at their current places.
+        carry: called by `settle`, moves the held object along with the hand; None while nothing is held.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class World:
 
     @property
     def base(self) -> BasePose:
-        """Where the base is; setting it moves the robot there, whatever is in the way."""
+        """Base pose; setting it moves the robot there without a contact check."""
         return self._base
 
     @base.setter
@@ -75,7 +75,7 @@ class World:
             self.data.qpos[self._address[name]] = value
 
     def move_joints(self, positions: Mapping[str, float]) -> None:
-        """Puts joints of the embodiment (name -> [m] or [rad]) where they are told to be."""
+        """Sets positions of the embodiment's joints (name -> [m] or [rad]) without a contact check."""
         self.joints |= positions
         self._place_joints()
 
@@ -84,12 +84,12 @@ class World:
             self.data.qpos[self._address[name]] = value
 
     def contact(self) -> str | None:
-        """Name of what the robot touches now, or None."""
+        """Returns the name of what the robot touches now, or None."""
         name = touched(self.model, self.data, self.body.geom_prefix)
         return None if name is None else name.removesuffix("_box")
 
     def settle(self) -> None:
-        """Brings frames, cameras and lights up to date with the pose, before a picture or a look."""
+        """Updates frames, cameras and lights to the pose, before rendering or a visibility check."""
         mujoco.mj_kinematics(self.model, self.data)
         if self.carry is not None:
             self.carry()
@@ -97,30 +97,30 @@ class World:
         mujoco.mj_camlight(self.model, self.data)
 
     def object(self, name: str) -> HouseObject:
-        """An object of the house by its name. Raises KeyError."""
+        """Returns an object of the house by its name. Raises KeyError."""
         for thing in self.house.objects:
             if thing.name == name:
                 return thing
         raise KeyError(name)
 
     def put(self, name: str, position_m: Vector, yaw_rad: float) -> None:
-        """Moves an object, upright, the middle of its bounding box to `position_m`. Call `settle` afterwards."""
+        """Moves an object, upright, with the centre of its bounding box to `position_m`. Call `settle` afterwards."""
         thing, index = self.object(name), self._bodies[name]
         moved = replace(thing, position_m=position_m, yaw_rad=yaw_rad)
         self.model.body_pos[index] = position_m
         self.model.body_quat[index] = math.cos(yaw_rad / 2), 0.0, 0.0, math.sin(yaw_rad / 2)
-        objects = tuple(moved if one is thing else one for one in self.house.objects)
+        objects = tuple(moved if other is thing else other for other in self.house.objects)
         self.house = replace(self.house, objects=objects)
 
     def set_solid(self, name: str, is_solid: bool) -> None:
-        """Whether the robot touches an object that stands on the floor; the others it never touches."""
+        """Sets whether the robot can collide with an object on the floor; with the others it never does."""
         for geom in range(self.model.ngeom):
             if self.model.geom_bodyid[geom] == self._bodies[name] and self.model.geom_group[geom] == COLLISION_GROUP:
                 self.model.geom_contype[geom] = self.model.geom_conaffinity[geom] = HOUSE_CONTYPE * is_solid
 
     def first_contact(self, poses: Iterable[BasePose]) -> str | None:
-        """What the base would touch on its way through `poses`, or None; the robot stays where it is."""
-        here = self._base
+        """Returns what the base would touch along `poses`, or None; the robot's pose is restored."""
+        current = self._base
         try:
             for pose in poses:
                 self.base = pose
@@ -129,12 +129,12 @@ class World:
                     return touched
             return None
         finally:
-            self.base = here
+            self.base = current
 
     def sees(self, point_m: npt.NDArray[np.float64], body: str, camera: str = "navigation") -> bool:
-        """Whether a point (3,) of an object is in a camera's frustum with nothing but its own body before it.
+        """Returns whether a point (3,) of an object is in a camera's frustum and not occluded by another body.
 
-        The robot does not block the view. Call `settle` after a motion.
+        The robot does not occlude. Call `settle` after a motion.
         """
         index = self.model.camera(camera).id
         eye = self.data.cam_xpos[index]
@@ -143,19 +143,19 @@ class World:
         if back >= 0 or abs(up) > -back * top or abs(right) > -back * side:
             return False
         geom = np.array([-1], dtype=np.int32)
-        way = np.asarray(point_m - eye)
-        share = mujoco.mj_ray(self.model, self.data, eye, way, _HOUSE_GROUPS, 1, -1, geom)
-        return bool(share < 0 or share > 0.99 or self.model.geom_bodyid[geom[0]] == self._bodies[body])
+        ray = np.asarray(point_m - eye)
+        fraction = mujoco.mj_ray(self.model, self.data, eye, ray, _HOUSE_GROUPS, 1, -1, geom)
+        return bool(fraction < 0 or fraction > 0.99 or self.model.geom_bodyid[geom[0]] == self._bodies[body])
 
     def _half_view(self, camera: int) -> tuple[float, float]:
-        """Tangents of half the angle seen by a camera, to the side and up."""
+        """Tangents of a camera's half field of view, horizontal and vertical."""
         top = math.tan(math.radians(float(self.model.cam_fovy[camera])) / 2)
         side, lens = top * self._aspect, self.body.lens
         return (side, top) if lens is None else (min(side, lens[0]), min(top, lens[1]))
 
 
 def swept(pose: BasePose, move: MoveBase | RotateBase) -> list[BasePose]:
-    """The poses that a base move goes through, every `SLICE_M` or `SLICE_RAD`, the last one at its end."""
+    """Samples the poses along a base move every `SLICE_M` or `SLICE_RAD`, the last one at its end."""
     x, y, yaw = pose
     if isinstance(move, MoveBase):
         count = max(1, math.ceil(abs(move.distance_m) / SLICE_M - 1e-9))
@@ -166,5 +166,5 @@ def swept(pose: BasePose, move: MoveBase | RotateBase) -> list[BasePose]:
 
 
 def wrapped(angle_rad: float) -> float:
-    """The same angle in [-pi, pi)."""
+    """Wraps an angle to [-pi, pi)."""
     return (angle_rad + math.pi) % (2 * math.pi) - math.pi

@@ -1,4 +1,4 @@
-"""The renderer: what the robot's cameras see, and that the short cuts leave the picture as it is."""
+"""The renderer: what the robot's cameras see, and that the short cuts leave the image as it is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stretch_scene import WALL_FACE_M, stretch_scene
 
 from simulation.errors import RendererMisuse, UnknownCamera
 from simulation.rendering import gl, renderer
-from simulation.rendering.renderer import PICTURE, Renderer, RenderQuality, outside_view
+from simulation.rendering.renderer import HIGH_QUALITY, Renderer, RenderQuality, outside_view
 from simulation.robot_models.stretch import StretchBody, set_pose
 from simulation.robot_models.stretch_cameras import StretchCameras
 from simulation.twins.world import World
@@ -51,20 +51,18 @@ def share_of_robot(drawing: Renderer, model: mujoco.MjModel, data: mujoco.MjData
     return float(np.isin(drawing.segmentation(data, camera), robot).mean())
 
 
-def reddest(picture: np.ndarray) -> tuple[float, float]:
+def reddest(image: np.ndarray) -> tuple[float, float]:
     """Middle (row, column) of the red pixels."""
-    red = picture[..., 0].astype(int) - picture[..., 1:].max(axis=-1)
+    red = image[..., 0].astype(int) - image[..., 1:].max(axis=-1)
     rows, columns = np.nonzero(red > 60)
     return float(rows.mean()), float(columns.mean())
 
 
 def test_pictures_are_rgb_rows_from_the_top(drawing: Renderer, model: mujoco.MjModel, data: mujoco.MjData) -> None:
-    pictures = drawing.render(data, CAMERAS)
-    assert tuple(pictures) == CAMERAS
-    assert all(
-        p.shape == (HEIGHT, WIDTH, 3) and p.dtype == np.uint8 and p.flags.c_contiguous for p in pictures.values()
-    )
-    wall, floor = pictures["navigation"][2, WIDTH // 2], pictures["navigation"][-2, WIDTH // 2]
+    images = drawing.render(data, CAMERAS)
+    assert tuple(images) == CAMERAS
+    assert all(p.shape == (HEIGHT, WIDTH, 3) and p.dtype == np.uint8 and p.flags.c_contiguous for p in images.values())
+    wall, floor = images["navigation"][2, WIDTH // 2], images["navigation"][-2, WIDTH // 2]
     assert wall[2] > wall[0]
     assert floor[0] > floor[2]
 
@@ -164,7 +162,7 @@ def test_it_draws_what_mujocos_own_renderer_draws() -> None:
 def test_the_model_keeps_its_groups_and_quality(drawing: Renderer, model: mujoco.MjModel, data: mujoco.MjData) -> None:
     groups = model.geom_group.copy()
     before = model.vis.quality.shadowsize, model.vis.quality.offsamples, model.vis.global_.offwidth
-    with Renderer(model, 32, 48, PICTURE) as other:
+    with Renderer(model, 32, 48, HIGH_QUALITY) as other:
         other.render(data, CAMERAS)
     np.testing.assert_array_equal(model.geom_group, groups)
     assert (model.vis.quality.shadowsize, model.vis.quality.offsamples, model.vis.global_.offwidth) == before
@@ -195,12 +193,12 @@ def test_a_better_quality_draws_shadows(model: mujoco.MjModel, data: mujoco.MjDa
 
 
 def test_the_view_from_above_shows_the_robot(model: mujoco.MjModel, data: mujoco.MjData) -> None:
-    def picture(x_m: float) -> np.ndarray:
+    def image(x_m: float) -> np.ndarray:
         set_pose(model, data, x_m=x_m, **STOWED)
         return view.free_view(data, (0.0, 0.0, 0.0), 6.0, 90.0, -90.0).astype(int)
 
     with Renderer(model, 120, 120) as view:
-        changed = np.abs(picture(0.0) - picture(1.0)).sum(axis=-1) > 40
+        changed = np.abs(image(0.0) - image(1.0)).sum(axis=-1) > 40
     rows, columns = np.nonzero(changed)
     assert columns.max() - columns.min() > 15
     assert rows.max() - rows.min() < columns.max() - columns.min()

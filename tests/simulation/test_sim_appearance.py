@@ -20,9 +20,9 @@ def test_the_same_seed_gives_the_same_looks() -> None:
 
 
 def test_asking_twice_or_in_another_order_changes_nothing() -> None:
-    looks = Appearance(3)
-    first = (looks.wall(0), looks.floor(0), looks.ambient())
-    assert (looks.ambient(), looks.floor(0), looks.wall(0)) == first[::-1]
+    appearance = Appearance(3)
+    first = (appearance.wall(0), appearance.floor(0), appearance.ambient())
+    assert (appearance.ambient(), appearance.floor(0), appearance.wall(0)) == first[::-1]
 
 
 def test_rooms_differ_and_seeds_differ() -> None:
@@ -57,8 +57,8 @@ class TestLights:
 
     def test_a_scene_is_neither_dark_nor_washed_out(self) -> None:
         for seed in SEEDS:
-            looks = Appearance(seed)
-            total = looks.ambient() + sum(light.strength for light in looks.lights())
+            appearance = Appearance(seed)
+            total = appearance.ambient() + sum(light.strength for light in appearance.lights())
             assert 0.75 < total < 1.35
 
     def test_there_are_one_to_three(self) -> None:
@@ -67,17 +67,17 @@ class TestLights:
 
 class TestPlain:
     def test_every_seed_looks_the_same(self) -> None:
-        looks = [Appearance(seed, PLAIN) for seed in (0, 1, 2)]
+        appearances = [Appearance(seed, PLAIN) for seed in (0, 1, 2)]
         for of in (
             lambda a: a.wall(0), lambda a: a.wall(3), lambda a: a.floor(1), lambda a: a.door_frame(),
             lambda a: a.lights(), lambda a: a.ambient(), lambda a: a.generator("mug_0").random(),
         ):  # fmt: skip
-            assert len({of(a) for a in looks}) == 1
+            assert len({of(a) for a in appearances}) == 1
 
     def test_all_things_of_a_kind_are_the_same(self) -> None:
-        looks = Appearance(0, PLAIN)
-        assert looks.generator("mug_0").random() == looks.generator("mug_1").random()
-        assert looks.generator("mug_0").random() != looks.generator("vase_0").random()
+        appearance = Appearance(0, PLAIN)
+        assert appearance.generator("mug_0").random() == appearance.generator("mug_1").random()
+        assert appearance.generator("mug_0").random() != appearance.generator("vase_0").random()
 
     def test_there_is_no_rug(self) -> None:
         assert all(Appearance(seed, PLAIN).rug(0) is None for seed in SEEDS)

@@ -1,4 +1,4 @@
-"""Solid boxes and where a disc can stand among them."""
+"""Solid boxes and the free cells of a disc among them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class TestClearanceGrid:
         assert not grid.has(0.3, 2.0)
         assert grid.has(3.0, 2.0)
 
-    def test_a_gap_narrower_than_the_disc_closes_the_way(self) -> None:
+    def test_a_gap_narrower_than_the_disc_closes_the_passage(self) -> None:
         fence = [block(1.2, 0.9, 0.1, 1.8), block(1.2, 3.2, 0.1, 1.6)]
         assert not clearance_grid([ROOM], ROOM, fence, 0.33).has(0.5, 0.5)
         assert clearance_grid([ROOM], ROOM, fence, 0.12).has(0.5, 0.5)

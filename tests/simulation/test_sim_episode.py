@@ -56,8 +56,8 @@ def test_the_expert_length_is_written_down_in_a_copy() -> None:
         ({"start": [1.0, 2.0]}, "ValueError not enough values"),
         ({"start": [1.0, 2.0, "north"]}, "could not convert string to float"),
         ({"start": None}, "TypeError"),
-        ({"objects": "mug_0"}, "TypeError objects 'mug_0' is no list of names"),
-        ({"objects": [3]}, r"TypeError objects \[3\] is no list of names"),
+        ({"objects": "mug_0"}, "TypeError objects 'mug_0' is not a list of names"),
+        ({"objects": [3]}, r"TypeError objects \[3\] is not a list of names"),
     ],
 )
 def test_a_wrong_field_is_named(change: dict[str, Any], message: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from robots.embodiments.stretch_re1 import ACTIONS
-from simulation.expert_length import measure_expert
+from simulation.expert_length import expert_length
 from simulation.experts.object_nav import DONE_M, ObjectNavExpert
 from simulation.experts.recovery_search import MOVES
 from simulation.houses.seeds import house_seed
@@ -18,18 +18,18 @@ from simulation.task_registry import is_success
 from simulation.tasks.object_nav import sample_episode
 from simulation.twins.house_twin import StretchTwin, TwinOptions
 
-QUIET = TwinOptions(move_noise_m=0.0, turn_noise_rad=0.0)
+NOISELESS = TwinOptions(move_noise_m=0.0, turn_noise_rad=0.0)
 
 
 def play(twin: StretchTwin, expert: ObjectNavExpert, most: int, chance: float = 0.0, seed: int = 0) -> list[str]:
-    """What the expert says until `done`; with `chance` something else is executed."""
+    """Actions of the expert until `done`; with `chance` another one is executed."""
     rng = np.random.default_rng(seed)
-    said: list[str] = []
-    while len(said) < most and "done" not in said:
-        said.append(expert.action())
-        action = str(rng.choice(list(MOVES))) if rng.random() < chance and said[-1] != "done" else said[-1]
+    chosen: list[str] = []
+    while len(chosen) < most and "done" not in chosen:
+        chosen.append(expert.action())
+        action = str(rng.choice(list(MOVES))) if rng.random() < chance and chosen[-1] != "done" else chosen[-1]
         twin.execute(ACTIONS[action])
-    return said
+    return chosen
 
 
 @pytest.fixture(scope="module")
@@ -41,22 +41,22 @@ def twin() -> StretchTwin:
 
 def solved(twin: StretchTwin, split: str, count: int, chance: float) -> tuple[int, Counter[str], int]:
     expert = ObjectNavExpert(twin)
-    successes, said, bumps = 0, Counter[str](), 0
+    successes, chosen, bumps = 0, Counter[str](), 0
     for index in range(count):
         twin.reset(sample_episode(house_seed(split, index), index))
         actions = play(twin, expert, 150, chance, index)
         successes += actions[-1] == "done" and is_success(twin)
-        said.update(actions)
+        chosen.update(actions)
         bumps += twin.collisions
-    return successes, said, bumps
+    return successes, chosen, bumps
 
 
 def test_it_solves_what_it_is_given(twin: StretchTwin) -> None:
-    successes, said, bumps = solved(twin, "val", 40, chance=0.0)
+    successes, chosen, bumps = solved(twin, "val", 40, chance=0.0)
     assert successes >= 38  # 95 %
     assert bumps == 0
-    assert set(said) <= {*MOVES, "done"}
-    assert 15 < said.total() / 40 < 60
+    assert set(chosen) <= {*MOVES, "done"}
+    assert 15 < chosen.total() / 40 < 60
 
 
 def test_it_solves_most_when_a_fifth_of_what_it_says_is_not_done(twin: StretchTwin) -> None:
@@ -85,7 +85,7 @@ def test_the_same_state_gives_the_same_answer(twin: StretchTwin) -> None:
 
 
 def bump(twin: StretchTwin, expert: ObjectNavExpert) -> bool:
-    """Drives ahead until something is in the way."""
+    """Drives ahead until it is blocked."""
     for _ in range(60):
         expert.action()
         if twin.execute(ACTIONS["move_ahead"]).blocked:
@@ -105,8 +105,8 @@ def test_after_a_bump_it_backs_out_and_turns_away(twin: StretchTwin, seed: int) 
     twin.execute(ACTIONS["move_back"])
     after = expert.action()
     assert after.startswith("rotate_") or cached_space(twin.house.seed).clearance_at(*twin.pose[:2]) < 0.34
-    said = play(twin, expert, 150)
-    assert said[-1] == "done"
+    chosen = play(twin, expert, 150)
+    assert chosen[-1] == "done"
     assert is_success(twin)
     assert twin.collisions <= touched + 1
 
@@ -120,8 +120,8 @@ def test_it_gets_out_of_corners(twin: StretchTwin, seed: int) -> None:
         bump(twin, expert)
         for _ in range(int(rng.integers(1, 4))):
             twin.execute(ACTIONS[str(rng.choice(["rotate_left", "rotate_right"]))])
-    said = play(twin, expert, 250)
-    assert said[-1] == "done"
+    chosen = play(twin, expert, 250)
+    assert chosen[-1] == "done"
     assert is_success(twin)
 
 
@@ -131,9 +131,9 @@ def test_it_does_not_waver(twin: StretchTwin) -> None:
     opposite |= {back: there for there, back in opposite.items()}
     for index in range(20):
         twin.reset(sample_episode(house_seed("train", 50 + index), index))
-        said = play(twin, ObjectNavExpert(twin), 150)
-        for a, b, c, d in zip(said, said[1:], said[2:], said[3:], strict=False):
-            assert not (opposite.get(a) == b and c == a and d == b), said
+        chosen = play(twin, ObjectNavExpert(twin), 150)
+        for a, b, c, d in zip(chosen, chosen[1:], chosen[2:], chosen[3:], strict=False):
+            assert not (opposite.get(a) == b and c == a and d == b), chosen
 
 
 def test_one_expert_goes_from_episode_to_episode(twin: StretchTwin) -> None:
@@ -148,14 +148,15 @@ def test_one_expert_goes_from_episode_to_episode(twin: StretchTwin) -> None:
 
 def test_its_length_is_measured_without_noise() -> None:
     episode = sample_episode(3, 1)
-    measured = measure_expert(episode)
-    assert measured.expert_steps == measure_expert(episode).expert_steps
-    with StretchTwin(QUIET) as twin:
+    length = expert_length(episode)
+    assert length == expert_length(episode)
+    with StretchTwin(NOISELESS) as twin:
         twin.reset(episode)
-        assert len(play(twin, ObjectNavExpert(twin), 600)) == measured.expert_steps
-    assert measured.with_expert_steps(None) == episode
+        assert len(play(twin, ObjectNavExpert(twin), 600)) == length
+    assert episode.with_expert_steps(length).expert_steps == length
+    assert episode.with_expert_steps(length).with_expert_steps(None) == episode
 
 
 def test_a_length_that_is_not_reached_stays_unknown() -> None:
     episode = sample_episode(3, 1, max_steps=1)
-    assert measure_expert(episode).expert_steps is None
+    assert expert_length(episode) is None

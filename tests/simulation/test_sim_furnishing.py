@@ -1,4 +1,4 @@
-"""What goes into a room, and what stands on what."""
+"""Furniture and objects of rooms, and their surfaces."""
 
 from __future__ import annotations
 

@@ -244,7 +244,7 @@ class TestRefusal:
 
     def test_a_robot_too_wide_for_the_doors_is_told_so(self) -> None:
         options = HouseOptions(rooms_min=2, rooms_max=2, robot_radius_m=0.8)
-        with pytest.raises(HouseGenerationError, match=r"no place for a (free way through the door|robot near)"):
+        with pytest.raises(HouseGenerationError, match=r"no place for a (free passage through the door|robot near)"):
             generate_house(0, options)
 
 

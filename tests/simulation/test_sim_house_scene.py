@@ -1,4 +1,4 @@
-"""A house as a MuJoCo scene: everything where the house says, light to draw, and recognisable in a picture."""
+"""A house as a MuJoCo scene: everything at its place, cheap to render, and recognisable in an image."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def placed(model: mujoco.MjModel) -> mujoco.MjData:
 
 
 class Photographer:
-    """Takes pictures of a scene at 59 degrees, (224, 384)."""
+    """Takes images of a scene at 59 degrees, (224, 384)."""
 
     def __init__(self, model: mujoco.MjModel) -> None:
         self.model = model

@@ -1,4 +1,4 @@
-"""What the robot is told."""
+"""Instructions."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def test_the_article_follows_the_sound(noun: str, expected: str) -> None:
 def test_every_instruction_is_a_verb_and_the_object_in_lower_case() -> None:
     rng = np.random.default_rng(0)
     for category in CATEGORIES:
-        said = goto_instruction(category, rng)
-        assert said == said.lower()
-        verb = said.removesuffix(f" {with_article(category)}")
+        instruction = goto_instruction(category, rng)
+        assert instruction == instruction.lower()
+        verb = instruction.removesuffix(f" {with_article(category)}")
         assert verb in GOTO_VERBS
 
 
 def test_every_verb_of_chores_is_used() -> None:
     rng = np.random.default_rng(0)
-    said = {goto_instruction("mug", rng) for _ in range(200)}
-    assert said == {f"{verb} a mug" for verb in ("go to", "locate", "find", "search for", "navigate to")}
+    instruction = {goto_instruction("mug", rng) for _ in range(200)}
+    assert instruction == {f"{verb} a mug" for verb in ("go to", "locate", "find", "search for", "navigate to")}
 
 
 def test_the_same_chance_gives_the_same_words() -> None:

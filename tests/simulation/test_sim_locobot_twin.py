@@ -17,7 +17,7 @@ from robots.errors import SpecError
 from robots.limits import limit
 from robots.spec import U8Image
 from simulation.episode import EpisodeSpec
-from simulation.expert_length import QUIET, measure_expert
+from simulation.expert_length import NOISELESS, expert_length
 from simulation.experts.object_nav import ObjectNavExpert
 from simulation.gym_env import BLOCKED, FerryEnv
 from simulation.houses.house import HouseObject
@@ -155,14 +155,14 @@ def test_its_round_base_is_blocked_where_it_ends(monkeypatch: pytest.MonkeyPatch
 
 
 def test_another_calibration_looks_elsewhere() -> None:
-    def picture(seed: int, **options: bool) -> U8Image:
+    def rendered(seed: int, **options: bool) -> U8Image:
         with LocobotTwin(LocobotOptions(84, 144, **options)) as twin:
             twin.reset(EpisodeSpec("object_nav", 3, EPISODE.start, EPISODE.target, "", seed))
             return twin.observe().images["navigation"]
 
-    assert np.array_equal(picture(1), picture(2))
-    assert not np.array_equal(picture(1, randomise_cameras=True), picture(2, randomise_cameras=True))
-    assert not np.array_equal(picture(1), picture(1, randomise_appearance=True))
+    assert np.array_equal(rendered(1), rendered(2))
+    assert not np.array_equal(rendered(1, randomise_cameras=True), rendered(2, randomise_cameras=True))
+    assert not np.array_equal(rendered(1), rendered(1, randomise_appearance=True))
 
 
 def test_success_is_what_its_own_camera_sees(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +195,7 @@ def test_the_expert_solves_its_episodes_with_base_moves_alone() -> None:
 
 
 def test_the_experts_length_is_measured_on_its_own_body() -> None:
-    assert measure_expert(EPISODE, make_twin("locobot", QUIET)).expert_steps
+    assert expert_length(EPISODE, make_twin("locobot", NOISELESS))
 
 
 def test_an_environment_has_the_20_actions_and_refuses_those_it_lacks() -> None:
@@ -219,7 +219,7 @@ def test_an_environment_has_the_20_actions_and_refuses_those_it_lacks() -> None:
 
 
 def test_an_environment_takes_the_stretchs_options_for_it_too() -> None:
-    env = FerryEnv(QUIET, body="locobot")
+    env = FerryEnv(NOISELESS, body="locobot")
     assert (env.twin.spec.name, env.twin.options.move_noise_m) == ("locobot", 0.0)
     with pytest.raises(SpecError, match="body of the twin: got 'spot', expected one of stretch_re1, locobot"):
         FerryEnv(body="spot")

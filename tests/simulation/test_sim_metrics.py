@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from robots.command import MoveBase
 from robots.robot import Sent
-from simulation.tasks.metrics import failed_share, path_length, sel
+from simulation.tasks.metrics import failed_fraction, path_length, sel
 
 lengths = st.integers(1, 1000)
 
@@ -57,5 +57,5 @@ def test_a_path_is_never_shorter_than_the_straight_line(path: list[tuple[float, 
 def test_blocked_and_refused_commands_failed() -> None:
     step = MoveBase(0.2)
     history = [Sent(step), Sent(step, blocked="wall_0"), Sent(step, refused="the gripper holds nothing"), Sent(step)]
-    assert failed_share(history) == 0.5
-    assert failed_share([]) == 0.0
+    assert failed_fraction(history) == 0.5
+    assert failed_fraction([]) == 0.0

@@ -30,8 +30,8 @@ def test_no_affordance_names_its_object() -> None:
 
 
 def test_the_words_are_those_of_chores() -> None:
-    said = affordance_instruction("instrument", "waking up", np.random.default_rng(0))
-    verb = said.removesuffix(" an instrument that can best be used for waking up")
+    instruction = affordance_instruction("instrument", "waking up", np.random.default_rng(0))
+    verb = instruction.removesuffix(" an instrument that can best be used for waking up")
     assert verb in GOTO_VERBS
 
 

@@ -1,4 +1,4 @@
-"""ObjNavRelAttr: what stands out, and that only this one counts."""
+"""ObjNavRelAttr: objects with a unique attribute, and that only they count."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ def episodes(count: int) -> list[EpisodeSpec]:
     return drawn
 
 
-def told(house_objects: tuple[object, ...]) -> set[tuple[str, str, str | None]]:
+def attributes(house_objects: tuple[object, ...]) -> set[tuple[str, str, str | None]]:
     return {(one.thing.name, one.attribute, one.reference) for one in choices(small_house(house_objects))}  # type: ignore[arg-type]
 
 
 def test_size_stands_out_by_a_fifth() -> None:
-    assert told((MUG, LARGE)) >= {("mug_0", "smallest", None), ("mug_1", "largest", None)}
+    assert attributes((MUG, LARGE)) >= {("mug_0", "smallest", None), ("mug_1", "largest", None)}
     alike = replace(LARGE, size_m=(0.10, 0.13, 0.12 * (VOLUME_RATIO - 0.01)))
-    assert not {one for one in told((MUG, alike)) if one[2] is None}
-    assert not told((MUG,))  # alone
+    assert not {one for one in attributes((MUG, alike)) if one[2] is None}
+    assert not attributes((MUG,))  # alone
 
 
 def test_distance_stands_out_by_half_a_metre_from_what_there_is_one_of() -> None:
-    found = told((MUG, FAR))
+    found = attributes((MUG, FAR))
     assert found == {
         ("mug_0", "closest", "table"),
         ("mug_1", "furthest", "table"),
@@ -55,19 +55,19 @@ def test_distance_stands_out_by_half_a_metre_from_what_there_is_one_of() -> None
     near = replace(FAR, position_m=(1.7, 0.4, 0.80))
     gaps = abs(math.dist((1.7, 0.4), (-1.0, -1.8)) - math.dist((1.7, 0.0), (-1.0, -1.8)))
     assert gaps < DISTANCE_GAP_M
-    assert not told((MUG, near))
+    assert not attributes((MUG, near))
 
 
 def test_the_words_are_those_of_chores() -> None:
     rng = np.random.default_rng(1)
-    said = [
+    instructions = [
         attribute_instruction("mug", "smallest", None, "kitchen", rng),
         attribute_instruction("chair", "closest", "bed", "bedroom", rng),
         attribute_instruction("chair", "furthest", "tv stand", "living room", rng),
     ]
-    assert said[0].endswith(" the smallest mug in the kitchen")
-    assert said[1].endswith(" the chair closest to the bed in the bedroom")
-    assert said[2].endswith(" the chair furthest from the tv stand in the living room")
+    assert instructions[0].endswith(" the smallest mug in the kitchen")
+    assert instructions[1].endswith(" the chair closest to the bed in the bedroom")
+    assert instructions[2].endswith(" the chair furthest from the tv stand in the living room")
 
 
 def test_an_episode_has_one_target_among_its_like() -> None:
@@ -89,7 +89,7 @@ def test_an_episode_has_one_target_among_its_like() -> None:
 
 def test_a_house_where_nothing_stands_out_has_none() -> None:
     seed = next(seed for seed in range(20) if not list(choices(cached_house(seed))))
-    with pytest.raises(EpisodeGenerationError, match="no object stands out"):
+    with pytest.raises(EpisodeGenerationError, match="no object that is unique"):
         sample_episode(seed)
     with pytest.raises(SeedError, match="episode seed: got -1"):
         sample_episode(1, -1)

@@ -86,11 +86,11 @@ def test_fetch_starts_with_a_way_to_go() -> None:
 
 def test_what_it_is_told() -> None:
     rng = np.random.default_rng(0)
-    told = {pick_up.pick_up_instruction("apple", rng) for _ in range(100)}
-    assert told == {f"{verb} an apple" for verb in ("pick up", "take", "grab", "grasp", "clutch", "hold")}
-    told = {fetch.fetch_instruction("spray bottle", rng) for _ in range(400)}
-    assert len(told) == 30
-    assert "search for a spray bottle and clutch that spray bottle" in told
+    instructions = {pick_up.pick_up_instruction("apple", rng) for _ in range(100)}
+    assert instructions == {f"{verb} an apple" for verb in ("pick up", "take", "grab", "grasp", "clutch", "hold")}
+    instructions = {fetch.fetch_instruction("spray bottle", rng) for _ in range(400)}
+    assert len(instructions) == 30
+    assert "search for a spray bottle and clutch that spray bottle" in instructions
 
 
 def test_the_rule_asks_for_the_right_thing_in_the_hand(twin: StretchTwin) -> None:
@@ -148,9 +148,11 @@ def test_a_narrow_object_is_taken_by_its_middle_and_a_wide_one_by_its_side() -> 
     for reach in (apple, ball):
         thing = reach.thing
         c, s = math.cos(thing.yaw_rad), math.sin(thing.yaw_rad)
-        way = reach.way_m(np.array([thing.position_m[0] + 0.7 * c]), np.array([thing.position_m[1] + 0.7 * s]))[0]
+        distance = reach.distance_m(
+            np.array([thing.position_m[0] + 0.7 * c]), np.array([thing.position_m[1] + 0.7 * s])
+        )[0]
         side = 0.0 if reach is apple else thing.size_m[0] / 2 + BEFORE_M
-        assert way == pytest.approx(0.7 - side)
+        assert distance == pytest.approx(0.7 - side)
     assert apple.height_m == pytest.approx(apple.thing.position_m[2])
 
 
@@ -173,8 +175,8 @@ def test_places_have_the_object_within_the_arms_length() -> None:
     assert field.is_goal[tuple(cells[0])]
     for i, j in cells:
         reach = Reach(house, house.objects_of("apple")[goals.instance[i, j]])
-        way = reach.way_m(np.array([space.x_m[i]]), np.array([space.y_m[j]]))[0]
-        assert HAND_RIGHT_M < way < HAND_RIGHT_M + ARM_M
+        distance = reach.distance_m(np.array([space.x_m[i]]), np.array([space.y_m[j]]))[0]
+        assert HAND_RIGHT_M < distance < HAND_RIGHT_M + ARM_M
 
 
 def test_a_post_in_the_arms_way_makes_a_place_unfit() -> None:

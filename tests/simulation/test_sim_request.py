@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from simulation.episode import EpisodeSpec
-from simulation.episode_info import judgement
+from simulation.episode_info import episode_info
 from simulation.errors import EpisodeError, SimulationError
 from simulation.houses.seeds import house_seed
 from simulation.request import Request, episode_for, mismatch, request_of
@@ -112,10 +112,10 @@ def test_a_twin_beside_an_apple_judges_no_search_for_a_mug() -> None:
         expert = task.expert(twin)
         while (action := expert.action()) != "done":
             twin.execute(twin.spec.actions[action])
-        assert judgement(twin)["success"] is True
-        assert judgement(twin, "find an apple")["success"] is True
-        told = judgement(twin, "find a mug")
-    assert (told["success"], told["target_distance_m"], told["target_visible"]) == (None, None, None)
-    assert "find a mug" in told["not_judged"]
-    assert "an apple" in told["not_judged"]
-    assert len(told["path"]) > 1
+        assert episode_info(twin).success is True
+        assert episode_info(twin, "find an apple").success is True
+        info = episode_info(twin, "find a mug")
+    assert (info.success, info.target_distance_m, info.target_visible) == (None, None, None)
+    assert "find a mug" in info.not_judged
+    assert "an apple" in info.not_judged
+    assert len(info.to_json()["path"]) > 1

@@ -1,4 +1,4 @@
-"""Placing things in a room so that the way between them stays open."""
+"""Placing things in a room so that the passages between them stay open."""
 
 from __future__ import annotations
 

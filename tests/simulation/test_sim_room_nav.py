@@ -48,7 +48,7 @@ def test_an_episode_starts_in_another_kind_of_room() -> None:
 
 def test_a_house_of_one_room_has_none() -> None:
     seed = next(house_seed("val", i) for i in range(20) if len(cached_house(house_seed("val", i)).rooms) == 1)
-    with pytest.raises(EpisodeGenerationError, match="no way to another kind of room among 1 rooms"):
+    with pytest.raises(EpisodeGenerationError, match="no path to another kind of room among 1 rooms"):
         sample_episode(seed)
     with pytest.raises(SeedError, match="episode seed: got -2"):
         sample_episode(seed, -2)

@@ -25,15 +25,15 @@ def twin() -> StretchTwin:
 
 
 def play(twin: StretchTwin, index: int, chance: float = 0.0) -> list[str]:
-    """What the expert says in a val house; with `chance` the base does something else."""
+    """Actions of the expert in a val house; with `chance` the base executes another one."""
     rng, expert = np.random.default_rng(index), RoomVisitExpert(twin)
     twin.reset(sample_episode(house_seed("val", index), index))
-    said: list[str] = []
-    while "done" not in said and len(said) < 400:
-        said.append(expert.action())
-        action = str(rng.choice(list(MOVES))) if rng.random() < chance and said[-1] in MOVES else said[-1]
+    chosen: list[str] = []
+    while "done" not in chosen and len(chosen) < 400:
+        chosen.append(expert.action())
+        action = str(rng.choice(list(MOVES))) if rng.random() < chance and chosen[-1] in MOVES else chosen[-1]
         twin.execute(twin.spec.actions[action])
-    return said
+    return chosen
 
 
 def test_every_room_must_have_been_marked_in_it() -> None:
@@ -63,11 +63,11 @@ def test_an_episode_starts_clearly_in_a_room_and_says_how_many_there_are() -> No
 
 def test_the_expert_says_sub_done_once_in_each_room_and_then_done(twin: StretchTwin) -> None:
     for index in range(8):
-        said = play(twin, index)
+        chosen = play(twin, index)
         rooms = len(twin.house.rooms)
-        assert said[0] == "sub_done"
-        assert said.count("sub_done") == rooms
-        assert said[-2:] == ["sub_done", "done"]
+        assert chosen[0] == "sub_done"
+        assert chosen.count("sub_done") == rooms
+        assert chosen[-2:] == ["sub_done", "done"]
         assert solved(twin)
         assert twin.collisions == 0
         assert len(twin.marks) == rooms
@@ -81,9 +81,9 @@ def test_the_expert_copes_with_what_it_did_not_say(twin: StretchTwin) -> None:
 
 def test_the_tour_is_short(twin: StretchTwin) -> None:
     """No room is gone through again on the way unless it joins others: five rooms are seen in under 200 decisions."""
-    said = play(twin, 15)
+    chosen = play(twin, 15)
     assert len(twin.house.rooms) == 5
-    assert len(said) < 200
+    assert len(chosen) < 200
     assert rooms_at(twin.house, twin.path) == frozenset(range(len(twin.house.rooms)))
 
 

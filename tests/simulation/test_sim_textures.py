@@ -59,8 +59,8 @@ def test_what_repeats_over_a_wall_joins_up_with_itself(name: str) -> None:
 def test_the_basketball_has_dark_seams_on_every_face() -> None:
     faces = texture("basketball").reshape(6, 48, 48, 3)
     for face in faces:
-        share = (face[..., 0] < 100).mean()
-        assert 0.03 < share < 0.35
+        fraction = (face[..., 0] < 100).mean()
+        assert 0.03 < fraction < 0.35
 
 
 def test_the_seams_of_the_basketball_cross_from_face_to_face() -> None:

@@ -28,12 +28,12 @@ from simulation.tasks.object_nav import sample_episode
 from simulation.twins.house_twin import StretchTwin, TwinOptions
 
 EPISODE = sample_episode(3, 1)
-QUIET = TwinOptions(move_noise_m=0.0, turn_noise_rad=0.0)
+NOISELESS = TwinOptions(move_noise_m=0.0, turn_noise_rad=0.0)
 
 
 @pytest.fixture(scope="module")
 def connected() -> StretchTwin:
-    twin = StretchTwin(QUIET)
+    twin = StretchTwin(NOISELESS)
     twin.connect()
     return twin
 
@@ -239,19 +239,19 @@ def test_it_can_be_observed_while_it_moves() -> None:
 
 
 def test_options_change_the_looks_and_the_cameras() -> None:
-    def picture(**options: bool) -> tuple[np.ndarray, np.ndarray]:
+    def rendered(**options: bool) -> tuple[np.ndarray, np.ndarray]:
         with StretchTwin(TwinOptions(**options)) as twin:
             twin.reset(EPISODE)
             model = twin.world.model
             return twin.observe().images["navigation"], np.array([*model.cam_pos.ravel(), *model.cam_fovy])
 
-    plain, cameras = picture()
-    same, _ = picture()
+    plain, cameras = rendered()
+    same, _ = rendered()
     assert np.array_equal(plain, same)
-    looks, still = picture(randomise_appearance=True)
-    assert not np.array_equal(plain, looks)
+    randomised, still = rendered(randomise_appearance=True)
+    assert not np.array_equal(plain, randomised)
     assert np.array_equal(cameras, still)
-    assert not np.array_equal(cameras, picture(randomise_cameras=True)[1])
+    assert not np.array_equal(cameras, rendered(randomise_cameras=True)[1])
 
 
 def test_the_frame_for_videos_has_the_size_asked_for(twin: StretchTwin) -> None:

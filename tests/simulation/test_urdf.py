@@ -1,4 +1,4 @@
-"""Reading a URDF: frames, inertias that are not physical, and what a broken file says."""
+"""Reading a URDF: frames, unphysical inertias, and errors of broken files."""
 
 from __future__ import annotations
 

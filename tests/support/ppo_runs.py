@@ -12,14 +12,14 @@ from small_policies import TINY, random_tokens, tiny_policy
 
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from training.rl.ppo_options import PpoOptions
-from training.rl.rollout import Played, PlayOptions, RewardOptions
+from training.rl.rollout import RewardOptions, RolloutOptions, Trajectory
 from training.runtime.checkpoint import policy_payload, save
 
-PLAY = PlayOptions(max_steps=6, slots=2, bf16=False)
+PLAY = RolloutOptions(max_steps=6, slots=2, bf16=False)
 
 
 def cloned(folder: Path) -> Path:
-    """Makes `folder` a run whose clone is an untrained tiny policy that says `done` now and then."""
+    """Makes `folder` a run whose clone is an untrained tiny policy that sometimes chooses `done`."""
     policy = tiny_policy(1)
     with torch.no_grad():
         policy.actor.bias[SPOC_ACTIONS.index("done")] += 1.0
@@ -37,7 +37,7 @@ def options(run: Path, name: str = "ppo", **changes: Any) -> PpoOptions:
     return replace(made, **changes)
 
 
-def episode(steps: int, seed: int, *, done: bool = True, reward: float = 1.0) -> Played:
+def episode(steps: int, seed: int, *, done: bool = True, reward: float = 1.0) -> Trajectory:
     """An episode made by hand, with another kind of feature for each action."""
     rng = np.random.default_rng(seed)
     looks = steps if done else steps + 1
@@ -45,12 +45,12 @@ def episode(steps: int, seed: int, *, done: bool = True, reward: float = 1.0) ->
     features = random_tokens(TINY, looks, seed=seed).numpy().astype(np.float16)
     earned = np.zeros(steps)
     earned[-1] = reward
-    return Played(
+    return Trajectory(
         "go to a mug", features, rng.integers(0, 20, looks).astype(np.uint8), np.zeros(looks, np.uint8), actions,
         np.full(steps, -np.log(20.0), np.float32), earned, reward > 0, done, 0,
     )  # fmt: skip
 
 
-def episodes(count: int = 6, reward: float = 1.0) -> list[Played]:
+def episodes(count: int = 6, reward: float = 1.0) -> list[Trajectory]:
     """Some of different lengths, every other one cut off."""
     return [episode(3 + n, n, done=n % 2 == 0, reward=reward * (n % 3)) for n in range(count)]

@@ -11,10 +11,10 @@ import torch
 from small_policies import TINY, random_tokens, tiny_policy
 
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
-from training.rl.rollout import Played, PlayOptions
+from training.rl.rollout import RolloutOptions, Trajectory
 from training.runtime.checkpoint import policy_payload, save
 
-PLAY = PlayOptions(max_steps=6, slots=2, bf16=False)
+PLAY = RolloutOptions(max_steps=6, slots=2, bf16=False)
 SMALL: dict[str, Any] = {
     "episodes": 4, "warmup": 1, "lr": 1e-3, "critic_lr": 1e-3, "play": PLAY, "context": 16, "bf16": False, "workers": 1,
     "shares": 2, "threads": 1, "evaluate_every": 0,
@@ -23,7 +23,7 @@ SMALL: dict[str, Any] = {
 
 
 def write_clone(folder: Path) -> Path:
-    """A run whose clone is an untrained tiny policy that says `done` now and then; returns it."""
+    """A run whose clone is an untrained tiny policy that sometimes chooses `done`; returns it."""
     policy = tiny_policy(1)
     with torch.no_grad():
         policy.actor.bias[SPOC_ACTIONS.index("done")] += 1.0
@@ -31,13 +31,13 @@ def write_clone(folder: Path) -> Path:
     return folder
 
 
-def episode(steps: int, seed: int, *, done: bool = True, reward: float = 1.0, guided: int = 0) -> Played:
+def episode(steps: int, seed: int, *, done: bool = True, reward: float = 1.0, guided: int = 0) -> Trajectory:
     """An episode made by hand."""
     rng = np.random.default_rng(seed)
     looks = steps if done else steps + 1
     earned = np.zeros(steps)
     earned[-1] = reward
-    return Played(
+    return Trajectory(
         "go to a mug",
         random_tokens(TINY, looks, seed=seed).numpy().astype(np.float16),
         rng.integers(0, 20, looks).astype(np.uint8),
@@ -52,7 +52,7 @@ def episode(steps: int, seed: int, *, done: bool = True, reward: float = 1.0, gu
     )
 
 
-def episodes(count: int = 6) -> list[Played]:
+def episodes(count: int = 6) -> list[Trajectory]:
     """Some ended, some cut off, some rewarded."""
     return [episode(3 + n, n, done=n % 2 == 0, reward=float(n % 3)) for n in range(count)]
 

@@ -1,4 +1,4 @@
-"""The table of comparisons: what it runs, what it passes over, and what it says."""
+"""The comparisons: which trials run, which are skipped, and their table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import tyro
 from variants import write_clone
 
-from training.ablations import COMPARISONS, AblateOptions, Trial, main, table, trials
+from training.ablations import COMPARISONS, AblateOptions, Trial, current_flags, main, table, trials
 from training.closed_loop.evaluate import wilson
 from training.errors import CheckpointError, ConfigError
 from training.rl.jsrl import JsrlOptions
@@ -41,29 +41,35 @@ def parsed(words: list[str]) -> PpoOptions:
 @pytest.mark.parametrize("name", [name for name, words in COMPARISONS.items() if words])
 def test_every_comparison_is_one_command_that_differs_from_the_recipe(name: str) -> None:
     options = AblateOptions(steps=7000, seeds=(3,))
-    made = parsed(Trial(options, name, 3).words())
+    made = parsed(Trial(options, name, 3).arguments())
     assert (made.steps, made.seed, made.name, made.resume) == (7000, 3, f"ablations/{name}_3", False)
     assert made.source == options.source
-    assert made.kl_stop == float("inf")
-    recipe = parsed(Trial(options, "flare", 3).words())
+    assert made.target_kl == float("inf")
+    recipe = parsed(Trial(options, "flare", 3).arguments())
     same = type(made) is PpoOptions and replace(made, name=recipe.name) == recipe
     assert same == (name == "flare")
 
 
 def test_the_comparisons_are_the_papers() -> None:
-    made = {name: parsed(Trial(AblateOptions(), name, 0).words()) for name, words in COMPARISONS.items() if words}
+    made = {name: parsed(Trial(AblateOptions(), name, 0).arguments()) for name, words in COMPARISONS.items() if words}
     assert made["lr_10x"].lr == pytest.approx(10 * made["flare"].lr)
     assert made["lr_10x"].critic_lr == pytest.approx(10 * made["flare"].critic_lr)
     assert made["shared"].shared
     assert made["entropy_bonus"].entropy_coefficient == 0.2
     for name in ("scratch_sparse", "scratch_dense", "jsrl"):
-        assert made[name].scratch
+        assert made[name].from_scratch
     for name in ("scratch_sparse", "scratch_dense", "jsrl"):  # PoliFormer's: ten times FLaRe's rate
         assert (made[name].lr, made[name].critic_lr, made[name].entropy_coefficient) == (1e-3, 1e-3, 0.01)
     assert made["scratch_dense"].reward.shaping == 1.0
     assert made["scratch_dense"].reward.step == made["step_penalty"].reward.step == -0.01
     assert made["collision_penalty"].reward.collision == -0.5
     assert made["pirlnav"].shared
+
+
+def test_renamed_flags_in_saved_arguments_are_read() -> None:
+    assert (
+        current_flags("ppo --scratch --kl-stop inf --clip 0.2") == "ppo --from-scratch --target-kl inf --clip-coef 0.2"
+    )
 
 
 def test_the_first_seed_comes_first_and_the_clone_once() -> None:
@@ -111,12 +117,12 @@ def test_it_trains_judges_and_is_not_done_twice(run: Path, capsys: pytest.Captur
     words = ["--run", str(run), "--comparisons", "flare", "--steps", "3", "--houses", "1", "--max-steps", "4"]
     words += ["--workers", "1", "--threads", "1", f"--more={SMALL}"]
     assert main(words) == 0
-    said = capsys.readouterr().out
-    assert "ferry train ppo --run" in said
+    output = capsys.readouterr().out
+    assert "ferry train ppo --run" in output
     made = sorted(path.name for path in (run / "ablations" / "flare_0").iterdir())
     assert made == ["last.pt", "tensorboard", "test_greedy.json", "test_sample.json", "words.txt"]
     text = (run / "ablations" / "table.md").read_text()
-    assert text in said
+    assert text in output
     assert "| flare | 1 | " in text
     before = (run / "ablations" / "flare_0" / "last.pt").read_bytes()
     assert main(words) == 0
@@ -142,19 +148,19 @@ def test_words_of_a_run_that_never_began_bind_nobody(run: Path) -> None:
     trial.expect_same()
     (trial.folder / "words.txt").unlink()
     (trial.folder / "last.pt").write_bytes(b"")
-    with pytest.raises(CheckpointError, match="got a run of 'words that nobody wrote down', expected 'ppo --run"):
+    with pytest.raises(CheckpointError, match="got a run of 'unknown arguments', expected 'ppo --run"):
         trial.expect_same()
 
 
 def test_what_is_trained_is_what_is_judged() -> None:
     made = Trial(AblateOptions(task="room_visit", body="locobot"), "flare", 0)
-    played = parsed(made.words()).play
+    played = parsed(made.arguments()).play
     assert (played.task, played.body) == (("room_visit",), "locobot")
     assert made.result_path("greedy").name == "room_visit_test_greedy_locobot.json"
 
 
 def test_a_run_that_diverges_is_a_result(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--run", str(run), "--comparisons", "lr_10x", "--steps", "3", "--houses", "1", "--workers", "1"]
-    assert main([*words, "--threads", "1", f"--more={SMALL} --kl-stop 1e-12"]) == 0
+    assert main([*words, "--threads", "1", f"--more={SMALL} --target-kl 1e-12"]) == 0
     assert "KL divergence at step 1: got" in capsys.readouterr().out
     assert (run / "ablations" / "lr_10x_0" / "diverged.txt").is_file()

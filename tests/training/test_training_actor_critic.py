@@ -1,4 +1,4 @@
-"""Two networks from one clone that share nothing, and one with two heads."""
+"""Two separate networks from one clone, and one with two heads."""
 
 from __future__ import annotations
 

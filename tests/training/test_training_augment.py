@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from training.perception.augment import LUMA, augment, blur, colour_jitter, hue_rotation, posterise, sharpen
 
 
-def pictures(count: int = 6, seed: int = 0) -> torch.Tensor:
+def random_images(count: int = 6, seed: int = 0) -> torch.Tensor:
     return torch.rand(count, 3, 12, 20, generator=torch.Generator().manual_seed(seed))
 
 
@@ -23,25 +23,25 @@ def drawn(seed: int) -> torch.Generator:
 @settings(max_examples=20)
 @given(st.integers(0, 2**31), st.integers(1, 12))
 def test_shape_and_range_stay(seed: int, count: int) -> None:
-    out = augment(pictures(count, seed), drawn(seed))
+    out = augment(random_images(count, seed), drawn(seed))
     assert out.shape == (count, 3, 12, 20)
     assert out.min() >= 0.0
     assert out.max() <= 1.0
 
 
-def test_the_same_generator_gives_the_same_pictures() -> None:
-    assert torch.equal(augment(pictures(), drawn(5)), augment(pictures(), drawn(5)))
-    assert not torch.equal(augment(pictures(), drawn(5)), augment(pictures(), drawn(6)))
+def test_the_same_generator_gives_the_same_images() -> None:
+    assert torch.equal(augment(random_images(), drawn(5)), augment(random_images(), drawn(5)))
+    assert not torch.equal(augment(random_images(), drawn(5)), augment(random_images(), drawn(6)))
 
 
 def test_each_picture_has_a_draw_of_its_own() -> None:
-    same = pictures(1).repeat(8, 1, 1, 1)
+    same = random_images(1).repeat(8, 1, 1, 1)
     out = augment(same, drawn(0))
     assert len({tuple(one.flatten().tolist()) for one in out}) == 8
 
 
 def test_what_is_given_is_not_changed() -> None:
-    images = pictures()
+    images = random_images()
     before = images.clone()
     augment(images, drawn(0))
     assert torch.equal(images, before)
@@ -51,12 +51,12 @@ def test_the_other_random_numbers_are_left_alone() -> None:
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    augment(pictures(), drawn(0))
+    augment(random_images(), drawn(0))
     assert torch.equal(torch.rand(1), expected)
 
 
 def test_colours_change_by_a_little() -> None:
-    images = 0.25 + 0.5 * pictures(64)
+    images = 0.25 + 0.5 * random_images(64)
     change = (colour_jitter(images.clone(), drawn(0)) - images).abs().mean(dim=(1, 2, 3))
     assert 0.01 < change.mean() < 0.25
 
@@ -102,7 +102,7 @@ def test_blur_and_sharpening_leave_a_plain_picture() -> None:
 
 
 def test_sharpening_raises_contrast() -> None:
-    images = 0.3 + 0.4 * pictures()
+    images = 0.3 + 0.4 * random_images()
     assert sharpen(images).std() > images.std() > blur(images).std()
 
 

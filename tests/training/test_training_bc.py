@@ -86,7 +86,7 @@ def test_a_run_is_not_written_over(tmp_path: Path) -> None:
     run = write_run(tmp_path)
     (run / "bc").mkdir()
     (run / "bc" / "last.pt").write_bytes(b"hours")
-    with pytest.raises(CheckpointError, match=r"bc/last.pt: got one that is there, expected --resume to go on with it"):
+    with pytest.raises(CheckpointError, match=r"bc/last.pt: the checkpoint exists already; use --resume"):
         main(["--run", str(run), *QUICK])
     assert (run / "bc" / "last.pt").read_bytes() == b"hours"
 
@@ -130,8 +130,8 @@ def test_the_image_encoder_stays_the_runs_own(shared_run: Path) -> None:
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    ({"lr": 1e-4}, "got lr 0.003, expected 0.0001 as asked for now"),
-    ({"seed": 3}, "got seed 0, expected 3 as asked for now"),
+    ({"lr": 1e-4}, "got lr 0.003, expected 0.0001 as requested"),
+    ({"seed": 3}, "got seed 0, expected 3 as requested"),
     ({"epochs": 9}, "got epochs 4, expected 9"),
 ])  # fmt: skip
 def test_a_run_is_not_resumed_with_other_options(shared_run: Path, change: dict[str, Any], message: str) -> None:
@@ -178,10 +178,10 @@ def test_it_validates_on_shards_that_it_does_not_train_on(tmp_path: Path, capsys
     run = write_run(tmp_path, shards=3)
     main(["--run", str(run), *QUICK, "--epochs", "1", "--hold-out", "3"])
     assert load(run / "bc" / "best.pt", "policy")["episodes"] == 12  # of 18
-    said = capsys.readouterr()
-    assert "validation loss" in said.err
-    assert "recall of done" in said.err
-    assert re.search(r"best.pt: validation loss \d\.\d{3} after \d+ updates", said.out)
+    output = capsys.readouterr()
+    assert "validation loss" in output.err
+    assert "recall of done" in output.err
+    assert re.search(r"best.pt: validation loss \d\.\d{3} after \d+ updates", output.out)
 
 
 def test_without_data_it_says_what_makes_some(tmp_path: Path) -> None:

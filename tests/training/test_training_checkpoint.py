@@ -49,12 +49,12 @@ def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
         load(tmp_path / "none.pt", "policy")
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.95])
-def test_a_damaged_checkpoint_is_named(tmp_path: Path, share: float) -> None:
+@pytest.mark.parametrize("fraction", [0.0, 0.3, 0.95])
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, fraction: float) -> None:
     path = tmp_path / "one.pt"
     save(path, "policy", policy_payload(tiny_policy()))
     data = path.read_bytes()
-    path.write_bytes(data[: int(share * len(data))])
+    path.write_bytes(data[: int(fraction * len(data))])
     with pytest.raises(CheckpointError, match=r"one.pt: got .*, expected a checkpoint of kind"):
         load(path, "policy")
 
@@ -155,6 +155,6 @@ def test_stored_features_are_the_encoders_numbers(tmp_path: Path) -> None:
 def test_an_option_that_is_newer_than_the_run_counts_as_its_default() -> None:
     was, default = {"lr": 1.0, "reward": {"success": 10.0}}, {"lr": 2.0, "reward": {"success": 1.0, "shaping": 0.0}}
     expect_options(Path("x.pt"), was, {"lr": 1.0, "reward": {"success": 10.0, "shaping": 0.0}}, default)
-    message = r"x.pt: got reward {.*'shaping': 0.0}, expected {.*'shaping': 1.0} as asked for now"
+    message = r"x.pt: got reward {.*'shaping': 0.0}, expected {.*'shaping': 1.0} as requested"
     with pytest.raises(CheckpointError, match=message):
         expect_options(Path("x.pt"), was, {"lr": 1.0, "reward": {"success": 10.0, "shaping": 1.0}}, default)

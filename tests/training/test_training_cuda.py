@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 def test_an_update_of_ppo_learns_there_and_its_checkpoint_is_read_anywhere(tmp_path: Path, bf16: bool) -> None:
     made = Trainer(PpoOptions(run=write_clone(tmp_path), **{**SMALL, "warmup": 0, "bf16": bf16, "device": "cuda"}))
     before = copied(made.model.actor.state_dict())
-    figures = made._learn(episodes())
+    figures = made._update_policy(episodes())
     assert next(made.model.parameters()).is_cuda
     assert np.isfinite(list(figures.values())).all()
     assert not same(before, made.model.actor.state_dict())

@@ -1,4 +1,4 @@
-"""Packing: every episode once, never cut; and a batch holds each step where its episode says."""
+"""Packing: every episode once, never cut; a batch holds each step at its place."""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ from simulation.worker_pool import WorkerPool
 from training.errors import ConfigError
 from training.rl.ppo import Trainer
 from training.rl.ppo_options import PpoOptions
-from training.rl.rank_minibatches import Outcome, Part, Share
-from training.rl.rollout import Played, PlayOptions, RewardOptions
+from training.rl.rank_minibatches import Minibatch, Outcome, RankShard
+from training.rl.rollout import RewardOptions, RolloutOptions, Trajectory
 from training.runtime.checkpoint import load, policy_payload, save
 from training.runtime.distributed import Ranks, alone, device_of
 
@@ -34,7 +34,7 @@ SPEEDS = ("steps_per_s", "playing_steps_per_s", "learning_steps_per_s")
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run whose clone is an untrained tiny policy that says `done` now and then."""
+    """A run whose clone is an untrained tiny policy that sometimes chooses `done`."""
     folder = tmp_path_factory.mktemp("ranks")
     policy = tiny_policy(1)
     with torch.no_grad():
@@ -46,7 +46,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def options(run: Path, name: str, **changes: Any) -> PpoOptions:
     return PpoOptions(
         run, name, episodes=6, warmup=2, epochs=2, minibatches=3, lr=1e-3, critic_lr=1e-3, context=16, bf16=False,
-        play=PlayOptions(max_steps=6, slots=2, bf16=False), workers=1, shares=3, threads=1, evaluate_every=0,
+        play=RolloutOptions(max_steps=6, slots=2, bf16=False), workers=1, shares=3, threads=1, evaluate_every=0,
         save_every_s=0.0, reward=RewardOptions(success=10.0, step=-0.1, collision=-0.5), **changes,
     )  # fmt: skip
 
@@ -86,7 +86,7 @@ def until(process: subprocess.Popen[str], text: str, heard: list[str]) -> str:
 
 
 def figures(lines: str) -> list[dict[str, float]]:
-    """What each update's line says, without the speeds."""
+    """Each update's line, without the speeds."""
     made = []
     for line in re.findall(r"update \d+, \d+ steps: .*", lines):
         cells = (cell.rsplit(" ", 1) for cell in line.replace(" steps: ", ", steps ", 1).split(", ")[2:])
@@ -96,7 +96,7 @@ def figures(lines: str) -> list[dict[str, float]]:
 
 @pytest.fixture(scope="module")
 def interrupted(run: Path) -> str:
-    """What two ranks said until Ctrl-C came after some updates."""
+    """Output of two ranks until Ctrl-C after some updates."""
     heard: list[str] = []
     with torchrun(*words(run, "two")) as process:
         until(process, f"update {UPDATES}, ", heard)
@@ -145,7 +145,7 @@ def test_a_rank_that_dies_ends_all_and_two_go_on_where_one_stopped(run: Path) ->
         os.kill(ranks["1"], signal.SIGKILL)
         rest, _ = process.communicate(timeout=120)
     assert process.returncode != 0
-    assert "rank 0 of 2: another rank ended or does not answer, expected all of them" in rest
+    assert "rank 0 of 2: another rank ended or does not answer" in rest
     assert not any(Path(f"/proc/{pid}").exists() for pid in ranks.values())
     assert load(run / "dies" / "last.pt", "policy")["update"] >= 2
 
@@ -160,7 +160,7 @@ def rank_of(pid: int) -> str:
     return next(one.removeprefix(b"RANK=").decode() for one in variables if one.startswith(b"RANK="))
 
 
-# Shares of an update
+# Shards of an update
 
 
 class Same(Ranks):
@@ -171,7 +171,7 @@ class Same(Ranks):
         self.everyones = everyones
 
     def gather(self, value: Any) -> list[Any]:
-        """What all ranks have."""
+        """The known values of all ranks."""
         assert value == self.everyones[self.rank]
         return self.everyones
 
@@ -181,50 +181,53 @@ def outcome(steps: int) -> Outcome:
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 5])
-def test_ranks_share_the_minibatches_of_one(ranks: int) -> None:
+def test_ranks_split_the_minibatches_of_one(ranks: int) -> None:
     rng = np.random.default_rng(ranks)
-    jobs = {job: [outcome(int(one)) for one in rng.integers(1, 20, 4)] for job in range(5)}
-    everyones = [{job: jobs[job] for job in range(rank, 5, ranks)} for rank in range(ranks)]
-    whole = Share(tuple(one for some in jobs.values() for one in some), np.arange(20))
-    shares = [share_of(Same(rank, everyones)) for rank in range(ranks)]
-    assert all(share.outcomes == whole.outcomes for share in shares)
-    assert sorted(np.concatenate([share.own for share in shares])) == list(range(20))
-    every = [[*share.parts(np.random.default_rng(7), 24, 4, 2)] for share in (whole, *shares)]
+    jobs = {job: [outcome(int(steps)) for steps in rng.integers(1, 20, 4)] for job in range(5)}
+    by_rank = [{job: jobs[job] for job in range(rank, 5, ranks)} for rank in range(ranks)]
+    whole = RankShard(tuple(each for outcomes in jobs.values() for each in outcomes), np.arange(20))
+    shards = [shard_of(Same(rank, by_rank)) for rank in range(ranks)]
+    assert all(shard.outcomes == whole.outcomes for shard in shards)
+    assert sorted(np.concatenate([shard.own for shard in shards])) == list(range(20))
+    every = [[*shard.minibatches(np.random.default_rng(7), 24, 4, 2)] for shard in (whole, *shards)]
     assert len(every[0]) == 4
     for all_of_it, *parts in zip(*every):
         assert all_of_it.weight == pytest.approx(1.0)
         assert sum(part.weight for part in parts) == pytest.approx(1.0)
-        played = [share.own[one] for share, part in zip(shares, parts) for row in rows_of(part) for one in row]
-        assert sorted(played) == sorted(one for row in rows_of(all_of_it) for one in row)
-        looks = [[sum(share.outcomes[share.own[i]].looks for i in row) for row in rows_of(part)]
-                 for share, part in zip(shares, parts)]  # fmt: skip
-        assert all(one <= 24 for some in looks for one in some)
+        trained = [shard.own[i] for shard, part in zip(shards, parts) for row in rows_of(part) for i in row]
+        assert sorted(trained) == sorted(i for row in rows_of(all_of_it) for i in row)
+        lengths = [[sum(shard.outcomes[shard.own[i]].observations for i in row) for row in rows_of(part)]
+                   for shard, part in zip(shards, parts)]  # fmt: skip
+        assert all(length <= 24 for of_rank in lengths for length in of_rank)
 
 
-def rows_of(part: Part) -> list[list[int]]:
-    """The rows of all pieces, none of which has more than it may."""
-    assert all(0 < len(piece.rows) <= 2 for piece in part.pieces)
-    return [row for piece in part.pieces for row in piece.rows]
+def rows_of(minibatch: Minibatch) -> list[list[int]]:
+    """The rows of all microbatches, none of which has more than the limit."""
+    assert all(0 < len(microbatch.rows) <= 2 for microbatch in minibatch.microbatches)
+    return [row for microbatch in minibatch.microbatches for row in microbatch.rows]
 
 
-def share_of(ranks: Same) -> Share:
-    """What `Share.among` makes where everyone's outcomes are known."""
-    played = {job: [hand_made(one) for one in some] for job, some in ranks.everyones[ranks.rank].items()}
-    return Share.among(ranks, played)
+def shard_of(ranks: Same) -> RankShard:
+    """What `RankShard.gathered` returns where every rank's outcomes are known."""
+    by_job = {job: [hand_made(each) for each in some] for job, some in ranks.everyones[ranks.rank].items()}
+    return RankShard.gathered(ranks, by_job)
 
 
-def hand_made(one: Outcome) -> Played:
+def hand_made(outcome: Outcome) -> Trajectory:
     """An episode with the numbers of an outcome and nothing else."""
-    looks, steps = np.zeros(one.looks, np.uint8), np.zeros(one.steps)
-    return Played("", looks, looks, looks, steps, steps, steps, one.success, one.said_done, one.collisions)
+    observed, steps = np.zeros(outcome.observations, np.uint8), np.zeros(outcome.steps, np.uint8)
+    floats = np.zeros(outcome.steps, np.float32)
+    success, said_done, collisions = outcome.success, outcome.said_done, outcome.collisions
+    return Trajectory("", floats, observed, observed, steps, floats, floats, success, said_done, collisions)
 
 
 def test_a_job_that_was_dropped_is_missing_on_every_rank() -> None:
-    everyones: list[Any] = [{0: [outcome(3)], 2: [outcome(5)]}, {}, {5: [outcome(4)]}]
-    shares = [share_of(Same(rank, everyones)) for rank in range(3)]
-    assert [len(share.outcomes) for share in shares] == [3, 3, 3]
-    assert [share.own.tolist() for share in shares] == [[0, 1], [], [2]]
-    assert [part.pieces for part in shares[1].parts(np.random.default_rng(0), 8, 2, 16)] == [[], []]
+    by_rank: list[Any] = [{0: [outcome(3)], 2: [outcome(5)]}, {}, {5: [outcome(4)]}]
+    shards = [shard_of(Same(rank, by_rank)) for rank in range(3)]
+    assert [len(shard.outcomes) for shard in shards] == [3, 3, 3]
+    assert [shard.own.tolist() for shard in shards] == [[0, 1], [], [2]]
+    of_second = shards[1].minibatches(np.random.default_rng(0), 8, 2, 16)
+    assert [minibatch.microbatches for minibatch in of_second] == [[], []]
 
 
 def test_once_enough_ranks_have_played_the_rest_drop_their_jobs(run: Path) -> None:
@@ -233,9 +236,9 @@ def test_once_enough_ranks_have_played_the_rest_drop_their_jobs(run: Path) -> No
     patient.ranks = hasty.ranks = Ranks(2, 3, store)
     for _ in range(2):
         patient.ranks.post("played 0")
-    with WorkerPool(patient._make_player(), 1) as pool:
-        assert sorted(patient._play(pool, lambda: False)) == [2]
-        assert sorted(hasty._play(pool, lambda: False)) == []
+    with WorkerPool(patient._make_worker(), 1) as pool:
+        assert sorted(patient._run_jobs(pool, lambda: False)) == [2]
+        assert sorted(hasty._run_jobs(pool, lambda: False)) == []
 
 
 # Ranks and devices

@@ -73,9 +73,9 @@ def test_the_recording_is_a_real_episode(recording: Recording) -> None:
     assert recording.instruction.split()[0] in ("go", "locate", "find", "search", "navigate")
     assert recording.steps[0].previous_action == START
     assert all(0 <= one.previous_action <= BLOCKED for one in recording.steps[1:])
-    pictures = [one.images["navigation"] for one in recording.steps]
-    assert all(one.shape == (28, 48, 3) and one.std() > 5 for one in pictures)
-    assert any(not np.array_equal(pictures[0], one) for one in pictures[1:])
+    images = [one.images["navigation"] for one in recording.steps]
+    assert all(one.shape == (28, 48, 3) and one.std() > 5 for one in images)
+    assert any(not np.array_equal(images[0], one) for one in images[1:])
 
 
 def test_a_bundle_is_these_four_files(folder: Path) -> None:
@@ -170,7 +170,7 @@ def test_an_old_bundle_survives_a_failed_export(folder: Path, policy: SpocPolicy
 
 def test_a_folder_with_something_else_is_left_alone(policy: SpocPolicy, recording: Recording, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(ExportError, match="got a folder that holds something else, expected a bundle, an empty folder"):
+    with pytest.raises(ExportError, match="got a folder with other files, expected a bundle, an empty folder"):
         export(policy, tmp_path, recording, WHERE_FROM)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
@@ -182,21 +182,21 @@ def test_there_must_be_steps_to_compare_along(policy: SpocPolicy, tmp_path: Path
 
 def test_a_difference_that_is_no_number_is_no_parity() -> None:
     parity = Parity()
-    parity.see("logits", np.zeros(3, np.float32), np.array([0, np.nan, 0], np.float32))
+    parity.add("logits", np.zeros(3, np.float32), np.array([0, np.nan, 0], np.float32))
     with pytest.raises(ExportError, match="got a difference of inf"):
         parity.check(1e9)
 
 
 def test_another_shape_is_no_parity() -> None:
     parity = Parity()
-    parity.see("present_keys", np.zeros((1, 2), np.float32), np.zeros((2, 1), np.float32))
+    parity.add("present_keys", np.zeros((1, 2), np.float32), np.zeros((2, 1), np.float32))
     assert parity.worst == {"present_keys": np.inf}
 
 
 def test_parity_keeps_the_largest_difference() -> None:
     parity = Parity()
     for difference in (0.1, 0.5, 0.2):
-        parity.see("logits", np.zeros(2, np.float32), np.array([0, difference], np.float32))
+        parity.add("logits", np.zeros(2, np.float32), np.array([0, difference], np.float32))
     assert parity.worst["logits"] == pytest.approx(0.5)
     parity.check(0.51)
 
@@ -211,7 +211,7 @@ def test_small_3s_parts_can_be_exported(tmp_path: Path) -> None:
 
 
 def evaluated(result: SimulatedResult, checkpoint: Path, contact: str = "strict") -> dict[str, Any]:
-    """What `ferry train evaluate` writes, in part."""
+    """Part of a result of `ferry train evaluate`."""
     simulated = {name: value for name, value in asdict(result).items() if name != "max_steps"}
     options = {"contact": contact, "max_steps": result.max_steps, "checkpoint": str(checkpoint)}
     return {"simulated": simulated, "options": options}

@@ -1,4 +1,4 @@
-"""Both image encoders: what a token holds, how pictures are cropped and averaged, and sizes that do not fit."""
+"""Both image encoders: contents of a token, cropping and averaging of images, and sizes that do not fit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from training.models.image_encoder import (
 )
 
 
-def pictures(count: int, height: int, width: int, seed: int = 0) -> torch.Tensor:
+def random_images(count: int, height: int, width: int, seed: int = 0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (count, height, width, 3), dtype=torch.uint8, generator=generator)
 
@@ -62,7 +62,7 @@ def test_averages_equal_torchs_adaptive_pool(source: int, target: int) -> None:
 
 
 def test_a_cnn_token_holds_its_cells(cnn: CnnEncoder) -> None:
-    images = pictures(2, 28, 48)
+    images = random_images(2, 28, 48)
     features, presence, geometry = cnn.cells(images)
     assert features.shape == (2, 32, 4, 6)  # 28 rows of pixels: the last cells are half outside
     tokens = cnn(images).view(2, 2, 2, MINI_TOKEN_WIDTH)
@@ -78,7 +78,7 @@ def test_a_cnn_token_holds_its_cells(cnn: CnnEncoder) -> None:
 
 
 def test_missing_rows_repeat_the_last_one(cnn: CnnEncoder) -> None:
-    images = pictures(1, 28, 48)
+    images = random_images(1, 28, 48)
     features, _, _ = cnn.cells(images)
     assert cnn.missing_rows == 2
     tokens = cnn(images).view(1, 2, 2, MINI_TOKEN_WIDTH)
@@ -86,17 +86,17 @@ def test_missing_rows_repeat_the_last_one(cnn: CnnEncoder) -> None:
 
 
 def test_pictures_of_a_batch_do_not_mix(cnn: CnnEncoder) -> None:
-    images = pictures(3, 28, 48)
+    images = random_images(3, 28, 48)
     assert torch.allclose(cnn(images)[1], cnn(images[1:2])[0], atol=1e-5)
 
 
 def test_the_mini_encoder_has_the_tokens_its_preset_says() -> None:
-    tokens = image_encoder(MINI.image)(pictures(1, MINI.image.height, MINI.image.width))
+    tokens = image_encoder(MINI.image)(random_images(1, MINI.image.height, MINI.image.width))
     assert tokens.shape == (1, 24, MINI_TOKEN_WIDTH)
 
 
 def test_dino_equals_transformers_on_the_cropped_picture(dino: DinoEncoder) -> None:
-    images = pictures(2, 28, 45)
+    images = random_images(2, 28, 45)
     cropped = images[:, :, 1:43]  # 45 columns are 3 patches of 14 and 3 pixels over: one left, two right
     with torch.no_grad():
         patches = dino.model(dino.normalise(cropped)).last_hidden_state[:, 1:]
@@ -106,7 +106,7 @@ def test_dino_equals_transformers_on_the_cropped_picture(dino: DinoEncoder) -> N
 
 
 def test_dino_crops_to_whole_patches(dino: DinoEncoder) -> None:
-    images = pictures(1, 28, 45)
+    images = random_images(1, 28, 45)
     outside = images.clone()
     outside[:, :, 0], outside[:, :, 43:] = 0, 255
     with torch.no_grad():

@@ -40,8 +40,8 @@ def test_the_loss_is_the_mean_of_minus_log_probabilities() -> None:
 def test_scores_by_hand() -> None:
     scores = Scores(ACTIONS)
     sure = torch.eye(3) * 100
-    scores.see(sure[None, [0, 0, 1, 2]], torch.tensor([[0, 1, 1, IGNORE]]))
-    scores.see(sure[None, [0]], torch.tensor([[0]]))
+    scores.add(sure[None, [0, 0, 1, 2]], torch.tensor([[0, 1, 1, IGNORE]]))
+    scores.add(sure[None, [0]], torch.tensor([[0]]))
     summary = scores.summary()
     assert summary["accuracy"] == pytest.approx(3 / 4)
     assert summary["recall/ahead"] == 1.0
@@ -56,9 +56,9 @@ def test_scores_of_parts_equal_scores_of_the_whole(parts: int, seed: int) -> Non
     logits = torch.randn(parts, 6, 3, generator=generator)
     labels = torch.randint(0, 3, (parts, 6), generator=generator)
     whole, split = Scores(ACTIONS), Scores(ACTIONS)
-    whole.see(logits, labels)
+    whole.add(logits, labels)
     for i in range(parts):
-        split.see(logits[i : i + 1], labels[i : i + 1])
+        split.add(logits[i : i + 1], labels[i : i + 1])
     assert whole.summary() == pytest.approx(split.summary(), rel=1e-5)
     assert whole.summary()["loss"] == pytest.approx(imitation_loss(logits, labels).item(), rel=1e-4)
 
@@ -68,8 +68,8 @@ def test_scores_of_nothing() -> None:
 
 
 @given(st.integers(10, 500), st.floats(0.01, 0.9))
-def test_the_learning_rate_rises_and_falls(total: int, share: float) -> None:
-    warmup = max(1, round(share * total))
+def test_the_learning_rate_rises_and_falls(total: int, fraction: float) -> None:
+    warmup = max(1, round(fraction * total))
     factor = lr_factor("onecycle", total, warmup)
     course = [factor(update) for update in range(total)]
     assert max(course) == pytest.approx(1.0)

@@ -1,4 +1,4 @@
-"""JSRL: the guide's share falls as success stays, and what the guide does is seen but not learnt."""
+"""JSRL: the guide's steps decrease while success holds; its actions are inputs but not trained on."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from training.imitation.loss import batch_logits
 from training.models.spoc import SpocPolicy
 from training.models.tokenizer import tokenizer_for
 from training.rl.actor_critic import trained_weights
-from training.rl.guided_rollout import GuidedPlayer, GuidedRollout
+from training.rl.guided_rollout import GuidedRollout, GuidedRolloutWorker
 from training.rl.jsrl import Curriculum, JsrlOptions, JsrlTrainer, JumpStart
-from training.rl.rollout import Played, PlayJob, RewardOptions, arrays, joined
+from training.rl.rollout import RewardOptions, RolloutJob, Trajectory, arrays, joined
 from training.runtime.checkpoint import load
 
 JUMP = JumpStart(steps=4, stages=2, window=4)
@@ -50,19 +50,19 @@ def test_the_guides_share_falls_by_equal_parts() -> None:
 
 def test_it_falls_as_long_as_success_stays_near_the_best() -> None:
     now = Curriculum(JumpStart(steps=90, stages=3, window=10, tolerance=0.25))
-    now.hear([True] * 9)
+    now.record([True] * 9)
     assert (now.stage, now.guide_steps) == (0, 90)  # too few to tell
-    now.hear([False])
+    now.record([False])
     assert (now.stage, now.best, now.recent) == (1, 0.9, [])
-    now.hear([True] * 6 + [False] * 4)
+    now.record([True] * 6 + [False] * 4)
     assert now.stage == 1  # 0.6 is less than 0.75 x 0.9
-    now.hear([True] * 2)
+    now.record([True] * 2)
     assert now.stage == 1  # 6 of the last 10
-    now.hear([True] * 6)
+    now.record([True] * 6)
     assert (now.stage, now.best, now.guide_steps) == (2, 0.9, 30)  # 8 of the last 10
-    now.hear([True] * 10)
+    now.record([True] * 10)
     assert (now.stage, now.best, now.guide_steps) == (3, 1.0, 0)
-    now.hear([True] * 50)
+    now.record([True] * 50)
     assert now.stage == 3  # there is no further one
 
 
@@ -77,10 +77,10 @@ def only(action: str) -> SpocPolicy:
     return made
 
 
-def played(guide: SpocPolicy, learner: SpocPolicy, steps: int, count: int = 3) -> list[Played]:
+def played(guide: SpocPolicy, learner: SpocPolicy, steps: int, count: int = 3) -> list[Trajectory]:
     encoder = arrays(learner.image_encoder.state_dict())
-    player = GuidedPlayer(TINY, encoder, PLAY, RewardOptions(), arrays(trained_weights(guide)))
-    return player(PlayJob((3,), count, arrays(trained_weights(learner)), steps), lambda steps: None)
+    player = GuidedRolloutWorker(TINY, encoder, PLAY, RewardOptions(), arrays(trained_weights(guide)))
+    return player(RolloutJob((3,), count, arrays(trained_weights(learner)), steps), lambda steps: None)
 
 
 def test_the_guide_acts_first_and_the_learner_after_it() -> None:
@@ -125,9 +125,9 @@ def test_the_guide_says_what_its_network_says_of_the_whole_episode(monkeypatch: 
 def test_the_guides_steps_are_not_learnt_from(run: Path) -> None:
     some = [episode(5, 1, guided=3), episode(4, 2, done=False, guided=4), episode(4, 3, guided=0)]
     made = JsrlTrainer(options(run))
-    acted = made._experience([some[0], some[2]]).acted
+    acted = made._compute_returns([some[0], some[2]]).acted
     assert acted.tolist() == [False] * 3 + [True] * 6
-    figures = made._learn(some)
+    figures = made._update_policy(some)
     assert np.isfinite(list(figures.values())).all()
     assert figures["guide_steps"] == 4.0
     assert made.steps == 13  # the budget counts them all
@@ -142,7 +142,7 @@ def test_another_action_of_the_guide_changes_nothing(run: Path) -> None:
     states = []
     for played_one in (one, other):
         made = JsrlTrainer(options(run))
-        made._learn([played_one])
+        made._update_policy([played_one])
         states.append(made.model.state_dict())
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
@@ -150,7 +150,7 @@ def test_another_action_of_the_guide_changes_nothing(run: Path) -> None:
 def test_an_update_that_the_guide_did_alone_teaches_nothing(run: Path) -> None:
     made = JsrlTrainer(options(run))
     before = {name: one.clone() for name, one in made.model.state_dict().items()}
-    assert set(made._learn([episode(3, 1, guided=3)])) == {"guide_steps", "stage"}
+    assert set(made._update_policy([episode(3, 1, guided=3)])) == {"guide_steps", "stage"}
     assert (made.update, made.steps) == (1, 3)
     assert all(torch.equal(one, before[name]) for name, one in made.model.state_dict().items())
 
@@ -161,7 +161,7 @@ def test_a_resumed_run_equals_an_unbroken_one(run: Path) -> None:
         if first:
             made.resume()
         for seed in range(first, last):
-            made._learn([episode(5, seed, guided=2), episode(3, seed + 10, guided=3), episode(2, seed + 20)])
+            made._update_policy([episode(5, seed, guided=2), episode(3, seed + 10, guided=3), episode(2, seed + 20)])
         made._save("last.pt")
         return made
 

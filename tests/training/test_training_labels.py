@@ -1,4 +1,4 @@
-"""Labels of cells from a picture made by hand, and from the simulator."""
+"""Labels of cells from a hand-made image, and from the simulator."""
 
 from __future__ import annotations
 

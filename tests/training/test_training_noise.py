@@ -1,4 +1,4 @@
-"""What is executed instead of the expert's action: how often, for how long, and until a bump."""
+"""Noise in demonstrations: frequency, duration, and drives until a collision."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from robots.command import Stop
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.robot import Sent
 from simulation.houses.seeds import SPLITS
-from training.data.demonstration import LEVELS, MOVES, RAM_STEPS, SHARES, Demonstration, Noise, training_episodes
+from training.data.demonstration import (
+    LEVEL_PROBABILITIES,
+    LEVELS,
+    MOVES,
+    RAM_STEPS,
+    Demonstration,
+    Noise,
+    training_episodes,
+)
 from training.data.recording import previous_token
 from training.models.config import BLOCKED
 
@@ -32,8 +40,8 @@ def runs_of(action: str, actions: list[str]) -> list[int]:
 
 
 def test_levels_are_drawn_with_shares_that_add_up() -> None:
-    assert len(LEVELS) == len(SHARES)
-    assert sum(SHARES) == pytest.approx(1.0)
+    assert len(LEVELS) == len(LEVEL_PROBABILITIES)
+    assert sum(LEVEL_PROBABILITIES) == pytest.approx(1.0)
     assert LEVELS[0] == 0.0
 
 
@@ -54,13 +62,15 @@ def test_the_same_seed_gives_the_same_noise(seed: int) -> None:
 
 
 def test_more_noise_replaces_more() -> None:
-    shares = []
+    fractions = []
     for level in LEVELS:
         actions = [one for seed in range(100) for one in played(level, seed, 60)]
-        shares.append(sum(one != EXPERT for one in actions) / len(actions))
-    assert shares[0] == 0.0
-    assert 0.05 < shares[1] < 0.2  # "about this share"; the drives ahead end sooner where there is something to hit
-    assert shares[1] < shares[2] < 0.45
+        fractions.append(sum(one != EXPERT for one in actions) / len(actions))
+    assert fractions[0] == 0.0
+    assert (
+        0.05 < fractions[1] < 0.2
+    )  # "about this fraction"; the drives ahead end sooner where there is something to hit
+    assert fractions[1] < fractions[2] < 0.45
 
 
 def test_a_drive_ahead_ends_after_some_steps_without_a_bump() -> None:

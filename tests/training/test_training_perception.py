@@ -33,7 +33,7 @@ OPTIONS = PerceptionOptions(epochs=8, batch=8, lr=1e-2, threads=1)
 
 
 def red_mugs(count: int, seed: int = 0) -> Frames:
-    """Grey pictures in which a cell that holds a mug is red."""
+    """Grey images in which a cell with a mug is red."""
     rng = np.random.default_rng(seed)
     images = rng.integers(60, 140, (count, 28, 48, 3)).astype(np.uint8)
     presence = np.zeros((count, KINDS, 4, 6), bool)
@@ -71,7 +71,7 @@ def test_rare_categories_weigh_more() -> None:
     assert weight[0].item() == MOST_WEIGHT  # never seen
 
 
-def test_labels_are_mirrored_with_their_pictures() -> None:
+def test_labels_are_mirrored_with_their_images() -> None:
     frames = red_mugs(64)
     images, presence, geometry = _batch(frames, np.arange(64), torch.Generator().manual_seed(0))
     assert images.shape == (64, 28, 48, 3)
@@ -141,6 +141,6 @@ def test_dinov2_is_not_trained() -> None:
 
 def test_an_encoder_that_is_there_is_not_made_again(tmp_path: Path) -> None:
     encoder_path(tmp_path).write_bytes(b"what features were made with")
-    with pytest.raises(CheckpointError, match=r"encoder.pt: got one that is there, expected another --run"):
+    with pytest.raises(CheckpointError, match=r"encoder.pt: the checkpoint exists already; use another --run"):
         main(["--run", str(tmp_path)])
     assert encoder_path(tmp_path).read_bytes() == b"what features were made with"

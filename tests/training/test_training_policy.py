@@ -1,4 +1,4 @@
-"""The whole network: the same answer in every way of computing it, and what each input does to it."""
+"""The whole network: equal outputs of all ways of computing it, and the effect of each input."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from small_policies import SPOC_LIKE, TINY, random_tokens, tiny_policy
 from torch import Tensor
 
-from training.closed_loop.rollout import Memory
+from training.closed_loop.rollout import KVCache
 from training.models.config import START, PolicyConfig
 from training.models.spoc import Adapter, SpocPolicy, Text, VisualTokens, time_encoding
 from training.models.tokenizer import encode, tokenizer_for
@@ -79,7 +79,7 @@ def test_packed_episodes_are_independent(policy: SpocPolicy) -> None:
 
 
 def test_memory_of_many_episodes_equals_each_alone(policy: SpocPolicy) -> None:
-    memory = Memory(policy, slots=3, capacity=8)
+    memory = KVCache(policy, slots=3, capacity=8)
     parts = [episode(policy.config, 6, seed) for seed in range(3)]
     lines = ["find a mug", "locate a bed", "go to an apple"]
     everything = texts(policy, *lines)
@@ -100,7 +100,7 @@ def test_memory_of_many_episodes_equals_each_alone(policy: SpocPolicy) -> None:
 
 
 def test_memory_forgets(policy: SpocPolicy) -> None:
-    memory, text = Memory(policy, slots=1, capacity=8), texts(policy, "find a mug")
+    memory, text = KVCache(policy, slots=1, capacity=8), texts(policy, "find a mug")
     tokens, previous, state = episode(policy.config, 3)
     slot = torch.tensor([0])
 
@@ -110,7 +110,7 @@ def test_memory_forgets(policy: SpocPolicy) -> None:
     first = step(0)
     step(1)
     step(2)
-    memory.forget(0)
+    memory.clear(0)
     assert torch.equal(step(0), first)
 
 

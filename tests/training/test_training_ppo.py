@@ -19,7 +19,7 @@ from ppo_runs import cloned, episode, episodes, options
 from training.data.packing import Instructions, collate
 from training.errors import CheckpointError, ConfigError, Diverged, RewardError
 from training.rl.ppo import Trainer, train
-from training.rl.rollout import Played, RewardOptions, joined
+from training.rl.rollout import RewardOptions, Trajectory, joined
 from training.runtime.checkpoint import load
 
 
@@ -35,26 +35,26 @@ def test_warm_up_leaves_the_actor_bit_identical(run: Path) -> None:
     made = Trainer(options(run, warmup=2))
     actor, values = copied(made.model.actor.state_dict()), copied(made.model.value.state_dict())
     for _ in range(2):
-        figures = made._learn(episodes())
+        figures = made._update_policy(episodes())
         assert "policy_loss" not in figures
         assert same(actor, made.model.actor.state_dict())
     assert not same(values, made.model.value.state_dict())
-    assert "policy_loss" in made._learn(episodes())  # and then it learns
+    assert "policy_loss" in made._update_policy(episodes())  # and then it learns
     assert not same(actor, made.model.actor.state_dict())
 
 
 def test_what_is_rewarded_becomes_more_likely(run: Path) -> None:
-    made = Trainer(options(run, warmup=0, lr=1e-2, kl_stop=float("inf")))
+    made = Trainer(options(run, warmup=0, lr=1e-2, target_kl=float("inf")))
     good, bad = episode(6, 1, reward=10.0), episode(6, 2, reward=-10.0)
     before = [chance(made, one) for one in (good, bad)]
     for _ in range(4):
-        made._learn([good, bad])
+        made._update_policy([good, bad])
     after = [chance(made, one) for one in (good, bad)]
     assert after[0] > before[0]
     assert after[1] < before[1]
 
 
-def chance(trainer: Trainer, one: Played) -> float:
+def chance(trainer: Trainer, one: Trajectory) -> float:
     """Mean log-probability of an episode's actions."""
     block = joined([one])
     words = Instructions(block, trainer.tokenizer)
@@ -74,7 +74,7 @@ def test_masked_actions_are_never_learnt(run: Path) -> None:
     made = Trainer(options(run, warmup=0))
     made.mask[10:] = False
     head = copied(made.model.actor.actor.state_dict())
-    made._learn(episodes())
+    made._update_policy(episodes())
     after = made.model.actor.actor.state_dict()
     assert torch.equal(after["weight"][10:], head["weight"][10:])
     assert torch.equal(after["bias"][10:], head["bias"][10:])
@@ -82,9 +82,9 @@ def test_masked_actions_are_never_learnt(run: Path) -> None:
 
 
 def test_cut_off_episodes_go_on_with_the_critics_value(run: Path) -> None:
-    made = Trainer(options(run, gamma=0.9, decay=1.0))
+    made = Trainer(options(run, gamma=0.9, gae_lambda=1.0))
     ended, cut = episode(3, 0, reward=0.0), episode(3, 0, done=False, reward=0.0)
-    one, other = made._experience([ended]), made._experience([cut])
+    one, other = made._compute_returns([ended]), made._compute_returns([cut])
     assert one.returns == pytest.approx(np.zeros(3), abs=1e-6)
     assert other.returns[:3] == pytest.approx(float(other.values[3]) * np.array([0.9**3, 0.9**2, 0.9]), rel=1e-4)
     assert other.acted.tolist() == [True, True, True, False]
@@ -93,8 +93,8 @@ def test_cut_off_episodes_go_on_with_the_critics_value(run: Path) -> None:
 def test_several_episodes_in_a_row_have_the_values_that_each_has_alone(run: Path) -> None:
     made = Trainer(options(run, context=64))
     some = episodes(5)
-    together = made._experience(some)
-    alone = [made._experience([one]) for one in some]
+    together = made._compute_returns(some)
+    alone = [made._compute_returns([one]) for one in some]
     assert together.values == pytest.approx(np.concatenate([one.values for one in alone]), abs=1e-5)
     assert together.advantages == pytest.approx(np.concatenate([one.advantages for one in alone]), abs=1e-5)
 
@@ -102,7 +102,7 @@ def test_several_episodes_in_a_row_have_the_values_that_each_has_alone(run: Path
 def test_a_minibatch_in_pieces_is_learnt_from_as_in_one(run: Path) -> None:
     whole, pieces = (Trainer(options(run, warmup=0, microbatch=rows)) for rows in (16, 1))
     before = copied(whole.model.state_dict())
-    figures = [made._learn(episodes(8)) for made in (whole, pieces)]
+    figures = [made._update_policy(episodes(8)) for made in (whole, pieces)]
     assert figures[1] == pytest.approx(figures[0], rel=1e-3)
     assert not same(before, whole.model.state_dict())
     for name, one in whole.model.state_dict().items():
@@ -113,14 +113,14 @@ def test_a_minibatch_in_pieces_is_learnt_from_as_in_one(run: Path) -> None:
 def test_ablations_run(run: Path, change: dict[str, Any]) -> None:
     made = Trainer(options(run, warmup=1, **change))
     before = copied(made.model.actor.state_dict())
-    made._learn(episodes())
+    made._update_policy(episodes())
     assert same(before, made.model.actor.state_dict()) != made.options.shared  # its warm-up reaches the one network
-    figures = made._learn(episodes())
+    figures = made._update_policy(episodes())
     assert np.isfinite(list(figures.values())).all()
 
 
 def test_from_scratch_only_the_image_encoder_is_the_clones(run: Path) -> None:
-    clone, made = load(run / "bc" / "best.pt", "policy")["weights"], Trainer(options(run, scratch=True, seed=5))
+    clone, made = load(run / "bc" / "best.pt", "policy")["weights"], Trainer(options(run, from_scratch=True, seed=5))
     for name, one in made.model.actor.state_dict().items():
         if name.startswith("image_encoder."):
             assert torch.equal(one, clone[name]), name
@@ -134,20 +134,18 @@ def test_a_reward_that_is_no_number_stops_the_run(run: Path) -> None:
     made = Trainer(options(run, "nan", reward=RewardOptions(step=float("nan"))))
     made._save("last.pt")
     before = (run / "nan" / "last.pt").read_bytes()
-    with pytest.raises(
-        RewardError, match=r"reward in update 0, after step 0: got one that is no number, expected a number"
-    ):
+    with pytest.raises(RewardError, match=r"reward in update 0, after step 0: got NaN or infinity"):
         made.run()
     assert (run / "nan" / "last.pt").read_bytes() == before
     assert made.update == 0
 
 
 def test_a_policy_that_changes_too_fast_stops_the_run(run: Path) -> None:
-    made = Trainer(options(run, "fast", warmup=0, kl_stop=1e-9))
+    made = Trainer(options(run, "fast", warmup=0, target_kl=1e-9))
     with pytest.raises(
-        Diverged, match=r"KL divergence at step 1: got .*, expected at most 1e-09 \(kl_stop\); .*last.pt"
+        Diverged, match=r"KL divergence at step 1: got .*, expected at most 1e-09 \(target_kl\); .*last.pt"
     ):
-        made._learn(episodes())
+        made._update_policy(episodes())
 
 
 def test_a_loss_that_is_no_number_stops_the_run_before_anything_is_changed(run: Path) -> None:
@@ -156,7 +154,7 @@ def test_a_loss_that_is_no_number_stops_the_run_before_anything_is_changed(run: 
         made.model.value.weight[0, 0] = float("nan")
     actor = copied(made.model.actor.state_dict())
     with pytest.raises(Diverged, match=r"loss or gradient at step 0: got nan, expected a number; .*loss/last.pt"):
-        made._learn(episodes())
+        made._update_policy(episodes())
     assert same(actor, made.model.actor.state_dict())
 
 
@@ -202,6 +200,6 @@ def test_a_run_is_not_written_over(run: Path, tmp_path: Path) -> None:
     made = Trainer(options(run, "kept"))
     made._save("last.pt")
     before = made.last.read_bytes()
-    with pytest.raises(CheckpointError, match=r"kept/last.pt: got one that is there, expected --resume to go on"):
+    with pytest.raises(CheckpointError, match=r"kept/last.pt: the checkpoint exists already; use --resume"):
         train(made)
     assert made.last.read_bytes() == before

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from training.rl.ppo_loss import (
-    clip_share,
+    clip_fraction,
     clipped_surrogate,
     entropy,
     explained_variance,
@@ -135,7 +135,7 @@ def test_the_kl_estimate_is_right_on_average() -> None:
 
 
 def test_clip_share() -> None:
-    assert clip_share(log(0.5, 0.52, 0.6, 0.3), log(0.5, 0.5, 0.5, 0.5), 0.1).item() == pytest.approx(0.5)
+    assert clip_fraction(log(0.5, 0.52, 0.6, 0.3), log(0.5, 0.5, 0.5, 0.5), 0.1).item() == pytest.approx(0.5)
 
 
 def test_explained_variance() -> None:

@@ -20,6 +20,7 @@ from small_policies import TINY, start_ferry, tiny_policy
 from simulation.errors import WorkersLost
 from training.errors import CheckpointError, RanksLost, RewardError
 from training.rl.ppo import Trainer, main
+from training.rl.ppo_options import FORMER_NAMES
 from training.rl.rollout import RewardOptions
 from training.runtime.checkpoint import load, new_policy, policy_from, policy_payload, save
 
@@ -33,7 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def unbroken(run: Path) -> dict[str, Any]:
-    """The checkpoint of a run without any trouble."""
+    """The checkpoint of an uninterrupted run."""
     made = Trainer(options(run, "unbroken"))
     made.run(updates=UPDATES)
     return load(run / "unbroken" / "last.pt", "policy")
@@ -50,7 +51,7 @@ def test_the_image_encoder_is_never_changed(run: Path, unbroken: dict[str, Any])
 def test_a_ppo_run_hands_its_critic_on(run: Path, unbroken: dict[str, Any]) -> None:
     clone = run / "unbroken" / "last.pt"
     critic = unbroken["critic"]
-    made, fresh = Trainer(options(run, clone=clone)), Trainer(options(run, clone=clone, scratch=True))
+    made, fresh = Trainer(options(run, clone=clone)), Trainer(options(run, clone=clone, from_scratch=True))
     own = made.model.state_dict()
     assert same(critic, {name: own[name] for name in critic})
     assert not torch.equal(critic["value.weight"], fresh.model.value.weight)
@@ -114,13 +115,25 @@ def test_stopping_in_the_middle_of_playing_loses_nothing(run: Path, unbroken: di
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    ({"lr": 5e-4}, "got lr 0.001, expected 0.0005 as asked for now"),
-    ({"reward": RewardOptions()}, "got reward .*, expected .* as asked for now"),
+    ({"lr": 5e-4}, "got lr 0.001, expected 0.0005 as requested"),
+    ({"reward": RewardOptions()}, "got reward .*, expected .* as requested"),
 ])  # fmt: skip
 def test_a_run_is_not_resumed_with_other_options(run: Path, change: dict[str, Any], message: str) -> None:
     Trainer(options(run, "other"))._save("last.pt")
     with pytest.raises(CheckpointError, match=message):
         Trainer(options(run, "other", **change)).resume()
+
+
+def test_a_run_whose_options_had_their_former_names_is_resumed(run: Path) -> None:
+    Trainer(options(run, "former", clip_coef=0.2))._save("last.pt")
+    payload = load(run / "former" / "last.pt", "policy")
+    former = {new: old for old, new in FORMER_NAMES.items()}
+    payload["training"] = {former.get(name, name): value for name, value in payload["training"].items()}
+    assert payload["training"]["clip"] == 0.2
+    save(run / "former" / "last.pt", "policy", payload)
+    Trainer(options(run, "former", clip_coef=0.2)).resume()
+    with pytest.raises(CheckpointError, match=r"got clip_coef 0\.2, expected 0\.1"):
+        Trainer(options(run, "former", clip_coef=0.1)).resume()
 
 
 def test_a_resumed_run_does_without_its_clone_but_takes_no_other(run: Path, tmp_path: Path) -> None:
@@ -145,13 +158,13 @@ def test_what_was_learnt_is_kept_when_playing_fails(
     run: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     made = Trainer(options(run, f"fails_{type(error).__name__}", save_every_s=1e9))
-    made._learn([episode(3, n) for n in range(4)])
+    made._update_policy([episode(3, n) for n in range(4)])
     assert not made.last.exists()
 
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(made, "_play", fail)
+    monkeypatch.setattr(made, "_run_jobs", fail)
     with pytest.raises(type(error)):
         made.run()
     assert load(made.last, "policy")["update"] == 1
@@ -175,10 +188,10 @@ def test_the_verb_trains_evaluates_and_keeps_the_best(run: Path, capsys: pytest.
         *("--evaluate-every", "1000", "--evaluate-episodes", "1", "--evaluate-steps", "8", "--no-bf16"),
     ]
     assert main(words) == 0
-    said = capsys.readouterr()
-    assert "validation at 0 steps: greedy 0.0%, sample 0.0%" in said.err
-    assert "success_window 0, " in said.err
-    assert "best validation success 0.0% (best.pt)" in said.out
+    output = capsys.readouterr()
+    assert "validation at 0 steps: greedy 0.0%, sample 0.0%" in output.err
+    assert "success_window 0, " in output.err
+    assert "best validation success 0.0% (best.pt)" in output.out
     best = load(run / "verb" / "best.pt", "policy")
     assert best["algorithm"] == "PPO (FLaRe)"
     assert best["best"] == 0.0

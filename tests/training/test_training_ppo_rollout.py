@@ -19,11 +19,11 @@ from training.rl.actor_critic import trained_weights
 from training.rl.ppo_loss import log_probabilities, of_actions
 from training.rl.rollout import (
     HalfPrecision,
-    Played,
-    Player,
-    PlayJob,
-    PlayOptions,
     RewardOptions,
+    RolloutJob,
+    RolloutOptions,
+    RolloutWorker,
+    Trajectory,
     arrays,
     jobs,
     joined,
@@ -33,7 +33,7 @@ from training.rl.rollout import (
 )
 
 DONE = SPOC_ACTIONS.index("done")
-PLAY = PlayOptions(max_steps=8, slots=3, bf16=False)
+PLAY = RolloutOptions(max_steps=8, slots=3, bf16=False)
 
 
 def quiet(steps: int) -> None:
@@ -41,7 +41,7 @@ def quiet(steps: int) -> None:
 
 
 def policy(done: float = 0.0) -> SpocPolicy:
-    """A policy that says `done` less often, the smaller the number."""
+    """A policy that chooses `done` less often, the smaller the number."""
     made = tiny_policy(1)
     with torch.no_grad():
         made.actor.bias[DONE] += done
@@ -49,12 +49,12 @@ def policy(done: float = 0.0) -> SpocPolicy:
     return made
 
 
-def player(one: SpocPolicy, play: PlayOptions = PLAY, reward: RewardOptions = RewardOptions()) -> Player:  # noqa: B008
-    return Player(one.config, arrays(one.image_encoder.state_dict()), play, reward)
+def player(one: SpocPolicy, play: RolloutOptions = PLAY, reward: RewardOptions = RewardOptions()) -> RolloutWorker:  # noqa: B008
+    return RolloutWorker(one.config, arrays(one.image_encoder.state_dict()), play, reward)
 
 
-def play(one: SpocPolicy, playing: Player, count: int = 5, seed: int = 3) -> list[Played]:
-    return playing(PlayJob((seed,), count, arrays(trained_weights(one))), quiet)
+def play(one: SpocPolicy, playing: RolloutWorker, count: int = 5, seed: int = 3) -> list[Trajectory]:
+    return playing(RolloutJob((seed,), count, arrays(trained_weights(one))), quiet)
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +63,11 @@ def actor() -> SpocPolicy:
 
 
 @pytest.fixture(scope="module")
-def played(actor: SpocPolicy) -> list[Played]:
+def played(actor: SpocPolicy) -> list[Trajectory]:
     return play(actor, player(actor))
 
 
-def test_episodes_are_whole(played: list[Played]) -> None:
+def test_episodes_are_whole(played: list[Trajectory]) -> None:
     assert len(played) == 5
     assert {one.said_done for one in played} == {True, False}  # both kinds are there
     for one in played:
@@ -80,7 +80,7 @@ def test_episodes_are_whole(played: list[Played]) -> None:
         assert len(one.actions) == len(one.log_p) == len(one.rewards)
 
 
-def test_the_same_job_gives_the_same_episodes(actor: SpocPolicy, played: list[Played]) -> None:
+def test_the_same_job_gives_the_same_episodes(actor: SpocPolicy, played: list[Trajectory]) -> None:
     again = play(actor, player(actor))
     for one, other in zip(played, again):
         assert one.instruction == other.instruction
@@ -88,7 +88,7 @@ def test_the_same_job_gives_the_same_episodes(actor: SpocPolicy, played: list[Pl
             assert np.array_equal(getattr(one, name), getattr(other, name)), name
 
 
-def test_another_seed_gives_others(actor: SpocPolicy, played: list[Played]) -> None:
+def test_another_seed_gives_others(actor: SpocPolicy, played: list[Trajectory]) -> None:
     other = play(actor, player(actor), 2, seed=4)
     assert not np.array_equal(other[0].features[0], played[0].features[0])
 
@@ -101,7 +101,7 @@ def test_a_player_takes_the_jobs_weights(actor: SpocPolicy) -> None:
     assert all(len(one) == PLAY.max_steps and not one.said_done for one in play(patient, playing, 2))
 
 
-def test_log_probabilities_are_those_of_the_learner(actor: SpocPolicy, played: list[Played]) -> None:
+def test_log_probabilities_are_those_of_the_learner(actor: SpocPolicy, played: list[Trajectory]) -> None:
     episodes = joined(played)
     words = Instructions(episodes, tokenizer_for(TINY.text))
     batch = collate(episodes, words, [list(range(len(played)))], 64)
@@ -111,11 +111,11 @@ def test_log_probabilities_are_those_of_the_learner(actor: SpocPolicy, played: l
     assert own.tolist() == pytest.approx(np.concatenate([one.log_p for one in played]).tolist(), abs=2e-3)
 
 
-def acted(played: list[Played]) -> np.ndarray:
+def acted(played: list[Trajectory]) -> np.ndarray:
     return per_step(played, [np.ones(len(one)) for one in played]) > 0
 
 
-def test_joined_steps_lie_where_they_are_said_to(played: list[Played]) -> None:
+def test_joined_steps_lie_where_they_are_said_to(played: list[Trajectory]) -> None:
     episodes = joined(played)
     assert episodes.lengths.tolist() == [len(one.previous) for one in played]
     assert len(episodes.labels) == len(episodes.features) == episodes.lengths.sum()

@@ -1,4 +1,4 @@
-"""The progress bar: what an earlier run did says nothing of this one's rate."""
+"""The progress bar: an earlier run's steps do not count in this one's rate."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_count_is_corrected(capsys: pytest.CaptureFixture[str]) -> None:
     with Bar("ppo", 1000, "steps") as bar:
         bar.advance(700)  # some of them were played twice
         bar.at(600)
-        bar.say("update 1")
-    said = capsys.readouterr().err
-    assert "update 1" in said
-    assert "600/1000" in said.split("\r")[-1]
+        bar.write("update 1")
+    output = capsys.readouterr().err
+    assert "update 1" in output
+    assert "600/1000" in output.split("\r")[-1]

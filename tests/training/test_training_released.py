@@ -216,7 +216,7 @@ def test_older_files_of_siglip_are_read(tmp_path: Path) -> None:
 
 
 def refused(tmp_path: Path, payload: object) -> str:
-    """What is said of a file."""
+    """The message about a file."""
     torch.save(payload, tmp_path / "file.pt")
     with pytest.raises(CheckpointError) as error:
         read_checkpoint(tmp_path / "file.pt")
@@ -235,8 +235,8 @@ class _Attack:
 
 def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
     marker = tmp_path / "ran"
-    said = refused(tmp_path, {"state_dict": {}, "hyper_parameters": _Attack(marker)})
-    assert "got an object of posix.system, which is neither a tensor nor a plain value, expected a checkpoint" in said
+    output = refused(tmp_path, {"state_dict": {}, "hyper_parameters": _Attack(marker)})
+    assert "got an object of posix.system, which is neither a tensor nor a plain value, expected a checkpoint" in output
     assert not marker.exists()
 
 
@@ -248,7 +248,7 @@ def test_plain_values_of_a_trainer_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("payload", "said"),
+    ("payload", "message"),
     [
         ({"weights": 1, "policy": 2}, "got ['policy', 'weights'], expected a checkpoint of AllenAct or Lightning"),
         ([1], "got list, expected a checkpoint of AllenAct or Lightning: one of model_state_dict, state_dict"),
@@ -257,16 +257,16 @@ def test_plain_values_of_a_trainer_are_read(tmp_path: Path) -> None:
     ],
     ids=["ours", "list", "no names", "no prefix"],
 )
-def test_another_kind_of_file_is_named(tmp_path: Path, payload: object, said: str) -> None:
-    assert said in refused(tmp_path, payload)
+def test_another_kind_of_file_is_named(tmp_path: Path, payload: object, message: str) -> None:
+    assert message in refused(tmp_path, payload)
 
 
 def test_the_wrong_family_is_told_the_right_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = write_files(small(SPOC), tmp_path)
     assert ferry(["import", "flare", str(options.checkpoint), "--out", str(options.out)]) == 2
-    said = capsys.readouterr().err
-    assert "got a checkpoint of Lightning's, with 'state_dict', expected one of AllenAct's" in said
-    assert said.endswith("`ferry import spoc` reads this one\n")
+    output = capsys.readouterr().err
+    assert "got a checkpoint of Lightning's, with 'state_dict', expected one of AllenAct's" in output
+    assert output.endswith("`ferry import spoc` reads this one\n")
     assert ferry(["import", "spoc", str(tmp_path / "none"), "--out", str(options.out)]) == 2
     assert "none: got no such file, expected a checkpoint" in capsys.readouterr().err
     assert not options.out.exists()
@@ -295,20 +295,20 @@ def test_another_dino_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("{}", "expected a Hugging Face tokenizers file"),
         ("words", "expected t5-small's: .*, </s> last, all below 32128"),
     ],
 )
-def test_another_tokenizer_is_refused(tmp_path: Path, text: str, said: str) -> None:
+def test_another_tokenizer_is_refused(tmp_path: Path, text: str, message: str) -> None:
     from training.models.tokenizer import word_tokenizer
 
     release = small(SPOC)
     options = write_files(release, tmp_path)
     content = word_tokenizer().to_str() if text == "words" else text
     (tmp_path / "weights" / TOKENIZER_FILE).write_text(content)
-    with pytest.raises(CheckpointError, match=said):
+    with pytest.raises(CheckpointError, match=message):
         import_released(options, (release,))
 
 

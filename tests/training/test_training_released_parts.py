@@ -1,4 +1,4 @@
-"""How rows of text become shapes and names, and how tensors are taken apart and put together by them."""
+"""Parsing of table rows into shapes and names, and splitting and joining of tensors by them."""
 
 from __future__ import annotations
 
@@ -134,8 +134,8 @@ def test_other_names_in_transformers_are_named(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr("training.released.convert.image_table", lambda config: older(image_table(config)))
     tensors = filled(release)
-    said = r"transformers [\d.]+: got other names for .*dense.weight.*o_proj.weight"
-    with pytest.raises(CheckpointError, match=said):
+    message = r"transformers [\d.]+: got other names for .*dense.weight.*o_proj.weight"
+    with pytest.raises(CheckpointError, match=message):
         policy_of(release, tensors, image_part(tensors), tmp_path)
 
 

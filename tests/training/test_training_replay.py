@@ -12,12 +12,12 @@ from variants import episode, episodes
 
 from training.errors import CheckpointError
 from training.models.tokenizer import tokenizer_for
-from training.rl.replay_buffer import Replay, transitions
-from training.rl.rollout import Played
+from training.rl.replay_buffer import ReplayBuffer, transitions
+from training.rl.rollout import Trajectory
 
 
-def equal(one: Played, other: Played) -> bool:
-    pairs = [(getattr(one, field.name), getattr(other, field.name)) for field in fields(Played)]
+def equal(one: Trajectory, other: Trajectory) -> bool:
+    pairs = [(getattr(one, field.name), getattr(other, field.name)) for field in fields(Trajectory)]
     return all(
         type(a) is type(b) and np.array_equal(a, b) and getattr(a, "dtype", 0) == getattr(b, "dtype", 0)
         for a, b in pairs
@@ -25,7 +25,7 @@ def equal(one: Played, other: Played) -> bool:
 
 
 def test_episodes_come_back_as_they_were(tmp_path: Path) -> None:
-    one, other = Replay(tmp_path, 1000), Replay(tmp_path, 1000)
+    one, other = ReplayBuffer(tmp_path, 1000), ReplayBuffer(tmp_path, 1000)
     one.add(3, [*episodes(5), episode(4, 9, guided=2)])
     one.add(4, episodes(2))
     other.restore(list(one.updates))
@@ -38,7 +38,7 @@ def test_episodes_come_back_as_they_were(tmp_path: Path) -> None:
 
 
 def test_the_oldest_are_forgotten_and_their_files_go_when_a_checkpoint_allows_it(tmp_path: Path) -> None:
-    replay = Replay(tmp_path, 10)
+    replay = ReplayBuffer(tmp_path, 10)
     for update in range(4):
         replay.add(update, [episode(6, update)])
     assert list(replay.updates) == [2, 3]  # 6 steps would be too few
@@ -48,7 +48,7 @@ def test_the_oldest_are_forgotten_and_their_files_go_when_a_checkpoint_allows_it
 
 
 def test_no_episode_is_drawn_twice_at_once(tmp_path: Path) -> None:
-    replay = Replay(tmp_path, 1000)
+    replay = ReplayBuffer(tmp_path, 1000)
     replay.add(0, episodes(6))
     drawn = replay.draw(np.random.default_rng(0), 4)
     assert len({len(one) for one in drawn}) == 4
@@ -58,15 +58,15 @@ def test_no_episode_is_drawn_twice_at_once(tmp_path: Path) -> None:
 def test_a_damaged_or_missing_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "update_000007.npz").write_bytes(b"PK nothing")
     with pytest.raises(CheckpointError, match=r"update_000007.npz: got \w+, expected episodes of the replay"):
-        Replay(tmp_path, 10).restore([7])
+        ReplayBuffer(tmp_path, 10).restore([7])
     with pytest.raises(CheckpointError, match=r"update_000008.npz: got FileNotFoundError"):
-        Replay(tmp_path, 10).restore([8])
+        ReplayBuffer(tmp_path, 10).restore([8])
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "replay").write_text("a file")
     with pytest.raises(CheckpointError, match=r"update_000000.npz: got 'File exists', expected to write 1 episodes"):
-        Replay(tmp_path / "replay", 10).add(0, [episode(2, 0)])
+        ReplayBuffer(tmp_path / "replay", 10).add(0, [episode(2, 0)])
 
 
 def test_steps_lie_one_behind_the_other(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from training.closed_loop.evaluate import (
     table,
     wilson,
 )
-from training.closed_loop.rollout import Rollout, Slot
+from training.closed_loop.rollout import ActiveEpisode, Rollout
 from training.data.shards import load_shards, shard_path
 from training.errors import ConfigError
 from training.imitation.collect import CollectOptions, Collector
@@ -75,14 +75,14 @@ def test_a_rollout_plays_every_episode_once(run: Path) -> None:
     rollout = Rollout(tiny_policy(), 2, TwinOptions(height=28, width=48), 6)
     script = {0: ["move_ahead", "rotate_left", "done"]}
 
-    def decide(slot: Slot, logits: np.ndarray) -> str:
+    def decide(slot: ActiveEpisode, logits: np.ndarray) -> str:
         assert logits.shape == (20,)
-        actions = script.get(slot.seen.episode.seed, ["rotate_right"] * 9)
+        actions = script.get(slot.record.episode.seed, ["rotate_right"] * 9)
         return actions[slot.steps]
 
     ended = {}
     for slot in rollout.run(episodes, decide, keep=True):
-        ended[slot.seen.episode.seed] = (slot.ended, slot.steps, len(slot.seen.features), slot.actions[-1])
+        ended[slot.record.episode.seed] = (slot.ended, slot.steps, len(slot.record.features), slot.actions[-1])
     rollout.close()
     assert ended == {
         0: ("done", 3, 3, "done"),
@@ -94,18 +94,18 @@ def test_a_rollout_plays_every_episode_once(run: Path) -> None:
 def test_the_policy_is_told_what_was_executed() -> None:
     episode = sample_episode(house_seed("val", 0), max_steps=STEPS)
     rollout = Rollout(tiny_policy(), 1, TwinOptions(height=28, width=48), 40)
-    told: list[tuple[int, int]] = []
+    inputs: list[tuple[int, int]] = []
 
-    def decide(slot: Slot, logits: np.ndarray) -> str:
-        assert slot.now is not None
-        told.append((slot.now.previous_action, slot.seen.collisions))
+    def decide(slot: ActiveEpisode, logits: np.ndarray) -> str:
+        assert slot.policy_input is not None
+        inputs.append((slot.policy_input.previous_action, slot.record.collisions))
         return "move_ahead"  # until something is in the way
 
     (slot,) = rollout.run([episode], decide)
     rollout.close()
-    assert told[0] == (START, 0)
-    assert slot.seen.collisions > 0
-    for (_, before), (previous, after) in itertools.pairwise(told):
+    assert inputs[0] == (START, 0)
+    assert slot.record.collisions > 0
+    for (_, before), (previous, after) in itertools.pairwise(inputs):
         assert previous == (BLOCKED if after > before else SPOC_ACTIONS.index("move_ahead"))
 
 

@@ -17,7 +17,7 @@ from simulation.twins.house_twin import StretchTwin, TwinOptions
 from training.errors import ConfigError
 from training.rl.actor_critic import trained_weights
 from training.rl.reward_shaping import MIDDLE_M, closer, distance_m
-from training.rl.rollout import Player, PlayJob, PlayOptions, RewardOptions, arrays
+from training.rl.rollout import RewardOptions, RolloutJob, RolloutOptions, RolloutWorker, arrays
 
 
 def test_only_what_is_closer_than_ever_counts() -> None:
@@ -26,9 +26,9 @@ def test_only_what_is_closer_than_ever_counts() -> None:
 
 
 def test_the_sum_is_the_first_distance_minus_the_least() -> None:
-    way = np.random.default_rng(0).uniform(1.0, 5.0, 40)
-    assert closer(way).sum() == pytest.approx(way[0] - way.min())
-    assert (closer(way) >= 0).all()
+    distances = np.random.default_rng(0).uniform(1.0, 5.0, 40)
+    assert closer(distances).sum() == pytest.approx(distances[0] - distances.min())
+    assert (closer(distances) >= 0).all()
 
 
 def test_the_distance_is_straight_and_to_the_nearest_instance() -> None:
@@ -54,10 +54,10 @@ def test_a_played_episode_is_paid_for_coming_closer() -> None:
     with torch.no_grad():
         policy.actor.bias[SPOC_ACTIONS.index("done")] -= 50.0
         policy.actor.bias[SPOC_ACTIONS.index("move_ahead")] += 5.0
-    weights, play = arrays(trained_weights(policy)), PlayOptions(max_steps=12, slots=2, bf16=False)
+    weights, play = arrays(trained_weights(policy)), RolloutOptions(max_steps=12, slots=2, bf16=False)
     dense, sparse = (
-        Player(policy.config, arrays(policy.image_encoder.state_dict()), play, reward)(
-            PlayJob((5,), 3, weights), lambda steps: None
+        RolloutWorker(policy.config, arrays(policy.image_encoder.state_dict()), play, reward)(
+            RolloutJob((5,), 3, weights), lambda steps: None
         )
         for reward in (RewardOptions(shaping=2.0, step=-0.01), RewardOptions(step=-0.01))
     )

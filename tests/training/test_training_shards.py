@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from small_policies import TINY, learnable_episode, write_run
 
-from training.data.shards import describe, load_shards, shard_files, shard_path, write_arrays, write_shard
+from training.data.shards import load_shards, shard_files, shard_path, write_arrays, write_metadata, write_shard
 from training.errors import DataError
 
 
@@ -120,7 +120,7 @@ def test_a_folder_without_shards_says_what_makes_them(tmp_path: Path) -> None:
 
 def test_data_is_made_in_one_way_per_folder(tmp_path: Path) -> None:
     meta = {"encoder": "ab12", "seed": 0}
-    describe(tmp_path / "data", meta)
-    describe(tmp_path / "data", meta)
-    with pytest.raises(DataError, match=r"data.json: got encoder 'ab12', expected 'cd34'; take another folder"):
-        describe(tmp_path / "data", {**meta, "encoder": "cd34"})
+    write_metadata(tmp_path / "data", meta)
+    write_metadata(tmp_path / "data", meta)
+    with pytest.raises(DataError, match=r"data.json: got encoder 'ab12', expected 'cd34'; use another folder"):
+        write_metadata(tmp_path / "data", {**meta, "encoder": "cd34"})

@@ -1,4 +1,4 @@
-"""SigLIP's towers: how pictures are squeezed and texts are cleaned before them."""
+"""SigLIP's towers: resizing of images and cleaning of texts."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ WORDS = TextConfig("siglip", width=16, layers=1, heads=2, ffn=16)
 
 
 def test_squeezing_is_one_matrix_per_side() -> None:
-    picture = torch.rand(1, 3, 224, 384) * 255
-    expected = functional.interpolate(picture, (SIDE, SIDE), mode="bicubic", antialias=True)
-    got = resize_matrix(224, SIDE) @ picture @ resize_matrix(384, SIDE).T
+    image = torch.rand(1, 3, 224, 384) * 255
+    expected = functional.interpolate(image, (SIDE, SIDE), mode="bicubic", antialias=True)
+    got = resize_matrix(224, SIDE) @ image @ resize_matrix(384, SIDE).T
     assert torch.allclose(got, expected, atol=1e-2)
 
 
@@ -29,9 +29,9 @@ def test_a_picture_is_84_tokens_in_the_order_of_its_rows() -> None:
     encoder = image_encoder(IMAGES)
     assert isinstance(encoder, SiglipImages)
     encoder.model.embeddings.position_embedding.weight.data.zero_()
-    pictures = torch.zeros(2, 224, 384, 3, dtype=torch.uint8)
-    pictures[1, :32, -32:] = 255  # the upper right corner
-    dark, bright = encoder(pictures)
+    images = torch.zeros(2, 224, 384, 3, dtype=torch.uint8)
+    images[1, :32, -32:] = 255  # the upper right corner
+    dark, bright = encoder(images)
     assert dark.shape == (84, 24)
     assert (bright - dark).abs().sum(1).argmax() == 11
 

@@ -16,15 +16,15 @@ from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from simulation.errors import EpisodeError
 from simulation.task_registry import task
 from training.closed_loop.evaluate import EvaluateOptions, Evaluator, check, evaluation_episodes, result_file, summarise
-from training.closed_loop.rollout import Slot
+from training.closed_loop.rollout import ActiveEpisode
 from training.data.demonstration import training_episodes
-from training.data.shards import describe, load_shards, shard_path
+from training.data.shards import load_shards, shard_path, write_metadata
 from training.export.bundle import trained_for
 from training.imitation.bc import BcOptions
 from training.imitation.bc import Trainer as BcTrainer
 from training.imitation.collect import CollectOptions, Collector
 from training.models import config
-from training.rl.rollout import Player, PlayJob, PlayOptions, RewardOptions, arrays
+from training.rl.rollout import RewardOptions, RolloutJob, RolloutOptions, RolloutWorker, arrays
 from training.runtime.checkpoint import policy_payload, save
 
 MIXTURE = ("object_nav", "room_visit", "object_nav_rel_attr")
@@ -53,7 +53,7 @@ def test_the_locobots_demonstrations_use_its_own_actions(run: Path, monkeypatch:
     monkeypatch.setitem(config.PRESETS, "tiny", TINY)  # type: ignore[arg-type]
     folder, tasks = run / "on_locobot", ("object_nav", "room_nav")
     Collector(CollectOptions(run, "tiny", name=folder.name, shard=2, task=tasks, body="locobot"), TINY)(0, quiet)
-    describe(folder, {"task": list(tasks), "body": "locobot"})
+    write_metadata(folder, {"task": list(tasks), "body": "locobot"})
     episodes = load_shards([shard_path(folder, 0)])
     assert len(episodes) == 2
     assert set(episodes.labels.tolist()) <= ON_LOCOBOT
@@ -63,17 +63,17 @@ def test_the_locobots_demonstrations_use_its_own_actions(run: Path, monkeypatch:
 
 
 def test_data_that_does_not_say_its_task_is_objectnav_on_the_stretch(tmp_path: Path) -> None:
-    describe(tmp_path, {"seed": 0})
-    describe(tmp_path, {"seed": 0, "task": ["object_nav"], "body": "stretch_re1"})
-    with pytest.raises(Exception, match=r"got body 'stretch_re1', expected 'locobot'; take another folder"):
-        describe(tmp_path, {"seed": 0, "task": ["object_nav"], "body": "locobot"})
+    write_metadata(tmp_path, {"seed": 0})
+    write_metadata(tmp_path, {"seed": 0, "task": ["object_nav"], "body": "stretch_re1"})
+    with pytest.raises(Exception, match=r"got body 'stretch_re1', expected 'locobot'; use another folder"):
+        write_metadata(tmp_path, {"seed": 0, "task": ["object_nav"], "body": "locobot"})
 
 
 def test_ppo_on_the_locobot_plays_the_actions_it_has(run: Path) -> None:
-    play = PlayOptions(max_steps=6, slots=2, bf16=False, body="locobot", task=("object_nav", "room_nav"))
+    play = RolloutOptions(max_steps=6, slots=2, bf16=False, body="locobot", task=("object_nav", "room_nav"))
     weights = arrays(tiny_policy(1).state_dict())
     encoder = {name[14:]: one for name, one in weights.items() if name.startswith("image_encoder.")}
-    played = Player(TINY, encoder, play, RewardOptions())(PlayJob((1, 2), 6, weights), quiet)
+    played = RolloutWorker(TINY, encoder, play, RewardOptions())(RolloutJob((1, 2), 6, weights), quiet)
     taken = [action for one in played for action in one.actions.tolist()]
     assert len(played) == 6
     assert set(taken) <= ON_LOCOBOT
@@ -87,7 +87,7 @@ def test_an_instruction_is_read_alike_whatever_was_played_before(run: Path) -> N
     short = task("object_nav").sample(1, max_steps=3)
     seen: list[np.ndarray] = []
 
-    def decide(slot: Slot, logits: np.ndarray) -> str:
+    def decide(slot: ActiveEpisode, logits: np.ndarray) -> str:
         seen.append(logits)
         return "rotate_left"
 

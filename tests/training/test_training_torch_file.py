@@ -28,8 +28,8 @@ SOME = "last_actions_embed.weight"
 Damage = Callable[[Path, bytes], None]
 
 
-def cut(share: float) -> Damage:
-    return lambda path, data: path.write_bytes(data[: int(share * len(data))]) and None
+def cut(fraction: float) -> Damage:
+    return lambda path, data: path.write_bytes(data[: int(fraction * len(data))]) and None
 
 
 def hole(path: Path, data: bytes) -> None:
@@ -46,9 +46,9 @@ def folder(path: Path, data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
-        (hole, r"got other bytes in .*data/\d+ than its checksum says, .*download it again"),
+        (hole, r"got bytes in .*data/\d+ that do not match its checksum, .*download it again"),
         (cut(0.999), r"got a file that is cut short \(\d+ bytes\), .*download it again"),
         (cut(0.5), "cut short"),
         (cut(0.001), "cut short"),
@@ -60,11 +60,11 @@ def folder(path: Path, data: bytes) -> None:
     ],
     ids=["hole", "almost", "half", "head", "empty", "page", "pickle", "folder", "gone"],
 )
-def test_a_file_that_is_not_whole_is_named(tmp_path: Path, damage: Damage, said: str) -> None:
+def test_a_file_that_is_not_whole_is_named(tmp_path: Path, damage: Damage, message: str) -> None:
     path = tmp_path / "file.pt"
     torch.save({"model_state_dict": {"a": torch.randn(1000, 3)}}, path)
     damage(path, path.read_bytes())
-    with pytest.raises(CheckpointError, match=said) as caught:
+    with pytest.raises(CheckpointError, match=message) as caught:
         read(path, "a checkpoint")
     assert len(str(caught.value)) < 400 + len(str(path))
     assert ferry(["import", "flare", str(path), "--out", str(tmp_path / "out")]) == 2
@@ -82,7 +82,7 @@ def with_value(value: float) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("tensors", "said"),
+    ("tensors", "message"),
     [
         (with_value(float("nan")), f"got NaN or infinity in {SOME}"),
         (with_value(float("inf")), f"got NaN or infinity in {SOME}"),
@@ -92,8 +92,8 @@ def with_value(value: float) -> dict[str, Tensor]:
     ],
     ids=["nan", "inf", "integers", "number", "sparse"],
 )
-def test_what_are_no_weights_is_named(tmp_path: Path, tensors: dict[str, Any], said: str) -> None:
-    with pytest.raises(CheckpointError, match=said):
+def test_what_are_no_weights_is_named(tmp_path: Path, tensors: dict[str, Any], message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
         import_released(changed(tmp_path, tensors), (FLARE,))
 
 

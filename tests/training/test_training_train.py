@@ -12,8 +12,8 @@ from training.train import STAGES, main
 @pytest.mark.parametrize("words", [[], ["-h"], ["--help"]])
 def test_help_lists_every_stage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 0
-    said = capsys.readouterr().out
-    assert all(f"  {name} " in said and summary in said for name, (summary, _) in STAGES.items())
+    output = capsys.readouterr().out
+    assert all(f"  {name} " in output and summary in output for name, (summary, _) in STAGES.items())
 
 
 def test_an_unknown_stage_is_named() -> None:
@@ -27,9 +27,9 @@ def test_every_stage_has_help_of_its_own(stage: str, capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit) as end:
         main([stage, "--help"])
     assert end.value.code == 0
-    said = capsys.readouterr().out
-    assert f"ferry train {stage}" in said
-    assert "--checkpoint" in said or "--run" in said
+    output = capsys.readouterr().out
+    assert f"ferry train {stage}" in output
+    assert "--checkpoint" in output or "--run" in output
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -57,12 +57,12 @@ def test_a_bar_shows_its_steps_and_says_lines(capsys: pytest.CaptureFixture[str]
     with Bar("collect", 4, "episodes") as bar:
         bar.advance(2)
         bar.steps(30)
-        bar.say("half of it")
+        bar.write("half of it")
         bar.advance(2)
-    said = capsys.readouterr().err
-    assert "half of it\n" in said
-    assert "4/4" in said
-    assert "30 steps" in said
+    output = capsys.readouterr().err
+    assert "half of it\n" in output
+    assert "4/4" in output
+    assert "30 steps" in output
 
 
 def test_a_bar_shows_notes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,7 @@
-"""`ferry train evaluate`: closed-loop success in simulated houses, many at once, without a server between.
+"""`ferry train evaluate`: closed-loop success in simulated houses, many at once, without a policy server.
 
-The figures that are reported come from `ferry evaluate`, through the server; this is the quick look for choosing a
-checkpoint, and what `ferry export` writes into the provenance.
+Published results come from `ferry evaluate`, through the server; this is the fast evaluation for choosing a checkpoint,
+and `ferry export` writes its results into the provenance.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.spec import F32Vector
 from simulation.episode import EpisodeSpec
 from simulation.errors import EpisodeGenerationError, HouseGenerationError
-from simulation.expert_length import QUIET, measure_expert
+from simulation.expert_length import NOISELESS, expert_length
 from simulation.houses.seeds import house_seed
 from simulation.navigation.rooms import rooms_at
 from simulation.task_registry import check_tasks, task
-from simulation.tasks.metrics import failed_share, sel
+from simulation.tasks.metrics import failed_fraction, sel
 from simulation.tasks.object_nav import TASK
 from simulation.twins.house_twin import TwinOptions
 from simulation.twins.registry import make_twin
 from simulation.worker_pool import Report, WorkerPool
-from training.closed_loop.rollout import Rollout, Slot
+from training.closed_loop.rollout import ActiveEpisode, Rollout
 from training.errors import ConfigError
 from training.runtime.checkpoint import load, policy_from
 from training.runtime.progress import Bar
@@ -45,26 +45,26 @@ POLICIES = (*SAMPLINGS, "expert")
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """Measures a checkpoint's success in houses it was not trained on."""
+    """Measures a checkpoint's success in houses that it was not trained on."""
 
     checkpoint: Path = Path("runs/mini/bc/best.pt")
     episodes: int = 200
-    """Houses, one episode each."""
+    """Number of houses, one episode each."""
     split: str = "val"
-    """val while choosing, test once at the end."""
+    """val to choose a checkpoint, test once at the end."""
     sampling: tuple[str, ...] = ("greedy", "sample")
-    """Of greedy, sample, uniform (the random baseline) and expert."""
+    """Any of greedy, sample, uniform (the random baseline) and expert."""
     max_steps: int = 200
     """Longest episode; the policy's horizon at most."""
     contact: str = "strict"
     """strict, or slide (which no real base does)."""
     task: tuple[str, ...] = (TASK,)
-    """Tasks, of `simulation.task_registry`; each is measured by itself."""
+    """Tasks in `simulation.task_registry`; each is measured separately."""
     body: str = "stretch_re1"
-    """Whose twin: stretch_re1 or locobot."""
+    """Robot: stretch_re1 or locobot."""
     workers: int = 2
     slots: int = 8
-    """Episodes that one worker plays at once."""
+    """Episodes that one worker plays in parallel."""
     first: int = 0
     """Index of the first house in the split."""
     out: Path | None = None
@@ -77,9 +77,9 @@ def main(argv: Sequence[str]) -> int:
     check(options)
     folder = options.out or options.checkpoint.parent
     for name, sampling in product(options.task, options.sampling):
-        one = replace(options, task=(name,))
-        result = evaluate(one, sampling)
-        path = folder / result_file(one, sampling)
+        single = replace(options, task=(name,))
+        result = evaluate(single, sampling)
+        path = folder / result_file(single, sampling)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         print(table(result) + f"\n{path}\n")
@@ -87,34 +87,34 @@ def main(argv: Sequence[str]) -> int:
 
 
 def result_file(options: EvaluateOptions, sampling: str) -> str:
-    """Name of a result's file: what is not ObjectNav, the Stretch, strict contact or the first house is said in it."""
+    """Name of a result's file; it states a task other than ObjectNav, another robot, contact and first house."""
     (name,) = options.task
     body = "" if options.body == "stretch_re1" else options.body
     contact = "" if options.contact == "strict" else options.contact
     first = f"from_{options.first}" if options.first else ""
-    said = ("" if name == TASK else name, options.split, sampling, body, contact, first)
-    return "_".join(word for word in said if word) + ".json"
+    parts = ("" if name == TASK else name, options.split, sampling, body, contact, first)
+    return "_".join(part for part in parts if part) + ".json"
 
 
 def check(options: EvaluateOptions) -> None:
-    """Raises ConfigError for a sampling that is not known or episodes longer than the policy's horizon.
+    """Raises ConfigError for an unknown sampling or episodes longer than the policy's horizon.
 
-    EpisodeError and SpecError name the tasks and bodies that there are.
+    EpisodeError and SpecError list the known tasks and robots.
     """
     check_tasks(options.task, make_twin(options.body).spec)
     horizon = policy_from(load(options.checkpoint, "policy"), options.checkpoint).config.horizon
     if options.max_steps > horizon:
         raise ConfigError("max_steps", options.max_steps, f"at most the policy's horizon, {horizon}")
-    for one in options.sampling:
-        if one not in POLICIES:
-            raise ConfigError("sampling", repr(one), f"one of {', '.join(POLICIES)}")
+    for sampling in options.sampling:
+        if sampling not in POLICIES:
+            raise ConfigError("sampling", repr(sampling), f"one of {', '.join(POLICIES)}")
 
 
 def evaluate(options: EvaluateOptions, sampling: str, give_up: Callable[[], bool] = lambda: False) -> dict[str, Any]:
-    """Plays `options.episodes` episodes with worker processes; returns figures and every episode.
+    """Plays `options.episodes` episodes with worker processes; returns statistics and every episode.
 
-    With several tasks they take turns, house by house.
-    Once `give_up()` is True it returns soon, with what it has.
+    With several tasks they alternate, house by house.
+    Once `give_up()` is True it returns soon, with the episodes so far.
     """
     jobs = [range(i, min(i + CHUNK, options.episodes)) for i in range(0, options.episodes, CHUNK)]
     outcomes: list[dict[str, Any]] = []
@@ -122,15 +122,15 @@ def evaluate(options: EvaluateOptions, sampling: str, give_up: Callable[[], bool
         Bar(f"evaluate {sampling}", options.episodes, "episodes") as bar,
         WorkerPool(partial(Evaluator, options, sampling), options.workers, bar.steps) as pool,
     ):
-        for _, some in pool.run(jobs, give_up=give_up):
-            outcomes += some
-            bar.advance(len(some))
-            bar.say(f"{sum(one['success'] for one in outcomes)} of {len(outcomes)} solved")
-    return summarise(sorted(outcomes, key=lambda one: one["index"]), options, sampling)
+        for _, done in pool.run(jobs, give_up=give_up):
+            outcomes += done
+            bar.advance(len(done))
+            bar.write(f"{sum(each['success'] for each in outcomes)} of {len(outcomes)} solved")
+    return summarise(sorted(outcomes, key=lambda each: each["index"]), options, sampling)
 
 
 class Evaluator:
-    """A worker's work: plays the episodes of some indices."""
+    """Plays the episodes of a range of indices in a worker process."""
 
     def __init__(self, options: EvaluateOptions, sampling: str) -> None:
         torch.set_num_threads(1)
@@ -147,10 +147,10 @@ class Evaluator:
         outcomes = []
         for slot in self.rollout.run(episodes.values(), self._decide):
             report(slot.steps)
-            outcomes.append(outcome(slot, index[id(slot.seen.episode)]))
+            outcomes.append(outcome(slot, index[id(slot.record.episode)]))
         return outcomes
 
-    def _decide(self, slot: Slot, logits: F32Vector) -> str:
+    def _decide(self, slot: ActiveEpisode, logits: F32Vector) -> str:
         if self.sampling == "expert":
             return slot.expert.action()
         action, _ = choose(logits, self.sampling, slot.rng)  # type: ignore[arg-type]  # checked by `check`
@@ -158,22 +158,22 @@ class Evaluator:
 
 
 def evaluation_episodes(options: EvaluateOptions, indices: range) -> Iterator[tuple[int, EpisodeSpec]]:
-    """Index and episode, one per house, with the expert's length; what cannot be generated or solved is left out."""
-    eye = make_twin(options.body, QUIET).eye
+    """Yields index and episode, one per house, with the expert's length; skips what cannot be generated or solved."""
+    eye = make_twin(options.body, NOISELESS).eye
     for index in indices:
-        one, house = task(options.task[index % len(options.task)]), house_seed(options.split, options.first + index)
+        chosen, house = task(options.task[index % len(options.task)]), house_seed(options.split, options.first + index)
         try:
-            episode = one.sample(house, max_steps=options.max_steps, eye=eye)
+            episode = chosen.sample(house, max_steps=options.max_steps, eye=eye)
         except (HouseGenerationError, EpisodeGenerationError):
             continue
-        episode = measure_expert(episode, make_twin(options.body, QUIET))
+        episode = episode.with_expert_steps(expert_length(episode, make_twin(options.body, NOISELESS)))
         if episode.expert_steps is not None:
             yield index, episode
 
 
-def outcome(slot: Slot, index: int) -> dict[str, Any]:
-    """What came of one episode, as JSON values."""
-    episode = slot.seen.episode
+def outcome(slot: ActiveEpisode, index: int) -> dict[str, Any]:
+    """Summarises one episode as JSON values."""
+    episode = slot.record.episode
     assert episode.expert_steps is not None
     return {
         "index": index,
@@ -181,33 +181,33 @@ def outcome(slot: Slot, index: int) -> dict[str, Any]:
         "house": episode.house_seed,
         "rooms": len(slot.twin.house.rooms),
         "target": episode.target,
-        "success": slot.seen.success,
+        "success": slot.record.success,
         "ended": slot.ended,
         "steps": slot.steps,
         "expert_steps": episode.expert_steps,
-        "sel": sel(slot.seen.success, episode.expert_steps, slot.steps),
-        "collisions": slot.seen.collisions,
-        "failed_share": failed_share(slot.twin.history),
+        "sel": sel(slot.record.success, episode.expert_steps, slot.steps),
+        "collisions": slot.record.collisions,
+        "failed_share": failed_fraction(slot.twin.history),
         "rooms_visited": len(rooms_at(slot.twin.house, slot.twin.path)),
     }
 
 
 def summarise(outcomes: Sequence[Mapping[str, Any]], options: EvaluateOptions, sampling: str) -> dict[str, Any]:
-    """Success with its Wilson interval, SEL, lengths, and success by category and by number of rooms."""
+    """Computes success with its Wilson interval, SEL, lengths, and success by category and by number of rooms."""
     count = max(len(outcomes), 1)
-    solved = sum(bool(one["success"]) for one in outcomes)
+    solved = sum(bool(each["success"]) for each in outcomes)
     low, high = wilson(solved, len(outcomes))
     return {
         "simulated": {
             "task": ", ".join(options.task), "split": options.split, "episodes": len(outcomes),
             "success": solved / count, "low": low, "high": high, "sampling": sampling, "body": options.body,
         },
-        "sel": sum(one["sel"] for one in outcomes) / count,
-        "steps": sum(one["steps"] for one in outcomes) / count,
-        "collisions": sum(one["collisions"] for one in outcomes) / count,
-        "failed_share": sum(one["failed_share"] for one in outcomes) / count,
-        "rooms_visited": sum(one["rooms_visited"] / one["rooms"] for one in outcomes) / count,
-        "done_rate": sum(one["ended"] == "done" for one in outcomes) / count,
+        "sel": sum(each["sel"] for each in outcomes) / count,
+        "steps": sum(each["steps"] for each in outcomes) / count,
+        "collisions": sum(each["collisions"] for each in outcomes) / count,
+        "failed_share": sum(each["failed_share"] for each in outcomes) / count,
+        "rooms_visited": sum(each["rooms_visited"] / each["rooms"] for each in outcomes) / count,
+        "done_rate": sum(each["ended"] == "done" for each in outcomes) / count,
         "left_out": options.episodes - len(outcomes),
         "by_task": _by(outcomes, "task"),
         "by_target": _by(outcomes, "target"),
@@ -218,36 +218,36 @@ def summarise(outcomes: Sequence[Mapping[str, Any]], options: EvaluateOptions, s
 
 
 def plain(options: EvaluateOptions) -> dict[str, Any]:
-    """The options as JSON values."""
+    """Converts the options to JSON values."""
     return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
 
 
 def _by(outcomes: Sequence[Mapping[str, Any]], key: str) -> dict[str, dict[str, int]]:
     groups: dict[str, dict[str, int]] = {}
-    for one in sorted(outcomes, key=lambda one: str(one[key])):
-        group = groups.setdefault(str(one[key]), {"solved": 0, "episodes": 0})
-        group["solved"] += bool(one["success"])
+    for each in sorted(outcomes, key=lambda each: str(each[key])):
+        group = groups.setdefault(str(each[key]), {"solved": 0, "episodes": 0})
+        group["solved"] += bool(each["success"])
         group["episodes"] += 1
     return groups
 
 
 def wilson(solved: int, count: int, z: float = 1.96) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927); (0, 1) for no trials."""
+    """95 % interval of a success rate (Wilson 1927); (0, 1) for no trials."""
     if count == 0:
         return 0.0, 1.0
-    share, spread = solved / count, z * z / count
-    middle = (share + spread / 2) / (1 + spread)
-    half = z / (1 + spread) * math.sqrt(share * (1 - share) / count + spread / (4 * count))
+    rate, spread = solved / count, z * z / count
+    middle = (rate + spread / 2) / (1 + spread)
+    half = z / (1 + spread) * math.sqrt(rate * (1 - rate) / count + spread / (4 * count))
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """A result as lines of text."""
-    one = result["simulated"]
+    """Formats a result as text."""
+    figures = result["simulated"]
     lines = [
-        f"{one['task']}, {one['body']}, {one['split']}, {one['sampling']}: {one['success']:.1%} "
-        f"[{one['low']:.1%}, {one['high']:.1%}] of {one['episodes']}; SEL {result['sel']:.3f}; "
-        f"{result['steps']:.1f} steps, {result['collisions']:.1f} bumps, done said in {result['done_rate']:.0%}, "
+        f"{figures['task']}, {figures['body']}, {figures['split']}, {figures['sampling']}: {figures['success']:.1%} "
+        f"[{figures['low']:.1%}, {figures['high']:.1%}] of {figures['episodes']}; SEL {result['sel']:.3f}; "
+        f"{result['steps']:.1f} steps, {result['collisions']:.1f} collisions, done in {result['done_rate']:.0%}, "
         f"{result['failed_share']:.1%} of the actions failed, {result['rooms_visited']:.0%} of the rooms visited"
     ]
     for title in ("by_rooms", "by_target"):

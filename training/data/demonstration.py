@@ -1,7 +1,7 @@
-"""The expert's episodes with noise: some of what is executed is something else, what is learnt is always the expert's.
+"""Expert demonstrations with noise: some executed actions are random, the labels are always the expert's.
 
-Noise shows the clone states that only its own mistakes would bring it to (Laskey et al. 2017, DART, arXiv:1703.09327).
-Some of it drives on until the base bumps into something, because recovery from bumps can be cloned only if it is shown.
+Noise covers states that the clone would reach only by its own mistakes (Laskey et al. 2017, DART, arXiv:1703.09327).
+Some of it drives ahead until the base collides, because recovery from collisions can be cloned only if the data has it.
 """
 
 from __future__ import annotations
@@ -29,53 +29,53 @@ from training.data.recording import previous_token
 from training.models.config import START
 
 LEVELS = (0.0, 0.1, 0.3)
-"""Noise levels, one drawn per episode: about this share of its actions is not the expert's."""
+"""Noise levels, one drawn per episode: about this fraction of its actions is not the expert's."""
 
-SHARES = (0.3, 0.35, 0.35)
-"""How often each level is drawn."""
+LEVEL_PROBABILITIES = (0.3, 0.35, 0.35)
+"""Probability of each level."""
 
-RAM_SHARE, BURST_SHARE = 0.2, 0.25
-"""Share of the interruptions that drive ahead until a bump, and that last for 2 to 4 random actions."""
+RAM_FRACTION, BURST_FRACTION = 0.2, 0.25
+"""Fractions of the interruptions that drive ahead until a collision, and that last for 2 to 4 random actions."""
 
 RAM_STEPS = 6
-"""Steps ahead after which such a drive ends without a bump."""
+"""Steps after which such a drive ends without a collision."""
 
 _ACTIONS_PER_INTERRUPTION = 2.0
 MOVES = ("move_ahead", "move_back", "rotate_left", "rotate_right", "rotate_left_small", "rotate_right_small")
 
 
 class Noise:
-    """What is executed instead of the expert's action, for one episode, by a body that can do `moves`."""
+    """Replaces some of the expert's actions in one episode, on a robot that has the actions `moves`."""
 
     def __init__(self, level: float, rng: np.random.Generator, moves: Sequence[str] = MOVES) -> None:
-        self.rng, self.start_share, self.moves = rng, level / _ACTIONS_PER_INTERRUPTION, moves
+        self.rng, self.start_probability, self.moves = rng, level / _ACTIONS_PER_INTERRUPTION, moves
         self._plan: list[str] = []
         self._ramming = False
 
     def replace(self, action: str, last: Sent | None) -> str:
-        """The action to execute where the expert says `action`; `last` is what became of the one before."""
+        """Returns the action to execute in place of the expert's `action`; `last` is the previous command's result."""
         if self._ramming and last is not None and last.blocked:
             self._plan, self._ramming = [], False
             return action
-        if not self._plan and self.rng.random() < self.start_share:
+        if not self._plan and self.rng.random() < self.start_probability:
             self._plan = self._interruption()
         return self._plan.pop() if self._plan else action
 
     def _interruption(self) -> list[str]:
         kind = self.rng.random()
-        self._ramming = kind < RAM_SHARE
+        self._ramming = kind < RAM_FRACTION
         if self._ramming:
             return ["move_ahead"] * RAM_STEPS
-        count = int(self.rng.integers(2, 5)) if kind < RAM_SHARE + BURST_SHARE else 1
+        count = int(self.rng.integers(2, 5)) if kind < RAM_FRACTION + BURST_FRACTION else 1
         return [self.moves[i] for i in self.rng.integers(len(self.moves), size=count)]
 
 
 @dataclass
 class Demonstration:
-    """One episode as it was shown.
+    """One labelled episode.
 
     Attributes:
-        episode: which one.
+        episode: its specification.
         images: for each step, one (H, W, 3) uint8 RGB image per camera; empty where the features are kept instead.
         features: for each step the frozen encoder's tokens (cameras, K, C) float16.
         labels: for each step the index of the expert's action.
@@ -95,7 +95,7 @@ class Demonstration:
     collisions: int = 0
 
     def add(self, label: str, previous: int, in_hand: float) -> None:
-        """Adds one step, without its picture."""
+        """Adds one step, without its image."""
         self.labels.append(SPOC_ACTIONS.index(label))
         self.previous.append(previous)
         self.in_hand.append(round(in_hand))
@@ -110,10 +110,10 @@ def training_episodes(
     tasks: Sequence[str] = (TASK,),
     eye: Eye = STRETCH_EYE,
 ) -> Iterator[EpisodeSpec]:
-    """Endless episodes of `tasks` in random houses of a split, for a body that sees with `eye`.
+    """Yields episodes of `tasks` in random houses of a split without end, for a robot whose camera is `eye`.
 
-    Each episode's task is drawn from `tasks`. Houses that cannot be made, or have no such episode, are passed over;
-    the task is kept then, so that one that few houses have is not played less.
+    Each episode's task is drawn from `tasks`. Houses that cannot be generated or have no such episode are skipped; the
+    task is kept then, so that a task that few houses allow is not under-represented.
     """
     seeds, wanted = SPLITS[split], _drawn(tasks, rng)
     while True:
@@ -127,20 +127,20 @@ def training_episodes(
 
 
 def _drawn(tasks: Sequence[str], rng: np.random.Generator) -> Task:
-    """One of `tasks`; nothing is drawn where there is but one."""
+    """Draws one of `tasks`; uses no random number where there is only one."""
     return task(tasks[int(rng.integers(len(tasks))) if len(tasks) > 1 else 0])
 
 
 def demonstrate(
     twin: Twin, binding: Binding, episode: EpisodeSpec, rng: np.random.Generator, blocked: int | None
 ) -> Iterator[Demonstration]:
-    """Plays one episode; yields the growing demonstration after each step was seen and labelled, before it is executed.
+    """Plays one episode; yields the growing demonstration after each step is labelled and before it is executed.
 
-    The last one yielded is whole; `success` says whether it is worth learning from.
+    The last one yielded is complete; `success` states whether it should be learned from.
     """
     twin.reset(episode)
     expert, can = task(episode.task).expert(twin), base_moves(twin.spec.actions)
-    noise = Noise(float(rng.choice(LEVELS, p=SHARES)), rng, [name for name in MOVES if name in can])
+    noise = Noise(float(rng.choice(LEVELS, p=LEVEL_PROBABILITIES)), rng, [name for name in MOVES if name in can])
     shown, previous, last = Demonstration(episode), START, None
     for _ in range(episode.max_steps):
         observation = twin.observe()

@@ -1,4 +1,4 @@
-"""The frozen image encoder of a run: where it is kept, and how pictures become stored features."""
+"""The frozen image encoder of a run: its file, and the features that are computed with it and stored."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from training.runtime.checkpoint import load
 
 ENCODER_FILE = "encoder.pt"
 BATCH = 48
-"""Pictures that are encoded at once."""
+"""Images per batch of the encoder."""
 
 
 def encoder_path(run: Path) -> Path:
-    """Where a run keeps its pre-trained CNN."""
+    """Path of a run's pre-trained CNN."""
     return run / ENCODER_FILE
 
 
 def run_encoder(run: Path, config: PolicyConfig) -> nn.Module:
-    """The frozen encoder of a run: its pre-trained CNN, or DINOv2.
+    """Loads the frozen encoder of a run: its pre-trained CNN, or DINOv2.
 
     Raises:
-        CheckpointError: a CNN is needed and was not trained yet, or is of another size.
+        CheckpointError: the CNN has not been trained yet, or is of another size.
     """
     encoder = image_encoder(config.image)
     if config.image.kind != "cnn":
@@ -48,7 +48,7 @@ def run_encoder(run: Path, config: PolicyConfig) -> nn.Module:
 
 
 def encoder_name(run: Path, config: PolicyConfig) -> str:
-    """What the stored features depend on: the hash of the CNN's file, or the source of DINOv2's weights."""
+    """Identifies the encoder of stored features: the hash of the CNN's file, or the source of DINOv2's weights."""
     if config.image.kind != "cnn":
         return config.image.weights or "random"
     path = encoder_path(run)
@@ -56,7 +56,7 @@ def encoder_name(run: Path, config: PolicyConfig) -> str:
 
 
 def encode_images(encoder: nn.Module, images: Sequence[tuple[U8Image, ...]]) -> npt.NDArray[np.float16]:
-    """Tokens of S steps of one image per camera: (S, cameras, K, C) float16."""
+    """Encodes S steps of one image per camera into tokens (S, cameras, K, C) float16."""
     flat = np.stack([image for step in images for image in step])
     with torch.inference_mode():
         parts = [encoder(torch.from_numpy(flat[i : i + BATCH])) for i in range(0, len(flat), BATCH)]

@@ -1,4 +1,4 @@
-"""Batches of packed rows: whole episodes one behind the other, because padding would be two thirds of the work."""
+"""Batches of packed rows: whole episodes one after another, because padding would be two thirds of the work."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
-        return Batch(**{one.name: getattr(self, one.name).to(device) for one in fields(self)})
+        return Batch(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
 
 def pack(lengths: npt.NDArray[np.int64], order: npt.NDArray[np.int64], context: int) -> list[list[int]]:
@@ -64,7 +64,7 @@ def pack(lengths: npt.NDArray[np.int64], order: npt.NDArray[np.int64], context: 
 
 
 def epoch_batches(episodes: Episodes, seed: tuple[int, int], context: int, rows: int) -> list[list[list[int]]]:
-    """The batches of one epoch, each a list of rows of episode numbers; the same for the same (seed, epoch)."""
+    """Makes the batches of one epoch, each a list of rows of episode numbers; deterministic in (seed, epoch)."""
     rng = np.random.default_rng(seed)
     packed = pack(episodes.lengths, rng.permutation(len(episodes)), context)
     packed = [packed[i] for i in rng.permutation(len(packed))]
@@ -72,7 +72,7 @@ def epoch_batches(episodes: Episodes, seed: tuple[int, int], context: int, rows:
 
 
 class Instructions:
-    """Every instruction of some episodes, encoded once per update."""
+    """The distinct instructions of episodes, encoded once per update."""
 
     def __init__(self, episodes: Episodes, tokenizer: Tokenizer) -> None:
         self.texts = sorted(set(episodes.instructions))
@@ -81,13 +81,13 @@ class Instructions:
         self.ids, self.present = encode(tokenizer, self.texts)
 
     def text(self, policy: SpocPolicy, instruction: Tensor) -> Text:
-        """The encoded instruction of each of (N,) steps."""
-        ids, present = (one.to(instruction.device) for one in (self.ids, self.present))
+        """Encodes the instruction of each of (N,) steps."""
+        ids, present = self.ids.to(instruction.device), self.present.to(instruction.device)
         return policy.text(ids, present).pick(instruction)
 
 
 def collate(episodes: Episodes, instructions: Instructions, rows: Sequence[Sequence[int]], context: int) -> Batch:
-    """One batch; T is the longest row."""
+    """Makes a batch of rows of episode numbers; T is the length of the longest row."""
     places = max(int(episodes.lengths[list(row)].sum()) for row in rows)
     source = np.zeros((len(rows), places), np.int64)
     step, words = np.zeros_like(source), np.zeros_like(source)

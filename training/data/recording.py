@@ -1,4 +1,4 @@
-"""A recorded episode: what a policy was shown step by step, so that two implementations can be compared along it."""
+"""Recorded episodes: the policy's inputs step by step, to compare two implementations along them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from training.models.config import START
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What a policy is shown at one step: its own images and state, and the previous-action token."""
+class PolicyInput:
+    """A policy's inputs at one step: its own images and state, and the previous-action token."""
 
     images: Mapping[str, U8Image]
     state: F32Vector
@@ -32,19 +32,19 @@ class Shown:
 
 @dataclass(frozen=True)
 class Recording:
-    """One episode: the instruction, and every step in order."""
+    """One episode: the instruction and the inputs of every step in order."""
 
     instruction: str
-    steps: tuple[Shown, ...]
+    steps: tuple[PolicyInput, ...]
 
 
-def shown(binding: Binding, observation: Observation, previous_action: int) -> Shown:
-    """What a policy is shown of an observation, through its binding to the body."""
-    return Shown(binding.images(observation), binding.state(observation), previous_action)
+def policy_input(binding: Binding, observation: Observation, previous_action: int) -> PolicyInput:
+    """Makes a policy's input from an observation, through its binding to the robot."""
+    return PolicyInput(binding.images(observation), binding.state(observation), previous_action)
 
 
 def previous_token(sent: Sent, action: str, blocked: int | None) -> int:
-    """The token for the last action: its index, or `blocked` when the body did not execute it and there is a token."""
+    """Token of the previous action: its index, or `blocked` (where there is one) if the robot did not execute it."""
     return SPOC_ACTIONS.index(action) if sent.executed or blocked is None else blocked
 
 
@@ -57,9 +57,9 @@ def record_episode(
     task: str = TASK,
     body: str = "stretch_re1",
 ) -> Recording:
-    """Plays a task's expert until an episode of at least `steps` / 2 steps was seen; keeps at most `steps`.
+    """Records the task's expert until an episode has at least `steps` / 2 steps; keeps at most `steps`.
 
-    Every fifth action is a step straight ahead instead, so that bumps are in the recording.
+    Every fifth action is replaced by a step straight ahead, so that the recording contains blocked motions.
     """
     height, width = spec.cameras[0].height, spec.cameras[0].width
     twin = make_twin(body, TwinOptions(height=height, width=width))
@@ -71,32 +71,34 @@ def record_episode(
                 twin.reset(task_registry.task(task).sample(house_seed(split, index), eye=twin.eye))
             except (HouseGenerationError, EpisodeGenerationError):
                 continue
-            one = _play(twin, binding, blocked, steps)
-            longest = max(longest, one, key=lambda recording: len(recording.steps))
+            recorded = _play(twin, binding, blocked, steps)
+            longest = max(longest, recorded, key=lambda recording: len(recording.steps))
             if len(longest.steps) >= steps // 2:
                 break
     return longest
 
 
 def _play(twin: Twin, binding: Binding, blocked: int | None, steps: int) -> Recording:
-    expert, seen, previous = task_registry.task(twin.episode.task).expert(twin), list[Shown](), START
-    while len(seen) < steps:
-        seen.append(shown(binding, twin.observe(), previous))
+    expert, inputs, previous = task_registry.task(twin.episode.task).expert(twin), list[PolicyInput](), START
+    while len(inputs) < steps:
+        inputs.append(policy_input(binding, twin.observe(), previous))
         action = expert.action()
         if action == "done":
             break
-        action = "move_ahead" if len(seen) % 5 == 0 else action
+        action = "move_ahead" if len(inputs) % 5 == 0 else action
         sent = twin.execute(binding.command(SPOC_ACTIONS.index(action)))
         previous = previous_token(sent, action, blocked)
-    return Recording(twin.episode.instruction, tuple(seen))
+    return Recording(twin.episode.instruction, tuple(inputs))
 
 
 def random_recording(spec: PolicySpec, instruction: str, *, steps: int, seed: int = 0) -> Recording:
-    """Noise instead of pictures, for comparisons where no simulator is at hand."""
+    """Makes a recording with noise instead of images, for comparisons without a simulator."""
     rng = np.random.default_rng(seed)
     made = []
     for step in range(steps):
-        images = {one.name: rng.integers(0, 256, (one.height, one.width, 3), dtype=np.uint8) for one in spec.cameras}
+        images = {
+            each.name: rng.integers(0, 256, (each.height, each.width, 3), dtype=np.uint8) for each in spec.cameras
+        }
         state = np.zeros(len(spec.state), np.float32)
-        made.append(Shown(images, state, START if step == 0 else int(rng.integers(len(SPOC_ACTIONS.names)))))
+        made.append(PolicyInput(images, state, START if step == 0 else int(rng.integers(len(SPOC_ACTIONS.names)))))
     return Recording(instruction, tuple(made))

@@ -1,4 +1,4 @@
-"""Training data on disk: shards of episodes with the frozen encoder's features instead of pictures.
+"""Training data on disk: shards of episodes with the frozen encoder's features instead of images.
 
 A shard is one uncompressed .npz without pickles: `features` (S, cameras, K, C) float16, `labels`, `previous` and
 `in_hand` (S,) uint8, `lengths` (E,) int32, and of each episode `instructions`, `targets`, `houses`, `success` and
@@ -23,34 +23,34 @@ from training.data.demonstration import Demonstration
 from training.errors import DataError
 
 META_FILE = "data.json"
-BEFORE: Mapping[str, Any] = MappingProxyType({"task": ["object_nav"], "body": "stretch_re1", "encoder": None})
-"""What made the data whose description does not say so: it is older than these choices."""
+LEGACY_METADATA: Mapping[str, Any] = MappingProxyType({"task": ["object_nav"], "body": "stretch_re1", "encoder": None})
+"""Metadata of data that was made before these were recorded."""
 
 
 def shard_path(folder: Path, number: int) -> Path:
-    """File of shard `number`."""
+    """Path of shard `number`."""
     return folder / f"shard_{number:05d}.npz"
 
 
-def write_shard(path: Path, shown: Sequence[Demonstration]) -> None:
-    """Writes episodes in one move; a reader finds the whole shard or none."""
+def write_shard(path: Path, demonstrations: Sequence[Demonstration]) -> None:
+    """Writes episodes atomically: a reader finds the whole shard or none."""
     arrays: dict[str, npt.NDArray[Any]] = {
-        "features": np.stack([one for episode in shown for one in episode.features]),
-        "labels": _joined([episode.labels for episode in shown]),
-        "previous": _joined([episode.previous for episode in shown]),
-        "in_hand": _joined([episode.in_hand for episode in shown]),
-        "lengths": np.array([len(episode.labels) for episode in shown], np.int32),
-        "instructions": np.array([episode.episode.instruction for episode in shown]),
-        "targets": np.array([episode.episode.target for episode in shown]),
-        "houses": np.array([episode.episode.house_seed for episode in shown], np.int64),
-        "success": np.array([episode.success for episode in shown]),
-        "collisions": np.array([episode.collisions for episode in shown], np.int32),
+        "features": np.stack([tokens for each in demonstrations for tokens in each.features]),
+        "labels": _joined([each.labels for each in demonstrations]),
+        "previous": _joined([each.previous for each in demonstrations]),
+        "in_hand": _joined([each.in_hand for each in demonstrations]),
+        "lengths": np.array([len(each.labels) for each in demonstrations], np.int32),
+        "instructions": np.array([each.episode.instruction for each in demonstrations]),
+        "targets": np.array([each.episode.target for each in demonstrations]),
+        "houses": np.array([each.episode.house_seed for each in demonstrations], np.int64),
+        "success": np.array([each.success for each in demonstrations]),
+        "collisions": np.array([each.collisions for each in demonstrations], np.int32),
     }
     write_arrays(path, arrays)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Writes named arrays as an uncompressed .npz, in one move."""
+    """Writes named arrays as an uncompressed .npz, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     with part.open("wb") as file:
@@ -59,40 +59,40 @@ def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
 
 
 def _joined(lists: Sequence[Sequence[int]]) -> npt.NDArray[np.uint8]:
-    return np.array([value for one in lists for value in one], np.uint8)
+    return np.array([value for values in lists for value in values], np.uint8)
 
 
-def describe(folder: Path, meta: Mapping[str, Any]) -> None:
-    """Writes what made the data in `folder`, or checks that it was the same.
+def write_metadata(folder: Path, meta: Mapping[str, Any]) -> None:
+    """Writes the metadata of the data in `folder`, or checks it against the existing file.
 
     Raises:
-        DataError: the folder holds data that was made otherwise.
+        DataError: the folder holds data with other metadata.
     """
     path = folder / META_FILE
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
         return
-    found = {**BEFORE, **json.loads(path.read_text(encoding="utf-8"))}
+    found = {**LEGACY_METADATA, **json.loads(path.read_text(encoding="utf-8"))}
     for name, expected in meta.items():
         got = found.get(name)
         if got != expected:
-            raise DataError(f"{path}: got {name} {got!r}, expected {expected!r}; take another folder")
+            raise DataError(f"{path}: got {name} {got!r}, expected {expected!r}; use another folder")
 
 
-def described(folder: Path, name: str) -> Any:
-    """What `describe` wrote down under `name`; what was so before anything was, where it did not."""
+def read_metadata(folder: Path, name: str) -> Any:
+    """Reads the value that `write_metadata` wrote under `name`; LEGACY_METADATA's where there is none."""
     path = folder / META_FILE
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return found.get(name, BEFORE[name])
+    return found.get(name, LEGACY_METADATA[name])
 
 
 def expect_encoder(folders: Iterable[Path], name: str) -> None:
-    """Raises DataError for a folder whose features another encoder made."""
+    """Raises DataError for a folder whose features were computed by another encoder."""
     for folder in folders:
-        made = described(folder, "encoder")
-        if made not in (None, name):
-            raise DataError(f"{folder}: got features of encoder {made:.12}, expected {name:.12}; collect them again")
+        found = read_metadata(folder, "encoder")
+        if found not in (None, name):
+            raise DataError(f"{folder}: got features of encoder {found:.12}, expected {name:.12}; collect them again")
 
 
 @dataclass(frozen=True)
@@ -140,21 +140,23 @@ def load_shards(files: Sequence[Path]) -> Episodes:
         DataError: a shard is damaged or does not fit the others.
     """
     small = [_small(path) for path in files]
-    total = sum(len(one["labels"]) for one in small)
+    total = sum(len(shard["labels"]) for shard in small)
     features: npt.NDArray[np.float16] | None = None
     position = 0
-    for path, one in zip(files, small):
+    for path, shard in zip(files, small):
         block = _read(path, ("features",))["features"]
         if features is None:
             features = np.empty((total, *block.shape[1:]), np.float16)
-        if block.shape != (len(one["labels"]), *features.shape[1:]):
-            raise DataError(f"{path}: got features {block.shape}, expected {(len(one['labels']), *features.shape[1:])}")
+        if block.shape != (len(shard["labels"]), *features.shape[1:]):
+            raise DataError(
+                f"{path}: got features {block.shape}, expected {(len(shard['labels']), *features.shape[1:])}"
+            )
         features[position : position + len(block)] = block
         position += len(block)
     assert features is not None
-    lengths = np.concatenate([one["lengths"] for one in small]).astype(np.int64)
-    joined = {name: np.concatenate([one[name] for one in small]) for name in ("labels", "previous", "in_hand")}
-    instructions = tuple(str(text) for one in small for text in one["instructions"])
+    lengths = np.concatenate([shard["lengths"] for shard in small]).astype(np.int64)
+    joined = {name: np.concatenate([shard[name] for shard in small]) for name in ("labels", "previous", "in_hand")}
+    instructions = tuple(str(text) for shard in small for text in shard["instructions"])
     return Episodes(features, **joined, starts=np.cumsum(lengths) - lengths, lengths=lengths, instructions=instructions)
 
 

@@ -1,1 +1,1 @@
-"""From a checkpoint to a bundle: ONNX graphs, and their parity with torch."""
+"""Export of a checkpoint to a bundle: ONNX graphs, and their parity with torch."""

@@ -1,4 +1,4 @@
-"""`ferry export`: a checkpoint becomes a policy bundle, or nothing is written and the difference is named."""
+"""`ferry export`: writes a checkpoint as a policy bundle; writes nothing if its outputs differ from torch's."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ class ExportOptions:
     checkpoint: Path
     """A policy's checkpoint, e.g. runs/mini/bc/best.pt."""
     out: Path
-    """Folder to write; what a bundle in it held before is replaced as a whole."""
+    """Folder to write; an existing bundle in it is replaced."""
     name: str = ""
     """Name of the bundle; by default that of the policy's size."""
     results: tuple[Path, ...] = ()
     """JSON files of `ferry train evaluate`, for the provenance."""
     task: tuple[str, ...] = ()
-    """Tasks that the manifest names; by default those that the checkpoint was trained for."""
+    """Tasks in the manifest; by default those that the checkpoint was trained for."""
     body: str = ""
-    """Whose twin the compared episode is recorded with; by default the one that the checkpoint was trained with."""
+    """Robot of the recorded episode; by default the one that the checkpoint was trained with."""
     tolerance: float = TOLERANCE
-    """Largest difference to torch that is accepted."""
+    """Largest accepted difference to torch."""
     steps: int = 60
-    """Length of the recorded episode that both are compared along."""
+    """Length of the recorded episode of the parity check."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -74,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
     manifest = export(
         policy, options.out, recording, provenance, name=options.name, tasks=tasks, tolerance=options.tolerance
     )
-    size = sum(one.stat().st_size for one in options.out.iterdir()) / 1e6
+    size = sum(file.stat().st_size for file in options.out.iterdir()) / 1e6
     worst = max(manifest.parity.values())
     compared = f"{len(recording.steps)} steps compared, largest difference {worst:.1e}"
     print(f"{options.out}: {manifest.name}, {size:.1f} MB, {compared}")
@@ -91,17 +91,15 @@ def export(
     tasks: Sequence[str] = (TASK,),
     tolerance: float = TOLERANCE,
 ) -> PolicyManifest:
-    """Writes `policy` as a bundle into `folder`, in one move, after it answered along `recording` as torch does.
+    """Writes `policy` as a bundle into `folder`, atomically, once its outputs along `recording` match torch's.
 
     Raises:
-        ExportError: onnxruntime and torch differ, the recording is empty, or `folder` holds something else.
+        ExportError: onnxruntime and torch differ, the recording is empty, or `folder` has other files.
     """
     if not recording.steps:
         raise ExportError("recording: got 0 steps, expected at least 1 to compare along")
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST_FILE).is_file():
-        raise ExportError(
-            f"{folder}: got a folder that holds something else, expected a bundle, an empty folder or none"
-        )
+        raise ExportError(f"{folder}: got a folder with other files, expected a bundle, an empty folder or none")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         made = Path(temporary) / "bundle"
@@ -115,7 +113,7 @@ def export(
 def write_files(
     policy: SpocPolicy, folder: Path, provenance: Provenance, name: str, tasks: Sequence[str] = (TASK,)
 ) -> PolicyManifest:
-    """Writes graphs, tokenizer and manifest into a new folder, uncompared."""
+    """Writes graphs, tokenizer and manifest into a new folder, without the parity check."""
     folder.mkdir(parents=True)
     policy.eval()
     write_policy_graph(policy, folder / GRAPHS["policy"].file)
@@ -130,7 +128,9 @@ def write_files(
             spec=policy.config.spec(),
             graphs=GRAPHS,
             tokenizer=GraphFile("tokenizer.json", ""),
-            recurrent=tuple(RecurrentTensor(f"past_{one}", f"present_{one}", shape) for one in ("keys", "values")),
+            recurrent=tuple(
+                RecurrentTensor(f"past_{tensor}", f"present_{tensor}", shape) for tensor in ("keys", "values")
+            ),
             previous_action=PreviousAction(START, policy.config.blocked_token),
             provenance=provenance,
             tasks=tuple(tasks),
@@ -139,11 +139,11 @@ def write_files(
 
 
 def read_result(path: Path, checkpoint: Path) -> dict[str, Any]:
-    """What `ferry train evaluate` wrote of a checkpoint.
+    """Reads a result that `ferry train evaluate` wrote for a checkpoint.
 
     Raises:
-        ExportError: the file is missing, damaged or something else, of another checkpoint, or the body slid along what
-            it touched.
+        ExportError: the file is missing, damaged or of another kind, of another checkpoint, or the robot slid along
+            obstacles.
     """
     try:
         result = json.loads(path.read_text())
@@ -160,18 +160,18 @@ def read_result(path: Path, checkpoint: Path) -> dict[str, Any]:
 
 
 def simulated(result: Mapping[str, Any]) -> SimulatedResult:
-    """What a manifest says of such a result."""
+    """Converts such a result to the manifest's form."""
     return SimulatedResult(**result["simulated"], max_steps=result["options"]["max_steps"])
 
 
 def trained_for(payload: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
-    """The tasks and the body that a checkpoint was trained for last; ObjectNav and the Stretch at first."""
+    """Returns the tasks and the robot that a checkpoint was last trained for; ObjectNav and the Stretch by default."""
     play = payload.get("training", {}).get("play", {})
     return tuple(payload.get("tasks") or play.get("task") or (TASK,)), str(play.get("body", "stretch_re1"))
 
 
 def provenance_of(payload: dict[str, Any], results: Sequence[dict[str, Any]] = ()) -> Provenance:
-    """Where the policy in a checkpoint comes from."""
+    """Makes the provenance of the policy in a checkpoint."""
     return Provenance(
         git_commit=str(payload.get("git_commit", "")) or git_commit(),
         config_sha256=config_hash({"policy": payload["policy"], "training": payload.get("training", {})}),
@@ -191,7 +191,7 @@ def _load(folder: Path) -> PolicyBundle:
 
 
 def _put(made: Path, folder: Path, old: Path) -> None:
-    """Moves `made` to `folder`; what was there goes to `old` first, so that it is never half of each."""
+    """Moves `made` to `folder`; an existing bundle is moved to `old` first, so that the folder is never a mixture."""
     if folder.exists():
         os.replace(folder, old)
     os.replace(made, folder)

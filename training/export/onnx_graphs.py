@@ -22,7 +22,7 @@ OPSET = 18
 
 
 class PolicyStep(nn.Module):
-    """One step of one episode: images, text features, state, previous action, step, cache -> logits and grown cache."""
+    """One step of one episode: images, text features, state, previous action, step, cache -> logits and cache."""
 
     def __init__(self, policy: SpocPolicy) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class TextStep(nn.Module):
 
 
 def write_policy_graph(policy: SpocPolicy, path: Path) -> None:
-    """Writes the policy graph; the lengths of the text and of the cache stay open."""
+    """Writes the policy graph; the lengths of the text and of the cache are dynamic."""
     config = policy.config
     layers, heads, size = policy.heads
     generator = torch.Generator().manual_seed(0)
@@ -71,7 +71,7 @@ def write_policy_graph(policy: SpocPolicy, path: Path) -> None:
 
 
 def write_text_graph(policy: SpocPolicy, path: Path) -> None:
-    """Writes the text graph; the number of tokens stays open."""
+    """Writes the text graph; the number of tokens is dynamic."""
     example = (torch.arange(5)[None],)
     _write(TextStep(policy), example, ({1: _open()},), ("token_ids",), ("text_features",), path)
 
@@ -101,28 +101,28 @@ def _write(
 
 
 def _forget_sources(path: Path) -> None:
-    """Removes the lines of source, with this machine's paths, that the exporter notes at every node and value."""
+    """Removes the exporter's source references, with this machine's paths, from every node and value."""
     model = onnx.load(path)
     graph = model.graph
     parts = (graph.node, graph.value_info, graph.input, graph.output, graph.initializer)
-    parts += (model.functions, *(one.node for one in model.functions))
-    for one in (model, graph, *chain.from_iterable(parts)):
-        del one.metadata_props[:]
-        one.doc_string = ""
+    parts += (model.functions, *(function.node for function in model.functions))
+    for element in (model, graph, *chain.from_iterable(parts)):
+        del element.metadata_props[:]
+        element.doc_string = ""
     onnx.save(model, path)
 
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """The exporter warns of its own internals and of packages that nothing here needs."""
+    """Silences the exporter's warnings about its internals and about packages that are not needed here."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [one.level for one in loggers]
-    for one in loggers:
-        one.setLevel(logging.ERROR)
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for one, level in zip(loggers, levels):
-            one.setLevel(level)
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)

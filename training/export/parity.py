@@ -1,4 +1,4 @@
-"""Whether an exported bundle answers as the torch policy does, step by step through the recurrent state."""
+"""Parity check of an exported bundle against the torch policy, step by step through the recurrent state."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from training.models.spoc import SpocPolicy
 from training.models.tokenizer import encode, tokenizer_for
 
 TOLERANCE = 1e-3
-"""Largest difference of a logit or a cached number that a bundle may have."""
+"""Largest difference allowed of a logit or a cached value."""
 
 Array = npt.NDArray[np.float32]
 
 
 @dataclass
 class Parity:
-    """Largest absolute differences seen, by output."""
+    """Largest absolute differences so far, by output."""
 
     worst: dict[str, float] = field(default_factory=dict)
 
-    def see(self, name: str, torch_value: Array, onnx_value: Array) -> None:
-        """Takes one pair of outputs into account; NaN counts as infinitely different."""
+    def add(self, name: str, torch_value: Array, onnx_value: Array) -> None:
+        """Adds one pair of outputs; NaN counts as infinitely different."""
         same_shape = torch_value.shape == onnx_value.shape
         difference = float(np.abs(torch_value - onnx_value).max(initial=0.0)) if same_shape else np.inf
         self.worst[name] = max(self.worst.get(name, 0.0), np.inf if np.isnan(difference) else difference)
@@ -57,17 +57,19 @@ def compare(
     with torch.no_grad():
         text = policy.text(*encode(tokenizer_for(policy.config.text), [recording.instruction])[:1])
         features = bundle.text_features(recording.instruction, max_tokens=512)
-        parity.see("text_features", text.features.numpy(), features)
-        for number, one in enumerate(recording.steps):
-            images = [torch.from_numpy(one.images[name].copy())[None] for name in policy.config.cameras]
-            previous, state = torch.tensor([one.previous_action]), torch.from_numpy(one.state)[None]
+        parity.add("text_features", text.features.numpy(), features)
+        for number, step in enumerate(recording.steps):
+            images = [torch.from_numpy(step.images[name].copy())[None] for name in policy.config.cameras]
+            previous, state = torch.tensor([step.previous_action]), torch.from_numpy(step.state)[None]
             logits, keys, values = policy.step(
                 policy.images(*images), text, previous, state, torch.tensor([number]), keys, values
             )
-            got, recurrent = bundle.run(dict(one.images), features, one.state, one.previous_action, number, recurrent)
-            parity.see("logits", logits[0].numpy(), got)
-            parity.see("present_keys", keys.numpy(), np.asarray(recurrent["past_keys"], np.float32))
-            parity.see("present_values", values.numpy(), np.asarray(recurrent["past_values"], np.float32))
+            got, recurrent = bundle.run(
+                dict(step.images), features, step.state, step.previous_action, number, recurrent
+            )
+            parity.add("logits", logits[0].numpy(), got)
+            parity.add("present_keys", keys.numpy(), np.asarray(recurrent["past_keys"], np.float32))
+            parity.add("present_values", values.numpy(), np.asarray(recurrent["past_values"], np.float32))
             parity.check(tolerance)
             _check_choice(logits[0].numpy(), got, number, tolerance)
     return parity.worst
@@ -76,4 +78,4 @@ def compare(
 def _check_choice(torch_logits: Array, onnx_logits: Array, step: int, tolerance: float) -> None:
     ours, theirs = int(torch_logits.argmax()), int(onnx_logits.argmax())
     if ours != theirs and torch_logits[ours] - torch_logits[theirs] > tolerance:
-        raise ExportError(f"onnx action at step {step}: got {theirs}, expected {ours} as torch says")
+        raise ExportError(f"onnx action at step {step}: got {theirs}, expected torch's {ours}")

@@ -1,9 +1,9 @@
 """`ferry train bc`: behaviour cloning as SPOC does it (Ehsani et al. 2023, "Imitating Shortest Paths in Simulation").
 
-Cross-entropy on the expert's action at every step of whole episodes, the image encoder frozen, AdamW. Kept from SPOC
-and FLaRe: the network, whole-episode context, previous executed action, in-hand flag and time as inputs. Different:
-features are computed once and stored, episodes are packed behind one another, and `mini`'s text table is trained with
-the rest.
+Cross-entropy on the expert's action at every step of whole episodes, the image encoder frozen, AdamW. As in SPOC and
+FLaRe: the network, whole-episode context, previous executed action, in-hand flag and time as inputs. Different:
+features are computed once and stored, several episodes are packed into one row, and `mini`'s text table is trained
+with the rest.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from __future__ import annotations
 import shlex
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from torch.utils.tensorboard import SummaryWriter
 from robots.processes.signals import on_end, restore
 from training.data.features import encoder_name, run_encoder
 from training.data.packing import Batch, Instructions, collate, epoch_batches
-from training.data.shards import Episodes, described, expect_encoder, load_shards, shard_files
+from training.data.shards import Episodes, expect_encoder, load_shards, read_metadata, shard_files
 from training.errors import CheckpointError, Diverged
 from training.imitation.collect import FOLDER
 from training.imitation.loss import Scores, batch_logits, imitation_loss
@@ -46,6 +47,9 @@ from training.runtime.commit import git_commit
 from training.runtime.distributed import device_of
 from training.runtime.progress import Bar
 
+FORMER_NAMES: Mapping[str, str] = MappingProxyType({"clip": "max_grad_norm"})
+"""Names of options in checkpoints that were written before they were renamed -> names now."""
+
 
 @dataclass(frozen=True)
 class BcOptions:
@@ -56,11 +60,11 @@ class BcOptions:
     name: str = "bc"
     """Folder in the run for checkpoints (last.pt, best.pt) and TensorBoard files."""
     data: tuple[str, ...] = (FOLDER,)
-    """Folders of the run that hold shards, e.g. data dagger."""
+    """Folders of the run with shards, e.g. data dagger."""
     init: Path | None = None
-    """Checkpoint whose weights to start from; by default untrained ones."""
+    """Checkpoint whose weights to start from; untrained ones by default."""
     resume: bool = False
-    """Go on exactly where last.pt stopped."""
+    """Continue from last.pt, as if the run had not been interrupted."""
     size: str = "mini"
     """Policy size: mini or small_3."""
     epochs: int = 8
@@ -69,20 +73,20 @@ class BcOptions:
     context: int = 256
     """Steps per row; an episode is never cut."""
     lr: float = 1e-3
-    """Highest learning rate; SPOC's small_3 is trained with 2e-4."""
+    """Peak learning rate; SPOC's small_3 is trained with 2e-4."""
     schedule: str = "onecycle"
     """onecycle, or constant after the warm-up."""
     warmup: float = 0.1
-    """Share of the updates in which the learning rate rises."""
+    """Fraction of the updates in which the learning rate rises."""
     weight_decay: float = 1e-2
-    clip: float = 1.0
-    """Largest norm of the gradient."""
+    max_grad_norm: float = 1.0
+    """The gradient is clipped to this norm."""
     hold_out: int = 40
-    """One shard of so many is kept for validation."""
+    """One in this many shards is kept for validation."""
     bf16: bool = True
     """Matrix products in bfloat16."""
     device: str = "auto"
-    """Where it learns: cpu, cuda, or auto for cuda where there is one."""
+    """Device of the updates: cpu, cuda, or auto for cuda where there is one."""
     threads: int = 2
     """Torch threads."""
     save_every_s: float = 120.0
@@ -98,7 +102,7 @@ def main(argv: Sequence[str]) -> int:
     torch.set_num_threads(options.threads)
     if not options.resume:
         expect_new(options.run / options.name / "last.pt")
-    files = shard_files([options.run / one for one in options.data])
+    files = shard_files([options.run / folder for folder in options.data])
     held_out = files[:: options.hold_out] if len(files) > 1 else files
     trained_on = [path for path in files if path not in held_out] or files
     command = shlex.join(["ferry", "train", "bc", *argv])
@@ -112,16 +116,16 @@ def main(argv: Sequence[str]) -> int:
 
 
 class Trainer:
-    """Behaviour cloning, step by step; everything that a resumed run needs is in `payload`."""
+    """Behaviour cloning, step by step; `payload` holds everything that a resumed run needs."""
 
     def __init__(self, options: BcOptions, train: Episodes, held_out: Episodes, command: str = "") -> None:
         self.commit, self.command = git_commit(), command
         self.options, self.train_set, self.held_out = options, train, held_out
         self.folder = options.run / options.name
-        shown = [name for one in options.data for name in described(options.run / one, "task")]
-        self.tasks = list(dict.fromkeys(shown))
+        folders = [options.run / folder for folder in options.data]
+        self.tasks = list(dict.fromkeys(name for folder in folders for name in read_metadata(folder, "task")))
         config = preset(options.size, options.weights)
-        expect_encoder([options.run / one for one in options.data], encoder_name(options.run, config))
+        expect_encoder(folders, encoder_name(options.run, config))
         self.policy = new_policy(config, options.seed)
         self.policy.image_encoder.load_state_dict(run_encoder(options.run, config).state_dict())
         if options.init is not None:
@@ -129,11 +133,11 @@ class Trainer:
         self.device = device_of(options.device)
         self.policy.to(self.device)
         tokenizer = tokenizer_for(config.text)
-        self.words = {id(one): Instructions(one, tokenizer) for one in (train, held_out)}
+        self.words = {id(episodes): Instructions(episodes, tokenizer) for episodes in (train, held_out)}
         self.actions = config.spec().actions.names  # type: ignore[union-attr]  # discrete
         self.rng = np.random.default_rng(options.seed)
         self.per_epoch = len(self._batches(0))
-        trained = [one for one in self.policy.parameters() if one.requires_grad]
+        trained = [parameter for parameter in self.policy.parameters() if parameter.requires_grad]
         self.optimiser = torch.optim.AdamW(trained, options.lr, weight_decay=options.weight_decay)
         total = options.epochs * self.per_epoch
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -142,10 +146,10 @@ class Trainer:
         self.step, self.best, self.steps_seen = 0, float("inf"), 0
 
     def run(self, stopping: Callable[[], bool] = lambda: False, updates: int | None = None) -> None:
-        """Trains to the end, or for some updates, or until `stopping()`; KeyboardInterrupt after a checkpoint then.
+        """Trains to the end, for `updates` updates, or until `stopping()`: then KeyboardInterrupt after a checkpoint.
 
         Raises:
-            Diverged: the loss is no longer a number; last.pt is from before.
+            Diverged: the loss is NaN or infinite; last.pt is from before.
         """
         total = self.options.epochs * self.per_epoch
         end = total if updates is None else min(total, self.step + updates)
@@ -171,14 +175,14 @@ class Trainer:
                     raise KeyboardInterrupt
 
     def resume(self) -> None:
-        """Takes up the state of last.pt: weights, optimiser, schedule, random numbers and progress.
+        """Restores the state in last.pt: weights, optimiser, schedule, random numbers and progress.
 
         Raises:
-            CheckpointError: there is none, or it was made with other options.
+            CheckpointError: last.pt is missing or was made with other options.
         """
         path = self.folder / "last.pt"
         payload = load(path, "policy")
-        expect_options(path, payload["training"], _comparable(self.options))
+        expect_options(path, payload["training"], _comparable(self.options), renamed=FORMER_NAMES)
         if payload["updates_per_epoch"] != self.per_epoch:
             raise CheckpointError(
                 f"{path}: got {payload['updates_per_epoch']} updates per epoch, expected {self.per_epoch}"
@@ -190,7 +194,7 @@ class Trainer:
         self.step, self.best, self.steps_seen = payload["update"], payload["best"], payload["steps"]
 
     def payload(self) -> dict[str, Any]:
-        """The checkpoint's content."""
+        """Returns the checkpoint's content."""
         return {
             **policy_payload(self.policy),
             "algorithm": "behaviour cloning",
@@ -217,7 +221,7 @@ class Trainer:
             raise Diverged(self.step, loss.item(), self.folder / "last.pt")
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
-        norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.options.clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.options.max_grad_norm)
         self.optimiser.step()
         self.schedule.step()
         self.step += 1
@@ -236,13 +240,13 @@ class Trainer:
         with torch.no_grad():
             for rows in epoch_batches(self.held_out, (0, 0), self.options.context, self.options.rows):
                 batch = collate(self.held_out, self.words[id(self.held_out)], rows, self.options.context)
-                scores.see(self._logits(self.held_out, batch.to(self.device)).cpu(), batch.labels)
+                scores.add(self._logits(self.held_out, batch.to(self.device)).cpu(), batch.labels)
         summary = scores.summary()
         for name, value in summary.items():
             board.add_scalar(f"validation/{name}", value, self.step)
         done = summary.get("recall/done", float("nan"))
         line = f"validation loss {summary['loss']:.4f}, accuracy {summary['accuracy']:.3f}, recall of done {done:.3f}"
-        bar.say(f"epoch {self.step // self.per_epoch}: {line}")
+        bar.write(f"epoch {self.step // self.per_epoch}: {line}")
         if summary["loss"] < self.best:
             self.best = summary["loss"]
             self._save("best.pt")
@@ -259,42 +263,42 @@ class Trainer:
 
 
 def lr_factor(schedule: str, total: int, warmup: int) -> Callable[[int], float]:
-    """Learning rate over its highest, by update: a linear rise, then a cosine to 0 (onecycle) or constant."""
+    """Returns learning rate / peak by update: a linear rise, then a cosine to 0 (onecycle) or constant."""
 
     def factor(update: int) -> float:
         if update < warmup:
             return (update + 1) / warmup
         if schedule == "constant":
             return 1.0
-        share = min(1.0, (update - warmup) / max(1, total - warmup))
-        return 0.5 * (1.0 + float(np.cos(np.pi * share)))
+        progress = min(1.0, (update - warmup) / max(1, total - warmup))
+        return 0.5 * (1.0 + float(np.cos(np.pi * progress)))
 
     return factor
 
 
 @contextmanager
 def stop_request() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C, SIGTERM or SIGHUP asks the loop to stop after its update, so that a checkpoint is whole.
+    """Yields a function that returns whether Ctrl-C, SIGTERM or SIGHUP asked the loop to stop after its update.
 
-    A second Ctrl-C stops at once.
+    A second Ctrl-C raises KeyboardInterrupt at once.
     """
-    asked = False
+    requested = False
 
-    def ask(number: int, _: object) -> None:
-        nonlocal asked
-        if asked and number == signal.SIGINT:
+    def request(number: int, _: object) -> None:
+        nonlocal requested
+        if requested and number == signal.SIGINT:
             raise KeyboardInterrupt
-        asked = True
+        requested = True
 
-    before = on_end(ask)
+    before = on_end(request)
     try:
-        yield lambda: asked
+        yield lambda: requested
     finally:
         restore(before)
 
 
 def _comparable(options: BcOptions) -> dict[str, Any]:
-    """The options that a resumed run must share, as plain values."""
+    """Returns the options that a resumed run must have in common with the first, as plain values."""
     free = ("resume", "device", "threads", "save_every_s", "run", "init")
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(options).items()}
     return {name: value for name, value in plain.items() if name not in free}

@@ -1,7 +1,7 @@
-"""`ferry train collect`: the expert's episodes with noise, as shards of frozen features.
+"""`ferry train collect`: expert demonstrations with noise, as shards of frozen features.
 
-Shards that exist are not made again, so that a run that was stopped goes on where it was; a shard's content depends on
-its number and the seed alone.
+Existing shards are kept, so that an interrupted run continues where it stopped; a shard's content depends on its number
+and the seed alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from simulation.twins.registry import make_twin
 from simulation.worker_pool import Report, WorkerPool
 from training.data.demonstration import demonstrate, training_episodes
 from training.data.features import encode_images, encoder_name, run_encoder
-from training.data.shards import describe, shard_path, write_shard
+from training.data.shards import shard_path, write_metadata, write_shard
 from training.models.config import PolicyConfig, preset
 from training.runtime.progress import Bar
 
@@ -33,16 +33,16 @@ FOLDER = "data"
 
 @dataclass(frozen=True)
 class CollectOptions:
-    """Collects the expert's episodes as training data."""
+    """Collects expert demonstrations as training data."""
 
     run: Path = Path("runs/mini")
     """Folder of the run."""
     size: str = "mini"
     """Policy size: mini or small_3."""
     episodes: int = 9000
-    """Successful episodes wanted."""
+    """Successful episodes to collect."""
     minutes: float = 0.0
-    """Starts no further shard after this time; 0 for no limit."""
+    """Starts no further shard after this time [min]; 0 for no limit."""
     shard: int = 50
     """Episodes per shard."""
     workers: int = 2
@@ -50,9 +50,9 @@ class CollectOptions:
     max_steps: int = 150
     """Longest episode."""
     task: tuple[str, ...] = (TASK,)
-    """Tasks, of `simulation.task_registry`; with several, each episode's is drawn."""
+    """Tasks in `simulation.task_registry`; with several, each episode's is drawn."""
     body: str = "stretch_re1"
-    """Whose twin: stretch_re1 or locobot."""
+    """Robot: stretch_re1 or locobot."""
     name: str = FOLDER
     """Folder in the run for the data."""
     seed: int = 0
@@ -62,7 +62,7 @@ class CollectOptions:
 
 @dataclass(frozen=True)
 class ShardReport:
-    """What came of one shard."""
+    """Statistics of one shard."""
 
     episodes: int
     steps: int
@@ -78,24 +78,24 @@ def main(argv: Sequence[str]) -> int:
     folder = options.run / options.name
     meta = {"encoder": encoder_name(options.run, config), "max_steps": options.max_steps, "shard": options.shard}
     run_encoder(options.run, config)
-    made = {"task": list(options.task), "body": options.body}
-    describe(folder, {**meta, **made, "seed": options.seed, "kind": "expert"})
+    setup = {"task": list(options.task), "body": options.body}
+    write_metadata(folder, {**meta, **setup, "seed": options.seed, "kind": "expert"})
     numbers = range(-(-options.episodes // options.shard))
     missing = [number for number in numbers if not shard_path(folder, number).is_file()]
     reports = collect(options, config, missing)
     total = ShardReport(
-        *(sum(getattr(one, name) for one in reports) for name in ("episodes", "steps", "failed", "bumps"))
+        *(sum(getattr(report, name) for report in reports) for name in ("episodes", "steps", "failed", "bumps"))
     )
-    share = total.failed / max(total.failed + total.episodes, 1)
+    failure_rate = total.failed / max(total.failed + total.episodes, 1)
     print(
-        f"{folder}: {len(numbers) - len(missing)} shards were there, {len(reports)} made: {total.episodes} episodes, "
-        f"{total.steps} steps, {total.bumps} bumps, {share:.1%} failed and dropped"
+        f"{folder}: {len(numbers) - len(missing)} shards existed, {len(reports)} made: {total.episodes} episodes, "
+        f"{total.steps} steps, {total.bumps} collisions, {failure_rate:.1%} failed and dropped"
     )
     return 0
 
 
 def collect(options: CollectOptions, config: PolicyConfig, numbers: Sequence[int]) -> list[ShardReport]:
-    """Makes the shards of some numbers with worker processes; returns what came of each."""
+    """Makes the shards of these numbers with worker processes; returns statistics of each."""
     make = partial(Collector, options, config)
     deadline = time.monotonic() + 60.0 * options.minutes if options.minutes else float("inf")
     reports = []
@@ -110,7 +110,7 @@ def collect(options: CollectOptions, config: PolicyConfig, numbers: Sequence[int
 
 
 class Collector:
-    """A worker's work: makes one shard."""
+    """Makes shards in a worker process."""
 
     def __init__(self, options: CollectOptions, config: PolicyConfig) -> None:
         torch.set_num_threads(1)
@@ -126,23 +126,23 @@ class Collector:
         kept, failed = [], 0
         drawn = training_episodes(rng, max_steps=self.options.max_steps, tasks=self.options.task, eye=self.twin.eye)
         for episode in drawn:
-            *_, shown = demonstrate(self.twin, self.binding, episode, rng, self.config.blocked_token)
-            report(len(shown.labels))
-            if not shown.success:
+            *_, demonstration = demonstrate(self.twin, self.binding, episode, rng, self.config.blocked_token)
+            report(len(demonstration.labels))
+            if not demonstration.success:
                 failed += 1
                 continue
-            shown.features = list(encode_images(self.encoder, shown.images))
-            shown.images = []
-            kept.append(shown)
+            demonstration.features = list(encode_images(self.encoder, demonstration.images))
+            demonstration.images = []
+            kept.append(demonstration)
             if len(kept) == self.options.shard:
                 break
         write_shard(shard_path(self.options.run / self.options.name, job), kept)
-        steps, bumps = sum(len(one.labels) for one in kept), sum(one.collisions for one in kept)
+        steps, bumps = sum(len(each.labels) for each in kept), sum(each.collisions for each in kept)
         return ShardReport(len(kept), steps, failed, bumps)
 
 
 def training_twin(config: PolicyConfig, body: str = "stretch_re1") -> Twin:
-    """The twin in which data is collected: cameras and looks are drawn anew for each episode."""
+    """Makes the twin in which data is collected: cameras and appearance are randomised in each episode."""
     image = config.image
     options = TwinOptions(image.height, image.width, randomise_cameras=True, randomise_appearance=True)
     return make_twin(body, options)

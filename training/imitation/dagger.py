@@ -1,7 +1,7 @@
-"""`ferry train dagger`: episodes that the clone drives and the expert labels.
+"""`ferry train dagger`: episodes in which the clone acts and the expert labels.
 
-DAgger (Ross et al. 2011, arXiv:1011.0686). The clone's action is sampled; a share of the steps is the expert's. A wrong
-`done` is replaced by the expert's action, and a `done` that the clone keeps missing is carried out after a few steps.
+DAgger (Ross et al. 2011, arXiv:1011.0686). The clone's action is sampled; a fraction of the steps is the expert's. A
+wrong `done` is replaced by the expert's action; a `done` that the clone keeps missing is executed after a few steps.
 Then train on both:
 `ferry train bc --run RUN --name bc2 --data data dagger --init RUN/bc/best.pt --epochs 3 --lr 6e-4`.
 """
@@ -27,44 +27,44 @@ from simulation.tasks.object_nav import TASK
 from simulation.twins.house_twin import TwinOptions
 from simulation.twins.registry import make_twin
 from simulation.worker_pool import Report, WorkerPool
-from training.closed_loop.rollout import Rollout, Slot
+from training.closed_loop.rollout import ActiveEpisode, Rollout
 from training.data.demonstration import training_episodes
 from training.data.features import encoder_name
-from training.data.shards import describe, shard_path, write_shard
+from training.data.shards import shard_path, write_metadata, write_shard
 from training.imitation.collect import ShardReport
 from training.models.config import PolicyConfig
 from training.runtime.checkpoint import load, policy_from
 from training.runtime.progress import Bar
 
 PATIENCE = 3
-"""Steps at which the expert says `done` that the clone may miss."""
+"""Steps with the label `done` that the clone may miss before `done` is executed."""
 
 
 @dataclass(frozen=True)
 class DaggerOptions:
-    """Collects episodes that the clone drives and the expert labels."""
+    """Collects episodes in which the clone acts and the expert labels."""
 
     run: Path = Path("runs/mini")
     checkpoint: Path | None = None
-    """The clone; by default the run's bc/best.pt."""
+    """Checkpoint of the clone; by default the run's bc/best.pt."""
     name: str = "dagger"
     """Folder in the run for the data."""
     episodes: int = 2000
     minutes: float = 0.0
-    """Starts no further shard after this time; 0 for no limit."""
+    """Starts no further shard after this time [min]; 0 for no limit."""
     shard: int = 50
     """Episodes per shard."""
     expert_share: float = 0.2
-    """Share of the steps that the expert decides."""
+    """Fraction of the steps that execute the expert's action."""
     max_steps: int = 150
     """Longest episode."""
     workers: int = 2
     slots: int = 8
-    """Episodes that one worker plays at once."""
+    """Episodes that one worker plays in parallel."""
     task: tuple[str, ...] = (TASK,)
-    """Tasks, of `simulation.task_registry`; with several, each episode's is drawn."""
+    """Tasks in `simulation.task_registry`; with several, each episode's is drawn."""
     body: str = "stretch_re1"
-    """Whose twin: stretch_re1 or locobot."""
+    """Robot: stretch_re1 or locobot."""
     seed: int = 1
 
     @property
@@ -79,9 +79,9 @@ def main(argv: Sequence[str]) -> int:
     check_tasks(options.task, make_twin(options.body).spec)
     config = policy_from(load(options.clone, "policy"), options.clone).config
     folder = options.run / options.name
-    made = {"encoder": encoder_name(options.run, config), "max_steps": options.max_steps, "shard": options.shard}
-    made |= {"task": list(options.task), "body": options.body}
-    describe(folder, {**made, "seed": options.seed, "kind": "dagger", "clone": str(options.clone)})
+    meta = {"encoder": encoder_name(options.run, config), "max_steps": options.max_steps, "shard": options.shard}
+    meta |= {"task": list(options.task), "body": options.body}
+    write_metadata(folder, {**meta, "seed": options.seed, "kind": "dagger", "clone": str(options.clone)})
     numbers = [n for n in range(-(-options.episodes // options.shard)) if not shard_path(folder, n).is_file()]
     deadline = time.monotonic() + 60.0 * options.minutes if options.minutes else float("inf")
     reports: list[ShardReport] = []
@@ -92,13 +92,15 @@ def main(argv: Sequence[str]) -> int:
         for _, report in pool.run(numbers, lambda: time.monotonic() < deadline):
             reports.append(report)
             bar.advance(report.episodes)
-    steps, failed = sum(one.steps for one in reports), sum(one.failed for one in reports)
-    print(f"{folder}: {len(reports)} shards made, {steps} steps, {failed} episodes unsolved (kept: the labels hold)")
+    steps, failed = sum(report.steps for report in reports), sum(report.failed for report in reports)
+    print(
+        f"{folder}: {len(reports)} shards made, {steps} steps, {failed} episodes unsolved (kept: the labels are valid)"
+    )
     return 0
 
 
 class DaggerCollector:
-    """A worker's work: makes one shard."""
+    """Makes shards in a worker process."""
 
     def __init__(self, options: DaggerOptions) -> None:
         torch.set_num_threads(1)
@@ -112,18 +114,18 @@ class DaggerCollector:
         rng = np.random.default_rng([self.options.seed, 2, job])
         options, eye = self.options, self.rollout.twins[0].eye
         drawn = training_episodes(rng, max_steps=options.max_steps, tasks=options.task, eye=eye)
-        shown = []
+        records = []
         for slot in self.rollout.run(islice(drawn, options.shard), self._decide, keep=True):
             report(slot.steps)
-            shown.append(slot.seen)
-        write_shard(shard_path(options.run / options.name, job), shown)
-        steps, bumps = sum(len(one.labels) for one in shown), sum(one.collisions for one in shown)
-        return ShardReport(len(shown), steps, sum(not one.success for one in shown), bumps)
+            records.append(slot.record)
+        write_shard(shard_path(options.run / options.name, job), records)
+        steps, bumps = sum(len(each.labels) for each in records), sum(each.collisions for each in records)
+        return ShardReport(len(records), steps, sum(not each.success for each in records), bumps)
 
-    def _decide(self, slot: Slot, logits: F32Vector) -> str:
+    def _decide(self, slot: ActiveEpisode, logits: F32Vector) -> str:
         label = slot.expert.action()
-        assert slot.now is not None
-        slot.seen.add(label, slot.now.previous_action, float(slot.now.state[0]))
+        assert slot.policy_input is not None
+        slot.record.add(label, slot.policy_input.previous_action, float(slot.policy_input.state[0]))
         choice, _ = choose(logits, "sample", slot.rng)
         action = SPOC_ACTIONS.names[choice]
         slot.ignored += label == "done" and action != "done"

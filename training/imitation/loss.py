@@ -1,4 +1,4 @@
-"""The loss and the scores of behaviour cloning, as pure functions."""
+"""Loss and validation scores of behaviour cloning."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.models.spoc import SpocPolicy
 
 
 def batch_logits(policy: SpocPolicy, batch: Batch, instructions: Instructions) -> Tensor:
-    """Logits (B, T, A) of a batch, float32."""
+    """Computes logits (B, T, A) of a batch, float32."""
     text = instructions.text(policy, batch.instruction.flatten())
     return policy.sequence(batch.tokens, text, batch.previous, batch.state, batch.step, batch.trajectory).float()
 
@@ -26,33 +26,33 @@ def imitation_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 @dataclass
 class Scores:
-    """Loss, accuracy and recall over many batches."""
+    """Accumulates loss, accuracy and recall over batches."""
 
     actions: tuple[str, ...]
     loss: float = 0.0
     steps: int = 0
-    right: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    shown: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    correct: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    occurrences: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
-    def see(self, logits: Tensor, labels: Tensor) -> None:
-        """Takes a batch into account."""
+    def add(self, logits: Tensor, labels: Tensor) -> None:
+        """Adds a batch."""
         present = labels != IGNORE
-        chosen, wanted = logits[present], labels[present]
-        self.loss += float(functional.cross_entropy(chosen, wanted, reduction="sum"))
-        self.steps += len(wanted)
+        predicted, expected = logits[present], labels[present]
+        self.loss += float(functional.cross_entropy(predicted, expected, reduction="sum"))
+        self.steps += len(expected)
         count = len(self.actions)
-        hits = wanted[chosen.argmax(-1) == wanted]
-        self.right = np.resize(self.right, count) if len(self.right) else np.zeros(count)
-        self.shown = np.resize(self.shown, count) if len(self.shown) else np.zeros(count)
-        self.right += torch.bincount(hits, minlength=count).numpy()
-        self.shown += torch.bincount(wanted, minlength=count).numpy()
+        hits = expected[predicted.argmax(-1) == expected]
+        self.correct = np.resize(self.correct, count) if len(self.correct) else np.zeros(count)
+        self.occurrences = np.resize(self.occurrences, count) if len(self.occurrences) else np.zeros(count)
+        self.correct += torch.bincount(hits, minlength=count).numpy()
+        self.occurrences += torch.bincount(expected, minlength=count).numpy()
 
     def summary(self) -> dict[str, float]:
-        """`loss`, `accuracy`, and `recall/<action>` of each action that was shown."""
+        """Returns `loss`, `accuracy`, and `recall/<action>` of each action that occurred."""
         total = max(self.steps, 1)
         recall = {
-            f"recall/{name}": float(right / shown)
-            for name, right, shown in zip(self.actions, self.right, self.shown)
-            if shown
+            f"recall/{name}": float(correct / occurrences)
+            for name, correct, occurrences in zip(self.actions, self.correct, self.occurrences)
+            if occurrences
         }
-        return {"loss": self.loss / total, "accuracy": float(self.right.sum()) / total, **recall}
+        return {"loss": self.loss / total, "accuracy": float(self.correct.sum()) / total, **recall}

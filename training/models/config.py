@@ -1,4 +1,4 @@
-"""What a policy is made of: one class, two sizes."""
+"""Configuration of a policy network: one class, two sizes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from robots.spec import CameraInput, PolicySpec, VectorSpec
 from training.errors import ConfigError
 
 START, PADDING, BLOCKED = 20, 21, 22
-"""Previous-action tokens behind the 20 actions. 20 and 21 are FLaRe's (inference_agent.py); 22 is ours: nothing was
-executed, because the body bumped or refused."""
+"""Previous-action tokens after the 20 actions. 20 and 21 are FLaRe's (inference_agent.py); 22 is ours: the action was
+not executed, because the robot was blocked or refused it."""
 
 MINI_TOKEN_WIDTH = 86
-"""Numbers per visual token of `CnnEncoder`: 15 categories x 3 columns, 3 + 3 depths, 3 floor shares, 32 features."""
+"""Numbers per visual token of `CnnEncoder`: 15 categories x 3 columns, 3 + 3 depths, 3 floor fractions, 32 features."""
 
 
 @dataclass(frozen=True)
@@ -118,22 +118,22 @@ class PolicyConfig:
 
     @property
     def blocked_token(self) -> int | None:
-        """The previous-action token for "nothing was executed", None where the policy has none."""
+        """Previous-action token for "not executed", None where the policy has none."""
         return BLOCKED if self.previous_tokens > BLOCKED else None
 
     def spec(self) -> PolicySpec:
-        """What the policy takes and gives, as its manifest says it."""
-        cameras = tuple(CameraInput(one, self.image.height, self.image.width, self.fov_deg) for one in self.cameras)
+        """Returns the policy's inputs and outputs as in its manifest."""
+        cameras = tuple(CameraInput(name, self.image.height, self.image.width, self.fov_deg) for name in self.cameras)
         in_hand = VectorSpec(("in_hand",), ("bool",), (0.0,), (1.0,))
         return PolicySpec(cameras, in_hand, SPOC_ACTIONS, self.horizon, self.control_period_s)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; `from_json` gives back an equal configuration."""
+        """Returns plain JSON values, from which `from_json` makes an equal configuration."""
         return {**asdict(self), "cameras": list(self.cameras)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> PolicyConfig:
-        """Inverse of `to_json`; ConfigError names what is missing or unknown."""
+        """Inverse of `to_json`; ConfigError lists missing or unknown fields."""
         try:
             image, text = ImageConfig(**data["image"]), TextConfig(**data["text"])
             return cls(**{**data, "image": image, "text": text, "cameras": tuple(data["cameras"])})
@@ -178,7 +178,7 @@ PRESETS: Mapping[str, PolicyConfig] = {config.name: config for config in (SMALL_
 
 
 def preset(name: str, weights: str | None = None) -> PolicyConfig:
-    """The configuration of a name; `weights` = "" takes random encoders, None the preset's own sources.
+    """Returns the configuration of a name; `weights` = "" takes random encoders, None the preset's own sources.
 
     Raises:
         ConfigError: there is none of that name.
@@ -192,5 +192,5 @@ def preset(name: str, weights: str | None = None) -> PolicyConfig:
 
 
 def config_hash(data: Mapping[str, Any]) -> str:
-    """SHA-256 of JSON values in canonical form, hexadecimal."""
+    """Computes the SHA-256 of JSON values in canonical form, hexadecimal."""
     return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -15,7 +15,7 @@ from torch.nn import functional
 from training.errors import ConfigError
 
 Words = tuple[Tensor, Tensor | None]
-"""An instruction per step: (N, L, d), and which words are present, (N, L) bool, None when all are."""
+"""An instruction per step: (N, L, d), and its mask of present words, (N, L) bool, None when all are."""
 
 NORM_EPS = 1e-5  # FLaRe training/online/third_party_models/llama/model.py ModelArgs.norm_eps
 
@@ -86,7 +86,7 @@ class DecoderLayer(nn.Module):
     def forward(
         self, x: Tensor, mask: Tensor | None, past: tuple[Tensor, Tensor] | None, words: Words | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """As `CausalAttention.forward`; the words are not read."""
+        """As `CausalAttention.forward`; the words are not used."""
         y, key, value = self.attention(self.attention_norm(x), mask, past)
         x = x + y
         return x + self.feed(self.feed_norm(x)), key, value
@@ -132,7 +132,7 @@ class TextAttention(CausalAttention):
 
 
 class CausalDecoder(nn.Module):
-    """Layers; behind those of kind "causal" a last RMSNorm and a linear map without bias."""
+    """Decoder layers; after those of kind "causal" a final RMSNorm and a linear map without bias."""
 
     def __init__(self, width: int, layers: int, heads: int, hidden: int, kind: str = "causal") -> None:
         super().__init__()

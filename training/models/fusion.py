@@ -46,7 +46,7 @@ class Fusion(nn.Module):
 
 
 def attend_from_first(attention: nn.MultiheadAttention, x: Tensor, padding: Tensor | None) -> Tensor:
-    """What `attention` gives for the query of token 0: x (N, K, d), padding (N, K) True where absent -> (N, d).
+    """Computes `attention` for the query of token 0 only: x (N, K, d), padding (N, K) True where absent -> (N, d).
 
     One query needs no keys and values of its own: q . (W_k x) = (W_k^T q) . x, and the weighted sum of W_v x is W_v of
     the weighted sum of x. This saves two matrix products per token. The keys' bias adds the same to every score of a
@@ -56,8 +56,8 @@ def attend_from_first(attention: nn.MultiheadAttention, x: Tensor, padding: Tens
     query, key, value = attention.in_proj_weight.chunk(3)
     query_bias, _, value_bias = attention.in_proj_bias.chunk(3)
     q = torch.unflatten(functional.linear(x[:, 0], query, query_bias), 1, (heads, -1))  # (N, H, h)
-    asked = torch.einsum("nhi,hij->nhj", q, torch.unflatten(key, 0, (heads, -1)))  # (N, H, d)
-    scores = torch.einsum("nhj,nkj->nhk", asked, x).float() / math.sqrt(q.shape[-1])
+    projected = torch.einsum("nhi,hij->nhj", q, torch.unflatten(key, 0, (heads, -1)))  # (N, H, d)
+    scores = torch.einsum("nhj,nkj->nhk", projected, x).float() / math.sqrt(q.shape[-1])
     if padding is not None:
         scores = scores.masked_fill(padding[:, None], -torch.inf)
     weights = functional.dropout(scores.softmax(-1), attention.dropout, attention.training)

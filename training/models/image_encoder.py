@@ -85,7 +85,7 @@ class DinoEncoder(nn.Module):
 
 
 def _restretch(encoder: nn.Module, _: object) -> None:
-    """The stretched table follows the weights that were loaded."""
+    """Recomputes the interpolated position table after loading weights."""
     assert isinstance(encoder, DinoEncoder)
     encoder.get_buffer("position").copy_(encoder.stretched_positions())
 
@@ -115,7 +115,7 @@ def average_matrix(source: int, target: int) -> Tensor:
 class CnnEncoder(nn.Module):
     """A small convolutional network on a grid of 8-pixel cells; 3 x 3 cells become one visual token.
 
-    It is pre-trained to say what the simulator knows of each cell (`training.perception.pretrain`) and then frozen,
+    It is pre-trained to predict the simulator's labels of each cell (`training.perception.pretrain`) and then frozen,
     in the role that DINOv2 has in SPOC. A token holds, for each of its three columns, the strongest evidence for each
     category, the nearest and the mean closeness, and the fraction of floor; then the mean of the 32 features that all
     of it is read from.
@@ -163,7 +163,7 @@ class CnnEncoder(nn.Module):
         return torch.cat([fine, coarse], dim=3).flatten(1, 2)
 
     def _whole(self, grid: Tensor) -> Tensor:
-        """Repeats the bottom row until whole blocks fit."""
+        """Pads to whole blocks by repeating the bottom row."""
         return functional.pad(grid, (0, 0, 0, self.missing_rows), mode="replicate") if self.missing_rows else grid
 
 
@@ -186,7 +186,7 @@ def _convolution(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequ
 
 
 def image_encoder(config: ImageConfig) -> nn.Module:
-    """The encoder of a configuration, frozen.
+    """Makes the encoder of a configuration, frozen.
 
     Raises:
         ConfigError: its kind is unknown or its sizes contradict each other.

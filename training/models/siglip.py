@@ -1,7 +1,7 @@
-"""SigLIP's two frozen towers as SPOC uses them: pictures without pooling, texts of 64 tokens with the pooled one last.
+"""SigLIP's two frozen towers as SPOC uses them: images without pooling, texts of 64 tokens with the pooled one last.
 
 Facts of SPOC (spoc-robot-training architecture/models/transformer_models/image_encoders.py, preprocessors.py,
-text_cond_visual_encoder.py) and of open_clip's ViT-B-16-SigLIP-256: pictures are squeezed to 256 x 256, patches of 16;
+text_cond_visual_encoder.py) and of open_clip's ViT-B-16-SigLIP-256: images are resized to 256 x 256, patches of 16;
 GELU without the tanh approximation; epsilon 1e-6.
 """
 
@@ -19,7 +19,7 @@ from training.models.config import ImageConfig, TextConfig
 
 SIDE, PATCH = 256, 16
 CONTEXT, VOCABULARY, END = 64, 32_000, 1
-"""Tokens of every text, rows of the table, and the token that ends a text and fills it up."""
+"""Tokens per text, rows of the table, and the end and padding token."""
 
 
 class SiglipImages(nn.Module):
@@ -40,7 +40,7 @@ class SiglipImages(nn.Module):
         self.register_buffer("pooling", pooling, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """See the class; a squeezed picture is rounded to whole numbers, as theirs are."""
+        """Computes the tokens of images; a resized image is rounded to whole numbers, as theirs are."""
         x = images.permute(0, 3, 1, 2).to(torch.float32)
         x = self.get_buffer("down") @ x @ self.get_buffer("across").T
         x = x.clamp(0, 255).round() / 127.5 - 1
@@ -71,7 +71,7 @@ class SiglipWords(nn.Module):
         self.model.requires_grad_(False).eval()  # type: ignore[no-untyped-call]  # of transformers
 
     def forward(self, token_ids: Tensor, present: Tensor | None = None) -> Tensor:
-        """See the class; what fills a text up is read like the rest of it."""
+        """Computes the features of texts; padding is read like the rest."""
         del present
         x = self.model.embeddings.token_embedding(token_ids)
         x = x + self.model.embeddings.position_embedding.weight[: token_ids.shape[1]]
@@ -82,7 +82,7 @@ class SiglipWords(nn.Module):
 
 
 def siglip_tokenizer(tokenizer: Tokenizer) -> Tokenizer:
-    """The tokenizer with open_clip's cleaning (`canonicalize`) before it and its filling up to 64 tokens behind it."""
+    """Adds open_clip's cleaning (`canonicalize`) and padding to 64 tokens to a tokenizer."""
     clean = [
         normalizers.Replace("_", " "),
         normalizers.Replace(Regex(r"[!-/:-@\[-`{-~]"), ""),  # Python's string.punctuation

@@ -1,4 +1,4 @@
-"""The SPOC/FLaRe network: two cameras and an instruction in, logits of 20 actions out, with a memory of the episode."""
+"""The SPOC/FLaRe network: images of two cameras and an instruction to logits of 20 actions, with an episode memory."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Adapter(nn.Sequential):
 
 
 class VisualTokens(nn.Module):
-    """Both cameras' frozen features -> tokens of the fusion transformer, and where wanted a summary of them.
+    """Both cameras' frozen features -> tokens of the fusion transformer, and optionally a summary of them.
 
     1 x 1 convolutions on a grid are linear maps of its tokens. `mini` adds three things to SPOC's network, because one
     fusion layer is what two CPU cores can train: a gate from the instruction, a position per cell, and the summary.
@@ -97,7 +97,7 @@ class SpocPolicy(nn.Module):
         self.actor = nn.Linear(config.width, len(config.spec().actions.names))  # type: ignore[union-attr]  # discrete
 
     def train(self, mode: bool = True) -> SpocPolicy:
-        """Training mode for what is trained; the frozen encoders stay in evaluation mode."""
+        """Sets the training mode, except for the frozen encoders, which stay in evaluation mode."""
         super().train(mode)
         self.image_encoder.eval()
         return self
@@ -145,8 +145,8 @@ class SpocPolicy(nn.Module):
         """
         real = (trajectory.flatten() >= 0).nonzero()[:, 0]
         every = (tokens.flatten(0, 1), previous.flatten(), state.flatten(0, 1), step.flatten())
-        pictures, before, held, number = (one[real] for one in every)
-        seen = self.fuse(pictures, text.pick(real), before, held, number)
+        images, before, held, number = (values[real] for values in every)
+        seen = self.fuse(images, text.pick(real), before, held, number)
         x = seen.new_zeros(trajectory.numel(), self.config.width).index_copy(0, real, seen)
         return self.decoder.sequence(torch.unflatten(x, 0, trajectory.shape), trajectory, self._words(text))
 
@@ -161,13 +161,13 @@ class SpocPolicy(nn.Module):
         values: Tensor,
         mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """One step of N episodes: logits (N, A) and the grown cache; the cache and mask are `CausalDecoder.step`'s."""
+        """Runs one step of N episodes: logits (N, A) and the new cache; cache and mask as in `CausalDecoder.step`."""
         x = self.fuse(tokens, text, previous, state, step)
         x, keys, values = self.decoder.step(x[:, None], keys, values, mask, self._words(text))
         return self.actor(x[:, 0]), keys, values
 
     def _words(self, text: Text) -> Words | None:
-        """What the decoder's layers read of the instructions."""
+        """Text inputs of the decoder's layers."""
         return (self.text_adapter(text.features), text.present) if self.config.decoder == "cross" else None
 
     @staticmethod

@@ -58,7 +58,7 @@ class WordEncoder(nn.Module):
 
 
 def text_encoder(config: TextConfig, vocabulary: int) -> nn.Module:
-    """The encoder of a configuration; `vocabulary` is the tokenizer's size.
+    """Makes the encoder of a configuration; `vocabulary` is the tokenizer's size.
 
     Raises:
         ConfigError: its kind is unknown.

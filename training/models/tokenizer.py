@@ -1,4 +1,4 @@
-"""Instructions as token ids, through a Hugging Face `tokenizers` file that goes into the bundle as it is."""
+"""Tokenizers of instructions, as Hugging Face `tokenizers` files, which the bundle contains unchanged."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ LATER_WORDS = (
     *("instrument", "fruit", "equipment", "furnishing", "container", "machine", "fixture"),  # object_nav_afford
     *("playing", "watching", "sleeping", "sitting", "lounging", "serving", "throwing", "watering", "holding"),
 )
-"""Words of the other tasks, behind those of ObjectNav; add at the end only: a clone's table knows them by number.
+"""Words of the other tasks, after those of ObjectNav; append only: a clone's table has them by number.
 
-Words that tell no two instructions apart are left out, since rows are few."""
+Words that distinguish no two instructions are left out, since rows are few."""
 
 TABLE_ROWS = 93
-"""Rows of a table of words: `[UNK]`, the 28 words of ObjectNav, and 64 that were kept free for other tasks."""
+"""Rows of a table of words: `[UNK]`, the 28 words of ObjectNav, and 64 reserved for other tasks."""
 
 
 def instructions() -> tuple[str, ...]:
@@ -57,7 +57,7 @@ def word_tokenizer() -> Tokenizer:
 
 
 def tokenizer_for(config: TextConfig) -> Tokenizer:
-    """T5's own tokenizer where its weights come from somewhere, else one token per word.
+    """Returns T5's own tokenizer where the configuration has a source of its weights, else one token per word.
 
     Raises:
         ConfigError: the local folder of weights has no tokenizer.json.
@@ -69,19 +69,21 @@ def tokenizer_for(config: TextConfig) -> Tokenizer:
     if not folder.is_dir():
         return Tokenizer.from_pretrained(source)
     if not (folder / "tokenizer.json").is_file():
-        raise ConfigError("text encoder folder", sorted(one.name for one in folder.iterdir()), "a tokenizer.json in it")
+        raise ConfigError(
+            "text encoder folder", sorted(entry.name for entry in folder.iterdir()), "a tokenizer.json in it"
+        )
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()
     return siglip_tokenizer(tokenizer) if config.kind == "siglip" else tokenizer
 
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Token ids (B, L) int64, padded with 0, and which are present, (B, L) bool."""
+    """Encodes texts: token ids (B, L) int64, padded with 0, and their presence, (B, L) bool."""
     ids = [tokenizer.encode(text).ids for text in texts]
     longest = max(map(len, ids))
     tokens = torch.zeros(len(ids), longest, dtype=torch.int64)
     present = torch.zeros(len(ids), longest, dtype=torch.bool)
-    for row, one in enumerate(ids):
-        tokens[row, : len(one)] = torch.tensor(one)
-        present[row, : len(one)] = True
+    for row, of_text in enumerate(ids):
+        tokens[row, : len(of_text)] = torch.tensor(of_text)
+        present[row, : len(of_text)] = True
     return tokens, present

@@ -1,1 +1,1 @@
-"""Pre-training of the image encoder on what the simulator knows of each cell."""
+"""Pre-training of the image encoder on the simulator's labels of each cell."""

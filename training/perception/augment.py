@@ -1,8 +1,8 @@
-"""Augmentation of pictures in training, after FLaRe's "v2" (utils/transformation_util.py): (N, 3, H, W) in [0, 1].
+"""Augmentation of images in training, after FLaRe's "v2" (utils/transformation_util.py): (N, 3, H, W) in [0, 1].
 
 Colour jitter (brightness .4, contrast .4, saturation .2, hue .05), blur, sharpening (p .5) and posterisation (7 to 4
-bits, p .2 each), one draw per picture. Two things differ, because 84 x 144 pictures are small: fewer are blurred, and
-there is no random crop, since labels belong to cells of the whole picture (the simulator draws another camera
+bits, p .2 each), one draw per image. Two things differ, because 84 x 144 images are small: fewer are blurred, and
+there is no random crop, since labels belong to cells of the whole image (the simulator draws another camera
 calibration for every episode instead).
 """
 
@@ -17,7 +17,7 @@ BLUR_SHARE, SHARPEN_SHARE, POSTERISE_SHARE = 0.2, 0.3, 0.2
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Another look of each picture; same shape and range."""
+    """Augments each image; same shape and range."""
     images = colour_jitter(images, generator)
     draw = torch.rand(len(images), generator=generator)
     blurred = draw < BLUR_SHARE
@@ -31,7 +31,7 @@ def augment(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def colour_jitter(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Brightness, contrast, saturation and hue, drawn per picture, as one linear map of its colours."""
+    """Draws brightness, contrast, saturation and hue per image, as one linear map of its colours."""
 
     def factor(spread: float) -> Tensor:
         return 1.0 + spread * (2.0 * torch.rand(len(images), 1, 1, generator=generator) - 1.0)
@@ -60,7 +60,7 @@ def blur(images: Tensor) -> Tensor:
 
 
 def sharpen(images: Tensor) -> Tensor:
-    """Twice the picture less its blur, clipped."""
+    """Sharpens: twice the image minus its blur, clipped."""
     return (2.0 * images - blur(images)).clamp(0, 1)
 
 

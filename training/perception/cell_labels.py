@@ -1,4 +1,4 @@
-"""What the simulator knows of each cell of a picture: the targets that the CNN encoder is pre-trained on."""
+"""Labels of an image's cells from the simulator's ground truth: the targets of the CNN encoder's pre-training."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _NUMBERS = {name: i for i, name in enumerate(CATEGORIES)}
 
 @dataclass(frozen=True)
 class CellLabels:
-    """Labels of one picture.
+    """Labels of one image.
 
     Attributes:
         presence: (15, h, w) bool, whether a category is seen in a cell.
-        geometry: (3, h, w) float16: log of the nearest and of the mean depth [m], share of floor.
+        geometry: (3, h, w) float16: log of the nearest and of the mean depth [m], fraction of floor.
     """
 
     presence: npt.NDArray[np.bool_]
@@ -37,7 +37,7 @@ class CellLabels:
 
 
 class Labeller:
-    """Labels what a twin sees now; one renderer as long as the twin stays in its house. Close it before the next."""
+    """Labels a twin's current images; one renderer per house: close it before the next house."""
 
     def __init__(self, twin: Twin) -> None:
         self.twin = twin
@@ -45,7 +45,7 @@ class Labeller:
         self.renderer = Renderer(twin.world.model, twin.options.height, twin.options.width)
 
     def label(self, camera: str) -> CellLabels:
-        """Labels of one camera's picture."""
+        """Labels one camera's image."""
         data = self.twin.world.data
         ids = self.renderer.segmentation(data, camera)
         classes = np.where(ids < 0, OTHER, self.classes[ids])
@@ -69,7 +69,7 @@ def geom_classes(twin: Twin) -> npt.NDArray[np.int64]:
 
 
 def cell_labels(classes: npt.NDArray[np.int64], depth_m: npt.NDArray[np.float32]) -> CellLabels:
-    """Labels of the 8-pixel cells of a picture, from each pixel's class (H, W) and depth (H, W) [m]."""
+    """Labels the 8-pixel cells of an image, from each pixel's class (H, W) and depth (H, W) [m]."""
     height, width = classes.shape
     rows, columns = -(-height // STRIDE), -(-width // STRIDE)
     margin = ((0, rows * STRIDE - height), (0, columns * STRIDE - width))

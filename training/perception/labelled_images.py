@@ -1,4 +1,4 @@
-"""Pictures with the simulator's labels, for the pre-training of the CNN encoder."""
+"""Images with the simulator's labels, for the pre-training of the CNN encoder."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from training.runtime.progress import Bar
 
 FOLDER = "frames"
 PER_FILE = 1000
-"""Observations per file, each a picture of every camera."""
+"""Observations per file, each an image of every camera."""
 
 EVERY = 2
-"""One observation of so many is kept: neighbours are nearly the same."""
+"""One in this many observations is kept: neighbours are nearly the same."""
 
 Frames = dict[str, npt.NDArray[np.generic]]
 
 
 def frames_path(folder: Path, number: int) -> Path:
-    """File of some frames."""
+    """Path of a file of frames."""
     return folder / f"frames_{number:04d}.npz"
 
 
@@ -48,7 +48,7 @@ def collect_frames(run: Path, config: PolicyConfig, count: int, workers: int, se
 
 
 class FrameCollector:
-    """A worker's work: makes one file of labelled frames."""
+    """Makes files of labelled frames in a worker process."""
 
     def __init__(self, folder: Path, config: PolicyConfig, seed: int, count: int) -> None:
         self.folder, self.config, self.seed, self.count = folder, config, seed, count
@@ -57,7 +57,7 @@ class FrameCollector:
         self.binding = bind(config.spec(), self.twin.spec)
 
     def __call__(self, job: int, report: Report) -> int:
-        """Writes file `job`; returns how many observations are in it."""
+        """Writes file `job`; returns its number of observations."""
         rng = np.random.default_rng([self.seed, 1, job])
         images: list[npt.NDArray[np.uint8]] = []
         labels: list[CellLabels] = []
@@ -92,12 +92,12 @@ class FrameCollector:
 
 
 def write_frames(path: Path, images: Sequence[npt.NDArray[np.uint8]], labels: Sequence[CellLabels]) -> None:
-    """Writes pictures (N, H, W, 3) and their labels, presence (N, 15, h, w) packed to bits."""
-    presence = np.stack([one.presence for one in labels])
+    """Writes images (N, H, W, 3) and their labels, presence (N, 15, h, w) packed to bits."""
+    presence = np.stack([label.presence for label in labels])
     arrays: dict[str, npt.NDArray[np.generic]] = {
         "images": np.stack(images),
         "presence": np.packbits(presence, axis=1),
-        "geometry": np.stack([one.geometry for one in labels]),
+        "geometry": np.stack([label.geometry for label in labels]),
     }
     write_arrays(path, arrays)
 

@@ -1,8 +1,8 @@
 """`ferry train perception`: pre-trains the mini's CNN on the simulator's labels; then it is frozen.
 
-It says for each 8-pixel cell which of the 15 categories are seen in it, how near and how far it is on average, and how
-much of it is floor. This gives the small policy what DINOv2 gives the large one: features that were not learnt from the
-few decisions of an expert.
+It predicts for each 8-pixel cell which of the 15 categories are in it, its nearest and mean depth, and its fraction of
+floor. As DINOv2 does for the large policy, this provides the small one with features that do not depend on the few
+decisions of an expert.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from training.runtime.checkpoint import expect_new, save
 from training.runtime.progress import Bar
 
 MOST_WEIGHT = 30.0
-"""Largest weight of a cell that shows a category. A mug covers one cell in two thousand: with one weight for all
-categories the network never learns the small ones."""
+"""Largest weight of a cell with a category. A mug covers one cell in two thousand: with one weight for all
+categories the network does not learn the small ones."""
 
-PRESENCE_SHARE = 40.0
+PRESENCE_WEIGHT = 40.0
 """Weight of the presence loss against the geometry loss; most of its cells are easy, so its mean is small."""
 
 
@@ -44,12 +44,12 @@ class PerceptionOptions:
     size: str = "mini"
     """Policy size whose image encoder is trained."""
     frames: int = 16_000
-    """Labelled observations, each a picture per camera."""
+    """Labelled observations, each an image per camera."""
     epochs: int = 12
     batch: int = 96
-    """Pictures per update."""
+    """Images per update."""
     lr: float = 3e-3
-    """Highest learning rate (OneCycle)."""
+    """Peak learning rate (OneCycle)."""
     workers: int = 2
     """Worker processes that collect frames."""
     threads: int = 2
@@ -70,12 +70,12 @@ def main(argv: Sequence[str]) -> int:
     frames = load_frames(paths)
     held_out = max(1, len(frames["images"]) // 20)
     encoder = CnnEncoder(config.image)
-    fit(encoder, {name: one[held_out:] for name, one in frames.items()}, options)
-    scores = score(encoder, {name: one[:held_out] for name, one in frames.items()})
+    fit(encoder, {name: array[held_out:] for name, array in frames.items()}, options)
+    scores = score(encoder, {name: array[:held_out] for name, array in frames.items()})
     payload = {"image": asdict(config.image), "weights": encoder.state_dict(), "scores": scores}
     save(encoder_path(options.run), "image_encoder", payload)
     print(table(scores))
-    print(f"{encoder_path(options.run)}: trained on {len(frames['images']) - held_out} pictures")
+    print(f"{encoder_path(options.run)}: trained on {len(frames['images']) - held_out} images")
     return 0
 
 
@@ -111,7 +111,7 @@ def fit(encoder: CnnEncoder, frames: Frames, options: PerceptionOptions) -> None
 
 
 def positive_weights(frames: Frames) -> Tensor:
-    """(15, 1, 1): per category the root of how many cells do not show it for each that does, MOST_WEIGHT at most."""
+    """(15, 1, 1): per category the square root of cells without it per cell with it, at most MOST_WEIGHT."""
     counts = np.zeros(len(CATEGORIES))
     for start in range(0, len(frames["presence"]), 1024):
         counts += _presence(frames["presence"][start : start + 1024]).sum(axis=(0, 2, 3))
@@ -121,22 +121,22 @@ def positive_weights(frames: Frames) -> Tensor:
 
 
 def losses(encoder: CnnEncoder, weight: Tensor, images: Tensor, presence: Tensor, geometry: Tensor) -> Tensor:
-    """Presence: weighted cross-entropy; depths: smooth L1 of their logarithm; floor: cross-entropy with its share."""
+    """Presence: weighted cross-entropy; depths: smooth L1 of their logarithm; floor: cross-entropy."""
     with torch.autocast("cpu", torch.bfloat16):
         _, logits, shape = encoder.cells(images)
     seen = functional.binary_cross_entropy_with_logits(logits.float(), presence, pos_weight=weight)
     depth = functional.smooth_l1_loss(shape[:, :2].float(), geometry[:, :2], beta=0.1)
     floor = functional.binary_cross_entropy_with_logits(shape[:, 2].float(), geometry[:, 2])
-    return PRESENCE_SHARE * seen + depth + 0.5 * floor
+    return PRESENCE_WEIGHT * seen + depth + 0.5 * floor
 
 
 def _batch(frames: Frames, chosen: np.ndarray, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Augmented pictures (N, H, W, 3) in [0, 255], and labels; about half of them mirrored."""
+    """Augments images (N, H, W, 3) in [0, 255] and labels; about half of them are mirrored."""
     images = torch.from_numpy(frames["images"][chosen]).permute(0, 3, 1, 2).float() / 255.0
     presence, geometry = _labels(frames, chosen)
     mirrored = torch.rand(len(chosen), generator=generator) < 0.5
-    for one in (images, presence, geometry):
-        one[mirrored] = one[mirrored].flip(-1)
+    for tensor in (images, presence, geometry):
+        tensor[mirrored] = tensor[mirrored].flip(-1)
     return augment(images, generator).permute(0, 2, 3, 1) * 255.0, presence, geometry
 
 
@@ -151,7 +151,7 @@ def _presence(packed: np.ndarray) -> np.ndarray:
 
 
 def score(encoder: CnnEncoder, frames: Frames) -> dict[str, dict[str, float]]:
-    """For each category: cells that show it, precision and recall at 1/2; and the error of the depths in per cent."""
+    """Per category: cells with it, precision and recall at 1/2; and the errors of the log depths."""
     hits, claims, truths = (np.zeros(len(CATEGORIES)) for _ in range(3))
     errors = []
     with torch.inference_mode():
@@ -172,15 +172,15 @@ def score(encoder: CnnEncoder, frames: Frames) -> dict[str, dict[str, float]]:
         }
         for i, name in enumerate(CATEGORIES)
     }
-    near, mean = (float(one) for one in torch.stack(errors).mean(dim=0))
+    near, mean = (float(error) for error in torch.stack(errors).mean(dim=0))
     return {**scores, "depth": {"near": near, "mean": mean}}
 
 
 def table(scores: dict[str, dict[str, float]]) -> str:
-    """The scores as lines of text."""
+    """Formats the scores as text."""
     lines = [f"{'category':<16}{'cells':>8}{'precision':>11}{'recall':>8}"]
     for name in CATEGORIES:
-        one = scores[name]
-        lines.append(f"{name:<16}{one['cells']:>8.0f}{one['precision']:>11.2f}{one['recall']:>8.2f}")
+        row = scores[name]
+        lines.append(f"{name:<16}{row['cells']:>8.0f}{row['precision']:>11.2f}{row['recall']:>8.2f}")
     depth = scores["depth"]
     return "\n".join([*lines, f"error of log depth: nearest {depth['near']:.3f}, mean {depth['mean']:.3f}"])

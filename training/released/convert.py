@@ -1,4 +1,4 @@
-"""Their parameters as a policy of ours."""
+"""Conversion of released parameters to a policy of this repository."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TIED = ("visual_encoder.text_encoder.shared.weight", "visual_encoder.text_encode
 def policy_of(
     release: Release, tensors: Mapping[str, Tensor], images: Mapping[str, Tensor], folder: Path
 ) -> SpocPolicy:
-    """The policy with the parameters of a file, which `differences.account` has passed, in evaluation mode.
+    """Makes the policy with the parameters of a file that `differences.account` has accepted, in evaluation mode.
 
     Args:
         release: what the file was recognised as.
@@ -42,7 +42,7 @@ def policy_of(
     expect_constants(tensors, release.config.width)
     weights = rename(tensors, policy_table(release.config, release.head))
     weights |= rename(images, image_table(release.config))
-    whole = [name for name, one in weights.items() if not one.is_floating_point()]
+    whole = [name for name, tensor in weights.items() if not tensor.is_floating_point()]
     if whole:
         got = f"{shown(fold(whole))} as {weights[whole[0]].dtype}"
         raise CheckpointError(f"weights: got {got}, expected floating point numbers")
@@ -51,14 +51,14 @@ def policy_of(
     if ours.keys() != weights.keys():  # the encoders are those of transformers, which has renamed their parts before
         got = ", ".join(fold(sorted(ours.keys() ^ weights.keys())))
         raise CheckpointError(f"transformers {transformers.__version__}: got other names for {got}, expected 5.23's")
-    policy.load_state_dict({name: one.float().reshape(ours[name].shape) for name, one in weights.items()})
+    policy.load_state_dict({name: tensor.float().reshape(ours[name].shape) for name, tensor in weights.items()})
     policy.config = replace(release.config, text=replace(release.config.text, tokenizer=str(folder)))
     return policy.eval().requires_grad_(False)
 
 
 def image_part(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The image encoder in a Lightning checkpoint, as torch.hub names it."""
-    return {name[len(IMAGES) :]: one for name, one in tensors.items() if name.startswith(IMAGES)}
+    return {name[len(IMAGES) :]: tensor for name, tensor in tensors.items() if name.startswith(IMAGES)}
 
 
 def rename(tensors: Mapping[str, Tensor], table: Mapping[str, Place]) -> dict[str, Tensor]:
@@ -84,7 +84,7 @@ def _parts(ours: str, tensor: Tensor) -> dict[str, Tensor]:
 
 
 def expect_constants(tensors: Mapping[str, Tensor], width: int) -> None:
-    """Raises CheckpointError where what is no weight has another value than in the published network."""
+    """Raises CheckpointError where a buffer has another value than in the published network."""
     expected = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
     given = tensors[TIME]
     coarse = torch.finfo(given.dtype).eps if given.is_floating_point() else 0.0  # bfloat16 has three digits

@@ -1,4 +1,4 @@
-"""Every parameter is accounted for: what is missing, what nobody knows, and what has another shape."""
+"""Differences between a file's parameters and the expected ones: missing, unknown and misshapen ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.released.releases import UNREADABLE
 from training.runtime.torch_file import shown
 
 SHOWN = 24
-"""So many names (those of all layers count as one) stand in a message; a network has hundreds."""
+"""Names listed in a message (those of all layers count as one); a network has hundreds."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class LeftOut:
 def account(
     shapes: Mapping[str, Shape], table: Mapping[str, Place], left_out: Mapping[str, str], what: str
 ) -> tuple[LeftOut, ...]:
-    """What is left out of `shapes`, when all the rest is as in `table`.
+    """Returns the parameters of `shapes` that are left out, when all others match `table`.
 
     Raises:
         CheckpointError: it is not; the message lists the differences.

@@ -2,7 +2,7 @@
 
 - DINOv2: github facebookresearch/dinov2 dinov2/models/vision_transformer.py; n places of its position table.
 - T5: transformers models/t5/modeling_t5.py; h heads, u inner width, w vocabulary.
-- SigLIP: timm models/vision_transformer.py (pictures) and open_clip transformer.py TextTransformer (texts).
+- SigLIP: timm models/vision_transformer.py (images) and open_clip transformer.py TextTransformer (texts).
 v numbers per visual token, t per word; see `tables` for the notation on the right.
 """
 
@@ -150,7 +150,7 @@ TEXT_PARTS: Mapping[str, tuple[Part, ...]] = {"t5": (T5, T5_BLOCKS), "siglip": (
 
 
 def encoder_sizes(config: PolicyConfig) -> dict[str, int]:
-    """What the letters are that only the encoders have."""
+    """Values of the letters that only the encoders use."""
     return {
         "n": {"dino": 37 * 37 + 1, "siglip": (SIDE // PATCH) ** 2}[config.image.kind],  # DINOv2's is of 518 pixels
         "w": {"t5": T5_VOCABULARY, "siglip": VOCABULARY}[config.text.kind],

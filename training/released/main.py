@@ -38,22 +38,22 @@ class ImportOptions:
     checkpoint: Annotated[Path, tyro.conf.Positional]
     """The file that was downloaded."""
     out: Path
-    """Folder to write; what a bundle in it held before is replaced as a whole."""
+    """Folder to write; an existing bundle in it is replaced."""
     weights: Path | None = None
     """Folder with the text encoder's tokenizer.json, and for flare with dinov2_vits14_pretrain.pth."""
     name: str = ""
     """Name of the bundle; by default that of the release."""
     task: tuple[str, ...] = CHORES
-    """Tasks it was trained on; the longest episode among them is as far as it remembers (600 or 1000 decisions)."""
+    """Tasks it was trained on; the longest episode among them is the length of its memory (600 or 1000 decisions)."""
     tolerance: float = TOLERANCE
-    """Largest difference to torch that is accepted."""
+    """Largest accepted difference to torch."""
     steps: int = 20
-    """Length of the recorded episode that both are compared along."""
+    """Length of the recorded episode of the parity check."""
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A released checkpoint as a policy of ours."""
+    """A released checkpoint as a policy of this repository."""
 
     policy: SpocPolicy
     release: Release
@@ -85,7 +85,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def import_released(options: ImportOptions, releases: tuple[Release, ...] = RELEASES) -> Imported:
-    """Reads a checkpoint, and accounts for every parameter in it.
+    """Reads a checkpoint and checks every parameter in it.
 
     Raises:
         CheckpointError: the file, a parameter in it, or what it does not hold itself is not what it should be.
@@ -109,7 +109,7 @@ def import_released(options: ImportOptions, releases: tuple[Release, ...] = RELE
 
 
 def write(imported: Imported, recording: Recording, options: ImportOptions) -> PolicyManifest:
-    """Writes the bundle, after it answered along the recording as torch does."""
+    """Writes the bundle after its parity check."""
     provenance = imported.provenance(f"ferry import {options.family} {options.checkpoint.name}")
     name = options.name or imported.release.name
     return export(
@@ -118,16 +118,16 @@ def write(imported: Imported, recording: Recording, options: ImportOptions) -> P
 
 
 def summary(imported: Imported, manifest: PolicyManifest, out: Path, steps: int) -> str:
-    """What was made, of what, and what was left out."""
-    size = sum(one.stat().st_size for one in out.iterdir()) / 1e6
+    """Formats a summary: the bundle, its source, and the parameters left out."""
+    size = sum(file.stat().st_size for file in out.iterdir()) / 1e6
     source = imported.source
-    taken = len(source.tensors) - sum(one.count for one in imported.left_out)
+    taken = len(source.tensors) - sum(left.count for left in imported.left_out)
     return "\n".join(
         [
             f"{out}: {manifest.name}, {size:.1f} MB, {steps} steps compared, "
             f"largest difference {max(manifest.parity.values()):.1e}",
             f"taken: {taken} of {len(source.tensors)} parameters of {source.path} (sha256 {source.sha256})",
-            *(f"left out: {one}" for one in manifest.provenance.left_out),
+            *(f"left out: {line}" for line in manifest.provenance.left_out),
         ]
     )
 

@@ -1,4 +1,4 @@
-"""Some parameters of a network as rows of text: their name, their shape in letters, our name."""
+"""Parameters of a network as rows of text: published name, shape in letters, name in this repository."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Part:
-    """Some parameters with a common prefix; `layers` is what counts them where they repeat."""
+    """Parameters with a common prefix; `layers` names their count where they repeat."""
 
     theirs: str
     ours: str
@@ -27,7 +27,7 @@ class Part:
 
 
 def table_of(parts: tuple[Part, ...], sizes: Mapping[str, int], layers: Mapping[str, int]) -> dict[str, Place]:
-    """Every parameter by their name; `sizes` says what the letters are, `layers` how often the parts repeat."""
+    """Lists every parameter by its published name; `sizes` are the letters' values, `layers` the parts' repetitions."""
     table = {}
     for part in parts:
         for layer in [f"{i}." for i in range(layers[part.layers])] if part.layers else [""]:
@@ -45,7 +45,7 @@ def _rows(part: Part) -> Iterator[tuple[str, str, str]]:
 
 def _shape(text: str, sizes: Mapping[str, int]) -> Shape:
     """(1536, 512) of "3d,d"."""
-    return tuple(_size(one, sizes) for one in text.split(","))
+    return tuple(_size(part, sizes) for part in text.split(","))
 
 
 def _size(text: str, sizes: Mapping[str, int]) -> int:

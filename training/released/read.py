@@ -1,4 +1,4 @@
-"""Reads a file that somebody else's torch wrote, without running any code from it."""
+"""Safe reading of released checkpoint files, without running any code from them."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from training.released.releases import ALLENACT, LIGHTNING, RENAMED
 from training.runtime import torch_file
 
 KEYS = {"model_state_dict": (ALLENACT, ""), "state_dict": (LIGHTNING, "model.")}
-"""Under which key a file keeps its parameters: the kind of file, and the prefix of their names."""
+"""Kind of file -> key of its parameters and prefix of their names."""
 
 HARMLESS = [argparse.Namespace, np.dtype, *(type(np.dtype(code)) for code in "?bBhHiIqQefd")]
-"""Plain values that trainers put beside the parameters, and that cannot run anything."""
+"""Plain values that trainers store beside the parameters; they cannot run code."""
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """What a file holds.
+    """Content of a file.
 
     Attributes:
         path, sha256: of the file.
@@ -53,7 +53,7 @@ class Parameters:
 
 def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, Shape]:
     """The shape of every tensor."""
-    return {name: tuple(one.shape) for name, one in tensors.items()}
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def read_checkpoint(path: Path) -> Parameters:
@@ -77,7 +77,7 @@ def read_checkpoint(path: Path) -> Parameters:
 
 
 def load_safely(path: Path) -> Any:
-    """What torch reads from a file of tensors and plain values.
+    """Reads a file of tensors and plain values.
 
     Raises:
         CheckpointError: there is no such file, it is damaged, or holds other objects.
@@ -92,7 +92,7 @@ def sha256_of_file(path: Path) -> str:
 
 
 def _scalars() -> list[Any]:
-    """How numpy 1 and numpy 2 name what makes a number of theirs."""
+    """Names of the constructor of a NumPy scalar in numpy 1 and numpy 2."""
     scalar = np._core.multiarray.scalar  # type: ignore[attr-defined]  # private, and in every pickle of a numpy number
     return [scalar, (scalar, "numpy.core.multiarray.scalar")]
 
@@ -103,12 +103,12 @@ def _tensors(path: Path, state: object, prefix: str) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: got {type(state).__name__}, expected the parameters of a network by name")
     torch_file.expect_numbers(state, f"{path}: the parameters of the network")
     names = [str(name) for name in state]
-    whole = next((one for one in _wrapped(prefix) if all(name.startswith(one) for name in names)), None)
+    whole = next((start for start in _wrapped(prefix) if all(name.startswith(start) for name in names)), None)
     if whole is None:
         without = [name for name in names if not name.startswith(prefix)]
         got = torch_file.shown(fold(sorted(without)))
         raise CheckpointError(f"{path}: got parameters {got}, expected names that begin with '{prefix}'")
-    return {_renamed(str(name)[len(whole) :]): one for name, one in state.items()}
+    return {_renamed(str(name)[len(whole) :]): tensor for name, tensor in state.items()}
 
 
 def _wrapped(prefix: str) -> tuple[str, ...]:
@@ -117,7 +117,7 @@ def _wrapped(prefix: str) -> tuple[str, ...]:
 
 
 def _renamed(name: str) -> str:
-    old = next((one for one in RENAMED if name.startswith(one)), "")
+    old = next((start for start in RENAMED if name.startswith(start)), "")
     return RENAMED[old] + name[len(old) :] if old else name
 
 

@@ -1,4 +1,4 @@
-"""The releases that can be imported: how each is recognised, what it becomes, and what is not needed of it."""
+"""The releases that can be imported: how each is recognised and converted, and which parameters are left out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from training.released.parts import Place, Shape
 from training.released.tables import image_table, policy_table
 
 IMAGES = "visual_encoder.image_encoder.model."
-"""Where Lightning checkpoints keep the frozen image encoder; AllenAct's have it in a preprocessor, outside."""
+"""Prefix of the frozen image encoder in Lightning checkpoints; AllenAct's have it outside, in a preprocessor."""
 
 ALLENACT, LIGHTNING = "AllenAct's, with 'model_state_dict'", "Lightning's, with 'state_dict'"
 
@@ -20,7 +20,7 @@ Sizes = tuple[int, int, int, int, int]
 
 @dataclass(frozen=True)
 class Release:
-    """One network that was released.
+    """A released network.
 
     Attributes:
         name: of the bundle.
@@ -40,14 +40,14 @@ class Release:
 
     @property
     def has_images(self) -> bool:
-        """Whether the image encoder is in the file."""
+        """True if the file has the image encoder."""
         return self.container == LIGHTNING
 
     @property
     def size(self) -> Sizes:
         """Width, layers of fusion and decoder, numbers per visual token and per word."""
-        one = self.config
-        return one.width, one.fusion_layers, one.decoder_layers, one.image.token_width, one.text.width
+        config = self.config
+        return config.width, config.fusion_layers, config.decoder_layers, config.image.token_width, config.text.width
 
     def table(self) -> dict[str, Place]:
         """Every parameter that is needed, by its name in the file."""
@@ -112,7 +112,7 @@ UNREADABLE = {
     "visual_encoder.bbox_pos_encoder.": "a detector's boxes (double_det), which no body of Ferry gives",
     "visual_encoder.coord_pos_enc.": "a detector's boxes (double_det), which no body of Ferry gives",
 }
-"""Prefixes of inputs that a released network may have and ours has not."""
+"""Prefixes of inputs that a released network may have and this repository's has not."""
 
 
 def recognise(shapes: Mapping[str, Shape], container: str, releases: tuple[Release, ...] = RELEASES) -> Release:
@@ -121,16 +121,16 @@ def recognise(shapes: Mapping[str, Shape], container: str, releases: tuple[Relea
     Raises:
         CheckpointError: there is none.
     """
-    of_its_kind = [one for one in releases if one.container == container]
-    candidates = [one for one in of_its_kind if f"{one.head}.weight" in shapes]
+    of_its_kind = [release for release in releases if release.container == container]
+    candidates = [release for release in of_its_kind if f"{release.head}.weight" in shapes]
     if not candidates:
-        heads = ", ".join(dict.fromkeys(f"{one.head}.weight" for one in of_its_kind))
+        heads = ", ".join(dict.fromkeys(f"{release.head}.weight" for release in of_its_kind))
         raise CheckpointError(f"got none of {heads}, expected the head of an actor with 20 actions ({container})")
     got = _measure(shapes, candidates[0].head)
     for release in candidates:
         if got is None or got == release.size:
             return release
-    expected = " or ".join(_described(one.size) for one in candidates)
+    expected = " or ".join(_described(release.size) for release in candidates)
     raise CheckpointError(f"size: got {_described(got)}, expected {expected}")  # type: ignore[arg-type]  # not None
 
 

@@ -1,6 +1,6 @@
 """The parameters of released checkpoints: their names, their shapes, and where each goes in our network.
 
-Names and shapes are facts of public code, written down here from
+Names and shapes are facts of public code, listed here from
 - FLaRe (github JiahengHu/FLaRe, 656f46a) architecture/models/allenact_transformer_models/allenact_dino_transformer.py,
   training/online/third_party_models/llama/model.py (names alone), architecture/models/transformer_models/;
 - SPOC (github allenai/spoc-robot-training, baaa237) architecture/models/transformer_models/.
@@ -125,7 +125,7 @@ def policy_table(config: PolicyConfig, head: str) -> dict[str, Place]:
 
 
 def image_table(config: PolicyConfig) -> dict[str, Place]:
-    """The image encoder, as torch.hub or timm gives it."""
+    """The image encoder as in torch.hub or timm."""
     return table_of(IMAGE_PARTS[config.image.kind], _sizes(config), _layers(config))
 
 

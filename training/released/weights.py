@@ -1,4 +1,4 @@
-"""The folder of `--weights`: what a released checkpoint does not hold itself."""
+"""The folder of `--weights`: files that a released checkpoint does not contain."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def expect_files(folder: Path | None, config: PolicyConfig, *, images: bool) -> 
     """The folder, when it has the tokenizer, and where `images` is True DINOv2.
 
     Raises:
-        CheckpointError: a file is missing; the message says where it comes from.
+        CheckpointError: a file is missing; the message states where to get it.
     """
     needed = {TOKENIZER_FILE: TOKENIZERS[config.text.kind].source} | ({DINO_FILE: DINO_SOURCE} if images else {})
     missing = [name for name in needed if folder is None or not (folder / name).is_file()]

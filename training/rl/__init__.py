@@ -1,1 +1,1 @@
-"""Reinforcement learning: PPO, SAC, JSRL and PIRLNav, and what they share."""
+"""Reinforcement learning: PPO, SAC, JSRL and PIRLNav, and their common parts."""

@@ -1,16 +1,18 @@
-"""Actor and critic: two whole networks that start from the same clone and share nothing.
+"""Actor and critic: two separate networks that start from the same clone.
 
-FLaRe: one network with two heads forgets what it was cloned for as soon as the untrained value head's gradients reach
-it; two networks do not. The image encoder is frozen and belongs to neither: both are given its tokens.
+FLaRe: one network with two heads loses the cloned behaviour as soon as the untrained value head's gradients reach it;
+two networks do not. The image encoder is frozen and belongs to neither: both take its tokens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from training.data.packing import Batch, Instructions
 from training.models.spoc import SpocPolicy
@@ -32,7 +34,7 @@ class ActorCritic(nn.Module):
         self.actor, self.shared = clone, shared
         self.critic = None if shared else without_images(deepcopy(clone))
         self.value = new_head(clone.config.width, 1, torch.Generator().manual_seed(seed))
-        self.eval()  # no dropout: the policy that learns is the one that played
+        self.eval()  # no dropout: the policy that is trained is the one that acted
 
     def logits(self, batch: Batch, instructions: Instructions) -> Tensor:
         """The actor's logits (B, T, A), float32."""
@@ -53,17 +55,17 @@ class ActorCritic(nn.Module):
         return self.actor.actor(out).float(), self.value(out).float()[..., 0]
 
     def actor_parameters(self) -> list[nn.Parameter]:
-        """What the policy's loss trains."""
-        return [one for one in self.actor.parameters() if one.requires_grad]
+        """Returns the parameters that the policy loss trains."""
+        return [parameter for parameter in self.actor.parameters() if parameter.requires_grad]
 
     def critic_parameters(self) -> list[nn.Parameter]:
-        """What the value's loss trains, without what the actor's list has."""
+        """Returns the parameters that the value loss trains, except those in the actor's list."""
         bodies: Iterator[nn.Parameter] = iter(()) if self.critic is None else self.critic.parameters()
-        return [one for one in (*bodies, *self.value.parameters()) if one.requires_grad]
+        return [parameter for parameter in (*bodies, *self.value.parameters()) if parameter.requires_grad]
 
 
 def new_head(width: int, outputs: int, generator: torch.Generator) -> nn.Linear:
-    """A layer whose outputs are nearly 0 at first."""
+    """Makes a layer whose outputs are nearly 0 at first."""
     made = nn.Linear(width, outputs)
     nn.init.normal_(made.weight, std=0.01, generator=generator)
     nn.init.zeros_(made.bias)
@@ -71,17 +73,22 @@ def new_head(width: int, outputs: int, generator: torch.Generator) -> nn.Linear:
 
 
 def without_images(network: SpocPolicy) -> SpocPolicy:
-    """The network itself, without what a critic does not need: the frozen image encoder and the actor's head."""
+    """Removes the frozen image encoder and the actor's head, which a critic does not need; returns the network."""
     network.image_encoder, network.actor = nn.Identity(), nn.Identity()  # type: ignore[assignment]  # never called
     return network
 
 
 def states(network: SpocPolicy, batch: Batch, instructions: Instructions) -> Tensor:
-    """The decoder's outputs (B, T, d) of a batch."""
+    """Computes the decoder's outputs (B, T, d) of a batch."""
     text = instructions.text(network, batch.instruction.flatten())
     return network.states(batch.tokens, text, batch.previous, batch.state, batch.step, batch.trajectory)
 
 
+def unfused_attention(device: torch.device) -> AbstractContextManager[None]:
+    """Selects unfused attention on a CPU: with the fused one's backward pass an update takes 15 % longer."""
+    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
+
+
 def trained_weights(policy: SpocPolicy) -> dict[str, Tensor]:
-    """The weights that training changes: all but the frozen image encoder's."""
-    return {name: one for name, one in policy.state_dict().items() if not name.startswith(FROZEN)}
+    """Returns the weights that training changes: all but the frozen image encoder's."""
+    return {name: value for name, value in policy.state_dict().items() if not name.startswith(FROZEN)}

@@ -1,9 +1,9 @@
 """`ferry train jsrl`: jump-start reinforcement learning (Uchendu et al. 2023, arXiv:2204.02372), a baseline of FLaRe.
 
-The frozen clone, the guide, acts in the first steps of every episode; a policy that is learnt from scratch by PPO acts
-in the rest of it and learns from its own steps alone. The guide's share shrinks stage by stage as long as the success
-of both together stays near the best of the stages before (the paper's curriculum; its length, window and tolerance here
-are ours). Every step counts towards the budget, the guide's too.
+The frozen clone, the guide, acts in the first steps of every episode; a policy that is trained from scratch by PPO acts
+in the rest and learns from its own steps alone. The guide's number of steps shrinks stage by stage as long as the
+success of both together stays near the best of the stages before (the paper's curriculum; its length, window and
+tolerance here are ours). Every step counts towards the budget, the guide's too.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 import tyro
 
 from training.rl.actor_critic import trained_weights
-from training.rl.guided_rollout import GuidedPlayer
+from training.rl.guided_rollout import GuidedRolloutWorker
 from training.rl.ppo import Trainer, train
 from training.rl.ppo_options import PpoOptions
-from training.rl.rank_minibatches import Share
-from training.rl.rollout import Played, Player, PlayJob, Weights, arrays
+from training.rl.rank_minibatches import RankShard
+from training.rl.rollout import RolloutJob, RolloutWorker, Trajectory, Weights, arrays
 from training.runtime.checkpoint import load, policy_from
 
 
@@ -31,27 +31,27 @@ class JumpStart:
     """The curriculum."""
 
     steps: int = 100
-    """Steps of an episode that are the guide's at first; hardly any episode is longer."""
+    """Steps of an episode by the guide in the first stage; few episodes are longer."""
     stages: int = 10
-    """Times that this is reduced, by equal parts, until the learner acts alone."""
+    """Times that this is reduced, by equal amounts, until the learner acts alone."""
     window: int = 256
-    """Episodes of a stage that tell its success."""
+    """Episodes over which a stage's success is averaged."""
     tolerance: float = 0.1
-    """A stage is done when its success is at least the best stage's, less this share of it."""
+    """A stage is done when its success is at least the best stage's, less this fraction of it."""
 
     def guide_steps(self, stage: int) -> int:
-        """Steps of an episode that are the guide's in a stage; 0 in the last one."""
+        """Returns the guide's steps of an episode in a stage; 0 in the last one."""
         return round(self.steps * (self.stages - min(stage, self.stages)) / self.stages)
 
 
 @dataclass
 class Curriculum:
-    """Where the curriculum is.
+    """State of the curriculum.
 
     Attributes:
         stage: from 0 to the number of stages.
-        best: the best success of a stage that is done.
-        recent: of this stage's episodes, whether each succeeded; the last `window` of them.
+        best: best success of a finished stage.
+        recent: success of this stage's last `window` episodes.
     """
 
     options: JumpStart
@@ -61,11 +61,11 @@ class Curriculum:
 
     @property
     def guide_steps(self) -> int:
-        """Steps of an episode that are the guide's now."""
+        """The guide's steps of an episode in the current stage."""
         return self.options.guide_steps(self.stage)
 
-    def hear(self, successes: Sequence[bool]) -> None:
-        """Takes in an update's episodes; goes on to the next stage if this one is done."""
+    def record(self, successes: Sequence[bool]) -> None:
+        """Adds an update's episodes; advances to the next stage if this one is done."""
         self.recent = [*self.recent, *successes][-self.options.window :]
         success = sum(self.recent) / max(len(self.recent), 1)
         enough = len(self.recent) >= self.options.window and self.stage < self.options.stages
@@ -75,14 +75,14 @@ class Curriculum:
 
 @dataclass(frozen=True)
 class JsrlOptions(PpoOptions):
-    """Learns a policy by PPO that a cloned one gives a start, in one process."""
+    """Trains a policy by PPO in episodes that a cloned one begins, in one process."""
 
     name: str = "jsrl"
     """Folder in the run for checkpoints and TensorBoard files."""
-    scratch: bool = True
-    """The learner starts from untrained weights; --no-scratch: from the clone's, as the guide is."""
+    from_scratch: bool = True
+    """The learner starts from untrained weights; with --no-from-scratch from the guide's."""
     warmup: int = 0
-    """Updates of the critic alone."""
+    """Updates that train the critic alone."""
     jump: JumpStart = field(default_factory=JumpStart)
 
 
@@ -93,7 +93,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 class JsrlTrainer(Trainer):
-    """PPO in which a guide begins every episode."""
+    """PPO in which a guide acts in the first steps of every episode."""
 
     def __init__(self, options: JsrlOptions, command: str = "") -> None:
         super().__init__(options, command)
@@ -101,42 +101,42 @@ class JsrlTrainer(Trainer):
         self._guide: Weights = {}
 
     def run(self, stopping: Callable[[], bool] = lambda: False, updates: int | None = None) -> None:
-        """As PPO; the guide is the clone that the run began with, or CheckpointError says that it is not there."""
+        """As PPO; the guide is the clone that the run began with. CheckpointError where its file is missing."""
         self.expect_clone()
         clone = Path(self.clone)
         self._guide = arrays(trained_weights(policy_from(load(clone, "policy"), clone)))
         super().run(stopping, updates)
 
     def resume(self) -> None:
-        """As PPO; takes up the curriculum as well."""
+        """As PPO; restores the curriculum as well."""
         super().resume()
         state = load(self.last, "policy")["jsrl"]
         self.curriculum.stage, self.curriculum.best = state["stage"], state["best"]
-        self.curriculum.recent = [bool(one) for one in state["recent"]]
+        self.curriculum.recent = [bool(success) for success in state["recent"]]
 
     def payload(self) -> dict[str, Any]:
-        """The checkpoint's content; the policy in it is the learner, which acts alone where it is evaluated."""
-        now = self.curriculum
-        state = {"stage": now.stage, "best": now.best, "recent": [int(one) for one in now.recent]}
+        """Returns the checkpoint's content; the policy in it is the learner, which acts alone in evaluations."""
+        current = self.curriculum
+        state = {"stage": current.stage, "best": current.best, "recent": list(map(int, current.recent))}
         return {**super().payload(), "algorithm": "JSRL", "jsrl": state}
 
-    def _make_player(self) -> Callable[[], Player]:
-        encoder = arrays({name: one.cpu() for name, one in self.model.actor.image_encoder.state_dict().items()})
-        return partial(GuidedPlayer, self.config, encoder, self.options.play, self.options.reward, self._guide)
+    def _make_worker(self) -> Callable[[], RolloutWorker]:
+        encoder = arrays({name: value.cpu() for name, value in self.model.actor.image_encoder.state_dict().items()})
+        return partial(GuidedRolloutWorker, self.config, encoder, self.options.play, self.options.reward, self._guide)
 
-    def _jobs(self) -> list[PlayJob]:
+    def _jobs(self) -> list[RolloutJob]:
         return [replace(job, guide_steps=self.curriculum.guide_steps) for job in super()._jobs()]
 
-    def _learn(self, played: Sequence[Played], share: Share | None = None) -> dict[str, float]:
-        """One update from the learner's steps; none where the guide did everything."""
-        learnt = [one for one in played if one.guided < len(one)]
-        rest = [one for one in played if one.guided == len(one)]
-        figures = {"guide_steps": float(self.curriculum.guide_steps), "stage": float(self.curriculum.stage)}
-        if learnt:
-            figures |= super()._learn(learnt)
+    def _update_policy(self, trajectories: Sequence[Trajectory], shard: RankShard | None = None) -> dict[str, float]:
+        """Runs one update on the learner's steps; none where the guide took all of them."""
+        own = [trajectory for trajectory in trajectories if trajectory.guided < len(trajectory)]
+        rest = [trajectory for trajectory in trajectories if trajectory.guided == len(trajectory)]
+        metrics = {"guide_steps": float(self.curriculum.guide_steps), "stage": float(self.curriculum.stage)}
+        if own:
+            metrics |= super()._update_policy(own)
         else:
             self.update += 1
         self.steps += sum(map(len, rest))
-        self.window.extend(one.success for one in rest)
-        self.curriculum.hear([one.success for one in played])
-        return figures
+        self.window.extend(trajectory.success for trajectory in rest)
+        self.curriculum.record([trajectory.success for trajectory in trajectories])
+        return metrics

@@ -1,13 +1,13 @@
 """`ferry train pirlnav`: PIRLNav's fine-tuning (Ramrakhyani et al. 2023, arXiv:2301.07302), a baseline of FLaRe.
 
-PPO as well, with other means against forgetting: at first only the new critic's head learns, on top of a network that
-is frozen; then the actor's learning rate rises from 0 while the critic's falls to the same. Actor and critic share one
-network. Values are those of the released code (Ram81/pirlnav configs/experiments/rl_ft_objectnav.yaml,
-pirlnav/config.py, pirlnav/utils/lr_scheduler.py, pirlnav/algos/ppo.py) but these: the schedule's updates are a fifth of
-theirs (20, 80, 50 and 100 of 20,000), because a run here has some hundred; the actor's rate of 1.5e-5 is raised by the
-same factor of 5 as FLaRe's, for a network of 1 M parameters; an update plays whole episodes; the gradients of network
-and critic's head are cut at a norm of 0.2 each, not together; and the head starts from small normal numbers, not from
-an orthogonal matrix.
+PPO with another schedule against forgetting: at first only the new critic head is trained, on a frozen network; then
+the actor's learning rate rises from 0 while the critic's falls to the same value. Actor and critic share one network.
+Values are those of the released code (Ram81/pirlnav configs/experiments/rl_ft_objectnav.yaml, pirlnav/config.py,
+pirlnav/utils/lr_scheduler.py, pirlnav/algos/ppo.py) with these exceptions: the schedule's updates are a fifth of theirs
+(20, 80, 50 and 100 of 20,000), because a run here has some hundred; the actor's rate of 1.5e-5 is raised by the same
+factor of 5 as FLaRe's, for a network of 1 M parameters; an update plays whole episodes; the gradients of network and
+critic head are clipped to a norm of 0.2 each, not together; and the head starts from small normal numbers, not from an
+orthogonal matrix.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import tyro
 
 from training.rl.ppo import Trainer, train
 from training.rl.ppo_options import PpoOptions
-from training.rl.rank_minibatches import Share
-from training.rl.rollout import Played, RewardOptions
+from training.rl.rank_minibatches import RankShard
+from training.rl.rollout import RewardOptions, Trajectory
 
 ADAM_EPS = 1e-5
 
@@ -35,25 +35,25 @@ class PirlnavOptions(PpoOptions):
     shared: bool = True
     """One network with two heads."""
     warmup: int = 10
-    """Updates in which the network is frozen and the critic's head alone learns."""
+    """Updates in which the network is frozen and only the critic's head is trained."""
     actor_full: int = 20
-    """Update in which the actor's learning rate has risen to `lr`."""
+    """Update by which the actor's learning rate has risen to `lr`."""
     critic_falls: int = 4
-    """Update in which the critic's learning rate begins to fall."""
+    """Update at which the critic's learning rate begins to fall."""
     critic_fallen: int = 16
-    """Update in which it has fallen to `lr`."""
+    """Update by which it has fallen to `lr`."""
     lr: float = 7.5e-5
     critic_lr: float = 2.5e-4
-    clip: float = 0.2
+    clip_coef: float = 0.2
     value_clip: float = 0.2
     entropy_coefficient: float = 0.01
-    largest_norm: float = 0.2
+    max_grad_norm: float = 0.2
     epochs: int = 4
     minibatches: int = 2
     reward: RewardOptions = field(default_factory=lambda: RewardOptions(success=2.5, step=-0.001))
 
     def rates(self, update: int) -> tuple[float, float]:
-        """Learning rates of the actor, with the network, and of the critic's head in an update."""
+        """Returns the learning rates of the actor, with the network, and of the critic's head in an update."""
         falling = ramp(update, self.critic_falls, self.critic_fallen)
         return self.lr * ramp(update, self.warmup, self.actor_full), self.critic_lr + falling * (
             self.lr - self.critic_lr
@@ -61,7 +61,7 @@ class PirlnavOptions(PpoOptions):
 
 
 def ramp(now: int, start: int, end: int) -> float:
-    """0 up to `start`, 1 from `end` on, a straight line between."""
+    """Linear ramp: 0 up to `start`, 1 from `end` on."""
     return min(max((now - start) / max(end - start, 1), 0.0), 1.0)
 
 
@@ -80,11 +80,11 @@ class PirlnavTrainer(Trainer):
         for group in self.optimiser.param_groups:
             group["eps"] = ADAM_EPS
 
-    def _learn(self, played: Sequence[Played], share: Share | None = None) -> dict[str, float]:
-        """One update with this update's learning rates; a frozen network gets no gradient at all."""
+    def _update_policy(self, trajectories: Sequence[Trajectory], shard: RankShard | None = None) -> dict[str, float]:
+        """Runs one update with its learning rates; a frozen network gets no gradient at all."""
         for group, rate in zip(self.optimiser.param_groups, self.schedule.rates(self.update), strict=True):
             group["lr"] = rate
-        for one in self.groups[0]:
-            one.requires_grad_(self.update >= self.schedule.warmup)
+        for parameter in self.groups[0]:
+            parameter.requires_grad_(self.update >= self.schedule.warmup)
         rates = [float(group["lr"]) for group in self.optimiser.param_groups]
-        return {**super()._learn(played, share), "actor_lr": rates[0], "critic_lr": rates[1]}
+        return {**super()._update_policy(trajectories, shard), "actor_lr": rates[0], "critic_lr": rates[1]}

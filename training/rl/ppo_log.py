@@ -1,4 +1,4 @@
-"""What PPO says of each update: TensorBoard curves, a line, and the progress bar. Rank 0 speaks for all."""
+"""Logging of PPO updates: TensorBoard curves, a line of text and the progress bar; rank 0 logs for all ranks."""
 
 from __future__ import annotations
 
@@ -14,56 +14,56 @@ from training.runtime.progress import Bar
 
 
 class Log:
-    """Curves and a bar; a silent one, without either, takes everything and says nothing."""
+    """Writes curves and a progress bar; without them it is silent."""
 
     def __init__(self, board: SummaryWriter | None = None, bar: Bar | None = None) -> None:
         self._board, self._bar = board, bar
 
     def advance(self, steps: int) -> None:
-        """Moves the bar by steps that were just played."""
+        """Advances the bar by steps that were just played."""
         if self._bar is not None:
             self._bar.advance(steps)
 
     def curves(self, group: str, values: Mapping[str, float], steps: int) -> None:
-        """Adds a point to each of some curves."""
+        """Adds a point to each curve of a group."""
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(f"{group}/{name}", value, steps)
 
-    def say(self, line: str) -> None:
+    def write(self, line: str) -> None:
         """Prints a line above the bar."""
         if self._bar is not None:
-            self._bar.say(line)
+            self._bar.write(line)
 
     def update(
-        self, number: int, steps: int, outcomes: Sequence[Outcome], window: float, figures: Mapping[str, float],
+        self, number: int, steps: int, outcomes: Sequence[Outcome], window: float, metrics: Mapping[str, float],
         playing_s: float, learning_s: float,
     ) -> None:  # fmt: skip
-        """Tells of one update, after which the run has `steps` steps; `window` is the success rate of late."""
+        """Logs one update, after which the run has `steps` steps; `window` is the running success rate."""
         if self._bar is None:
             return
-        scores, speed = scores_of(outcomes, window), speeds(sum(one.steps for one in outcomes), playing_s, learning_s)
-        for group, values in (("episodes", scores), ("learning", figures), ("speed", speed)):
+        scores, speed = scores_of(outcomes, window), speeds(sum(each.steps for each in outcomes), playing_s, learning_s)
+        for group, values in (("episodes", scores), ("learning", metrics), ("speed", speed)):
             self.curves(group, values, steps)
-        cells = {**scores, **figures, **speed}
-        self._bar.say(f"update {number}, {steps} steps: " + ", ".join(f"{k} {v:.4g}" for k, v in cells.items()))
+        cells = {**scores, **metrics, **speed}
+        self._bar.write(f"update {number}, {steps} steps: " + ", ".join(f"{k} {v:.4g}" for k, v in cells.items()))
         self._bar.at(steps)
         self._bar.note(success=f"{window:.1%}", now=f"{speed['steps_per_s']:.0f} steps/s")
 
 
 def scores_of(outcomes: Sequence[Outcome], window: float) -> dict[str, float]:
-    """How the episodes of one update went."""
+    """Averages the outcomes of an update's episodes."""
     return {
-        "success": float(np.mean([one.success for one in outcomes])),
+        "success": float(np.mean([outcome.success for outcome in outcomes])),
         "success_window": window,
-        "length": float(np.mean([one.steps for one in outcomes])),
-        "said_done": float(np.mean([one.said_done for one in outcomes])),
-        "collisions": float(np.mean([one.collisions for one in outcomes])),
+        "length": float(np.mean([outcome.steps for outcome in outcomes])),
+        "said_done": float(np.mean([outcome.said_done for outcome in outcomes])),
+        "collisions": float(np.mean([outcome.collisions for outcome in outcomes])),
     }
 
 
 def speeds(steps: int, playing_s: float, learning_s: float) -> dict[str, float]:
-    """Steps per second of one update."""
+    """Computes the steps per second of one update."""
     return {
         "steps_per_s": steps / (playing_s + learning_s),
         "playing_steps_per_s": steps / playing_s,
@@ -73,7 +73,7 @@ def speeds(steps: int, playing_s: float, learning_s: float) -> dict[str, float]:
 
 @contextmanager
 def opened(folder: Path, total: int, done: int, aloud: bool) -> Iterator[Log]:
-    """The log of a run in `folder` that has done `done` of `total` steps; silent unless `aloud`."""
+    """Opens the log of a run in `folder` that has done `done` of `total` steps; silent unless `aloud`."""
     if not aloud:
         yield Log()
         return

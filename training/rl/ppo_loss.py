@@ -15,48 +15,48 @@ from torch.nn import functional
 Floats = npt.NDArray[np.float64]
 
 
-def gae(rewards: Floats, values: Floats, bootstrap: float, gamma: float, decay: float) -> Floats:
+def gae(rewards: Floats, values: Floats, bootstrap: float, gamma: float, gae_lambda: float) -> Floats:
     """Generalised advantage estimates (T,) of one episode (Schulman et al. 2016, arXiv:1506.02438, equation 16).
 
     Args:
         rewards: (T,), of each action.
         values: (T,), the critic's, of the state before each action.
-        bootstrap: the value of the state after the last action: 0 where the episode ended there, the critic's where it
-            was only cut off (Pardo et al. 2018, arXiv:1712.00378).
+        bootstrap: value of the state after the last action: 0 where the episode terminated there, the critic's where
+            it was truncated (Pardo et al. 2018, arXiv:1712.00378).
         gamma: discount.
-        decay: lambda.
+        gae_lambda: decay of the sum over later steps.
     """
-    following = np.append(values[1:], bootstrap)
-    errors = rewards + gamma * following - values
-    advantages, carried = np.zeros(len(rewards)), 0.0
+    next_values = np.append(values[1:], bootstrap)
+    deltas = rewards + gamma * next_values - values  # delta_t = r_t + gamma V(s_t+1) - V(s_t)
+    advantages, advantage = np.zeros(len(rewards)), 0.0
     for step in reversed(range(len(rewards))):
-        carried = errors[step] + gamma * decay * carried
-        advantages[step] = carried
+        advantage = deltas[step] + gamma * gae_lambda * advantage  # A_t = delta_t + gamma lambda A_t+1
+        advantages[step] = advantage
     return advantages
 
 
 def log_probabilities(logits: Tensor, mask: Tensor) -> Tensor:
-    """Log of the softmax (..., A); -inf where `mask` (A,) is False, with no gradient to that logit."""
+    """Computes the log-softmax (..., A); -inf where `mask` (A,) is False, with no gradient to that logit."""
     return functional.log_softmax(logits.masked_fill(~mask, -torch.inf), dim=-1)
 
 
 def of_actions(log_p: Tensor, actions: Tensor) -> Tensor:
-    """Log-probabilities (n,) of the chosen actions (n,) out of (n, A)."""
+    """Picks the log-probabilities (n,) of the chosen actions (n,) out of (n, A)."""
     return log_p.gather(-1, actions[:, None])[:, 0]
 
 
 def clipped_surrogate(log_p: Tensor, old_log_p: Tensor, advantages: Tensor, clip: float) -> Tensor:
-    """The policy's loss, a scalar: minus the mean of the lesser of plain and clipped ratio x advantage (equation 7)."""
+    """Policy loss, a scalar: minus the mean minimum of plain and clipped ratio x advantage (equation 7)."""
     ratio = torch.exp(log_p - old_log_p)
     limited = ratio.clamp(1.0 - clip, 1.0 + clip)
     return -torch.minimum(ratio * advantages, limited * advantages).mean()
 
 
 def value_loss(values: Tensor, returns: Tensor, before: Tensor | None = None, clip: float = 0.0) -> Tensor:
-    """The critic's loss, a scalar: half the mean squared error (FLaRe loss/customized_loss.py).
+    """Critic loss, a scalar: half the mean squared error (FLaRe loss/customized_loss.py).
 
-    With a `clip`, of the value and the value that is at most so far from the one `before` the update, the worse counts
-    (PIRLNav, whose trainer is habitat-baselines' PPO).
+    With a `clip`, the larger error of the value and of the value clipped to within `clip` of the one `before` the
+    update counts (PIRLNav, whose trainer is habitat-baselines' PPO).
     """
     errors = (values - returns).square()
     if clip and before is not None:
@@ -80,8 +80,8 @@ def kl_estimate(log_p: Tensor, old_log_p: Tensor) -> Tensor:
     return (torch.expm1(difference) - difference).mean()
 
 
-def clip_share(log_p: Tensor, old_log_p: Tensor, clip: float) -> Tensor:
-    """Share of the steps whose probability ratio is outside of the clip."""
+def clip_fraction(log_p: Tensor, old_log_p: Tensor, clip: float) -> Tensor:
+    """Fraction of the steps whose probability ratio is outside the clipping range."""
     return ((torch.exp(log_p - old_log_p) - 1.0).abs() > clip).float().mean()
 
 

@@ -1,13 +1,21 @@
-"""The options of `ferry train ppo`, each with FLaRe's value where it differs (Hu et al. 2025, arXiv:2409.16578)."""
+"""Options of `ferry train ppo`, each with FLaRe's value where it differs (Hu et al. 2025, arXiv:2409.16578)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from training.errors import ConfigError
-from training.rl.rollout import PlayOptions, RewardOptions
+from training.rl.rollout import RewardOptions, RolloutOptions
+
+FORMER_NAMES: Mapping[str, str] = MappingProxyType({
+    "clip": "clip_coef", "decay": "gae_lambda", "largest_norm": "max_grad_norm", "scratch": "from_scratch",
+    "kl_stop": "target_kl",
+})  # fmt: skip
+"""Names of options in checkpoints that were written before they were renamed -> names now."""
 
 
 @dataclass(frozen=True)
@@ -19,69 +27,75 @@ class PpoOptions:
     name: str = "ppo"
     """Folder in the run for checkpoints (last.pt, best.pt) and TensorBoard files."""
     clone: Path | None = None
-    """Checkpoint to start from; by default the run's bc/best.pt. The critic of one that PPO made is taken as well, but
-    not with `scratch`."""
+    """Checkpoint to start from; by default the run's bc/best.pt. The critic of one that PPO made is loaded as well, but
+    not with `from_scratch`."""
     resume: bool = False
-    """Go on exactly where last.pt stopped."""
+    """Continue from last.pt, as if the run had not been interrupted."""
     steps: int = 2_000_000
-    """Simulation steps in all; the last update may go over."""
+    """Simulation steps in total; the last update may exceed it."""
     episodes: int = 128
     """Whole episodes per update, about 6,000 steps (FLaRe: 4,096)."""
     warmup: int = 8
-    """Updates of the critic alone, 48,000 steps (FLaRe: 200,000 of 20 M)."""
+    """Updates that train the critic alone, 48,000 steps (FLaRe: 200,000 of 20 M)."""
     epochs: int = 3
-    """Times an update sees its steps (FLaRe: 4)."""
+    """Passes over the steps of an update (FLaRe: 4)."""
     minibatches: int = 4
     """Optimiser steps per epoch (FLaRe: 1)."""
     lr: float = 1e-4
-    """Of the actor, constant (FLaRe: 2e-5 for a network 20 times as large)."""
+    """Learning rate of the actor, constant (FLaRe: 2e-5 for a network 20 times as large)."""
     critic_lr: float = 5e-4
-    """Of the critic, constant (FLaRe: as the actor's)."""
-    clip: float = 0.1
+    """Learning rate of the critic, constant (FLaRe: as the actor's)."""
+    clip_coef: float = 0.1
+    """Clipping range of the probability ratio."""
     gamma: float = 0.99
-    decay: float = 0.95
-    """GAE's lambda."""
+    """Discount."""
+    gae_lambda: float = 0.95
+    """Lambda of generalised advantage estimation."""
     value_coefficient: float = 0.5
+    """Weight of the critic's loss."""
     value_clip: float = 0.0
-    """Largest change of a value that lessens the critic's loss; 0 for no limit, as in FLaRe."""
+    """Clipping range of the change of a value in the critic's loss; 0 for none, as in FLaRe."""
     entropy_coefficient: float = 0.0
-    """An entropy bonus is one of FLaRe's ablations (0.2), with which its policy collapses."""
-    largest_norm: float = 0.5
-    """Gradients of the actor and of the critic are each cut at this norm."""
+    """Weight of the entropy bonus: one of FLaRe's ablations (0.2), with which its policy collapses."""
+    max_grad_norm: float = 0.5
+    """Gradients of the actor and of the critic are each clipped to this norm."""
     shared: bool = False
-    """One network with two heads: one of FLaRe's ablations."""
-    scratch: bool = False
+    """One network with two heads instead of two networks: one of FLaRe's ablations."""
+    from_scratch: bool = False
     """Start from untrained weights (the image encoder stays as it is)."""
-    kl_stop: float = 0.2
-    """An update that moves the policy further than this [nat] ends the run as diverged; inf for never."""
+    target_kl: float = 0.2
+    """Largest KL divergence [nat] between the policies before and after an update; beyond it the run ends as diverged.
+    inf for no limit."""
     reward: RewardOptions = field(default_factory=RewardOptions)
-    play: PlayOptions = field(default_factory=PlayOptions)
+    play: RolloutOptions = field(default_factory=RolloutOptions)
     context: int = 160
     """Steps per row; an episode is never cut."""
     microbatch: int = 16
-    """Rows of a minibatch whose gradients are worked out at once and summed: it bounds the memory that an update takes
-    and changes nothing else, up to rounding."""
+    """Rows of a minibatch whose gradients are computed at once and accumulated: bounds the memory of an update and
+    changes nothing else, up to rounding."""
     bf16: bool = True
     """Matrix products of the update in bfloat16."""
     device: str = "auto"
-    """Where the update runs: cpu, cuda, or auto for cuda where there is one. Playing uses the CPU."""
+    """Device of the update: cpu, cuda, or auto for cuda where there is one. Rollouts run on the CPU."""
     workers: int = 2
-    """Simulator processes, of each rank."""
+    """Simulator processes of each rank."""
     shares: int = 4
-    """Jobs per update; the workers of all ranks share them."""
+    """Rollout jobs per update, divided among the workers of all ranks."""
     preempt: float = 1.0
-    """Share of the ranks that must have finished playing before the rest drop their unfinished jobs (DD-PPO: 0.6).
+    """Fraction of the ranks that must have finished their rollouts before the rest drop unfinished jobs (DD-PPO: 0.6).
 
-    Jobs with long episodes are dropped more often, and an update is then no function of seed and number any more. 1
-    waits for all ranks and drops none."""
+    Jobs with long episodes are dropped more often, and an update then depends on timing, not on seed and number alone.
+    1 waits for all ranks and drops none."""
     stall_s: float = 300.0
-    """A simulator process that says nothing for so long counts as hung and is replaced."""
+    """A simulator process that reports nothing for so long counts as hung and is replaced."""
     threads: int = 2
     """Torch threads of the update; the workers wait meanwhile. 1 where other programs keep the cores busy."""
     save_every_s: float = 120.0
+    """Seconds between checkpoints."""
     evaluate_every: int = 200_000
     """Steps between evaluations in validation houses; 0 for none."""
     evaluate_episodes: int = 200
+    """Episodes of an evaluation, one per house."""
     evaluate_steps: int = 200
     """Longest episode of an evaluation."""
     seed: int = 0
@@ -93,7 +107,7 @@ class PpoOptions:
 
 
 def check(options: PpoOptions, ranks: int) -> None:
-    """Raises ConfigError where an update cannot be shared out like this."""
+    """Raises ConfigError for options that do not allow an update on so many ranks."""
     if options.shares < ranks:
         raise ConfigError("shares", options.shares, f"at least one for each of {ranks} ranks")
     if options.microbatch < 1:
@@ -101,7 +115,7 @@ def check(options: PpoOptions, ranks: int) -> None:
 
 
 def comparable(options: PpoOptions) -> dict[str, Any]:
-    """The options that a resumed run must share, as plain values."""
+    """Returns the options that a resumed run must have in common with the first, as plain values."""
     free = {"resume", "run", "name", "clone", "steps", "save_every_s", "evaluate_every"}
     machine = {"device", "microbatch", "workers", "preempt", "stall_s", "threads"}
     return {name: value for name, value in asdict(options).items() if name not in free | machine}

@@ -1,7 +1,7 @@
-"""What ranks know of each other's episodes, so that several learn exactly what one with all of them would.
+"""Splits each minibatch over DDP ranks so that the summed gradient equals single-process training.
 
-Only a few numbers per episode travel, never its pictures. The minibatches are drawn from the lengths of all episodes;
-each rank then learns from those of a minibatch's episodes that it played, and the sums over ranks are the minibatch's.
+Ranks exchange a few numbers per episode, never its images. Minibatches are drawn from the lengths of all episodes; each
+rank computes the gradient of its own episodes in a minibatch, weighted by their fraction of its decisions.
 """
 
 from __future__ import annotations
@@ -13,34 +13,47 @@ import numpy as np
 import numpy.typing as npt
 
 from training.data.packing import pack
-from training.rl.rollout import Played
+from training.rl.rollout import Trajectory
 from training.runtime.distributed import Ranks
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One episode in numbers: steps that were seen, decisions, those to learn from, how it ended, blocked motions."""
+    """Summary of one episode.
 
-    looks: int
+    Attributes:
+        observations: steps with an observation; one more than decisions where the episode was cut off.
+        steps: decisions.
+        trainable: decisions to learn from.
+        success: whether the task was solved.
+        said_done: whether `done` ended it.
+        collisions: blocked motions.
+    """
+
+    observations: int
     steps: int
-    learnt: int
+    trainable: int
     success: bool
     said_done: bool
     collisions: int
 
     @classmethod
-    def of(cls, one: Played) -> Outcome:
-        """The numbers of an episode."""
-        return cls(len(one.previous), len(one), len(one) - one.guided, one.success, one.said_done, one.collisions)
+    def of(cls, trajectory: Trajectory) -> Outcome:
+        """Summarises an episode."""
+        steps = len(trajectory)
+        return cls(
+            len(trajectory.previous), steps, steps - trajectory.guided,
+            trajectory.success, trajectory.said_done, trajectory.collisions,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Some rows of a minibatch whose gradients are worked out at once, as many as the memory allows.
+class Microbatch:
+    """Rows of a minibatch whose gradients are computed at once, as many as the memory allows.
 
     Attributes:
         rows: of this rank's own episodes, packed.
-        weight: their share of the minibatch's decisions.
+        weight: their fraction of the minibatch's decisions.
     """
 
     rows: list[list[int]]
@@ -48,81 +61,84 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Part:
-    """This rank's part of a minibatch; no pieces where none of its episodes is in it."""
+class Minibatch:
+    """This rank's part of a minibatch; without microbatches where none of its episodes is in it."""
 
-    pieces: list[Piece]
+    microbatches: list[Microbatch]
 
     @property
     def weight(self) -> float:
-        """Its share of the minibatch's decisions."""
-        return sum(piece.weight for piece in self.pieces)
+        """This rank's fraction of the minibatch's decisions."""
+        return sum(microbatch.weight for microbatch in self.microbatches)
 
 
 @dataclass(frozen=True)
-class Share:
-    """An update's episodes, of all ranks, in the order in which they were drawn.
+class RankShard:
+    """An update's episodes of all ranks, in the order in which they were drawn.
 
     Attributes:
         outcomes: of every episode.
-        own: which of these this rank played, in the order in which it has them.
+        own: indices of those that this rank played, in the order in which it holds them.
     """
 
     outcomes: tuple[Outcome, ...]
     own: npt.NDArray[np.int64]
 
     @classmethod
-    def alone(cls, played: Sequence[Played]) -> Share:
-        """All episodes are this rank's."""
-        return cls(tuple(map(Outcome.of, played)), np.arange(len(played)))
+    def single(cls, trajectories: Sequence[Trajectory]) -> RankShard:
+        """Makes the shard of a single process, which played all episodes."""
+        return cls(tuple(map(Outcome.of, trajectories)), np.arange(len(trajectories)))
 
     @classmethod
-    def among(cls, ranks: Ranks, played: Mapping[int, Sequence[Played]]) -> Share:
-        """From the jobs that each rank has done, by their numbers; waits for all."""
-        mine = {job: [Outcome.of(one) for one in some] for job, some in played.items()}
-        everyones = ranks.gather(mine)
+    def gathered(cls, ranks: Ranks, by_job: Mapping[int, Sequence[Trajectory]]) -> RankShard:
+        """Gathers the outcomes of every rank's finished jobs, by job number; waits for all ranks."""
+        mine = {job: [Outcome.of(trajectory) for trajectory in done] for job, done in by_job.items()}
+        by_rank = ranks.gather(mine)
         outcomes: list[Outcome] = []
         own: list[int] = []
-        for job, rank in sorted((job, rank) for rank, some in enumerate(everyones) for job in some):
-            some = everyones[rank][job]
+        for job, rank in sorted((job, rank) for rank, done in enumerate(by_rank) for job in done):
+            done = by_rank[rank][job]
             if rank == ranks.rank:
-                own += range(len(outcomes), len(outcomes) + len(some))
-            outcomes += some
+                own += range(len(outcomes), len(outcomes) + len(done))
+            outcomes += done
         return cls(tuple(outcomes), np.array(own, np.int64))
 
-    def parts(self, rng: np.random.Generator, context: int, count: int, most: int) -> Iterator[Part]:
-        """One epoch: every episode once, in `count` minibatches of rows with `context` places; `most` rows a piece.
+    def minibatches(self, rng: np.random.Generator, context: int, count: int, max_rows: int) -> Iterator[Minibatch]:
+        """Yields one epoch: every episode once, in `count` minibatches of rows with `context` places.
 
-        Which episodes make up a minibatch depends on their lengths and `rng` alone, not on who played them.
+        A microbatch has at most `max_rows` rows. Which episodes make up a minibatch depends on their lengths and `rng`
+        alone, not on the rank that played them.
         """
-        looks = np.array([one.looks for one in self.outcomes])
-        rows = pack(looks, rng.permutation(len(looks)), context)
-        number = {int(one): i for i, one in enumerate(self.own)}
+        lengths = np.array([outcome.observations for outcome in self.outcomes])
+        rows = pack(lengths, rng.permutation(len(lengths)), context)
+        local = {int(index): i for i, index in enumerate(self.own)}
         for part in np.array_split(rng.permutation(len(rows)), min(count, len(rows))):
             chosen = [rows[i] for i in part]
-            every = sum(self.outcomes[one].learnt for row in chosen for one in row)
-            mine = self._repacked([[number[one] for one in row if one in number] for row in chosen], looks, context)
-            if every:
-                yield Part(list(self._pieces(mine, every, most)))
+            total = sum(self.outcomes[index].trainable for row in chosen for index in row)
+            mine = self._repacked(
+                [[local[index] for index in row if index in local] for row in chosen], lengths, context
+            )
+            if total:
+                yield Minibatch(list(self._microbatches(mine, total, max_rows)))
 
-    def _pieces(self, rows: list[list[int]], every: int, most: int) -> Iterator[Piece]:
-        """Those with something to learn from, of a minibatch with `every` decisions."""
-        for start in range(0, len(rows), most):
-            some = rows[start : start + most]
-            learnt = sum(self.outcomes[self.own[one]].learnt for row in some for one in row)
-            if learnt:
-                yield Piece(some, learnt / every)
+    def _microbatches(self, rows: list[list[int]], total: int, max_rows: int) -> Iterator[Microbatch]:
+        """Yields those with decisions to learn from, of a minibatch with `total` such decisions."""
+        for start in range(0, len(rows), max_rows):
+            chosen = rows[start : start + max_rows]
+            trainable = sum(self.outcomes[self.own[index]].trainable for row in chosen for index in row)
+            if trainable:
+                yield Microbatch(chosen, trainable / total)
 
-    def _repacked(self, rows: list[list[int]], looks: npt.NDArray[np.int64], context: int) -> list[list[int]]:
-        """Rows without the gaps that other ranks' episodes left."""
+    def _repacked(self, rows: list[list[int]], lengths: npt.NDArray[np.int64], context: int) -> list[list[int]]:
+        """Closes the gaps that other ranks' episodes left in rows."""
         if len(self.own) == len(self.outcomes):
             return rows
-        own = np.array([one for row in rows for one in row], np.int64)
-        return pack(looks[self.own], own, context)
+        own = np.array([index for row in rows for index in row], np.int64)
+        return pack(lengths[self.own], own, context)
 
 
-def mean_figures(ranks: Ranks, figures: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The mean over minibatches of what each rank has of each figure; waits for all."""
-    own = {name: float(np.mean([one.get(name, 0.0) for one in figures])) for one in figures for name in one}
-    everyones = ranks.gather(own)
-    return {name: sum(one.get(name, 0.0) for one in everyones) for some in everyones for name in some}
+def mean_metrics(ranks: Ranks, metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Sums over ranks each rank's mean over minibatches of each metric; waits for all ranks."""
+    own = {name: float(np.mean([values.get(name, 0.0) for values in metrics])) for values in metrics for name in values}
+    by_rank = ranks.gather(own)
+    return {name: sum(values.get(name, 0.0) for values in by_rank) for some in by_rank for name in some}

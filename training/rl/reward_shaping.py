@@ -2,8 +2,8 @@
 
 PoliFormer training/online/reward/reward_shaper.py, `ObjectNavRewardShaper`: the straight distance between the middle
 of the robot and that of the nearest instance of the target ("l2", through walls; the geodesic one is there but not
-used), weight 1. Over an episode the sum is the first distance minus the least one, whatever way was taken. With it go
-a step of -0.01 and a success of 10 (its training/online/dinov2_vits_tsfm_rgb_augment_objectnav.py).
+used), weight 1. Over an episode the sum is the first distance minus the least one, whatever path was taken. It is used
+with a step of -0.01 and a success of 10 (its training/online/dinov2_vits_tsfm_rgb_augment_objectnav.py).
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from simulation.twins.house_twin import Twin
 from training.errors import ConfigError
 
 TASKS = (object_nav.TASK, object_nav_rel_attr.TASK, object_nav_afford.TASK)
-"""Whose episodes end near an object. (FLaRe shapes Fetch and RoomVisit otherwise.)"""
+"""Tasks whose episodes end near an object. (FLaRe shapes Fetch and RoomVisit otherwise.)"""
 
 MIDDLE_M = 0.901
-"""Height of the robot's middle (AI2-THOR's Stretch: y of its agent; FLaRe environment/stretch_controller.py)."""
+"""Height of the robot's centre (AI2-THOR's Stretch: y of its agent; FLaRe environment/stretch_controller.py)."""
 
 
 def check_shaping(weight: float, tasks: Iterable[str]) -> None:
     """Raises ConfigError for a weight of the dense reward in a task that it is not made for."""
-    for one in tasks:
-        if weight and one not in TASKS:
-            raise ConfigError("reward.shaping", f"{weight} in task '{one}'", f"0, or one of {', '.join(TASKS)}")
+    for task in tasks:
+        if weight and task not in TASKS:
+            raise ConfigError("reward.shaping", f"{weight} in task '{task}'", f"0, or one of {', '.join(TASKS)}")
 
 
 def distance_m(twin: Twin) -> float:
-    """Straight distance [m] from the robot's middle to that of the nearest instance of the target.
+    """Measures the straight distance [m] from the robot's centre to that of the nearest instance of the target.
 
     Raises:
         ConfigError: the house has no object of that category.
@@ -48,6 +48,6 @@ def distance_m(twin: Twin) -> float:
 
 
 def closer(distances_m: Sequence[float]) -> npt.NDArray[np.float64]:
-    """How much closer than ever before each of T actions brought the robot, (T,) [m], from T + 1 distances."""
+    """Computes the decrease of the minimum distance by each of T actions, (T,) [m], from T + 1 distances."""
     least = np.minimum.accumulate(np.asarray(distances_m, np.float64))
     return least[:-1] - least[1:]

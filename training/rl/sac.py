@@ -2,9 +2,8 @@
 
 Discrete SAC (Christodoulou 2019, arXiv:1910.07207): the clone is the actor; two critics with a value per action start
 from the clone with new heads, and are trained alone at first, as PPO's; target networks follow them; a temperature
-keeps the policy's entropy near a set share of the largest. Episodes are kept whole and learnt from again and again,
-because the policy remembers all of its episode. FLaRe names no values for this ablation: where the paper has some, they
-are these.
+keeps the policy's entropy near a set fraction of the maximum. The replay buffer holds whole episodes, because the
+policy attends to all of its episode. FLaRe names no values for this ablation; values are the paper's where it has some.
 """
 
 from __future__ import annotations
@@ -31,9 +30,9 @@ from training.rl.ppo import Trainer, train
 from training.rl.ppo_loss import kl_estimate, log_probabilities
 from training.rl.ppo_options import PpoOptions
 from training.rl.q_networks import TwinQ
-from training.rl.rank_minibatches import Share
-from training.rl.replay_buffer import Replay, Transitions, transitions
-from training.rl.rollout import Played, per_step
+from training.rl.rank_minibatches import RankShard
+from training.rl.replay_buffer import ReplayBuffer, Transitions, transitions
+from training.rl.rollout import Trajectory, per_step
 from training.rl.sac_loss import actor_loss, entropies, follow, q_loss, soft_values, targets, temperature_loss
 from training.runtime.checkpoint import load
 
@@ -43,32 +42,33 @@ class SacOptions(PpoOptions):
     """Fine-tunes a cloned policy by soft actor-critic, in one process."""
 
     name: str = "sac"
-    """Folder in the run for checkpoints, TensorBoard files and the replay."""
+    """Folder in the run for checkpoints, TensorBoard files and the replay buffer."""
     gradient_steps: int = 32
     """Optimiser steps per update (the paper: one for every 4 steps played)."""
     batch_episodes: int = 16
     """Episodes per optimiser step, about 750 steps (the paper: 64 single steps)."""
     replay_steps: int = 100_000
-    """Steps that are kept, in memory and on disk: 0.8 GB for `mini` (the paper: 1,000,000)."""
+    """Size of the replay buffer in steps, in memory and on disk: 0.8 GB for `mini` (the paper: 1,000,000)."""
     follow: float = 0.005
-    """Share of the way that the target networks go at each optimiser step (the paper's code)."""
+    """Coefficient (tau) of the target networks' update at each optimiser step (the paper's code)."""
     temperature: float = 1.0
-    """At the beginning (the paper's code)."""
+    """Initial temperature (the paper's code)."""
     temperature_lr: float = 3e-4
     entropy_share: float = 0.98
-    """Of the largest entropy, which the temperature aims at (the paper); the `mini` clone's own is 0.2."""
-    kl_stop: float = float("inf")
-    """An update that moves the policy further than this [nat] ends the run as diverged; inf for never."""
+    """Target entropy as a fraction of the maximum (the paper); the `mini` clone's own is 0.2."""
+    target_kl: float = float("inf")
+    """Largest KL divergence [nat] between the policies before and after an update; beyond it the run ends as diverged.
+    inf for no limit."""
     epochs: Suppress[int] = 0
     minibatches: Suppress[int] = 0
     microbatch: Suppress[int] = 1
-    clip: Suppress[float] = 0.0
-    decay: Suppress[float] = 0.0
+    clip_coef: Suppress[float] = 0.0
+    gae_lambda: Suppress[float] = 0.0
     value_coefficient: Suppress[float] = 0.0
     value_clip: Suppress[float] = 0.0
     entropy_coefficient: Suppress[float] = 0.0
     shared: Suppress[bool] = False
-    """What PPO alone uses."""
+    """Not used: options of PPO alone."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -78,7 +78,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 class SacTrainer(Trainer):
-    """SAC, update by update: plays, evaluates and keeps checkpoints as PPO does."""
+    """SAC, update by update; rollouts, evaluations and checkpoints are PPO's."""
 
     def __init__(self, options: SacOptions, command: str = "") -> None:
         super().__init__(options, command)
@@ -86,19 +86,19 @@ class SacTrainer(Trainer):
         self.critics = TwinQ(self.model.actor, options.seed).to(self.device)
         self.slow = deepcopy(self.critics).requires_grad_(False)
         self.log_temperature = nn.Parameter(torch.tensor(math.log(options.temperature), device=self.device))
-        critics = [one for one in self.critics.parameters() if one.requires_grad]
+        critics = [parameter for parameter in self.critics.parameters() if parameter.requires_grad]
         self.groups = [self.model.actor_parameters(), critics, [self.log_temperature]]
         rates = (options.lr, options.critic_lr, options.temperature_lr)
-        groups = [{"params": one, "lr": rate} for one, rate in zip(self.groups, rates)]
+        groups = [{"params": parameters, "lr": rate} for parameters, rate in zip(self.groups, rates)]
         self.optimiser = torch.optim.Adam(groups, fused=True)
         self.wanted_entropy = options.entropy_share * math.log(int(self.mask.sum()))
-        self.replay = Replay(self.folder / "replay", options.replay_steps)
+        self.replay = ReplayBuffer(self.folder / "replay", options.replay_steps)
 
-    def _networks(self, policy: SpocPolicy) -> ActorCritic:
+    def _make_networks(self, policy: SpocPolicy) -> ActorCritic:
         return ActorCritic(policy, shared=True, seed=self.options.seed)  # without PPO's critic
 
     def resume(self) -> None:
-        """As PPO; takes up the critics, their targets, the temperature and the replay as well."""
+        """As PPO; restores the critics, their targets, the temperature and the replay buffer as well."""
         super().resume()
         payload = load(self.last, "policy")
         self.critics.load_state_dict(payload["critics"])
@@ -108,7 +108,7 @@ class SacTrainer(Trainer):
         self.replay.restore(payload["replay"])
 
     def payload(self) -> dict[str, Any]:
-        """The checkpoint's content; the policy in it is the actor."""
+        """Returns the checkpoint's content; the policy in it is the actor."""
         return {
             **super().payload(),
             "algorithm": "SAC",
@@ -123,76 +123,76 @@ class SacTrainer(Trainer):
         if name == "last.pt":
             self.replay.prune()
 
-    def _learn(self, played: Sequence[Played], share: Share | None = None) -> dict[str, float]:
-        """One update: some optimiser steps, each from other episodes of the replay."""
+    def _update_policy(self, trajectories: Sequence[Trajectory], shard: RankShard | None = None) -> dict[str, float]:
+        """Runs one update: `gradient_steps` optimiser steps, each on episodes drawn from the replay buffer."""
         options, warming = self.soft, self.update < self.soft.warmup
-        self.replay.add(self.update, list(played))
+        self.replay.add(self.update, list(trajectories))
         rng = np.random.default_rng([options.seed, 6, self.update])
-        figures = [
+        metrics = [
             self._improve(self.replay.draw(rng, options.batch_episodes), warming) for _ in range(options.gradient_steps)
         ]
-        mean = {name: float(np.mean([one[name] for one in figures])) for name in figures[0]}
+        mean = {name: float(np.mean([values[name] for values in metrics])) for name in metrics[0]}
         self.update += 1
-        self.steps += sum(map(len, played))
-        self.window.extend(one.success for one in played)
-        moved = self._moved(played)
-        if not moved <= options.kl_stop:
-            raise Diverged(self.update, moved, self.last, "KL divergence", f"at most {options.kl_stop} (kl_stop)")
-        return {**mean, "kl": moved}
+        self.steps += sum(map(len, trajectories))
+        self.window.extend(trajectory.success for trajectory in trajectories)
+        kl = self._kl(trajectories)
+        if not kl <= options.target_kl:
+            raise Diverged(self.update, kl, self.last, "KL divergence", f"at most {options.target_kl} (target_kl)")
+        return {**mean, "kl": kl}
 
-    def _improve(self, some: list[Played], warming: bool) -> dict[str, float]:
-        """One optimiser step; while warming up, of the critics alone."""
-        loss, figures = self._soft_loss(transitions(some, self.tokenizer), warming)
+    def _improve(self, episodes: list[Trajectory], warming: bool) -> dict[str, float]:
+        """Makes one optimiser step; while warming up, of the critics alone."""
+        loss, metrics = self._soft_loss(transitions(episodes, self.tokenizer), warming)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
-        norms = [float(torch.nn.utils.clip_grad_norm_(group, self.soft.largest_norm)) for group in self.groups]
+        norms = [float(torch.nn.utils.clip_grad_norm_(group, self.soft.max_grad_norm)) for group in self.groups]
         if not np.isfinite([loss.item(), *norms]).all():
             raise Diverged(self.update, loss.item(), self.last, "loss or gradient")
         self.optimiser.step()
         follow(self.slow.parameters(), self.critics.parameters(), self.soft.follow)
-        return {**figures, "actor_norm": norms[0], "critic_norm": norms[1]}
+        return {**metrics, "actor_norm": norms[0], "critic_norm": norms[1]}
 
-    def _soft_loss(self, seen: Transitions, warming: bool) -> tuple[Tensor, dict[str, float]]:
-        """All losses of some whole episodes; no two of them reach the same parameters."""
-        log_p, q, slow = self._said(seen, warming)
+    def _soft_loss(self, block: Transitions, warming: bool) -> tuple[Tensor, dict[str, float]]:
+        """Computes the sum of all losses of whole episodes; no two losses have gradients in the same parameters."""
+        log_p, q, slow = self._evaluate_networks(block, warming)
         temperature = self.log_temperature.exp().detach()
         following = soft_values(log_p.detach(), slow.amin(0), temperature).roll(-1)
-        acted, ended = torch.from_numpy(seen.acted).to(self.device), torch.from_numpy(seen.ended).to(self.device)
-        actions = torch.from_numpy(seen.episodes.labels.astype(np.int64)).to(self.device)[acted]
-        wanted = targets(self._there(seen.rewards), following, ended, self.soft.gamma)[acted]
+        acted, ended = torch.from_numpy(block.acted).to(self.device), torch.from_numpy(block.ended).to(self.device)
+        actions = torch.from_numpy(block.episodes.labels.astype(np.int64)).to(self.device)[acted]
+        wanted = targets(self._to_device(block.rewards), following, ended, self.soft.gamma)[acted]
         critic_loss = q_loss(q[0, acted], actions, wanted) + q_loss(q[1, acted], actions, wanted)
-        figures = {"q_loss": critic_loss.item(), "target": wanted.mean().item(), "temperature": temperature.item()}
+        metrics = {"q_loss": critic_loss.item(), "target": wanted.mean().item(), "temperature": temperature.item()}
         if warming:
-            return critic_loss, figures
+            return critic_loss, metrics
         policy_loss = actor_loss(log_p[acted], q.amin(0)[acted].detach(), temperature)
         entropy = entropies(log_p[acted])
-        figures |= {"policy_loss": policy_loss.item(), "entropy": entropy.mean().item()}
-        return critic_loss + policy_loss + temperature_loss(self.log_temperature, entropy, self.wanted_entropy), figures
+        metrics |= {"policy_loss": policy_loss.item(), "entropy": entropy.mean().item()}
+        return critic_loss + policy_loss + temperature_loss(self.log_temperature, entropy, self.wanted_entropy), metrics
 
-    def _said(self, seen: Transitions, warming: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """What the networks say of each step of a block: log-probabilities (S, A), critics and targets (2, S, A)."""
-        rows = pack(seen.episodes.lengths, np.arange(len(seen.episodes)), self.soft.context)
-        batch = collate(seen.episodes, seen.words, rows, self.soft.context)
-        place, source = places(seen.episodes, batch)
+    def _evaluate_networks(self, block: Transitions, warming: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns a block's log-probabilities (S, A) and the values (2, S, A) of critics and target networks."""
+        rows = pack(block.episodes.lengths, np.arange(len(block.episodes)), self.soft.context)
+        batch = collate(block.episodes, block.words, rows, self.soft.context)
+        place, source = places(block.episodes, batch)
         order = torch.from_numpy(np.argsort(source)).to(self.device)  # of the rows' steps, as the block has them
         batch, place = batch.to(self.device), place.to(self.device)
         with self._autocast():
             with torch.set_grad_enabled(not warming):
-                logits = self.model.logits(batch, seen.words)
-            q = self.critics(batch, seen.words)
+                logits = self.model.logits(batch, block.words)
+            q = self.critics(batch, block.words)
             with torch.no_grad():
-                slow = self.slow(batch, seen.words)
+                slow = self.slow(batch, block.words)
         return log_probabilities(logits[place][order], self.mask), q[:, place][:, order], slow[:, place][:, order]
 
-    def _moved(self, played: Sequence[Played]) -> float:
-        """How far the policy is now from the one that played [nat]."""
-        seen = transitions(list(played), self.tokenizer)
+    def _kl(self, trajectories: Sequence[Trajectory]) -> float:
+        """Estimates the KL divergence [nat] of the policy from the one that played."""
+        block = transitions(list(trajectories), self.tokenizer)
         with self._autocast():
-            new = predicted(seen.episodes, seen.words, self._taken, self.soft.context)
-        old = per_step(played, [one.log_p for one in played])
-        return float(kl_estimate(torch.from_numpy(new[seen.acted]), torch.from_numpy(old[seen.acted])))
+            new = predicted(block.episodes, block.words, self._taken, self.soft.context)
+        old = per_step(trajectories, [trajectory.log_p for trajectory in trajectories])
+        return float(kl_estimate(torch.from_numpy(new[block.acted]), torch.from_numpy(old[block.acted])))
 
     def _taken(self, batch: Batch, words: Instructions) -> Tensor:
-        """Log-probabilities (B, T) of the actions that were taken."""
+        """Computes log-probabilities (B, T) of the actions that were taken."""
         log_p = log_probabilities(self.model.logits(batch.to(self.device), words), self.mask).cpu()
         return log_p.gather(-1, batch.labels.cpu().clamp_min(0)[..., None])[..., 0]

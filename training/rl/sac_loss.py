@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 
-def expected(log_p: Tensor, what: Tensor) -> Tensor:
-    """Mean of `what` (n, A) over the actions' probabilities: (n,); masked actions have no part in it."""
-    return (log_p.exp() * what.masked_fill(torch.isneginf(log_p), 0.0)).sum(-1)
+def expected(log_p: Tensor, values: Tensor) -> Tensor:
+    """Expectation of `values` (n, A) over the actions' probabilities: (n,); masked actions do not count."""
+    return (log_p.exp() * values.masked_fill(torch.isneginf(log_p), 0.0)).sum(-1)
 
 
 def entropies(log_p: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ def soft_values(log_p: Tensor, q: Tensor, temperature: Tensor | float) -> Tensor
 
 
 def targets(rewards: Tensor, following: Tensor, ended: Tensor, gamma: float) -> Tensor:
-    """What q of the taken actions should be, (n,): reward + gamma x soft value of the next state (equation 3).
+    """Computes the targets of q of the taken actions, (n,): reward + gamma x soft value of the next state (equation 3).
 
     Args:
         rewards: (n,).
@@ -41,25 +41,25 @@ def targets(rewards: Tensor, following: Tensor, ended: Tensor, gamma: float) -> 
 
 
 def q_loss(q: Tensor, actions: Tensor, wanted: Tensor) -> Tensor:
-    """A critic's loss, a scalar: half the mean squared error of the taken actions' values (equation 4)."""
+    """Critic loss, a scalar: half the mean squared error of the taken actions' values (equation 4)."""
     return 0.5 * (q.gather(-1, actions[:, None])[:, 0] - wanted).square().mean()
 
 
 def actor_loss(log_p: Tensor, q: Tensor, temperature: Tensor | float) -> Tensor:
-    """The policy's loss, a scalar: minus the mean soft value (equation 12); `q` is the lesser of both critics'."""
+    """Policy loss, a scalar: minus the mean soft value (equation 12); `q` is the minimum of both critics."""
     return -soft_values(log_p, q, temperature).mean()
 
 
 def temperature_loss(log_temperature: Tensor, entropy: Tensor, wanted: float) -> Tensor:
-    """The temperature's loss, a scalar: it grows while the policy's mean `entropy` is less than `wanted` (equation 11).
+    """Temperature loss, a scalar: the temperature grows while the mean `entropy` is below `wanted` (equation 11).
 
-    Of the temperature's logarithm instead of the temperature, as the paper's code has it.
+    Uses the temperature's logarithm instead of the temperature, as the paper's code does.
     """
     return log_temperature * (entropy.detach().mean() - wanted)
 
 
-def follow(slow: Iterable[Tensor], fast: Iterable[Tensor], share: float) -> None:
-    """Moves target weights by a share of the way to the trained ones, in place."""
+def follow(slow: Iterable[Tensor], fast: Iterable[Tensor], tau: float) -> None:
+    """Updates target weights in place: slow += tau x (fast - slow)."""
     with torch.no_grad():
-        for one, other in zip(slow, fast, strict=True):
-            one.lerp_(other, share)
+        for target, trained in zip(slow, fast, strict=True):
+            target.lerp_(trained, tau)

@@ -1,1 +1,1 @@
-"""What every training needs: checkpoints, ranks, progress, files of torch."""
+"""Infrastructure of every training: checkpoints, ranks, progress, torch files."""

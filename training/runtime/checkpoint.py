@@ -1,4 +1,4 @@
-"""Checkpoints: one file of tensors and plain values, written in one move, read without running any code from it."""
+"""Checkpoints: one file of tensors and plain values, written atomically, read without running code from it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,12 @@ SCHEMA = 1
 
 
 def save(path: Path, kind: str, payload: Mapping[str, Any]) -> None:
-    """Writes `payload` (tensors and plain values) so that a reader finds the old file or the whole new one.
+    """Writes `payload` (tensors and plain values) atomically: a reader finds the old file or the whole new one.
 
     Raises:
-        CheckpointError: it cannot be written, because the disk is full for instance; the old file is still there.
+        CheckpointError: it cannot be written, because the disk is full for instance; the old file is kept.
     """
-    content = io.BytesIO()  # torch's own writer does not say why it failed
+    content = io.BytesIO()  # torch's own writer does not report why it failed
     torch.save({"schema": SCHEMA, "kind": kind, **payload}, content)
     part = path.with_name(f".{path.name}.part")
     try:
@@ -48,7 +49,7 @@ def load(path: Path, kind: str) -> dict[str, Any]:
     """Reads what `save` wrote.
 
     Raises:
-        CheckpointError: there is no such file, it is damaged, or of another kind.
+        CheckpointError: the file is missing, damaged, or of another kind.
     """
     payload: dict[str, Any] = torch_file.read(path, f"a checkpoint of kind '{kind}'")
     if not isinstance(payload, dict) or payload.get("kind") != kind or payload.get("schema") != SCHEMA:
@@ -58,55 +59,64 @@ def load(path: Path, kind: str) -> dict[str, Any]:
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal. Raises CheckpointError where there is none."""
+    """Computes the SHA-256 of a file, hexadecimal. Raises CheckpointError for a missing file."""
     try:
         return sha256_of(path.read_bytes())
     except OSError as error:
         raise CheckpointError(f"{path}: got '{error.strerror}', expected a checkpoint") from error
 
 
-def expect_new(path: Path, instead: str = "--resume to go on with it, or another --name") -> None:
-    """Raises CheckpointError where a new run would write over what another has learnt."""
+def expect_new(path: Path, instead: str = "--resume to continue it, or another --name") -> None:
+    """Raises CheckpointError where a new run would overwrite another run's checkpoint."""
     if path.exists():
-        raise CheckpointError(f"{path}: got one that is there, expected {instead}")
+        raise CheckpointError(f"{path}: the checkpoint exists already; use {instead}")
 
 
 def expect_options(
-    path: Path, was: Mapping[str, Any], wanted: Mapping[str, Any], default: Mapping[str, Any] | None = None
+    path: Path,
+    saved: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    default: Mapping[str, Any] | None = None,
+    *,
+    renamed: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Raises CheckpointError for the first option in `wanted` that the run in `path` was made with another value of.
+    """Raises CheckpointError for the first option in `wanted` whose value in the `saved` options of a run differs.
 
-    An option that was not there yet when the run was made counts as its `default`.
+    Names in `saved` that have changed since are looked up in `renamed`. An option that did not exist yet when the run
+    was made counts as its `default`.
     """
-    was = _completed(was, default or {})
-    for name, value in was.items():
+    current = {renamed.get(name, name): value for name, value in saved.items()}
+    for name, value in _completed(current, default or {}).items():
         if name in wanted and wanted[name] != value:
-            raise CheckpointError(f"{path}: got {name} {value}, expected {wanted[name]} as asked for now")
+            raise CheckpointError(
+                f"{path}: got {name} {value}, expected {wanted[name]} as requested; resume with the same options, or "
+                "start another run with --name"
+            )
 
 
 def _completed(some: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
-    """`some` with what it lacks, options within options too."""
+    """Adds missing options from `default`, in nested options too."""
     made = {**default, **some}
     both = [name for name in default if isinstance(default[name], Mapping) and isinstance(made[name], Mapping)]
     return {**made, **{name: _completed(made[name], default[name]) for name in both}}
 
 
 def new_policy(config: PolicyConfig, seed: int = 0) -> SpocPolicy:
-    """An untrained policy."""
+    """Makes an untrained policy."""
     torch.manual_seed(seed)
     return SpocPolicy(config, TABLE_ROWS)
 
 
 def policy_payload(policy: SpocPolicy) -> dict[str, Any]:
-    """What `policy_from` needs."""
+    """Returns the part of a checkpoint that `policy_from` needs."""
     return {"policy": policy.config.to_json(), "weights": policy.state_dict()}
 
 
 def policy_from(payload: Mapping[str, Any], path: Path) -> SpocPolicy:
-    """The policy in a checkpoint's payload, in evaluation mode.
+    """Loads the policy in a checkpoint's payload, in evaluation mode.
 
     Raises:
-        CheckpointError: the weights do not fit the configuration, or are no finite numbers.
+        CheckpointError: the weights do not fit the configuration, or are not finite.
     """
     if not {"policy", "weights"} <= payload.keys():
         raise CheckpointError(f"{path}: got {sorted(payload)}, expected a policy and its weights")
@@ -122,7 +132,7 @@ def policy_from(payload: Mapping[str, Any], path: Path) -> SpocPolicy:
 
 
 def random_state(rng: np.random.Generator) -> dict[str, Any]:
-    """The state of torch's generators and of `rng`."""
+    """Returns the state of torch's generators and of `rng`."""
     cuda = {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {}
     return {"torch": torch.get_rng_state(), "numpy": rng.bit_generator.state, **cuda}
 

@@ -1,7 +1,7 @@
-"""Several processes that train one policy together: DD-PPO (Wijmans et al. 2020, arXiv:1911.00357).
+"""Distributed training of one policy on several ranks: DD-PPO (Wijmans et al. 2020, arXiv:1911.00357).
 
 Every rank has its own simulators and the same weights; gradients are summed over ranks, so the weights stay the same.
-torchrun starts the ranks and says to each who it is. One process alone is rank 0 of 1: nothing here does anything then,
+torchrun starts the ranks and sets their numbers. A single process is rank 0 of 1: nothing here has an effect then,
 and torch.distributed is not set up.
 """
 
@@ -23,34 +23,34 @@ from torch.distributed.rendezvous import rendezvous
 from training.errors import ConfigError, RanksLost
 
 WAIT = timedelta(hours=2)
-"""How long a rank waits for the others: longer than rank 0 evaluates. One that ends is noticed at once."""
+"""Timeout of collective operations: longer than rank 0's evaluation. A rank that ends is noticed at once."""
 
-ASK_S = 1.0
-"""Seconds between two looks at what other ranks have posted."""
+READ_S = 1.0
+"""Interval of reading the counters that other ranks have posted."""
 
 T = TypeVar("T")
 
 
 class Ranks:
-    """This process among those that train together.
+    """This process among the ranks of a training.
 
     Args:
-        rank: this one's number; rank 0 logs, evaluates and keeps checkpoints.
-        count: how many there are.
-        store: where ranks post what others may look at without waiting; needed with more than one.
+        rank: number of this one; rank 0 logs, evaluates and writes checkpoints.
+        count: number of ranks.
+        store: of the counters that ranks post and read without waiting; needed with more than one rank.
     """
 
     def __init__(self, rank: int = 0, count: int = 1, store: Store | None = None) -> None:
         self.rank, self.count, self._store = rank, count, store
-        self._asked: dict[str, tuple[float, int]] = {}
+        self._read: dict[str, tuple[float, int]] = {}
 
     @property
     def first(self) -> bool:
-        """Whether this is rank 0."""
+        """True on rank 0."""
         return self.rank == 0
 
     def gather(self, value: T) -> list[T]:
-        """Every rank's value, in the order of ranks; waits for all."""
+        """Gathers every rank's value, in the order of ranks; waits for all."""
         if self.count == 1:
             return [value]
         everyones: list[T] = [value] * self.count
@@ -59,7 +59,7 @@ class Ranks:
         return everyones
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """What `make()` gives on rank 0, the only one that calls it; the others wait."""
+        """Calls `make()` on rank 0 alone and returns its result on every rank; the others wait."""
         made = [make() if self.first else None]
         if self.count > 1:
             with self._together():
@@ -67,7 +67,7 @@ class Ranks:
         return made[0]  # type: ignore[return-value]  # rank 0's
 
     def any(self, flag: bool) -> bool:
-        """Whether it is so on any rank; waits for all."""
+        """Returns whether `flag` is set on any rank; waits for all."""
         return any(self.gather(flag))
 
     def add_up(self, parameters: Sequence[nn.Parameter], loss: Tensor) -> Tensor:
@@ -77,49 +77,52 @@ class Ranks:
         """
         if self.count == 1:
             return loss
-        has = torch.tensor([float(one.grad is not None) for one in parameters], device=loss.device)
-        parts = [(torch.zeros_like(one) if one.grad is None else one.grad).flatten() for one in parameters]
+        has = torch.tensor([float(parameter.grad is not None) for parameter in parameters], device=loss.device)
+        parts = [
+            (torch.zeros_like(parameter) if parameter.grad is None else parameter.grad).flatten()
+            for parameter in parameters
+        ]
         total = torch.cat([*parts, has, loss.detach().reshape(1).float()])
         with self._together():
             dist.all_reduce(total)
-        sizes = [one.numel() for one in parameters]
+        sizes = [parameter.numel() for parameter in parameters]
         *sums, has, loss = torch.split(total, [*sizes, len(parameters), 1])
-        for one, grad, some in zip(parameters, sums, has.tolist()):
-            one.grad = grad.view_as(one) if some else None
+        for parameter, grad, some in zip(parameters, sums, has.tolist()):
+            parameter.grad = grad.view_as(parameter) if some else None
         return loss[0]
 
     def post(self, what: str) -> None:
-        """Counts one more of `what`; does not wait."""
+        """Increments the counter `what`; does not wait."""
         if self._store is not None:
             with self._together():
                 self._store.add(what, 1)
 
     def posted(self, what: str) -> int:
-        """How often any rank posted `what`; up to a second old."""
+        """Returns the counter `what` over all ranks; up to a second old."""
         if self._store is None:
             return 0
-        asked_s, count = self._asked.get(what, (-ASK_S, 0))
-        if time.monotonic() - asked_s >= ASK_S:
+        read_s, count = self._read.get(what, (-READ_S, 0))
+        if time.monotonic() - read_s >= READ_S:
             with self._together():
                 count = self._store.add(what, 0)
-            self._asked[what] = time.monotonic(), count
+            self._read[what] = time.monotonic(), count
         return count
 
     @contextmanager
     def _together(self) -> Iterator[None]:
-        """Says which rank was left alone when another one ends."""
+        """Turns a lost connection to another rank into RanksLost."""
         try:
             yield
         except RuntimeError as error:  # gloo, NCCL and the store have no common error of their own
             reason = str(error).splitlines()[0]
             raise RanksLost(
-                f"rank {self.rank} of {self.count}: another rank ended or does not answer, expected all of them to the "
-                f"end ({reason}); its own message says why"
+                f"rank {self.rank} of {self.count}: another rank ended or does not answer ({reason}); see that rank's "
+                "message for the cause"
             ) from error
 
 
 def alone() -> Ranks:
-    """One rank, for what cannot run on several.
+    """Returns a single rank, for trainings that cannot run on several.
 
     Raises:
         ConfigError: torchrun started several.
@@ -135,7 +138,7 @@ def _count() -> int:
 
 @contextmanager
 def torchrun(device: torch.device) -> Iterator[Ranks]:
-    """The ranks that torchrun started; one rank alone where it did not."""
+    """Sets up the ranks that torchrun started; a single rank without it."""
     if _count() == 1:
         yield Ranks()
         return
@@ -150,10 +153,10 @@ def torchrun(device: torch.device) -> Iterator[Ranks]:
 
 
 def device_of(name: str) -> torch.device:
-    """The device of a name: cpu, cuda (with several ranks each its own), or auto for cuda where there is one.
+    """Returns the device of a name: cpu, cuda (one per rank), or auto for cuda where there is one.
 
     Raises:
-        ConfigError: there is no such device here.
+        ConfigError: the device is unknown or not available.
     """
     if name not in ("auto", "cpu", "cuda"):
         raise ConfigError("device", repr(name), "one of auto, cpu, cuda")

@@ -9,27 +9,27 @@ from tqdm import tqdm  # type: ignore[import-untyped]  # tqdm ships no types
 
 
 class Bar:
-    """A progress bar on standard error; every 15 s a line where that is no terminal. Context manager.
+    """Progress bar on standard error, a line every 15 s where that is not a terminal; a context manager.
 
     Args:
-        what, total, unit: what is counted, how many there are, and what one is called.
-        done: how many were done by an earlier run; they say nothing of this one's rate.
+        what, total, unit: title, total count, and name of the unit.
+        done: number that an earlier run did; not counted in this run's rate.
     """
 
     def __init__(self, what: str, total: int, unit: str, done: int = 0) -> None:
         seconds = 0.2 if sys.stderr.isatty() else 15.0
         self._bar = tqdm(
             total=total, initial=done, desc=what, unit=f" {unit}", mininterval=seconds, dynamic_ncols=True,
-            smoothing=0.0,  # the mean since the start: what advances in bursts has no rate of a moment
+            smoothing=0.0,  # the mean since the start: progress in bursts has no meaningful current rate
         )  # fmt: skip
         self._steps = 0
 
     def advance(self, count: int = 1) -> None:
-        """Counts towards the total."""
+        """Adds to the count."""
         self._bar.update(count)
 
     def at(self, count: int) -> None:
-        """Corrects how many are done: some may have been counted twice, or elsewhere."""
+        """Sets the count: some may have been counted twice, or on another rank."""
         self._bar.n = self._bar.last_print_n = count
         self._bar.refresh()
 
@@ -43,7 +43,7 @@ class Bar:
         """Shows values beside the bar."""
         self._bar.set_postfix(values, refresh=False)
 
-    def say(self, line: str) -> None:
+    def write(self, line: str) -> None:
         """Prints a line above the bar."""
         self._bar.write(line, file=sys.stderr)
 

@@ -1,4 +1,4 @@
-"""Reads a file that torch wrote: whole, with its checksums looked at, and without running any code from it."""
+"""Safe reading of files that torch wrote: complete, with checked checksums, and without running code from them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from torch import Tensor
 from training.errors import CheckpointError
 
 SHOWN = 8
-"""So many names stand in a message; a network has hundreds."""
+"""Names listed in a message; a network has hundreds."""
 
 
 def read(path: Path, expected: str, harmless: Sequence[Any] = (), *, mapped: bool = False) -> Any:
-    """What torch reads from a file of tensors and plain values.
+    """Reads a file of tensors and plain values.
 
     Args:
         path: of the file.
@@ -44,15 +44,15 @@ def read(path: Path, expected: str, harmless: Sequence[Any] = (), *, mapped: boo
 
 def expect_numbers(tensors: Mapping[Any, object], where: str) -> None:
     """Raises CheckpointError, which begins with `where`, for what is no tensor of finite numbers that are all there."""
-    odd = [name for name, one in tensors.items() if not isinstance(one, Tensor)]
+    odd = [name for name, value in tensors.items() if not isinstance(value, Tensor)]
     if odd:
         got = f"{shown(odd)} as {type(tensors[odd[0]]).__name__}"
         raise CheckpointError(f"{where}: got {got}, expected tensors by name")
-    known = {name: one for name, one in tensors.items() if isinstance(one, Tensor)}
-    odd = [name for name, one in known.items() if one.layout is not torch.strided or one.is_meta]
+    known = {name: value for name, value in tensors.items() if isinstance(value, Tensor)}
+    odd = [name for name, value in known.items() if value.layout is not torch.strided or value.is_meta]
     if odd:
         raise CheckpointError(f"{where}: got {shown(odd)} sparse or without values, expected all of their numbers")
-    odd = [name for name, one in known.items() if one.is_floating_point() and not torch.isfinite(one).all()]
+    odd = [name for name, value in known.items() if value.is_floating_point() and not torch.isfinite(value).all()]
     if odd:
         raise CheckpointError(f"{where}: got NaN or infinity in {shown(odd)}, expected finite numbers")
 
@@ -82,7 +82,7 @@ def _expect_whole(path: Path, expected: str) -> None:
         raise CheckpointError(f"{path}: got a file that is cut short ({size}), expected {expected}; download it again")
     damaged = _damaged(path)
     if damaged:
-        got = f"other bytes in {damaged} than its checksum says"
+        got = f"bytes in {damaged} that do not match its checksum"
         raise CheckpointError(f"{path}: got {got}, expected {expected} as it was written; download it again")
 
 

@@ -30,11 +30,11 @@ BUILDERS: Mapping[str, Builder] = MappingProxyType(
         "vase": tableware.vase,
     }
 )
-"""How each category is made: from its full extents [m] and a source of chance for form and colour."""
+"""Builder of each category, from its full extents [m] and a random generator for form and colour."""
 
 
 def build_object(category: str, size_m: Vector, rng: Generator) -> tuple[Part, ...]:
-    """Makes the parts of an object, front towards +x, standing on z = 0 over the origin.
+    """Makes the parts of an object, front towards +x, resting on z = 0 over the origin.
 
     Args:
         category: a key of `CATEGORIES`.

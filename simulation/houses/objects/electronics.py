@@ -73,7 +73,7 @@ def laptop(size_m: Vector, rng: Generator) -> tuple[Part, ...]:
 
 
 def television(size_m: Vector, rng: Generator) -> tuple[Part, ...]:
-    """A flat screen in a black frame on a foot; off, or showing a picture."""
+    """A flat screen in a black frame on a foot; off, or showing an image."""
     depth, width, height = size_m
     texture = str(rng.choice(SCREEN_TEXTURES, p=(0.6, 0.2, 0.2)))
     bottom = 0.12 * height

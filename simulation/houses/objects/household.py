@@ -1,4 +1,4 @@
-"""Garbage can, spray bottle and toilet: what a kitchen and a bathroom need."""
+"""Garbage can, spray bottle and toilet."""
 
 from __future__ import annotations
 

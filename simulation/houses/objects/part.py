@@ -19,7 +19,7 @@ UPRIGHT = (1.0, 0.0, 0.0, 0.0)
 
 @dataclass(frozen=True)
 class Paint:
-    """What a surface looks like: a colour (red, green, blue in [0, 1]), multiplied by a texture where one is named.
+    """Paint of a surface: a colour (red, green, blue in [0, 1]), multiplied by a texture where one is named.
 
     Attributes:
         colour: tint.
@@ -42,7 +42,7 @@ class Part:
         kind: "box", "sphere", "cylinder", "ellipsoid" or "mesh".
         size_m: half extents as MuJoCo wants them (unused by a mesh).
         position_m: its middle.
-        paint: its looks.
+        paint: of its surface.
         rotation: quaternion (w, x, y, z).
         shape: the mesh.
     """
@@ -98,7 +98,7 @@ def turn_y(angle_rad: float) -> tuple[float, float, float, float]:
 
 
 def pick(rng: Generator, colours: Sequence[Colour], spread: float = 0.06) -> Colour:
-    """One of the colours, a little off."""
+    """Draws one of the colours with a small variation."""
     colour = np.asarray(colours[int(rng.integers(len(colours)))]) + rng.uniform(-spread, spread, size=3)
     red, green, blue = np.clip(colour, 0.02, 1.0)
     return float(red), float(green), float(blue)

@@ -1,4 +1,4 @@
-"""Bed, chair and sofa: what people lie and sit on."""
+"""Bed, chair and sofa."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def _leaf(angle: float, reach: float, rise: float, width: float) -> Shape:
 
 
 def panel(width_m: float, height_m: float) -> Shape:
-    """An upright picture in the y-z plane that faces +x, centred on the origin, upright in its texture."""
+    """An upright textured rectangle in the y-z plane that faces +x, centred on the origin."""
     y, z = width_m / 2, height_m / 2
     vertices = np.array([[0, -y, -z], [0, y, -z], [0, y, z], [0, -y, z]], float)
     uv = np.array([[0, 1], [1, 1], [1, 0], [0, 0]], float)

@@ -1,4 +1,4 @@
-"""Apple, bowl, mug and vase: turned things that stand on a table."""
+"""Apple, bowl, mug and vase: surfaces of revolution on a table."""
 
 from __future__ import annotations
 

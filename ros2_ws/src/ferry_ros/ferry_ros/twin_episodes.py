@@ -70,10 +70,10 @@ def judge(robot: Robot, instruction: str = "") -> dict[str, Any]:
     if hasattr(robot, "pose"):
         known["pose"] = [float(value) for value in robot.pose]
     if hasattr(robot, "eye"):
-        from simulation.episode_info import judgement
+        from simulation.episode_info import episode_info
 
         twin: Any = robot
-        known.update(judgement(twin, instruction))
+        known.update(episode_info(twin, instruction).to_json())
     return known
 
 

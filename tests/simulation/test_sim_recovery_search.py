@@ -1,4 +1,4 @@
-"""The way out of a tight place."""
+"""Recovery from tight places."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_house import INSIDE_M, OUTLINE, small_house
 
-from simulation.experts.recovery_search import MOVES, Escape
+from simulation.experts.recovery_search import MOVES, RecoverySearch
 from simulation.navigation.costmap import Field, FreeSpace
 from simulation.robot_models.body import BasePose
 from simulation.twins.world import World, swept
@@ -51,17 +51,17 @@ def test_only_the_base_moves() -> None:
 
 def test_nose_to_a_wall_it_backs_out(world: World, field: Field) -> None:
     world.base = (0.0, OUTLINE.y_max - INSIDE_M - 0.06, math.pi / 2)
-    assert Escape(world, field, OPEN_M, math.inf).actions() == ["move_back", "move_back"]
+    assert RecoverySearch(world, field, OPEN_M, math.inf).plan() == ["move_back", "move_back"]
 
 
 def test_tail_to_a_wall_it_goes_ahead(world: World, field: Field) -> None:
     world.base = (0.0, OUTLINE.y_max - INSIDE_M - 0.29, -math.pi / 2)
-    assert Escape(world, field, OPEN_M, math.inf).actions() == ["move_ahead"]
+    assert RecoverySearch(world, field, OPEN_M, math.inf).plan() == ["move_ahead"]
 
 
 def test_flank_to_a_wall_it_swings_out_without_touching(world: World, field: Field) -> None:
     world.base = start = (0.0, OUTLINE.y_max - INSIDE_M - 0.20, 0.0)
-    x, y, _ = follow(world, Escape(world, field, OPEN_M, math.inf).actions())
+    x, y, _ = follow(world, RecoverySearch(world, field, OPEN_M, math.inf).plan())
     assert (x, y) != start[:2]
     assert field.space.clearance_at(x, y) >= OPEN_M
 
@@ -69,21 +69,21 @@ def test_flank_to_a_wall_it_swings_out_without_touching(world: World, field: Fie
 def test_the_way_out_is_also_a_way_on(world: World, field: Field) -> None:
     world.base = (-1.0, -1.4 - 0.3 + 0.5 + 0.06, -math.pi / 2)  # nose to the wardrobe
     here = field.cost_at(*world.base[:2])
-    x, y, _ = follow(world, Escape(world, field, OPEN_M, here - 0.15).actions())
+    x, y, _ = follow(world, RecoverySearch(world, field, OPEN_M, here - 0.15).plan())
     assert field.cost_at(x, y) < here - 0.15
 
 
 def test_the_robot_stays_where_it_is(world: World, field: Field) -> None:
     world.base = pose = (0.0, OUTLINE.y_max - INSIDE_M - 0.06, math.pi / 2)
-    Escape(world, field, OPEN_M, math.inf).actions()
+    RecoverySearch(world, field, OPEN_M, math.inf).plan()
     assert world.base == pose
 
 
-def test_where_nothing_moves_there_is_no_way(world: World, field: Field) -> None:
+def test_where_nothing_moves_there_is_no_plan(world: World, field: Field) -> None:
     world.base = (2.0, 0.0, 0.0)  # inside the table
-    assert Escape(world, field, OPEN_M, math.inf).actions() == []
+    assert RecoverySearch(world, field, OPEN_M, math.inf).plan() == []
 
 
 def test_it_gives_up_after_so_many_poses(world: World, field: Field) -> None:
     world.base = (0.0, OUTLINE.y_max - INSIDE_M - 0.06, math.pi / 2)
-    assert Escape(world, field, OPEN_M, math.inf, most=1).actions() == []
+    assert RecoverySearch(world, field, OPEN_M, math.inf, max_expansions=1).plan() == []
