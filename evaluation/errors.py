@@ -5,7 +5,7 @@ EvaluationError
 │   ├── PlanError      ... a plan
 │   └── RecordError    ... an episode record or a run folder
 ├── FolderError        an output folder holds the results of something else
-└── StageError         the body, the policy or the place of the trials cannot be had
+└── TrialError         the body, the policy or the place of the trials cannot be had
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class FolderError(EvaluationError):
     """An output folder holds the results of something else."""
 
 
-class StageError(EvaluationError):
+class TrialError(EvaluationError):
     """The body, the policy or the place of the trials cannot be had; the message says what to check."""
 
 

@@ -18,7 +18,7 @@ from evaluation.records.folder_lock import sole
 from evaluation.records.run_folder import RunFolder
 from evaluation.reporting.results import judged, results_of
 from evaluation.reporting.table import text_table
-from evaluation.trial_runner import Examiner, ExaminerOptions, StageFactory
+from evaluation.trial_runner import EnvironmentFactory, TrialRunner, TrialRunnerOptions
 from evaluation.workers import STALL_S, Workers
 from robots.processes.signals import terminable
 from robots.processes.text import printable
@@ -53,12 +53,12 @@ class Evaluate:
     """Do trials again that were aborted."""
 
 
-def main(argv: Sequence[str], stages: Mapping[str, StageFactory] | None = None) -> int:
-    """Runs the verb; `stages` says how to reach robots that are not in this package ("ros")."""
-    return evaluate(tyro.cli(Evaluate, prog="ferry evaluate", args=list(argv)), stages)
+def main(argv: Sequence[str], environments: Mapping[str, EnvironmentFactory] | None = None) -> int:
+    """Runs the verb; `environments` says how to reach robots that are not in this package ("ros")."""
+    return evaluate(tyro.cli(Evaluate, prog="ferry evaluate", args=list(argv)), environments)
 
 
-def evaluate(options: Evaluate, stages: Mapping[str, StageFactory] | None = None) -> int:
+def evaluate(options: Evaluate, environments: Mapping[str, EnvironmentFactory] | None = None) -> int:
     """Runs the plan, prints its table, and returns the exit status.
 
     It is 0 when every trial was judged, `SOME_ABORTED` when some were, 1 when none was.
@@ -66,10 +66,10 @@ def evaluate(options: Evaluate, stages: Mapping[str, StageFactory] | None = None
     plan = _overridden(read_plan(options.plan), options)
     token = options.token_file.read_text(encoding="utf-8").strip() if options.token_file else None
     count = _workers(plan, options.workers)
-    settings = ExaminerOptions(options.video, token, threads=max(1, (os.cpu_count() or 1) // count))
-    with terminable(), sole(options.output), Examiner(plan, settings, stages) as examiner:
-        folder = RunFolder.open(options.output, plan, examiner.policies)
-        _run(examiner, folder, options, count)
+    settings = TrialRunnerOptions(options.video, token, threads=max(1, (os.cpu_count() or 1) // count))
+    with terminable(), sole(options.output), TrialRunner(plan, settings, environments) as runner:
+        folder = RunFolder.open(options.output, plan, runner.policies)
+        _run(runner, folder, options, count)
     print(printable(text_table(results_of([folder]))))
     print(f"\n{folder.path}   (ferry report {folder.path} --output report)")
     return _status(folder.episodes())
@@ -80,21 +80,21 @@ def _status(episodes: Sequence[Episode]) -> int:
     return 0 if told == len(episodes) else SOME_ABORTED if told else 1
 
 
-def _run(examiner: Examiner, folder: RunFolder, options: Evaluate, count: int) -> None:
+def _run(runner: TrialRunner, folder: RunFolder, options: Evaluate, count: int) -> None:
     trials = folder.left(retry_aborted=options.retry_aborted)
-    done = len(examiner.plan.trials()) - len(trials)
-    print(printable(examiner.plan.name) + f": {len(trials)} trials to do" + (f", {done} done before" if done else ""))
-    names = [one.name for one in examiner.plan.policies]
-    judged_by_person = bool(examiner.plan.starts) and examiner.plan.robot != "fake"
+    done = len(runner.plan.trials()) - len(trials)
+    print(printable(runner.plan.name) + f": {len(trials)} trials to do" + (f", {done} done before" if done else ""))
+    names = [one.name for one in runner.plan.policies]
+    judged_by_person = bool(runner.plan.starts) and runner.plan.robot != "fake"
     progress = Progress(len(trials), names, blind=judged_by_person and not options.show_policies)
     try:
         if count > 1:
-            workers = Workers(examiner.plan, folder, examiner.options, progress.episode, options.stall_s)
+            workers = Workers(runner.plan, folder, runner.options, progress.episode, options.stall_s)
             workers.run(trials, min(count, len(trials)))
             return
         for trial in trials:
             progress.begin(trial)
-            progress.episode(examiner.run(trial, folder, (progress,)))
+            progress.episode(runner.run(trial, folder, (progress,)))
     finally:
         progress.close()
 

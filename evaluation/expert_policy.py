@@ -17,7 +17,7 @@ EXPERT_SPEC = PolicySpec((), EMPTY_VECTOR, SPOC_ACTIONS, horizon=100_000, contro
 """What the expert takes, which is nothing, and gives. It thinks as long as it likes: it is no policy for a robot."""
 
 
-class ExpertSource:
+class ExpertPolicy:
     """The expert of one twin; it looks at the simulator's truth."""
 
     def __init__(self, name: str, twin: Twin) -> None:

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-from evaluation.errors import StageError
+from evaluation.errors import TrialError
 from evaluation.plans.plan import Plan
 from evaluation.plans.trial import Outcome, Trial
 from evaluation.records.episode import Episode
@@ -19,7 +19,7 @@ from evaluation.records.folder_lock import shared
 from evaluation.records.recorder import write_aborted
 from evaluation.records.run_folder import RunFolder
 from evaluation.step import RunEnd, Step
-from evaluation.trial_runner import Examiner, ExaminerOptions
+from evaluation.trial_runner import TrialRunner, TrialRunnerOptions
 from robots.processes.child import start_child
 
 STOP_S = 10.0  # a worker that was told to end gets this long [s]
@@ -50,7 +50,7 @@ class Workers:
     Args:
         plan: what is evaluated.
         folder: where; each process writes its own trials there.
-        options: for the examiner in each process.
+        options: for the runner in each process.
         on_episode: called in this process with every record.
         stall_s: a process that says nothing for so long hangs.
     """
@@ -59,7 +59,7 @@ class Workers:
         self,
         plan: Plan,
         folder: RunFolder,
-        options: ExaminerOptions,
+        options: TrialRunnerOptions,
         on_episode: Callable[[Episode], None],
         stall_s: float = STALL_S,
     ) -> None:
@@ -69,7 +69,7 @@ class Workers:
         self._blocks: list[list[Trial]] = []
 
     def run(self, trials: Sequence[Trial], count: int) -> None:
-        """Runs every trial; StageError when a worker says that going on makes no sense."""
+        """Runs every trial; TrialError when a worker says that going on makes no sense."""
         self._blocks = [list(block) for _, block in groupby(trials, key=lambda trial: trial.block)]
         try:
             while self._blocks or any(one.current or one.queue for one in self._workers):
@@ -112,7 +112,7 @@ class Workers:
     def _hear(self, worker: Worker, message: Episode | str | None) -> None:
         worker.heard_s, worker.made = time.monotonic(), True
         if isinstance(message, str):
-            raise StageError(message)
+            raise TrialError(message)
         if message is not None:
             self._on_episode(message)
             self._next(worker)
@@ -166,15 +166,15 @@ class Alive:
         self._pipe.send(None)
 
 
-def work(pipe: Connection, plan: Plan, path: Path, options: ExaminerOptions) -> None:
+def work(pipe: Connection, plan: Plan, path: Path, options: TrialRunnerOptions) -> None:
     """What a worker's process does: one trial after the other, until the pipe is closed."""
     alive = Alive(pipe)
     try:
-        with shared(path), Examiner(plan, options) as examiner:
+        with shared(path), TrialRunner(plan, options) as runner:
             folder = RunFolder.read(path)
             pipe.send(None)
             while True:
-                pipe.send(examiner.run(pipe.recv(), folder, (alive,)))
+                pipe.send(runner.run(pipe.recv(), folder, (alive,)))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         return
     except Exception as error:  # told in the one process that has a terminal

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from evaluation.plans.plan import Plan
-    from evaluation.stages.stage import Stage
+    from evaluation.stages.trial_environment import TrialEnvironment
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ def _run(argv: Sequence[str]) -> int | None:
 def _evaluate(argv: Sequence[str]) -> int | None:
     from evaluation.evaluate import main
 
-    return main(argv, {"ros": _ros_stage})
+    return main(argv, {"ros": _ros_environment})
 
 
-def _ros_stage(plan: Plan) -> Stage:
+def _ros_environment(plan: Plan) -> TrialEnvironment:
     from ferry_ros.ros_stage import ros_stage
 
     return ros_stage(plan)

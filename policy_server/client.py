@@ -167,9 +167,9 @@ class PolicySession:
         image = observation.images[name]
         if self._images == "raw":
             return image
-        from policy_server.pictures import encode_picture  # here: OpenCV is slow to import and rarely needed
+        from policy_server.images.image_codec import encode_image  # here: OpenCV is slow to import and rarely needed
 
-        return encode_picture(image, self._images)
+        return encode_image(image, self._images)
 
 
 def check_decision(decision: Decision, binding: Binding, stamp_ns: int, step: int) -> None:

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from policy_server.bundle import PolicyBundle
 from policy_server.decision import Decision
 from policy_server.errors import SessionError
+from policy_server.images.image_codec import decode_image
 from policy_server.onnx_policy import MAX_TOKENS, OnnxEpisode, OnnxPolicy
-from policy_server.pictures import decode_picture
 from policy_server.sampling import Sampling
 from policy_server.sessions import Session, Sessions
 from policy_server.wire import ActRequest, check_names, invalid
@@ -144,7 +144,7 @@ def _groups(binding: Binding) -> dict[str, VectorSpec]:
 
 def _image(camera: CameraSpec, image: npt.NDArray[Any] | bytes) -> U8Image:
     if isinstance(image, bytes):
-        return decode_picture(camera.name, image, (camera.height, camera.width))
+        return decode_image(camera.name, image, (camera.height, camera.width))
     try:
         camera.check(image)
     except SpecError as error:

@@ -12,7 +12,7 @@ from pathlib import Path
 from evaluation.errors import RecordError
 from evaluation.plans.structure import Place, build
 from evaluation.plans.trial import Outcome, Trial
-from evaluation.stages.scene import Scene
+from evaluation.stages.trial_setup import TrialSetup
 
 EPISODE_FILE = "episode.json"
 VIDEO_FILE = "video.webm"
@@ -109,7 +109,7 @@ class Episode:
     outcome: Outcome
     failure: str = ""
     note: str = ""
-    scene: Scene | None = None
+    scene: TrialSetup | None = None
     metrics: Metrics = Metrics()
     steps: tuple[StepRecord, ...] = ()
     path: tuple[tuple[float, float], ...] = ()

@@ -15,7 +15,7 @@ from evaluation.records.video import Video, filmstrip, to_height, write_jpeg
 from evaluation.records.video_frame import FloorPicture, video_frame
 from evaluation.stages.failure import failure_kind, failure_note
 from evaluation.stages.judge import Verdict
-from evaluation.stages.scene import Scene
+from evaluation.stages.trial_setup import TrialSetup
 from evaluation.step import RunEnd, Step
 from robots.spec import U8Image
 from simulation.tasks.metrics import path_length, sel
@@ -31,14 +31,14 @@ class Recorder:
     Attributes:
         folder: of the trial.
         episode: what is known before the run: trial, policy, body.
-        scene: where it begins.
+        setup: what it begins from.
         has_video: whether to write video.webm and filmstrip.jpg.
         pose: says where the body is, (x_m, y_m, yaw_rad), for the floor in the video; None when it does not know.
     """
 
     folder: Path
     episode: Episode
-    scene: Scene
+    setup: TrialSetup
     has_video: bool = True
     pose: Callable[[], Pose | None] = lambda: None
     end: RunEnd | None = None
@@ -54,11 +54,11 @@ class Recorder:
         """Writes the record of a trial that was cut off, in case it is."""
         self._began_s = time.monotonic()
         started = datetime.now().astimezone().isoformat(timespec="seconds")
-        self.episode = replace(self.episode, scene=self.scene, started=started)
+        self.episode = replace(self.episode, scene=self.setup, started=started)
         write_aborted(self.folder, self.episode, "cut off", CUT_OFF)
         self._locate()
-        if self.has_video and self.scene.floor is not None:
-            self._floor = FloorPicture(self.scene.floor)
+        if self.has_video and self.setup.floor is not None:
+            self._floor = FloorPicture(self.setup.floor)
 
     def on_step(self, step: Step) -> None:
         """Takes down the decision, and its frame."""
@@ -114,7 +114,7 @@ class Recorder:
             late=end.late,
             blocked=sum(not step.executed for step in self.steps),
             duration_s=round(self._duration_s, 3),
-            expert_steps=self.scene.expert_steps,
+            expert_steps=self.setup.expert_steps,
             sel=self._sel(end, verdict),
             path_length_m=round(path_length(way), 3) if way else None,
             collisions=verdict.collisions,
@@ -126,8 +126,8 @@ class Recorder:
 
     def _sel(self, end: RunEnd, verdict: Verdict) -> float | None:
         """0 for any failure where an expert could be asked, even one who failed himself."""
-        expert = self.scene.expert_steps
-        if verdict.outcome is Outcome.ABORTED or not (expert or self.scene.episode):
+        expert = self.setup.expert_steps
+        if verdict.outcome is Outcome.ABORTED or not (expert or self.setup.episode):
             return None
         if verdict.outcome is not Outcome.SUCCESS:
             return 0.0

@@ -15,7 +15,7 @@ from evaluation.reporting.provenance import bundles_of, differing
 from evaluation.reporting.results import Key, Results, baseline_of, results_of
 from evaluation.reporting.statistics import difference, mean, wilson
 from evaluation.reporting.table import aligned, compared, interval, p_value, percent, text_table, transferred, trials
-from evaluation.stages.scene import Scene
+from evaluation.stages.trial_setup import TrialSetup
 
 S, F, A, I = Outcome.SUCCESS, Outcome.FAILURE, Outcome.ABORTED, Outcome.INTERVENTION  # noqa: E741
 MINI = Key("test houses", "twin", "object_nav", "mini")
@@ -90,7 +90,7 @@ def test_categories_are_over_judged_trials(results: Results) -> None:
 def test_categories_are_told_apart(tmp_path: Path) -> None:
     folder = run_folder(tmp_path, {"mini": [S, F], "random": [F, F]})
     trial = folder.info.plan.trials()[0]
-    episode_of(trial, S, scene=Scene("find a mug", "mug", 3, FLOOR, {"a": 1})).write(folder.trial(trial))
+    episode_of(trial, S, scene=TrialSetup("find a mug", "mug", 3, FLOOR, {"a": 1})).write(folder.trial(trial))
     assert sorted(results_of([folder]).categories[replace(MINI, policy=trial.policy)]) == ["mug", "sofa"]
 
 
@@ -100,7 +100,7 @@ def test_rows_stand_in_the_order_of_the_plan_whoever_ran_first(results: Results)
 
 def real(path: Path, outcomes: list[Outcome | None], **changes: object) -> RunFolder:
     """The same policy in a real home."""
-    changes = {"robot": "stretch_re1", "scene": Scene("find a sofa", "sofa"), **changes}
+    changes = {"robot": "stretch_re1", "scene": TrialSetup("find a sofa", "sofa"), **changes}
     return run_folder(
         path, {"mini": outcomes, "random": [F] * len(outcomes)}, plan_of("home", len(outcomes)), **changes
     )

@@ -12,7 +12,7 @@ from evaluation.policies import PolicyIdentity
 from evaluation.records.episode import Episode, Metrics, StepRecord
 from evaluation.records.run_folder import RunFolder
 from evaluation.stages.floor_map import Box, FloorMap, Room
-from evaluation.stages.scene import Scene
+from evaluation.stages.trial_setup import Scene
 
 FLOOR = FloorMap(
     bounds=(0.0, 0.0, 4.0, 3.0),

@@ -10,15 +10,15 @@ import cv2
 import numpy as np
 
 from policy_server.errors import WireError
-from policy_server.jpeg import NotJpeg, checked_jpeg, jpeg_size
-from policy_server.png import PNG, NotPng, checked_png, png_size
+from policy_server.images.jpeg import NotJpeg, checked_jpeg, jpeg_size
+from policy_server.images.png import PNG, NotPng, checked_png, png_size
 from policy_server.wire import invalid
 from robots.spec import U8Image
 
 JPEG_QUALITY = 90
 
 
-def picture_size(data: bytes) -> tuple[int, int] | None:
+def encoded_size(data: bytes) -> tuple[int, int] | None:
     """(height, width) that the header of a JPEG or PNG file states; None when it has none that counts."""
     try:
         return png_size(data) if data.startswith(PNG) else jpeg_size(data)
@@ -26,13 +26,13 @@ def picture_size(data: bytes) -> tuple[int, int] | None:
         return None
 
 
-def decode_picture(name: str, data: bytes, size: tuple[int, int]) -> U8Image:
+def decode_image(name: str, data: bytes, size: tuple[int, int]) -> U8Image:
     """The RGB image of `size` (height, width) in a JPEG or PNG file.
 
     Raises WireError 422 "not_an_image" when it is no such file, is cut short or holds more than it states, "image_size"
     when it has another size.
     """
-    got = picture_size(data)
+    got = encoded_size(data)
     if got is not None and got != size:
         what, expected = f"image of camera '{name}'", f"shape {(*size, 3)}"
         raise invalid(what, f"shape {(*got, 3)}", expected, code="image_size", camera=name)
@@ -48,7 +48,7 @@ def decode_picture(name: str, data: bytes, size: tuple[int, int]) -> U8Image:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
-def encode_picture(image: U8Image, kind: str) -> bytes:
+def encode_image(image: U8Image, kind: str) -> bytes:
     """`image` (H, W, 3) uint8 RGB as a "jpeg" (quality 90, lossy) or "png" file."""
     settings = {"jpeg": (".jpg", [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]), "png": (".png", [])}
     suffix, parameters = settings[kind]

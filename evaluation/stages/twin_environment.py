@@ -11,11 +11,11 @@ from types import TracebackType
 
 from evaluation.plans.plan import TwinSettings
 from evaluation.plans.trial import Trial
-from evaluation.policies import Source
+from evaluation.policies import Policy
 from evaluation.stages.floor_map import FloorMap
 from evaluation.stages.judge import Verdict, twin_verdict
-from evaluation.stages.scene import Scene
-from evaluation.stages.stage import CannotBegin, Pose, run_here
+from evaluation.stages.trial_environment import Pose, TrialSkipped, run_here
+from evaluation.stages.trial_setup import TrialSetup
 from evaluation.step import RunEnd, Subscriber
 from robots.robot import Robot
 from simulation.episode import EpisodeSpec
@@ -31,7 +31,7 @@ from simulation.twins.registry import make_twin
 DEFAULT_SIZE = (84, 144)  # height, width in pixels of TwinOptions, for the expert, who looks at nothing
 
 
-class TwinStage:
+class TwinEnvironment:
     """The twin in the trial's house; the simulator itself is the judge.
 
     Args:
@@ -62,15 +62,15 @@ class TwinStage:
         """The twin."""
         return self.twin
 
-    def begin(self, trial: Trial) -> Scene:
-        """Builds the house and puts the twin at its start; CannotBegin when the house has no such episode."""
-        scene = house_scene(trial, self._body)
-        self.twin.reset(EpisodeSpec.from_json(scene.episode))
-        return scene
+    def begin(self, trial: Trial) -> TrialSetup:
+        """Builds the house and puts the twin at its start; TrialSkipped when the house has no such episode."""
+        setup = house_setup(trial, self._body)
+        self.twin.reset(EpisodeSpec.from_json(setup.episode))
+        return setup
 
-    def run(self, trial: Trial, scene: Scene, source: Source, subscribers: Sequence[Subscriber]) -> RunEnd:
+    def run(self, trial: Trial, setup: TrialSetup, policy: Policy, subscribers: Sequence[Subscriber]) -> RunEnd:
         """Runs the policy's episode in this process."""
-        return run_here(self, trial, scene, source, subscribers)
+        return run_here(self, trial, setup, policy, subscribers)
 
     def verdict(self, end: RunEnd) -> Verdict:
         """The task's rule, and what else the twin knows."""
@@ -80,7 +80,7 @@ class TwinStage:
         """The base's true pose."""
         return self.twin.pose
 
-    def __enter__(self) -> TwinStage:
+    def __enter__(self) -> TwinEnvironment:
         self.twin.connect()
         return self
 
@@ -90,26 +90,26 @@ class TwinStage:
         self.twin.__exit__(kind, error, trace)
 
 
-def house_scene(trial: Trial, body: str = "stretch_re1") -> Scene:
-    """The scene of a trial in a simulated house: `scene.episode` is what a twin, here or behind ROS, is reset to.
+def house_setup(trial: Trial, body: str = "stretch_re1") -> TrialSetup:
+    """The setup of a trial in a simulated house: `setup.episode` is what a twin, here or behind ROS, is reset to.
 
     Args:
         trial: which.
         body: whose twin it is: what it sees from where it starts, and how long its expert needs, are its own.
 
     Raises:
-        CannotBegin: it is no house, the house has no such episode, or the body cannot do such a task.
+        TrialSkipped: it is no house, the house has no such episode, or the body cannot do such a task.
     """
     if trial.house_seed is None:
-        raise CannotBegin(f"{trial.place}: got a start in a real home, expected a simulated house")
+        raise TrialSkipped(f"{trial.place}: got a start in a real home, expected a simulated house")
     try:
-        return _house_scene(body, trial.task, trial.house_seed, trial.seed, trial.max_steps, trial.episode)
+        return _house_setup(body, trial.task, trial.house_seed, trial.seed, trial.max_steps, trial.episode)
     except (EpisodeError, EpisodeGenerationError, HouseGenerationError) as error:
-        raise CannotBegin(str(error)) from error
+        raise TrialSkipped(str(error)) from error
 
 
 @lru_cache(maxsize=2)
-def _house_scene(body: str, name: str, house_seed: int, seed: int, max_steps: int, given: str) -> Scene:
+def _house_setup(body: str, name: str, house_seed: int, seed: int, max_steps: int, given: str) -> TrialSetup:
     twin = make_twin(body, QUIET)
     check_tasks((name,), twin.spec)
     if given:
@@ -122,4 +122,4 @@ def _house_scene(body: str, name: str, house_seed: int, seed: int, max_steps: in
         episode = measure_expert(episode, twin)
     floor = FloorMap.of_house(cached_house(house_seed), episode.target, episode.objects)
     episode = replace(episode, max_steps=max_steps)
-    return Scene(episode.instruction, episode.target, episode.expert_steps, floor, episode.to_json())
+    return TrialSetup(episode.instruction, episode.target, episode.expert_steps, floor, episode.to_json())

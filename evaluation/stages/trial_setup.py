@@ -10,7 +10,7 @@ from evaluation.stages.floor_map import FloorMap
 
 
 @dataclass(frozen=True)
-class Scene:
+class TrialSetup:
     """Where a trial takes place.
 
     Attributes:

@@ -7,22 +7,22 @@ from types import TracebackType
 from typing import Protocol, TypeVar
 
 from evaluation.plans.trial import Trial
-from evaluation.policies import Source
+from evaluation.policies import Policy
 from evaluation.runner import Runner
 from evaluation.stages.judge import HumanJudge, Judge, Verdict
-from evaluation.stages.scene import Scene
+from evaluation.stages.trial_setup import TrialSetup
 from evaluation.step import RunEnd, Subscriber
 from robots.robot import Robot
 
 Pose = tuple[float, float, float]
-StageT = TypeVar("StageT", bound="Stage")
+EnvironmentT = TypeVar("EnvironmentT", bound="TrialEnvironment")
 
 
-class CannotBegin(Exception):
+class TrialSkipped(Exception):
     """This one trial cannot begin here (no such house, a person said no); others may."""
 
 
-class Stage(Protocol):
+class TrialEnvironment(Protocol):
     """A place for trials. Context manager: connects the body, and always stops and disconnects it.
 
     `name` says what it is in reports ("twin", "ros"); `attended` that a person is there, whose Ctrl-C ends a trial and
@@ -36,10 +36,10 @@ class Stage(Protocol):
     def robot(self) -> Robot:
         """The body; its `spec` is readable before it is connected."""
 
-    def begin(self, trial: Trial) -> Scene:
-        """Called once per trial: puts the body where it begins. Raises CannotBegin when only this trial cannot."""
+    def begin(self, trial: Trial) -> TrialSetup:
+        """Called once per trial: puts the body where it begins. Raises TrialSkipped when only this trial cannot."""
 
-    def run(self, trial: Trial, scene: Scene, source: Source, subscribers: Sequence[Subscriber]) -> RunEnd:
+    def run(self, trial: Trial, setup: TrialSetup, policy: Policy, subscribers: Sequence[Subscriber]) -> RunEnd:
         """Called once per trial that began: runs the policy's episode, here (`run_here`) or wherever its loop lives."""
 
     def verdict(self, end: RunEnd) -> Verdict:
@@ -48,7 +48,7 @@ class Stage(Protocol):
     def pose(self) -> Pose | None:
         """Called after every step: (x_m, y_m, yaw_rad) in the floor's frame; None when nobody knows."""
 
-    def __enter__(self: StageT) -> StageT:
+    def __enter__(self: EnvironmentT) -> EnvironmentT:
         """Connects."""
 
     def __exit__(
@@ -57,16 +57,18 @@ class Stage(Protocol):
         """Stops and disconnects."""
 
 
-def run_here(stage: Stage, trial: Trial, scene: Scene, source: Source, subscribers: Sequence[Subscriber]) -> RunEnd:
-    """Runs an episode of `source` on the stage's body, in this process."""
-    session, binding = source.open(stage.robot.spec, scene.instruction, trial.sampling_seed)
+def run_here(
+    environment: TrialEnvironment, trial: Trial, setup: TrialSetup, policy: Policy, subscribers: Sequence[Subscriber]
+) -> RunEnd:
+    """Runs an episode of `policy` on the environment's body, in this process."""
+    session, binding = policy.open(environment.robot.spec, setup.instruction, trial.sampling_seed)
     try:
-        return Runner(stage.robot, session, binding, max_steps=trial.max_steps, subscribers=subscribers).run()
+        return Runner(environment.robot, session, binding, max_steps=trial.max_steps, subscribers=subscribers).run()
     finally:
         session.close()
 
 
-class RobotStage:
+class RobotEnvironment:
     """Any body in a real home: a person puts it where the trial begins, and says what became of it.
 
     Args:
@@ -95,18 +97,18 @@ class RobotStage:
         """The body."""
         return self._robot
 
-    def begin(self, trial: Trial) -> Scene:
-        """Asks the person to put the robot where the trial begins; CannotBegin when nobody is there or they say no."""
+    def begin(self, trial: Trial) -> TrialSetup:
+        """Asks the person to put the robot where the trial begins; TrialSkipped when nobody is there or they say no."""
         start = trial.start
         if start is None:
-            raise CannotBegin(f"{trial.place}: got a simulated house, expected a start in a real home")
+            raise TrialSkipped(f"{trial.place}: got a simulated house, expected a start in a real home")
         if self._ask is not None and self._answer(start.name, start.instruction).startswith("s"):
-            raise CannotBegin("skipped by the person beside the robot")
-        return Scene(start.instruction, start.target)
+            raise TrialSkipped("skipped by the person beside the robot")
+        return TrialSetup(start.instruction, start.target)
 
-    def run(self, trial: Trial, scene: Scene, source: Source, subscribers: Sequence[Subscriber]) -> RunEnd:
+    def run(self, trial: Trial, setup: TrialSetup, policy: Policy, subscribers: Sequence[Subscriber]) -> RunEnd:
         """Runs the policy's episode in this process."""
-        return run_here(self, trial, scene, source, subscribers)
+        return run_here(self, trial, setup, policy, subscribers)
 
     def verdict(self, end: RunEnd) -> Verdict:
         """What the judge says."""
@@ -116,7 +118,7 @@ class RobotStage:
         """Where the body believes to be."""
         return self._pose()
 
-    def __enter__(self) -> RobotStage:
+    def __enter__(self) -> RobotEnvironment:
         self._robot.__enter__()
         return self
 
@@ -130,4 +132,4 @@ class RobotStage:
         try:
             return self._ask(f'\nplace the robot at "{place}" for "{instruction}" ([enter] to go, [s]kip): ').lower()
         except EOFError as error:
-            raise CannotBegin("nobody answered") from error
+            raise TrialSkipped("nobody answered") from error
