@@ -1,4 +1,4 @@
-"""Where a policy's sessions come from: a bundle in this process, a server, or the simulator's expert."""
+"""Policies under evaluation: a bundle in this process, a policy server, or the simulator's expert."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Sampling = Literal["greedy", "sample", "uniform"]
 
 @dataclass(frozen=True)
 class PolicyIdentity:
-    """Which policy it was: `manifest` as JSON values and the bundle's hash, both empty for the expert."""
+    """Identity of a policy, for records: `manifest` as JSON values and the bundle's hash, both empty for the expert."""
 
     name: str
     sampling: str
@@ -31,18 +31,18 @@ class PolicyIdentity:
 
 
 class BoundSession(Session, Protocol):
-    """A session that knows how it is bound to the body."""
+    """A session with its binding to the robot."""
 
     @property
     def binding(self) -> Binding:
-        """Policy to body."""
+        """Binding of the policy to the robot."""
 
 
 class PolicyBackend(Protocol):
-    """`PolicyClient`, `OnnxPolicy`."""
+    """Opens sessions of an exported policy: `PolicyClient` or `OnnxPolicy`."""
 
     def open(self, body: Embodiment, instruction: str, *, sampling: Sampling = ..., seed: int = ...) -> BoundSession:
-        """Starts an episode; BindError or Refused when policy and body do not fit."""
+        """Starts an episode; BindError or Refused when policy and robot do not fit."""
 
 
 class Policy(Protocol):
@@ -52,7 +52,7 @@ class Policy(Protocol):
     spec: PolicySpec
 
     def open(self, body: Embodiment, instruction: str, seed: int) -> tuple[Session, Binding]:
-        """Starts an episode on the body."""
+        """Starts an episode on the robot."""
 
     def close(self) -> None:
         """Called once at the end."""
@@ -81,14 +81,14 @@ class ExportedPolicy:
             session.close()
             raise TrialError(
                 f"policy '{self.identity.name}': got bundle {session.bundle_sha256[:12]} from {self.identity.source}, "
-                f"expected {self.identity.bundle_sha256[:12]} as when the evaluation began"
+                f"expected {self.identity.bundle_sha256[:12]} as when the evaluation began; serve that bundle again"
             )
 
 
 def open_policy(entry: PolicyEntry, *, token: str | None = None, threads: int = 0) -> Policy:
-    """The exported policy of a plan's entry. `token` is for a server; `threads` for one inference in this process.
+    """Opens the exported policy of a plan's entry. `token` is for a server; `threads` for inference in this process.
 
-    Raises BundleError for a bundle that is not sound, Unreachable, Refused or WireError for a server that is not.
+    Raises BundleError for a bad bundle; Unreachable, Refused or WireError for a server that cannot be used.
     """
     if entry.server is not None:
         return _server(entry, entry.server, token)

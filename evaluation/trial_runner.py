@@ -25,14 +25,14 @@ from robots.fakes.kinematic import FakeOptions, FakeRobot
 from robots.spec import PolicySpec
 
 MAX_ABORTED = 3
-"""So many trials in a row that policy or body failed are no coincidence: the evaluation ends."""
+"""Number of consecutive trials in which policy or robot failed that ends the evaluation."""
 
 EnvironmentFactory = Callable[[Plan], TrialEnvironment]
 
 
 @dataclass(frozen=True)
 class TrialRunnerOptions:
-    """`token` is for policy servers; `threads` for one inference in this process, 0 for one per core."""
+    """Options; `token` is for policy servers, `threads` for one inference in this process, 0 for one per core."""
 
     has_video: bool = True
     token: str | None = None
@@ -40,10 +40,10 @@ class TrialRunnerOptions:
 
 
 class TrialRunner:
-    """Context manager: opens the policies, connects bodies when they are first needed, and lets all go at the end.
+    """Context manager: opens the policies, connects robots when first needed, and closes everything at the end.
 
     Args:
-        plan: what is evaluated.
+        plan: the evaluation's plan.
         environments: creates the environment of a `Plan.robot` that this package does not implement.
     """
 
@@ -60,7 +60,7 @@ class TrialRunner:
         self._aborted = 0
 
     def __enter__(self) -> TrialRunner:
-        with self._open:  # what was opened is closed when the next cannot be
+        with self._open:  # if one cannot be opened, those before it are closed
             for entry in self.plan.policies:
                 if not entry.expert:
                     policy = open_policy(entry, token=self.options.token, threads=self.options.threads)
@@ -77,23 +77,24 @@ class TrialRunner:
 
     @property
     def policies(self) -> tuple[PolicyIdentity, ...]:
-        """Which policies they are, in the order of the plan."""
-        expert = {one.name: PolicyIdentity(one.name, "", "expert") for one in self.plan.policies if one.expert}
-        entries = self.plan.policies
-        return tuple(expert[one.name] if one.expert else self._policies[one.name].identity for one in entries)
+        """Identities of the policies, in the order of the plan."""
+        return tuple(
+            PolicyIdentity(entry.name, "", "expert") if entry.expert else self._policies[entry.name].identity
+            for entry in self.plan.policies
+        )
 
     def run(self, trial: Trial, folder: RunFolder, subscribers: Sequence[Subscriber] = ()) -> Episode:
         """Runs one trial and returns its record.
 
-        Raises KeyboardInterrupt after recording it, BindError when policy and body do not fit, TrialError when too many
-        trials in a row failed in the same way, and whatever an environment or the disk raises.
+        Raises KeyboardInterrupt after recording it, BindError when policy and robot do not fit, TrialError when too
+        many consecutive trials failed in the same way, and any exception of an environment or the disk.
         """
         environment, policy = self._prepare(trial.policy)
         episode = self._run(trial, folder, environment, policy, subscribers)
         self._aborted = self._aborted + 1 if episode.failure in ("policy failed", "robot failed") else 0
         if self._aborted >= MAX_ABORTED:
-            again = "mend that and run the same command again with --retry-aborted"
-            raise TrialError(f"{self._aborted} trials in a row were aborted, the last one: {episode.note}; {again}")
+            again = "fix the cause, then run the same command again with --retry-aborted"
+            raise TrialError(f"{self._aborted} consecutive trials were aborted, the last one: {episode.note}; {again}")
         return episode
 
     def _run(
@@ -141,10 +142,10 @@ class TrialRunner:
             )
 
     def _prepare(self, name: str) -> tuple[TrialEnvironment, Policy]:
-        """The environment of a policy, connected, and the policy; in simulation its cameras have the size it takes."""
+        """Returns a policy and its connected environment; simulated cameras get the policy's image size."""
         policy = self._policies.get(name)
         cameras = policy.spec.cameras if policy else ()
-        size = max(((one.height, one.width) for one in cameras), default=None)
+        size = max(((camera.height, camera.width) for camera in cameras), default=None)
         key = size if self.plan.robot == "twin" else None
         if key not in self._environments:
             environment = self._new_environment(size)
@@ -170,12 +171,14 @@ class TrialRunner:
         if robot == "fake":
             return RobotEnvironment(FakeRobot(FakeOptions(real_time=False)), DoneJudge(), name="fake", ask=None)
         if robot not in self._factories:
-            raise TrialError(f"robot '{robot}': got no way to reach it, expected one of twin, fake, {self._factories}")
+            raise TrialError(
+                f"robot '{robot}': no environment for it; available: {', '.join(['twin', 'fake', *self._factories])}"
+            )
         return self._factories[robot](self.plan)
 
 
 def _verdict(environment: TrialEnvironment, end: RunEnd) -> Verdict:
-    """The judge's, unless the trial says nothing of the policy. A person who interrupted it is asked why."""
+    """Returns the judge's verdict, or ABORTED if the trial does not count. A person who interrupted it is asked why."""
     if end.reason in ABORTS and not (environment.attended and end.reason == "interrupted"):
         return Verdict(Outcome.ABORTED, end.message)
     return environment.verdict(end)

@@ -1,4 +1,4 @@
-"""Where trials take place: a body, how a trial begins on it, and who judges it."""
+"""Environments of trials: a robot, the start of a trial, and its judge."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ EnvironmentT = TypeVar("EnvironmentT", bound="TrialEnvironment")
 
 
 class TrialSkipped(Exception):
-    """This one trial cannot begin here (no such house, a person said no); others may."""
+    """This trial cannot begin (no such house, or a person skipped it); others may."""
 
 
 class TrialEnvironment(Protocol):
-    """A place for trials. Context manager: connects the body, and always stops and disconnects it.
+    """Environment of trials. Context manager: connects the robot, and always stops and disconnects it.
 
-    `name` says what it is in reports ("twin", "ros"); `attended` that a person is there, whose Ctrl-C ends a trial and
-    not the evaluation.
+    `name` identifies it in reports ("twin", "ros"); with `attended`, a person is present, whose Ctrl-C ends the trial
+    and not the evaluation.
     """
 
     name: str
@@ -34,19 +34,19 @@ class TrialEnvironment(Protocol):
 
     @property
     def robot(self) -> Robot:
-        """The body; its `spec` is readable before it is connected."""
+        """The robot; its `spec` is readable before it is connected."""
 
     def begin(self, trial: Trial) -> TrialSetup:
-        """Called once per trial: puts the body where it begins. Raises TrialSkipped when only this trial cannot."""
+        """Called once per trial: places the robot at the start. Raises TrialSkipped if this trial cannot begin."""
 
     def run(self, trial: Trial, setup: TrialSetup, policy: Policy, subscribers: Sequence[Subscriber]) -> RunEnd:
-        """Called once per trial that began: runs the policy's episode, here (`run_here`) or wherever its loop lives."""
+        """Called once per trial that began: runs the policy's episode, here (`run_here`) or in another process."""
 
     def verdict(self, end: RunEnd) -> Verdict:
-        """Called once per trial that began, after the body was stopped."""
+        """Called once per trial that began, after the robot was stopped."""
 
     def pose(self) -> Pose | None:
-        """Called after every step: (x_m, y_m, yaw_rad) in the floor's frame; None when nobody knows."""
+        """Called after every step: (x_m, y_m, yaw_rad) in the floor's frame; None if unknown."""
 
     def __enter__(self: EnvironmentT) -> EnvironmentT:
         """Connects."""
@@ -60,7 +60,7 @@ class TrialEnvironment(Protocol):
 def run_here(
     environment: TrialEnvironment, trial: Trial, setup: TrialSetup, policy: Policy, subscribers: Sequence[Subscriber]
 ) -> RunEnd:
-    """Runs an episode of `policy` on the environment's body, in this process."""
+    """Runs an episode of `policy` on the environment's robot, in this process."""
     session, binding = policy.open(environment.robot.spec, setup.instruction, trial.sampling_seed)
     try:
         return Runner(environment.robot, session, binding, max_steps=trial.max_steps, subscribers=subscribers).run()
@@ -69,14 +69,14 @@ def run_here(
 
 
 class RobotEnvironment:
-    """Any body in a real home: a person puts it where the trial begins, and says what became of it.
+    """Any robot in a real home: a person places it at the start of each trial, and judges the outcome.
 
     Args:
-        robot: the body.
-        judge: who says what became of a trial.
-        name: for reports.
-        ask: shows a request and returns when the person has done it; EOFError when nobody is there.
-        pose: where the body believes to be, (x_m, y_m, yaw_rad).
+        robot: the robot.
+        judge: judge of the outcome.
+        name: name in reports.
+        ask: shows a request and returns when the person has done it; EOFError without a terminal.
+        pose: returns the robot's estimated (x_m, y_m, yaw_rad).
     """
 
     def __init__(
@@ -94,11 +94,11 @@ class RobotEnvironment:
 
     @property
     def robot(self) -> Robot:
-        """The body."""
+        """The robot."""
         return self._robot
 
     def begin(self, trial: Trial) -> TrialSetup:
-        """Asks the person to put the robot where the trial begins; TrialSkipped when nobody is there or they say no."""
+        """Asks the person to place the robot at the start; TrialSkipped if there is no answer, or they skip it."""
         start = trial.start
         if start is None:
             raise TrialSkipped(f"{trial.place}: got a simulated house, expected a start in a real home")
@@ -111,11 +111,11 @@ class RobotEnvironment:
         return run_here(self, trial, setup, policy, subscribers)
 
     def verdict(self, end: RunEnd) -> Verdict:
-        """What the judge says."""
+        """Returns the judge's verdict."""
         return self._judge.verdict(end)
 
     def pose(self) -> Pose | None:
-        """Where the body believes to be."""
+        """Returns the robot's estimated pose."""
         return self._pose()
 
     def __enter__(self) -> RobotEnvironment:
@@ -130,6 +130,6 @@ class RobotEnvironment:
     def _answer(self, place: str, instruction: str) -> str:
         assert self._ask is not None
         try:
-            return self._ask(f'\nplace the robot at "{place}" for "{instruction}" ([enter] to go, [s]kip): ').lower()
+            return self._ask(f'\nplace the robot at "{place}" for "{instruction}" ([enter] to start, [s]kip): ').lower()
         except EOFError as error:
             raise TrialSkipped("nobody answered") from error

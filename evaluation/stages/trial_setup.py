@@ -1,4 +1,4 @@
-"""What a trial began from, as the place of the trial knows it."""
+"""The setup of a trial, as its environment knows it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from evaluation.stages.floor_map import FloorMap
 
 @dataclass(frozen=True)
 class TrialSetup:
-    """Where a trial takes place.
+    """Initial conditions of a trial.
 
     Attributes:
-        instruction: what the robot is told.
-        target: what it is to find; may be empty.
-        expert_steps: decisions that the expert needs here; None where nobody knows.
-        floor: the floor from above; None where there is no map.
-        episode: what plays it again in simulation, as JSON values; empty in a real home.
+        instruction: the robot's instruction.
+        target: category to find; may be empty.
+        expert_steps: length of the expert's episode; None if unknown.
+        floor: map of the floor; None if there is none.
+        episode: the `EpisodeSpec` that repeats it in simulation, as JSON values; empty in a real home.
     """
 
     instruction: str

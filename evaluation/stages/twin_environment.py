@@ -1,4 +1,4 @@
-"""Trials on the simulated body, in this process."""
+"""Trials on the simulated robot, in this process."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from simulation.task_registry import check_tasks, task
 from simulation.twins.house_twin import TwinOptions
 from simulation.twins.registry import make_twin
 
-DEFAULT_SIZE = (84, 144)  # height, width in pixels of TwinOptions, for the expert, who looks at nothing
+DEFAULT_SIZE = (84, 144)  # height, width in pixels of TwinOptions, for the expert, which uses no images
 
 
 class TwinEnvironment:
-    """The twin in the trial's house; the simulator itself is the judge.
+    """The twin in the trial's house; the simulator is the judge.
 
     Args:
-        settings: how the body behaves.
+        settings: settings of the simulated robot.
         size: (height, width) of its cameras in pixels.
     """
 
@@ -63,7 +63,7 @@ class TwinEnvironment:
         return self.twin
 
     def begin(self, trial: Trial) -> TrialSetup:
-        """Builds the house and puts the twin at its start; TrialSkipped when the house has no such episode."""
+        """Builds the house and places the twin at its start; TrialSkipped if the house has no such episode."""
         setup = house_setup(trial, self._body)
         self.twin.reset(EpisodeSpec.from_json(setup.episode))
         return setup
@@ -73,7 +73,7 @@ class TwinEnvironment:
         return run_here(self, trial, setup, policy, subscribers)
 
     def verdict(self, end: RunEnd) -> Verdict:
-        """The task's rule, and what else the twin knows."""
+        """Returns the verdict of the task's success condition, with the twin's measurements."""
         return twin_verdict(end, judgement(self.twin))
 
     def pose(self) -> Pose:
@@ -91,14 +91,14 @@ class TwinEnvironment:
 
 
 def house_setup(trial: Trial, body: str = "stretch_re1") -> TrialSetup:
-    """The setup of a trial in a simulated house: `setup.episode` is what a twin, here or behind ROS, is reset to.
+    """Returns the setup of a trial in a simulated house; a twin, here or over ROS, is reset to its `episode`.
 
     Args:
-        trial: which.
-        body: whose twin it is: what it sees from where it starts, and how long its expert needs, are its own.
+        trial: the trial.
+        body: name of the twin's robot, which determines the valid starts and the expert's length.
 
     Raises:
-        TrialSkipped: it is no house, the house has no such episode, or the body cannot do such a task.
+        TrialSkipped: not a simulated house, no such episode in it, or the robot cannot do the task.
     """
     if trial.house_seed is None:
         raise TrialSkipped(f"{trial.place}: got a start in a real home, expected a simulated house")
@@ -118,7 +118,7 @@ def _house_setup(body: str, name: str, house_seed: int, seed: int, max_steps: in
         episode = task(name).sample(house_seed, seed, eye=twin.eye)
     if other := mismatch(episode.instruction, episode):
         raise EpisodeError(other, "an episode whose instruction asks for its target")
-    if episode.expert_steps is None:  # however short the trial is, so that None says that the expert fails
+    if episode.expert_steps is None:  # even for a short trial, so that None means that the expert fails
         episode = measure_expert(episode, twin)
     floor = FloorMap.of_house(cached_house(house_seed), episode.target, episode.objects)
     episode = replace(episode, max_steps=max_steps)

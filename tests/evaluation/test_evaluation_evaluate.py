@@ -123,7 +123,7 @@ def test_the_expert_on_another_robot_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("workers", "expected"), [("2", "only the twin can be had several times"), ("-1", "at least 0")]
+    ("workers", "expected"), [("2", "only the twin can run in several processes"), ("-1", "at least 0")]
 )
 def test_several_processes_are_for_the_twin(workers: str, expected: str, plan: Path, tmp_path: Path) -> None:
     with pytest.raises(PlanError, match=f"--workers: got {workers}, expected .*{expected}"):

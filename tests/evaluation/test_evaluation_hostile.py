@@ -79,7 +79,7 @@ def test_a_record_of_elsewhere_is_not_looked_at(tmp_path: Path) -> None:
     (tmp_path / "away").mkdir()
     (tmp_path / "away" / VIDEO_FILE).write_text("secret", encoding="utf-8")
     (run.path / "trials" / "0000-x").mkdir()
-    with pytest.raises(FolderError, match="a place elsewhere"):
+    with pytest.raises(FolderError, match="got a link"):
         run.media(Trial(0, 0, "a", "x/../../../away", 0, 1), VIDEO_FILE)
 
 

@@ -207,7 +207,7 @@ def test_several_folders_make_one_report(folder: RunFolder, tmp_path: Path, caps
     words = [str(folder.path), str(home.path), "--output", str(tmp_path / "report")]
     assert main(words) == 0
     said = capsys.readouterr().out
-    assert "zero-shot: bundle 5e5e5e5e5e5e stands in both" in said
+    assert "zero-shot: the same bundle 5e5e5e5e5e5e in both" in said
     assert said.rstrip().endswith("report.html")
     page = Page((tmp_path / "report" / "report.html").read_text(encoding="utf-8"))
     assert len(page.having("class", "card")) == 12
@@ -230,6 +230,6 @@ def test_a_folder_that_holds_no_evaluation_or_no_trial_is_named(tmp_path: Path) 
     with pytest.raises(RecordError, match=r"run.json: got no such file"):
         main([str(tmp_path), "--output", str(tmp_path / "report")])
     empty = run_folder(tmp_path / "run", {"mini": [None], "random": [None]})
-    with pytest.raises(FolderError, match="got no trials yet, expected at least one"):
+    with pytest.raises(FolderError, match="no trials yet"):
         write_report([empty], tmp_path / "report")
     assert not (tmp_path / "report").exists()

@@ -113,7 +113,7 @@ def test_one_bundle_in_simulation_and_on_a_robot_is_a_zero_shot_result(tmp_path:
     assert (mini.simulated, mini.real.robot, mini.bundle_sha256) == (MINI, "stretch_re1", SHA256)
     assert mini.difference == difference((1, 3), (3, 4))
     assert "mini, object_nav: stretch_re1 against twin: -42 points" in transferred(mini)
-    assert "zero-shot: bundle 5e5e5e5e5e5e stands in both" in transferred(mini)
+    assert "zero-shot: the same bundle 5e5e5e5e5e5e in both" in transferred(mini)
     (bundle,) = bundles_of(results)
     assert bundle.claim.startswith("Zero-shot: the same bundle was evaluated in simulation (twin) and on stretch_re1")
     assert differing(results) == ()

@@ -121,7 +121,9 @@ def test_nan_from_the_network_aborts_the_trial_and_is_no_failure_of_the_policy_u
 
 def test_an_evaluation_that_can_only_fail_ends_with_a_reason(tmp_path: Path) -> None:
     write_tiny_bundle(tmp_path / "nan", nan_at_step=0, control_period_s=30.0)
-    with pytest.raises(TrialError, match=r"3 trials in a row were aborted, the last one: NotFinite.*--retry-aborted"):
+    with pytest.raises(
+        TrialError, match=r"3 consecutive trials were aborted, the last one: NotFinite.*--retry-aborted"
+    ):
         run_all(fake_plan(tmp_path / "nan", *STARTS), tmp_path / "run")
     folder = RunFolder.read(tmp_path / "run")
     assert len(folder.episodes()) == MAX_ABORTED
@@ -138,7 +140,7 @@ def test_a_trial_that_is_done_again_says_which_attempt_it_is(bundle: Path, tmp_p
 
 
 def test_a_robot_that_nobody_knows_how_to_reach_is_named(bundle: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrialError, match="robot 'ros': got no way to reach it, expected one of twin, fake"):
+    with pytest.raises(TrialError, match="robot 'ros': no environment for it; available: twin, fake"):
         run_all(fake_plan(bundle, robot="ros"), tmp_path / "run")
 
 
