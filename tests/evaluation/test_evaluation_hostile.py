@@ -25,7 +25,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     ("text", "said"),
     [
         (BOMB, "more than 100000 values"),
-        ("a: &a [*a]\n", "hold themselves"),
+        ("a: &a [*a]\n", "contain themselves"),
         ("a: " + "[" * 100_000, "nested deeper than 64"),
         ("name: a\nseed: " + "9" * 5000, "plan.yaml"),
         ("name: a\nseed: 100000000000000000000000\npolicies: []", "more than 64 bits"),

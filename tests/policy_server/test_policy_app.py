@@ -368,7 +368,7 @@ def test_it_is_not_ready_before_it_is_warm_and_when_it_drains(folder: Path, monk
         reply = httpx.get(f"{url}/readyz")
         assert (reply.status_code, reply.json()) == (503, {"status": "warming_up"})
         error = refusal(httpx.post(f"{url}/v1/sessions", json=opening()), 503, "not_ready")
-        assert error["message"] == "server: got 'warming_up', expected 'ready'"
+        assert error["message"] == "server is not ready: warming_up; try again later"
         warm.set()
         wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 200)
         app.state.api.ready.status = "draining"

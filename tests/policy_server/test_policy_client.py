@@ -217,7 +217,7 @@ def test_a_reply_that_is_no_decision_is_refused(reply: bytes) -> None:
 
 @pytest.mark.parametrize("reply", [b"<html>", b"{}", b'{"error": "no"}', b'{"error": {"code": 1}}', b"[]"])
 def test_an_error_that_is_not_typed_is_still_a_refusal(reply: bytes) -> None:
-    with pytest.raises(Refused, match=r"HTTP 502: got .*, expected a typed error") as error:
+    with pytest.raises(Refused, match=r"HTTP 502: got .*, not a typed error") as error:
         session_with(reply, 502).act(tiny_observation())
     assert (error.value.code, error.value.status) == ("http_502", 502)
 
@@ -235,7 +235,7 @@ def test_an_endless_reply_is_cut_off() -> None:
 def test_a_bundle_that_changed_meanwhile_is_refused() -> None:
     with pytest.raises(WireError, match=f"session: got bundle other, expected {SHA} as in the manifest"):
         scripted(bundle_sha256="other").open(tiny_body(), "find a mug")
-    with pytest.raises(WireError, match="got no session_id"):
+    with pytest.raises(WireError, match="no session_id"):
         scripted(session_id=None).open(tiny_body(), "find a mug")
 
 
@@ -259,7 +259,7 @@ def test_a_call_without_time_left_is_not_sent() -> None:
 
     connection = Connection("http://scripted", transport=httpx.MockTransport(answer))
     for left_s in (0.0, -0.25):
-        with pytest.raises(Unreachable, match="policy server http://scripted: got no time left to ask"):
+        with pytest.raises(Unreachable, match="policy server http://scripted: deadline already passed"):
             connection.send("GET", "/v1/manifest", timeout_s=left_s)
     assert asked == []
 
@@ -269,7 +269,7 @@ def test_packing_that_takes_the_whole_limit_is_unreachable() -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(200))
     connection = Connection("http://scripted", transport=transport)
     session = PolicySession(connection, "one", binding, timeout_s=1e-9, images="png")
-    with pytest.raises(Unreachable, match="got no time left to ask"):
+    with pytest.raises(Unreachable, match="deadline already passed"):
         session.act(tiny_observation())
     assert session.step == 0
 
