@@ -123,7 +123,7 @@ class Connection(H11Protocol):
 
     @property
     def waits_for_peer(self) -> bool:
-        """True while the server waits for the peer to send or read the rest of a message. Bodies have their own limit."""
+        """True while the server waits for the peer to send or read a message. Bodies have their own limit."""
         if self.is_answering:
             return self.flow.write_paused
         return (
