@@ -284,7 +284,10 @@ def test_nobody_listens() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-        with PolicyClient(url) as client, pytest.raises(Unreachable, match=f"policy server {url}: no answer: .*refused"):
+        with (
+            PolicyClient(url) as client,
+            pytest.raises(Unreachable, match=f"policy server {url}: no answer: .*refused"),
+        ):
             client.manifest()
 
 
