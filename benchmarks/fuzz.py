@@ -30,7 +30,7 @@ import tyro
 from attack_kinds import body_of
 from attacks import memory, serving
 
-from policy_server.pictures import encode_picture
+from policy_server.images.image_codec import encode_image
 
 SIZE = (84, 144)
 JUNK: tuple[Any, ...] = (
@@ -80,7 +80,7 @@ class Fuzzer:
         self._body = json.loads(json.dumps(body_of(SIZE).to_json()))
         image = np.full((*SIZE, 3), 90, np.uint8)
         raw = {"shape": [*SIZE, 3], "dtype": "uint8", "data": image.tobytes()}
-        self._pictures: list[Any] = [raw, encode_picture(image, "jpeg"), encode_picture(image, "png")]
+        self._pictures: list[Any] = [raw, encode_image(image, "jpeg"), encode_image(image, "png")]
         self._sessions: list[tuple[str, int]] = [("none", 0)]
         self.answers: Counter[str] = Counter()
 

@@ -27,8 +27,8 @@ import tyro
 
 from policy_server.bundle import PolicyBundle
 from policy_server.client import PolicyClient
+from policy_server.images.image_codec import encode_image
 from policy_server.onnx_policy import OnnxPolicy
-from policy_server.pictures import encode_picture
 from robots.embodiment import Embodiment
 from robots.embodiments.stretch_re1 import STRETCH_RE1
 from robots.observation import Observation
@@ -165,7 +165,7 @@ def multipart(http: httpx.Client, body: Embodiment, seen: Observation, instructi
         fields: dict[str, Any] = {"stamp_ns": 0, "state": {"hand": [0.0]}}
         fields |= {"executed": EXECUTED} if step else {}
         started = time.perf_counter()
-        pictures = {name: encode_picture(image, "jpeg") for name, image in seen.images.items()}
+        pictures = {name: encode_image(image, "jpeg") for name, image in seen.images.items()}
         reply = http.post(f"{path}/act", data={"observation": json.dumps(fields)}, files=pictures)
         timing: dict[str, float] = reply.raise_for_status().json()["timing_s"]
         return {"seen": time.perf_counter() - started, **timing}

@@ -1,1 +1,1 @@
-"""Whether a policy works: plans, trials, the one loop that runs them, records, statistics and reports."""
+"""Evaluation of policies: plans, trials, the loop that runs them, records, statistics and reports."""

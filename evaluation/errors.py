@@ -1,11 +1,11 @@
 """Errors of the evaluation.
 
 EvaluationError
-├── FormatError        a file does not have the form it should: says file, line, field, got, expected
+├── FormatError        a file has the wrong format: file, line, field, got, expected
 │   ├── PlanError      ... a plan
 │   └── RecordError    ... an episode record or a run folder
 ├── FolderError        an output folder holds the results of something else
-└── StageError         the body, the policy or the place of the trials cannot be had
+└── TrialError         the robot, the policy or the environment of the trials is not available
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class EvaluationError(Exception):
 
 
 class FormatError(EvaluationError):
-    """A file does not have the form it should."""
+    """A file has the wrong format."""
 
     def __init__(
         self, where: str, got: object, expected: object, *, line: int | None = None, suggestion: str = ""
@@ -30,7 +30,7 @@ class FormatError(EvaluationError):
 
 
 class PlanError(FormatError):
-    """A plan is misspelt, lacks something or contradicts itself."""
+    """A plan is misspelt, incomplete or contradictory."""
 
 
 class RecordError(FormatError):
@@ -41,10 +41,10 @@ class FolderError(EvaluationError):
     """An output folder holds the results of something else."""
 
 
-class StageError(EvaluationError):
-    """The body, the policy or the place of the trials cannot be had; the message says what to check."""
+class TrialError(EvaluationError):
+    """The robot, the policy or the environment of the trials is not available; the message says what to check."""
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """The one of `words` that `word` was probably meant to be; empty when none is near."""
+    """Returns the one of `words` that is closest to `word`; empty when none is close."""
     return next(iter(difflib.get_close_matches(word, list(words), n=1)), "")

@@ -1,4 +1,4 @@
-"""`ferry evaluate PLAN`: runs an evaluation plan and writes down every trial."""
+"""`ferry evaluate PLAN`: runs an evaluation plan and records every trial."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from evaluation.records.folder_lock import sole
 from evaluation.records.run_folder import RunFolder
 from evaluation.reporting.results import judged, results_of
 from evaluation.reporting.table import text_table
-from evaluation.trial_runner import Examiner, ExaminerOptions, StageFactory
+from evaluation.trial_runner import EnvironmentFactory, TrialRunner, TrialRunnerOptions
 from evaluation.workers import STALL_S, Workers
 from robots.processes.signals import terminable
 from robots.processes.text import printable
@@ -29,36 +29,36 @@ SOME_ABORTED = 3
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Runs an evaluation plan. The same command goes on where it was cut off."""
+    """Runs an evaluation plan. Run the same command again to resume after an interruption."""
 
     plan: tyro.conf.Positional[Path]
     """The plan, a YAML file."""
     output: Path
     """Folder for the trials' records."""
     robot: Literal["twin", "ros", "fake"] | None = None
-    """Another robot than the plan's."""
+    """Overrides the plan's robot."""
     server: str | None = None
-    """URL of a policy server that serves the plan's policies, instead of their bundles in this process."""
+    """URL of a policy server to use for all policies, instead of loading their bundles in this process."""
     token_file: Path | None = None
     """File with the server's bearer token."""
     workers: int = 1
-    """Processes side by side; for the twin only. 0 takes one per core."""
+    """Number of parallel worker processes; for the twin only. 0: one per core."""
     stall_s: float = STALL_S
-    """A process that says nothing for so long hangs: it is ended, its trial cut off, and another takes its place."""
+    """Stall timeout of a worker process [s]: it is killed and replaced, and its trial is recorded as cut off."""
     video: bool = True
-    """Write a video and a filmstrip of each trial."""
+    """Record a video and a filmstrip of each trial."""
     show_policies: bool = False
-    """Name the policies while a person judges them; otherwise the table at the end does."""
+    """Show the policies' names while a person judges the trials (by default only the final table does)."""
     retry_aborted: bool = False
-    """Do trials again that were aborted."""
+    """Repeat trials that were aborted."""
 
 
-def main(argv: Sequence[str], stages: Mapping[str, StageFactory] | None = None) -> int:
-    """Runs the verb; `stages` says how to reach robots that are not in this package ("ros")."""
-    return evaluate(tyro.cli(Evaluate, prog="ferry evaluate", args=list(argv)), stages)
+def main(argv: Sequence[str], environments: Mapping[str, EnvironmentFactory] | None = None) -> int:
+    """Runs the verb; `environments` creates those of robots that are not in this package ("ros")."""
+    return evaluate(tyro.cli(Evaluate, prog="ferry evaluate", args=list(argv)), environments)
 
 
-def evaluate(options: Evaluate, stages: Mapping[str, StageFactory] | None = None) -> int:
+def evaluate(options: Evaluate, environments: Mapping[str, EnvironmentFactory] | None = None) -> int:
     """Runs the plan, prints its table, and returns the exit status.
 
     It is 0 when every trial was judged, `SOME_ABORTED` when some were, 1 when none was.
@@ -66,48 +66,52 @@ def evaluate(options: Evaluate, stages: Mapping[str, StageFactory] | None = None
     plan = _overridden(read_plan(options.plan), options)
     token = options.token_file.read_text(encoding="utf-8").strip() if options.token_file else None
     count = _workers(plan, options.workers)
-    settings = ExaminerOptions(options.video, token, threads=max(1, (os.cpu_count() or 1) // count))
-    with terminable(), sole(options.output), Examiner(plan, settings, stages) as examiner:
-        folder = RunFolder.open(options.output, plan, examiner.policies)
-        _run(examiner, folder, options, count)
+    settings = TrialRunnerOptions(options.video, token, threads=max(1, (os.cpu_count() or 1) // count))
+    with terminable(), sole(options.output), TrialRunner(plan, settings, environments) as runner:
+        folder = RunFolder.open(options.output, plan, runner.policies)
+        _run(runner, folder, options, count)
     print(printable(text_table(results_of([folder]))))
     print(f"\n{folder.path}   (ferry report {folder.path} --output report)")
     return _status(folder.episodes())
 
 
 def _status(episodes: Sequence[Episode]) -> int:
-    told = len(judged(episodes))
-    return 0 if told == len(episodes) else SOME_ABORTED if told else 1
+    count = len(judged(episodes))
+    return 0 if count == len(episodes) else SOME_ABORTED if count else 1
 
 
-def _run(examiner: Examiner, folder: RunFolder, options: Evaluate, count: int) -> None:
+def _run(runner: TrialRunner, folder: RunFolder, options: Evaluate, count: int) -> None:
     trials = folder.left(retry_aborted=options.retry_aborted)
-    done = len(examiner.plan.trials()) - len(trials)
-    print(printable(examiner.plan.name) + f": {len(trials)} trials to do" + (f", {done} done before" if done else ""))
-    names = [one.name for one in examiner.plan.policies]
-    judged_by_person = bool(examiner.plan.starts) and examiner.plan.robot != "fake"
+    done = len(runner.plan.trials()) - len(trials)
+    print(printable(runner.plan.name) + f": {len(trials)} trials to do" + (f", {done} done before" if done else ""))
+    names = [policy.name for policy in runner.plan.policies]
+    judged_by_person = bool(runner.plan.starts) and runner.plan.robot != "fake"
     progress = Progress(len(trials), names, blind=judged_by_person and not options.show_policies)
     try:
         if count > 1:
-            workers = Workers(examiner.plan, folder, examiner.options, progress.episode, options.stall_s)
+            workers = Workers(runner.plan, folder, runner.options, progress.episode, options.stall_s)
             workers.run(trials, min(count, len(trials)))
             return
         for trial in trials:
             progress.begin(trial)
-            progress.episode(examiner.run(trial, folder, (progress,)))
+            progress.episode(runner.run(trial, folder, (progress,)))
     finally:
         progress.close()
 
 
 def _overridden(plan: Plan, options: Evaluate) -> Plan:
-    """The plan with what the command line says otherwise; this is the plan that the output folder belongs to."""
+    """Returns the plan with the overrides of the command line; the output folder belongs to this plan."""
     policies = plan.policies
     if options.server is not None:
-        policies = tuple(_at(one, options.server) for one in policies)
+        policies = tuple(_at(policy, options.server) for policy in policies)
     plan = replace(plan, policies=policies, robot=options.robot or plan.robot)
-    experts = [one.name for one in policies if one.expert]
+    experts = [policy.name for policy in policies if policy.expert]
     if experts and plan.robot != "twin":
-        raise PlanError("--robot", f"'{plan.robot}' with the expert '{experts[0]}'", "'twin', whose truth it looks at")
+        raise PlanError(
+            "--robot",
+            f"'{plan.robot}' with the expert '{experts[0]}'",
+            "'twin': the expert reads the simulator's state",
+        )
     return plan
 
 
@@ -118,6 +122,6 @@ def _at(policy: PolicyEntry, server: str) -> PolicyEntry:
 def _workers(plan: Plan, asked: int) -> int:
     if asked < 0 or (asked != 1 and plan.robot != "twin"):
         raise PlanError(
-            "--workers", asked, "1 (only the twin can be had several times)" if asked >= 0 else "at least 0"
+            "--workers", asked, "1 (only the twin can run in several processes)" if asked >= 0 else "at least 0"
         )
     return asked or os.cpu_count() or 1

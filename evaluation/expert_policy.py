@@ -14,11 +14,11 @@ from simulation.task_registry import task
 from simulation.twins.house_twin import Twin
 
 EXPERT_SPEC = PolicySpec((), EMPTY_VECTOR, SPOC_ACTIONS, horizon=100_000, control_period_s=60.0)
-"""What the expert takes, which is nothing, and gives. It thinks as long as it likes: it is no policy for a robot."""
+"""Its inputs (none) and outputs. Without a real deadline: it is no policy for a robot."""
 
 
-class ExpertSource:
-    """The expert of one twin; it looks at the simulator's truth."""
+class ExpertPolicy:
+    """The expert of one twin; it reads the simulator's ground truth."""
 
     def __init__(self, name: str, twin: Twin) -> None:
         self.identity, self.spec, self._twin = PolicyIdentity(name, "", "expert"), EXPERT_SPEC, twin
@@ -38,7 +38,7 @@ class ExpertSession:
         self._expert, self._step = task(twin.episode.task).expert(twin), 0
 
     def act(self, observation: Observation, executed: str | None = None) -> Decision:
-        """What the expert does in the twin's true state."""
+        """Returns the expert's action in the twin's true state."""
         name = self._expert.action()
         valid_s = EXPERT_SPEC.control_period_s
         decision = Decision(observation.stamp_ns, self._step, SPOC_ACTIONS.index(name), name, valid_for_s=valid_s)

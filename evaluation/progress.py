@@ -1,4 +1,4 @@
-"""One line that says how far an evaluation is."""
+"""Progress line of an evaluation."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ WIDTH = 100
 class Progress:
     """Shows trials done, successes by policy and the time left; a `Subscriber` of the running trial.
 
-    `blind` names no policy: beside a robot sits a person who is to judge what it did, not who it was.
-    On a terminal one line is written over and over; into a file a line each 10 s.
+    With `blind`, policies are not named, so that the person who judges a trial does not know which one ran.
+    On a terminal the line is updated in place; a file gets a line every 10 s.
     """
 
     def __init__(
@@ -34,15 +34,15 @@ class Progress:
         self._successes: Counter[str] = Counter(dict.fromkeys(policies, 0))
         self._aborted = 0
         self._trial: Trial | None = None
-        self._began_s = self._said_s = time.monotonic()
+        self._began_s = self._written_s = time.monotonic()
 
     def begin(self, trial: Trial) -> None:
-        """A trial is about to begin."""
+        """Shows that a trial is about to begin."""
         self._trial, self._step = trial, 0
         self._show()
 
     def episode(self, episode: Episode) -> None:
-        """A trial has ended."""
+        """Counts a trial that has ended."""
         self._done, self._trial = self._done + 1, None
         self._aborted += episode.outcome is Outcome.ABORTED
         self._judged[episode.trial.policy] += episode.outcome is not Outcome.ABORTED
@@ -50,30 +50,30 @@ class Progress:
         self._show(force=self._done == self._total)
 
     def on_start(self) -> None:
-        """The running trial begins."""
+        """Does nothing: `begin` was called before."""
 
     def on_step(self, step: Step) -> None:
-        """The running trial goes on."""
+        """Counts a step of the running trial."""
         self._step += 1
         if not self._stream.isatty() or self._step % 5 == 0:
             self._show()
 
     def on_end(self, end: RunEnd) -> None:
-        """The running trial is over."""
+        """Does nothing: `episode` follows."""
 
     def close(self) -> None:
-        """Leaves the line."""
+        """Ends the line on a terminal."""
         if self._stream.isatty():
             self._stream.write("\n")
             self._stream.flush()
 
     def line(self) -> str:
-        """E.g. "[ 12/60] mini 5/6  random 0/6  3 min left"."""
+        """Returns e.g. "[ 12/60] mini 5/6  random 0/6  3 min left"."""
         width = len(str(self._total))
         scores = "  ".join(f"{name} {count}/{self._judged[name]}" for name, count in self._successes.items())
         aborted = f"  aborted {self._aborted}" if self._aborted else ""
-        who = "" if self._blind or self._trial is None else f"{self._trial.policy} "
-        now = f"  {who}in {self._trial.place}, step {self._step}" if self._trial else ""
+        name = "" if self._blind or self._trial is None else f"{self._trial.policy} "
+        now = f"  {name}in {self._trial.place}, step {self._step}" if self._trial else ""
         known = "" if self._blind else f" {scores}"
         return printable(f"[{self._done:>{width}}/{self._total}]{known}{aborted}{self._left()}{now}")[:WIDTH]
 
@@ -86,7 +86,7 @@ class Progress:
     def _show(self, force: bool = False) -> None:
         if self._stream.isatty():
             self._stream.write(f"\r{self.line():<{WIDTH}}")
-        elif force or time.monotonic() - self._said_s >= QUIET_S:
+        elif force or time.monotonic() - self._written_s >= QUIET_S:
             self._stream.write(self.line() + "\n")
-            self._said_s = time.monotonic()
+            self._written_s = time.monotonic()
         self._stream.flush()

@@ -1,6 +1,6 @@
-"""The one loop between a policy and a body: observe, decide, check the deadline, move, tell what was done.
+"""The loop between a policy and a robot: observe, decide, check the deadline, execute, report what was executed.
 
-`ferry evaluate` hosts it in its own process; the policy node hosts the same loop over ROS topics.
+`ferry evaluate` runs it in its own process; the policy node runs the same loop over ROS topics.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from robots.observation import Observation
 from robots.robot import Robot, Sent
 
 T = TypeVar("T")
-MAX_LATE = 3  # one late answer is a hiccup; three in a row are a policy that cannot keep up
+MAX_LATE = 3  # a single late decision is tolerated; three in a row mean that the policy cannot keep up
 
 
 class Runner:
-    """Runs one episode; the body must be connected, and stands still when `run` returns or raises.
+    """Runs one episode. The robot must be connected; it is stopped when `run` returns or raises.
 
     Args:
-        robot: the body.
-        session: the policy's episode; whoever opened it closes it.
-        binding: turns the policy's actions into the body's commands.
-        max_steps: decisions until the run ends, late ones among them.
-        max_late: so many late decisions in a row end the run.
-        clock: monotonic nanoseconds.
-        subscribers: told of the start, each step and the end.
+        robot: the robot.
+        session: the policy's episode; the caller closes it.
+        binding: converts the policy's actions to the robot's commands.
+        max_steps: maximum number of decisions, including late ones.
+        max_late: number of consecutive late decisions that ends the run.
+        clock: returns monotonic time [ns].
+        subscribers: called at the start, after each step and at the end.
     """
 
     def __init__(
@@ -54,16 +54,16 @@ class Runner:
         self._steps = self._late = self._late_in_a_row = 0
 
     def interrupt(self, reason: str) -> None:
-        """Stops the body and ends the run before its next motion; from any thread."""
+        """Stops the robot and ends the run before its next motion; may be called from any thread."""
         self._interruption = reason or "interrupted"
         self.robot.stop()
 
     def run(self) -> RunEnd:
-        """Runs to the end; KeyboardInterrupt and what a subscriber raises come through after the body was stopped."""
+        """Runs the episode; re-raises KeyboardInterrupt and a subscriber's exceptions after the robot was stopped."""
         end = self._end("interrupted", "")
         try:
-            for one in self.subscribers:
-                one.on_start()
+            for subscriber in self.subscribers:
+                subscriber.on_start()
             end = self._loop()
         except _Failed as failure:
             end = self._end(failure.reason, str(failure))
@@ -72,7 +72,7 @@ class Runner:
             raise
         finally:
             end = self._stop(end)
-            errors = self._tell_end(end)
+            errors = self._notify_end(end)
         if errors:
             raise errors[0]
         return end
@@ -83,8 +83,8 @@ class Runner:
             step, command = self._step(executed)
             self._late_in_a_row = self._late_in_a_row + 1 if step.late else 0
             self._steps, self._late = self._steps + 1, self._late + step.late
-            for one in self.subscribers:
-                one.on_step(step)
+            for subscriber in self.subscribers:
+                subscriber.on_step(step)
             if self._late_in_a_row >= self.max_late:
                 return self._end("late", step.sent.refused)
             if command == Done() and step.sent.executed:
@@ -97,14 +97,14 @@ class Runner:
     def _step(self, executed: str | None) -> tuple[Step, Command]:
         began = self._clock()
         observation = _try("robot_failed", self.robot.observe)
-        seen = self._clock()
+        observed = self._clock()
         decision = _try("policy_failed", partial(self.session.act, observation, executed))
         command = _try("policy_failed", partial(self._command, observation, decision))
         decided = self._clock()
-        sent, late = self._execute(command, decision, seen)
-        times = (began, seen, decided, self._clock())
+        sent, late = self._execute(command, decision, observed)
+        times = (began, observed, decided, self._clock())
         timing = {name: (b - a) / 1e9 for name, a, b in zip(("observe", "decide", "execute"), times, times[1:])}
-        return Step(observation, decision, sent, seen, late, timing), command
+        return Step(observation, decision, sent, observed, late, timing), command
 
     def _command(self, observation: Observation, decision: Decision) -> Command:
         if decision.stamp_ns != observation.stamp_ns:
@@ -113,10 +113,10 @@ class Runner:
             return self.binding.chunk(decision.chunk)
         return self.binding.command(-1 if decision.action is None else decision.action)
 
-    def _execute(self, command: Command, decision: Decision, seen_ns: int) -> tuple[Sent, bool]:
-        age_s = (self._clock() - seen_ns) / 1e9
+    def _execute(self, command: Command, decision: Decision, observed_ns: int) -> tuple[Sent, bool]:
+        age_s = (self._clock() - observed_ns) / 1e9
         if not age_s <= decision.valid_for_s < math.inf:  # also when it is NaN
-            _try("robot_failed", partial(self.robot.execute, Stop()))  # the trial goes on, so that its lease must
+            _try("robot_failed", partial(self.robot.execute, Stop()))  # the trial goes on, and so must its lease
             late = f"late: {age_s:.3f} s after the observation, expected at most {decision.valid_for_s:.3f} s"
             return Sent(command, refused=late), True
         if self._interruption:
@@ -127,16 +127,16 @@ class Runner:
     def _stop(self, end: RunEnd) -> RunEnd:
         try:
             self.robot.stop()
-        except Exception as error:  # a driver may raise anything, and the subscribers must still hear of the end
+        except Exception as error:  # a driver may raise anything, and the subscribers must still be notified
             return self._end("robot_failed", f"stop failed: {type(error).__name__}: {error}; before: {end.message}")
         return end
 
-    def _tell_end(self, end: RunEnd) -> list[Exception]:
+    def _notify_end(self, end: RunEnd) -> list[Exception]:
         errors = []
-        for one in self.subscribers:
+        for subscriber in self.subscribers:
             try:
-                one.on_end(end)
-            except Exception as error:  # the others must hear of it as well
+                subscriber.on_end(end)
+            except Exception as error:  # the others must be notified too
                 errors.append(error)
         return errors
 
@@ -153,5 +153,7 @@ class _Failed(Exception):
 def _try(reason: Reason, call: Callable[[], T]) -> T:
     try:
         return call()
-    except Exception as error:  # drivers and policies may raise anything; the run ends, named, and the body stops
+    except (
+        Exception
+    ) as error:  # drivers and policies may raise anything: the run ends with this reason, and the robot is stopped
         raise _Failed(reason, f"{type(error).__name__}: {error}") from error

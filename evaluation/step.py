@@ -1,4 +1,4 @@
-"""What the loop asks of a policy, and what it tells those who follow it."""
+"""Interfaces of the loop: a policy's session, its steps, and the subscribers to them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Session(Protocol):
     """One episode of a policy: a `PolicySession`, an `OnnxEpisode`, the expert."""
 
     def act(self, observation: Observation, executed: str | None = None) -> Decision:
-        """Called once per step; `executed` names the action done since the last call, None when none was."""
+        """Called once per step; `executed` names the action executed since the last call, None if there was none."""
 
     def close(self) -> None:
-        """Called once by whoever opened it."""
+        """Called once, by the caller who opened it."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Step:
     """One turn of the loop.
 
     Attributes:
-        observation: what the decision was made from.
-        decision: what the policy answered.
-        sent: what became of it; `sent.refused` says so when it came late and was never given to the body.
-        stamp_ns: when the observation was there, on the runner's monotonic clock.
-        late: whether the decision came after its deadline.
-        timing_s: how long "observe", "decide" and "execute" took.
+        observation: the input of the decision.
+        decision: the policy's decision.
+        sent: its execution; `sent.refused` holds the reason if it was late and not sent to the robot.
+        stamp_ns: arrival of the observation, on the runner's monotonic clock.
+        late: True if the decision came after its deadline.
+        timing_s: durations of "observe", "decide" and "execute".
     """
 
     observation: Observation
@@ -46,7 +46,7 @@ class Step:
 
 @dataclass(frozen=True)
 class RunEnd:
-    """Why a run ended, after how many decisions, and how many of them came late."""
+    """End of a run: its reason, the number of decisions, and how many of them were late."""
 
     reason: Reason
     message: str
@@ -55,7 +55,7 @@ class RunEnd:
 
 
 class Subscriber(Protocol):
-    """Hears of one run: a recorder, a progress line. What it raises ends the run; the body is stopped all the same."""
+    """Follows one run: a recorder, a progress line. Its exceptions end the run; the robot is stopped in any case."""
 
     def on_start(self) -> None:
         """Called once, before the first observation."""
@@ -64,4 +64,4 @@ class Subscriber(Protocol):
         """Called after every step."""
 
     def on_end(self, end: RunEnd) -> None:
-        """Called once, after the body was stopped."""
+        """Called once, after the robot was stopped."""

@@ -1,4 +1,4 @@
-"""Ferry's command line, launcher and self-check; the work itself is done in the rooms beside this package."""
+"""Ferry's command line, launcher and self-check; the packages beside this one do the work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lets `python -m ferry VERB` stand for `ferry VERB`."""
+"""Makes `python -m ferry VERB` the same as `ferry VERB`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`ferry VERB ...`: finds the verb, runs it, and turns the errors that people can mend into one line each."""
+"""`ferry VERB ...`: finds the verb, runs it, and prints an error that the user can fix as one line."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ferry.verbs import VERBS, Verb
 from robots.processes.text import printable
 
 ROOMS = ("ferry", "robots", "simulation", "training", "policy_server", "evaluation", "ferry_ros")
-"""Packages whose errors are messages for people, and whose own absence is a broken installation."""
+"""Ferry's own packages: their errors are written for the user, and if one is missing the installation is broken."""
 
 _HELP = ("-h", "--help")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one verb; returns its exit status, or 2 for an error that was told in one line."""
+    """Runs one verb; returns its exit status, or 2 after an error that was printed as one line."""
     words = list(sys.argv[1:] if argv is None else argv)
     traceback = "--traceback" in words
     words = [word for word in words if word != "--traceback"]
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail(words[0], "interrupted", 130)
     except Exception as error:
-        if traceback or not is_for_people(error):
+        if traceback or not is_user_error(error):
             raise
         return _fail(words[0], " ".join(str(error).split()) or type(error).__name__, 2)
 
@@ -52,8 +52,8 @@ def usage() -> str:
     )
 
 
-def is_for_people(error: BaseException) -> bool:
-    """Whether an error's message says all there is to say: a typed error of a room, or one of the operating system."""
+def is_user_error(error: BaseException) -> bool:
+    """Returns True if the message alone explains an error: a typed error of Ferry, or one of the operating system."""
     modules = {cls.__module__ for cls in type(error).__mro__}
     return isinstance(error, OSError) or any(f"{room}.errors" in modules for room in ROOMS)
 
@@ -70,8 +70,8 @@ def run_verb(name: str, argv: Sequence[str]) -> int:
         return VERBS[name].run(argv) or 0
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if not package:  # raised by a library that looks for what it needs itself; its words say what
-            raise UsageError(f"a package that it needs is not installed, or not as it should be: {error}") from error
+        if not package:  # raised by a library that checks its own dependencies; its message names them
+            raise UsageError(f"a required package is missing or broken: {error}") from error
         if package in ROOMS:
             raise
         if not set(_HELP) & set(argv):

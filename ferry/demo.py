@@ -1,8 +1,8 @@
-"""`ferry demo`: the whole line, in houses that no training has seen.
+"""`ferry demo`: the whole pipeline, in houses that were not used for training.
 
-A policy server, a simulated Stretch and a policy node run as processes of their own, started by the launch file, and
-beside them a second server with the policy before its fine-tuning. The fine-tuned, the cloned and a random policy are
-tried over ROS 2, the expert inside of the simulator; one report shows them all.
+A policy server, a simulated Stretch and a policy node run as separate processes, started by the launch file, beside a
+second server with the policy before fine-tuning. The fine-tuned, the cloned and a random policy are evaluated over
+ROS 2, the expert inside the simulator; one report compares them.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from ferry.graph import free_port, isolated, running, wait_for_server
 from ferry.launcher.lookup import REPOSITORY
 
 SHIPPED, CLONED = "objectnav_stretch_mini", "objectnav_stretch_mini_cloned"
-"""Bundles in policies/: what is shown, and what it was fine-tuned from."""
+"""Bundles in policies/: the fine-tuned policy, and the one that it was fine-tuned from."""
 
-CLONED_HELP = "a bundle to compare it with; without --bundle by default the one that it was fine-tuned from"
+CLONED_HELP = "a bundle to compare with; without --bundle, the one that the shipped policy was fine-tuned from"
 
 HOUSES = 40
 MAX_STEPS = 150
 JUDGED = (0, 3)
-"""Exit statuses of `ferry evaluate` that the report can go on from: 3 says that some trials were aborted."""
+"""Exit statuses of `ferry evaluate` after which a report can be written; with 3, some trials were aborted."""
 
 START_S = 120.0
 """Time for the server to load its graphs and for the twin to build its first house, on a busy machine."""
@@ -40,7 +40,7 @@ START_S = 120.0
 
 @dataclass(frozen=True)
 class Demo:
-    """What is shown."""
+    """Parameters of one demonstration."""
 
     bundle: Path
     houses: int
@@ -48,12 +48,12 @@ class Demo:
     """Index of the first house of the test split."""
     max_steps: int
     control_period_s: float
-    """The bundle's own: how old an observation may be when what it led to starts."""
+    """The bundle's own: maximum observation age at which a command may still start [s]."""
     folder: Path
     camera: tuple[int, int] = (84, 144)
-    """Height and width of the largest pictures that the bundle takes [pixels]."""
+    """Height and width of the largest image that the bundle takes [pixels]."""
     cloned: Path | None = None
-    """A bundle to compare with."""
+    """Bundle to compare with."""
 
     @property
     def logs(self) -> Path:
@@ -67,26 +67,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     began_s = time.monotonic()
     say(1, f"starting policy servers, a simulated Stretch and a policy node over ROS 2; logs in {demo.logs}")
     with graph(demo) as policies:
-        names = ", ".join(str(one["name"]) for one in policies)
-        say(2, f"these policies look for things over ROS 2, in {demo.houses} unseen houses each: {names}")
+        names = ", ".join(str(policy["name"]) for policy in policies)
+        say(2, f"evaluating over ROS 2 in {demo.houses} unseen houses each: {names}")
         ferry("evaluate", write_plan(demo, "ros", policies), "--output", demo.folder / "ros")
-    say(3, "the expert, who knows the way, does the same inside of the simulator: the best that can be had")
+    say(3, "evaluating the expert, which uses the simulator's ground truth, as the upper bound")
     expert = write_plan(demo, "twin", [{"name": "expert", "expert": True}])
     ferry("evaluate", expert, "--output", demo.folder / "expert", "--no-video")
-    say(4, f"writing the report; it took {(time.monotonic() - began_s) / 60:.1f} minutes until here")
+    say(4, f"writing the report, after {(time.monotonic() - began_s) / 60:.1f} minutes")
     ferry("report", demo.folder / "ros", demo.folder / "expert", "--output", demo.folder / "report")
     print(f"open {demo.folder / 'report' / 'report.html'}")
     return 0
 
 
-def say(stage: int, what: str) -> None:
-    """Prints what comes next, in one line."""
-    print(f"\n[{stage}/4] {what}", flush=True)
+def say(stage: int, text: str) -> None:
+    """Prints the next stage, in one line."""
+    print(f"\n[{stage}/4] {text}", flush=True)
 
 
 @contextmanager
 def graph(demo: Demo) -> Iterator[list[dict[str, str]]]:
-    """Runs the launch file, and a server for the policy to compare with; yields the plan's policies."""
+    """Runs the launch file, and a second server for the policy to compare with; yields the plan's policies."""
     port = free_port()
     shown = f"http://127.0.0.1:{port}"
     with ExitStack() as stack:
@@ -104,7 +104,7 @@ def graph(demo: Demo) -> Iterator[list[dict[str, str]]]:
 
 
 def arguments(demo: Demo, port: int) -> dict[str, str]:
-    """Returns the launch arguments: the bundle, and what its manifest says of time and pictures."""
+    """Returns the launch arguments: the bundle, and the period and image size from its manifest."""
     height, width = demo.camera
     return {
         "bundle": str(demo.bundle),
@@ -116,13 +116,13 @@ def arguments(demo: Demo, port: int) -> dict[str, str]:
 
 
 def write_plan(demo: Demo, robot: str, policies: Sequence[Mapping[str, object]]) -> Path:
-    """Writes the plan of one of the two evaluations: the policies behind ROS, the expert inside of the simulator."""
-    cloned = {"baseline": "cloned"} if any(one["name"] == "cloned" for one in policies) else {}
+    """Writes the plan of one of the two evaluations: the policies over ROS, or the expert inside the simulator."""
+    cloned = {"baseline": "cloned"} if any(policy["name"] == "cloned" for policy in policies) else {}
     plan = {
         "name": f"demo, {'over ROS 2' if robot == 'ros' else 'expert'}",
         "robot": robot,
         **cloned,
-        "policies": [dict(one) for one in policies],
+        "policies": [dict(policy) for policy in policies],
         "houses": {"split": "test", "start": demo.first, "count": demo.houses},
         "max_steps": demo.max_steps,
     }
@@ -132,12 +132,12 @@ def write_plan(demo: Demo, robot: str, policies: Sequence[Mapping[str, object]])
 
 
 def ferry(verb: str, *words: object) -> None:
-    """Runs a verb of `ferry` in a process of its own, which hears the same ROS graph as the launch.
+    """Runs a verb of `ferry` in its own process, in the same ROS domain as the launch.
 
-    Aborted trials let the demo go on as long as another was judged; the report shows them.
+    The demo continues after aborted trials as long as at least one was judged; the report shows them.
 
     Raises:
-        DemoError: it failed, and has said why; or no trial was judged.
+        DemoError: it failed and has printed the reason, or no trial was judged.
     """
     done = subprocess.run([sys.executable, "-m", "ferry", verb, *map(str, words)], env=isolated(), check=False)
     if done.returncode not in JUDGED:
@@ -146,7 +146,7 @@ def ferry(verb: str, *words: object) -> None:
 
 
 def find_bundle(given: Path | None, shipped: Path = REPOSITORY / "policies") -> Path:
-    """Returns the given bundle, or the one that ships with the repository.
+    """Returns the given bundle, or the one in the repository.
 
     Raises:
         DemoError: there is none.
@@ -156,7 +156,7 @@ def find_bundle(given: Path | None, shipped: Path = REPOSITORY / "policies") -> 
             raise DemoError(f"no policy bundle in {given}: it has no manifest.json")
         return given
     if not (shipped / SHIPPED / "manifest.json").is_file():
-        raise DemoError(f"no policy bundle in {shipped / SHIPPED}; name one with --bundle")
+        raise DemoError(f"no policy bundle in {shipped / SHIPPED}; pass one with --bundle")
     return shipped / SHIPPED
 
 
@@ -169,13 +169,13 @@ def find_cloned(options: argparse.Namespace, shipped: Path = REPOSITORY / "polic
 
 
 def spec_of(bundle: Path) -> dict[str, Any]:
-    """What a bundle's policy takes and gives, as its manifest says."""
+    """Returns the inputs and outputs of a bundle's policy, from its manifest."""
     manifest: dict[str, Any] = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
     return dict(manifest["spec"])
 
 
 def check_alike(bundle: Path, cloned: Path) -> None:
-    """Raises DemoError unless both can drive the same twin at the same pace."""
+    """Raises DemoError unless both have the same cameras, control period and horizon."""
     for key in ("cameras", "control_period_s", "horizon"):
         expected, got = spec_of(bundle)[key], spec_of(cloned)[key]
         if got != expected:
@@ -190,20 +190,22 @@ def _demo(options: argparse.Namespace) -> Demo:
     steps = min(options.max_steps, spec["horizon"])
     folder = options.output or Path("runs") / "demo" / time.strftime("%Y%m%d-%H%M%S")
     folder.mkdir(parents=True, exist_ok=True)
-    camera = max((one["height"], one["width"]) for one in spec["cameras"])
+    camera = max((camera["height"], camera["width"]) for camera in spec["cameras"])
     return Demo(bundle, options.houses, options.first, steps, spec["control_period_s"], folder, camera, cloned)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ferry demo",
-        description="The shipped policies drive a simulated Stretch over ROS 2 in unseen houses; a report says how.",
+        description="Evaluates the shipped policies on a simulated Stretch over ROS 2, and writes a report.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--bundle", type=Path, help="a policy bundle other than the shipped one")
     parser.add_argument("--cloned", type=Path, default=argparse.SUPPRESS, help=CLONED_HELP)
-    parser.add_argument("--houses", type=int, default=HOUSES, help="test houses; each policy has one trial in each")
+    parser.add_argument(
+        "--houses", type=int, default=HOUSES, help="number of test houses; each policy has one trial in each"
+    )
     parser.add_argument("--first", type=int, default=0, help="index of the first house of the test split")
-    parser.add_argument("--max-steps", type=int, default=MAX_STEPS, help="decisions until a trial ends")
-    parser.add_argument("--output", type=Path, help="folder for everything; runs/demo/TIME when left out")
+    parser.add_argument("--max-steps", type=int, default=MAX_STEPS, help="maximum number of decisions in a trial")
+    parser.add_argument("--output", type=Path, help="folder for all results; default: runs/demo/TIME")
     return parser

@@ -1,9 +1,9 @@
 """Errors of the command line and the launcher.
 
 FerryError
-├── UsageError      the command line asks for something that does not exist
-├── LaunchError     a launch file, or what was asked of it, cannot be carried out: says file, line, got, available
-└── DemoError       the demonstration could not be carried through
+├── UsageError      the command line names something that does not exist
+├── LaunchError     a launch file or its arguments cannot be resolved: file, line, got, available
+└── DemoError       the demonstration failed
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ class FerryError(Exception):
 
 
 class UsageError(FerryError):
-    """The command line asks for something that does not exist."""
+    """The command line names something that does not exist."""
 
 
 class DemoError(FerryError):
-    """The demonstration could not be carried through."""
+    """The demonstration failed."""
 
 
 @dataclass(frozen=True)
 class Where:
-    """A place in a launch file."""
+    """A position in a launch file."""
 
     file: Path
     line: int | None = None
@@ -38,7 +38,7 @@ class Where:
 
 
 class LaunchError(FerryError):
-    """A launch file, or what was asked of it, cannot be carried out."""
+    """A launch file or its arguments cannot be resolved or started."""
 
     def __init__(self, where: Where, what: str, got: object, available: Iterable[str] | None = None) -> None:
         self.where, self.what, self.got = where, what, got

@@ -1,7 +1,7 @@
-"""`ferry fake NAME`: a body's electronics without the body, as a process of its own.
+"""`ferry fake NAME`: an emulator of a robot's hardware, as its own process.
 
-Each speaks what the vendor's hardware speaks, so that the driver under test is the real one. Fakes of vendors whose
-robots speak ROS 2 are nodes of `ferry_ros`: fake_stretch_driver, fake_xs_sdk and fake_arm_controller.
+Each speaks the vendor's protocol, so that the driver under test is the real one. Fakes of robots whose vendors provide
+a ROS 2 driver are nodes of `ferry_ros`: fake_stretch_driver, fake_xs_sdk and fake_arm_controller.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _HELP = ("-h", "--help")
 
 @dataclass(frozen=True)
 class Fake:
-    """One fake: what it stands for, and the `main` that runs it."""
+    """One fake: what it emulates, and the `main` that runs it."""
 
     summary: str
     load: Callable[[], Callable[[Sequence[str]], int]]
@@ -42,7 +42,7 @@ def _piper() -> Callable[[Sequence[str]], int]:
 
 
 FAKES: Mapping[str, Fake] = {
-    "stretch": Fake("the serial devices of a Stretch RE1, as stretch_body talks to them", _stretch),
+    "stretch": Fake("the serial devices of a Stretch RE1, as stretch_body accesses them", _stretch),
     "pyrobot": Fake("the process beside PyRobot of a LoCoBot, on its socket", _pyrobot),
     "piper": Fake("an AgileX Piper on a CAN bus that other processes can join", _piper),
 }
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs `ferry fake`; returns the exit status of the fake.
 
     Raises:
-        UsageError: there is no such fake, or this installation lacks a part of it.
+        UsageError: there is no such fake, or a package that it needs is not installed.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in _HELP:
@@ -72,7 +72,7 @@ def find(name: str) -> Callable[[Sequence[str]], int]:
     """Returns the `main` of a fake.
 
     Raises:
-        UsageError: there is no such fake, or this installation lacks a part of it.
+        UsageError: there is no such fake, or a package that it needs is not installed.
     """
     if name not in FAKES:
         raise UsageError(f"no such fake: got {name!r}; available: {', '.join(FAKES)}{nearest(name, FAKES)}")

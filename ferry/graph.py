@@ -1,4 +1,4 @@
-"""A ROS graph of its own, started from a launch file and ended with the context that started it."""
+"""Starts a launch file in its own ROS domain, and ends it with the context."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from policy_server.connection import Connection
 from policy_server.errors import PolicyError
 
 END_S = 20.0
-"""Longer than the launcher takes to end whatever will not end: twice its grace, and SIGKILL."""
+"""Longer than the launcher needs to end a process that ignores signals: twice its grace period, then SIGKILL."""
 
 _DOMAIN = random.SystemRandom().randint(1, 101)  # from 102 on, DDS meets Linux's ephemeral ports (docs.ros.org)
 
 
 @contextmanager
 def running(launch: str, arguments: Mapping[str, str], logs: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs a launch file in a process of its own, with one log per process; ends it with the context.
+    """Runs a launch file in its own process, with one log per process; ends it with the context.
 
     Args:
         launch: name or path of the launch file.
         arguments: of the launch file.
-        logs: folder of the logs; `launch.log` has all of them in the order of time.
+        logs: folder of the logs; `launch.log` holds all of them in order of time.
     """
     logs.mkdir(parents=True, exist_ok=True)
     words = [f"{name}:={value}" for name, value in arguments.items()]
@@ -48,12 +48,12 @@ def running(launch: str, arguments: Mapping[str, str], logs: Path) -> Iterator[s
 
 
 def isolated() -> dict[str, str]:
-    """Returns an environment in which ROS hears this machine and this process's children alone."""
+    """Returns an environment whose ROS domain only this process and its children use, on this machine."""
     return {**os.environ, "ROS_DOMAIN_ID": str(_DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 
 
 def free_port() -> int:
-    """Returns a TCP port of this machine that nobody listens on."""
+    """Returns a free TCP port of this machine."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
@@ -63,7 +63,7 @@ def wait_for_server(url: str, process: subprocess.Popen[bytes], logs: Path, time
     """Waits until the policy server of a launch is ready.
 
     Raises:
-        DemoError: the launch has ended, or the time is over; the message ends with the log's last line.
+        DemoError: the launch has ended, or the timeout has passed; the message ends with the log's last line.
     """
     deadline = time.monotonic() + timeout_s
     with closing(Connection(url)) as server:
@@ -78,11 +78,11 @@ def wait_for_server(url: str, process: subprocess.Popen[bytes], logs: Path, time
 
 
 def last_line(logs: Path) -> str:
-    """Returns the last line of a launch that says something, with the log's name."""
+    """Returns the last non-empty line of a launch's output, with the log's name."""
     log = logs / "launch.log"
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
-    said = [line for line in lines if line.strip() and not line.startswith("[ferry run]")]
-    return f"{said[-1] if said else 'no output'} (see {log})"
+    printed = [line for line in lines if line.strip() and not line.startswith("[ferry run]")]
+    return f"{printed[-1] if printed else 'no output'} (see {log})"
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""Options of a body from words: `name=value` on a command line, or the parameter file that a launch takes."""
+"""Options of a robot driver, from `name=value` words or from the parameter file that a launch takes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 
 def build(kind: type[Any], values: Mapping[str, object]) -> Any:
-    """Returns the options dataclass `kind` with `values`, texts read as the types of its fields.
+    """Returns the options dataclass `kind` with `values`, strings parsed as the types of its fields.
 
     Raises:
         UsageError: there is no such option, or a value is not of its type.
     """
-    defaults = {one.name: one.default for one in fields(kind)}
+    defaults = {field.name: field.default for field in fields(kind)}
     for name in values:
         if name not in defaults:
             known = ", ".join(sorted(defaults))
@@ -44,14 +44,14 @@ def parse(words: Iterable[str]) -> dict[str, str]:
 
 
 def from_parameters(file: Path, prefix: str) -> dict[str, object]:
-    """Returns what a ROS parameter file says of a body: its parameters that begin with `prefix`, without it.
+    """Returns the parameters of a ROS parameter file that begin with `prefix`, without the prefix.
 
     Raises:
-        UsageError: it is no parameter file all of whose parameters stand under `/**`.
+        UsageError: not a parameter file, or one with a section other than `/**`.
     """
     try:
-        said = yaml.safe_load(file.read_text(encoding="utf-8"))
-        parameters = _flat(said["/**"]["ros__parameters"])
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        parameters = _flat(content["/**"]["ros__parameters"])
     except (OSError, yaml.YAMLError, LookupError, TypeError) as error:
         raise UsageError(f"{file}: expected a parameter file with `/**: ros__parameters:`; {error!r}") from error
     return {name[len(prefix) :]: value for name, value in parameters.items() if name.startswith(prefix)}
@@ -62,14 +62,14 @@ def _flat(tree: Mapping[str, Any]) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, value in tree.items():
         if isinstance(value, dict):
-            found |= {f"{name}.{inner}": one for inner, one in _flat(value).items()}
+            found |= {f"{name}.{key}": inner for key, inner in _flat(value).items()}
         else:
             found[name] = value
     return found
 
 
 def _typed(name: str, value: object, default: object) -> object:
-    """A value as the type of its default; a field that may be None holds a number."""
+    """Converts a value to the type of its default; a field whose default is None takes a number."""
     kinds: dict[type, Callable[[str], object]] = {bool: lambda text: _TRUTH[text.lower()], int: int, str: str}
     try:
         return kinds.get(type(default), float)(str(value))

@@ -1,4 +1,4 @@
-"""`ferry stop`: the emergency stop as a key of this terminal."""
+"""`ferry stop`: an emergency stop in this terminal, on any key."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs `ferry stop` until Ctrl-C."""
     parser = argparse.ArgumentParser(
         prog="ferry stop",
-        description="Every key stops every robot that is found, and is told whether they heard it; clearing takes a"
-        " whole word. A terminal that closes stops them, too.",
+        description="Any key stops every robot that is found, and shows which ones confirmed; clearing takes a"
+        " whole word. Closing the terminal stops them, too.",
     )
-    parser.add_argument(
-        "--namespace", default="/", help="stop only the robots in it, as the launch's namespace, or below"
-    )
+    parser.add_argument("--namespace", default="/", help="stop only robots in this namespace or below it")
     options = parser.parse_args(argv)
     from ferry_ros.nodes import estop_key
 

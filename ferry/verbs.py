@@ -1,7 +1,7 @@
-"""The verbs of `ferry`: what each does, what it needs, and whose `main` does it.
+"""The verbs of `ferry`: a summary, the extras that it needs, and the `main` that runs it.
 
-Each function imports its room only when it is called, so that `ferry --help` costs nothing and a robot's computer needs
-nothing of what trains a policy.
+Each function imports its package only when it is called, so that `ferry --help` is fast and a robot's computer needs no
+training dependencies.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from evaluation.plans.plan import Plan
-    from evaluation.stages.stage import Stage
+    from evaluation.stages.trial_environment import TrialEnvironment
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Verb:
 
     summary: str
     extra: str
-    """The extras of pyproject.toml that bring what it needs."""
+    """Extras of pyproject.toml that install its dependencies."""
     run: Callable[[Sequence[str]], int | None]
 
 
@@ -58,10 +58,10 @@ def _run(argv: Sequence[str]) -> int | None:
 def _evaluate(argv: Sequence[str]) -> int | None:
     from evaluation.evaluate import main
 
-    return main(argv, {"ros": _ros_stage})
+    return main(argv, {"ros": _ros_environment})
 
 
-def _ros_stage(plan: Plan) -> Stage:
+def _ros_environment(plan: Plan) -> TrialEnvironment:
     from ferry_ros.ros_stage import ros_stage
 
     return ros_stage(plan)
@@ -104,16 +104,18 @@ def _stop(argv: Sequence[str]) -> int | None:
 
 
 VERBS: Mapping[str, Verb] = {
-    "train": Verb("clone an expert, or fine-tune what was cloned, in simulated houses", "train", _train),
-    "export": Verb("write a checkpoint as a policy bundle: ONNX graphs and a manifest", "train", _export),
-    "import": Verb("write a checkpoint that FLaRe or SPOC released as a policy bundle", "train", _import),
-    "serve": Verb("answer observations with actions over REST, from a policy bundle", "server", _serve),
-    "run": Verb("run a launch file: a robot or its twin, with the policy, over ROS 2", "robot,ros", _run),
+    "train": Verb("train a policy in simulated houses: clone an expert, then fine-tune", "train", _train),
+    "export": Verb("export a checkpoint as a policy bundle: ONNX graphs and a manifest", "train", _export),
+    "import": Verb("convert a released FLaRe or SPOC checkpoint to a policy bundle", "train", _import),
+    "serve": Verb("serve a policy bundle over REST", "server", _serve),
+    "run": Verb("run a launch file: a robot, twin or fake with a policy, over ROS 2", "robot,ros", _run),
     "evaluate": Verb("run an evaluation plan: tasks, houses, policies", "sim,server", _evaluate),
-    "report": Verb("write what was evaluated as one page: HTML, JSON and Markdown", "report", _report),
-    "doctor": Verb("check this machine, or a robot before a session, and say what to mend", "robot", _doctor),
-    "conform": Verb("try with small motions whether a robot keeps the rules of every robot", "robot", _conform),
+    "report": Verb("write a report of evaluations: HTML, JSON and Markdown", "report", _report),
+    "doctor": Verb("check this machine, or a robot before a session, and print the fixes", "robot", _doctor),
+    "conform": Verb("run the conformance suite on a robot", "robot", _conform),
     "fake": Verb("run a fake of a robot's hardware, for its real driver", "robot", _fake),
-    "stop": Verb("a terminal whose every key stops the robot", "robot,ros", _stop),
-    "demo": Verb("the whole line: server, twin and policy over ROS 2, then a report", "sim,server,ros,report", _demo),
+    "stop": Verb("emergency stop in this terminal, on any key", "robot,ros", _stop),
+    "demo": Verb(
+        "the whole pipeline: server, twin and policy over ROS 2, then a report", "sim,server,ros,report", _demo
+    ),
 }

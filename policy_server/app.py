@@ -1,7 +1,7 @@
 """The REST application.
 
-The event loop reads bodies and writes replies. What a body says is found out in worker threads, as is the decision, so
-that /healthz answers meanwhile; a decision of a client that asks for little never queues behind one that asks for much.
+The event loop reads bodies and writes replies. Worker threads parse bodies and compute decisions, so that /healthz
+answers meanwhile; a client with few requests never queues behind one with many (`fair_pool`).
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from policy_server.wire import JSON, MSGPACK, decision_to_fields, invalid, pack,
 log = logging.getLogger("ferry.policy_server")
 T = TypeVar("T")
 Responses = dict[int | str, dict[str, Any]]
-MAX_OPENING = 16  # sessions that wait to be opened
+MAX_OPENING = 16  # sessions being opened at the same time
 
 
 @dataclass
 class Readiness:
-    """Whether the server takes sessions."""
+    """Readiness of the server to open sessions."""
 
     status: str = "warming_up"
     """One of warming_up, ready, draining, failed."""
@@ -48,7 +48,7 @@ class Readiness:
     def check(self) -> None:
         """Raises SessionError 503 unless the server is ready."""
         if self.status != "ready":
-            raise SessionError(f"server: got '{self.status}', expected 'ready'", code="not_ready", status=503)
+            raise SessionError(f"server is not ready: {self.status}; try again later", code="not_ready", status=503)
 
 
 class Api:
@@ -66,7 +66,7 @@ class Api:
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        """Warms up beside the first health answers; at the end drains and lets running inference finish."""
+        """Warms up in the background; at the end drains, and lets running inference finish."""
         warming = asyncio.create_task(self._warm_up())
         yield
         self.ready.status = "draining"
@@ -74,11 +74,11 @@ class Api:
         self._workers.shutdown()
 
     async def health(self) -> JSONResponse:
-        """Answers as long as the process lives, also while inference runs."""
+        """Returns 200 as long as the process runs, also during inference."""
         return JSONResponse({"status": "ok"})
 
     async def readiness(self) -> JSONResponse:
-        """200 when sessions can be opened; 503 while it warms up, drains or after a failed warm-up."""
+        """Returns 200 when sessions can be opened; 503 during warm-up or draining, or after a failed warm-up."""
         return JSONResponse({"status": self.ready.status}, 200 if self.ready.status == "ready" else 503)
 
     async def prometheus(self) -> Response:
@@ -86,32 +86,32 @@ class Api:
         return Response(self.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     async def manifest(self, request: Request) -> Response:
-        """The policy's manifest and the hash that names the bundle; its ETag is that hash."""
+        """Returns the policy's manifest and the bundle's hash, which is also the ETag."""
         headers = {"ETag": f'"{self.service.bundle.sha256}"'}
         if request.headers.get("if-none-match") == headers["ETag"]:
             return Response(status_code=304, headers=headers)
         return Response(self._manifest, headers=headers, media_type=JSON)
 
     async def open_session(self, request: Request) -> JSONResponse:
-        """Binds the policy to a body for one episode, or refuses with 409 and the named difference."""
+        """Binds the policy to a robot for one episode, or refuses with 409 and the mismatch."""
         self.ready.check()
         data = await self._payload.json(request)
         if self._opening >= MAX_OPENING:
-            message = f"server: got {MAX_OPENING} sessions to open at once, expected fewer; try again"
+            message = f"server is already opening {MAX_OPENING} sessions; try again"
             raise SessionError(message, code="overloaded", status=503)
         self._opening += 1
         try:
             opened = await self._submit(self._openings, partial(self._open, data))
         finally:
             self._opening -= 1
-        if await request.is_disconnected():  # nobody knows the id of this session
+        if await request.is_disconnected():  # the client never received the id of this session
             self.service.sessions.close(opened["session_id"])
         return JSONResponse(opened, 201)
 
     async def act(self, session_id: str, request: Request) -> Response:
-        """The decision for one observation."""
+        """Returns the decision for one observation."""
         started = time.perf_counter()
-        session = self.service.sessions.take(session_id)  # before its body: at most one for each session
+        session = self.service.sessions.take(session_id)  # before its body is read: at most one request per session
         try:
             body = await self._payload.act(request)
             job = partial(self.service.answer, session, body.read)
@@ -126,7 +126,7 @@ class Api:
         return _decision_response(replace(decision, timing_s=timing), body.kind)
 
     async def close_session(self, session_id: str) -> Response:
-        """Forgets a session."""
+        """Closes a session."""
         self.service.sessions.close(session_id)
         return Response(status_code=204)
 
@@ -137,9 +137,9 @@ class Api:
     def _submit(self, account: Account, work: Callable[[], T]) -> asyncio.Future[T]:
         try:
             future = self._workers.submit(account, work)
-        except RuntimeError as error:  # the workers are shut down
-            raise SessionError("server: got 'draining', expected 'ready'", code="not_ready", status=503) from error
-        # Shielded: when the client goes away the thread still finishes, and gives the session back itself.
+        except RuntimeError as error:  # the workers have been shut down
+            raise SessionError("server is shutting down", code="not_ready", status=503) from error
+        # Shielded: if the client disconnects, the thread still finishes and releases the session itself.
         return asyncio.shield(asyncio.wrap_future(future))
 
     async def _warm_up(self) -> None:

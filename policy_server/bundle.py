@@ -34,7 +34,7 @@ Feed = dict[str, npt.NDArray[np.generic]]
 class PolicyBundle:
     """A loaded policy.
 
-    `sha256` is that of manifest.json, which holds the hash of every other file: it names the whole bundle.
+    `sha256` is the hash of manifest.json, which contains the hash of every other file: it identifies the whole bundle.
     """
 
     manifest: PolicyManifest
@@ -45,10 +45,10 @@ class PolicyBundle:
 
     @classmethod
     def load(cls, path: Path, *, threads: int = 0) -> PolicyBundle:
-        """Reads and checks the bundle at `path`, a folder or a .zip.
+        """Loads and checks the bundle at `path`, a folder or a .zip.
 
-        `threads` is how many threads one inference may use, 0 for one per core. BundleError names the file, what was
-        got and what was expected, when a file is missing, truncated or changed, or does not fit the manifest.
+        `threads` is the number of threads of one inference, 0 for one per core. BundleError names the file, got and
+        expected if a file is missing, truncated or changed, or does not match the manifest.
         """
         read = reader(path)
         text = read(MANIFEST_FILE, MAX_MANIFEST_BYTES)
@@ -62,14 +62,14 @@ class PolicyBundle:
         return cls(manifest, sha256_of(text), sessions["policy"], sessions["text"], tokenizer)
 
     def text_features(self, instruction: str, max_tokens: int) -> npt.NDArray[np.float32]:
-        """(1, L, D) float32 features of `instruction`; WireError 422 when it has no or too many tokens."""
+        """Returns (1, L, D) float32 features of `instruction`; WireError 422 if it has no or too many tokens."""
         try:
             instruction.encode()
         except UnicodeEncodeError as error:
             got = f"a lone surrogate at {error.start}"
             raise invalid("instruction", got, "text that is Unicode", code="instruction") from error
         encoding = self.tokenizer.encode(instruction)
-        count = sum(encoding.attention_mask)  # padding is no token
+        count = sum(encoding.attention_mask)  # without padding
         if not 1 <= count <= max_tokens:
             raise invalid("instruction", f"{count} tokens", f"1 to {max_tokens} tokens", code="instruction")
         feed = {"token_ids": np.array([encoding.ids], np.int64)}
@@ -77,8 +77,8 @@ class PolicyBundle:
         return features
 
     def initial_state(self) -> Feed:
-        """The recurrent inputs of an episode's first step."""
-        return {one.input: np.zeros(one.initial_shape, one.dtype) for one in self.manifest.recurrent}
+        """Returns the recurrent inputs of an episode's first step."""
+        return {tensor.input: np.zeros(tensor.initial_shape, tensor.dtype) for tensor in self.manifest.recurrent}
 
     def run(
         self,
@@ -89,8 +89,8 @@ class PolicyBundle:
         step: int,
         recurrent: Feed,
     ) -> tuple[npt.NDArray[np.float32], Feed]:
-        """One step of the policy graph: logits (number of actions,), or the chunk (horizon, n) of a continuous policy,
-        and the next step's recurrent inputs. `previous_action` matters to discrete policies alone."""
+        """Runs one step of the policy graph; returns logits (number of actions,), or the chunk (horizon, n) of a
+        continuous policy, and the next step's recurrent inputs. Only discrete policies use `previous_action`."""
         feed: Feed = {name: image[None] for name, image in images.items()}
         feed |= {"text_features": text_features, "state": state[None], "step": np.array([step]), **recurrent}
         discrete = isinstance(self.manifest.spec.actions, DiscreteActions)
@@ -98,14 +98,14 @@ class PolicyBundle:
             feed["previous_action"] = np.array([previous_action])
         tensors = self.manifest.recurrent
         answer, *outputs = self.policy.run(
-            ["logits" if discrete else "actions", *(one.output for one in tensors)], feed
+            ["logits" if discrete else "actions", *(tensor.output for tensor in tensors)], feed
         )
-        return answer[0], {one.input: output for one, output in zip(tensors, outputs, strict=True)}
+        return answer[0], {tensor.input: output for tensor, output in zip(tensors, outputs, strict=True)}
 
     def warm_up(self) -> None:
-        """Runs both graphs for two steps, so that no decision waits for the first run; BundleError if one fails."""
+        """Runs both graphs for two steps, so that no decision pays for the first run; BundleError if one fails."""
         spec = self.manifest.spec
-        images = {one.name: np.zeros((one.height, one.width, 3), np.uint8) for one in spec.cameras}
+        images = {camera.name: np.zeros((camera.height, camera.width, 3), np.uint8) for camera in spec.cameras}
         state = np.array(spec.state.low, np.float32)
         try:
             features = self.text_features((self.manifest.tasks or ("go",))[0], max_tokens=10_000)
@@ -115,7 +115,7 @@ class PolicyBundle:
         except PolicyError:
             raise
         except Exception as error:  # onnxruntime's own exceptions have no common base
-            raise BundleError(f"{self.manifest.name}: got '{line(error)}' at warm-up, expected two steps") from error
+            raise BundleError(f"{self.manifest.name}: warm-up failed: {line(error)}") from error
 
 
 def _manifest(text: bytes) -> PolicyManifest:
@@ -142,7 +142,7 @@ def _checked(read: Read, graph: GraphFile, most: int) -> bytes:
 
 
 def _session(name: str, files: dict[str, bytes], threads: int) -> ort.InferenceSession:
-    check_whole(name, files[name])  # onnxruntime would take the rest from the working folder
+    check_whole(name, files[name])  # onnxruntime would read external weights from the working folder
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors only
@@ -159,5 +159,5 @@ def _tokenizer(name: str, files: dict[str, bytes]) -> Tokenizer:
         tokenizer = Tokenizer.from_buffer(files[name])
     except Exception as error:  # the tokenizers package raises bare Exception and ValueError
         raise BundleError(f"{name}: got '{line(error)}', expected a Hugging Face tokenizers file") from error
-    tokenizer.no_truncation()  # an instruction that is too long is refused, never cut
+    tokenizer.no_truncation()  # an instruction that is too long is refused, never truncated
     return tokenizer

@@ -1,4 +1,4 @@
-"""Reading the files of a bundle from a folder or a zip, each within its size: a file that lies costs no memory."""
+"""Reads the files of a bundle from a folder or a zip, each within a size limit that is checked first."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 from policy_server.errors import BundleError
 
 Read = Callable[[str, int], bytes]
-"""Reads the file of a name, which may have so many bytes; BundleError names the file and what is wrong with it."""
+"""Reads a file by name, up to a number of bytes; BundleError names the file and the fault."""
 
 MAX_MANIFEST_BYTES = 4 * 2**20
 MAX_TOKENIZER_BYTES = 64 * 2**20  # Gemma's, the largest in use, has 33 MB
 MAX_GRAPH_BYTES = 2 * 2**30  # protobuf's own limit
-PACKED_WELL = 100  # weights pack far less; a larger file that packs better than this holds nothing
+PACKED_WELL = 100  # weights compress far less; a large file that compresses better is a zip bomb
 SMALL = 64 * 2**20
 ENCRYPTED = 0x1
 KNOWN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def reader(path: Path) -> Read:
-    """How to read the files of the bundle at `path`; BundleError when it is neither a folder nor a zip."""
+    """Returns a function that reads the bundle's files; BundleError if `path` is neither a folder nor a zip."""
     if path.is_dir():
         return lambda name, most: _read_file(path / name, most)
     if not path.is_file():
@@ -33,7 +33,7 @@ def reader(path: Path) -> Read:
 
 
 def line(error: Exception) -> str:
-    """What `error` says in one line of printable text; of a long one the start and the end, where the reason stands."""
+    """Returns the message of `error` as one printable line, shortened in the middle: the reason is at the end."""
     text = "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(error).split()))
     return text if len(text) <= 400 else f"{text[:120]} ... {text[-270:]}"
 
@@ -65,7 +65,7 @@ def _read_zipped(path: Path, name: str, most: int) -> bytes:
 
 
 def _check(info: zipfile.ZipInfo, most: int) -> None:
-    """Raises BundleError for a file that must not be unpacked. What is unpacked is never more than the zip states."""
+    """Raises BundleError for a file that must not be unpacked. No more is unpacked than the zip states."""
     if info.file_size > most:
         raise _too_large(info.filename, info.file_size, most)
     if info.file_size > SMALL and info.file_size > PACKED_WELL * info.compress_size:

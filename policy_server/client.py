@@ -1,4 +1,4 @@
-"""The robot's side of the policy server. Whatever the server does, a call returns or raises within its time limit."""
+"""Client of the policy server, for the robot. Every call returns or raises within its time limit."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from robots.errors import SpecError
 from robots.observation import Observation
 from robots.spec import DiscreteActions, PolicySpec
 
-SETUP_TIMEOUT_S = 10.0  # reading a manifest and encoding an instruction have no control period to keep
+SETUP_TIMEOUT_S = 10.0  # reading a manifest and opening a session are not bound to a control period
 
 
 class PolicyClient:
-    """Speaks to one policy server.
+    """Client of one policy server.
 
     Args:
         url: e.g. "http://127.0.0.1:8765".
-        token: bearer token, when the server wants one.
-        timeout_s: longest time from the start of `PolicySession.act` to its return [s].
-        images: how images travel: "raw" (exact), "png" (exact, smaller, slower) or "jpeg" (lossy).
+        token: bearer token, if the server requires one.
+        timeout_s: deadline of `PolicySession.act`, from call to return [s].
+        images: encoding of images: "raw" (lossless), "png" (lossless, smaller, slower) or "jpeg" (lossy).
         transport: replaces the network, for tests.
     """
 
@@ -49,22 +49,22 @@ class PolicyClient:
         self._timeout_s, self._images = timeout_s, images
 
     def manifest(self) -> PolicyManifest:
-        """The served policy's manifest. Raises Unreachable, Refused or WireError."""
+        """Returns the served policy's manifest. Raises Unreachable, Refused or WireError."""
         return self._served()[0]
 
     def ping(self, timeout_s: float) -> None:
-        """Raises Unreachable unless the server answers in time; it does so also while inference runs."""
+        """Raises Unreachable unless the server answers in time; it answers during inference too."""
         self._connection.send("GET", "/healthz", timeout_s=timeout_s)
 
     def bundle_sha256(self) -> str:
-        """The hash that names the served bundle."""
+        """Returns the hash of the served bundle."""
         return self._served()[1]
 
     def open(self, body: Embodiment, instruction: str, *, sampling: str = "greedy", seed: int = 0) -> PolicySession:
         """Starts an episode of the policy on `body`.
 
-        Raises Refused with code, got, expected and available when they do not fit, Unreachable when there is no answer,
-        WireError when the answer is not one.
+        Raises Refused with code, got, expected and available if they do not fit, Unreachable without an answer,
+        WireError for a malformed answer.
         """
         manifest, sha256 = self._served()
         message = {"embodiment": body.to_json(), "instruction": instruction, "sampling": sampling, "seed": seed}
@@ -73,7 +73,7 @@ class PolicyClient:
         if opened.get("bundle_sha256") != sha256:
             raise WireError(f"session: got bundle {opened.get('bundle_sha256')}, expected {sha256} as in the manifest")
         if not isinstance(opened.get("session_id"), str):
-            raise WireError("session: got no session_id, expected one")
+            raise WireError("the server's reply has no session_id")
         binding = bind(manifest.spec, body)
         return PolicySession(self._connection, opened["session_id"], binding, self._timeout_s, self._images, sha256)
 
@@ -100,10 +100,10 @@ class PolicyClient:
 
 
 class PolicySession:
-    """One episode of a policy on one body. Context manager: closes itself.
+    """One episode of a policy on one robot. Context manager: closes itself.
 
     Attributes:
-        bundle_sha256: the hash that names the bundle which the server opened this session with.
+        bundle_sha256: hash of the bundle that the server opened this session with.
     """
 
     def __init__(
@@ -112,21 +112,21 @@ class PolicySession:
         self._connection, self._path, self.binding = connection, f"/v1/sessions/{id}", binding
         self._timeout_s, self._images, self.bundle_sha256 = timeout_s, images, bundle_sha256
         self.step = 0
-        """The next decision's number."""
+        """Number of the next decision."""
         self._cameras = {camera for camera, _ in binding.views.values()}
         self._groups = {group for group, _ in binding.state_sources}
 
     @property
     def spec(self) -> PolicySpec:
-        """What the policy takes and gives."""
+        """Inputs and outputs of the policy."""
         return self.binding.policy
 
     def act(self, observation: Observation, executed: str | None = None) -> Decision:
-        """Asks for the next decision.
+        """Requests the next decision.
 
-        `executed` names the action that was executed since the last decision, None when none was. Raises Unreachable
-        when there is no whole answer within the time limit, Refused when the server says no, WireError when the answer
-        is for another observation or step, is not finite, or is an action this body lacks.
+        `executed` names the action that was executed since the last decision, None if there was none. Raises
+        Unreachable without a complete answer within the time limit, Refused if the server refuses, WireError if the
+        answer is for another observation or step, is not finite, or is an action that this robot lacks.
         """
         started = time.monotonic()
         if self.step == 0 and executed is not None:
@@ -141,7 +141,7 @@ class PolicySession:
         )
         body = wire.pack(request.to_fields())
         left_s = self._timeout_s - (time.monotonic() - started)
-        path = f"{self._path}/act"  # with its step, so that the server answers it once
+        path = f"{self._path}/act"  # carries its step, so that the server answers it only once
         data = self._connection.send("POST", path, body, kind=wire.MSGPACK, timeout_s=left_s, again=True)
         decision = wire.decision_from_fields(wire.unpack(data))
         check_decision(decision, self.binding, observation.stamp_ns, self.step)
@@ -149,7 +149,7 @@ class PolicySession:
         return decision
 
     def close(self) -> None:
-        """Ends the session; a server that is gone or has forgotten it is no error."""
+        """Closes the session; no error if the server is gone or the session has expired."""
         try:
             self._connection.send("DELETE", self._path, timeout_s=self._timeout_s)
         except (Refused, Unreachable):
@@ -167,13 +167,15 @@ class PolicySession:
         image = observation.images[name]
         if self._images == "raw":
             return image
-        from policy_server.pictures import encode_picture  # here: OpenCV is slow to import and rarely needed
+        from policy_server.images.image_codec import (
+            encode_image,
+        )  # imported here: OpenCV is slow to import and rarely needed
 
-        return encode_picture(image, self._images)
+        return encode_image(image, self._images)
 
 
 def check_decision(decision: Decision, binding: Binding, stamp_ns: int, step: int) -> None:
-    """Raises WireError unless `decision` answers this observation and step with what the body can do."""
+    """Raises WireError unless `decision` answers this observation and step with an action that the robot has."""
     _expect("stamp_ns", decision.stamp_ns, stamp_ns)
     _expect("step", decision.step, step)
     if isinstance(binding.policy.actions, DiscreteActions):
@@ -195,9 +197,11 @@ def _check_action(decision: Decision, binding: Binding, actions: DiscreteActions
         raise WireError(f"decision action: got {action}, expected an available action of {binding.body.name}")
     _expect("name", decision.name, actions.names[action])
     _expect("probabilities shape", probabilities.shape, (len(actions.names),))
-    sound = np.isfinite(probabilities).all() and (probabilities >= 0).all()
-    if not sound or abs(float(probabilities.sum()) - 1.0) > 1e-3 or probabilities[~binding.mask].any():
-        raise WireError(f"decision probabilities: got {probabilities}, expected finite ones, 0 where masked, sum 1")
+    is_valid = np.isfinite(probabilities).all() and (probabilities >= 0).all()
+    if not is_valid or abs(float(probabilities.sum()) - 1.0) > 1e-3 or probabilities[~binding.mask].any():
+        raise WireError(
+            f"decision probabilities: got {probabilities}, expected finite values, 0 where masked, with sum 1"
+        )
 
 
 def _check_chunk(decision: Decision, binding: Binding) -> None:

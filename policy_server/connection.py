@@ -1,4 +1,4 @@
-"""Requests to one server over HTTP, each with a limit on its whole duration."""
+"""HTTP requests to one server, each with a deadline for its whole duration."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from policy_server.wire import JSON
 
 MAX_REPLY_BYTES = 16 * 2**20
 MAX_ERROR_BYTES = 64 * 1024
-# Nothing was answered, so asking again is safe: GET and DELETE say the same twice, and a decision is asked for with its
-# step, which the server answers once. Opening a session is none of these.
+# Nothing was answered, so a retry is safe: GET and DELETE are idempotent, and a request for a decision has its step,
+# which the server answers once. Opening a session is not idempotent.
 GONE = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 
@@ -24,11 +24,11 @@ class Connection:
     """Sends requests to the server at `url`; keeps the TCP connection between them."""
 
     def __init__(self, url: str, *, token: str | None = None, transport: httpx.BaseTransport | None = None) -> None:
-        # A reply that was packed would be unpacked here, to any size.
+        # A compressed reply could unpack to any size.
         headers = {b"Accept-Encoding": b"identity"}
         if token:
             headers[b"Authorization"] = f"Bearer {token}".encode()
-        # trust_env would let a proxy variable stand between a robot and its policy.
+        # trust_env would put a proxy from the environment between a robot and its policy.
         self._http = httpx.Client(base_url=url, headers=headers, transport=transport, trust_env=False)
         self._name = f"policy server {url}"
 
@@ -42,13 +42,13 @@ class Connection:
         timeout_s: float,
         again: bool = False,
     ) -> bytes:
-        """The body of a 2xx reply; Refused for any other reply, Unreachable when none is whole within `timeout_s`.
+        """Returns the body of a 2xx reply; Refused for any other reply, Unreachable if none is complete in `timeout_s`.
 
-        A server may close a connection while a request is on its way on it. GET and DELETE, and others when told
-        `again`, are then sent once more on a fresh connection, if nothing was answered.
+        A server may close a kept connection just as a request is sent on it. GET and DELETE, and others with `again`,
+        are then sent once more on a new connection, if nothing was answered.
         """
         if timeout_s <= 0:
-            raise Unreachable(f"{self._name}: got no time left to ask ({timeout_s:.3f} s), expected some")
+            raise Unreachable(f"{self._name}: deadline already passed before the request was sent")
         deadline = time.monotonic() + timeout_s
         headers, timeout = {"Content-Type": kind}, httpx.Timeout(max(timeout_s, 1e-3))
         request = self._http.build_request(method, path, content=body, headers=headers, timeout=timeout)
@@ -70,12 +70,12 @@ class Connection:
             finally:
                 response.close()
         except httpx.TimeoutException as error:
-            raise Unreachable(f"{self._name}: got no answer ({type(error).__name__}), expected one in time") from error
+            raise Unreachable(f"{self._name}: no answer in time ({type(error).__name__})") from error
         except (httpx.HTTPError, OSError) as error:
-            raise Unreachable(f"{self._name}: got '{error}' ({type(error).__name__}), expected an answer") from error
+            raise Unreachable(f"{self._name}: no answer: {error} ({type(error).__name__})") from error
 
     def _begin(self, request: httpx.Request, deadline: float, tries: int) -> httpx.Response:
-        """The reply's head."""
+        """Sends the request, and returns the reply's head."""
         for _ in range(tries - 1):
             try:
                 return self._http.send(request, stream=True)
@@ -86,10 +86,10 @@ class Connection:
 
 
 def within(seconds: float, what: str, call: Callable[[], tuple[int, bytes]]) -> tuple[int, bytes]:
-    """The result of `call`, run beside this thread; Unreachable when it takes longer than `seconds`.
+    """Returns the result of `call`, run in another thread; Unreachable if it takes longer than `seconds`.
 
-    A timeout per read or write cannot bound a name look-up that hangs or a server that sends one byte at a time;
-    waiting for another thread can. That thread is a daemon and ends with its own timeouts.
+    A timeout per read or write does not bound a DNS lookup that hangs or a server that sends one byte at a time;
+    waiting for another thread does. That thread is a daemon and ends with its own timeouts.
     """
     results: SimpleQueue[tuple[int, bytes] | BaseException] = SimpleQueue()
 
@@ -103,16 +103,16 @@ def within(seconds: float, what: str, call: Callable[[], tuple[int, bytes]]) -> 
     try:
         result = results.get(timeout=seconds)
     except Empty:
-        raise Unreachable(f"{what}: got no whole answer within {seconds:g} s, expected one") from None
+        raise Unreachable(f"{what}: no complete answer within {seconds:g} s") from None
     if isinstance(result, BaseException):
         raise result
     return result
 
 
 def _read(response: httpx.Response, deadline: float) -> bytes:
-    packing = response.headers.get("content-encoding", "identity")
-    if packing != "identity":
-        raise WireError(f"reply: got one packed with {packing[:40]!r}, expected one as it is")
+    encoding = response.headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        raise WireError(f"reply: got content-encoding {encoding[:40]!r}, expected none")
     data = bytearray()
     for chunk in response.iter_bytes():
         data += chunk
@@ -128,6 +128,6 @@ def _refusal(status: int, data: bytes) -> Refused:
         error = json.loads(data[:MAX_ERROR_BYTES])["error"]
         code, message, details = str(error["code"]), str(error["message"]), dict(error["details"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        what = f"HTTP {status}: got {data[:80]!r}, expected a typed error"
+        what = f"HTTP {status}: {data[:80]!r}, not a typed error"
         return Refused(what, code=f"http_{status}", status=status)
     return Refused(message, code=code, status=status, details=details)

@@ -1,4 +1,4 @@
-"""What a policy answers."""
+"""The decision of a policy."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class Decision:
     """A policy's answer to one observation.
 
     Attributes:
-        stamp_ns: the stamp of the observation it was made from, on the body's clock.
+        stamp_ns: stamp of its observation, on the robot's clock.
         step: number of the decision in its episode, from 0.
         action: index of the chosen action in logit order, None for a chunk.
         name: name of the chosen action, empty for a chunk.
         probabilities: (number of actions,) float32 after masking; masked actions are exactly 0. None for a chunk.
         chunk: (horizon, n) float32, None for a discrete policy.
-        valid_for_s: how long after `stamp_ns` it may start to be executed.
-        timing_s: how long each part took, e.g. {"preprocess": ..., "inference": ..., "total": ...}.
+        valid_for_s: maximum age of the observation at which its execution may still start [s].
+        timing_s: duration of each part [s], e.g. {"preprocess": ..., "inference": ..., "total": ...}.
     """
 
     stamp_ns: int

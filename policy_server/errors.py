@@ -5,7 +5,7 @@
     ├── WireError          a request or reply cannot be read, or does not fit the session's specs
     ├── SessionError       a session is unknown, expired, busy, or past its horizon
     ├── NotFinite          the network answered with NaN or infinity
-    ├── Refused            the server refused a request: carries its code, message, details and status
+    ├── Refused            the server refused a request; has its code, message, details and status
     └── Unreachable        no answer within the time limit
 
 Every error has a `code` that programs can rely on; the server sends {"error": {"code", "message", "details"}}.
@@ -38,7 +38,7 @@ class PolicyError(Exception):
         self.details: dict[str, Any] = dict(details or {})
 
     def to_json(self) -> dict[str, Any]:
-        """What the server sends: {"error": {"code", "message", "details"}}."""
+        """Returns the server's reply: {"error": {"code", "message", "details"}}."""
         return {"error": {"code": self.code, "message": str(self), "details": self.details}}
 
 
@@ -63,7 +63,7 @@ class SessionError(PolicyError):
 
 
 class NotFinite(PolicyError):
-    """The network answered with NaN or infinity where the body has an action."""
+    """The network answered with NaN or infinity where the robot has an action."""
 
     code = "not_finite"
 
@@ -75,6 +75,6 @@ class Refused(PolicyError):
 
 
 class Unreachable(PolicyError):
-    """The server gave no answer within the time limit, or none at all."""
+    """The server did not answer within the time limit."""
 
     code = "unreachable"

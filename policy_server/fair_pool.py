@@ -1,4 +1,4 @@
-"""Threads that work for many clients, none of which can keep another waiting for longer than one piece of work."""
+"""A thread pool for many clients, in which none can delay another by more than one job."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from functools import partial
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-HALVED_EVERY_S = 5.0  # how soon past work is forgotten
+HALVED_EVERY_S = 5.0  # half-life of past work
 
 
 @dataclass
 class Account:
-    """How much time was lately spent for one client [s]."""
+    """Recent processing time of one client [s]."""
 
     spent_s: float = 0.0
     at_s: float = 0.0
 
     def balance(self, now_s: float) -> float:
-        """What was spent, less what is forgotten by now [s]."""
+        """Returns the recent processing time, with exponential decay [s]."""
         return float(self.spent_s * 0.5 ** ((now_s - self.at_s) / HALVED_EVERY_S))
 
     def charge(self, seconds: float, now_s: float) -> None:
-        """Adds work that has ended now."""
+        """Adds the duration of a job that has just ended."""
         self.spent_s, self.at_s = self.balance(now_s) + seconds, now_s
 
 
@@ -38,7 +38,7 @@ class _Job:
 
 
 class FairPool:
-    """`size` threads; whose account is lowest is served next."""
+    """`size` threads; the client with the least recent processing time is served next."""
 
     def __init__(self, size: int, name: str) -> None:
         self._waiting: list[_Job] = []
@@ -49,7 +49,7 @@ class FairPool:
             thread.start()
 
     def submit(self, account: Account, work: Callable[[], T]) -> Future[T]:
-        """The future result of `work`; RuntimeError after `shutdown`."""
+        """Returns a future for `work`; RuntimeError after `shutdown`."""
         future: Future[T] = Future()
         with self._changed:
             if not self._open:
@@ -59,7 +59,7 @@ class FairPool:
         return future
 
     def shutdown(self) -> None:
-        """Takes no more work; returns once what waits is done."""
+        """Accepts no more jobs; returns when the waiting ones are done."""
         with self._changed:
             self._open = False
             self._changed.notify_all()
@@ -70,7 +70,7 @@ class FairPool:
         while (job := self._next()) is not None:
             if job.future.set_running_or_notify_cancel():
                 _do(job)
-            del job  # its images, while this thread waits for the next
+            del job  # frees its images while this thread waits for the next job
 
     def _next(self) -> _Job | None:
         with self._changed:
@@ -79,7 +79,7 @@ class FairPool:
                     return None
                 self._changed.wait()
             now_s = time.monotonic()
-            job = min(self._waiting, key=lambda one: one.account.balance(now_s))
+            job = min(self._waiting, key=lambda waiting: waiting.account.balance(now_s))
             self._waiting.remove(job)
             return job
 
@@ -89,9 +89,9 @@ def _do(job: _Job) -> None:
     try:
         result = job.work()
     except BaseException as error:  # whoever waits for the future raises it
-        tell = partial(job.future.set_exception, error)
+        publish = partial(job.future.set_exception, error)
     else:
-        tell = partial(job.future.set_result, result)
+        publish = partial(job.future.set_result, result)
     now_s = time.monotonic()
     job.account.charge(now_s - started_s, now_s)
-    tell()
+    publish()

@@ -1,4 +1,4 @@
-"""A multipart form, taken apart where bytes are searched by C: no input makes it slow."""
+"""Parser of multipart forms, in linear time for any input."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Part:
 
 
 def form_parts(content_type: str, body: bytes) -> list[Part]:
-    """The parts of a multipart `body`, in order; WireError 400 when it is no such form."""
+    """Returns the parts of a multipart `body`, in order; WireError 400 if it is not one."""
     delimiter = b"\r\n--" + _boundary(content_type)
     _, *pieces = (b"\r\n" + body).split(delimiter, MAX_PARTS + 1)
     if not pieces or not pieces[-1].startswith(b"--"):
@@ -51,7 +51,7 @@ def _part(piece: bytes) -> Part:
         header = HeaderParser().parsestr(head[2:].decode())
         name = header.get_param("name", header="content-disposition")
         is_file = header.get_filename() is not None
-    except (ValueError, TypeError, LookupError) as error:  # the codecs that a header may name raise all of these
+    except (ValueError, TypeError, LookupError) as error:  # codecs named in a header may raise any of these
         raise _no_form("a header that is not UTF-8") from error
     if not isinstance(name, str):
         raise _no_form("a part without a name")

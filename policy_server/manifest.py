@@ -1,4 +1,4 @@
-"""What an exported policy is: a lossless JSON file beside its ONNX graphs."""
+"""Manifest of an exported policy: a lossless JSON file beside its ONNX graphs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class GraphFile:
 class RecurrentTensor:
     """State that a session carries from one decision to the next: `output` of one step is `input` of the next.
 
-    `initial_shape` is the shape of the zeros it starts as, e.g. (layers, 1, heads, 0, head size) for an empty KV cache.
+    `initial_shape` is the shape of its initial zeros, e.g. (layers, 1, heads, 0, head size) for an empty KV cache.
     """
 
     input: str
@@ -44,8 +44,8 @@ class RecurrentTensor:
 class PreviousAction:
     """Tokens fed as the previous action: the executed action's index, or one of these.
 
-    `start` at the first step; `blocked` when nothing was executed (a bump, a refusal), which a policy without such a
-    token (None) is told as the action that was tried.
+    `start` at the first step; `blocked` if nothing was executed (a collision, a refusal). A policy without a `blocked`
+    token (None) gets the action that was attempted.
     """
 
     start: int
@@ -56,7 +56,7 @@ class PreviousAction:
 class SimulatedResult:
     """Success in simulation under strict contact, with its 95 % Wilson interval, as fractions.
 
-    `body` is whose twin it was, `max_steps` the decisions of the longest episode, 0 where nobody wrote them down.
+    `body` is the embodiment of the twin, `max_steps` the limit of an episode's decisions, 0 if unknown.
     """
 
     task: str
@@ -72,10 +72,10 @@ class SimulatedResult:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a policy comes from.
+    """Provenance of a policy.
 
-    `source_sha256` is that of the checkpoint that somebody else released, `left_out` what of it is not in the bundle
-    and why; both are empty for a policy that was trained here.
+    `source_sha256` is the hash of a released checkpoint that was imported, `left_out` the parts of it that are not in
+    the bundle, with the reason; both are empty for a policy that was trained with Ferry.
     """
 
     git_commit: str
@@ -91,7 +91,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class PolicyManifest:
-    """Everything a server and a robot need to know of a policy.
+    """Everything a server and a robot need to know about a policy.
 
     Graphs: "policy" takes, with batch 1, every camera by its name as (1, H, W, 3) uint8, `text_features` (1, L, D)
     float32, `state` (1, S) float32, `previous_action` (1,) int64, `step` (1,) int64 and the recurrent inputs; it gives
@@ -114,20 +114,20 @@ class PolicyManifest:
     schema: int = SCHEMA
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; `from_json` gives back an equal manifest."""
+        """Returns plain JSON values; `from_json` returns an equal manifest."""
         return {**asdict(self), "spec": self.spec.to_json()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> PolicyManifest:
-        """Inverse of `to_json`; BundleError says which field is missing or wrong."""
+        """Inverse of `to_json`; BundleError names the missing or wrong field."""
         if data.get("schema") != SCHEMA:
             raise BundleError(f"manifest schema: got {data.get('schema')!r}, expected {SCHEMA}")
         try:
             name = data["name"]
             if not isinstance(name, str) or not name.isprintable():
-                raise BundleError(f"manifest name: got {name!r:.80}, expected text that can be printed")
+                raise BundleError(f"manifest name: got {name!r:.80}, expected printable text")
             provenance = dict(data["provenance"])
-            provenance["simulated"] = tuple(SimulatedResult(**one) for one in provenance.get("simulated", ()))
+            provenance["simulated"] = tuple(SimulatedResult(**result) for result in provenance.get("simulated", ()))
             provenance["left_out"] = tuple(provenance.get("left_out", ()))
             return cls(
                 name=name,
@@ -135,8 +135,8 @@ class PolicyManifest:
                 graphs={name: GraphFile(**graph) for name, graph in data["graphs"].items()},
                 tokenizer=GraphFile(**data["tokenizer"]),
                 recurrent=tuple(
-                    RecurrentTensor(**{**one, "initial_shape": tuple(one["initial_shape"])})
-                    for one in data["recurrent"]
+                    RecurrentTensor(**{**tensor, "initial_shape": tuple(tensor["initial_shape"])})
+                    for tensor in data["recurrent"]
                 ),
                 previous_action=PreviousAction(**data["previous_action"]),
                 provenance=Provenance(**provenance),
@@ -152,14 +152,14 @@ class PolicyManifest:
 
 
 def sha256_of(data: bytes) -> str:
-    """The SHA-256 of `data` in hexadecimal. That of manifest.json, which holds every file's hash, names the bundle."""
+    """Returns the SHA-256 of `data` in hexadecimal. That of manifest.json identifies the bundle."""
     return hashlib.sha256(data).hexdigest()
 
 
 def write_bundle(folder: Path, manifest: PolicyManifest, files: Mapping[str, bytes] | None = None) -> PolicyManifest:
-    """Writes `files`, hashes every file that `manifest` names, and writes manifest.json last and in one move.
+    """Writes `files`, hashes every file that `manifest` names, and writes manifest.json last, atomically.
 
-    BundleError for a graph whose weights are in a file of their own, which no hash would cover.
+    BundleError for a graph with external weights, which no hash would cover.
     The hashes in `manifest` may be empty. Returns the manifest that was written; a file it names must be in `files` or
     already in `folder`.
     """

@@ -1,4 +1,4 @@
-"""What GET /metrics shows, in Prometheus's text format."""
+"""Metrics for GET /metrics, in Prometheus's text format."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0
 
 
 class Metrics:
-    """Counters of one application, in a registry of their own so that several can live in one process."""
+    """Metrics of one application, in their own registry, so that several can exist in one process."""
 
     def __init__(self, sessions: Callable[[], int]) -> None:
         self.registry = CollectorRegistry()
@@ -30,12 +30,12 @@ class Metrics:
         open_sessions.set_function(lambda: float(sessions()))
 
     def text(self) -> bytes:
-        """The metrics in Prometheus's text format."""
+        """Returns the metrics in Prometheus's text format."""
         return generate_latest(self.registry)
 
 
 class Measured:
-    """ASGI middleware that counts requests and times them by route (its template, so that ids make no new series)."""
+    """ASGI middleware that counts and times requests by route template, so that ids create no new series."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics

@@ -1,4 +1,4 @@
-"""What an ONNX file holds outside of itself, read without onnxruntime, which would load it from the working folder."""
+"""External data of an ONNX file, found without onnxruntime, which would load it from the working folder."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _outside(data: memoryview, message: str, depth: int) -> Iterator[str]:
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """(number, value) of every field of a protobuf message; ValueError or IndexError when it is none."""
+    """Yields (number, value) of every field of a protobuf message; ValueError or IndexError if it is not one."""
     at = 0
     while at < len(data):
         key, at = _varint(data, at)

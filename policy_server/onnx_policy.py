@@ -1,4 +1,4 @@
-"""A bundle as a policy: `open` binds it to a body and starts an episode, which answers one observation at a time."""
+"""A bundle as a policy in this process: `open` binds it to a robot, `act` answers one observation at a time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class OnnxPolicy:
     max_tokens: int = MAX_TOKENS
 
     def open(self, body: Embodiment, instruction: str, *, sampling: Sampling = "greedy", seed: int = 0) -> OnnxEpisode:
-        """Starts an episode on `body`; BindError when the two do not fit, WireError for a bad instruction."""
+        """Starts an episode on `body`; BindError if the two do not fit, WireError for a bad instruction."""
         binding = bind(self.bundle.manifest.spec, body)
         features = self.bundle.text_features(instruction, self.max_tokens)
         return OnnxEpisode(self.bundle, binding, features, sampling, np.random.default_rng(seed))
@@ -38,7 +38,7 @@ class OnnxPolicy:
 
 @dataclass
 class OnnxEpisode:
-    """One episode: the recurrent state of the policy and what it did last."""
+    """One episode: the policy's recurrent state and its last action."""
 
     bundle: PolicyBundle
     binding: Binding
@@ -54,26 +54,28 @@ class OnnxEpisode:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The policy's actions in logit order; the numbers of a row, for one that answers with chunks."""
+        """Action names in logit order; names of a row's entries for a chunk policy."""
         actions = self.binding.policy.actions
         return actions.names if isinstance(actions, DiscreteActions) else actions.vector.names
 
     @property
     def is_over(self) -> bool:
-        """Whether every decision of the horizon was made."""
+        """True if every decision of the horizon was made."""
         return self.step >= self.binding.policy.horizon
 
     def act(self, observation: Observation, executed: str | None = None) -> Decision:
-        """Decides what to do next.
+        """Computes the next decision.
 
-        `executed` names the action that was executed since the last decision, None when none was; it means nothing at
-        the first step. A call that raises leaves the episode as it was: WireError for an observation that does not
-        fit, SessionError past the horizon, NotFinite when the network answers with NaN or infinity.
+        `executed` names the action that was executed since the last decision, None if there was none; it is ignored at
+        the first step. A call that raises leaves the episode unchanged: WireError for an observation that does not
+        fit, SessionError past the horizon, NotFinite if the network returns NaN or infinity.
         """
         started = time.perf_counter()
         horizon = self.binding.policy.horizon
         if self.is_over:
-            message = f"session: got decision {self.step + 1}, expected at most {horizon} in an episode"
+            message = (
+                f"session: got decision {self.step + 1}, expected at most {horizon} in an episode; open a new session"
+            )
             raise SessionError(message, code="horizon_exceeded", status=410, details={"horizon": horizon})
         previous = self._previous_action(executed)
         images, state = self._inputs(observation)
@@ -95,14 +97,14 @@ class OnnxEpisode:
         return decision
 
     def _decision(self, answer: npt.NDArray[np.float32]) -> Decision:
-        """What is chosen from logits (A,), or the chunk (horizon, n) itself."""
+        """Returns the action chosen from logits (A,), or the chunk (horizon, n)."""
         if isinstance(self.binding.policy.actions, ContinuousActions):
             return Decision(0, 0, chunk=answer)
         action, probabilities = choose(answer, self.sampling, self.random)
         return Decision(0, 0, action, self.names[action], probabilities)
 
     def close(self) -> None:
-        """Forgets the recurrent state."""
+        """Discards the recurrent state."""
         self.recurrent = {}
 
     def _previous_action(self, executed: str | None) -> int:
@@ -128,7 +130,7 @@ class OnnxEpisode:
             raise invalid(error.what, error.got, error.expected, code=code) from error
 
     def _answer(self, images: dict[str, U8Image], state: F32Vector, previous: int) -> tuple[F32Vector, Feed]:
-        """Masked logits, or a chunk within its bounds, and the next recurrent state."""
+        """Returns masked logits, or a chunk within its bounds, and the next recurrent state."""
         actions = self.binding.policy.actions
         if self.sampling == "uniform":  # the baseline needs no network
             return self._uniform(actions), self.recurrent

@@ -1,4 +1,4 @@
-"""Reading request bodies: within a size and a time limit, by content type. `ActBody.read` understands them."""
+"""Reads request bodies within a size and a time limit, by content type; `ActBody.read` parses them."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from policy_server.wire import (
     unpack_json,
 )
 
-READ_TIMEOUT_S = 10.0  # a body that trickles in slower than this is given up
+READ_TIMEOUT_S = 10.0  # timeout of a whole body
 
 
 @dataclass(frozen=True)
 class ActBody:
-    """A request for a decision as it came; `kind` is its content type, `header` that with its parameters."""
+    """The unparsed body of a request for a decision; `kind` is its content type, `header` includes the parameters."""
 
     kind: str
     header: str
     data: bytes
 
     def read(self) -> ActRequest:
-        """The request in it; WireError 400, 413 or 422. Takes milliseconds, so it is no work for an event loop."""
+        """Parses the request; WireError 400, 413 or 422. Takes milliseconds: call it outside the event loop."""
         if self.kind == MSGPACK:
             return ActRequest.from_fields(unpack(self.data))
         return ActRequest.from_fields(_form_fields(self.header, self.data))
@@ -48,12 +48,12 @@ class Payload:
         self._max_bytes, self._timeout_s = max_bytes, timeout_s
 
     async def json(self, request: Request) -> bytes:
-        """The body of a request that carries JSON; WireError 400, 408, 413 or 415."""
+        """Returns the body of a JSON request; WireError 400, 408, 413 or 415."""
         _content_type(request, JSON)
         return await self._body(request, min(MAX_JSON_BYTES, self._max_bytes))
 
     async def act(self, request: Request) -> ActBody:
-        """The body of a request for a decision; WireError 400, 408, 413 or 415."""
+        """Returns the body of a request for a decision; WireError 400, 408, 413 or 415."""
         kind = _content_type(request, MSGPACK, MULTIPART)
         return ActBody(kind, request.headers["content-type"], await self._body(request, self._max_bytes))
 
@@ -69,12 +69,14 @@ class Payload:
                     if len(data) > most:
                         raise too_large("body", f"more than {most} bytes", most)
         except ClientDisconnect as error:
-            raise WireError("body: got a closed connection, expected the rest", code="disconnected") from error
+            raise WireError(
+                "body: the connection was closed before the whole body arrived", code="disconnected"
+            ) from error
         return bytes(data)
 
 
 def _form_fields(content_type: str, body: bytes) -> dict[str, object]:
-    """The field `observation` (JSON) and the files, by camera name, of a multipart body."""
+    """Returns the JSON field `observation` and the files, by camera name, of a multipart body."""
     fields: dict[str, object] | None = None
     images: dict[str, bytes] = {}
     for part in form_parts(content_type, body):
@@ -89,7 +91,7 @@ def _form_fields(content_type: str, body: bytes) -> dict[str, object]:
     if fields is None:
         raise invalid("form", "no 'observation'", "a JSON field 'observation'", code="missing_field")
     if "images" in fields:
-        raise invalid("observation", "'images'", "pictures as files of their own", code="unknown_field")
+        raise invalid("observation", "'images'", "images as separate files", code="unknown_field")
     return {**fields, "images": images}
 
 
@@ -109,5 +111,5 @@ async def _in_time(seconds: float) -> AsyncIterator[None]:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError as late:
-        message = f"body: got only a part within {seconds:g} s, expected all of it"
+        message = f"body: not complete within {seconds:g} s"
         raise WireError(message, code="body_too_slow", status=408) from late

@@ -1,4 +1,4 @@
-"""How the server says no: every error as typed JSON, never a traceback, and the bearer token."""
+"""Error replies of the server, as typed JSON and never a traceback; and the bearer token."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from policy_server.errors import PolicyError, SessionError, WireError
 from policy_server.metrics import Metrics
 from robots.errors import BindError
 
-# After an unforeseen error uvicorn closes the connection; a client that is not told meets it being closed.
+# After an unexpected error uvicorn closes the connection; the header announces it to the client.
 HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 500: {"Connection": "close"}, 503: {"Retry-After": "1"}}
 log = logging.getLogger("ferry.policy_server")
 
 
 class ErrorResponse(JSONResponse):
-    """Typed JSON in ASCII, so that whatever a client sent can be sent back to it, lone surrogates too."""
+    """Typed JSON in ASCII, so that any text of a client can be sent back, even lone surrogates."""
 
     def render(self, content: Any) -> bytes:
-        """The bytes of the body."""
+        """Returns the bytes of the body."""
         return json.dumps(content).encode()
 
 
 def authorisation(token: str) -> Callable[[Request], Awaitable[None]]:
-    """A dependency that raises WireError 401 unless the request carries `token`; an empty token lets everyone in."""
+    """Returns a dependency that raises WireError 401 unless the request carries `token`; an empty one allows all."""
     expected = f"Bearer {token}".encode()
 
     async def check(request: Request) -> None:
-        got = request.headers.get("authorization", "").encode("latin-1")  # the bytes as they came: UTF-8
+        got = request.headers.get("authorization", "").encode("latin-1")  # the raw bytes, UTF-8
         if token and not hmac.compare_digest(got, expected):
             message = "authorization: got none or a wrong one, expected 'Bearer' and the token"
             raise WireError(message, code="unauthorized", status=401)
@@ -48,7 +48,7 @@ def add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
     async def handle(_: Request, error: Exception) -> JSONResponse:
         typed = _typed(error)
         metrics.errors.labels(typed.code).inc()
-        if typed.status >= 500 and typed.status != 503:  # those can be many, and are no fault of the server
+        if typed.status >= 500 and typed.status != 503:  # 503 can be frequent, and is not a fault of the server
             log.error("%s: %s", typed.code, typed)
         headers = dict(error.headers or {}) if isinstance(error, HTTPException) else HEADERS.get(typed.status)
         return ErrorResponse(typed.to_json(), typed.status, headers)

@@ -1,4 +1,4 @@
-"""How an action is chosen from masked logits."""
+"""Sampling of an action from masked logits."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ SAMPLINGS: tuple[str, ...] = get_args(Sampling)
 
 
 def softmax(logits: F32Vector) -> npt.NDArray[np.float64]:
-    """Probabilities of `logits`, shape (n,); exactly zero where the logit is -inf."""
+    """Returns the probabilities of `logits`, shape (n,); exactly zero where the logit is -inf."""
     weights = np.exp(logits.astype(np.float64) - logits.max())
     return np.asarray(weights / weights.sum())
 
 
 def choose(logits: F32Vector, sampling: Sampling, random: np.random.Generator) -> tuple[int, F32Vector]:
-    """The chosen action's index and the probabilities, shape (n,), it stands in.
+    """Returns the chosen action's index, and the probabilities of all actions, shape (n,).
 
-    "greedy" takes the most probable action, "sample" draws one, "uniform" draws among those that are not masked,
-    whatever their logits (the random baseline).
+    "greedy" takes the most probable action, "sample" draws from the probabilities, "uniform" draws uniformly from the
+    unmasked actions (the random baseline).
     """
     probabilities = softmax(np.where(np.isfinite(logits), 0.0, logits) if sampling == "uniform" else logits)
     if sampling == "greedy":

@@ -1,4 +1,4 @@
-"""The documented shapes of requests and replies: what /openapi.json and /docs show."""
+"""Schemas of requests and replies, for /openapi.json and /docs."""
 
 from __future__ import annotations
 
@@ -12,35 +12,37 @@ from robots.embodiments.stretch_re1 import STRETCH_RE1
 
 
 class OpenSession(BaseModel):
-    """What a client sends to open a session."""
+    """Request to open a session."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    embodiment: dict[str, Any] = Field(description="The body, as Embodiment.to_json() gives it.")
-    instruction: str = Field(description="What the robot is asked to do, in words.", examples=["find a mug"])
-    sampling: Sampling = Field("greedy", description="How actions are chosen; 'uniform' is the random baseline.")
+    embodiment: dict[str, Any] = Field(description="The robot's embodiment, as returned by Embodiment.to_json().")
+    instruction: str = Field(description="Task of the robot in natural language.", examples=["find a mug"])
+    sampling: Sampling = Field("greedy", description="Sampling of actions; 'uniform' is the random baseline.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of this session's random draws.")
 
 
 class ImageSize(BaseModel):
-    """Pixels of the images a session takes from one camera."""
+    """Size of the images that a session takes from one camera [pixels]."""
 
     height: int
     width: int
 
 
 class SessionOpened(BaseModel):
-    """What a session expects and allows."""
+    """Requirements and limits of a session."""
 
     session_id: str
     bundle_sha256: str = Field(description="SHA-256 of the bundle's manifest.json.")
-    horizon: int = Field(description="Decisions in the longest episode; one more is refused with 410.")
-    control_period_s: float = Field(description="Time one decision is given [s].")
-    expires_after_s: float = Field(description="The session is forgotten when idle for longer [s].")
-    cameras: dict[str, ImageSize] = Field(description="Images every request must carry, by the body's camera name.")
-    state: dict[str, list[str]] = Field(description="State groups every request must carry, with their entries.")
+    horizon: int = Field(description="Maximum number of decisions in an episode; further ones are refused with 410.")
+    control_period_s: float = Field(description="Deadline of a decision, from its observation [s].")
+    expires_after_s: float = Field(description="Idle time after which the session expires [s].")
+    cameras: dict[str, ImageSize] = Field(
+        description="Images that every request must contain, by the robot's camera names."
+    )
+    state: dict[str, list[str]] = Field(description="State groups that every request must contain, with their entries.")
     actions: list[str] = Field(description="Action names in the order of `probabilities`, or of a row.")
-    masked: list[str] = Field(description="Actions this body lacks; they are never chosen.")
+    masked: list[str] = Field(description="Actions that this robot lacks; they are never chosen.")
 
 
 class Act(BaseModel):
@@ -48,14 +50,15 @@ class Act(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    stamp_ns: int = Field(description="When it was sensed, on the body's clock; the decision carries it back.")
+    stamp_ns: int = Field(description="Time of sensing, on the robot's clock; returned in the decision.")
     images: dict[str, Any] = Field(description="Camera name -> {shape, dtype: uint8, data} or a JPEG or PNG file.")
     state: dict[str, list[float]] = Field({}, description="State group -> numbers in the order of the session's reply.")
     executed: str | None = Field(
-        None, description="Action executed since the last decision, null when none was. Required after the first step."
+        None,
+        description="Action executed since the last decision, null if there was none. Required after the first step.",
     )
     step: int | None = Field(
-        None, description="The decision that is asked for, from 0; refused when it is another one."
+        None, description="Number of the requested decision, from 0; refused if it is not the next one."
     )
 
 
@@ -72,7 +75,7 @@ class DecisionReply(BaseModel):
     chunk: list[list[float]] | None = Field(
         None, description="Rows of a policy with continuous actions. A packed array in msgpack; null otherwise."
     )
-    valid_for_s: float = Field(description="How long after `stamp_ns` it may start to be executed [s].")
+    valid_for_s: float = Field(description="Maximum age of the observation at which execution may still start [s].")
     timing_s: dict[str, float] = Field(description="decode, preprocess, inference, total [s].")
 
 
@@ -93,12 +96,12 @@ class ErrorBody(BaseModel):
     """One error."""
 
     code: str = Field(description="Stable, for programs.")
-    message: str = Field(description="What was got and what was expected, for people.")
+    message: str = Field(description="For people: got and expected.")
     details: dict[str, Any]
 
 
 class ErrorReply(BaseModel):
-    """What every error looks like."""
+    """The form of every error."""
 
     error: ErrorBody
 
@@ -135,5 +138,5 @@ ACT_BODY = {
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that may answer with these statuses."""
+    """Returns the `responses` of a route that may answer with these statuses."""
     return {status: {"model": ErrorReply} for status in statuses}

@@ -1,4 +1,4 @@
-"""`ferry serve BUNDLE`: serves one policy over REST until it is told to stop."""
+"""`ferry serve BUNDLE`: serves one policy over REST until SIGINT or SIGTERM."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from robots.processes.signals import endings, on_end
 from robots.processes.text import printable
 
 DEFAULTS = ServiceOptions()
-GRACE_S = 5  # requests under way at SIGTERM get this long [s]
+GRACE_S = 5  # time for running requests to finish at SIGTERM [s]
 KEEP_ALIVE_S = (
     75  # longer than httpx keeps an idle connection (5 s), so that no request meets a connection being closed
 )
@@ -35,12 +35,12 @@ KEEP_ALIVE_S = (
 
 @dataclass(frozen=True)
 class Serve:
-    """Serves a policy bundle over REST; the API's description is at /docs."""
+    """Serves a policy bundle over REST; the API documentation is at /docs."""
 
     bundle: tyro.conf.Positional[Path]
-    """A folder or zip that `ferry export` wrote."""
+    """Folder or zip written by `ferry export`."""
     host: str = "127.0.0.1"
-    """Address to listen on. Anything but this machine's own needs a token file to be safe."""
+    """Address to listen on. Use a token file for any address other than localhost."""
     port: int = 8765
     """Port to listen on; 0 picks a free one."""
     token_file: Path | None = None
@@ -48,20 +48,20 @@ class Serve:
     threads: int = 0
     """Threads for one inference; 0 for one per core."""
     workers: int = DEFAULTS.workers
-    """Decisions computed at the same time."""
+    """Number of decisions computed in parallel."""
     max_sessions: int = DEFAULTS.max_sessions
-    """Open sessions at the same time."""
+    """Maximum number of open sessions."""
     session_timeout_s: float = DEFAULTS.session_timeout_s
-    """A session is forgotten when it is idle for longer [s]."""
+    """Idle time after which a session expires [s]."""
     max_body_bytes: int = DEFAULTS.max_body_bytes
-    """Longest request body."""
+    """Maximum size of a request body [bytes]."""
     max_image_pixels: int = DEFAULTS.max_image_pixels
-    """Largest camera image."""
+    """Maximum size of a camera image [pixels]."""
     max_connections: int = MAX_CONNECTIONS
-    """Open connections; beyond them the least used goes, from the address that has most."""
+    """Maximum number of open connections; beyond it the least used one is closed, from the address with the most."""
 
     def options(self) -> ServiceOptions:
-        """The limits for the application; ValueError or OSError says which one is wrong."""
+        """Returns the limits for the application; ValueError or OSError names the wrong one."""
         positive = ("workers", "max_sessions", "session_timeout_s", "max_body_bytes", "max_image_pixels")
         for name in (*positive, "max_connections"):
             if getattr(self, name) <= 0:
@@ -75,7 +75,7 @@ class Serve:
 
 
 class DrainingServer(uvicorn.Server):
-    """Stops being ready at the signal, before the last requests are answered."""
+    """Reports "draining" as soon as the signal arrives, before the last requests are answered."""
 
     def __init__(self, app: FastAPI, max_connections: int = MAX_CONNECTIONS) -> None:
         self._places = Places(connection_limit(max_connections))
@@ -107,10 +107,10 @@ class DrainingServer(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening TCP socket; OSError names the address it cannot have.
+    """Returns a listening TCP socket; OSError names the address if it is not available.
 
-    Its protocol is named because asyncio turns Nagle's algorithm off only on sockets that say they are TCP, and with
-    Nagle's algorithm every decision waits 40 ms for a delayed acknowledgement.
+    The protocol is explicit because asyncio only disables Nagle's algorithm on sockets created with IPPROTO_TCP; with
+    Nagle's algorithm, every decision waits 40 ms for a delayed acknowledgement.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -125,7 +125,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs `ferry serve`; exit code 2 and one line when it cannot start."""
+    """Runs `ferry serve`; exit status 2 and one line if it cannot start."""
     args = tyro.cli(Serve, args=argv, prog="ferry serve")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
@@ -149,13 +149,13 @@ def _run(bundle: PolicyBundle, options: ServiceOptions, listener: socket.socket,
         )
 
     if not options.token and host not in ("127.0.0.1", "::1"):
-        print(f"ferry serve: anyone who reaches {url} can use it; --token-file asks for a token", file=sys.stderr)
-    # uvicorn raises the signal again once it has shut down; that must end the process in order.
+        print(f"ferry serve: anyone who can reach {url} can use it; --token-file requires a token", file=sys.stderr)
+    # uvicorn raises the signal again after its shutdown; the process must then exit normally.
     on_end(lambda *_: sys.exit(0))
     server = DrainingServer(create_app(bundle, options, announce), connections)
-    if signal.SIGHUP in endings():  # which uvicorn leaves to us
+    if signal.SIGHUP in endings():  # not handled by uvicorn
         signal.signal(signal.SIGHUP, server.handle_exit)
-    with listener, drained():  # a log that nobody reads holds no answer up
+    with listener, drained():  # a log that nobody reads does not block replies
         server.run(sockets=[listener])
 
 

@@ -1,4 +1,4 @@
-"""What the server does, without HTTP: opens sessions on a bundle and answers observations."""
+"""The server without HTTP: opens sessions on a bundle and answers observations."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy.typing as npt
 from policy_server.bundle import PolicyBundle
 from policy_server.decision import Decision
 from policy_server.errors import SessionError
+from policy_server.images.image_codec import decode_image
 from policy_server.onnx_policy import MAX_TOKENS, OnnxEpisode, OnnxPolicy
-from policy_server.pictures import decode_picture
 from policy_server.sampling import Sampling
 from policy_server.sessions import Session, Sessions
 from policy_server.wire import ActRequest, check_names, invalid
@@ -23,7 +23,7 @@ from robots.errors import SpecError
 from robots.observation import Observation
 from robots.spec import CameraSpec, U8Image, VectorSpec
 
-MAX_SIDE = 8192  # pixels; a longer image would make the resizing weights of `robots.view` large
+MAX_SIDE = 8192  # pixels; bounds the resizing weights of `robots.view`
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class ServiceOptions:
     max_instruction_chars: int = 512
     max_instruction_tokens: int = MAX_TOKENS
     workers: int = 2
-    """Decisions computed at the same time."""
+    """Number of decisions computed in parallel."""
     token: str = ""
     """Bearer token that clients must send; empty for none."""
 
@@ -51,7 +51,7 @@ class Service:
         self._policy = OnnxPolicy(bundle, options.max_instruction_tokens)
 
     def open(self, body: Mapping[str, Any], instruction: str, sampling: Sampling, seed: int) -> dict[str, Any]:
-        """Opens a session; returns what it expects. BindError when the body does not fit, WireError, SessionError."""
+        """Opens a session; returns its requirements. BindError if the robot does not fit, WireError, SessionError."""
         self.sessions.check_room()
         if len(instruction) > self.options.max_instruction_chars:
             expected = f"at most {self.options.max_instruction_chars} characters"
@@ -65,18 +65,20 @@ class Service:
             "horizon": episode.binding.policy.horizon,
             "control_period_s": episode.binding.policy.control_period_s,
             "expires_after_s": self.options.session_timeout_s,
-            "cameras": {one.name: {"height": one.height, "width": one.width} for one in _cameras(episode.binding)},
+            "cameras": {each.name: {"height": each.height, "width": each.width} for each in _cameras(episode.binding)},
             "state": {group: list(spec.names) for group, spec in _groups(episode.binding).items()},
             "actions": list(episode.names),
-            "masked": [name for name, has in zip(episode.names, episode.binding.mask) if not has],  # none of a chunk
+            "masked": [
+                name for name, has in zip(episode.names, episode.binding.mask) if not has
+            ],  # empty for a chunk policy
         }
 
     def act(self, session: Session, request: ActRequest) -> Decision:
-        """The decision for one observation; gives the session back."""
+        """Returns the decision for one observation; releases the session."""
         return self.answer(session, lambda: request)
 
     def answer(self, session: Session, read: Callable[[], ActRequest]) -> Decision:
-        """The decision for what `read` returns, timed with its reading and decoding; gives the session back."""
+        """Returns the decision for the request from `read`, timed with its decoding; releases the session."""
         try:
             started = time.perf_counter()
             request, episode = read(), session.episode
@@ -144,7 +146,7 @@ def _groups(binding: Binding) -> dict[str, VectorSpec]:
 
 def _image(camera: CameraSpec, image: npt.NDArray[Any] | bytes) -> U8Image:
     if isinstance(image, bytes):
-        return decode_picture(camera.name, image, (camera.height, camera.width))
+        return decode_image(camera.name, image, (camera.height, camera.width))
     try:
         camera.check(image)
     except SpecError as error:

@@ -1,7 +1,7 @@
-"""The server's sessions: bounded in number, forgotten when idle, one decision at a time in each.
+"""The server's sessions: bounded in number, expired when idle, one decision at a time in each.
 
-When there is no room, the session goes that nobody lives by any more: its episode is over, or it was opened and never
-used, or it has been idle for long. A robot whose laptop went to sleep does not lock the next one out.
+When there is no room, a session is evicted that is no longer in use: its episode is over, it was opened and never used,
+or it has been idle for long. So a robot whose computer went to sleep does not lock the next one out.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from policy_server.errors import SessionError
 from policy_server.fair_pool import Account
 from policy_server.onnx_policy import OnnxEpisode
 
-UNUSED_S = 10.0  # opened and never used: its client has given up by then
+UNUSED_S = 10.0  # a session that was opened and never used is evicted after this time
 IDLE_S = 30.0  # longer than a robot's motion between two decisions
 WHY_GONE = {
     "session_expired": "idle for too long",
-    "session_evicted": "idle while others needed room",
+    "session_evicted": "evicted while idle, to make room for another one",
     "session_closed": "closed",
 }
-REMEMBERED = 1024  # ids of gone sessions, so that "expired" can be told from "never existed"
+REMEMBERED = 1024  # ids of past sessions, to distinguish "expired" from "never existed"
 
 
 @dataclass
 class Session:
-    """One episode and who uses it."""
+    """One episode with its use."""
 
     id: str
     episode: OnnxEpisode
@@ -39,7 +39,7 @@ class Session:
 
     @property
     def spare_after_s(self) -> float:
-        """How long it must be idle before it makes room for another [s]."""
+        """Idle time after which it may be evicted [s]."""
         if self.episode.is_over:
             return 0.0
         return IDLE_S if self.episode.step else UNUSED_S
@@ -65,7 +65,7 @@ class Sessions:
             self._check_room()
 
     def open(self, episode: OnnxEpisode) -> Session:
-        """A new session with an id that cannot be guessed; SessionError as in `check_room`."""
+        """Opens a session with an id that cannot be guessed; SessionError as in `check_room`."""
         session = Session(secrets.token_urlsafe(16), episode, self._clock())
         with self._lock:
             self._check_room()
@@ -82,17 +82,19 @@ class Sessions:
             self._expire()
             session = self._find(id)
             if session.busy:
-                raise SessionError("session: got a second request, expected one at a time", code="busy", status=409)
+                raise SessionError(
+                    "session: another request is still running; send one at a time", code="busy", status=409
+                )
             session.busy = True
             return session
 
     def give_back(self, session: Session) -> None:
-        """Ends what `take` began; the idle time starts now."""
+        """Releases the session after `take`; its idle time starts now."""
         with self._lock:
             session.used_s, session.busy = self._clock(), False
 
     def close(self, id: str) -> None:
-        """Forgets a session; SessionError as in `take`. A decision that is under way still gets its answer."""
+        """Closes a session; SessionError as in `take`. A decision in progress is still answered."""
         with self._lock:
             self._expire()
             self._find(id)
@@ -103,7 +105,7 @@ class Sessions:
         if len(self._open) >= self._most:
             self._evict()
         if len(self._open) >= self._most:
-            message = f"sessions: got one more than {self._most}, expected at most {self._most}; close one or wait"
+            message = f"sessions: all {self._most} are in use; close one or try again later"
             raise SessionError(message, code="too_many_sessions", status=503, details={"max_sessions": self._most})
 
     def _find(self, id: str) -> Session:
@@ -111,20 +113,20 @@ class Sessions:
             return self._open[id]
         code = self._gone.get(id, "")
         if code:
-            message = f"session: got one that was {WHY_GONE[code]}, expected an open one"
+            message = f"session was {WHY_GONE[code]}; open a new one"
             raise SessionError(message, code=code, status=410)
-        raise SessionError("session: got an unknown id, expected one from POST /v1/sessions", code="unknown_session")
+        raise SessionError("session: unknown id; open one with POST /v1/sessions", code="unknown_session")
 
     def _expire(self) -> None:
         oldest = self._clock() - self._timeout_s
-        for session in [one for one in self._open.values() if not one.busy and one.used_s < oldest]:
+        for session in [each for each in self._open.values() if not each.busy and each.used_s < oldest]:
             self._forget(session.id, "session_expired")
 
     def _evict(self) -> None:
         now_s = self._clock()
-        spare = [one for one in self._open.values() if not one.busy and now_s - one.used_s >= one.spare_after_s]
+        spare = [each for each in self._open.values() if not each.busy and now_s - each.used_s >= each.spare_after_s]
         if spare:
-            longest = max(spare, key=lambda one: now_s - one.used_s - one.spare_after_s)
+            longest = max(spare, key=lambda each: now_s - each.used_s - each.spare_after_s)
             self._forget(longest.id, "session_evicted")
 
     def _forget(self, id: str, code: str) -> None:

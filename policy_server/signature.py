@@ -1,4 +1,4 @@
-"""What a bundle's graphs must take and give, derived from its manifest, and the check that they do."""
+"""Expected inputs and outputs of a bundle's graphs, derived from its manifest, and their check."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32", "tensor(int64)": 
 
 @dataclass(frozen=True)
 class Port:
-    """One input or output of a graph. In `shape`, None stands for any size and 0 for one that grows step by step."""
+    """One input or output of a graph. In `shape`, None means any size and 0 a size that grows with each step."""
 
     dtype: str
     shape: tuple[int | None, ...]
@@ -31,7 +31,7 @@ Ports = Mapping[str, Port]
 
 
 class NodeArg(Protocol):
-    """What onnxruntime says of one input or output."""
+    """onnxruntime's description of one input or output."""
 
     name: str
     type: str
@@ -39,7 +39,7 @@ class NodeArg(Protocol):
 
 
 def policy_ports(manifest: PolicyManifest) -> tuple[Ports, Ports]:
-    """Inputs and outputs of the policy graph."""
+    """Returns the inputs and outputs of the policy graph."""
     spec, actions = manifest.spec, manifest.spec.actions
     inputs = {camera.name: Port("uint8", (1, camera.height, camera.width, 3)) for camera in spec.cameras}
     inputs |= {
@@ -52,13 +52,13 @@ def policy_ports(manifest: PolicyManifest) -> tuple[Ports, Ports]:
         outputs = {"logits": Port("float32", (1, len(actions.names)))}
     else:
         outputs = {"actions": Port("float32", (1, actions.horizon, len(actions.vector)))}
-    inputs |= {one.input: Port(one.dtype, one.initial_shape) for one in manifest.recurrent}
-    outputs |= {one.output: Port(one.dtype, one.initial_shape) for one in manifest.recurrent}
+    inputs |= {tensor.input: Port(tensor.dtype, tensor.initial_shape) for tensor in manifest.recurrent}
+    outputs |= {tensor.output: Port(tensor.dtype, tensor.initial_shape) for tensor in manifest.recurrent}
     return inputs, outputs
 
 
 def text_ports() -> tuple[Ports, Ports]:
-    """Inputs and outputs of the text graph."""
+    """Returns the inputs and outputs of the text graph."""
     return {"token_ids": Port("int64", (1, None))}, {"text_features": Port("float32", (1, None, None))}
 
 
@@ -69,19 +69,19 @@ def check_graph(file: str, session: ort.InferenceSession, inputs: Ports, outputs
 
 
 def _check(what: str, got: Iterable[NodeArg], expected: Ports) -> None:
-    ports = {one.name: one for one in got}
+    ports = {node.name: node for node in got}
     if ports.keys() != expected.keys():
         raise BundleError(f"{what}: got {', '.join(sorted(ports))}, expected {', '.join(sorted(expected))}")
     for name, port in expected.items():
-        one = ports[name]
-        dtype = TYPES.get(one.type, one.type)
-        if dtype != port.dtype or not _fits(one.shape, port.shape):
-            sizes = ", ".join(map(str, one.shape))
+        node = ports[name]
+        dtype = TYPES.get(node.type, node.type)
+        if dtype != port.dtype or not _fits(node.shape, port.shape):
+            sizes = ", ".join(map(str, node.shape))
             raise BundleError(f"{what} '{name}': got {dtype} ({sizes}), expected {port}")
 
 
 def _fits(got: list[int | str | None], expected: tuple[int | None, ...]) -> bool:
-    """Whether each size is as expected; a size that the graph leaves open (a name) takes any."""
+    """Returns True if each size is as expected; a symbolic size of the graph matches any."""
     if len(got) != len(expected):
         return False
     return all(not isinstance(size, int) or want is None or size == want for size, want in zip(got, expected))

@@ -1,6 +1,6 @@
 """Messages between client and server: msgpack with raw arrays, or JSON. No pickle.
 
-An array travels as {"shape": [...], "dtype": "uint8" | "float32", "data": bytes}, row-major and little-endian.
+An array is sent as {"shape": [...], "dtype": "uint8" | "float32", "data": bytes}, row-major and little-endian.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ MULTIPART = "multipart/form-data"
 DTYPES: dict[str, np.dtype[Any]] = {"uint8": np.dtype("u1"), "float32": np.dtype("<f4")}
 MAX_DIMENSIONS = 4
 MAX_INT64 = 2**63 - 1
-MAX_LIST = 4096  # entries of one list or map; a longer vector travels as a packed array
+MAX_LIST = 4096  # entries of one list or map; a longer vector is sent as a packed array
 MAX_VALUES = 16_384  # entries of all lists and maps of a message
-MAX_JSON_BYTES = 256 * 1024  # of a client's JSON; a body's description has about 3 kB
+MAX_JSON_BYTES = 256 * 1024  # of a client's JSON; an embodiment has about 3 kB
 
 
 @dataclass(frozen=True)
 class ActRequest:
-    """What a client sends for one decision.
+    """A client's request for one decision.
 
     Attributes:
-        stamp_ns: when the observation was sensed, on the body's clock; the decision carries it back.
-        images: body camera name -> (H, W, 3) uint8 RGB, or the bytes of a JPEG or PNG file.
-        state: body state group -> float32 vector.
-        executed: name of the action executed since the last decision; None when nothing was executed.
-        reported: whether the request said what was executed; it must, except at the first step.
-        step: which decision the client believes it asks for, from 0; None when it does not say.
+        stamp_ns: time of sensing, on the robot's clock; returned in the decision.
+        images: camera name -> (H, W, 3) uint8 RGB, or the bytes of a JPEG or PNG file.
+        state: state group -> float32 vector.
+        executed: name of the action executed since the last decision; None if nothing was executed.
+        reported: True if the request has the field `executed`; required except at the first step.
+        step: number of the requested decision, from 0; None if absent.
     """
 
     stamp_ns: int
@@ -50,7 +50,7 @@ class ActRequest:
     step: int | None = None
 
     def to_fields(self) -> dict[str, Any]:
-        """The message as it is packed: absent fields are left out."""
+        """Returns the message to pack, without absent fields."""
         fields: dict[str, Any] = {"stamp_ns": self.stamp_ns, "images": dict(self.images), "state": dict(self.state)}
         if self.reported:
             fields["executed"] = self.executed
@@ -60,7 +60,7 @@ class ActRequest:
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> ActRequest:
-        """Inverse of `to_fields` after unpacking; WireError names the first field that is missing, unknown or wrong."""
+        """Inverse of `to_fields` after unpacking; WireError names the first missing, unknown or wrong field."""
         check_names("fields", fields, required={"stamp_ns", "images"}, optional={"state", "executed", "step"})
         executed = fields.get("executed")
         if not (executed is None or isinstance(executed, str)):
@@ -76,16 +76,16 @@ class ActRequest:
 
 
 def pack(message: Mapping[str, Any]) -> bytes:
-    """`message` as msgpack; numpy arrays may stand anywhere in it."""
+    """Packs `message` as msgpack; it may contain numpy arrays anywhere."""
     packed: bytes = msgpack.packb(message, default=_pack_array)
     return packed
 
 
 def unpack(data: bytes) -> dict[str, Any]:
-    """The message in msgpack `data`, arrays still packed.
+    """Unpacks msgpack `data`; arrays stay packed.
 
-    WireError when it is not a map with text keys, or has more than `MAX_VALUES` values: it is given up on the way,
-    before it costs much memory or time.
+    WireError if it is not a map with text keys, or has more than `MAX_VALUES` values: unpacking stops early, before it
+    costs much memory or time.
     """
     count = _Count()
     hooks = {"object_hook": count, "list_hook": count, "max_array_len": MAX_LIST, "max_map_len": MAX_LIST}
@@ -96,9 +96,9 @@ def unpack(data: bytes) -> dict[str, Any]:
 
 
 def unpack_json(data: bytes, what: str = "body", most: int = MAX_JSON_BYTES) -> dict[str, Any]:
-    """The JSON object in `data`, which may have `most` bytes.
+    """Parses the JSON object in `data`, of at most `most` bytes.
 
-    WireError when it is none (400), longer (413), or holds a lone surrogate (422), which no UTF-8 can carry on.
+    WireError if it is not one (400), is longer (413), or contains a lone surrogate (422), which UTF-8 cannot encode.
     """
     if len(data) > most:
         raise too_large(what, f"{len(data)} bytes", most)
@@ -113,7 +113,7 @@ def unpack_json(data: bytes, what: str = "body", most: int = MAX_JSON_BYTES) -> 
 
 
 def unpack_array(what: str, value: object) -> npt.NDArray[Any]:
-    """The array in {"shape", "dtype", "data"}, read-only; WireError when its size and its data disagree."""
+    """Returns the read-only array in {"shape", "dtype", "data"}; WireError if its shape and its data disagree."""
     fields = _map(what, value)
     check_names(what, fields, required={"shape", "dtype", "data"})
     shape, dtype, data = fields["shape"], fields["dtype"], fields["data"]
@@ -128,12 +128,12 @@ def unpack_array(what: str, value: object) -> npt.NDArray[Any]:
         raise invalid(f"{what} data", got, f"{length} bytes for shape {tuple(sizes)} {dtype}")
     try:
         return np.frombuffer(data, dtype=DTYPES[dtype]).reshape(sizes)
-    except ValueError as error:  # [0, 2**62, 2**62] has no bytes and yet no place in memory
-        raise invalid(f"{what} shape", tuple(sizes), "a shape that memory can hold") from error
+    except ValueError as error:  # [0, 2**62, 2**62] has no bytes, but numpy rejects it
+        raise invalid(f"{what} shape", tuple(sizes), "a shape that fits in memory") from error
 
 
 def decision_to_fields(decision: Decision) -> dict[str, Any]:
-    """The message that carries `decision`; probabilities or chunk stay a numpy array (see `pack`)."""
+    """Returns the message of `decision`; probabilities or chunk stay a numpy array (see `pack`)."""
     return {
         "stamp_ns": decision.stamp_ns,
         "step": decision.step,
@@ -166,20 +166,20 @@ def decision_from_fields(fields: Mapping[str, Any]) -> Decision:
 
 
 def invalid(what: str, got: object, expected: object, code: str = "invalid", **details: Any) -> WireError:
-    """A 422 error for a message that can be read but does not fit."""
+    """Returns a 422 error for a message that can be parsed but does not fit."""
     message = f"{what}: got {got}, expected {expected}"
     return WireError(message, code=code, status=422, details={"got": str(got), "expected": str(expected), **details})
 
 
 def too_large(what: str, got: str, most: int) -> WireError:
-    """A 413 error for a message of more than `most` bytes."""
+    """Returns a 413 error for a message of more than `most` bytes."""
     expected = f"at most {most} bytes"
     details = {"got": got, "expected": expected}
     return WireError(f"{what}: got {got}, expected {expected}", code="body_too_large", status=413, details=details)
 
 
 def check_names(what: str, got: Mapping[str, Any], *, required: set[str], optional: set[str] | None = None) -> None:
-    """Raises WireError (422, "missing" or "unknown") unless `got` has all required names and no unknown one."""
+    """Raises WireError (422, "missing" or "unknown") unless `got` has all required names and no unknown ones."""
     allowed = required | (optional or set())
     for code, names in (("missing", required - got.keys()), ("unknown", got.keys() - allowed)):
         if names:
@@ -188,7 +188,7 @@ def check_names(what: str, got: Mapping[str, Any], *, required: set[str], option
 
 
 class _Count:
-    """Counts the values of a message while it is unpacked; ValueError when there are too many."""
+    """Counts the values of a message while it is unpacked; ValueError if there are too many."""
 
     def __init__(self) -> None:
         self._left = MAX_VALUES
@@ -226,8 +226,8 @@ def _vector(what: str, value: object) -> npt.NDArray[np.float32]:
         return array
     if not isinstance(value, list):
         raise invalid(what, type(value).__name__, "a list of numbers")
-    with np.errstate(over="ignore"):  # becomes infinity, which the specs refuse by name
-        return np.array([_number(what, one) for one in value], dtype=np.float32)
+    with np.errstate(over="ignore"):  # becomes infinity, which the specs refuse with the field's name
+        return np.array([_number(what, entry) for entry in value], dtype=np.float32)
 
 
 def _rows(what: str, value: object) -> npt.NDArray[np.float32]:

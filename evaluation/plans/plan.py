@@ -1,4 +1,4 @@
-"""An evaluation plan: which policies, where, how often. A YAML file whose grammar is the dataclasses below."""
+"""An evaluation plan: policies, places, repeats. A YAML file whose schema is the dataclasses below."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ RobotKind = Literal["twin", "ros", "fake"]
 TaskName = Literal[
     "object_nav", "pick_up", "fetch", "room_visit", "room_nav", "object_nav_rel_attr", "object_nav_afford"
 ]
-"""As `simulation.task_registry.TASKS` has them."""
+"""The keys of `simulation.task_registry.TASKS`."""
 
 
 @dataclass(frozen=True)
 class Houses:
-    """Simulated houses: `count` of a split from index `start` on, or those of `seeds`."""
+    """Simulated houses: `count` of a split from index `start` on, or the given `seeds`."""
 
     split: Literal["train", "val", "test"] = "test"
     start: int = 0
@@ -36,9 +36,9 @@ class Houses:
 
 @dataclass(frozen=True)
 class PolicyEntry:
-    """A policy under test: a `bundle` folder run in this process, a `server` URL, or the simulator's `expert`.
+    """A policy under evaluation: a `bundle` folder run in this process, a `server` URL, or the simulator's `expert`.
 
-    `sampling` "uniform" draws among the body's actions whatever the network says: the random baseline.
+    `sampling` "uniform" draws uniformly from the robot's actions: the random baseline.
     """
 
     name: str
@@ -50,10 +50,10 @@ class PolicyEntry:
 
 @dataclass(frozen=True)
 class TwinSettings:
-    """How the simulated body behaves; the names are those of `simulation.twins.house_twin.TwinOptions`.
+    """Settings of the simulated robot, named as in `simulation.twins.house_twin.TwinOptions`.
 
-    The cameras have the size the policy takes. `body` says whose twin it is. With `grasp: physics` fingers have to hold
-    what they close on; reports show then also what would have been a success without that.
+    The cameras have the policy's image size. `body` is the embodiment. With `grasp: physics` the fingers have to hold
+    the object by contact; reports then also show the soft success.
     """
 
     body: Literal["stretch_re1", "locobot"] = "stretch_re1"
@@ -66,22 +66,22 @@ class TwinSettings:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is evaluated.
+    """An evaluation plan.
 
     Attributes:
-        name: of the evaluation, for the report.
-        policies: each is tried at every place.
-        robot: "twin" in this process, "ros" for the body behind ROS topics, "fake" for a rehearsal without either.
-        seed: of everything random.
-        tasks: each is tried at every place.
-        houses: where in simulation; either this, or `starts`, or `episodes`.
-        starts: where in a real home.
-        episodes: instead of tasks and houses: the fields of an `EpisodeSpec` of each. In the file it is the name of a
-            file in CHORES' form.
+        name: name of the evaluation, for the report.
+        policies: each is evaluated at every place.
+        robot: "twin" in this process, "ros" for a robot or twin over ROS topics, "fake" for a rehearsal.
+        seed: seed of everything random.
+        tasks: each is evaluated at every place.
+        houses: places in simulation; either this, or `starts`, or `episodes`.
+        starts: places in a real home.
+        episodes: instead of tasks and houses: the fields of each `EpisodeSpec`. In the file it is the name of an
+            episode file in CHORES' format.
         repeats: trials of each policy at each place.
-        max_steps: decisions in a trial; 600 is that of CHORES ObjectNav.
+        max_steps: maximum number of decisions in a trial; CHORES ObjectNav has 600.
         baseline: name of the policy that the others are compared with; empty for the first uniform one.
-        twin: how the simulated body behaves.
+        twin: settings of the simulated robot.
     """
 
     name: str
@@ -99,35 +99,35 @@ class Plan:
 
     @property
     def sha256(self) -> str:
-        """Names what the plan says, whatever its file looks like; the same as before there were `_LATER`'s keys."""
-        said = {**asdict(self), "twin": _without(asdict(self.twin), _LATER["twin"])}
-        return hashlib.sha256(json.dumps(_without(said, _LATER["plan"]), sort_keys=True).encode()).hexdigest()
+        """Hash of the plan's content; independent of the file's layout and of `_LATER`'s keys at their defaults."""
+        content = {**asdict(self), "twin": _without(asdict(self.twin), _LATER["twin"])}
+        return hashlib.sha256(json.dumps(_without(content, _LATER["plan"]), sort_keys=True).encode()).hexdigest()
 
     def policy(self, name: str) -> PolicyEntry:
-        """The policy of that name."""
-        return next(one for one in self.policies if one.name == name)
+        """Returns the policy of that name."""
+        return next(policy for policy in self.policies if policy.name == name)
 
     def trials(self) -> tuple[Trial, ...]:
-        """Every trial in the order it is run: block by block, the policies of a block in an order drawn by the seed."""
+        """Returns every trial in order of execution: block by block, the policies of a block in seeded random order."""
         return tuple(replace(trial, index=index) for index, trial in enumerate(self._trials()))
 
     def _trials(self) -> Iterator[Trial]:
-        scenes = [scene for repeat in range(self.repeats) for scene in self._scenes(repeat)]
-        for block, scene in enumerate(scenes):
+        templates = [template for repeat in range(self.repeats) for template in self._templates(repeat)]
+        for block, template in enumerate(templates):
             order = np.random.default_rng([self.seed, block]).permutation(len(self.policies))
             for policy in order:
-                yield replace(scene, block=block, policy=self.policies[policy].name)
+                yield replace(template, block=block, policy=self.policies[policy].name)
 
-    def _scenes(self, repeat: int) -> Iterator[Trial]:
-        """A trial of nobody for each task at each place."""
-        any_one = Trial(0, 0, "", "", self.seed + repeat, self.max_steps)
-        for one in self.episodes:
-            steps = min(self.max_steps, int(one.get("max_steps", self.max_steps)))
-            trial = replace(any_one, task=one["task"], house_seed=one["house_seed"], max_steps=steps)
-            yield replace(trial, seed=int(one["seed"]) + repeat, episode=json.dumps(one))
+    def _templates(self, repeat: int) -> Iterator[Trial]:
+        """Yields a trial without a policy for each task at each place."""
+        empty = Trial(0, 0, "", "", self.seed + repeat, self.max_steps)
+        for episode in self.episodes:
+            steps = min(self.max_steps, int(episode.get("max_steps", self.max_steps)))
+            trial = replace(empty, task=episode["task"], house_seed=episode["house_seed"], max_steps=steps)
+            yield replace(trial, seed=int(episode["seed"]) + repeat, episode=json.dumps(episode))
         for task in () if self.episodes else self.tasks:
-            yield from (replace(any_one, task=task, house_seed=house) for house in self._house_seeds())
-            yield from (replace(any_one, task=task, start=start) for start in self.starts)
+            yield from (replace(empty, task=task, house_seed=house) for house in self._house_seeds())
+            yield from (replace(empty, task=task, start=start) for start in self.starts)
 
     def _house_seeds(self) -> tuple[int, ...]:
         if self.houses is None or self.houses.seeds:
@@ -139,7 +139,7 @@ class Plan:
 
 
 def read_plan(path: Path) -> Plan:
-    """The plan in a YAML file; PlanError says file, line, got, expected and the nearest known key."""
+    """Reads the plan in a YAML file; PlanError names file, line, got, expected and the nearest known key."""
     data, place = read_yaml(path), Place(path.name, error=PlanError)
     if isinstance(data, dict) and isinstance(data.get("episodes"), str):
         data["episodes"] = _read_episodes(data["episodes"], place.key(data, "episodes"))
@@ -149,7 +149,7 @@ def read_plan(path: Path) -> Plan:
 
 
 def _check(plan: Plan, data: Mapping[str, object], place: Place) -> None:
-    """What the grammar cannot say."""
+    """Checks what the schema cannot express."""
     for name in ("repeats", "max_steps"):
         if getattr(plan, name) < 1:
             raise place.key(data, name).wrong(getattr(plan, name), "at least 1")
@@ -161,7 +161,7 @@ def _check(plan: Plan, data: Mapping[str, object], place: Place) -> None:
     if len(where) != 1:
         raise place.wrong(" and ".join(where) or "none of them", "one of 'houses', 'starts' and 'episodes'")
     if plan.episodes and "tasks" in data:
-        raise place.key(data, "tasks").wrong("tasks beside episodes", "no 'tasks': each episode says its own")
+        raise place.key(data, "tasks").wrong("tasks beside episodes", "no 'tasks': each episode has its own")
     if plan.robot == "twin" and plan.starts:
         raise place.key(data, "starts").wrong("starts for the twin", "'houses' (starts are for a real home)")
     if plan.robot == "twin" and plan.twin.body != "stretch_re1":
@@ -169,7 +169,7 @@ def _check(plan: Plan, data: Mapping[str, object], place: Place) -> None:
     if plan.houses is not None:
         _check_houses(plan.houses, place.key(data, "houses"))
     _check_policies(plan, data, place.key(data, "policies"))
-    names = [one.name for one in plan.policies]
+    names = [policy.name for policy in plan.policies]
     if plan.baseline and plan.baseline not in names:
         raise place.key(data, "baseline").wrong(f"'{plan.baseline}'", f"one of {', '.join(names)}")
 
@@ -186,26 +186,26 @@ def _check_body(plan: Plan, place: Place) -> None:
 
 
 def _read_episodes(name: str, place: Place) -> list[dict[str, Any]]:
-    """The episodes in a file in CHORES' form, as JSON values."""
+    """Reads an episode file in CHORES' format, as JSON values."""
     from simulation.chores.episode_file import read_episodes  # a real home needs no simulation
     from simulation.errors import SimulationError
 
     try:
-        return [one.to_json() for one in read_episodes(Path(name))]
+        return [episode.to_json() for episode in read_episodes(Path(name))]
     except (OSError, SimulationError) as error:
-        raise place.wrong(str(error), "a .jsonl or .jsonl.gz file of episodes in CHORES' form") from error
+        raise place.wrong(str(error), "a .jsonl or .jsonl.gz file of episodes in CHORES' format") from error
 
 
 _LATER: Mapping[str, Mapping[str, object]] = {
     "plan": {"episodes": ()},
     "twin": {"body": "stretch_re1", "grasp": "sphere"},
 }
-"""Keys that came later, and what was so before: evaluations that were begun then go on."""
+"""Keys that were added later, with their defaults: older evaluations can then be resumed."""
 
 
-def _without(data: Mapping[str, Any], usual: Mapping[str, object]) -> dict[str, Any]:
-    """`data` less what it says as usual."""
-    return {name: value for name, value in data.items() if name not in usual or usual[name] != value}
+def _without(data: Mapping[str, Any], defaults: Mapping[str, object]) -> dict[str, Any]:
+    """Returns `data` without the entries that equal their defaults."""
+    return {name: value for name, value in data.items() if name not in defaults or defaults[name] != value}
 
 
 def _check_houses(houses: Houses, place: Place) -> None:
@@ -214,21 +214,25 @@ def _check_houses(houses: Houses, place: Place) -> None:
     if bool(houses.count) == bool(houses.seeds):
         raise place.wrong("both" if houses.seeds else "neither", "either 'count' or 'seeds'")
     if len(set(houses.seeds)) != len(houses.seeds):
-        raise place.wrong("a seed twice", "each seed once ('repeats' plays a house again)")
+        raise place.wrong("a seed twice", "each seed once (use 'repeats' to repeat a house)")
 
 
 def _check_policies(plan: Plan, data: Mapping[str, object], place: Place) -> None:
     if not plan.policies:
         raise place.wrong("no policy", "at least one")
     seen: set[str] = set()
-    for index, one in enumerate(plan.policies):
-        here = place.item(data["policies"], index)
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", one.name):
-            raise here.wrong(f"name '{one.name}'", "letters, digits, '_', '.' and '-'")
-        if one.name in seen:
-            raise here.wrong(f"name '{one.name}' twice", "a name of its own for each policy")
-        seen.add(one.name)
-        if (one.bundle is not None) + (one.server is not None) + one.expert != 1:
-            raise here.wrong(f"policy '{one.name}' with none or several", "one of 'bundle', 'server', 'expert: true'")
-        if one.expert and plan.robot != "twin":
-            raise here.wrong(f"the expert on robot '{plan.robot}'", "robot 'twin': it looks at the simulator's truth")
+    for index, policy in enumerate(plan.policies):
+        entry = place.item(data["policies"], index)
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", policy.name):
+            raise entry.wrong(f"name '{policy.name}'", "letters, digits, '_', '.' and '-'")
+        if policy.name in seen:
+            raise entry.wrong(f"name '{policy.name}' twice", "a unique name for each policy")
+        seen.add(policy.name)
+        if (policy.bundle is not None) + (policy.server is not None) + policy.expert != 1:
+            raise entry.wrong(
+                f"policy '{policy.name}' with none or several", "one of 'bundle', 'server', 'expert: true'"
+            )
+        if policy.expert and plan.robot != "twin":
+            raise entry.wrong(
+                f"the expert on robot '{plan.robot}'", "robot 'twin': the expert reads the simulator's state"
+            )

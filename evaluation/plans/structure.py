@@ -1,4 +1,4 @@
-"""Dataclasses from plain data (YAML, JSON), every key and type checked: the dataclass is the grammar."""
+"""Builds dataclasses from plain data (YAML, JSON), with every key and type checked: the dataclass is the schema."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any, Literal, Union, get_args, get_origin
 from evaluation.errors import FormatError, nearest
 from evaluation.plans.yaml_lines import LinedDict, LinedList
 
-MOST = 2**63 - 1
+MAX_INT = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where in a file a value stands, for messages.
+    """Position of a value in a file, for error messages.
 
     Attributes:
         file: name of the file.
-        path: of the field in it, e.g. "policies[0].sampling".
-        line: counted from 1; None where the format keeps no lines.
+        path: path of the field, e.g. "policies[0].sampling".
+        line: line number from 1; None if unknown.
         error: class of the error that `wrong` makes.
     """
 
@@ -32,31 +32,35 @@ class Place:
     error: type[FormatError] = FormatError
 
     def key(self, container: object, name: str) -> Place:
-        """The place of the value of `name` in a mapping."""
+        """Returns the position of the value of `name` in a mapping."""
         line = container.lines.get(name, self.line) if isinstance(container, LinedDict) else self.line
         return replace(self, path=f"{self.path}.{name}" if self.path else name, line=line)
 
     def item(self, container: object, index: int) -> Place:
-        """The place of an entry of a list."""
+        """Returns the position of an entry of a list."""
         line = container.lines[index] if isinstance(container, LinedList) else self.line
         return replace(self, path=f"{self.path}[{index}]", line=line)
 
     def wrong(self, got: object, expected: object, suggestion: str = "") -> FormatError:
-        """The error that says so."""
+        """Returns the error for a wrong value at this position."""
         where = self.file if self.line is None else f"{self.file}:{self.line}"
         where = f"{where}: {self.path}" if self.path else where
         return self.error(where, got, expected, line=self.line, suggestion=suggestion)
 
 
 def build(kind: Any, data: object, place: Place) -> Any:
-    """`data` as a `kind`: a dataclass, enum, Literal, tuple, Mapping, optional or plain type; else `place.wrong`."""
+    """Converts `data` to `kind` (a dataclass, enum, Literal, tuple, Mapping or plain type) or raises `place.wrong`."""
     origin, arguments = get_origin(kind), get_args(kind)
     if kind is Any:
         return data
     if is_dataclass(kind) and isinstance(kind, type):
         return _build_dataclass(kind, data, place)
     if origin in (Union, types.UnionType):
-        return None if data is None else build(next(one for one in arguments if one is not type(None)), data, place)
+        return (
+            None
+            if data is None
+            else build(next(option for option in arguments if option is not type(None)), data, place)
+        )
     if origin is tuple:
         return _build_tuple(arguments, data, place)
     if origin is not None and issubclass(origin if isinstance(origin, type) else object, Mapping):
@@ -64,7 +68,7 @@ def build(kind: Any, data: object, place: Place) -> Any:
     if origin is Literal:
         return _choose(data, arguments, place)
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return kind(_choose(data, tuple(one.value for one in kind), place))
+        return kind(_choose(data, tuple(member.value for member in kind), place))
     return _build_plain(kind, data, place)
 
 
@@ -90,7 +94,7 @@ def _build_tuple(arguments: tuple[Any, ...], data: object, place: Place) -> tupl
         arguments = (arguments[0],) * len(data)
     if len(arguments) != len(data):
         raise place.wrong(f"{len(data)} entries", f"{len(arguments)} entries")
-    return tuple(build(kind, one, place.item(data, i)) for i, (kind, one) in enumerate(zip(arguments, data)))
+    return tuple(build(kind, value, place.item(data, i)) for i, (kind, value) in enumerate(zip(arguments, data)))
 
 
 def _build_mapping(kind: Any, data: object, place: Place) -> dict[str, Any]:
@@ -107,8 +111,8 @@ def _choose(data: object, choices: tuple[Any, ...], place: Place) -> Any:
 
 
 def _build_plain(kind: type, data: object, place: Place) -> Any:
-    if type(data) is int and not -MOST <= data <= MOST:
-        raise place.wrong("a whole number of more than 64 bits", "a number that a computer counts to")
+    if type(data) is int and not -MAX_INT <= data <= MAX_INT:
+        raise place.wrong("a whole number of more than 64 bits", "a 64-bit integer")
     if kind is float and type(data) is int:
         return float(data)
     if type(data) is not kind:  # not isinstance: True is an int to Python, to nobody else

@@ -1,4 +1,4 @@
-"""A trial: one policy, one place to start from, one seed; and what can become of it."""
+"""A trial: one policy, one start, one seed; and its possible outcomes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 
 
 class Outcome(str, Enum):
-    """What became of a trial; never blank.
+    """Outcome of a trial; never blank.
 
-    ABORTED is a trial that says nothing of the policy: the body, the server or the place failed. INTERVENTION is one
-    that a person had to end: it counts as a trial without success.
+    ABORTED: the robot, the server or the environment failed; the trial does not count. INTERVENTION: a person had to
+    end the trial; it counts as no success.
     """
 
     SUCCESS = "success"
@@ -23,13 +23,13 @@ class Outcome(str, Enum):
 
 @dataclass(frozen=True)
 class Start:
-    """Where a trial starts in a real home, and what is asked there.
+    """Start of a trial in a real home, with its instruction.
 
     Attributes:
-        name: what a person calls the place, e.g. "kitchen door".
-        instruction: what the robot is told.
-        target: what it is to find, for the report; may be empty.
-        pose: (x_m, y_m, yaw_rad) in the body's odometry or map frame, where it is known.
+        name: name of the place, e.g. "kitchen door".
+        instruction: the robot's instruction.
+        target: category to find, for the report; may be empty.
+        pose: (x_m, y_m, yaw_rad) in the robot's odometry or map frame, if known.
     """
 
     name: str
@@ -43,15 +43,15 @@ class Trial:
     """One trial of a plan.
 
     Attributes:
-        index: its turn in the plan, from 0.
-        block: trials of a block differ in the policy alone, so they can be compared pair by pair.
+        index: index in the plan, from 0.
+        block: trials of a block differ only in the policy, so they can be compared in pairs.
         task: e.g. "object_nav".
         policy: the policy's name in the plan.
-        seed: of what is asked and of the noise; the same in the whole block.
-        max_steps: decisions until it ends.
-        house_seed: where it takes place in simulation; None in a real home.
-        start: where it takes place in a real home; None in simulation.
-        episode: what is played there, as JSON of an `EpisodeSpec`; empty where it is drawn from house and seed.
+        seed: seed of the episode and the noise; the same in the whole block.
+        max_steps: maximum number of decisions.
+        house_seed: seed of the simulated house; None in a real home.
+        start: start in a real home; None in simulation.
+        episode: its `EpisodeSpec` as JSON; empty if it is drawn from house and seed.
     """
 
     index: int
@@ -66,15 +66,15 @@ class Trial:
 
     @property
     def id(self) -> str:
-        """Name of its folder, e.g. "0007-mini"."""
+        """Name of the trial's folder, e.g. "0007-mini"."""
         return f"{self.index:04d}-{self.policy}"
 
     @property
     def sampling_seed(self) -> int:
-        """Seed of a sampling policy: the same in the whole block, another one in each block."""
+        """Seed of a sampling policy: one for each block."""
         return int(np.random.SeedSequence([self.seed, self.block]).generate_state(1)[0])
 
     @property
     def place(self) -> str:
-        """Where it takes place, in words."""
+        """Name of the place."""
         return f"house {self.house_seed}" if self.start is None else self.start.name

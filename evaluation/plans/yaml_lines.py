@@ -1,4 +1,4 @@
-"""YAML that remembers its lines, so that a message can say where a mistake is."""
+"""YAML with line numbers, for error messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import yaml
 
 from evaluation.errors import PlanError, nearest
 
-MOST_VALUES, DEEPEST = 100_000, 64
+MAX_VALUES, MAX_DEPTH = 100_000, 64
 _OPENS = (
     yaml.BlockMappingStartToken,
     yaml.BlockSequenceStartToken,
@@ -32,11 +32,11 @@ class LinedList(list[Any]):
 
 
 def read_yaml(path: Path) -> object:
-    """The file as plain values, mappings and lists with their lines; PlanError when it cannot be read."""
+    """Reads a file as plain values, mappings and lists with line numbers; PlanError if it cannot be read."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        siblings = [one.name for one in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
+        siblings = [file.name for file in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
         raise PlanError(str(path), _reason(error), "a YAML file", suggestion=nearest(path.name, siblings)) from error
     try:
         _expect_flat(text, path)
@@ -44,8 +44,8 @@ def read_yaml(path: Path) -> object:
         node = loader.get_single_node()
         return None if node is None else _value(loader, node, path, [0])
     except RecursionError as error:
-        raise PlanError(path.name, "values that hold themselves", "a plan") from error
-    except ValueError as error:  # a date that is none, a number of thousands of digits
+        raise PlanError(path.name, "values that contain themselves", "a plan") from error
+    except ValueError as error:  # an invalid date, a number of thousands of digits
         raise PlanError(path.name, f"'{error}'", "YAML") from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
@@ -53,31 +53,33 @@ def read_yaml(path: Path) -> object:
 
 
 def _expect_flat(text: str, path: Path) -> None:
-    """PlanError for what is nested deeper than any plan; the time to read it grows with the square of its depth."""
+    """Raises PlanError for deep nesting, for which the parsing time grows with the square of the depth."""
     depth = 0
     for token in yaml.scan(text, Loader=yaml.SafeLoader):
         depth += isinstance(token, _OPENS) - isinstance(token, _CLOSES)
-        if depth > DEEPEST:
-            raise PlanError(path.name, f"values nested deeper than {DEEPEST}", "a plan", line=token.start_mark.line + 1)
+        if depth > MAX_DEPTH:
+            raise PlanError(
+                path.name, f"values nested deeper than {MAX_DEPTH}", "a plan", line=token.start_mark.line + 1
+            )
 
 
 def _value(loader: yaml.SafeLoader, node: yaml.Node, path: Path, made: list[int]) -> Any:
-    """A node as a value; `made` counts them, since aliases of aliases grow without end."""
+    """Converts a node to a value; `made` counts values, because aliases of aliases grow exponentially."""
     made[0] += 1
-    if made[0] > MOST_VALUES:
-        raise PlanError(path.name, f"more than {MOST_VALUES} values (aliases of aliases?)", "a plan")
+    if made[0] > MAX_VALUES:
+        raise PlanError(path.name, f"more than {MAX_VALUES} values (aliases of aliases?)", "a plan")
     if isinstance(node, yaml.MappingNode):
         mapping, mapping.lines = LinedDict(), {}
         for key, value in node.value:
             name, line = str(loader.construct_object(key)), key.start_mark.line + 1
             if name in mapping:
-                expected = f"each key once (it stands in line {mapping.lines[name]} already)"
+                expected = f"each key once (already in line {mapping.lines[name]})"
                 raise PlanError(f"{path.name}:{line}: {name}", "it twice", expected, line=line)
             mapping[name], mapping.lines[name] = _value(loader, value, path, made), line
         return mapping
     if isinstance(node, yaml.SequenceNode):
-        entries = LinedList(_value(loader, one, path, made) for one in node.value)
-        entries.lines = [one.start_mark.line + 1 for one in node.value]
+        entries = LinedList(_value(loader, entry, path, made) for entry in node.value)
+        entries.lines = [entry.start_mark.line + 1 for entry in node.value]
         return entries
     return loader.construct_object(node)
 

@@ -1,1 +1,1 @@
-"""What a trial leaves behind: its record, its video, the folder of a run."""
+"""Output of a trial: its record, its video, the folder of a run."""

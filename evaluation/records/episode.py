@@ -1,4 +1,4 @@
-"""The record of one trial: what was asked, what was done, what became of it. One JSON file."""
+"""The record of one trial: its task, every decision, its outcome. One JSON file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from evaluation.errors import RecordError
 from evaluation.plans.structure import Place, build
 from evaluation.plans.trial import Outcome, Trial
-from evaluation.stages.scene import Scene
+from evaluation.stages.trial_setup import TrialSetup
 
 EPISODE_FILE = "episode.json"
 VIDEO_FILE = "video.webm"
@@ -22,16 +22,16 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One decision and what became of it.
+    """One decision and its execution.
 
     Attributes:
         action: name of the chosen action; empty for a chunk.
         probability: of the chosen action; None for a chunk and for the expert.
-        executed: whether the body did it.
-        why_not: why it was refused, blocked or late; empty when it was executed.
-        clipped: fields that limits changed.
-        late: whether it came after its deadline.
-        timing_s: how long "observe", "decide", "execute" and the policy's own parts took.
+        executed: True if the robot executed it.
+        why_not: reason why it was refused, blocked or late; empty if it was executed.
+        clipped: fields that limits clipped.
+        late: True if it came after its deadline.
+        timing_s: durations of "observe", "decide", "execute" and the policy's own parts.
     """
 
     action: str
@@ -45,21 +45,21 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Numbers of one trial; None where nobody knows.
+    """Metrics of one trial; None if unknown.
 
     Attributes:
         steps: decisions, `done` included.
         late: decisions that came after their deadline.
-        blocked: decisions that the body did not carry out.
+        blocked: decisions that the robot did not execute.
         duration_s: wall clock time of the run.
-        expert_steps: decisions the expert needs here.
-        sel: success weighted by episode length, in [0, 1]; None when it was aborted or the expert's length is unknown.
-        path_length_m: how far the base drove.
+        expert_steps: length of the expert's episode.
+        sel: success weighted by episode length, in [0, 1]; None if it was aborted or the expert's length is unknown.
+        path_length_m: distance driven by the base.
         collisions: motions that ended in contact.
         target_distance_m: from the base to the nearest target at the end.
-        soft_success: whether it would have been a success if whatever the hand reaches were held; of a physical grasp.
-        rooms_visited: rooms that the robot was in.
-        rooms: rooms that there are.
+        soft_success: for a physical grasp, success if everything within the hand's reach counted as held.
+        rooms_visited: number of rooms that the robot entered.
+        rooms: number of rooms in the house.
     """
 
     steps: int = 0
@@ -76,8 +76,8 @@ class Metrics:
     rooms: int | None = None
 
     @property
-    def rooms_share(self) -> float | None:
-        """Share of the rooms that the robot was in (FLaRe's "% rooms"); None when unknown."""
+    def rooms_fraction(self) -> float | None:
+        """Fraction of the rooms that the robot entered (FLaRe's "% rooms"); None if unknown."""
         return self.rooms_visited / self.rooms if self.rooms_visited is not None and self.rooms else None
 
 
@@ -86,30 +86,30 @@ class Episode:
     """The record of one trial.
 
     Attributes:
-        trial: what was to be done.
-        outcome: never blank; a trial that was cut off is recorded as aborted from its start on.
+        trial: the trial of the plan.
+        outcome: never blank; it is "aborted" from the start on until the trial has ended.
         failure: kind of failure (`evaluation.stages.failure.KINDS`); empty for a success.
-        note: why, in words.
-        scene: where it began.
-        metrics: numbers.
+        note: the reason, in words.
+        scene: its setup.
+        metrics: its metrics.
         steps: every decision.
         path: base positions (x, y) [m]; empty when unknown.
-        end: why the loop ended (`evaluation.step.Reason`); empty when it never began.
-        bundle_sha256: names the policy's bundle; empty for the expert.
+        end: why the loop ended (`evaluation.step.Reason`); empty if it never began.
+        bundle_sha256: hash of the policy's bundle; empty for the expert.
         manifest: name in the bundle's manifest; empty for the expert.
-        embodiment: name of the body.
-        robot: "twin", "ros", "fake" or what the place calls itself.
-        git_commit: of this program; empty where it is not a git checkout.
+        embodiment: name of the embodiment.
+        robot: name of the environment: "twin", "ros", "fake", ...
+        git_commit: commit of Ferry; empty outside a git checkout.
         started: local time in ISO 8601 with its offset.
-        attempt: 1, or more when it was cut off before and done again.
-        schema: version of this record.
+        attempt: 1, or more if it was repeated.
+        schema: version of this format.
     """
 
     trial: Trial
     outcome: Outcome
     failure: str = ""
     note: str = ""
-    scene: Scene | None = None
+    scene: TrialSetup | None = None
     metrics: Metrics = Metrics()
     steps: tuple[StepRecord, ...] = ()
     path: tuple[tuple[float, float], ...] = ()
@@ -125,22 +125,22 @@ class Episode:
 
     @property
     def success(self) -> bool:
-        """Whether it was a success."""
+        """True for a success."""
         return self.outcome is Outcome.SUCCESS
 
     @property
     def is_finished(self) -> bool:
-        """Whether it need not be done again: it came to an end that nobody interrupted."""
+        """True unless the trial was cut off or interrupted, and has to be repeated."""
         return self.failure not in ("cut off", "interrupted")
 
     def write(self, folder: Path) -> None:
-        """Writes episode.json into `folder` in one move: a reader sees the old file or the new one."""
+        """Writes episode.json into `folder` atomically."""
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / EPISODE_FILE, asdict(self))
 
     @classmethod
     def read(cls, folder: Path) -> Episode:
-        """The record in `folder`; RecordError says which file and field is wrong."""
+        """Reads the record in `folder`; RecordError names the wrong file and field."""
         path = folder / EPISODE_FILE
         place = Place(f"{folder.name}/{EPISODE_FILE}", error=RecordError)
         data = read_json(path)
@@ -152,12 +152,12 @@ class Episode:
 
 
 def write_json(path: Path, data: object) -> None:
-    """Writes `data` in one move; ValueError when it holds a NaN, which JSON does not know, OSError with the file."""
+    """Writes `data` atomically; ValueError if it contains NaN, which JSON cannot represent, OSError with the path."""
     write_text(path, json.dumps(data, allow_nan=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file in one move, so that a reader sees the old one or the whole new one; OSError names it."""
+    """Writes a file atomically: a reader sees the old content or the new; OSError names the path."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         part.write_text(text, encoding="utf-8")
@@ -169,7 +169,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_json(path: Path) -> object:
-    """What the file holds; RecordError when it is missing or no JSON."""
+    """Returns the content of a JSON file; RecordError if it is missing or not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

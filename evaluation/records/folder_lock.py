@@ -1,4 +1,4 @@
-"""One evaluation at a time writes into a folder, and none of its processes outlives it there."""
+"""Locks of an output folder: one evaluation at a time writes there, and none of its workers outlives it."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from pathlib import Path
 from evaluation.errors import FolderError
 
 LOCK, WORKERS = ".lock", ".workers"
-"""Held by the evaluation alone; held by all of its processes. The kernel lets go of both when a process dies."""
+"""Lock of the evaluation; lock shared by its workers. The kernel releases both when a process dies."""
 
 DYING_S = 10.0
-"""Workers of an evaluation that was killed are killed with it; so long they may take."""
+"""Time for the workers of a killed evaluation to exit; they are killed with it."""
 
 
 @contextmanager
 def sole(folder: Path) -> Iterator[None]:
-    """While this evaluation is the only one that writes into `folder`, which is made where it is not there.
+    """Makes this evaluation the only one that writes into `folder`; creates the folder.
 
     Raises:
-        FolderError: another one is at it; the message says which process.
-        OSError: nothing can be written there.
+        FolderError: another evaluation writes there; the message names its process.
+        OSError: the folder is not writable.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with _opened(folder / LOCK) as lock:
         if not _take(lock, fcntl.LOCK_EX):
-            who = os.pread(lock, 20, 0).decode().strip()
-            expected = "to be the only one; wait for it, end it, or give another --output"
-            raise FolderError(f"{folder}: got an evaluation that is running there (process {who}), expected {expected}")
+            process = os.pread(lock, 20, 0).decode().strip()
+            fix = "wait for it, end it, or pass another --output"
+            raise FolderError(f"{folder}: another evaluation is running there (process {process}); {fix}")
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         _expect_gone(folder)
@@ -40,7 +40,7 @@ def sole(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def shared(folder: Path) -> Iterator[None]:
-    """While a worker writes into `folder`."""
+    """Marks that a worker writes into `folder`."""
     with _opened(folder / WORKERS) as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         yield
@@ -52,7 +52,7 @@ def _expect_gone(folder: Path) -> None:
     with _opened(folder / WORKERS) as lock:
         while not _take(lock, fcntl.LOCK_EX):
             if time.monotonic() > until:
-                raise FolderError(f"{folder}: got workers of an evaluation that has ended, expected none; end them")
+                raise FolderError(f"{folder}: workers of an earlier evaluation are still running there; end them")
             time.sleep(0.02)
 
 

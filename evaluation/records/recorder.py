@@ -1,4 +1,4 @@
-"""Writes down one trial while it runs: a folder with episode.json, a video and a filmstrip."""
+"""Records one trial while it runs: a folder with episode.json, a video and a filmstrip."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from evaluation.errors import FolderError
 from evaluation.plans.trial import Outcome
 from evaluation.records.episode import EPISODE_FILE, FILMSTRIP_FILE, VIDEO_FILE, Episode, Metrics, StepRecord
 from evaluation.records.video import Video, filmstrip, to_height, write_jpeg
-from evaluation.records.video_frame import FloorPicture, video_frame
+from evaluation.records.video_frame import FloorImage, video_frame
 from evaluation.stages.failure import failure_kind, failure_note
 from evaluation.stages.judge import Verdict
-from evaluation.stages.scene import Scene
+from evaluation.stages.trial_setup import TrialSetup
 from evaluation.step import RunEnd, Step
 from robots.spec import U8Image
 from simulation.tasks.metrics import path_length, sel
@@ -26,49 +26,49 @@ Pose = tuple[float, float, float]
 
 @dataclass
 class Recorder:
-    """Follows one run (a `Subscriber`) and keeps its record; from its start on the record says "aborted: cut off".
+    """Records one run (a `Subscriber`); from the start on, the record on disk says "aborted: cut off".
 
     Attributes:
-        folder: of the trial.
-        episode: what is known before the run: trial, policy, body.
-        scene: where it begins.
-        has_video: whether to write video.webm and filmstrip.jpg.
-        pose: says where the body is, (x_m, y_m, yaw_rad), for the floor in the video; None when it does not know.
+        folder: the trial's folder.
+        episode: the record before the run: trial, policy, embodiment.
+        setup: the trial's setup.
+        has_video: True to write video.webm and filmstrip.jpg.
+        pose: returns the base's (x_m, y_m, yaw_rad) for the map in the video; None if unknown.
     """
 
     folder: Path
     episode: Episode
-    scene: Scene
+    setup: TrialSetup
     has_video: bool = True
     pose: Callable[[], Pose | None] = lambda: None
     end: RunEnd | None = None
     steps: list[StepRecord] = field(default_factory=list)
-    way: list[tuple[float, float]] = field(default_factory=list)
+    path: list[tuple[float, float]] = field(default_factory=list)
     _strip: list[U8Image] = field(default_factory=list)
     _video: Video | None = None
-    _floor: FloorPicture | None = None
+    _floor: FloorImage | None = None
     _began_s: float = 0.0
     _duration_s: float = 0.0
 
     def on_start(self) -> None:
-        """Writes the record of a trial that was cut off, in case it is."""
+        """Writes the record as it has to be if the trial is cut off."""
         self._began_s = time.monotonic()
         started = datetime.now().astimezone().isoformat(timespec="seconds")
-        self.episode = replace(self.episode, scene=self.scene, started=started)
+        self.episode = replace(self.episode, scene=self.setup, started=started)
         write_aborted(self.folder, self.episode, "cut off", CUT_OFF)
         self._locate()
-        if self.has_video and self.scene.floor is not None:
-            self._floor = FloorPicture(self.scene.floor)
+        if self.has_video and self.setup.floor is not None:
+            self._floor = FloorImage(self.setup.floor)
 
     def on_step(self, step: Step) -> None:
-        """Takes down the decision, and its frame."""
+        """Records the decision and its video frame."""
         self.steps.append(step_record(step))
         pose = self._locate()
         if self.has_video and step.observation.images:
             self._film(step, pose)
 
     def on_end(self, end: RunEnd) -> None:
-        """Ends the video."""
+        """Closes the video and writes the filmstrip."""
         self.end, self._duration_s = end, time.monotonic() - self._began_s
         if self._video is not None:
             self._video.close()
@@ -76,7 +76,7 @@ class Recorder:
             write_jpeg(self.folder / FILMSTRIP_FILE, filmstrip(self._strip))
 
     def finish(self, verdict: Verdict) -> Episode:
-        """Writes the record with its verdict, and returns it."""
+        """Writes the record with its verdict; returns it."""
         end = self.end or RunEnd("interrupted", CUT_OFF, len(self.steps))
         kind = failure_kind(end, verdict, [not step.executed for step in self.steps])
         note = failure_note(kind, verdict) or end.message
@@ -87,7 +87,7 @@ class Recorder:
             note="" if verdict.outcome is Outcome.SUCCESS and not verdict.note else note,
             metrics=self._metrics(end, verdict),
             steps=tuple(self.steps),
-            path=verdict.path or tuple(self.way),
+            path=verdict.path or tuple(self.path),
             end=end.reason,
         )
         _write(self.folder, episode)
@@ -96,27 +96,27 @@ class Recorder:
     def _locate(self) -> Pose | None:
         pose = self.pose()
         if pose is not None:
-            self.way.append((round(float(pose[0]), 3), round(float(pose[1]), 3)))
+            self.path.append((round(float(pose[0]), 3), round(float(pose[1]), 3)))
         return pose
 
     def _film(self, step: Step, pose: Pose | None) -> None:
         self._strip.append(to_height(next(iter(step.observation.images.values())), 84))
-        floor = self._floor.draw(self.way, pose[2] if pose else None) if self._floor else None
+        floor = self._floor.draw(self.path, pose[2] if pose else None) if self._floor else None
         frame = video_frame(step, len(self.steps), floor)
         if self._video is None:
             self._video = Video(self.folder / VIDEO_FILE, (frame.shape[0], frame.shape[1]))
         self._video.add(frame)
 
     def _metrics(self, end: RunEnd, verdict: Verdict) -> Metrics:
-        way = verdict.path or tuple(self.way)
+        path = verdict.path or tuple(self.path)
         return Metrics(
             steps=end.steps,
             late=end.late,
             blocked=sum(not step.executed for step in self.steps),
             duration_s=round(self._duration_s, 3),
-            expert_steps=self.scene.expert_steps,
+            expert_steps=self.setup.expert_steps,
             sel=self._sel(end, verdict),
-            path_length_m=round(path_length(way), 3) if way else None,
+            path_length_m=round(path_length(path), 3) if path else None,
             collisions=verdict.collisions,
             target_distance_m=verdict.target_distance_m,
             soft_success=verdict.soft_success,
@@ -125,9 +125,9 @@ class Recorder:
         )
 
     def _sel(self, end: RunEnd, verdict: Verdict) -> float | None:
-        """0 for any failure where an expert could be asked, even one who failed himself."""
-        expert = self.scene.expert_steps
-        if verdict.outcome is Outcome.ABORTED or not (expert or self.scene.episode):
+        """Returns 0 for a failure in simulation, even if the expert failed too."""
+        expert = self.setup.expert_steps
+        if verdict.outcome is Outcome.ABORTED or not (expert or self.setup.episode):
             return None
         if verdict.outcome is not Outcome.SUCCESS:
             return 0.0
@@ -135,7 +135,7 @@ class Recorder:
 
 
 def step_record(step: Step) -> StepRecord:
-    """What is kept of a step."""
+    """Returns the record of a step."""
     decision, sent = step.decision, step.sent
     known = decision.probabilities is not None and decision.action is not None
     probability = float(decision.probabilities[decision.action]) if known else None  # type: ignore[index]
@@ -152,14 +152,14 @@ def step_record(step: Step) -> StepRecord:
 
 
 def write_aborted(folder: Path, episode: Episode, kind: str, why: str) -> Episode:
-    """Writes and returns the record of a trial that came to nothing; `kind` is one of `stages.failure.KINDS`."""
+    """Writes and returns the record of an aborted trial; `kind` is one of `stages.failure.KINDS`."""
     aborted = replace(episode, outcome=Outcome.ABORTED, failure=kind, note=why)
     _write(folder, aborted)
     return aborted
 
 
 def _write(folder: Path, episode: Episode) -> None:
-    """Writes a record; a finished one is replaced by that of a later attempt alone."""
+    """Writes a record; a finished one is only replaced by that of a later attempt."""
     before = Episode.read(folder) if (folder / EPISODE_FILE).exists() else None
     if before is not None and before.is_finished and before.attempt >= episode.attempt:
         raise FolderError(f"{folder}: got a finished record (attempt {before.attempt}), expected none to replace")

@@ -1,4 +1,4 @@
-"""The folder of one evaluation: its plan, which policies they were, one folder per trial. It can be gone on with."""
+"""The folder of one evaluation: its plan, its policies, one folder per trial. An evaluation can be resumed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What an evaluation is: `plan` with its hash, the policies with their bundles, and this program's commit."""
+    """Description of an evaluation: the plan and its hash, the policies with their bundles, and Ferry's commit."""
 
     plan: Plan
     plan_sha256: str
@@ -41,10 +41,10 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path, plan: Plan, policies: Sequence[PolicyIdentity]) -> RunFolder:
-        """Begins the evaluation in `path`, or goes on with it; FolderError when another one is there."""
+        """Begins the evaluation in `path`, or resumes it; FolderError if the folder belongs to another one."""
         if not (path / RUN_FILE).exists():
-            if path.exists() and any(not one.name.startswith(".") for one in path.iterdir()):
-                raise FolderError(f"{path}: got a folder with other files, expected a new one or that of this plan")
+            if path.exists() and any(not file.name.startswith(".") for file in path.iterdir()):
+                raise FolderError(f"{path}: the folder contains other files; pass another --output")
             path.mkdir(parents=True, exist_ok=True)
             started = datetime.now().astimezone().isoformat(timespec="seconds")
             info = RunInfo(plan, plan.sha256, tuple(policies), git_commit(), started)
@@ -56,7 +56,7 @@ class RunFolder:
 
     @classmethod
     def read(cls, path: Path) -> RunFolder:
-        """An evaluation that was begun; RecordError when `path` holds none, or one that cannot be read."""
+        """Reads the evaluation in `path`; RecordError if there is none, or it cannot be read."""
         place = Place(f"{path.name}/{RUN_FILE}", error=RecordError)
         data = read_json(path / RUN_FILE)
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
@@ -68,26 +68,26 @@ class RunFolder:
         return self.path / TRIALS / trial.id
 
     def media(self, trial: Trial, name: str) -> Path | None:
-        """A picture or video of a trial, None where there is none; FolderError for what lies outside of this folder."""
+        """Returns the file of a trial's image or video, None without one; FolderError if it is outside this folder."""
         path = self.trial(trial) / name
         if not path.exists() and not path.is_symlink():
             return None
         inside = path.resolve().parent == (self.path / TRIALS).resolve() / trial.id
         if path.is_symlink() or not path.is_file() or not inside:
-            raise FolderError(f"{path}: got a link or a place elsewhere, expected a file of this trial; remove it")
+            raise FolderError(f"{path}: got a link, expected a file of this trial; remove it")
         return path
 
     def episode(self, trial: Trial) -> Episode | None:
-        """The record of a trial; None when it was never begun."""
+        """Returns the record of a trial; None if it was never begun."""
         folder = self.trial(trial)
         return Episode.read(folder) if (folder / EPISODE_FILE).exists() else None
 
     def episodes(self) -> tuple[Episode, ...]:
-        """Every record, in the order of the plan."""
-        return tuple(Episode.read(one.parent) for one in sorted(self.path.glob(f"{TRIALS}/*/{EPISODE_FILE}")))
+        """Returns every record, in the order of the plan."""
+        return tuple(Episode.read(file.parent) for file in sorted(self.path.glob(f"{TRIALS}/*/{EPISODE_FILE}")))
 
     def left(self, *, retry_aborted: bool = False) -> tuple[Trial, ...]:
-        """Trials still to be done: never begun, cut off, or (when asked for) aborted."""
+        """Returns the remaining trials: never begun, cut off, or (on request) aborted."""
         return tuple(trial for trial in self.info.plan.trials() if not self._is_done(trial, retry_aborted))
 
     def _is_done(self, trial: Trial, retry_aborted: bool) -> bool:
@@ -100,18 +100,18 @@ class RunFolder:
             changed = [name for name, value in asdict(plan).items() if value != asdict(self.info.plan)[name]]
             raise FolderError(
                 f"{self.path}: got plan '{plan.name}' with other {', '.join(changed)}, expected plan "
-                f"'{self.info.plan.name}' as begun there; give another --output"
+                f"'{self.info.plan.name}' as begun there; pass another --output"
             )
         for now, then in zip(policies, self.info.policies):
             if now.bundle_sha256 != then.bundle_sha256:
                 raise FolderError(
                     f"{self.path}: policy '{now.name}': got bundle {now.bundle_sha256[:12]}, expected "
-                    f"{then.bundle_sha256[:12]} as begun there; give another --output"
+                    f"{then.bundle_sha256[:12]} as begun there; pass another --output"
                 )
 
 
 def git_commit() -> str:
-    """Commit of this program, with "-dirty" when files differ from it; empty where it is not a git checkout."""
+    """Returns Ferry's commit, with "-dirty" for uncommitted changes; empty outside a git checkout."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         result = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10)

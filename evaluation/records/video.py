@@ -27,7 +27,7 @@ class Video:
     def __init__(self, path: Path, size: tuple[int, int], frames_per_s: float = FRAMES_PER_S) -> None:
         self.path, self._size = path, size
         self._part = path.with_name(f".part-{path.name}")
-        self._part.write_bytes(bytes(1))  # a disk that is full or gone says so itself; OpenCV would not
+        self._part.write_bytes(bytes(1))  # raises if the disk is full or gone; OpenCV would not
         with _silence():
             code = cv2.VideoWriter.fourcc(*"VP80")
             self._writer = cv2.VideoWriter(str(self._part), code, frames_per_s, (size[1], size[0]))
@@ -43,7 +43,7 @@ class Video:
         self._writer.write(np.ascontiguousarray(frame[..., ::-1]))
 
     def close(self) -> None:
-        """Ends the file and puts it in its place."""
+        """Finishes the file and moves it into place."""
         self._writer.release()
         if self._part.exists():
             os.replace(self._part, self.path)
@@ -51,7 +51,7 @@ class Video:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """FFmpeg inside OpenCV says on stderr that WebM knows no codec tags, which is so, and no logger can stop it."""
+    """Hides FFmpeg's message on stderr that WebM has no codec tags; it is harmless, and no logger can suppress it."""
     sys.stderr.flush()
     saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
@@ -63,29 +63,29 @@ def _silence() -> Iterator[None]:
         os.close(null)
 
 
-def filmstrip(pictures: Sequence[U8Image], count: int = 6, height: int = 84, gap: int = 2) -> U8Image:
-    """`count` of the pictures, evenly spread, the first and the last among them, side by side; (height, W, 3) RGB."""
-    if not pictures:
-        raise VideoFailed("filmstrip: got no pictures, expected at least one")
-    chosen = np.unique(np.linspace(0, len(pictures) - 1, min(count, len(pictures))).round().astype(int))
-    cells = [to_height(pictures[index], height) for index in chosen]
+def filmstrip(images: Sequence[U8Image], count: int = 6, height: int = 84, gap: int = 2) -> U8Image:
+    """Returns `count` evenly spaced images side by side, with the first and the last; (height, W, 3) RGB."""
+    if not images:
+        raise VideoFailed("filmstrip: got no images, expected at least one")
+    chosen = np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int))
+    cells = [to_height(images[index], height) for index in chosen]
     bar = np.full((height, gap, 3), 255, np.uint8)
     strip = [part for cell in cells for part in (bar, cell)][1:]
     return np.concatenate(strip, axis=1)
 
 
-def to_height(picture: U8Image, height: int) -> U8Image:
-    """The picture resized to `height` pixels, its sides in proportion, its width even; (height, W, 3)."""
-    width = max(2, round(picture.shape[1] * height / picture.shape[0] / 2) * 2)
-    method = cv2.INTER_AREA if height < picture.shape[0] else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=method), np.uint8)
+def to_height(image: U8Image, height: int) -> U8Image:
+    """Returns the image resized to `height` pixels, with its aspect ratio and an even width; (height, W, 3)."""
+    width = max(2, round(image.shape[1] * height / image.shape[0] / 2) * 2)
+    method = cv2.INTER_AREA if height < image.shape[0] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)
 
 
-def write_jpeg(path: Path, picture: U8Image, quality: int = 80) -> None:
-    """Writes (H, W, 3) uint8 RGB as JPEG in one move."""
-    ok, data = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])
+def write_jpeg(path: Path, image: U8Image, quality: int = 80) -> None:
+    """Writes (H, W, 3) uint8 RGB as JPEG, atomically."""
+    ok, data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not ok:
-        raise VideoFailed(f"{path.name}: OpenCV could not encode a picture of shape {picture.shape}")
+        raise VideoFailed(f"{path.name}: OpenCV could not encode an image of shape {image.shape}")
     temporary = path.with_name(f".part-{path.name}")
     temporary.write_bytes(data.tobytes())
     os.replace(temporary, path)

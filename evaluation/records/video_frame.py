@@ -1,4 +1,4 @@
-"""One frame of a trial's video: what the cameras see, the floor from above, and what was decided."""
+"""One frame of a trial's video: the camera images, the floor from above, and the decision."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ COLOURS = {"wall": (90, 90, 90), "furniture": (205, 200, 190), "object": (170, 1
 PATH, ROBOT = (30, 100, 200), (200, 30, 60)
 
 
-class FloorPicture:
-    """Draws a floor at `height` pixels, with the way driven so far."""
+class FloorImage:
+    """Draws a floor at `height` pixels, with the path driven so far."""
 
     def __init__(self, floor: FloorMap, height: int = HEIGHT) -> None:
         x_min, y_min, x_max, y_max = floor.bounds
@@ -29,21 +29,21 @@ class FloorPicture:
         self._origin = (x_min, y_max)
         width = math.ceil((x_max - x_min) * self._scale + 8)
         self._base = np.full((height, width + width % 2, 3), PAPER, np.uint8)
-        for box in sorted(floor.boxes, key=lambda one: one.kind == "target"):
+        for box in sorted(floor.boxes, key=lambda box: box.kind == "target"):
             cv2.fillPoly(self._base, [np.array(self._pixels(box.corners), np.int32)], COLOURS[box.kind], cv2.LINE_AA)
 
     def draw(self, path: Sequence[Point], yaw_rad: float | None = None) -> U8Image:
-        """(height, W, 3) RGB; an arrow at the end of the path when the heading is known."""
-        picture = self._base.copy()
+        """Returns (height, W, 3) RGB, with an arrow at the end of the path if the heading is known."""
+        image = self._base.copy()
         pixels = self._pixels(path)
         if pixels:
-            cv2.polylines(picture, [np.array(pixels, np.int32)], False, PATH, 2, cv2.LINE_AA)
-            cv2.circle(picture, pixels[-1], max(3, round(0.2 * self._scale)), ROBOT, -1, cv2.LINE_AA)
+            cv2.polylines(image, [np.array(pixels, np.int32)], False, PATH, 2, cv2.LINE_AA)
+            cv2.circle(image, pixels[-1], max(3, round(0.2 * self._scale)), ROBOT, -1, cv2.LINE_AA)
         if pixels and yaw_rad is not None:
             x, y = path[-1]
             tip = self._pixels([(x + 0.5 * math.cos(yaw_rad), y + 0.5 * math.sin(yaw_rad))])[0]
-            cv2.line(picture, pixels[-1], tip, ROBOT, 2, cv2.LINE_AA)
-        return picture
+            cv2.line(image, pixels[-1], tip, ROBOT, 2, cv2.LINE_AA)
+        return image
 
     def _pixels(self, points: Sequence[Point]) -> list[tuple[int, int]]:
         left, top = self._origin
@@ -51,16 +51,16 @@ class FloorPicture:
 
 
 def video_frame(step: Step, number: int, floor: U8Image | None = None) -> U8Image:
-    """(HEIGHT + CAPTION, W, 3) RGB: the cameras side by side, the floor, and below them the decision in words."""
-    pictures = [to_height(image, HEIGHT) for image in step.observation.images.values()]
-    row = np.concatenate([*pictures, *([] if floor is None else [floor])], axis=1)
+    """Returns (HEIGHT + CAPTION, W, 3) RGB: the camera images side by side, the floor, and the decision below."""
+    images = [to_height(image, HEIGHT) for image in step.observation.images.values()]
+    row = np.concatenate([*images, *([] if floor is None else [floor])], axis=1)
     band = np.full((CAPTION, row.shape[1], 3), PAPER, np.uint8)
     cv2.putText(band, caption(step, number), (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.42, INK, 1, cv2.LINE_AA)
     return np.concatenate([row, band], axis=0)
 
 
 def caption(step: Step, number: int) -> str:
-    """The decision in words, e.g. "12 move_ahead 83 % (blocked: contact with wall_3)"."""
+    """Returns the decision in words, e.g. "12 move_ahead 83 % (blocked: contact with wall_3)"."""
     decision, sent = step.decision, step.sent
     words = [str(number), decision.name or "chunk"]
     if decision.probabilities is not None and decision.action is not None:

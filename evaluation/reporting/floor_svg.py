@@ -1,4 +1,4 @@
-"""Floors and paths as SVG, styled by the page they stand in."""
+"""Floors and paths as SVG, styled by the page."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ ORDER = ("furniture", "object", "target", "wall")
 
 
 def view_box(floor: FloorMap) -> str:
-    """The viewBox of an SVG that shows the whole floor; y points up in the world and down in SVG."""
+    """Returns the viewBox of an SVG of the whole floor; y points up in the world and down in SVG."""
     x_min, y_min, x_max, y_max = floor.bounds
     numbers = (x_min - 0.1, -y_max - 0.1, x_max - x_min + 0.2, y_max - y_min + 0.2)
     return " ".join(f"{SCALE * number:.0f}" for number in numbers)
 
 
 def floor_svg(floor: FloorMap) -> str:
-    """Rooms and boxes, as elements with the classes room, wall, furniture, object and target."""
+    """Returns rooms and boxes as elements with the classes room, wall, furniture, object and target."""
     rooms = "".join(f'<polygon class="room" points="{_points(room.corners)}"/>' for room in floor.rooms)
     boxes = sorted(floor.boxes, key=lambda box: ORDER.index(box.kind))
     return rooms + "".join(_box(box) for box in boxes)
 
 
 def path_svg(path: Sequence[Point], outcome: str) -> str:
-    """The way driven: a line, a ring where it began, a dot where it ended."""
+    """Returns the path driven: a line, a ring at its start, a dot at its end."""
     if not path:
         return ""
     (x0, y0), (x1, y1) = _at(path[0]), _at(path[-1])

@@ -1,4 +1,4 @@
-"""The HTML page of a report: one file that needs nothing else, save videos that it links to."""
+"""The HTML page of a report: one self-contained file, with links to the videos."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True)
 class Card:
-    """One trial on the page: its record, its path over the block's floor, its pictures."""
+    """One trial on the page: its record, its path over the block's floor, its filmstrip and video."""
 
     episode: Episode
     path: Markup
@@ -36,13 +36,13 @@ class Card:
 
     @property
     def anchor(self) -> str:
-        """Its place in the page."""
+        """Anchor on the page."""
         return f"{self.episode.robot}-{self.episode.trial.id}"
 
 
 @dataclass(frozen=True)
 class Block:
-    """Trials that differ in the policy alone, over one floor."""
+    """Trials that differ only in the policy, on one floor."""
 
     id: str
     place: str
@@ -55,7 +55,7 @@ class Block:
 
 
 def page(folders: Sequence[RunFolder], videos: Mapping[Path, str]) -> str:
-    """The page; `videos` says for a trial's folder where its video is, relative to the page."""
+    """Returns the page; `videos` maps a trial's folder to its video, relative to the page."""
     results = results_of(folders)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -70,7 +70,7 @@ def page(folders: Sequence[RunFolder], videos: Mapping[Path, str]) -> str:
 
 
 def context(results: Results, folders: Sequence[RunFolder], videos: Mapping[Path, str]) -> dict[str, Any]:
-    """What the template shows."""
+    """Returns the values of the template."""
     categories = sorted({name for row in results.categories.values() for name in row if name})
     return {
         "title": "; ".join(results.plans),
@@ -79,18 +79,18 @@ def context(results: Results, folders: Sequence[RunFolder], videos: Mapping[Path
         "rows": results.rows,
         "extras": table.extras(results.rows),
         "comparisons": table.comparisons(results),
-        "transfers": [table.transferred(one) for one in results.transfers],
+        "transfers": [table.transferred(transfer) for transfer in results.transfers],
         "bundles": bundles_of(results),
         "differing": differing(results),
         "categories": categories,
         "kinds": _kinds(results),
         "blocks": list(_blocks(folders, videos)),
-        "outcomes": sorted({one.outcome.value for row in results.episodes.values() for one in row}),
+        "outcomes": sorted({episode.outcome.value for row in results.episodes.values() for episode in row}),
     }
 
 
 def bar(estimate: Estimate | None) -> Markup:
-    """An interval on a scale from 0 to 1 as SVG; empty when there is none."""
+    """Returns an interval on a scale from 0 to 1 as SVG; empty if there is none."""
     if estimate is None or math.isnan(estimate.value):
         return Markup("")
     low, value, high = (100 * number for number in (estimate.low, estimate.value, estimate.high))
@@ -107,30 +107,30 @@ def _kinds(results: Results) -> list[str]:
 
 
 def _blocks(folders: Sequence[RunFolder], videos: Mapping[Path, str]) -> Iterable[Block]:
-    """Trials in one simulated house with one seed stand together, whichever folder they are in."""
+    """Groups trials of one simulated house and seed, from all folders."""
     grouped: dict[Hashable, list[tuple[Episode, Card]]] = {}
     for folder in folders:
-        order = {one.name: index for index, one in enumerate(folder.info.plan.policies)}
-        for one in sorted(folder.episodes(), key=lambda one: (one.trial.block, order[one.trial.policy])):
-            trial = one.trial
+        order = {policy.name: index for index, policy in enumerate(folder.info.plan.policies)}
+        for episode in sorted(folder.episodes(), key=lambda each: (each.trial.block, order[each.trial.policy])):
+            trial = episode.trial
             home = trial.house_seed if trial.house_seed is not None else (folder.path, trial.block)
-            card = _card(folder, one, videos)
-            grouped.setdefault((trial.task, trial.seed, home, trial.episode), []).append((one, card))
+            card = _card(folder, episode, videos)
+            grouped.setdefault((trial.task, trial.seed, home, trial.episode), []).append((episode, card))
     for number, pairs in enumerate(grouped.values()):
-        yield _block(str(number), [one for one, _ in pairs], [card for _, card in pairs])
+        yield _block(str(number), [episode for episode, _ in pairs], [card for _, card in pairs])
 
 
 def _block(name: str, episodes: Sequence[Episode], cards: Sequence[Card]) -> Block:
-    scenes = sorted((one.scene for one in episodes if one.scene), key=lambda scene: scene.floor is None)
-    first, scene = episodes[0], next(iter(scenes), None)
-    way = [point for one in episodes for point in one.path]
-    floor = scene.floor if scene and scene.floor else FloorMap.around(way) if way else None
+    setups = sorted((episode.scene for episode in episodes if episode.scene), key=lambda each: each.floor is None)
+    first, setup = episodes[0], next(iter(setups), None)
+    path = [point for episode in episodes for point in episode.path]
+    floor = setup.floor if setup and setup.floor else FloorMap.around(path) if path else None
     return Block(
         id=name,
         place=first.trial.place,
-        instruction=scene.instruction if scene else "",
-        target=scene.target if scene else "",
-        expert_steps=scene.expert_steps if scene else None,
+        instruction=setup.instruction if setup else "",
+        target=setup.target if setup else "",
+        expert_steps=setup.expert_steps if setup else None,
         view_box=view_box(floor) if floor else "",
         floor=Markup(floor_svg(floor)) if floor else Markup(""),
         cards=tuple(cards),

@@ -1,4 +1,4 @@
-"""Where the policies of a report come from, and whether one bundle stands in all of its results."""
+"""Provenance of the policies of a report, and whether all results of a policy use one bundle."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Bundle:
     """A bundle of the report.
 
     Attributes:
-        sha256: names it.
-        policies: names it has in the plans.
+        sha256: hash of the bundle.
+        policies: its names in the plans.
         manifest: as JSON values.
-        rows: what it came to here.
+        rows: its results.
     """
 
     sha256: str
@@ -34,7 +34,7 @@ class Bundle:
 
     @property
     def provenance(self) -> dict[str, str]:
-        """How it was made, in words."""
+        """Provenance in words."""
         data = self.manifest.get("provenance", {})
         facts = {
             "made by": data.get("command") or data.get("algorithm"),
@@ -48,7 +48,7 @@ class Bundle:
 
     @property
     def simulated(self) -> tuple[str, ...]:
-        """What its manifest says it came to in simulation, one line per task."""
+        """Simulated results in its manifest, one line per task."""
         results = self.manifest.get("provenance", {}).get("simulated", ())
         return tuple(
             f"{one['task']}{_on(one)}, {one['split']} houses, {one['sampling']}: {_rate(one)} "
@@ -58,7 +58,7 @@ class Bundle:
 
     @property
     def claim(self) -> str:
-        """What may be said of transfer without further training."""
+        """Statement about zero-shot transfer."""
         simulated = sorted({row.key.robot for row in self.rows if row.is_simulated})
         real = sorted({row.key.robot for row in self.rows if not row.is_simulated})
         if simulated and real:
@@ -84,7 +84,7 @@ def _rate(one: Mapping[str, Any]) -> str:
 
 
 def bundles_of(results: Results) -> tuple[Bundle, ...]:
-    """The bundles of a report, in the order of its rows."""
+    """Returns the bundles of a report, in the order of its rows."""
     found: dict[str, list[Row]] = {}
     for row in results.rows:
         if row.bundle_sha256:
@@ -101,7 +101,7 @@ def bundles_of(results: Results) -> tuple[Bundle, ...]:
 
 
 def differing(results: Results) -> tuple[str, ...]:
-    """Names of policies behind which different bundles stand: their rows must not be compared as one policy."""
+    """Returns names of policies with different bundles: their rows must not be compared as one policy."""
     hashes: dict[str, set[str]] = {}
     for row in results.rows:
         hashes.setdefault(row.key.policy, set()).add(row.bundle_sha256)

@@ -1,4 +1,4 @@
-"""`ferry report FOLDER ...`: what was evaluated as one page, as JSON and as Markdown."""
+"""`ferry report FOLDER ...`: writes a report of evaluations as an HTML page, JSON and Markdown."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ MEDIA = "media"
 
 @dataclass(frozen=True)
 class Report:
-    """Writes report.html, report.json and report.md about one or more evaluations."""
+    """Writes report.html, report.json and report.md for one or more evaluations."""
 
     folders: tyro.conf.Positional[tuple[Path, ...]]
-    """Folders that `ferry evaluate` wrote. A simulated and a real one together show the transfer."""
+    """Output folders of `ferry evaluate`. A simulated and a real one together show the transfer."""
     output: Path = Path("report")
-    """Folder for the report."""
+    """Output folder of the report."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -47,10 +47,11 @@ def main(argv: Sequence[str]) -> int:
 
 
 def write_report(folders: Sequence[RunFolder], output: Path) -> Results:
-    """Writes the three files and the videos into `output`; returns what they show. FolderError without any trial."""
+    """Writes the three files and the videos into `output`; returns the results. FolderError without any trial."""
     results = results_of(folders)
     if not results.rows:
-        raise FolderError(f"{', '.join(str(one.path) for one in folders)}: got no trials yet, expected at least one")
+        names = ", ".join(str(folder.path) for folder in folders) or "no folder given"
+        raise FolderError(f"{names}: no trials yet; pass a folder of `ferry evaluate` that has some")
     output.mkdir(parents=True, exist_ok=True)
     html = page(folders, _copy_videos(folders, output))
     write_json(output / "report.json", report_json(results))
@@ -60,7 +61,7 @@ def write_report(folders: Sequence[RunFolder], output: Path) -> Results:
 
 
 def report_json(results: Results) -> dict[str, Any]:
-    """The report as JSON values; what is not known is null."""
+    """Returns the report as JSON values; unknown values are null."""
     rows = [
         {
             **asdict(row),
@@ -109,7 +110,7 @@ def _plain(value: Any) -> Any:
 
 
 def markdown(results: Results) -> str:
-    """The report as Markdown."""
+    """Returns the report as Markdown."""
     header, *rows = table_lines(results)
     lines = [f"# {'; '.join(results.plans)}", "", _row(header), _row(["---"] * len(header)), *map(_row, rows)]
     lines += [
@@ -123,7 +124,7 @@ def markdown(results: Results) -> str:
         if row.aborted
     ]
     notes = comparisons(results) + [transferred(one) for one in results.transfers]
-    notes += [f"behind the name {name} stand different bundles" for name in differing(results)]
+    notes += [f"the name {name} refers to different bundles" for name in differing(results)]
     lines += ["", *(f"- {note}" for note in notes)] if notes else []
     lines += _failures(results)
     for bundle in bundles_of(results):
@@ -147,7 +148,7 @@ def _row(row: Sequence[str]) -> str:
 
 
 def _copy_videos(folders: Sequence[RunFolder], output: Path) -> dict[Path, str]:
-    """Trial folder -> path of its video beside the page."""
+    """Copies the videos; returns trial folder -> path of its video, relative to the page."""
     videos = {}
     for folder in folders:
         for episode in folder.episodes():

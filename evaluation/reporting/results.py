@@ -1,4 +1,4 @@
-"""What evaluations came to: rows of policies and tasks, comparisons, categories, failures, and their bundles."""
+"""Results of evaluations: rows of policies and tasks, comparisons, categories, failures, and their bundles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from evaluation.stages.failure import KINDS
 
 @dataclass(frozen=True)
 class Key:
-    """What a row is about."""
+    """Key of a row."""
 
     plan: str
     robot: str
@@ -30,19 +30,19 @@ class Row:
     """One policy at one task on one robot.
 
     Attributes:
-        key: what it is about.
-        bundle_sha256: names the policy's bundle; empty for the expert.
-        is_simulated: whether every trial can be played again in simulation.
+        key: plan, robot, task and policy.
+        bundle_sha256: hash of the policy's bundle; empty for the expert.
+        is_simulated: True if every trial can be repeated in simulation.
         planned: trials in the plan.
-        aborted: trials that say nothing of the policy; they are in neither `success` nor `sel`.
-        interventions: trials a person had to end; they are in `success` as trials without.
-        success: over the trials that were judged.
-        success_of_all: the same with every aborted trial counted as one without success.
+        aborted: trials that do not count; they are in neither `success` nor `sel`.
+        interventions: trials that a person had to end; they count as no success.
+        success: success rate over the judged trials.
+        success_of_all: the same, with every aborted trial counted as no success.
         sel: success weighted by episode length, over the judged trials whose expert length is known; None without one.
         steps: mean number of decisions in judged trials.
         collisions: mean number of collisions in judged trials where they are known; None elsewhere.
-        soft: success if whatever the hand reaches were held, over judged trials with a physical grasp; None without.
-        rooms: mean share of the rooms that the robot was in, over judged trials where that is known; None elsewhere.
+        soft: soft success over judged trials with a physical grasp; None without one.
+        rooms: mean fraction of the rooms that the robot entered, over judged trials where it is known; None elsewhere.
     """
 
     key: Key
@@ -73,7 +73,7 @@ class Comparison:
 class Transfer:
     """One bundle in simulation and on a robot: the difference of its success rates, robot minus simulation.
 
-    A random baseline transfers nothing, and has none.
+    Random baselines are left out.
     """
 
     task: str
@@ -91,11 +91,11 @@ class Results:
         plans: by name.
         rows: policies by task and robot, in the order of the plans.
         comparisons: each policy against its plan's baseline.
-        transfers: bundles that stand in a simulated row and in a real one.
-        categories: row -> target category -> success there.
+        transfers: bundles with a simulated row and a real one.
+        categories: row -> target category -> success rate.
         failures: row -> kind of failure -> number of trials.
-        policies: row -> which policy it was.
-        episodes: row -> its records.
+        policies: row -> identity of the policy.
+        episodes: row -> records.
     """
 
     plans: Mapping[str, Plan]
@@ -109,21 +109,21 @@ class Results:
 
 
 def results_of(folders: Sequence[RunFolder]) -> Results:
-    """What the evaluations in `folders` came to. Evaluations of one plan name on one robot are taken together."""
+    """Computes the results of the evaluations in `folders`. Evaluations of one plan name on one robot are merged."""
     episodes: dict[Key, list[Episode]] = {}
     policies: dict[Key, PolicyIdentity] = {}
     planned: Counter[Key] = Counter()
     for folder in folders:
-        names = {one.name: one for one in folder.info.policies}
-        robots = {one.robot for one in folder.episodes()} or {folder.info.plan.robot}
+        names = {policy.name: policy for policy in folder.info.policies}
+        robots = {episode.robot for episode in folder.episodes()} or {folder.info.plan.robot}
         for trial in folder.info.plan.trials():
             for robot in robots:
                 planned[Key(folder.info.plan.name, robot, trial.task, trial.policy)] += 1
-        for one in folder.episodes():
-            key = Key(folder.info.plan.name, one.robot, one.trial.task, one.trial.policy)
-            episodes.setdefault(key, []).append(one)
-            policies[key] = names[one.trial.policy]
-    order = sorted((key for key in planned if key in episodes), key=lambda key: _turn(key, folders))
+        for episode in folder.episodes():
+            key = Key(folder.info.plan.name, episode.robot, episode.trial.task, episode.trial.policy)
+            episodes.setdefault(key, []).append(episode)
+            policies[key] = names[episode.trial.policy]
+    order = sorted((key for key in planned if key in episodes), key=lambda key: _order(key, folders))
     rows = tuple(_row(key, episodes[key], planned[key]) for key in order)
     plans = {folder.info.plan.name: folder.info.plan for folder in folders}
     return Results(
@@ -138,36 +138,36 @@ def results_of(folders: Sequence[RunFolder]) -> Results:
     )
 
 
-def _turn(key: Key, folders: Sequence[RunFolder]) -> tuple[int, str, str, int]:
-    """Where a row stands: by plan, robot, task, and the policy's place in its plan."""
+def _order(key: Key, folders: Sequence[RunFolder]) -> tuple[int, str, str, int]:
+    """Returns the sort key of a row: plan, robot, task, and the policy's index in its plan."""
     plans = [folder.info.plan for folder in folders]
     index = next(i for i, plan in enumerate(plans) if plan.name == key.plan)
-    return index, key.robot, key.task, [one.name for one in plans[index].policies].index(key.policy)
+    return index, key.robot, key.task, [policy.name for policy in plans[index].policies].index(key.policy)
 
 
 def judged(episodes: Iterable[Episode]) -> list[Episode]:
-    """Those that say something of the policy."""
+    """Returns the trials that count, i.e. all but the aborted ones."""
     return [one for one in episodes if one.outcome is not Outcome.ABORTED]
 
 
 def _row(key: Key, episodes: Sequence[Episode], planned: int) -> Row:
-    told = judged(episodes)
-    successes = sum(one.success for one in told)
-    sel = [one.metrics.sel for one in told if one.metrics.sel is not None]
-    collisions = [float(one.metrics.collisions) for one in told if one.metrics.collisions is not None]
-    soft = [one.metrics.soft_success for one in told if one.metrics.soft_success is not None]
-    rooms = [share for one in told if (share := one.metrics.rooms_share) is not None]
+    counted = judged(episodes)
+    successes = sum(one.success for one in counted)
+    sel = [one.metrics.sel for one in counted if one.metrics.sel is not None]
+    collisions = [float(one.metrics.collisions) for one in counted if one.metrics.collisions is not None]
+    soft = [one.metrics.soft_success for one in counted if one.metrics.soft_success is not None]
+    rooms = [fraction for one in counted if (fraction := one.metrics.rooms_fraction) is not None]
     return Row(
         key=key,
         bundle_sha256=episodes[0].bundle_sha256,
-        is_simulated=all(one.scene is not None and bool(one.scene.episode) for one in told),
+        is_simulated=all(one.scene is not None and bool(one.scene.episode) for one in counted),
         planned=planned,
-        aborted=len(episodes) - len(told),
-        interventions=sum(one.outcome is Outcome.INTERVENTION for one in told),
-        success=wilson(successes, len(told)),
+        aborted=len(episodes) - len(counted),
+        interventions=sum(one.outcome is Outcome.INTERVENTION for one in counted),
+        success=wilson(successes, len(counted)),
         success_of_all=wilson(successes, len(episodes)),
         sel=mean_fraction(sel) if sel else None,
-        steps=mean([float(one.metrics.steps) for one in told]),
+        steps=mean([float(one.metrics.steps) for one in counted]),
         collisions=mean(collisions) if collisions else None,
         soft=wilson(sum(soft), len(soft)) if soft else None,
         rooms=mean_fraction(rooms) if rooms else None,
@@ -175,7 +175,7 @@ def _row(key: Key, episodes: Sequence[Episode], planned: int) -> Row:
 
 
 def baseline_of(plan: Plan) -> str:
-    """Name of the policy that the others are compared with; empty when the plan has none."""
+    """Returns the name of the policy that the others are compared with; empty if the plan has none."""
     uniform = [one.name for one in plan.policies if one.sampling == "uniform" and not one.expert]
     return plan.baseline or next(iter(uniform), "")
 

@@ -1,4 +1,4 @@
-"""How sure a success rate is: intervals and comparisons, nothing that needs more than numpy."""
+"""Confidence intervals and comparisons of success rates, with numpy alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its interval, and the number of trials (or pairs of trials) it stands on."""
+    """A value with its confidence interval, and the number of trials (or pairs of trials) behind it."""
 
     value: float
     low: float
@@ -147,7 +147,7 @@ def mean(values: Sequence[float], confidence: float = CONFIDENCE, *, resamples: 
 def mean_fraction(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
     """The mean of values in [0, 1], as `mean`, or with Wilson's interval where all values are the same.
 
-    Equal values tell a bootstrap nothing of the spread; Wilson's interval is then no narrower than it should be,
+    A bootstrap of equal values has no spread; Wilson's interval is then no narrower than it should be,
     because no values in [0, 1] spread more than zeros and ones.
     """
     if len(set(values)) == 1:

@@ -11,28 +11,28 @@ from evaluation.reporting.statistics import Estimate
 HEADER = ("policy", "robot", "task", "success", "SEL", "trials")
 SOFT, ROOMS = "soft success", "rooms"
 EXPLORES = "room_visit"
-"""The task that rooms are counted for; elsewhere their share is in the results, not in the table."""
+"""The task whose table shows rooms; for other tasks their fraction is only in the results."""
 
 
 def percent(value: float) -> str:
-    """E.g. "64 %"; "-" when there is none."""
+    """Returns e.g. "64 %"; "-" if there is none."""
     return "-" if math.isnan(value) else f"{100 * value:.0f} %"
 
 
 def interval(estimate: Estimate | None) -> str:
-    """A fraction and its 95 % interval in percent, e.g. "64 % [52, 75]"; "-" when there is none."""
+    """Returns a fraction and its 95 % interval in percent, e.g. "64 % [52, 75]"; "-" if there is none."""
     if estimate is None or math.isnan(estimate.value):
         return "-"
     return f"{percent(estimate.value)} [{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"
 
 
 def success(row: Row) -> str:
-    """Success over the judged trials; where some were aborted, also with these counted as no success."""
+    """Returns the success rate over the judged trials; if some were aborted, also with these counted as no success."""
     return interval(row.success) + (f", {percent(row.success_of_all.value)} of all" if row.aborted else "")
 
 
 def trials(row: Row) -> str:
-    """How many trials a row stands on, e.g. "50 (2 aborted)"."""
+    """Returns the number of trials of a row, e.g. "50 (2 aborted)"."""
     left = row.planned - row.success.n - row.aborted
     stopped = "intervention" if row.interventions == 1 else "interventions"
     extras = ((row.aborted, "aborted"), (row.interventions, stopped), (left, "not yet run"))
@@ -41,7 +41,7 @@ def trials(row: Row) -> str:
 
 
 def extras(rows: Iterable[Row]) -> dict[str, Callable[[Row], str]]:
-    """Columns that only some tables need: the name of each and what stands in it."""
+    """Returns the columns that only some tables need: name -> text of a row."""
     known = list(rows)
     columns: dict[str, Callable[[Row], str]] = {}
     if any(row.soft for row in known):
@@ -52,33 +52,33 @@ def extras(rows: Iterable[Row]) -> dict[str, Callable[[Row], str]]:
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """A row in words, in the order of `HEADER`."""
+    """Returns the cells of a row, in the order of `HEADER`."""
     key = row.key
     return key.policy, key.robot, key.task, success(row), interval(row.sel), trials(row)
 
 
 def where(row: Row, rows: Iterable[Row]) -> str:
-    """Behind a policy's name: its robot and its task, as far as the rows of a table differ in them."""
+    """Returns a suffix for a policy's name: robot and task, if the rows of a table differ in them."""
     keys = [one.key for one in rows]
     parts = ("robot", "task")
     return "".join(f", {getattr(row.key, part)}" for part in parts if len({getattr(key, part) for key in keys}) > 1)
 
 
 def lines(results: Results) -> list[tuple[str, ...]]:
-    """The table: its header, then its rows."""
+    """Returns the table: its header, then its rows."""
     more = extras(results.rows)
     body = [(*cells(row), *(say(row) for say in more.values())) for row in results.rows]
     return [(*HEADER, *more), *body]
 
 
 def comparisons(results: Results) -> list[str]:
-    """The comparisons, in one sentence each; where there are several tasks, each says its own."""
+    """Returns the comparisons, one sentence each, with the task if there are several."""
     several = len({row.key.task for row in results.rows}) > 1
     return [(f"{one.first.task}: " if several else "") + compared(one) for one in results.comparisons]
 
 
 def compared(one: Comparison) -> str:
-    """A comparison in one sentence."""
+    """Returns a comparison in one sentence."""
     result = one.result
     if result.difference.n == 0:
         return f"{one.first.policy} against {one.second.policy} on {one.first.robot}: no trial in common"
@@ -89,26 +89,26 @@ def compared(one: Comparison) -> str:
 
 
 def transferred(one: Transfer) -> str:
-    """A sim-to-real difference in one sentence."""
+    """Returns a sim-to-real difference in one sentence."""
     gap = one.difference
     points = f"{100 * gap.value:+.0f} points [{100 * gap.low:+.0f}, {100 * gap.high:+.0f}]"
     where = f"{one.real.policy}, {one.task}: {one.real.robot} against {one.simulated.robot}"
-    return f"{where}: {points}; zero-shot: bundle {one.bundle_sha256[:12]} stands in both"
+    return f"{where}: {points}; zero-shot: the same bundle {one.bundle_sha256[:12]} in both"
 
 
 def p_value(p: float) -> str:
-    """E.g. "p = 0.013", "p < 0.001" (McNemar's exact test)."""
+    """Returns e.g. "p = 0.013", "p < 0.001" (McNemar's exact test)."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
 def text_table(results: Results) -> str:
-    """The table for a terminal: success and SEL with 95 % intervals, then the comparisons."""
+    """Returns the table for a terminal: success and SEL with 95 % intervals, then the comparisons."""
     table = aligned(lines(results))
     notes = comparisons(results) + [transferred(one) for one in results.transfers]
     return "\n".join([*table, *([""] if notes else []), *notes])
 
 
 def aligned(table: Sequence[Sequence[str]]) -> list[str]:
-    """Lines with the cells of each column below one another."""
+    """Returns the lines of a table with aligned columns."""
     widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in table]

@@ -1,1 +1,1 @@
-"""Where trials happen: the twin, or a real scene with a person who judges."""
+"""Environments of trials: the twin, or a real robot with a person who judges."""

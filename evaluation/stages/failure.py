@@ -1,4 +1,4 @@
-"""What kind of failure a trial was."""
+"""Classification of failures."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from evaluation.step import RunEnd
 
 TARGET_WITHIN_M = 2.0  # CHORES: FLaRe tasks/object_nav_task.py, maxDistance
 RECENT = 30
-STUCK_SHARE = 0.5
-"""A robot that was blocked in this share of its last `RECENT` decisions ran out of steps because it was stuck."""
+STUCK_FRACTION = 0.5
+"""A robot that was blocked in at least this fraction of its last `RECENT` decisions counts as stuck."""
 
 ABORTS = {
     "policy_failed": "policy failed",
@@ -38,7 +38,7 @@ KINDS = (
 
 
 def failure_kind(end: RunEnd, verdict: Verdict, blocked: Sequence[bool]) -> str:
-    """The kind of failure, one of `KINDS`; empty for a success. `blocked` says it of each decision."""
+    """Returns the kind of failure, one of `KINDS`; empty for a success. `blocked` has one entry per decision."""
     if verdict.outcome is Outcome.SUCCESS:
         return ""
     if verdict.outcome is Outcome.INTERVENTION:
@@ -48,7 +48,7 @@ def failure_kind(end: RunEnd, verdict: Verdict, blocked: Sequence[bool]) -> str:
     if end.reason == "done":
         return _wrong_done(verdict)
     recent = blocked[-RECENT:]
-    if end.reason == "max_steps" and sum(recent) >= STUCK_SHARE * len(recent):
+    if end.reason == "max_steps" and sum(recent) >= STUCK_FRACTION * len(recent):
         return "stuck"
     return "late" if end.reason == "late" else "timeout"
 
@@ -62,7 +62,7 @@ def _wrong_done(verdict: Verdict) -> str:
 
 
 def failure_note(kind: str, verdict: Verdict) -> str:
-    """The verdict's note, or what is known of how far the target was, or of how much of the house was seen."""
+    """Returns the verdict's note, or else the distance to the target, or the number of rooms visited."""
     if verdict.note or not kind:
         return verdict.note
     if verdict.target_distance_m is None:

@@ -1,4 +1,4 @@
-"""A floor from above as data: rooms, boxes, where the robot went."""
+"""A floor plan as data: rooms and boxes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Room:
 
 @dataclass(frozen=True)
 class Box:
-    """A box on the floor: middle, half extents along its own axes [m], and its turn."""
+    """A box on the floor: centre, half extents along its own axes [m], and yaw."""
 
     kind: BoxKind
     name: str
@@ -39,8 +39,8 @@ class Box:
         """Its four corners (x, y) [m], counter-clockwise."""
         c, s = math.cos(self.yaw_rad), math.sin(self.yaw_rad)
         local = ((1, 1), (-1, 1), (-1, -1), (1, -1))
-        ways = ((a * self.half_x_m, b * self.half_y_m) for a, b in local)
-        return tuple((self.x_m + c * x - s * y, self.y_m + s * x + c * y) for x, y in ways)
+        offsets = ((a * self.half_x_m, b * self.half_y_m) for a, b in local)
+        return tuple((self.x_m + c * x - s * y, self.y_m + s * x + c * y) for x, y in offsets)
 
 
 @dataclass(frozen=True)
@@ -53,20 +53,20 @@ class FloorMap:
 
     @classmethod
     def around(cls, path: Sequence[Point], margin_m: float = 0.5) -> FloorMap:
-        """An empty floor around a path, for a home of which no map is at hand."""
+        """Returns an empty floor around a path, for a home without a map."""
         xs, ys = zip(*path) if path else ((0.0,), (0.0,))
         return cls((min(xs) - margin_m, min(ys) - margin_m, max(xs) + margin_m, max(ys) + margin_m))
 
     @classmethod
     def of_house(cls, house: House, target: str, objects: Sequence[str] = ()) -> FloorMap:
-        """The floor of a simulated house; `objects`, or else instances of `target`, are marked. To the centimetre."""
-        walls = [one for one in house.obstacles if one.name.startswith("wall_")]
-        boxes = [_box("wall", one.name, one.centre_xy_m, one.half_xy_m, one.yaw_rad) for one in walls]
+        """Returns the floor of a simulated house; marks `objects`, or else instances of `target`. Rounded to 1 cm."""
+        walls = [wall for wall in house.obstacles if wall.name.startswith("wall_")]
+        boxes = [_box("wall", wall.name, wall.centre_xy_m, wall.half_xy_m, wall.yaw_rad) for wall in walls]
         boxes += [_box("furniture", t.name, t.position_m, _half(t.size_m), t.yaw_rad) for t in house.furniture]
         for t in house.objects:
             marked = t.name in objects if objects else t.category == target
             boxes.append(_box("target" if marked else "object", t.name, t.position_m, _half(t.size_m), t.yaw_rad))
-        rooms = tuple(Room(one.name, tuple(_cm(corner) for corner in one.polygon.tolist())) for one in house.rooms)
+        rooms = tuple(Room(room.name, tuple(_cm(corner) for corner in room.polygon.tolist())) for room in house.rooms)
         x_min, y_min, x_max, y_max = (round(float(value), 2) for value in house.bounds)
         return cls((x_min, y_min, x_max, y_max), rooms, tuple(boxes))
 
@@ -79,5 +79,5 @@ def _cm(point: Sequence[float]) -> Point:
     return round(float(point[0]), 2), round(float(point[1]), 2)
 
 
-def _box(kind: BoxKind, name: str, middle: Sequence[float], half: Sequence[float], yaw_rad: float) -> Box:
-    return Box(kind, name, *_cm(middle), *_cm(half), round(float(yaw_rad), 3))
+def _box(kind: BoxKind, name: str, centre: Sequence[float], half: Sequence[float], yaw_rad: float) -> Box:
+    return Box(kind, name, *_cm(centre), *_cm(half), round(float(yaw_rad), 3))

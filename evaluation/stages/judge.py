@@ -1,4 +1,4 @@
-"""Who says what became of a trial."""
+"""Judges of trials."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from robots.processes.text import printable
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a trial, and what else the judge knows of it.
+    """The outcome of a trial, with the judge's measurements.
 
     Attributes:
         outcome: never blank.
-        note: in words; why, when it was aborted or ended by a person.
-        path: base positions (x, y) [m]; empty when unknown.
-        collisions: blocked motions; None when unknown.
-        target_distance_m: from the base to the nearest instance of the target; None when unknown.
-        target_visible: whether the robot sees the target; None when unknown.
-        target_held: whether the target is in the gripper; None when unknown, or when that is not the task.
-        soft_success: whether it would be a success if whatever the hand reaches were held; None when the grasp is not
-            physical, or when that is not the task.
-        rooms_visited: how many rooms the robot was in; None when unknown.
-        rooms: how many there are; None when unknown.
+        note: the reason, if it was aborted or ended by a person.
+        path: base positions (x, y) [m]; empty if unknown.
+        collisions: blocked motions; None if unknown.
+        target_distance_m: from the base to the nearest instance of the target; None if unknown.
+        target_visible: True if the robot sees the target; None if unknown.
+        target_held: True if the target is in the gripper; None if unknown, or not part of the task.
+        soft_success: success if everything within the hand's reach counted as held; None if the grasp is not
+            physical, or not part of the task.
+        rooms_visited: number of rooms that the robot entered; None if unknown.
+        rooms: number of rooms in the house; None if unknown.
     """
 
     outcome: Outcome
@@ -42,18 +42,18 @@ class Verdict:
 
 
 def twin_verdict(end: RunEnd, known: Mapping[str, Any]) -> Verdict:
-    """The verdict from a twin's `simulation.episode_info.EpisodeInfo` as JSON values: a success takes a `done`.
+    """Returns a twin's verdict from the JSON values of `simulation.episode_info.EpisodeInfo`; a success requires `done`.
 
-    A run whose instruction asks for something else than the episode's target is not judged.
+    A trial with an instruction that the twin cannot judge is aborted.
     """
     if known["not_judged"]:
         return Verdict(Outcome.ABORTED, f"not judged: {known['not_judged']}", path=_path(known))
-    said = end.reason == "done"
+    is_done = end.reason == "done"
     soft = known["soft_success"]
     return Verdict(
-        Outcome.SUCCESS if said and known["success"] else Outcome.FAILURE,
+        Outcome.SUCCESS if is_done and known["success"] else Outcome.FAILURE,
         path=_path(known),
-        soft_success=None if soft is None else said and soft,
+        soft_success=None if soft is None else is_done and soft,
         **{name: known[name] for name in _KNOWN},
     )
 
@@ -66,10 +66,10 @@ _KNOWN = ("collisions", "target_distance_m", "target_visible", "target_held", "r
 
 
 class Judge(Protocol):
-    """Called once, after the run ended and the body stands."""
+    """Judges a trial; called once, after the run ended and the robot has stopped."""
 
     def verdict(self, end: RunEnd) -> Verdict:
-        """What became of the trial."""
+        """Returns the outcome of the trial."""
 
 
 CHOICES = {
@@ -82,19 +82,19 @@ QUESTION = "outcome? [s]uccess, [f]ailure, [i]ntervention, [a]borted: "
 
 
 class HumanJudge:
-    """Asks the person beside the robot; takes no blank for an answer.
+    """Asks the person beside the robot, until the answer is valid.
 
     Args:
-        ask: shows a question and returns the answer; EOFError when nobody is there.
+        ask: shows a question and returns the answer; EOFError without a terminal.
     """
 
     def __init__(self, ask: Callable[[str], str] = input) -> None:
         self._ask = ask
 
     def verdict(self, end: RunEnd) -> Verdict:
-        """The answer; aborted when nobody is there to give one. A trial that nobody can judge by success asks why."""
-        said = f": {end.message}" if end.message else ""
-        question = printable(f"\nthe run ended after {end.steps} decisions ({end.reason}{said})\n{QUESTION}")
+        """Returns the answer; aborted without one. Asks for the reason of an intervention or an aborted trial."""
+        detail = f": {end.message}" if end.message else ""
+        question = printable(f"\nthe run ended after {end.steps} decisions ({end.reason}{detail})\n{QUESTION}")
         try:
             outcome = self._outcome(question)
             needs_reason = outcome in (Outcome.ABORTED, Outcome.INTERVENTION)
@@ -118,10 +118,10 @@ class HumanJudge:
 
 
 class DoneJudge:
-    """Takes the policy's word for it: for rehearsals on the fake, where there is no task to succeed in."""
+    """Counts `done` as success: for rehearsals on the fake, which has no task."""
 
     def verdict(self, end: RunEnd) -> Verdict:
-        """Success when the policy said done."""
+        """Returns success if the policy ended the episode with `done`."""
         if end.reason == "done":
             return Verdict(Outcome.SUCCESS, "rehearsal: 'done' counts as success")
         return Verdict(Outcome.FAILURE)

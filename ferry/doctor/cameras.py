@@ -1,4 +1,4 @@
-"""Checks of a camera by itself, without the robot: it is there, and delivers pictures of its size, often enough."""
+"""Checks of a single camera, without the robot: that it delivers images of the given size at the required rate."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from robots.cameras.camera import Camera, CameraError
 from robots.cameras.sources import source
 
 WATCH_S = 2.0
-"""How long a camera is looked at: longer than a picture may stay the same, so that a frozen one is seen."""
+"""Observation time of a camera: longer than an image may stay unchanged, so that a frozen camera is detected."""
 
 
 def check_camera(choice: str, size: tuple[int, int], rate_hz: float) -> str:
     """Checks one camera.
 
     Args:
-        choice: what `robots.cameras.sources.source` takes, e.g. "opencv:/dev/video0" or "realsense:SERIAL".
-        size: width and height of the sensor's picture [pixels].
-        rate_hz: pictures per second that are needed.
+        choice: argument of `robots.cameras.sources.source`, e.g. "opencv:/dev/video0" or "realsense:SERIAL".
+        size: width and height of the sensor's image [pixels].
+        rate_hz: required images per second.
     """
     width, height = size
     try:
@@ -26,15 +26,15 @@ def check_camera(choice: str, size: tuple[int, int], rate_hz: float) -> str:
     except (CameraError, ImportError) as error:
         found, _, fix = " ".join(str(error).split()).partition("; ")
         raise CheckFailed(found, fix or _udev(choice)) from error
-    told = f"{width}x{height} at {hz:.1f} Hz"
+    measured = f"{width}x{height} at {hz:.1f} Hz"
     if hz < rate_hz:
         fix = "a USB 3 port and cable; is another program using it?"
-        raise CheckFailed(f"{choice} is too slow: {told}, {rate_hz:g} Hz are needed", fix)
-    return f"{choice}: {told}"
+        raise CheckFailed(f"{choice} is too slow: {measured}, {rate_hz:g} Hz are needed", fix)
+    return f"{choice}: {measured}"
 
 
 def measure(camera: Camera, seconds: float) -> float:
-    """Returns how many pictures per second a camera delivers. Raises CameraError when it is missing, lost or frozen."""
+    """Returns the images per second of a camera. Raises CameraError when it is missing, lost or frozen."""
     try:
         camera.open()
         stamps_ns = [camera.newest().stamp_ns]
@@ -49,4 +49,4 @@ def measure(camera: Camera, seconds: float) -> float:
 def _udev(choice: str) -> str:
     kind = choice.partition(":")[0]
     tool = "rs-enumerate-devices" if kind == "realsense" else "v4l2-ctl --list-devices"
-    return f"is it plugged in, into a USB 3 port? `{tool}` lists what there is; sudo usermod -aG video $USER"
+    return f"is it plugged in, into a USB 3 port? `{tool}` lists the cameras; sudo usermod -aG video $USER"

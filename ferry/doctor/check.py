@@ -1,4 +1,4 @@
-"""What a check is: a function that returns what it found, or raises what to mend or to think about."""
+"""A check: a function that returns its result, or raises a failure or a warning with its fix."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from enum import Enum
 from pathlib import Path
 
 TIMEOUT_S = 60.0
-"""Longest time that a check's own process may take; importing a large library on a busy computer takes some of it."""
+"""Timeout of a check's own process; importing a large library on a busy computer takes some of it."""
 
 
 class CheckFailed(Exception):
-    """A check found something that must be mended; `fix` is what to type or to do."""
+    """A check found a fault; `fix` is the command or the action that repairs it."""
 
     def __init__(self, found: str, fix: str) -> None:
         super().__init__(found)
         self.fix = fix
 
 
-class Doubtful(CheckFailed):
-    """A check found something that a person should look at; a session may go on without."""
+class CheckWarning(CheckFailed):
+    """A check found something that a person should look at; a session may go on regardless."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What is checked.
+    """The machine that is checked.
 
     Attributes:
         folder: where records are written.
-        server: URL of the policy server; None where none is to be asked.
+        server: URL of the policy server; None if none is to be checked.
         token: its bearer token.
         python: version of Python.
         environment: environment variables.
@@ -47,11 +47,11 @@ class Machine:
 
 
 Check = Callable[[], str]
-"""Returns what is well; raises CheckFailed or Doubtful."""
+"""Returns its result in words; raises CheckFailed or CheckWarning."""
 
 
 class Level(Enum):
-    """How bad a finding is."""
+    """Severity of a finding."""
 
     OK = "ok"
     WARNING = "warn"
@@ -60,7 +60,7 @@ class Level(Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check came to."""
+    """Result of one check."""
 
     name: str
     level: Level
@@ -68,7 +68,7 @@ class Finding:
     fix: str = ""
 
     def __str__(self) -> str:
-        """One line, and a second one with what to do."""
+        """One line, and a second one with the fix."""
         line = f"{self.level.value:<6}{self.name:<13}{self.found}"
         return f"{line}\n{'':<19}fix: {self.fix}" if self.fix else line
 
@@ -77,14 +77,14 @@ def examine(name: str, check: Check) -> Finding:
     """Runs one check."""
     try:
         return Finding(name, Level.OK, check())
-    except Doubtful as error:
+    except CheckWarning as error:
         return Finding(name, Level.WARNING, str(error), error.fix)
     except CheckFailed as error:
         return Finding(name, Level.FAIL, str(error), error.fix)
 
 
 def run_python(code: str, fix: str, words: Sequence[str] = ()) -> str:
-    """Runs Python in its own process, where a missing library, a crash or a hang harms nothing; returns its output."""
+    """Runs Python code in its own process, safe from missing libraries, crashes and hangs; returns its output."""
     try:
         done = subprocess.run(
             [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=TIMEOUT_S, check=False

@@ -1,4 +1,4 @@
-"""Which robot is looked at: its driver, and what must be on the robot's computer beside it."""
+"""The robots that can be checked: their drivers, and the checks of the robot's computer that each driver needs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ferry.doctor.check import Machine
 from ferry.doctor.devices import check_can, check_files, check_sdk
 from ferry.errors import UsageError
 
-INSTALL_STRETCH = "scripts/stretch_sdk; on a Stretch it is there: python3 -m venv --system-site-packages .venv"
+INSTALL_STRETCH = "scripts/stretch_sdk; preinstalled on a Stretch: python3 -m venv --system-site-packages .venv"
 
 HostCheck = Callable[[Any, Machine], str]
 """Takes the driver's options and the machine."""
@@ -21,8 +21,8 @@ class Driver:
     """One way to drive one robot.
 
     Attributes:
-        body: what `ferry_ros.robot_registry` calls it.
-        checks: what must be on the robot's computer, by the name of the check.
+        body: its name in `ferry_ros.robot_registry`.
+        checks: checks of the robot's computer, by name.
     """
 
     body: str
@@ -35,7 +35,7 @@ def _stretch_sdk(_options: Any, _machine: Machine) -> str:
 
 def _stretch_serial(options: Any, machine: Machine) -> str:
     if options.fleet:
-        return f"as the calibration files in {options.fleet} name them"
+        return f"as named by the calibration files in {options.fleet}"
     return check_files(("hello-*",), "dialout", "serial devices of a Stretch", machine)
 
 
@@ -45,7 +45,7 @@ def _piper_sdk(_options: Any, _machine: Machine) -> str:
 
 def _piper_can(options: Any, machine: Machine) -> str:
     if options.interface != "socketcan":
-        return f"{options.interface} {options.channel}: no CAN interface of this computer"
+        return f"{options.interface} {options.channel}: not a CAN interface of this computer"
     return check_can(options.channel, 1_000_000, machine)
 
 
@@ -58,11 +58,11 @@ ROBOTS: Mapping[str, Mapping[str, Driver]] = {
     "piper": {"piper_sdk": Driver("piper", {"sdk": _piper_sdk, "can": _piper_can})},
     "ros2_control_arm": {"ros2_control": Driver("ros2_control_arm", {})},
 }
-"""Robots and their drivers by the names that the launch files use; the first driver is the launch file's default."""
+"""Robots and their drivers, with the names that the launch files use; the first driver is the default."""
 
 
 def choose(robot: str, driver: str | None) -> Driver:
-    """Returns the driver of a robot, its default one when none is named; any other body stands for itself.
+    """Returns the driver of a robot, the default one if none is given; other names are looked up in the registry.
 
     Raises:
         UsageError: the robot has no such driver.

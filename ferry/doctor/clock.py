@@ -1,4 +1,4 @@
-"""Checks of this computer's clocks: deadlines are computed on the monotonic one, records are stamped by the date."""
+"""Checks of this computer's clocks: deadlines use the monotonic clock, records use the date."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import sys
 import time
 from collections.abc import Callable
 
-from ferry.doctor.check import CheckFailed, Doubtful, Machine
+from ferry.doctor.check import CheckFailed, CheckWarning, Machine
 
 DRIFT_S = 0.005
 """Difference between the two clocks, gained in `WATCH_S`, above which the date is being stepped: NTP slews by at most
 500 ppm, which is 0.0005 s in a second."""
 WATCH_S = 1.0
 MAX_ERROR_S = 1.0
-"""Error that the kernel estimates for a synchronised clock, above which it says little."""
+"""Error that the kernel estimates for a synchronised clock, above which the date is not trusted."""
 
 SET_NTP = "timedatectl set-ntp true; without a network: chrony, with the policy server as its time server"
 
@@ -25,7 +25,7 @@ _UNSYNCHRONISED = 5
 
 
 def check_clock(_machine: Machine) -> str:
-    """Checks that the monotonic clock, by which every deadline is computed, is fine enough, and the date is sane."""
+    """Checks that the monotonic clock, used for every deadline, is fine enough, and that the date is plausible."""
     resolution_s = time.get_clock_info("monotonic").resolution
     if resolution_s > 1e-3:
         raise CheckFailed(f"monotonic clock ticks every {resolution_s} s", "use another kernel clock source")
@@ -36,23 +36,23 @@ def check_clock(_machine: Machine) -> str:
 
 
 def check_ntp(_machine: Machine) -> str:
-    """Checks that the kernel knows its date from another clock."""
+    """Checks that the kernel's clock is synchronised (NTP)."""
     state, error_s = kernel_clock()
     if state == _UNSYNCHRONISED:
-        raise Doubtful("the date is not synchronised (NTP): records of two machines will not match", SET_NTP)
+        raise CheckWarning("the date is not synchronised (NTP): records of two machines will not match", SET_NTP)
     if error_s > MAX_ERROR_S:
-        raise Doubtful(f"the date may be off by {error_s:.1f} s", SET_NTP)
+        raise CheckWarning(f"the date may be off by {error_s:.1f} s", SET_NTP)
     return f"synchronised, within {error_s * 1e3:.0f} ms"
 
 
 def check_drift(_machine: Machine, date_s: Callable[[], float] = time.time) -> str:
-    """Checks that nothing sets the date while it is looked at."""
+    """Checks that nothing steps the date during `WATCH_S`."""
     wall_s, monotonic_s = date_s(), time.monotonic()
     time.sleep(WATCH_S)
     drift_s = (date_s() - wall_s) - (time.monotonic() - monotonic_s)
     if abs(drift_s) > DRIFT_S:
         found = f"the date gained {drift_s * 1e3:+.0f} ms on the monotonic clock in {WATCH_S:.0f} s"
-        raise Doubtful(found, "wait until the clock has settled; two programs may be setting it: chronyc tracking")
+        raise CheckWarning(found, "wait until the clock has settled; two programs may be setting it: chronyc tracking")
     return f"date and monotonic clock agree to {abs(drift_s) * 1e3:.1f} ms in {WATCH_S:.0f} s"
 
 
@@ -62,5 +62,5 @@ def kernel_clock() -> tuple[int, float]:
     timex = ctypes.create_string_buffer(_TIMEX_BYTES)
     state = ctypes.CDLL(None, use_errno=True).adjtimex(timex)
     if state < 0:
-        raise Doubtful(f"the kernel does not tell its clock's state (errno {ctypes.get_errno()})", SET_NTP)
+        raise CheckWarning(f"the kernel does not report its clock's state (errno {ctypes.get_errno()})", SET_NTP)
     return state, int.from_bytes(timex.raw[24:32], sys.byteorder, signed=True) / 1e6

@@ -1,4 +1,4 @@
-"""Checks of what is plugged into this computer, serial devices and CAN interfaces, and of the SDKs that use them."""
+"""Checks of attached devices, serial ports and CAN interfaces, and of the SDKs that use them."""
 
 from __future__ import annotations
 
@@ -11,31 +11,33 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-from ferry.doctor.check import CheckFailed, Doubtful, Machine
+from ferry.doctor.check import CheckFailed, CheckWarning, Machine
 
 _CAN = "280"
-"""ARPHRD_CAN of linux/if_arp.h, as /sys/class/net/NAME/type tells it."""
+"""ARPHRD_CAN of linux/if_arp.h, as in /sys/class/net/NAME/type."""
 _UP = 0x1
 """IFF_UP of linux/if.h."""
 
 
 def check_sdk(module: str, distribution: str, tested: str, install: str) -> str:
-    """Checks that a vendor's SDK is installed, in the version that its driver was tested with.
+    """Checks that a vendor's SDK is installed, in the version that the driver was tested with.
 
     Args:
-        module: what the driver imports.
-        distribution: what pip calls it.
+        module: name of the module that the driver imports.
+        distribution: its name for pip.
         tested: the version that the driver was tested with.
-        install: what to type to get that version.
+        install: command that installs that version.
     """
     if find_spec(module) is None:
         raise CheckFailed(f"{module} is not installed", install)
     try:
         version = metadata.version(distribution)
     except metadata.PackageNotFoundError:
-        raise Doubtful(f"{module} is there, but nothing tells its version; tested with {tested}", install) from None
+        raise CheckWarning(
+            f"{module} is installed, but its version is unknown; tested with {tested}", install
+        ) from None
     if version != tested:
-        raise Doubtful(f"{distribution} {version}; the driver was tested with {tested}", install)
+        raise CheckWarning(f"{distribution} {version}; the driver was tested with {tested}", install)
     return f"{distribution} {version}"
 
 
@@ -44,14 +46,14 @@ def check_files(patterns: Sequence[str], group: str, what: str, machine: Machine
 
     Args:
         patterns: names under /dev, with wildcards.
-        group: the group to which udev gives such devices.
-        what: what they are, for people.
-        machine: whose /dev is looked at.
+        group: the group that owns such devices.
+        what: description of the devices, for messages.
+        machine: the machine whose /dev is checked.
     """
     found = sorted({file for pattern in patterns for file in (machine.root / "dev").glob(pattern)})
     if not found:
-        looked = ", ".join(f"/dev/{pattern}" for pattern in patterns)
-        raise CheckFailed(f"no {what}: nothing matches {looked}", f"is it switched on and plugged in? {_udev(what)}")
+        searched = ", ".join(f"/dev/{pattern}" for pattern in patterns)
+        raise CheckFailed(f"no {what}: nothing matches {searched}", f"is it switched on and plugged in? {_udev(what)}")
     gone = [file for file in found if not file.exists()]
     if gone:
         raise CheckFailed(f"unplugged: {', '.join(map(str, gone))}", f"plug it in again. {_udev(what)}")
@@ -63,7 +65,7 @@ def check_files(patterns: Sequence[str], group: str, what: str, machine: Machine
 
 
 def _udev(what: str) -> str:
-    return f"`udevadm monitor` shows what happens when a plug goes in; {what} get their names from /etc/udev/rules.d"
+    return f"`udevadm monitor` shows events when a cable is plugged in; /etc/udev/rules.d names {what}"
 
 
 def check_can(name: str, bitrate: int, machine: Machine) -> str:
@@ -72,7 +74,7 @@ def check_can(name: str, bitrate: int, machine: Machine) -> str:
     Args:
         name: of the interface, e.g. can0.
         bitrate: of the robot's bus [bit/s].
-        machine: whose /sys is looked at.
+        machine: the machine whose /sys is checked.
     """
     nets = machine.root / "sys" / "class" / "net"
     start = f"sudo ip link set {name} up type can bitrate {bitrate}"
@@ -80,7 +82,7 @@ def check_can(name: str, bitrate: int, machine: Machine) -> str:
     if name not in known:
         listed = ", ".join(known) or "none"
         fix = f"plug the CAN adapter in (`lsusb`, `sudo modprobe gs_usb`), then: {start}"
-        raise CheckFailed(f"no CAN interface {name}; there are: {listed}", fix)
+        raise CheckFailed(f"no CAN interface {name}; available: {listed}", fix)
     if not int(_read(nets / name / "flags") or "0", 16) & _UP:
         raise CheckFailed(f"{name} is down", start)
     rate = can_bitrate(name)
@@ -88,11 +90,11 @@ def check_can(name: str, bitrate: int, machine: Machine) -> str:
         raise CheckFailed(
             f"{name} runs at {rate} bit/s, the robot at {bitrate}", f"sudo ip link set {name} down; {start}"
         )
-    return f"{name} is up" + (f" at {rate} bit/s" if rate else "; its bit rate is not told")
+    return f"{name} is up" + (f" at {rate} bit/s" if rate else "; its bit rate is unknown")
 
 
 def can_bitrate(name: str) -> int | None:
-    """Returns the bit rate of a CAN interface [bit/s] as `ip` tells it; None where it does not."""
+    """Returns the bit rate of a CAN interface [bit/s] as reported by `ip`; None if it reports none."""
     if shutil.which("ip") is None:
         return None
     done = subprocess.run(

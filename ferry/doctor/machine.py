@@ -1,4 +1,4 @@
-"""Checks of what every machine of Ferry needs, whatever it is for."""
+"""Checks that apply to every machine that runs Ferry."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ferry.doctor.check import CheckFailed, Machine, run_python
 from simulation.errors import display_fix
 
 DISK_GB = 2.0
-"""Free space below which a run's videos and a mesh cache may not fit."""
+"""Free space below which a run's videos and the mesh cache may not fit."""
 
 _DRAW = "from simulation.rendering.gl import make_current; make_current()"
 
@@ -19,13 +19,13 @@ def check_python(machine: Machine) -> str:
     version = ".".join(map(str, machine.python))
     if machine.python < (3, 10):
         raise CheckFailed(version, "install a newer one: apt-get install -y python3.11 python3.11-venv")
-    return version if machine.python >= (3, 11) else f"{version}: drives a robot; training and serving want 3.11"
+    return version if machine.python >= (3, 11) else f"{version}: enough for a robot; training and serving need 3.11"
 
 
 def check_gl(machine: Machine) -> str:
-    """Checks that MuJoCo can draw without a display."""
+    """Checks that MuJoCo can render without a display."""
     run_python(_DRAW, f"{display_fix(machine.environment)}; pip install -e '.[sim]'")
-    return "MuJoCo draws without a display"
+    return "MuJoCo renders without a display"
 
 
 def check_onnxruntime(_machine: Machine) -> str:
@@ -36,7 +36,7 @@ def check_onnxruntime(_machine: Machine) -> str:
 
 
 def check_disk(machine: Machine) -> str:
-    """Checks the free space where runs are written."""
+    """Checks the free disk space where runs are written."""
     folder = _existing(machine.folder)
     free_gb = shutil.disk_usage(folder).free / 1e9
     if free_gb < DISK_GB:
@@ -45,5 +45,5 @@ def check_disk(machine: Machine) -> str:
 
 
 def _existing(folder: Path) -> Path:
-    """Returns a folder, or the nearest one above it that is there already."""
-    return next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    """Returns a folder, or its nearest parent that exists."""
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())

@@ -1,4 +1,4 @@
-"""The verb `ferry doctor`: runs the checks in order, and prints what each found."""
+"""The verb `ferry doctor`: runs the checks in order, and prints the finding of each."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ferry.doctor.body import examine_body
 from ferry.doctor.cameras import check_camera
 from ferry.doctor.check import Finding, Level, Machine, examine
 from ferry.doctor.choice import ROBOTS, Driver, choose
 from ferry.doctor.clock import check_clock, check_drift, check_ntp
 from ferry.doctor.machine import check_disk, check_gl, check_onnxruntime, check_python
+from ferry.doctor.robot import examine_robot
 from ferry.doctor.ros import (
     check_discovery,
     check_domain,
@@ -47,17 +47,17 @@ CHECKS: Mapping[str, Callable[[Machine], str]] = {
 """Checks of a machine by name."""
 
 DEVELOPMENT = ("python", "gl", "ros", "onnxruntime", "disk", "clock")
-"""What a machine needs for the demonstration."""
+"""Checks of a machine for development and the demonstration."""
 ROBOT = ("python", "ros", "domain", "discovery", "middleware", "memory", "robots", "disk", "clock", "ntp", "drift")
-"""What a robot's computer needs."""
+"""Checks of a robot's computer."""
 
 RATE_HZ = 5.0
-"""publish_rate_hz of the launch files: how often robot_node observes."""
+"""publish_rate_hz of the launch files: the observation rate of robot_node."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """The robot that is looked at."""
+    """The robot that is checked."""
 
     driver: Driver
     options: Any
@@ -75,23 +75,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         levels.append(finding.level)
     failed, warned = levels.count(Level.FAIL), levels.count(Level.WARNING)
     if subject:
-        print(f"{failed} to mend, {warned} to look at" if failed or warned else "ready for a session")
+        found = f"{counted(failed, 'failure')}, {counted(warned, 'warning')}"
+        print(found if failed or warned else "ready for a session")
     return int(failed > 0)
 
 
+def counted(number: int, noun: str) -> str:
+    """Returns e.g. "1 warning" or "0 warnings"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def findings(options: argparse.Namespace, subject: Subject | None, machine: Machine) -> Iterator[Finding]:
-    """Yields what is found as it is found: the machine, the policy server, the robot."""
+    """Yields each finding as it is made: the machine, the policy server, the robot."""
     names = options.only or [*(ROBOT if subject or options.camera else DEVELOPMENT)]
     if options.server and "server" not in names:
         names.append("server")
     for name in names:
         yield examine(name, partial(CHECKS[name], machine))
     for camera in options.camera:
-        yield examine("camera", partial(check_camera, camera, options.picture, options.rate))
+        yield examine("camera", partial(check_camera, camera, options.image_size, options.rate))
     if subject:
         for name, check in subject.driver.checks.items():
             yield examine(name, partial(check, subject.options, machine))
-        yield from examine_body(subject.robot, options.rate, machine)
+        yield from examine_robot(subject.robot, options.rate, machine)
 
 
 def subject_of(options: argparse.Namespace) -> Subject:
@@ -104,31 +110,38 @@ def subject_of(options: argparse.Namespace) -> Subject:
 
     driver = choose(options.robot, options.driver)
     body = robot_registry.body(driver.body)
-    said = from_parameters(options.config, body.prefix) if options.config else {}
-    body_options = build(body.options, {**said, **parse(options.set)})
+    configured = from_parameters(options.config, body.prefix) if options.config else {}
+    body_options = build(body.options, {**configured, **parse(options.set)})
     return Subject(driver, body_options, body.create(body_options))
 
 
 def parser() -> argparse.ArgumentParser:
     """Returns the command line."""
-    two = "; ".join(f"{robot}: {', '.join(drivers)}" for robot, drivers in ROBOTS.items() if len(drivers) > 1)
+    choices = "; ".join(f"{robot}: {', '.join(drivers)}" for robot, drivers in ROBOTS.items() if len(drivers) > 1)
     line = argparse.ArgumentParser(
         prog="ferry doctor",
-        description="Checks what this machine needs, and says how to get what is missing. With --robot, checks a"
-        " robot and its computer before a session: it connects, looks for two seconds, and moves nothing.",
+        description="Checks this machine's dependencies, and prints how to install missing ones. With --robot, checks a"
+        " robot and its computer before a session: connects, observes for two seconds, and sends no motion.",
     )
     add = line.add_argument
-    add("--only", action="append", choices=sorted(CHECKS), help="run this check alone; may be repeated")
-    add("--server", metavar="URL", help="also check the policy server there, and whether its policy fits the robot")
+    add("--only", action="append", choices=sorted(CHECKS), help="run only this check; may be repeated")
+    add("--server", metavar="URL", help="also check this policy server, and that its policy fits the robot")
     add("--token", help="bearer token of the policy server")
-    add("--record", type=Path, default=Path.cwd(), metavar="FOLDER", help="where records will be written")
-    add("--robot", metavar="NAME", help=f"{', '.join(ROBOTS)}, or another body that robot_node has")
-    add("--driver", help=f"where a robot has two; {two}")
+    add("--record", type=Path, default=Path.cwd(), metavar="FOLDER", help="folder where records will be written")
+    add("--robot", metavar="NAME", help=f"{', '.join(ROBOTS)}, or another name in ferry_ros/robot_registry.py")
+    add("--driver", help=f"driver, where a robot has two; {choices}")
     add("--config", type=Path, metavar="FILE", help="the parameter file that the launch takes as config:=")
     add("--set", action="extend", nargs="+", default=[], metavar="NAME=VALUE", help="options of the driver")
-    add("--camera", action="extend", nargs="+", default=[], metavar="SOURCE", help="look at these too: opencv:0")
-    add("--picture", type=_size, default=(1280, 720), metavar="WxH", help="size of that camera's pictures [1280x720]")
-    add("--rate", type=float, default=RATE_HZ, metavar="HZ", help="observations per second that the launch asks for")
+    add(
+        "--camera",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="SOURCE",
+        help="also check this camera, e.g. opencv:0",
+    )
+    add("--image-size", type=_size, default=(1280, 720), metavar="WxH", help="image size of that camera [1280x720]")
+    add("--rate", type=float, default=RATE_HZ, metavar="HZ", help="required observations per second [5]")
     return line
 
 

@@ -1,4 +1,4 @@
-"""Checks of the policy server: that it answers, with the same date, with a policy that fits the body, and in time."""
+"""Checks of the policy server: availability, clock, binding to the robot, and latency."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ import urllib.error
 import urllib.request
 from email.utils import parsedate_to_datetime
 
-from ferry.doctor.check import CheckFailed, Doubtful, Machine
+from ferry.doctor.check import CheckFailed, CheckWarning, Machine
 from robots.embodiment import Embodiment
 from robots.errors import BindError
 from robots.observation import Observation
 from robots.spec import DiscreteActions
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Without the proxies of environment variables: policy_node's connection takes none either."""
+"""Without the proxies of environment variables: policy_node's connection ignores them too."""
 
 CLOCK_SKEW_S = 2.0
-"""Difference to the server's clock above which logs of the two machines can no longer be read side by side. The server
-tells whole seconds."""
+"""Difference to the server's clock above which the logs of the two machines cannot be aligned. The server sends whole
+seconds."""
 
 DECISIONS = 10
-"""Decisions that are asked for to see how long they take; the first of a session also has to warm up."""
+"""Decisions that are timed; the first of a session includes its warm-up."""
 PATIENCE_S = 10.0
-"""Longest wait for one of them: far beyond any control period, so that its time is told and not only that it failed."""
+"""Timeout of one of them: far beyond any control period, so that a slow decision is measured and not only reported."""
 
 
 def check_server(machine: Machine) -> str:
     """Checks that the policy server answers and is ready, and that its clock agrees."""
     assert machine.server is not None
-    fix = f"start it: ferry serve BUNDLE; is {machine.server} its address, and open in the firewall?"
+    fix = f"start it: ferry serve BUNDLE; is {machine.server} its address, and does the firewall allow it?"
     try:
         with _DIRECT.open(f"{machine.server.rstrip('/')}/readyz", timeout=5.0) as reply:
             date = reply.headers.get("Date")
@@ -45,7 +45,7 @@ def check_server(machine: Machine) -> str:
 
 
 def check_binding(body: Embodiment, machine: Machine) -> str:
-    """Checks that the served policy fits the body, as policy_node will when it is configured."""
+    """Checks that the served policy binds to the robot, as policy_node will when it is configured."""
     from policy_server.client import PolicyClient
     from policy_server.errors import PolicyError
     from robots.binding import bind
@@ -56,17 +56,17 @@ def check_binding(body: Embodiment, machine: Machine) -> str:
             manifest = client.manifest()
         binding = bind(manifest.spec, body)
     except BindError as error:
-        fix = f"serve a bundle that was made for {body.name}, or change what the message names"
+        fix = f"serve a bundle for {body.name}, or change the item that the message names"
         raise CheckFailed(f"{type(error).__name__}: {error}", fix) from error
     except PolicyError as error:
-        raise CheckFailed(f"{type(error).__name__}: {error}", "see what the server prints") from error
+        raise CheckFailed(f"{type(error).__name__}: {error}", "see the server's output") from error
     views = ", ".join(f"{name} from {camera}" for name, (camera, _) in binding.views.items())
     has = f"{binding.mask.sum()} of {len(binding.mask)} actions" if binding.commands else "chunks of actions"
     return f"{manifest.name} drives {body.name}: {has}; {views or 'no cameras'}"
 
 
 def check_latency(body: Embodiment, observation: Observation, machine: Machine) -> str:
-    """Checks that decisions on what the robot sees now come back within the policy's control period."""
+    """Checks that decisions on current observations return within the policy's control period."""
     from policy_server.client import PolicyClient
     from policy_server.errors import PolicyError
 
@@ -79,18 +79,18 @@ def check_latency(body: Embodiment, observation: Observation, machine: Machine) 
         ):
             period_s = session.spec.control_period_s
             if not isinstance(session.spec.actions, DiscreteActions):
-                return "not measured: this policy answers with chunks"
+                return "not measured: this policy returns chunks"
             for _ in range(DECISIONS):
                 began_s = time.monotonic()
                 session.act(observation)
                 times_s.append(time.monotonic() - began_s)
     except PolicyError as error:
-        raise CheckFailed(f"{type(error).__name__}: {error}", "see what the server prints") from error
+        raise CheckFailed(f"{type(error).__name__}: {error}", "see the server's output") from error
     median_s, longest_s = statistics.median(times_s), max(times_s)
-    told = f"median {median_s * 1e3:.0f} ms, longest {longest_s * 1e3:.0f} ms of {period_s * 1e3:.0f} ms"
+    measured = f"median {median_s * 1e3:.0f} ms, longest {longest_s * 1e3:.0f} ms of {period_s * 1e3:.0f} ms"
     if median_s > period_s:
-        fix = "a faster server, a wired network, or a policy with a longer control period"
-        raise CheckFailed(f"decisions come too late: {told}", fix)
+        fix = "use a faster server, a wired network, or a policy with a longer control period"
+        raise CheckFailed(f"decisions come too late: {measured}", fix)
     if longest_s > period_s:
-        raise Doubtful(f"some decisions come too late: {told}", "what else runs on the server or fills the network?")
-    return f"{DECISIONS} decisions: {told}"
+        raise CheckWarning(f"some decisions come too late: {measured}", "what else loads the server or the network?")
+    return f"{DECISIONS} decisions: {measured}"

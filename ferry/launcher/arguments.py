@@ -1,4 +1,4 @@
-"""The arguments of launch files: which a file declares, what they say of themselves, and how they are given."""
+"""The arguments of launch files: their declarations, descriptions and values."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Argument:
     name: str
     description: str
     default: str | None
-    """As written, substitutions and all; None when a value must be given."""
+    """As written, with substitutions; None if a value is required."""
     choices: tuple[str, ...]
     where: Where
 
 
 @dataclass(frozen=True)
 class _StaticScope:
-    """What is known of a file before any argument has a value."""
+    """Scope of a file before any argument has a value."""
 
     directory: Path
     lookup: Lookup
@@ -46,9 +46,9 @@ class _StaticScope:
 
 
 def declared(file: Path, lookup: Lookup | None = None) -> dict[str, Argument]:
-    """Returns every argument that a launch file and the files it includes declare, in the order of writing.
+    """Returns every argument that a launch file and the files it includes declare, in file order.
 
-    An argument that an `<include>` sets is not listed. The name of an included file may hold no `$(var ...)`.
+    An argument that an `<include>` sets is not listed. The name of an included file must not contain `$(var ...)`.
 
     Raises:
         LaunchError: a file cannot be read, or an `<include>` sets an argument that its file does not declare.
@@ -91,18 +91,18 @@ def _argument(element: Element) -> Argument:
 
 
 def written(template: Template) -> str:
-    """Returns a template in the form in which it is written in a file."""
+    """Returns a template as it is written in a file."""
 
-    def one(part: str | Call) -> str:
+    def text(part: str | Call) -> str:
         if isinstance(part, str):
             return part
         return f"$({' '.join([part.name, *(written(argument) or chr(39) * 2 for argument in part.arguments)])})"
 
-    return "".join(map(one, template))
+    return "".join(map(text, template))
 
 
 def parse_assignments(words: Iterable[str], file: Path, available: Mapping[str, Argument]) -> dict[str, str]:
-    """Reads `name:=value` words as `ros2 launch` does; the last of two with one name counts.
+    """Reads `name:=value` words as `ros2 launch` does; if a name is repeated, the last one counts.
 
     Raises:
         UsageError: a word is not of that form.

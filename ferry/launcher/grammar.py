@@ -1,7 +1,7 @@
-"""The subset of ROS 2's XML launch format that is understood here: every tag, its attributes and what it may hold.
+"""The supported subset of ROS 2's XML launch format: every tag, its attributes and its children.
 
-Each row is valid for the XML front-ends of Humble and of Jazzy alike. `on_exit`, for one, is absent because only Jazzy
-knows it.
+Each row is valid for the XML front-ends of Humble and of Jazzy alike. `on_exit`, for example, is absent because
+only Jazzy supports it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ferry.errors import LaunchError, Where
 from ferry.launcher.template import Template
 
 OUTPUTS = ("both", "log", "screen")
-"""Where a process's lines go; `log` shows only its standard error on the screen, as `ros2 launch` does."""
+"""Destinations of a process's output; `log` shows only its standard error on the screen, as `ros2 launch` does."""
 
 PARAM_TYPES = ("bool", "float", "int", "str")
 """Types that `<param type=...>` may name; without one, the value is read as YAML."""
@@ -21,7 +21,7 @@ PARAM_TYPES = ("bool", "float", "int", "str")
 
 @dataclass(frozen=True)
 class Tag:
-    """One row: the attributes a tag must have, those it may have, and the tags it may hold."""
+    """One row: a tag's required attributes, optional attributes and children."""
 
     required: frozenset[str]
     optional: frozenset[str]
@@ -42,7 +42,7 @@ class Element:
         return tuple(child for child in self.children if child.tag == tag)
 
     def literal(self, attribute: str) -> str:
-        """Returns an attribute in which no substitution may stand; nothing when it is not written.
+        """Returns an attribute that must not contain a substitution; empty if it is absent.
 
         Raises:
             LaunchError: there is a substitution in it.
@@ -74,4 +74,4 @@ _ACTIONS: dict[str, Tag] = {
 _ACTIONS["group"] = _tag("", "if unless", _ACTIONS)
 
 GRAMMAR = _tag("", "", {"launch": _tag("", "", _ACTIONS)})
-"""The whole subset; a file holds one `<launch>`."""
+"""The whole subset; a file contains one `<launch>`."""

@@ -14,12 +14,12 @@ from pathlib import Path
 from ferry.errors import LaunchError, Where
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-"""The folder that holds the rooms, `launch/` and `ros2_ws/`, when this is an editable install."""
+"""The repository, with `launch/` and `ros2_ws/`, if this is an editable install."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """How to start something: the first words of its command line, and the environment it needs on top."""
+    """Command of a program: the first words of its command line, and the environment variables to add."""
 
     words: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -27,7 +27,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Lookup:
-    """Where packages are looked for: colcon's prefixes first, then Python's installed packages, then the sources."""
+    """Search path for packages: colcon's prefixes first, then Python's installed packages, then the sources."""
 
     prefixes: tuple[Path, ...]
     sources: Path = REPOSITORY / "ros2_ws" / "src"

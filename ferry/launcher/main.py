@@ -53,12 +53,12 @@ def find_launch_file(name: str, lookup: Lookup) -> Path:
     files = {file.name[: -len(SUFFIX)]: file for folder in reversed(folders) for file in folder.glob(f"*{SUFFIX}")}
     if name not in files:
         listed = ", ".join(sorted(files)) or "none"
-        raise UsageError(f"no launch file of the name {name!r}; available: {listed}{nearest(name, files)}")
+        raise UsageError(f"no launch file named {name!r}; available: {listed}{nearest(name, files)}")
     return files[name]
 
 
 def describe_process(process: Process) -> str:
-    """Returns a process as text: its name, where it is written, its environment and its command line."""
+    """Returns a process as text: its name, its position in the launch file, its environment and its command line."""
     environment = {**process.program.environment, **process.environment}
     words = [f"{name}={shlex.quote(value)}" for name, value in environment.items()]
     words += map(shlex.quote, process.command)
@@ -66,16 +66,17 @@ def describe_process(process: Process) -> str:
 
 
 def discovery(processes: Sequence[Process]) -> str:
-    """Returns a line that says which machines can find a launch's nodes, or nothing where it has none."""
-    reach = next((one.environment[RANGE] for one in processes if RANGE in one.environment and "/" in one.origin), "")
+    """Returns one line on which machines can discover the launch's nodes; empty if it has no nodes."""
+    nodes = [process for process in processes if "/" in process.origin]
+    reach = next((node.environment[RANGE] for node in nodes if RANGE in node.environment), "")
     domain = os.environ.get("ROS_DOMAIN_ID") or "0"
-    says = {
+    lines = {
         "": "",
         "LOCALHOST": "DDS: this machine only; discovery:=subnet lets other machines of ROS domain "
         f"{domain} find and drive this robot\n",
-        "SUBNET": f"DDS: every machine of this network in ROS domain {domain} finds and can drive this robot\n",
+        "SUBNET": f"DDS: every machine of this network in ROS domain {domain} can find and drive this robot\n",
     }
-    return says.get(reach, f"DDS: {RANGE}={reach} says which machines of ROS domain {domain} find this robot\n")
+    return lines.get(reach, f"DDS: {RANGE}={reach} sets which machines of ROS domain {domain} find this robot\n")
 
 
 def _need_ros(processes: Sequence[Process]) -> None:
@@ -91,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("launch", help="name of a file in launch/ (stretch_twin), or a path")
     parser.add_argument("arguments", nargs="*", metavar="name:=value", help="arguments of the launch file")
-    parser.add_argument("-s", "--show-args", action="store_true", help="list the launch file's arguments and end")
-    parser.add_argument("-n", "--dry-run", action="store_true", help="print what would be started and end")
-    parser.add_argument("--log-dir", type=Path, help="folder that gets one file of output per process")
+    parser.add_argument("-s", "--show-args", action="store_true", help="list the launch file's arguments and exit")
+    parser.add_argument("-n", "--dry-run", action="store_true", help="print the processes that would start and exit")
+    parser.add_argument("--log-dir", type=Path, help="folder for the logs, one file per process")
     return parser

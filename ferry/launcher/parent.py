@@ -1,4 +1,4 @@
-"""Children that do not outlive the process that started them."""
+"""Child processes that do not outlive their parent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from robots.processes.child import signal_with_parent
 
 
 def end_with_parent() -> Callable[[], None]:
-    """Returns a `preexec_fn`: the child asks the kernel for SIGTERM when its parent dies, however that happens.
+    """Returns a `preexec_fn`: the child asks the kernel for SIGTERM when its parent dies, however it dies.
 
     SIGTERM and not SIGKILL, so that a robot node still stops its robot.
     """

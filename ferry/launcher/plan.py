@@ -1,4 +1,4 @@
-"""Resolves a launch file and its arguments to the processes that are to run, as `ros2 launch` would."""
+"""Resolves a launch file and its arguments to the processes to run, as `ros2 launch` would."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ferry.launcher.template import Template, evaluate, evaluate_words
 from ferry.launcher.xml_file import read_launch_file
 
 _NOT_PLAIN = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
-"""What YAML takes for the end of a line, or not at all, unless it is written as a number."""
+"""Characters that YAML treats as a line break, or rejects, unless they are escaped."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Process:
     program: Program
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
-    """What `<set_env>` and `<env>` add."""
+    """Variables added by `<set_env>` and `<env>`."""
     output: str
     respawn: bool
     respawn_delay_s: float
@@ -46,14 +46,14 @@ class Process:
 
 @dataclass
 class _Scope:
-    """What is known at one place of a file; a group has its own copy, an included file shares its parent's."""
+    """Variables at one position of a file; a group has its own copy, an included file shares its parent's."""
 
     variables: dict[str, str]
     namespace: str | None
     directory: Path
     lookup: Lookup
     set_environment: dict[str, str] = field(default_factory=dict)
-    """What `<set_env>` has set so far."""
+    """Variables set by `<set_env>` so far."""
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -68,8 +68,8 @@ def plan(file: Path, arguments: Mapping[str, str], lookup: Lookup | None = None)
 
     Args:
         file: the launch file.
-        arguments: values of launch arguments; those left out take their defaults.
-        lookup: where ROS packages are looked for.
+        arguments: values of launch arguments; absent ones take their defaults.
+        lookup: search path for ROS packages.
 
     Raises:
         LaunchError: the file or the arguments cannot be resolved; nothing has been started.
@@ -210,12 +210,12 @@ class _Planner:
 
 
 def _yaml(value: object, what: str, where: Where) -> str:
-    """Writes a value for ROS's reader of parameters, which takes no surrogates: neither in pairs nor alone."""
+    """Writes a value for ROS's parameter parser, which accepts no surrogates, neither paired nor alone."""
     text = json.dumps(value, ensure_ascii=False)
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise LaunchError(where, f"{what} is not written in UTF-8", value) from error
+        raise LaunchError(where, f"{what} is not valid UTF-8", value) from error
     return _NOT_PLAIN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
@@ -243,16 +243,16 @@ def _typed(text: str, kind: str, what: str, where: Where) -> bool | int | float 
 
 
 def _checked_parameters(file: Path, where: Where) -> str:
-    """Returns the path of a parameter file all of whose parameters stand under `/**`.
+    """Returns the path of a parameter file, all of whose parameters must be under `/**`.
 
-    Under a node's own name they would win over a later `-p`, which is how <param name=...> is passed on here.
+    Under a node's own name they would take precedence over a later `-p`, which carries <param name=...> here.
     """
     if not file.is_file():
         raise LaunchError(where, "no such parameter file", str(file))
     try:
         sections = yaml.safe_load(file.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
-        raise LaunchError(where, f"{file.name} is no YAML", str(error)) from error
+        raise LaunchError(where, f"{file.name} is not YAML", str(error)) from error
     if not isinstance(sections, dict) or list(sections) != ["/**"]:
         got = list(sections) if isinstance(sections, dict) else sections
         raise LaunchError(where, f"sections of the parameter file {file.name}", got, ["/**"])
@@ -260,6 +260,6 @@ def _checked_parameters(file: Path, where: Where) -> str:
 
 
 def _join_namespace(base: str | None, namespace: str) -> str:
-    """Returns an absolute namespace without a slash at its end; one that starts with a slash stands for itself."""
+    """Returns an absolute namespace without a slash at its end; one that starts with a slash is already absolute."""
     joined = namespace if namespace.startswith("/") else f"{base or ''}/{namespace}"
     return "/" + joined.strip("/")

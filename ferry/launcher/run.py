@@ -1,4 +1,4 @@
-"""Runs the processes of a launch: prefixed output, one end for all, and an end that cannot be ignored."""
+"""Runs the processes of a launch: prefixed output, a common shutdown, and escalating signals."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from robots.processes.signals import endings
 GRACE_S = 5.0
 """Time between SIGINT, SIGTERM and SIGKILL: the defaults of ROS 2's launch (sigterm_timeout, sigkill_timeout)."""
 
-LAST_WORDS_S = 1.0
-"""Time for which the output of a process that has ended is still read; a stray grandchild may hold it open for ever."""
+DRAIN_S = 1.0
+"""Time for reading the remaining output of a process that has ended; a grandchild may hold the pipe open for ever."""
 
 _COLOURS = (36, 33, 35, 32, 34, 31)
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a launch is run."""
+    """Options of a run."""
 
     log_dir: Path | None = None
-    """Folder that gets one file of output per process."""
+    """Folder for the logs, one file per process."""
     grace_s: float = GRACE_S
     screen: TextIO = field(default_factory=lambda: sys.stdout)
 
@@ -43,7 +43,7 @@ def run(processes: Sequence[Process], options: RunOptions | None = None) -> int:
     """Runs processes until one of them ends or a signal arrives, then ends them all.
 
     A process that is to be respawned does not end the launch. On SIGINT or SIGTERM every process group gets SIGINT,
-    after `grace_s` SIGTERM, after that SIGKILL; a further signal goes on to the next of them at once.
+    after `grace_s` SIGTERM, after that SIGKILL; a further signal escalates at once.
 
     Returns:
         The exit status of the process that ended first (128 + n when signal n killed it); after a signal 0, or 1 when
@@ -51,7 +51,7 @@ def run(processes: Sequence[Process], options: RunOptions | None = None) -> int:
 
     Raises:
         LaunchError: a process cannot be started.
-        OSError: the folder of the logs cannot be made.
+        OSError: the folder of the logs cannot be created.
     """
     options = options or RunOptions()
     if options.log_dir is not None:
@@ -73,15 +73,15 @@ class _Launch:
         self.logs: dict[str, Outlet] = {}
         self.alive: dict[str, asyncio.subprocess.Process] = {}
         self.killed = False
-        self.asked = asyncio.Event()
+        self.signalled = asyncio.Event()
         self.stopping = asyncio.Event()
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
         for number in endings():
-            loop.add_signal_handler(number, self.asked.set)
+            loop.add_signal_handler(number, self.signalled.set)
         lives = [asyncio.create_task(self.live(process), name=process.name) for process in self.processes]
-        waiting = asyncio.create_task(self.asked.wait())
+        waiting = asyncio.create_task(self.signalled.wait())
         try:
             await asyncio.wait([*lives, waiting], return_when=asyncio.FIRST_COMPLETED)
             ended = next((life for life in lives if life.done()), None)
@@ -95,7 +95,7 @@ class _Launch:
         return 1 if self.killed else 0
 
     async def live(self, process: Process) -> int:
-        """Runs one process, again and again when it is to be respawned; returns its last exit status."""
+        """Runs one process, and restarts it if it is to be respawned; returns its last exit status."""
         while True:
             status = await self.once(process)
             if process.respawn and not self.stopping.is_set():
@@ -121,7 +121,7 @@ class _Launch:
         del self.alive[process.name]
         _signal_group(child.pid, signal.SIGKILL)
         reaped = asyncio.create_task(child.wait())
-        await asyncio.wait([reaped, *copies], timeout=LAST_WORDS_S)
+        await asyncio.wait([reaped, *copies], timeout=DRAIN_S)
         for task in (reaped, *copies):
             task.cancel()
         while child.returncode is None:
@@ -144,16 +144,16 @@ class _Launch:
             raise LaunchError(process.where, f"{process.name} cannot be started", error.strerror) from error
 
     def log(self, process: Process) -> Outlet | None:
-        """The log of a process, the same one each time that it is started again; None when there is to be none."""
+        """Returns the log of a process, which it keeps when it is restarted; None without a log folder."""
         if self.options.log_dir is not None and process.name not in self.logs:
             path = self.options.log_dir / f"{process.name}.log"
-            with suppress(OSError):  # whoever says nothing has an empty one
+            with suppress(OSError):  # a process without output gets an empty log
                 path.touch()
             self.logs[process.name] = Outlet(to_file(path))
         return self.logs.get(process.name)
 
     async def copy(self, source: asyncio.StreamReader, name: str, log: Outlet | None, show: bool) -> None:
-        """Takes output as it comes, whatever screen and log do with it; a line of any length is one of the screen."""
+        """Copies output as it arrives, without waiting for screen or log; a long line stays one line on the screen."""
         rest = b""
         while chunk := await source.read(65536):
             if log is not None:
@@ -181,17 +181,17 @@ class _Launch:
         await asyncio.gather(*lives, return_exceptions=True)
 
     async def wait(self, lives: Sequence[asyncio.Task[int]]) -> None:
-        """Waits for the processes to end, for the grace, or for a further signal, whichever comes first."""
-        self.asked.clear()
-        hurry = asyncio.create_task(self.asked.wait())
+        """Waits for the processes to end, the grace period, or a further signal, whichever comes first."""
+        self.signalled.clear()
+        again = asyncio.create_task(self.signalled.wait())
         ended = asyncio.create_task(asyncio.wait(lives))
-        await asyncio.wait({hurry, ended}, timeout=self.options.grace_s, return_when=asyncio.FIRST_COMPLETED)
-        for task in (hurry, ended):
+        await asyncio.wait({again, ended}, timeout=self.options.grace_s, return_when=asyncio.FIRST_COMPLETED)
+        for task in (again, ended):
             task.cancel()
 
 
 class _Screen:
-    """Writes whole lines, each after the name of its process; what the screen does not take is dropped and counted."""
+    """Writes whole lines, each prefixed by its process; lines that it does not accept are dropped and counted."""
 
     def __init__(self, out: TextIO, processes: Sequence[Process]) -> None:
         self.has_colours = out.isatty()
@@ -207,15 +207,15 @@ class _Screen:
 
 
 def _writer(out: TextIO) -> Callable[[bytes], object]:
-    """Writes to `out` past its buffer, where it has a descriptor: nothing is left for the end of Python to wait for."""
+    """Writes to the descriptor of `out`, if it has one, unbuffered: Python's exit then has nothing to flush."""
     try:
         return partial(write_all, out.fileno())
-    except (OSError, ValueError):  # a text in memory
+    except (OSError, ValueError):  # an in-memory text stream
         return lambda data: out.write(data.decode())
 
 
 async def _exit_of(pid: int) -> None:
-    """Waits for a process itself, not for the pipes that its own children may have inherited (asyncio's wait does)."""
+    """Waits for the process itself, not for the pipes that its children may have inherited (as asyncio's wait does)."""
     ended = asyncio.Event()
     try:
         descriptor = os.pidfd_open(pid)

@@ -1,4 +1,4 @@
-"""What a launch needs for itself alone: names of nodes and a server's port. Refused before anything starts."""
+"""Exclusive resources of a launch, node names and the server's port; refused before anything starts if taken."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from robots.errors import ConnectionFailed
 from robots.processes.lock import claim
 
 NODES = ("ferry_ros/robot_node", "ferry_ros/supervisor_node", "ferry_ros/policy_node")
-"""Of each of them, a namespace takes one: a second one would drive the robot of the first."""
+"""Only one of each may run in a namespace: a second one would drive the first one's robot."""
 
 
 @contextmanager
 def taken(processes: Sequence[Process]) -> Iterator[None]:
-    """Holds, for as long as it lasts, what no other launch of this machine may have at the same time.
+    """Holds the resources that no other launch of this machine may use at the same time.
 
     Raises:
-        UsageError: another one has it, or a program listens on the port.
+        UsageError: another launch holds one, or a program listens on the port.
     """
     with ExitStack() as held:
         try:
@@ -35,17 +35,18 @@ def taken(processes: Sequence[Process]) -> Iterator[None]:
 
 
 def names(processes: Sequence[Process]) -> list[str]:
-    """The nodes and ports of a launch, by names that only they have on this machine."""
-    nodes = [f"{_node(one)} of ROS domain {_domain(one)}" for one in processes if one.origin in NODES]
+    """Returns names of a launch's nodes and ports that are unique on this machine."""
+    nodes = [f"{_node(process)} of ROS domain {_domain(process)}" for process in processes if process.origin in NODES]
     return [*nodes, *(f"port {port} of {host}" for host, port in ports(processes))]
 
 
 def ports(processes: Sequence[Process]) -> list[tuple[str, int]]:
-    """Where the policy servers of a launch will listen: (host, port), without those that pick a free one."""
+    """Returns the (host, port) of a launch's policy servers, without those that pick a free port."""
     found = []
-    for one in processes:
-        words = dict(zip(one.arguments, one.arguments[1:]))
-        if one.origin == "ferry" and one.arguments[:1] == ("serve",) and words.get("--port", "0").strip("0").isdigit():
+    for process in processes:
+        words = dict(zip(process.arguments, process.arguments[1:]))
+        serves = process.origin == "ferry" and process.arguments[:1] == ("serve",)
+        if serves and words.get("--port", "0").strip("0").isdigit():
             found.append((words.get("--host", "127.0.0.1"), int(words["--port"])))
     return found
 
@@ -64,5 +65,5 @@ def _free(host: str, port: int) -> None:
     try:
         socket.create_server((host, port), family=family).close()
     except OSError as error:
-        fix = "`ss -ltnp` shows who has it, another server_port:= avoids it"
+        fix = "`ss -ltnp` shows which process has it; or pass another server_port:="
         raise UsageError(f"port {port} of {host}: {error.strerror}; {fix}") from error

@@ -1,4 +1,4 @@
-"""Text with substitutions, such as "$(dirname)/$(var robot).launch.xml": how it is written and what it comes to.
+"""Text with substitutions, such as "$(dirname)/$(var robot).launch.xml": parsing and evaluation.
 
 The quoting and escaping rules are those of the grammar of ROS 2's launch front-ends
 (https://github.com/ros2/launch/blob/humble/launch/launch/share/launch/frontend/grammar.lark).
@@ -27,15 +27,15 @@ class Call:
 
 
 Template = tuple["str | Call", ...]
-"""Plain text and substitutions in the order in which they are written."""
+"""Plain text and substitutions, in order."""
 
 
 class Scope(Protocol):
-    """What a substitution may look at."""
+    """Values available to a substitution."""
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """Launch arguments and what `<let>` set."""
+        """Launch arguments and variables set by `<let>`."""
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -59,7 +59,7 @@ def parse_template(source: str, where: Where) -> Template:
 
 
 def evaluate(template: Template, scope: Scope, where: Where) -> str:
-    """Returns the text that a template comes to.
+    """Returns the text of an evaluated template.
 
     Raises:
         LaunchError: a variable, an environment variable or a package does not exist.
@@ -68,7 +68,7 @@ def evaluate(template: Template, scope: Scope, where: Where) -> str:
 
 
 def evaluate_words(template: Template, scope: Scope, where: Where) -> tuple[str, ...]:
-    """Returns the words of a command line: written text is split as a shell does, what is substituted is not."""
+    """Returns the words of a command line: literal text is split as by a shell, substituted text is not."""
     words: list[str] = []
     open_word = False
     for part in template:
@@ -108,15 +108,15 @@ def _env(scope: Scope, arguments: list[str], where: Where) -> str:
         return scope.environment[name]
     if default:
         return default[0]
-    raise LaunchError(where, "environment variable is not set and $(env ...) names no default", name)
+    raise LaunchError(where, "environment variable is not set and $(env ...) has no default", name)
 
 
 @dataclass(frozen=True)
 class Substitution:
-    """What may stand behind `$(`: how many arguments it takes, and what it does."""
+    """A substitution `$(name ...)`: its number of arguments and its function."""
 
-    least: int
-    most: int
+    min_arguments: int
+    max_arguments: int
     run: Callable[[Scope, list[str], Where], str]
 
 
@@ -137,18 +137,18 @@ class _Reader:
     def template(self, end: str | None, stop: str = "") -> Template:
         """Reads up to the closing quote `end`, or up to one of the characters of `stop`, or to the end."""
         parts: list[str | Call] = []
-        while self.at < len(self.source) and (here := self.source[self.at]) not in (end or stop):
+        while self.at < len(self.source) and (letter := self.source[self.at]) not in (end or stop):
             if self.source.startswith("$(", self.at) and self.source[max(self.at - 1, 0)] != "\\":
                 parts.append(self.call())
                 continue
             self.at += 1
-            if here == "\\" and self.at < len(self.source):
-                here = self.source[self.at]
+            if letter == "\\" and self.at < len(self.source):
+                letter = self.source[self.at]
                 self.at += 1
             if parts and isinstance(parts[-1], str):
-                parts[-1] += here
+                parts[-1] += letter
             else:
-                parts.append(here)
+                parts.append(letter)
         return tuple(parts)
 
     def call(self) -> Call:
@@ -166,8 +166,9 @@ class _Reader:
             raise LaunchError(self.where, f"$({name[0]} is not closed by a round bracket", self.source)
         self.at += 1
         allowed = SUBSTITUTIONS[name[0]]
-        if not allowed.least <= len(arguments) <= allowed.most:
-            limits = f"{allowed.least} to {allowed.most}" if allowed.least != allowed.most else f"{allowed.most}"
+        if not allowed.min_arguments <= len(arguments) <= allowed.max_arguments:
+            least, most = allowed.min_arguments, allowed.max_arguments
+            limits = f"{least} to {most}" if least != most else f"{most}"
             raise LaunchError(self.where, f"$({name[0]} ...) takes {limits} argument(s)", self.source)
         return Call(name[0], tuple(arguments))
 

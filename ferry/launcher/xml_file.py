@@ -1,4 +1,4 @@
-"""Reads a launch file: XML to elements that have been checked against the grammar, each with its line."""
+"""Reads a launch file: parses XML to elements, checked against the grammar, each with its line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def read_launch_file(path: Path) -> Element:
     """Reads the `<launch>` element of a file.
 
     Raises:
-        LaunchError: the file cannot be read, is not XML, or lies outside of the subset.
+        LaunchError: the file cannot be read, is not XML, or is outside the supported subset.
     """
     try:
         source = path.read_bytes()
@@ -36,7 +36,7 @@ class _Raw:
 
 
 class _Handler:
-    """Collects tags with their lines, which the standard library's ElementTree does not keep."""
+    """Collects tags with their line numbers, which the standard library's ElementTree does not keep."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.roots, self.open = path, list[_Raw](), list[_Raw]()

@@ -7,7 +7,8 @@ from importlib.util import find_spec
 NEEDED = ("mujoco", "onnx", "onnxruntime", "fastapi")
 MISSING = [name for name in NEEDED if find_spec(name) is None]
 HEAVY = [
-    f"test_evaluation_{name}.py" for name in ("examiner", "evaluate", "kills", "twin_stage", "floor", "source", "tasks")
+    f"test_evaluation_{name}.py"
+    for name in ("trial_runner", "evaluate", "kills", "twin_environment", "floor", "policies", "tasks")
 ]
 
 collect_ignore = HEAVY if MISSING else []

@@ -14,13 +14,13 @@ import pytest
 from bundles import write_tiny_bundle
 from servers import serving
 
-from evaluation.errors import FolderError, PlanError, StageError
+from evaluation.errors import FolderError, PlanError, TrialError
 from evaluation.evaluate import SOME_ABORTED, main
 from evaluation.plans.plan import Houses, Plan, PolicyEntry
 from evaluation.plans.trial import Outcome
 from evaluation.records.episode import Episode
 from evaluation.records.run_folder import RunFolder
-from evaluation.trial_runner import ExaminerOptions
+from evaluation.trial_runner import TrialRunnerOptions
 from evaluation.workers import Workers
 from simulation.houses.seeds import house_seed
 
@@ -123,7 +123,7 @@ def test_the_expert_on_another_robot_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("workers", "expected"), [("2", "only the twin can be had several times"), ("-1", "at least 0")]
+    ("workers", "expected"), [("2", "only the twin can run in several processes"), ("-1", "at least 0")]
 )
 def test_several_processes_are_for_the_twin(workers: str, expected: str, plan: Path, tmp_path: Path) -> None:
     with pytest.raises(PlanError, match=f"--workers: got {workers}, expected .*{expected}"):
@@ -156,7 +156,7 @@ def twin_plan(bundle: Path, count: int) -> Plan:
 
 
 def run_workers(plan: Plan, folder: RunFolder, heard: list[Episode]) -> None:
-    Workers(plan, folder, ExaminerOptions(has_video=False, threads=1), heard.append).run(folder.left(), 2)
+    Workers(plan, folder, TrialRunnerOptions(has_video=False, threads=1), heard.append).run(folder.left(), 2)
 
 
 def test_workers_run_every_trial_once_and_a_dead_one_is_replaced(bundle: Path, tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_workers_run_every_trial_once_and_a_dead_one_is_replaced(bundle: Path, t
             for child in multiprocessing.active_children():
                 os.kill(child.pid or 0, signal.SIGKILL)
 
-    Workers(plan, folder, ExaminerOptions(has_video=False, threads=1), hear).run(folder.left(), 2)
+    Workers(plan, folder, TrialRunnerOptions(has_video=False, threads=1), hear).run(folder.left(), 2)
     assert sorted(one.trial.index for one in heard) == list(range(6))
     lost = [one for one in heard if one.failure == "cut off"]
     assert len(lost) <= 2  # one that died between two trials had none to lose
@@ -182,6 +182,6 @@ def test_workers_run_every_trial_once_and_a_dead_one_is_replaced(bundle: Path, t
 def test_what_a_worker_cannot_do_is_told_here(tmp_path: Path) -> None:
     write_tiny_bundle(tmp_path / "bad", bad="garbage")
     plan = twin_plan(tmp_path / "bad", 1)
-    with pytest.raises(StageError, match=r"BundleError: policy.onnx"):
+    with pytest.raises(TrialError, match=r"BundleError: policy.onnx"):
         run_workers(plan, RunFolder.open(tmp_path / "run", plan, ()), [])
     assert multiprocessing.active_children() == []

@@ -63,7 +63,7 @@ def test_another_bundle_behind_the_name_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("...")
-    with pytest.raises(FolderError, match="got a folder with other files"):
+    with pytest.raises(FolderError, match="the folder contains other files"):
         RunFolder.open(tmp_path, plan_of(), POLICIES)
     assert [one.name for one in tmp_path.iterdir()] == ["thesis.tex"]
 

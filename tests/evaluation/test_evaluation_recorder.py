@@ -15,15 +15,15 @@ from evaluation.records.episode import EPISODE_FILE, FILMSTRIP_FILE, VIDEO_FILE,
 from evaluation.records.recorder import CUT_OFF, Recorder, write_aborted
 from evaluation.runner import Runner
 from evaluation.stages.judge import Verdict
-from evaluation.stages.scene import Scene
+from evaluation.stages.trial_setup import TrialSetup
 from evaluation.step import RunEnd
 
 TRIAL = plan_of().trials()[0]
 KNOWN = Episode(TRIAL, Outcome.ABORTED, bundle_sha256="5e", embodiment="stretch_re1", robot="twin")
-SCENE = Scene("find a sofa", "sofa", 2, FLOOR, {"house_seed": 1})
+SCENE = TrialSetup("find a sofa", "sofa", 2, FLOOR, {"house_seed": 1})
 
 
-def recorded(folder: Path, script: list[str], scene: Scene = SCENE, **options: object) -> tuple[Recorder, RunEnd]:
+def recorded(folder: Path, script: list[str], scene: TrialSetup = SCENE, **options: object) -> tuple[Recorder, RunEnd]:
     robot = WatchedFake()
     recorder = Recorder(folder, KNOWN, scene, pose=lambda: robot.pose, **options)  # type: ignore[arg-type]
     with robot:
@@ -60,7 +60,7 @@ def test_without_video_there_is_a_record_alone(tmp_path: Path) -> None:
 
 
 def test_a_home_without_a_map_is_filmed_too(tmp_path: Path) -> None:
-    recorder, _ = recorded(tmp_path, ["done"], Scene("find an apple"))
+    recorder, _ = recorded(tmp_path, ["done"], TrialSetup("find an apple"))
     episode = recorder.finish(Verdict(Outcome.SUCCESS, "by the sofa"))
     assert (tmp_path / VIDEO_FILE).exists()
     assert episode.metrics.sel is None  # nobody knows how long the expert would need

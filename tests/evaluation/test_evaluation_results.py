@@ -15,7 +15,7 @@ from evaluation.reporting.provenance import bundles_of, differing
 from evaluation.reporting.results import Key, Results, baseline_of, results_of
 from evaluation.reporting.statistics import difference, mean, wilson
 from evaluation.reporting.table import aligned, compared, interval, p_value, percent, text_table, transferred, trials
-from evaluation.stages.scene import Scene
+from evaluation.stages.trial_setup import TrialSetup
 
 S, F, A, I = Outcome.SUCCESS, Outcome.FAILURE, Outcome.ABORTED, Outcome.INTERVENTION  # noqa: E741
 MINI = Key("test houses", "twin", "object_nav", "mini")
@@ -90,7 +90,7 @@ def test_categories_are_over_judged_trials(results: Results) -> None:
 def test_categories_are_told_apart(tmp_path: Path) -> None:
     folder = run_folder(tmp_path, {"mini": [S, F], "random": [F, F]})
     trial = folder.info.plan.trials()[0]
-    episode_of(trial, S, scene=Scene("find a mug", "mug", 3, FLOOR, {"a": 1})).write(folder.trial(trial))
+    episode_of(trial, S, scene=TrialSetup("find a mug", "mug", 3, FLOOR, {"a": 1})).write(folder.trial(trial))
     assert sorted(results_of([folder]).categories[replace(MINI, policy=trial.policy)]) == ["mug", "sofa"]
 
 
@@ -100,7 +100,7 @@ def test_rows_stand_in_the_order_of_the_plan_whoever_ran_first(results: Results)
 
 def real(path: Path, outcomes: list[Outcome | None], **changes: object) -> RunFolder:
     """The same policy in a real home."""
-    changes = {"robot": "stretch_re1", "scene": Scene("find a sofa", "sofa"), **changes}
+    changes = {"robot": "stretch_re1", "scene": TrialSetup("find a sofa", "sofa"), **changes}
     return run_folder(
         path, {"mini": outcomes, "random": [F] * len(outcomes)}, plan_of("home", len(outcomes)), **changes
     )
@@ -113,7 +113,7 @@ def test_one_bundle_in_simulation_and_on_a_robot_is_a_zero_shot_result(tmp_path:
     assert (mini.simulated, mini.real.robot, mini.bundle_sha256) == (MINI, "stretch_re1", SHA256)
     assert mini.difference == difference((1, 3), (3, 4))
     assert "mini, object_nav: stretch_re1 against twin: -42 points" in transferred(mini)
-    assert "zero-shot: bundle 5e5e5e5e5e5e stands in both" in transferred(mini)
+    assert "zero-shot: the same bundle 5e5e5e5e5e5e in both" in transferred(mini)
     (bundle,) = bundles_of(results)
     assert bundle.claim.startswith("Zero-shot: the same bundle was evaluated in simulation (twin) and on stretch_re1")
     assert differing(results) == ()

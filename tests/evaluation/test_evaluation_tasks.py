@@ -10,7 +10,7 @@ import pytest
 from episodes import MANIFEST, POLICIES, SHA256, episode_of, plan_of
 
 from evaluation.errors import PlanError
-from evaluation.expert_policy import ExpertSource
+from evaluation.expert_policy import ExpertPolicy
 from evaluation.plans.plan import Plan, TaskName, TwinSettings, read_plan
 from evaluation.plans.trial import Outcome, Trial
 from evaluation.records.episode import Metrics
@@ -21,8 +21,8 @@ from evaluation.reporting.results import results_of
 from evaluation.reporting.table import text_table
 from evaluation.stages.failure import failure_kind, failure_note
 from evaluation.stages.judge import Verdict
-from evaluation.stages.stage import CannotBegin
-from evaluation.stages.twin_stage import TwinStage, house_scene
+from evaluation.stages.trial_environment import TrialSkipped
+from evaluation.stages.twin_environment import TwinEnvironment, house_setup
 from evaluation.step import RunEnd
 from robots.command import Grasp
 from simulation.chores.episode_file import write_episodes
@@ -79,8 +79,8 @@ def test_a_plan_that_says_nothing_new_has_the_hash_it_had(tmp_path: Path) -> Non
 def test_a_body_without_an_arm_is_not_asked_to_fetch(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match=r"plan.yaml:3: tasks: got task 'fetch' on locobot, expected a body with"):
         read(PLAN.replace("room_visit", "fetch"), tmp_path)
-    with pytest.raises(CannotBegin, match="task 'pick_up' on locobot"):
-        house_scene(trial_of("pick_up"), "locobot")
+    with pytest.raises(TrialSkipped, match="task 'pick_up' on locobot"):
+        house_setup(trial_of("pick_up"), "locobot")
 
 
 def test_the_episodes_of_a_file_are_played_as_they_stand_there(tmp_path: Path) -> None:
@@ -94,9 +94,9 @@ def test_the_episodes_of_a_file_are_played_as_they_stand_there(tmp_path: Path) -
     assert [(one.task, one.seed, one.max_steps) for one in trials] == [
         ("room_visit", 5, 600), ("object_nav", 5, 70), ("room_visit", 6, 600), ("object_nav", 6, 70),
     ]  # fmt: skip
-    scene = house_scene(trials[1])
-    assert EpisodeSpec.from_json(scene.episode) == drawn[1]
-    assert scene.expert_steps == 99  # what the file says is taken
+    setup = house_setup(trials[1])
+    assert EpisodeSpec.from_json(setup.episode) == drawn[1]
+    assert setup.expert_steps == 99  # what the file says is taken
     folder = RunFolder.open(tmp_path / "run", plan, POLICIES[:1])
     with pytest.raises(PlanError, match="tasks: got tasks beside episodes, expected no 'tasks'"):
         read("tasks: [fetch]\n" + text, tmp_path)
@@ -107,13 +107,13 @@ def test_the_episodes_of_a_file_are_played_as_they_stand_there(tmp_path: Path) -
 
 
 def test_a_visit_is_judged_by_its_rooms() -> None:
-    with TwinStage(STILL, SIZE) as stage:
+    with TwinEnvironment(STILL, SIZE) as environment:
         trial = trial_of("room_visit")
-        scene = stage.begin(trial)
-        at_once = stage.verdict(DONE)
-        end = stage.run(trial, scene, ExpertSource("expert", stage.twin), ())
-        verdict = stage.verdict(end)
-    rooms = len(stage.twin.house.rooms)
+        setup = environment.begin(trial)
+        at_once = environment.verdict(DONE)
+        end = environment.run(trial, setup, ExpertPolicy("expert", environment.twin), ())
+        verdict = environment.verdict(end)
+    rooms = len(environment.twin.house.rooms)
     assert (at_once.outcome, at_once.rooms_visited, at_once.rooms) == (Outcome.FAILURE, 1, rooms)
     assert at_once.target_distance_m is at_once.target_visible is at_once.target_held is None
     kind = failure_kind(DONE, at_once, [])
@@ -123,27 +123,27 @@ def test_a_visit_is_judged_by_its_rooms() -> None:
 
 
 def test_the_locobot_is_tried_under_its_own_name_with_its_own_expert() -> None:
-    with TwinStage(replace(STILL, body="locobot"), SIZE) as stage:
+    with TwinEnvironment(replace(STILL, body="locobot"), SIZE) as environment:
         trial = trial_of("object_nav", 1)
-        scene = stage.begin(trial)
-        end = stage.run(trial, scene, ExpertSource("expert", stage.twin), ())
-        assert stage.name == "locobot_twin"
-        assert stage.verdict(end).outcome is Outcome.SUCCESS
-        assert end.steps == scene.expert_steps
-    assert scene.episode["start"] != house_scene(trial).episode["start"]
+        setup = environment.begin(trial)
+        end = environment.run(trial, setup, ExpertPolicy("expert", environment.twin), ())
+        assert environment.name == "locobot_twin"
+        assert environment.verdict(end).outcome is Outcome.SUCCESS
+        assert end.steps == setup.expert_steps
+    assert setup.episode["start"] != house_setup(trial).episode["start"]
 
 
 def test_a_physical_grasp_is_judged_strictly_and_softly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "simulation.twins.house_twin.holds", lambda *_: False
     )  # whatever the fingers close on slips out
-    with TwinStage(replace(STILL, grasp="physics"), SIZE) as stage:
-        stage.begin(trial_of("pick_up"))
-        target = stage.twin.house.objects_of(stage.twin.episode.target)[0]
-        nothing = stage.verdict(DONE)
+    with TwinEnvironment(replace(STILL, grasp="physics"), SIZE) as environment:
+        environment.begin(trial_of("pick_up"))
+        target = environment.twin.house.objects_of(environment.twin.episode.target)[0]
+        nothing = environment.verdict(DONE)
         monkeypatch.setattr(Hand, "nearest", lambda self: target)
-        stage.twin.execute(Grasp())
-        slipped, unsaid = stage.verdict(DONE), stage.verdict(RunEnd("max_steps", "", 9))
+        environment.twin.execute(Grasp())
+        slipped, unsaid = environment.verdict(DONE), environment.verdict(RunEnd("max_steps", "", 9))
     assert (nothing.outcome, nothing.soft_success, nothing.target_held) == (Outcome.FAILURE, False, False)
     assert (slipped.outcome, slipped.soft_success, slipped.target_held) == (Outcome.FAILURE, True, False)
     assert unsaid.soft_success is False

@@ -10,7 +10,7 @@ import pytest
 from scripted import ScriptedSession, fast_fake
 
 from evaluation.records.video import Video, VideoFailed, filmstrip, to_height, write_jpeg
-from evaluation.records.video_frame import CAPTION, HEIGHT, PATH, FloorPicture, caption, video_frame
+from evaluation.records.video_frame import CAPTION, HEIGHT, PATH, FloorImage, caption, video_frame
 from evaluation.stages.floor_map import Box, FloorMap
 from evaluation.step import Step
 from robots.command import MoveBase
@@ -71,8 +71,8 @@ def test_a_video_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 
 
 def test_a_filmstrip_shows_the_first_the_last_and_some_between() -> None:
-    pictures = [plain(10 * number) for number in range(21)]
-    strip = filmstrip(pictures, count=5, height=40, gap=2)
+    images = [plain(10 * number) for number in range(21)]
+    strip = filmstrip(images, count=5, height=40, gap=2)
     assert strip.shape == (40, 5 * 60 + 4 * 2, 3)
     assert [int(strip[0, 62 * cell, 0]) for cell in range(5)] == [0, 50, 100, 150, 200]
 
@@ -82,13 +82,13 @@ def test_a_short_run_has_a_short_filmstrip(number: int) -> None:
     assert filmstrip([plain(5)] * number, count=6, height=40, gap=0).shape == (40, 60 * number, 3)
 
 
-def test_no_pictures_make_no_filmstrip() -> None:
-    with pytest.raises(VideoFailed, match="got no pictures"):
+def test_no_images_make_no_filmstrip() -> None:
+    with pytest.raises(VideoFailed, match="got no images"):
         filmstrip([])
 
 
 @pytest.mark.parametrize(("size", "width"), [((40, 60), 126), ((720, 1280), 150), ((84, 144), 144), ((3, 7), 196)])
-def test_pictures_keep_their_proportions_and_an_even_width(size: tuple[int, int], width: int) -> None:
+def test_images_keep_their_proportions_and_an_even_width(size: tuple[int, int], width: int) -> None:
     assert to_height(plain(9, *size), 84).shape == (84, width, 3)
 
 
@@ -101,12 +101,12 @@ def test_a_jpeg_can_be_read_again(tmp_path: Path) -> None:
 FLOOR = FloorMap((0.0, 0.0, 4.0, 2.0), boxes=(Box("target", "sofa_0", 3.0, 1.0, 0.5, 0.5, 0.0),))
 
 
-def count(picture: U8Image, colour: tuple[int, int, int]) -> int:
-    return int((picture == np.array(colour, np.uint8)).all(axis=-1).sum())
+def count(image: U8Image, colour: tuple[int, int, int]) -> int:
+    return int((image == np.array(colour, np.uint8)).all(axis=-1).sum())
 
 
 def test_the_floor_shows_the_target_and_the_way() -> None:
-    floor = FloorPicture(FLOOR, height=108)  # 50 pixels per metre
+    floor = FloorImage(FLOOR, height=108)  # 50 pixels per metre
     empty = floor.draw([])
     assert empty.shape == (108, 208, 3)
     assert 2300 < count(empty, (220, 110, 40)) <= 51 * 51
@@ -116,8 +116,8 @@ def test_the_floor_shows_the_target_and_the_way() -> None:
 
 
 def test_north_is_up() -> None:
-    picture = FloorPicture(FloorMap((0, 0, 2, 2), boxes=(Box("target", "a_0", 1.0, 1.8, 0.2, 0.2, 0.0),)), 108).draw([])
-    rows = np.argwhere((picture == np.array((220, 110, 40), np.uint8)).all(axis=-1))[:, 0]
+    image = FloorImage(FloorMap((0, 0, 2, 2), boxes=(Box("target", "a_0", 1.0, 1.8, 0.2, 0.2, 0.0),)), 108).draw([])
+    rows = np.argwhere((image == np.array((220, 110, 40), np.uint8)).all(axis=-1))[:, 0]
     assert rows.max() < 40
 
 
@@ -132,7 +132,7 @@ def test_a_frame_shows_both_cameras_the_floor_and_the_decision() -> None:
     step = step_of(Sent(MoveBase(0.2)))
     bare = video_frame(step, 3)
     assert bare.shape == (HEIGHT + CAPTION, 2 * 216, 3)
-    with_floor = video_frame(step, 3, FloorPicture(FLOOR).draw([]))
+    with_floor = video_frame(step, 3, FloorImage(FLOOR).draw([]))
     assert with_floor.shape[0] == HEIGHT + CAPTION
     assert with_floor.shape[1] > bare.shape[1]
     assert with_floor.shape[1] % 2 == 0

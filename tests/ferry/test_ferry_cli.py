@@ -152,6 +152,6 @@ def test_a_verb_returns_its_own_status(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_usage_errors_are_for_people() -> None:
-    assert cli.is_for_people(UsageError("x"))
-    assert cli.is_for_people(PermissionError(13, "no"))
-    assert not cli.is_for_people(KeyError("x"))
+    assert cli.is_user_error(UsageError("x"))
+    assert cli.is_user_error(PermissionError(13, "no"))
+    assert not cli.is_user_error(KeyError("x"))

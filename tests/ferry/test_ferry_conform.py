@@ -32,7 +32,7 @@ def test_it_says_what_moves_and_what_it_found(capsys: pytest.CaptureFixture[str]
     said = capsys.readouterr().out
     assert said.startswith("stretch_re1 will be connected and disconnected several times, and moves:")
     assert "base: at most one step of 0.2 m or 0.523599 rad at a time, and back; up to 0.3 m/s" in said
-    assert said.index("free around") < said.index("stamps_increase: Stamps strictly increase")
+    assert said.index("clear around") < said.index("stamps_increase: Stamps strictly increase")
     assert said.endswith("stretch_re1: 2 passed, 0 failed of 2\n")
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["ok"]
@@ -54,7 +54,7 @@ def test_it_lists_every_check(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["faek", "--yes"], "body: got 'faek'; available: .*; did you mean 'fake'?"),
+        (["faek", "--yes"], "robot: got 'faek'; available: .*; did you mean 'fake'?"),
         (["fake", "--yes", "--set", "sped=1"], "option: got 'sped'; available: .*; did you mean 'speed'?"),
         (["fake", "--yes", "--tune", "settle=1"], "--tune: got 'settle'; available: .*; did you mean 'settle_s'?"),
         (["fake", "--yes", "--tune", "settle_s=soon"], "--tune: could not convert string to float: 'soon'"),
@@ -69,10 +69,10 @@ def test_what_does_not_exist_is_named(words: list[str], message: str) -> None:
 def test_nothing_moves_without_consent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeRobot, "connect", lambda _self: pytest.fail("it was connected"))
     monkeypatch.setattr(sys, "stdin", io.StringIO("yes\n"))
-    with pytest.raises(UsageError, match="nobody is here to agree that it moves"):
+    with pytest.raises(UsageError, match="pass --yes if the robot may move"):
         conform.main(["fake"])
     monkeypatch.setattr(sys, "stdin", Terminal("no\n"))
-    with pytest.raises(UsageError, match="not agreed; nothing moved"):
+    with pytest.raises(UsageError, match="nothing moved"):
         conform.main(["fake"])
 
 

@@ -84,7 +84,7 @@ def test_a_launch_that_fails_says_why(tmp_path: Path) -> None:
 
 def test_a_launch_file_that_does_not_exist(tmp_path: Path) -> None:
     logs = tmp_path / "logs"
-    with pytest.raises(DemoError, match="no launch file of the name 'nothing'"), running("nothing", {}, logs) as launch:
+    with pytest.raises(DemoError, match="no launch file named 'nothing'"), running("nothing", {}, logs) as launch:
         wait_for_server("http://127.0.0.1:1", launch, logs, 30.0)
 
 
@@ -237,7 +237,7 @@ def test_the_bundle_is_the_given_one_or_the_shipped_one(tmp_path: Path) -> None:
     assert find_bundle(None, tmp_path) == tmp_path / SHIPPED
     with pytest.raises(DemoError, match=r"it has no manifest\.json"):
         find_bundle(tmp_path / "b")
-    with pytest.raises(DemoError, match="name one with --bundle"):
+    with pytest.raises(DemoError, match="pass one with --bundle"):
         find_bundle(None, tmp_path / "empty")
 
 

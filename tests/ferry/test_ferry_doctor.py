@@ -15,7 +15,7 @@ import pytest
 from ferry_ros.rclpy_support import shared_memory
 
 from ferry.doctor import check, clock, machine, ros
-from ferry.doctor.check import CheckFailed, Doubtful, Finding, Level, Machine, examine
+from ferry.doctor.check import CheckFailed, CheckWarning, Finding, Level, Machine, examine
 from ferry.doctor.main import CHECKS, DEVELOPMENT, ROBOT, main
 from ferry.doctor.server import check_server
 
@@ -56,7 +56,7 @@ def test_this_machine_is_well(name: str, tmp_path: Path) -> None:
     assert CHECKS[name](Machine(tmp_path))
 
 
-@pytest.mark.parametrize(("version", "said"), [((3, 10, 4), "3.10.4: drives a robot"), ((3, 12, 0), "3.12.0")])
+@pytest.mark.parametrize(("version", "said"), [((3, 10, 4), "3.10.4: enough for a robot"), ((3, 12, 0), "3.12.0")])
 def test_python_that_is_new_enough(version: tuple[int, ...], said: str, tmp_path: Path) -> None:
     assert machine.check_python(Machine(tmp_path, python=version)).startswith(said)
 
@@ -108,7 +108,7 @@ def test_the_kernel_tells_its_clock_and_the_check_says_what_it_told() -> None:
 
 def test_a_date_that_is_set_while_it_is_looked_at() -> None:
     steps = iter([0.0, 0.25])
-    with pytest.raises(Doubtful, match=r"the date gained \+2[45]\d ms on the monotonic clock in 1 s"):
+    with pytest.raises(CheckWarning, match=r"the date gained \+2[45]\d ms on the monotonic clock in 1 s"):
         clock.check_drift(with_environment(), lambda: time.time() + next(steps))
 
 
@@ -121,14 +121,14 @@ def test_a_domain_that_is_none(domain: str) -> None:
 
 @pytest.mark.parametrize("domain", ["", "0"])
 def test_a_domain_that_a_neighbour_shares_is_doubtful_unless_nobody_else_is_heard(domain: str) -> None:
-    with pytest.raises(Doubtful, match="every ROS 2 machine of this network"):
+    with pytest.raises(CheckWarning, match="every ROS 2 machine of this network"):
         ros.check_domain(with_environment(ROS_DOMAIN_ID=domain))
     for alone in ({"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}, {"ROS_LOCALHOST_ONLY": "1"}):
-        assert ros.check_domain(with_environment(ROS_DOMAIN_ID=domain, **alone)) == "domain 0, this machine alone"
+        assert ros.check_domain(with_environment(ROS_DOMAIN_ID=domain, **alone)) == "domain 0, this machine only"
     assert ros.check_domain(with_environment(ROS_DOMAIN_ID="7")) == "domain 7"
 
 
-@pytest.mark.parametrize(("value", "found"), [("OFF", "no node hears another"), ("LOKALHOST", "is 'LOKALHOST'")])
+@pytest.mark.parametrize(("value", "found"), [("OFF", "is OFF"), ("LOKALHOST", "is 'LOKALHOST'")])
 def test_discovery_that_finds_nobody(value: str, found: str) -> None:
     with pytest.raises(CheckFailed, match=found):
         ros.check_discovery(with_environment(ROS_AUTOMATIC_DISCOVERY_RANGE=value))
@@ -223,7 +223,7 @@ def test_nodes_of_another_user_are_told(tmp_path: Path, monkeypatch: pytest.Monk
     with held.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert shared_memory.strangers() == {1234: 1}
-        with pytest.raises(Doubtful, match="uid 1234"):
+        with pytest.raises(CheckWarning, match="uid 1234"):
             ros.check_memory(Machine(tmp_path))
     assert shared_memory.strangers() == {}
 
@@ -232,7 +232,7 @@ def test_discovery_says_who_is_reached() -> None:
     assert "drive this robot" in ros.check_discovery(with_environment(ROS_AUTOMATIC_DISCOVERY_RANGE="SUBNET"))
     assert "discovery:=subnet" in ros.check_discovery(with_environment())
     alone = with_environment(ROS_LOCALHOST_ONLY="1", ROS_AUTOMATIC_DISCOVERY_RANGE="SUBNET")
-    assert "this machine alone (ROS_LOCALHOST_ONLY=1)" in ros.check_discovery(alone)
+    assert "this machine only (ROS_LOCALHOST_ONLY=1)" in ros.check_discovery(alone)
 
 
 def test_a_finding_is_one_line_and_one_with_what_to_do() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from ferry.doctor import cameras
 from ferry.doctor.cameras import check_camera
-from ferry.doctor.check import CheckFailed, Doubtful, Machine
+from ferry.doctor.check import CheckFailed, CheckWarning, Machine
 from ferry.doctor.choice import ROBOTS, choose
 from ferry.doctor.devices import can_bitrate, check_can, check_files, check_sdk
 from ferry.errors import UsageError
@@ -89,8 +89,8 @@ def test_an_interface_that_is_there_and_no_can_bus_has_no_bit_rate() -> None:
     ("name", "found", "fix"),
     [
         ("can1", "can1 is down", "sudo ip link set can1 up"),
-        ("can7", "no CAN interface can7; there are: can0, can1", "plug the CAN adapter in"),
-        ("eth0", "no CAN interface eth0; there are: can0, can1", "plug the CAN adapter in"),
+        ("can7", "no CAN interface can7; available: can0, can1", "plug the CAN adapter in"),
+        ("eth0", "no CAN interface eth0; available: can0, can1", "plug the CAN adapter in"),
     ],
 )
 def test_a_can_interface_that_cannot_be_used(name: str, found: str, fix: str, machine: Machine) -> None:
@@ -104,9 +104,9 @@ def test_an_sdk_in_the_tested_version_in_another_and_not_at_all() -> None:
 
     tested = version("numpy")
     assert check_sdk("numpy", "numpy", tested, "get it") == f"numpy {tested}"
-    with pytest.raises(Doubtful, match=f"numpy {tested}; the driver was tested with 0.1"):
+    with pytest.raises(CheckWarning, match=f"numpy {tested}; the driver was tested with 0.1"):
         check_sdk("numpy", "numpy", "0.1", "get it")
-    with pytest.raises(Doubtful, match="nothing tells its version"):
+    with pytest.raises(CheckWarning, match="its version is unknown"):
         check_sdk("robots", "robots", "0.1", "get it")
     with pytest.raises(CheckFailed, match="no_such_sdk is not installed") as caught:
         check_sdk("no_such_sdk", "no-such-sdk", "0.1", "get it")

@@ -15,11 +15,11 @@ from ferry_fakes import ferry_fake, multicast_channel
 from servers import serving
 from stretch_fake import ROBOT_ID, needs_sdk
 
-from ferry.doctor import body as doctor_body
-from ferry.doctor.body import Sight, check_battery, check_cameras, check_fault, check_observation, check_runstop
-from ferry.doctor.check import CheckFailed, Doubtful, Finding, Level, Machine
+from ferry.doctor import robot as doctor_robot
+from ferry.doctor.check import CheckFailed, CheckWarning, Finding, Level, Machine
 from ferry.doctor.main import main, subject_of
 from ferry.doctor.main import parser as doctor_parser
+from ferry.doctor.robot import Watched, check_battery, check_cameras, check_fault, check_observation, check_runstop
 from ferry.errors import UsageError
 from ferry.options import build, from_parameters, parse
 from robots.fakes.kinematic import FakeOptions, FakeRobot
@@ -30,13 +30,13 @@ from robots.robot import Health
 def look(words: Sequence[str], server: str | None = None, rate_hz: float = 5.0) -> dict[str, Finding]:
     """Looks at a robot that is given as on the command line; returns the findings by name."""
     subject = subject_of(doctor_parser().parse_args(["--robot", *words]))
-    found = doctor_body.examine_body(subject.robot, rate_hz, Machine(Path.cwd(), server))
+    found = doctor_robot.examine_robot(subject.robot, rate_hz, Machine(Path.cwd(), server))
     return {finding.name: finding for finding in found}
 
 
 @pytest.fixture(autouse=True)
 def shorter_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor_body, "WATCH_S", 0.8)
+    monkeypatch.setattr(doctor_robot, "WATCH_S", 0.8)
 
 
 def test_a_piper_on_its_bus_is_well_and_a_second_look_is_too(capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,7 +61,7 @@ def test_a_piper_that_is_switched_off_is_told_in_one_line(capsys: pytest.Capture
     lines = capsys.readouterr().out.splitlines()
     (at,) = [at for at, line in enumerate(lines) if line.startswith("FAIL  connect")]
     assert lines[at + 1].strip().startswith("fix: ")
-    assert lines[-1].startswith("1 to mend")
+    assert lines[-1].startswith("1 failure, ")
 
 
 def test_a_piper_with_its_e_stop_pressed() -> None:
@@ -107,7 +107,7 @@ def test_a_policy_that_fits_and_one_that_does_not(tmp_path: Path) -> None:
     assert fits["latency"].found.startswith("10 decisions: median ")
     assert other["policy"].level is Level.FAIL, "it is bound before the robot answers, as its table is known"
     assert other["policy"].found.startswith("BindError: ")
-    assert "bundle that was made for piper" in other["policy"].fix
+    assert "bundle for piper" in other["policy"].fix
 
 
 def test_a_server_that_is_gone_is_one_line(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_decisions_that_come_too_late(tmp_path: Path) -> None:
 
 def test_a_camera_that_freezes_and_one_that_is_unplugged() -> None:
     frozen = look(["fake", "--set", "freeze_camera_after_s=0.1"])
-    assert "nothing new for the last 0." in frozen["observation"].found
+    assert "no new observation for the last 0." in frozen["observation"].found
     unplugged = look(["fake", "--set", "fail_observe_after_s=0.1"])
     assert unplugged["observation"].found == "ConnectionError: fake camera unplugged"
     assert "cameras" not in unplugged
@@ -135,52 +135,54 @@ def test_a_camera_that_freezes_and_one_that_is_unplugged() -> None:
 def test_pictures_that_are_all_the_same_are_doubtful() -> None:
     found = look(["fake"])
     assert found["cameras"].level is Level.WARNING
-    assert "pictures of navigation and manipulation are the same, to the last bit" in found["cameras"].found
+    assert "images of navigation and manipulation are identical" in found["cameras"].found
 
 
 def test_a_robot_is_let_go_whatever_is_found() -> None:
     robot = FakeRobot(FakeOptions(fail_observe_after_s=0.0))
-    assert [one.level for one in doctor_body.examine_body(robot, 5.0, Machine(Path.cwd()))].count(Level.FAIL) == 1
+    assert [one.level for one in doctor_robot.examine_robot(robot, 5.0, Machine(Path.cwd()))].count(Level.FAIL) == 1
     assert not robot._connected
 
 
-def sight_of(*healths: Health, stamps_s: Sequence[float] = (0.0, 0.5, 1.0), silent_s: float = 0.0) -> Sight:
-    return Sight([round(stamp * 1e9) for stamp in stamps_s], 0.05, {}, list(healths), silent_s=silent_s)
+def watched_of(*healths: Health, stamps_s: Sequence[float] = (0.0, 0.5, 1.0), silent_s: float = 0.0) -> Watched:
+    return Watched([round(stamp * 1e9) for stamp in stamps_s], 0.05, {}, list(healths), silent_s=silent_s)
 
 
 def test_what_a_body_says_of_itself() -> None:
-    well = sight_of(Health(battery=0.8, notes={"voltage_v": 12.345}))
+    well = watched_of(Health(battery=0.8, notes={"voltage_v": 12.345}))
     assert check_fault(well) == "none, voltage_v 12.35"
     assert (check_runstop(well), check_battery(well)) == ("released", "80%")
-    assert check_battery(sight_of(Health())) == "the body does not tell its charge"
+    assert check_battery(watched_of(Health())) == "the robot does not report its charge"
 
 
 def test_what_keeps_a_body_from_moving() -> None:
     with pytest.raises(CheckFailed, match="not homed: lift"):
-        check_fault(sight_of(Health(fault="not homed: lift"), Health()))
+        check_fault(watched_of(Health(fault="not homed: lift"), Health()))
     with pytest.raises(CheckFailed, match="the runstop is on"):
-        check_runstop(sight_of(Health(), Health(runstop=True)))
+        check_runstop(watched_of(Health(), Health(runstop=True)))
     with pytest.raises(CheckFailed, match="5%: robot_node moves nothing below 10%") as caught:
-        check_battery(sight_of(Health(battery=0.05)))
-    assert not isinstance(caught.value, Doubtful)
-    with pytest.raises(Doubtful, match="25%"):
-        check_battery(sight_of(Health(battery=0.25)))
+        check_battery(watched_of(Health(battery=0.05)))
+    assert not isinstance(caught.value, CheckWarning)
+    with pytest.raises(CheckWarning, match="25%"):
+        check_battery(watched_of(Health(battery=0.25)))
 
 
 def test_observations_are_counted_per_second() -> None:
-    assert check_observation(sight_of(), 2.0) == "2.0 Hz, 2 Hz needed, at most 50 ms old"
+    assert check_observation(watched_of(), 2.0) == "2.0 Hz, 2 Hz needed, at most 50 ms old"
     with pytest.raises(CheckFailed, match=r"too slow: 2.0 Hz, 5 Hz needed"):
-        check_observation(sight_of(), 5.0)
-    with pytest.raises(CheckFailed, match=r"nothing new for the last 0.6 s"):
-        check_observation(sight_of(silent_s=0.6), 2.0)
+        check_observation(watched_of(), 5.0)
+    with pytest.raises(CheckFailed, match=r"no new observation for the last 0.6 s"):
+        check_observation(watched_of(silent_s=0.6), 2.0)
 
 
 def test_a_camera_is_as_fast_as_its_pictures_differ() -> None:
     fake = FakeRobot()
     sums = {"navigation": [1, 1, 2], "manipulation": [1, 2, 3]}
-    with pytest.raises(Doubtful, match=r"navigation 144x84 at 1.0 Hz, manipulation 144x84 at 2.0 Hz; 2 Hz are needed"):
-        check_cameras(replace(sight_of(), pictures=sums), fake.spec, 2.0)
-    told = check_cameras(replace(sight_of(), pictures=sums), fake.spec, 1.0)
+    with pytest.raises(
+        CheckWarning, match=r"navigation 144x84 at 1.0 Hz, manipulation 144x84 at 2.0 Hz; 2 Hz are needed"
+    ):
+        check_cameras(replace(watched_of(), checksums=sums), fake.spec, 2.0)
+    told = check_cameras(replace(watched_of(), checksums=sums), fake.spec, 1.0)
     assert told == "navigation 144x84 at 1.0 Hz, manipulation 144x84 at 2.0 Hz"
 
 
@@ -220,7 +222,7 @@ def test_the_exit_status_is_what_a_script_needs(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "ferry", "doctor", "--robot", "fake", "--set", "fail_observe_after_s=0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
-    assert done.stdout.splitlines()[-1].startswith("1 to mend")
+    assert done.stdout.splitlines()[-1].startswith("1 failure, ")
 
 
 def stretch_words(fleet: Path) -> list[str]:

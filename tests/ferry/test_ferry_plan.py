@@ -192,7 +192,7 @@ def test_what_cannot_be_resolved_is_named_before_anything_starts(workspace: Work
     [
         ("/stretch/robot_node:\n  ros__parameters: {x: 1}\n", "got ['/stretch/robot_node']; available: /**"),
         ("just words", "sections of the parameter file other.yaml: got 'just words'"),
-        ("x: [1", "other.yaml is no YAML"),
+        ("x: [1", "other.yaml is not YAML"),
     ],
 )
 def test_a_parameter_file_that_would_win_over_what_follows_it(workspace: Workspace, text: str, message: str) -> None:

@@ -117,5 +117,5 @@ def test_every_text_reaches_a_node_as_it_was_written() -> None:
 
 
 def test_a_text_that_is_no_utf_8_is_refused() -> None:
-    with pytest.raises(LaunchError, match="parameter 'instruction' is not written in UTF-8"):
+    with pytest.raises(LaunchError, match="parameter 'instruction' is not valid UTF-8"):
         planned(instruction="find a mug \udcff")

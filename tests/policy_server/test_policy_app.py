@@ -18,7 +18,7 @@ from servers import running, serving, wait_until
 from policy_server.app import create_app
 from policy_server.bundle import PolicyBundle
 from policy_server.errors import BundleError
-from policy_server.pictures import encode_picture
+from policy_server.images.image_codec import encode_image
 from policy_server.service import ServiceOptions
 from policy_server.wire import MSGPACK, ActRequest, decision_from_fields, pack, unpack
 
@@ -107,7 +107,7 @@ def test_msgpack_and_multipart_give_the_same_decision(http: httpx.Client) -> Non
     assert fast.headers["content-type"] == MSGPACK
     decision = decision_from_fields(unpack(fast.content))
     observation = {"stamp_ns": 7, "state": {"hand": [0.0]}}
-    pictures = {name: encode_picture(GREY, "png") for name in ("navigation", "manipulation")}
+    pictures = {name: encode_image(GREY, "png") for name in ("navigation", "manipulation")}
     slow = post_form(http, open_path(http), observation, pictures)
     assert slow.headers["content-type"] == "application/json"
     assert (slow.json()["name"], slow.json()["stamp_ns"]) == (decision.name, 7) == ("move_ahead", 7)
@@ -116,7 +116,7 @@ def test_msgpack_and_multipart_give_the_same_decision(http: httpx.Client) -> Non
 
 
 def test_msgpack_takes_jpeg_files_too(http: httpx.Client) -> None:
-    pictures = {name: encode_picture(GREY, "jpeg") for name in ("navigation", "manipulation")}
+    pictures = {name: encode_image(GREY, "jpeg") for name in ("navigation", "manipulation")}
     assert act(http, open_path(http), images=pictures).status_code == 200
 
 
@@ -368,7 +368,7 @@ def test_it_is_not_ready_before_it_is_warm_and_when_it_drains(folder: Path, monk
         reply = httpx.get(f"{url}/readyz")
         assert (reply.status_code, reply.json()) == (503, {"status": "warming_up"})
         error = refusal(httpx.post(f"{url}/v1/sessions", json=opening()), 503, "not_ready")
-        assert error["message"] == "server: got 'warming_up', expected 'ready'"
+        assert error["message"] == "server is not ready: warming_up; try again later"
         warm.set()
         wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 200)
         app.state.api.ready.status = "draining"
@@ -447,5 +447,5 @@ def test_the_documented_examples_work(http: httpx.Client) -> None:
     assert reply.status_code == 201
     assert reply.json()["cameras"]["navigation"] == {"height": 720, "width": 1280}
     form = api["paths"]["/v1/sessions/{session_id}/act"]["post"]["requestBody"]["content"]["multipart/form-data"]
-    pictures = {name: encode_picture(GREY, "png") for name in ("navigation", "manipulation")}
+    pictures = {name: encode_image(GREY, "png") for name in ("navigation", "manipulation")}
     assert post_form(http, open_path(http), form["example"]["observation"], pictures).status_code == 200

@@ -190,9 +190,9 @@ def test_a_sound_decision_is_taken() -> None:
         ({"action": None}, "action: got None"),
         ({"action": 8, "name": "pickup", "probabilities": one_hot(8)}, "action: got 8, expected an available action"),
         ({"name": "done"}, "name: got done, expected move_ahead"),
-        ({"probabilities": one_hot(0, np.nan)}, "expected finite ones"),
+        ({"probabilities": one_hot(0, np.nan)}, "expected finite values"),
         ({"probabilities": one_hot(0, 0.5)}, "sum 1"),
-        ({"probabilities": one_hot(0) + one_hot(1, 1.0) + one_hot(2, -1.0)}, "expected finite ones"),
+        ({"probabilities": one_hot(0) + one_hot(1, 1.0) + one_hot(2, -1.0)}, "expected finite values"),
         ({"probabilities": one_hot(0, 0.9) + one_hot(8, 0.1)}, "0 where masked"),
         ({"probabilities": one_hot(0)[:19]}, r"probabilities shape: got \(19,\), expected \(20,\)"),
         ({"valid_for_s": 9.0}, r"valid_for_s: got 9.0, expected up to 1.0 s"),
@@ -217,7 +217,7 @@ def test_a_reply_that_is_no_decision_is_refused(reply: bytes) -> None:
 
 @pytest.mark.parametrize("reply", [b"<html>", b"{}", b'{"error": "no"}', b'{"error": {"code": 1}}', b"[]"])
 def test_an_error_that_is_not_typed_is_still_a_refusal(reply: bytes) -> None:
-    with pytest.raises(Refused, match=r"HTTP 502: got .*, expected a typed error") as error:
+    with pytest.raises(Refused, match=r"HTTP 502: .*not a typed error") as error:
         session_with(reply, 502).act(tiny_observation())
     assert (error.value.code, error.value.status) == ("http_502", 502)
 
@@ -235,7 +235,7 @@ def test_an_endless_reply_is_cut_off() -> None:
 def test_a_bundle_that_changed_meanwhile_is_refused() -> None:
     with pytest.raises(WireError, match=f"session: got bundle other, expected {SHA} as in the manifest"):
         scripted(bundle_sha256="other").open(tiny_body(), "find a mug")
-    with pytest.raises(WireError, match="got no session_id"):
+    with pytest.raises(WireError, match="no session_id"):
         scripted(session_id=None).open(tiny_body(), "find a mug")
 
 
@@ -259,7 +259,7 @@ def test_a_call_without_time_left_is_not_sent() -> None:
 
     connection = Connection("http://scripted", transport=httpx.MockTransport(answer))
     for left_s in (0.0, -0.25):
-        with pytest.raises(Unreachable, match="policy server http://scripted: got no time left to ask"):
+        with pytest.raises(Unreachable, match="policy server http://scripted: deadline already passed"):
             connection.send("GET", "/v1/manifest", timeout_s=left_s)
     assert asked == []
 
@@ -269,7 +269,7 @@ def test_packing_that_takes_the_whole_limit_is_unreachable() -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(200))
     connection = Connection("http://scripted", transport=transport)
     session = PolicySession(connection, "one", binding, timeout_s=1e-9, images="png")
-    with pytest.raises(Unreachable, match="got no time left to ask"):
+    with pytest.raises(Unreachable, match="deadline already passed"):
         session.act(tiny_observation())
     assert session.step == 0
 
@@ -284,7 +284,10 @@ def test_nobody_listens() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-        with PolicyClient(url) as client, pytest.raises(Unreachable, match=f"policy server {url}: got .*refused"):
+        with (
+            PolicyClient(url) as client,
+            pytest.raises(Unreachable, match=f"policy server {url}: no answer: .*refused"),
+        ):
             client.manifest()
 
 
@@ -354,7 +357,7 @@ def test_no_server_can_hold_a_call_beyond_its_limit(kind: str) -> None:
         binding = scripted().open(tiny_body(), "find a mug").binding
         session = PolicySession(Connection(url), "one", binding, timeout_s=0.3, images="raw")
         started = time.monotonic()
-        with pytest.raises(Unreachable, match=f"policy server {url}: got no"):
+        with pytest.raises(Unreachable, match=f"policy server {url}: no complete answer"):
             session.act(tiny_observation())
         assert time.monotonic() - started < 3.0  # the limit is 0.3 s; the server would go on for ever
 

@@ -14,9 +14,9 @@ from servers import ferry_serve
 
 from evaluation.plans.plan import PolicyEntry
 from evaluation.plans.trial import Start, Trial
-from evaluation.policies import open_source
+from evaluation.policies import open_policy
 from evaluation.runner import Runner
-from evaluation.stages.scene import Scene
+from evaluation.stages.trial_setup import TrialSetup
 from evaluation.step import RunEnd
 
 
@@ -56,6 +56,6 @@ def test_a_server_that_came_back_with_another_bundle_is_not_tried(tmp_path: Path
             assert not here.watcher.results
             with RosStage(here.namespace) as stage:  # an evaluation configures it anew
                 trial = Trial(0, 0, "object_nav", "tiny", 0, 2, start=Start("door", "find a mug", "mug"))
-                source = open_source(PolicyEntry("tiny", server=url))
-                end = stage.run(trial, Scene("find a mug", "mug"), source, [])
+                policy = open_policy(PolicyEntry("tiny", server=url))
+                end = stage.run(trial, TrialSetup("find a mug", "mug"), policy, [])
                 assert (end.reason, end.steps) == ("max_steps", 2)

@@ -24,10 +24,10 @@ from std_srvs.srv import Trigger
 
 from evaluation.plans.plan import PolicyEntry
 from evaluation.plans.trial import Outcome, Start, Trial
-from evaluation.policies import Source, open_source
+from evaluation.policies import Policy, open_policy
 from evaluation.records.episode import Episode
-from evaluation.stages.scene import Scene
-from evaluation.stages.stage import CannotBegin
+from evaluation.stages.trial_environment import TrialSkipped
+from evaluation.stages.trial_setup import TrialSetup
 from evaluation.step import RunEnd, Step
 from policy_server.decision import Decision
 from robots.command import MoveBase
@@ -35,7 +35,7 @@ from robots.observation import Observation
 from robots.robot import Sent
 
 SEED = 20_000_000  # the first house of the test split
-SCENE = Scene("find a mug", "mug")
+SCENE = TrialSetup("find a mug", "mug")
 AT_HOME = Trial(0, 0, "object_nav", "tiny", 0, 8, start=Start("kitchen door", "find a mug", "mug"))
 
 
@@ -97,8 +97,8 @@ def interrupt() -> None:
     raise KeyboardInterrupt
 
 
-def at(url: str) -> Source:
-    return open_source(PolicyEntry("tiny", server=url))
+def at(url: str) -> Policy:
+    return open_policy(PolicyEntry("tiny", server=url))
 
 
 def test_the_policy_node_is_led_ended_and_missed(tmp_path: Path) -> None:
@@ -133,10 +133,10 @@ def test_another_bundle_than_the_plans_is_not_tried(tmp_path: Path) -> None:
         here.robot()
         here.policy(url)
         here.ready()
-        source = at(url)
+        policy = at(url)
         here.watcher.set("policy_node", bundle_sha256="0" * 64)
         answer = here.watcher.call("policy_node/run_trial")
-        assert f"bundle: got {source.identity.bundle_sha256}, expected {'0' * 64}" in answer.message
+        assert f"bundle: got {policy.identity.bundle_sha256}, expected {'0' * 64}" in answer.message
         assert not here.watcher.results
 
 
@@ -148,17 +148,17 @@ def test_a_person_places_and_judges_a_real_robot(tmp_path: Path) -> None:
         asked.append(question)
         return "s" if "outcome?" in question else ""
 
-    source = open_source(PolicyEntry("tiny", bundle=str(tmp_path)))
+    policy = open_policy(PolicyEntry("tiny", bundle=str(tmp_path)))
     with robot_node(), RosStage("/unit", ask=person) as stage:
         scene = stage.begin(AT_HOME)
         assert stage.attended
         assert scene.instruction == "find a mug"
         listener = Listener()
-        end = stage.run(AT_HOME, scene, source, [listener])
+        end = stage.run(AT_HOME, scene, policy, [listener])
         assert (end.reason, len(listener.steps)) == ("done", 2)
         assert stage.verdict(end).outcome is Outcome.SUCCESS
         assert 'place the robot at "kitchen door" for "find a mug"' in asked[0]
-        with pytest.raises(CannotBegin, match="house 20000000: got a body without episodes, expected a twin"):
+        with pytest.raises(TrialSkipped, match="house 20000000: got a body without episodes, expected a twin"):
             stage.begin(Trial(0, 0, "object_nav", "tiny", 0, 8, house_seed=SEED))
 
 

@@ -12,7 +12,7 @@ from evaluation.policies import PolicyIdentity
 from evaluation.records.episode import Episode, Metrics, StepRecord
 from evaluation.records.run_folder import RunFolder
 from evaluation.stages.floor_map import Box, FloorMap, Room
-from evaluation.stages.scene import Scene
+from evaluation.stages.trial_setup import TrialSetup
 
 FLOOR = FloorMap(
     bounds=(0.0, 0.0, 4.0, 3.0),
@@ -73,7 +73,7 @@ def episode_of(trial: Trial, outcome: Outcome = Outcome.SUCCESS, **changes: obje
         outcome=outcome,
         failure={"success": "", "failure": "timeout", "aborted": "policy failed"}.get(outcome.value, outcome.value),
         note="" if success else "nearest target 1.2 m away, in sight",
-        scene=Scene("find a sofa", "sofa", 16, FLOOR, {"house_seed": trial.house_seed}),
+        scene=TrialSetup("find a sofa", "sofa", 16, FLOOR, {"house_seed": trial.house_seed}),
         metrics=Metrics(steps, 0, 2, 9.5, 16, None if aborted else 0.8 * success, 4.2, 2, 1.2),
         steps=(StepRecord("move_ahead", 0.91, True, timing_s={"observe": 0.01}),),
         path=((0.5, 0.5), (1.5, 0.5), (2.5, 1.5)),

@@ -27,10 +27,10 @@ from std_srvs.srv import Trigger
 
 from evaluation.plans.plan import Plan
 from evaluation.plans.trial import Outcome, Trial
-from evaluation.policies import Source
+from evaluation.policies import Policy
 from evaluation.stages.judge import HumanJudge, Verdict
-from evaluation.stages.scene import Scene
-from evaluation.stages.stage import CannotBegin, Pose, RobotStage, run_here
+from evaluation.stages.trial_environment import Pose, RobotEnvironment, TrialSkipped, run_here
+from evaluation.stages.trial_setup import TrialSetup
 from evaluation.step import RunEnd, Step, Subscriber
 from ferry_ros import twin_episodes
 from ferry_ros.messages import convert, qos
@@ -102,7 +102,7 @@ class RosStage:
             raise
         self._node.create_subscription(DiagnosticArray, "policy_node/decision", self._take_step, qos.ALL)
         self._node.create_subscription(Odometry, "odom", self._take_pose, qos.NEWEST)
-        self._home = RobotStage(self._robot, HumanJudge(ask), name=self.name, ask=ask, pose=self.pose)
+        self._home = RobotEnvironment(self._robot, HumanJudge(ask), name=self.name, ask=ask, pose=self.pose)
         self.attended = False
 
     @property
@@ -110,38 +110,38 @@ class RosStage:
         """The robot behind the topics."""
         return self._robot
 
-    def begin(self, trial: Trial) -> Scene:
+    def begin(self, trial: Trial) -> TrialSetup:
         """Resets the twin to the trial's house, or asks the person beside the robot to place it."""
         self.attended = trial.start is not None
         if trial.start is not None:
             return self._home.begin(trial)
-        from evaluation.stages.twin_stage import house_scene  # a real robot's computer has no simulator
+        from evaluation.stages.twin_environment import house_setup  # a real robot's computer has no simulator
         from simulation.twins.registry import TWINS
 
         body = self._robot.spec.name
-        scene = house_scene(trial, body) if body in TWINS else house_scene(trial)
-        self._set("robot_node", {"episode": json.dumps(dict(scene.episode)), "instruction": ""})
+        setup = house_setup(trial, body) if body in TWINS else house_setup(trial)
+        self._set("robot_node", {"episode": json.dumps(dict(setup.episode)), "instruction": ""})
         answer = self._ask(Trigger, "reset", Trigger.Request(), RESET_S)
         if not answer.success:
-            raise CannotBegin(answer.message)
+            raise TrialSkipped(answer.message)
         if answer.message == "{}":
-            raise CannotBegin(f"{trial.place}: got a body without episodes, expected a twin; give 'starts' instead")
+            raise TrialSkipped(f"{trial.place}: got a body without episodes, expected a twin; give 'starts' instead")
         self._robot.renew()
-        return scene
+        return setup
 
-    def run(self, trial: Trial, scene: Scene, source: Source, subscribers: Sequence[Subscriber]) -> RunEnd:
-        """Runs the episode in the policy node, or here when the policy was loaded here."""
-        if not source.identity.source.startswith("http"):
+    def run(self, trial: Trial, setup: TrialSetup, policy: Policy, subscribers: Sequence[Subscriber]) -> RunEnd:
+        """Lets the policy node run the episode, or runs it here when the policy was loaded here."""
+        if not policy.identity.source.startswith("http"):
             with self._robot.driving():
-                return run_here(self, trial, scene, source, subscribers)
+                return run_here(self, trial, setup, policy, subscribers)
         values = {
-            "instruction": scene.instruction,
-            "sampling": source.identity.sampling,
+            "instruction": setup.instruction,
+            "sampling": policy.identity.sampling,
             "seed": trial.sampling_seed,
             "max_steps": trial.max_steps,
-            "bundle_sha256": source.identity.bundle_sha256,
+            "bundle_sha256": policy.identity.bundle_sha256,
         }
-        self._prepare(source.identity.source, source.identity.bundle_sha256)
+        self._prepare(policy.identity.source, policy.identity.bundle_sha256)
         self._set("policy_node", values)
         return self._follow(subscribers)
 

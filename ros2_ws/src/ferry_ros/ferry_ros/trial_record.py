@@ -21,7 +21,7 @@ from evaluation.records.episode import Episode
 from evaluation.records.recorder import Recorder
 from evaluation.stages.failure import ABORTS
 from evaluation.stages.judge import Verdict
-from evaluation.stages.scene import Scene
+from evaluation.stages.trial_setup import TrialSetup
 from evaluation.step import RunEnd, Step
 from ferry_ros import twin_episodes
 from ferry_ros.rclpy_support import services
@@ -86,7 +86,7 @@ def begin(
     _expect_writable(home)
     trial = Trial(0, 0, "driven", policy, 0, max_steps)
     known = Episode(trial, Outcome.ABORTED, bundle_sha256=bundle_sha256, manifest=policy, embodiment=body, robot="ros")
-    return TrialRecord(Recorder(home, known, Scene(instruction)))
+    return TrialRecord(Recorder(home, known, TrialSetup(instruction)))
 
 
 def verdict(node: Node, end: RunEnd | None) -> Verdict:

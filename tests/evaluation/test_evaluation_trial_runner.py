@@ -12,21 +12,21 @@ from bundles import tiny_body, write_tiny_bundle
 from scripted import WatchedFake
 from servers import serving
 
-from evaluation.errors import PlanError, StageError
+from evaluation.errors import PlanError, TrialError
 from evaluation.plans.plan import Houses, Plan, PolicyEntry, TwinSettings
 from evaluation.plans.trial import Outcome, Start
 from evaluation.records.episode import VIDEO_FILE, Episode
 from evaluation.records.run_folder import RunFolder
 from evaluation.stages.judge import HumanJudge
-from evaluation.stages.stage import RobotStage
-from evaluation.trial_runner import MAX_ABORTED, Examiner, ExaminerOptions
+from evaluation.stages.trial_environment import RobotEnvironment
+from evaluation.trial_runner import MAX_ABORTED, TrialRunner, TrialRunnerOptions
 from policy_server.errors import BundleError
 from robots.embodiment import Embodiment
 from robots.errors import BindError
 from robots.spec import CameraSpec
 from simulation.houses.seeds import house_seed
 
-QUIET = ExaminerOptions(has_video=False, threads=1)
+QUIET = TrialRunnerOptions(has_video=False, threads=1)
 STARTS = tuple(Start(f"place {number}", "find an apple", "apple") for number in range(4))
 HOUSE = house_seed("test", 0)
 
@@ -44,11 +44,11 @@ def fake_plan(bundle: Path, *starts: Start, **changes: object) -> Plan:
 
 
 def run_all(
-    plan: Plan, path: Path, stage: Callable[[Plan], RobotStage] | None = None, **options: object
+    plan: Plan, path: Path, environment: Callable[[Plan], RobotEnvironment] | None = None, **options: object
 ) -> list[Episode]:
-    with Examiner(plan, replace(QUIET, **options), {"ros": stage} if stage else None) as examiner:  # type: ignore[arg-type]
-        folder = RunFolder.open(path, plan, examiner.policies)
-        return [examiner.run(trial, folder) for trial in folder.left()]
+    with TrialRunner(plan, replace(QUIET, **options), {"ros": environment} if environment else None) as runner:  # type: ignore[arg-type]
+        folder = RunFolder.open(path, plan, runner.policies)
+        return [runner.run(trial, folder) for trial in folder.left()]
 
 
 def test_a_rehearsal_on_the_fake_goes_from_plan_to_records(bundle: Path, tmp_path: Path) -> None:
@@ -85,9 +85,9 @@ def test_the_random_baseline_draws_anew_at_each_place_and_the_same_when_repeated
 def test_a_body_that_the_policy_does_not_fit_is_refused_before_anything_moves(bundle: Path, tmp_path: Path) -> None:
     robot = WatchedFake()
     robot._spec = other_cameras(robot.spec)
-    stage = RobotStage(robot, name="ros", ask=None)
+    environment = RobotEnvironment(robot, name="ros", ask=None)
     with pytest.raises(BindError, match="camera of stretch_re1: got no 'navigation'"):
-        run_all(fake_plan(bundle, robot="ros"), tmp_path / "run", lambda plan: stage)
+        run_all(fake_plan(bundle, robot="ros"), tmp_path / "run", lambda plan: environment)
     assert robot.calls == []
     assert RunFolder.read(tmp_path / "run").episodes() == ()
 
@@ -121,7 +121,9 @@ def test_nan_from_the_network_aborts_the_trial_and_is_no_failure_of_the_policy_u
 
 def test_an_evaluation_that_can_only_fail_ends_with_a_reason(tmp_path: Path) -> None:
     write_tiny_bundle(tmp_path / "nan", nan_at_step=0, control_period_s=30.0)
-    with pytest.raises(StageError, match=r"3 trials in a row were aborted, the last one: NotFinite.*--retry-aborted"):
+    with pytest.raises(
+        TrialError, match=r"3 consecutive trials were aborted, the last one: NotFinite.*--retry-aborted"
+    ):
         run_all(fake_plan(tmp_path / "nan", *STARTS), tmp_path / "run")
     folder = RunFolder.read(tmp_path / "run")
     assert len(folder.episodes()) == MAX_ABORTED
@@ -131,14 +133,14 @@ def test_an_evaluation_that_can_only_fail_ends_with_a_reason(tmp_path: Path) -> 
 
 def test_a_trial_that_is_done_again_says_which_attempt_it_is(bundle: Path, tmp_path: Path) -> None:
     plan = fake_plan(bundle)
-    with Examiner(plan, QUIET) as examiner:
-        folder = RunFolder.open(tmp_path / "run", plan, examiner.policies)
-        attempts = [examiner.run(plan.trials()[0], folder).attempt for _ in range(3)]
+    with TrialRunner(plan, QUIET) as runner:
+        folder = RunFolder.open(tmp_path / "run", plan, runner.policies)
+        attempts = [runner.run(plan.trials()[0], folder).attempt for _ in range(3)]
     assert attempts == [1, 2, 3]
 
 
 def test_a_robot_that_nobody_knows_how_to_reach_is_named(bundle: Path, tmp_path: Path) -> None:
-    with pytest.raises(StageError, match="robot 'ros': got no way to reach it, expected one of twin, fake"):
+    with pytest.raises(TrialError, match="robot 'ros': no environment for it; available: twin, fake"):
         run_all(fake_plan(bundle, robot="ros"), tmp_path / "run")
 
 
@@ -156,8 +158,8 @@ class Person:
         return answer
 
 
-def home(robot: WatchedFake, person: Person) -> Callable[[Plan], RobotStage]:
-    return lambda plan: RobotStage(robot, HumanJudge(person), name="stretch_re1", ask=person)
+def home(robot: WatchedFake, person: Person) -> Callable[[Plan], RobotEnvironment]:
+    return lambda plan: RobotEnvironment(robot, HumanJudge(person), name="stretch_re1", ask=person)
 
 
 def test_a_person_places_the_robot_and_judges(bundle: Path, tmp_path: Path) -> None:
@@ -194,10 +196,10 @@ def test_ctrl_c_at_a_question_ends_the_evaluation(bundle: Path, tmp_path: Path) 
 
 def test_ctrl_c_without_a_person_is_recorded_and_done_again_later(bundle: Path, tmp_path: Path) -> None:
     robot = WatchedFake(fails="execute", error=KeyboardInterrupt())
-    stage = RobotStage(robot, name="ros", ask=None)
+    environment = RobotEnvironment(robot, name="ros", ask=None)
     plan = fake_plan(bundle, robot="ros")
     with pytest.raises(KeyboardInterrupt):
-        run_all(plan, tmp_path / "run", lambda plan: stage)
+        run_all(plan, tmp_path / "run", lambda plan: environment)
     folder = RunFolder.read(tmp_path / "run")
     assert folder.episodes()[0].failure == "interrupted"
     assert folder.left() == plan.trials()
@@ -260,8 +262,8 @@ def test_a_wrong_done_says_how_far_the_target_was(tmp_path: Path) -> None:
 
 def test_a_house_that_cannot_be_made_aborts_its_trials_and_no_others(tmp_path: Path) -> None:
     plan = twin_plan(PolicyEntry("expert", expert=True), houses=None, starts=STARTS[:1])
-    with Examiner(plan, QUIET) as examiner:
-        folder = RunFolder.open(tmp_path / "run", plan, examiner.policies)
-        episode = examiner.run(plan.trials()[0], folder)
+    with TrialRunner(plan, QUIET) as runner:
+        folder = RunFolder.open(tmp_path / "run", plan, runner.policies)
+        episode = runner.run(plan.trials()[0], folder)
     assert (episode.outcome, episode.failure) == (Outcome.ABORTED, "could not begin")
     assert episode.note == "place 0: got a start in a real home, expected a simulated house"

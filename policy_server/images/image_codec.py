@@ -1,7 +1,7 @@
 """JPEG and PNG files to and from (H, W, 3) uint8 RGB.
 
-A file that a client sends is read here first and only what makes the picture is handed on, so its size, its number of
-passes and its unpacked bytes are known before OpenCV begins: what decoding costs is bounded by the camera's pixels.
+A client's file is parsed here first, and only the parts that make up the image are passed on. Its size, number of scans
+and unpacked bytes are known before OpenCV decodes it, so the cost of decoding is bounded by the camera's pixels.
 """
 
 from __future__ import annotations
@@ -10,33 +10,33 @@ import cv2
 import numpy as np
 
 from policy_server.errors import WireError
-from policy_server.jpeg import NotJpeg, checked_jpeg, jpeg_size
-from policy_server.png import PNG, NotPng, checked_png, png_size
+from policy_server.images.jpeg import NotJpeg, checked_jpeg, jpeg_size
+from policy_server.images.png import PNG, NotPng, checked_png, png_size
 from policy_server.wire import invalid
 from robots.spec import U8Image
 
 JPEG_QUALITY = 90
 
 
-def picture_size(data: bytes) -> tuple[int, int] | None:
-    """(height, width) that the header of a JPEG or PNG file states; None when it has none that counts."""
+def encoded_size(data: bytes) -> tuple[int, int] | None:
+    """Returns (height, width) from the header of a JPEG or PNG file; None without a valid header."""
     try:
         return png_size(data) if data.startswith(PNG) else jpeg_size(data)
     except (NotJpeg, NotPng):
         return None
 
 
-def decode_picture(name: str, data: bytes, size: tuple[int, int]) -> U8Image:
-    """The RGB image of `size` (height, width) in a JPEG or PNG file.
+def decode_image(name: str, data: bytes, size: tuple[int, int]) -> U8Image:
+    """Decodes the RGB image of `size` (height, width) in a JPEG or PNG file.
 
-    Raises WireError 422 "not_an_image" when it is no such file, is cut short or holds more than it states, "image_size"
-    when it has another size.
+    Raises WireError 422: "not_an_image" if it is not such a file, is truncated or has extra data, "image_size" if it
+    has another size.
     """
-    got = picture_size(data)
+    got = encoded_size(data)
     if got is not None and got != size:
         what, expected = f"image of camera '{name}'", f"shape {(*size, 3)}"
         raise invalid(what, f"shape {(*got, 3)}", expected, code="image_size", camera=name)
-    # A camera's orientation tag must not turn the picture: the body's spec says how it looks.
+    # A camera's orientation tag must not rotate the image: the embodiment defines the orientation.
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         checked = checked_png(data) if data.startswith(PNG) else checked_jpeg(data)
@@ -48,8 +48,8 @@ def decode_picture(name: str, data: bytes, size: tuple[int, int]) -> U8Image:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
-def encode_picture(image: U8Image, kind: str) -> bytes:
-    """`image` (H, W, 3) uint8 RGB as a "jpeg" (quality 90, lossy) or "png" file."""
+def encode_image(image: U8Image, kind: str) -> bytes:
+    """Encodes `image` (H, W, 3) uint8 RGB as a "jpeg" (quality 90, lossy) or "png" file."""
     settings = {"jpeg": (".jpg", [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]), "png": (".png", [])}
     suffix, parameters = settings[kind]
     _, data = cv2.imencode(suffix, cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR), parameters)

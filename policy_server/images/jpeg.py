@@ -1,4 +1,4 @@
-"""JPEG files: read marker by marker and written again, so that OpenCV decodes what was checked and nothing else."""
+"""JPEG files: parsed marker by marker and rewritten, so that OpenCV decodes only checked data."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ SIZES = (
     0xC1,
     0xC2,
 )  # SOF0 to SOF2 of ITU-T T.81: baseline, extended, progressive
-OTHER_SIZES = frozenset(range(0xC3, 0xD0)) - {0xC4, 0xC8, 0xCC}  # lossless and arithmetic: no camera sends them
+OTHER_SIZES = frozenset(range(0xC3, 0xD0)) - {0xC4, 0xC8, 0xCC}  # lossless and arithmetic coding, which no camera sends
 KEPT = {0xC4, 0xDB, 0xDD, 0xE0, 0xEE}  # Huffman and quantisation tables, restart interval, JFIF, Adobe's colour space
 MAX_SCANS = 12  # progressive files that libjpeg writes have 10
 MAX_SEGMENTS = 256
-MARKER = re.compile(rb"\xff{1,16}([^\x00\xff])")  # fill bytes may stand before one
+MARKER = re.compile(rb"\xff{1,16}([^\x00\xff])")  # fill bytes may precede a marker
 
 
 class NotJpeg(ValueError):
-    """The file is no whole JPEG of the kind that cameras send."""
+    """The file is not a complete JPEG of the kind that cameras send."""
 
 
 def jpeg_size(data: bytes) -> tuple[int, int]:
-    """(height, width) that the frame header of the JPEG file `data` states; NotJpeg when it has none."""
+    """Returns (height, width) from the frame header of the JPEG file `data`; NotJpeg without one."""
     for marker, segment in _segments(data):
         if marker in SIZES:
             return _frame(segment)
@@ -37,9 +37,9 @@ def jpeg_size(data: bytes) -> tuple[int, int]:
 
 
 def checked_jpeg(data: bytes) -> bytes:
-    """The same picture with the segments that make it and nothing else; NotJpeg when it is not whole or costs much.
+    """Returns the image with only the segments needed to decode it; NotJpeg if it is incomplete or too expensive.
 
-    One frame header, at most `MAX_SCANS` passes over the picture, and no bytes that another reader could take for more.
+    One frame header, at most `MAX_SCANS` scans, and no bytes that another parser could take for more.
     """
     kept, frames, scans = [JPEG], 0, 0
     for marker, segment in _segments(data):
@@ -64,7 +64,7 @@ def _frame(segment: bytes) -> tuple[int, int]:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(marker, length and body) of every segment up to the end; a scan's body goes on to the next marker."""
+    """Yields (marker, length and body) of every segment up to the end; a scan's body extends to the next marker."""
     at, markers = len(JPEG), None
     if not data.startswith(JPEG):
         raise NotJpeg("no start")
@@ -90,6 +90,6 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _markers(data: bytes) -> npt.NDArray[np.intp]:
-    """Where in `data` markers may stand that end a scan: neither stuffed bytes nor restarts. numpy keeps no lock."""
-    one, other = np.frombuffer(data[:-1], np.uint8), np.frombuffer(data[1:], np.uint8)
-    return np.flatnonzero((one == 0xFF) & (other != 0) & (other != 0xFF) & (other & 0xF8 != 0xD0))
+    """Returns the offsets of markers that end a scan: neither stuffed bytes nor restarts. numpy releases the GIL."""
+    first, second = np.frombuffer(data[:-1], np.uint8), np.frombuffer(data[1:], np.uint8)
+    return np.flatnonzero((first == 0xFF) & (second != 0) & (second != 0xFF) & (second & 0xF8 != 0xD0))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from policy_server.errors import WireError
-from policy_server.pictures import decode_picture, encode_picture, picture_size
+from policy_server.images.image_codec import decode_image, encode_image, encoded_size
 from robots.spec import U8Image
 
 
@@ -26,19 +26,19 @@ def gradient() -> U8Image:
 
 
 def test_png_is_exact_and_rgb(gradient: U8Image) -> None:
-    np.testing.assert_array_equal(decode_picture("navigation", encode_picture(gradient, "png"), (6, 8)), gradient)
+    np.testing.assert_array_equal(decode_image("navigation", encode_image(gradient, "png"), (6, 8)), gradient)
 
 
 def test_jpeg_is_close_and_rgb() -> None:
     red = np.zeros((16, 16, 3), np.uint8)
     red[..., 0] = 200
-    got = decode_picture("navigation", encode_picture(red, "jpeg"), (16, 16))
+    got = decode_image("navigation", encode_image(red, "jpeg"), (16, 16))
     assert np.abs(got.astype(int) - red).max() < 8
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg"])
 def test_the_size_is_read_from_the_header(gradient: U8Image, kind: str) -> None:
-    assert picture_size(encode_picture(gradient, kind)) == (6, 8)
+    assert encoded_size(encode_image(gradient, kind)) == (6, 8)
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg"])
@@ -46,16 +46,16 @@ def test_a_wrong_size_says_got_and_expected(gradient: U8Image, kind: str) -> Non
     with pytest.raises(
         WireError, match=r"camera 'navigation': got shape \(6, 8, 3\), expected shape \(8, 6, 3\)"
     ) as error:
-        decode_picture("navigation", encode_picture(gradient, kind), (8, 6))
+        decode_image("navigation", encode_image(gradient, kind), (8, 6))
     assert (error.value.code, error.value.status) == ("image_size", 422)
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg"])
 def test_a_file_cut_short_is_no_image(gradient: U8Image, kind: str) -> None:
-    data = encode_picture(gradient, kind)
+    data = encode_image(gradient, kind)
     for length in (0, 1, 10, len(data) // 2, len(data) - 3):
         with pytest.raises(WireError, match=f"got {length} bytes .* expected a whole JPEG or PNG file") as error:
-            decode_picture("navigation", data[:length], (6, 8))
+            decode_image("navigation", data[:length], (6, 8))
         assert error.value.code == "not_an_image"
 
 
@@ -64,15 +64,15 @@ def test_a_file_cut_short_is_no_image(gradient: U8Image, kind: str) -> None:
 )
 def test_anything_else_is_no_image(data: bytes) -> None:
     with pytest.raises(WireError) as error:
-        decode_picture("navigation", data, (6, 8))
+        decode_image("navigation", data, (6, 8))
     assert error.value.code == "not_an_image"
 
 
 def test_a_body_that_does_not_decode_is_no_image(gradient: U8Image) -> None:
-    data = bytearray(encode_picture(gradient, "png"))
+    data = bytearray(encode_image(gradient, "png"))
     data[40:-12] = bytes(len(data) - 52)
     with pytest.raises(WireError) as error:
-        decode_picture("navigation", bytes(data), (6, 8))
+        decode_image("navigation", bytes(data), (6, 8))
     assert error.value.code == "not_an_image"
 
 
@@ -83,20 +83,20 @@ def test_a_bomb_is_refused_by_its_header() -> None:
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
     with pytest.raises(WireError, match=r"got shape \(60000, 60000, 3\)"):
-        decode_picture("navigation", bomb, (6, 8))
+        decode_image("navigation", bomb, (6, 8))
 
 
 def test_grey_pictures_become_rgb(gradient: U8Image) -> None:
     _, data = cv2.imencode(".png", gradient[..., 0])
-    got = decode_picture("navigation", data.tobytes(), (6, 8))
+    got = decode_image("navigation", data.tobytes(), (6, 8))
     np.testing.assert_array_equal(got, np.repeat(gradient[..., :1], 3, axis=2))
 
 
 def test_an_orientation_tag_turns_nothing(gradient: U8Image) -> None:
-    data = encode_picture(np.repeat(np.repeat(gradient, 8, 0), 8, 1), "jpeg")
+    data = encode_image(np.repeat(np.repeat(gradient, 8, 0), 8, 1), "jpeg")
     exif = b"Exif\0\0" + b"MM\0*\0\0\0\x08" + b"\0\x01" + b"\x01\x12\0\x03\0\0\0\x01\0\x06\0\0" + bytes(4)
     tagged = data[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + data[2:]
-    np.testing.assert_array_equal(decode_picture("n", tagged, (48, 64)), decode_picture("n", data, (48, 64)))
+    np.testing.assert_array_equal(decode_image("n", tagged, (48, 64)), decode_image("n", data, (48, 64)))
 
 
 def test_fill_bytes_and_a_decoy_do_not_hide_the_size() -> None:
@@ -118,7 +118,7 @@ def test_fill_bytes_and_a_decoy_do_not_hide_the_size() -> None:
 
 def refused(data: bytes, size: tuple[int, int]) -> str:
     with pytest.raises(WireError) as error:
-        decode_picture("navigation", data, size)
+        decode_image("navigation", data, size)
     return error.value.code
 
 
@@ -126,7 +126,7 @@ def test_a_jpeg_of_many_scans_is_refused_and_one_of_ten_is_not(gradient: U8Image
     image = np.repeat(np.repeat(gradient, 8, 0), 8, 1)
     _, progressive = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])
     data = progressive.tobytes()
-    assert np.abs(decode_picture("n", data, (48, 64)).astype(int) - image).mean() < 8
+    assert np.abs(decode_image("n", data, (48, 64)).astype(int) - image).mean() < 8
     last = data.rindex(b"\xff\xda")
     assert refused(data[:-2] + data[last:-2] * 20 + b"\xff\xd9", (48, 64)) == "not_an_image"
 
@@ -135,7 +135,7 @@ def test_a_png_is_unpacked_no_further_than_its_header_says(gradient: U8Image) ->
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    data = encode_picture(gradient, "png")
+    data = encode_image(gradient, "png")
     pixels = zlib.compress(bytes(64 * 2**20))  # of 6 x 25 bytes
     bomb = data[:33] + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
     tracemalloc.start()

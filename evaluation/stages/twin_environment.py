@@ -1,4 +1,4 @@
-"""Trials on the simulated body, in this process."""
+"""Trials on the simulated robot, in this process."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from types import TracebackType
 
 from evaluation.plans.plan import TwinSettings
 from evaluation.plans.trial import Trial
-from evaluation.policies import Source
+from evaluation.policies import Policy
 from evaluation.stages.floor_map import FloorMap
 from evaluation.stages.judge import Verdict, twin_verdict
-from evaluation.stages.scene import Scene
-from evaluation.stages.stage import CannotBegin, Pose, run_here
+from evaluation.stages.trial_environment import Pose, TrialSkipped, run_here
+from evaluation.stages.trial_setup import TrialSetup
 from evaluation.step import RunEnd, Subscriber
 from robots.robot import Robot
 from simulation.episode import EpisodeSpec
@@ -28,14 +28,14 @@ from simulation.task_registry import check_tasks, task
 from simulation.twins.house_twin import TwinOptions
 from simulation.twins.registry import make_twin
 
-DEFAULT_SIZE = (84, 144)  # height, width in pixels of TwinOptions, for the expert, who looks at nothing
+DEFAULT_SIZE = (84, 144)  # height, width in pixels of TwinOptions, for the expert, which uses no images
 
 
-class TwinStage:
-    """The twin in the trial's house; the simulator itself is the judge.
+class TwinEnvironment:
+    """The twin in the trial's house; the simulator is the judge.
 
     Args:
-        settings: how the body behaves.
+        settings: settings of the simulated robot.
         size: (height, width) of its cameras in pixels.
     """
 
@@ -62,25 +62,25 @@ class TwinStage:
         """The twin."""
         return self.twin
 
-    def begin(self, trial: Trial) -> Scene:
-        """Builds the house and puts the twin at its start; CannotBegin when the house has no such episode."""
-        scene = house_scene(trial, self._body)
-        self.twin.reset(EpisodeSpec.from_json(scene.episode))
-        return scene
+    def begin(self, trial: Trial) -> TrialSetup:
+        """Builds the house and places the twin at its start; TrialSkipped if the house has no such episode."""
+        setup = house_setup(trial, self._body)
+        self.twin.reset(EpisodeSpec.from_json(setup.episode))
+        return setup
 
-    def run(self, trial: Trial, scene: Scene, source: Source, subscribers: Sequence[Subscriber]) -> RunEnd:
+    def run(self, trial: Trial, setup: TrialSetup, policy: Policy, subscribers: Sequence[Subscriber]) -> RunEnd:
         """Runs the policy's episode in this process."""
-        return run_here(self, trial, scene, source, subscribers)
+        return run_here(self, trial, setup, policy, subscribers)
 
     def verdict(self, end: RunEnd) -> Verdict:
-        """The task's rule, and what else the twin knows."""
+        """Returns the verdict of the task's success condition, with the twin's measurements."""
         return twin_verdict(end, episode_info(self.twin).to_json())
 
     def pose(self) -> Pose:
         """The base's true pose."""
         return self.twin.pose
 
-    def __enter__(self) -> TwinStage:
+    def __enter__(self) -> TwinEnvironment:
         self.twin.connect()
         return self
 
@@ -90,26 +90,26 @@ class TwinStage:
         self.twin.__exit__(kind, error, trace)
 
 
-def house_scene(trial: Trial, body: str = "stretch_re1") -> Scene:
-    """The scene of a trial in a simulated house: `scene.episode` is what a twin, here or behind ROS, is reset to.
+def house_setup(trial: Trial, body: str = "stretch_re1") -> TrialSetup:
+    """Returns the setup of a trial in a simulated house; a twin, here or over ROS, is reset to its `episode`.
 
     Args:
-        trial: which.
-        body: whose twin it is: what it sees from where it starts, and how long its expert needs, are its own.
+        trial: the trial.
+        body: name of the twin's robot, which determines the valid starts and the expert's length.
 
     Raises:
-        CannotBegin: it is no house, the house has no such episode, or the body cannot do such a task.
+        TrialSkipped: not a simulated house, no such episode in it, or the robot cannot do the task.
     """
     if trial.house_seed is None:
-        raise CannotBegin(f"{trial.place}: got a start in a real home, expected a simulated house")
+        raise TrialSkipped(f"{trial.place}: got a start in a real home, expected a simulated house")
     try:
-        return _house_scene(body, trial.task, trial.house_seed, trial.seed, trial.max_steps, trial.episode)
+        return _house_setup(body, trial.task, trial.house_seed, trial.seed, trial.max_steps, trial.episode)
     except (EpisodeError, EpisodeGenerationError, HouseGenerationError) as error:
-        raise CannotBegin(str(error)) from error
+        raise TrialSkipped(str(error)) from error
 
 
 @lru_cache(maxsize=2)
-def _house_scene(body: str, name: str, house_seed: int, seed: int, max_steps: int, given: str) -> Scene:
+def _house_setup(body: str, name: str, house_seed: int, seed: int, max_steps: int, given: str) -> TrialSetup:
     twin = make_twin(body, NOISELESS)
     check_tasks((name,), twin.spec)
     if given:
@@ -118,8 +118,8 @@ def _house_scene(body: str, name: str, house_seed: int, seed: int, max_steps: in
         episode = task(name).sample(house_seed, seed, eye=twin.eye)
     if other := mismatch(episode.instruction, episode):
         raise EpisodeError(other, "an episode whose instruction asks for its target")
-    if episode.expert_steps is None:  # however short the trial is, so that None says that the expert fails
+    if episode.expert_steps is None:  # even for a short trial, so that None means that the expert fails
         episode = episode.with_expert_steps(expert_length(episode, twin))
     floor = FloorMap.of_house(cached_house(house_seed), episode.target, episode.objects)
     episode = replace(episode, max_steps=max_steps)
-    return Scene(episode.instruction, episode.target, episode.expert_steps, floor, episode.to_json())
+    return TrialSetup(episode.instruction, episode.target, episode.expert_steps, floor, episode.to_json())

@@ -9,9 +9,9 @@ import pytest
 from bundles import tiny_body, write_tiny_bundle
 from servers import serving
 
-from evaluation.errors import StageError
+from evaluation.errors import TrialError
 from evaluation.plans.plan import PolicyEntry
-from evaluation.policies import NetworkSource, open_source
+from evaluation.policies import ExportedPolicy, open_policy
 from policy_server.client import PolicyClient
 
 
@@ -19,21 +19,21 @@ def test_a_session_of_another_bundle_than_the_evaluation_began_with_is_refused(t
     write_tiny_bundle(tmp_path / "one", script=("move_ahead",))
     write_tiny_bundle(tmp_path / "two", script=("done",))
     with serving(tmp_path / "one") as url:
-        source = open_source(PolicyEntry("tiny", server=url))
-        session, binding = source.open(tiny_body(), "find a mug", 0)
+        policy = open_policy(PolicyEntry("tiny", server=url))
+        session, binding = policy.open(tiny_body(), "find a mug", 0)
         session.close()  # type: ignore[attr-defined]
-        source.close()
-        assert binding.policy == source.spec
+        policy.close()
+        assert binding.policy == policy.spec
     with serving(tmp_path / "two") as url, PolicyClient(url) as client:
         now = client.bundle_sha256()
-        stale = NetworkSource(client, replace(source.identity, source=url), source.spec, "greedy")
-        begun = source.identity.bundle_sha256[:12]
-        with pytest.raises(StageError, match=f"'tiny': got bundle {now[:12]} from {url}, expected {begun} as when"):
+        stale = ExportedPolicy(client, replace(policy.identity, source=url), policy.spec, "greedy")
+        begun = policy.identity.bundle_sha256[:12]
+        with pytest.raises(TrialError, match=f"'tiny': got bundle {now[:12]} from {url}, expected {begun} as when"):
             stale.open(tiny_body(), "find a mug", 0)
 
 
 def test_a_bundle_in_this_process_has_no_server_to_change_it(tmp_path: Path) -> None:
     write_tiny_bundle(tmp_path / "one")
-    source = open_source(PolicyEntry("tiny", bundle=str(tmp_path / "one")), threads=1)
-    assert source.open(tiny_body(), "find a mug", 0)[1].policy == source.spec
-    assert len(source.identity.bundle_sha256) == 64
+    policy = open_policy(PolicyEntry("tiny", bundle=str(tmp_path / "one")), threads=1)
+    assert policy.open(tiny_body(), "find a mug", 0)[1].policy == policy.spec
+    assert len(policy.identity.bundle_sha256) == 64

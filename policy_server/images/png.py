@@ -1,4 +1,4 @@
-"""PNG files: what one states is checked against what it holds before OpenCV sees any of it."""
+"""PNG files: the header is checked against the data before OpenCV decodes it."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from collections.abc import Iterator
 PNG = b"\x89PNG\r\n\x1a\n"
 KEPT = (b"IHDR", b"PLTE", b"IDAT")
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # grey, RGB, palette, grey and alpha, RGB and alpha
-MAX_CHUNKS = 8192  # libpng writes pieces of 8 KiB, so this is 64 MiB
+MAX_CHUNKS = 8192  # libpng writes chunks of 8 KiB, so this is 64 MiB
 
 
 class NotPng(ValueError):
-    """The file is no whole PNG of the kind that cameras send: 8 bits a channel or less, not interlaced."""
+    """The file is not a complete PNG of the kind that cameras send: at most 8 bits per channel, not interlaced."""
 
 
 def png_size(data: bytes) -> tuple[int, int]:
-    """(height, width) that the header of the PNG file `data` states; NotPng when it has none."""
+    """Returns (height, width) from the header of the PNG file `data`; NotPng without one."""
     height, width, _ = _header(data)
     return height, width
 
 
 def checked_png(data: bytes) -> bytes:
-    """The same picture with the chunks that make it and nothing else; its pixels are unpacked but not yet filtered.
+    """Returns the image with only the chunks needed to decode it; its pixels are unpacked but not yet filtered.
 
-    NotPng when it does not hold exactly the pixels that its header states. Nothing beyond those is ever unpacked.
+    NotPng if it does not contain exactly the pixels that its header states. No more than those is unpacked.
     """
     height, width, bits = _header(data)
     chunks: dict[bytes, list[bytes]] = {}
@@ -46,7 +46,7 @@ def checked_png(data: bytes) -> bytes:
 
 
 def _header(data: bytes) -> tuple[int, int, int]:
-    """(height, width, bits of a pixel)."""
+    """Returns (height, width, bits per pixel)."""
     if not data.startswith(PNG) or data[8:16] != b"\0\0\0\x0dIHDR" or len(data) < 33:
         raise NotPng("no header")
     width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
@@ -56,7 +56,7 @@ def _header(data: bytes) -> tuple[int, int, int]:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """(kind, body) of every chunk up to the end; NotPng when one is damaged or the end is missing."""
+    """Yields (kind, body) of every chunk up to the end; NotPng if one is damaged or the end is missing."""
     at = len(PNG)
     for _ in range(MAX_CHUNKS):
         length = int.from_bytes(data[at : at + 4], "big")
