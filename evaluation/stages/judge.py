@@ -42,7 +42,7 @@ class Verdict:
 
 
 def twin_verdict(end: RunEnd, known: Mapping[str, Any]) -> Verdict:
-    """Returns a twin's verdict from the JSON values of `simulation.episode_info.EpisodeInfo`; a success requires `done`.
+    """Returns a twin's verdict from the values of `simulation.episode_info.EpisodeInfo`; a success requires `done`.
 
     A trial with an instruction that the twin cannot judge is aborted.
     """
