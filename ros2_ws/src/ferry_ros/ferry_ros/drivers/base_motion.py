@@ -130,6 +130,7 @@ class _Step:
     tuning: BaseTuning
     speed: float = 0.0
     sent_s: float = math.inf
+    asleep_s: float = 0.0
 
     def run(self) -> str:
         """Runs the step; a base that stopped short of its target is sent the rest, three times in all at most."""
@@ -167,18 +168,23 @@ class _Step:
 
     def _slept(self) -> str:
         """Reason to abort after the process was suspended: the base's own watchdog has stopped it by then; or ""."""
-        asleep = time.monotonic() - self.sent_s
-        if asleep <= ASLEEP_S:
-            return ""
-        self.speed = 0.0
-        return f"asleep: this process did not run for {asleep:.2f} s"
+        self._notice(time.monotonic() - self.sent_s)
+        return f"asleep: this process did not run for {self.asleep_s:.2f} s" if self.asleep_s else ""
+
+    def _notice(self, past_s: float) -> None:
+        if past_s > ASLEEP_S:
+            self.speed, self.asleep_s = 0.0, max(past_s, self.asleep_s)
 
     def _command(self, wanted: float) -> None:
+        began_s = time.monotonic()
         wanted = 0.0 if self._slept() else wanted
         change = self.decel * self.tuning.period_s
         self.speed = min(max(wanted, self.speed - change), self.speed + change)
         self.send(self.speed)
         self.sent_s = time.monotonic()
+        self._notice(self.sent_s - began_s)
+        if self.asleep_s:  # also where the process was suspended between looking and sending
+            self.send(0.0)
         time.sleep(self.tuning.period_s)
 
     def _come_to_rest(self) -> str:

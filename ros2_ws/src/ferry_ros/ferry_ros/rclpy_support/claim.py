@@ -29,6 +29,8 @@ from robots.errors import RobotError
 PERIOD_S = 0.1
 LISTEN_S = 0.8
 """Longer than discovery takes, which announces a node twice a second (`fast_dds.xml`)."""
+SAME_S = 0.3
+"""Claims that began within so short a time of each other count as one moment: ids decide."""
 FORGET_S = 1.0
 """A claim expires after so long a silence."""
 
@@ -44,14 +46,22 @@ class Claimant:
     Attributes:
         id: drawn when its process starts.
         held: it has the part; otherwise it requests it.
+        age_s: time since it claimed the part.
         pid: of its process, on `host`, started by `user`.
     """
 
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     held: bool = False
+    age_s: float = 0.0
     host: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
     user: str = field(default_factory=lambda: _user())
+
+    def precedes(self, other: Claimant) -> bool:
+        """Whether this claim came first: of two that meet late, whoever was there before keeps the part."""
+        if abs(self.age_s - other.age_s) > SAME_S:
+            return self.age_s > other.age_s
+        return self.id < other.id
 
     def __str__(self) -> str:
         return f"process {self.pid} of {self.user} on {self.host}"
@@ -76,7 +86,7 @@ class Claim:
         self._me = Claimant()
         self._others: dict[str, tuple[Claimant, float]] = {}
         self._lock = threading.Lock()
-        self._conflict = ""
+        self._conflict, self._began_s = "", time.monotonic()
         sibling = sibling_node(node, "claim")
         self._publisher = sibling.create_publisher(String, f"claim/{part}", qos.EVERY)
         sibling.create_subscription(String, f"claim/{part}", self._take, qos.EVERY)
@@ -102,14 +112,22 @@ class Claim:
         return f"two of {self._namespace}/{self._part}: {rival} has that name already"
 
     def _rival(self) -> Claimant | None:
-        """Other process that has the part, or requests it with a smaller id."""
+        """Other process that has the part, or requests it as well and came first."""
         with self._lock:
             now = time.monotonic()
-            alive = [other for other, heard_s in self._others.values() if now - heard_s < FORGET_S]
-        return next((other for other in alive if other.held or (not self._me.held and other.id < self._me.id)), None)
+            alive = [
+                replace(other, age_s=other.age_s + now - at)
+                for other, at in self._others.values()
+                if now - at < FORGET_S
+            ]
+        me = self._now()
+        return next((other for other in alive if other.held or (not me.held and other.precedes(me))), None)
+
+    def _now(self) -> Claimant:
+        return replace(self._me, age_s=time.monotonic() - self._began_s)
 
     def _check(self) -> None:
-        self._publisher.publish(String(data=json.dumps(asdict(self._me))))
+        self._publisher.publish(String(data=json.dumps(asdict(self._now()))))
         if not self._me.held:
             return
         rival = self._rival()
@@ -117,7 +135,7 @@ class Claim:
         if words != self._conflict:
             self._conflict = words
             self._on_conflict(words)
-        if rival and rival.id < self._me.id:
+        if rival and rival.precedes(self._now()):
             self._on_lost(NameTaken(words))
 
     def _take(self, message: String) -> None:
