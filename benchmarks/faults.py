@@ -65,6 +65,7 @@ def main() -> None:
         sys.exit(f"no such body or fault: {unknown}; expected of {', '.join([*BODIES, *FAULTS])}")
     args.out.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored, also by whatever is started here
     if args.alone:
         name = args.body[0]
         plant_all(name, args.fault, args.tries, args.out / name, results_of(args, name), args.watch_s, args.domain)

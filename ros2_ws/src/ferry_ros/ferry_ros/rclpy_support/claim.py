@@ -114,12 +114,8 @@ class Claim:
     def _rival(self) -> Claimant | None:
         """Other process that has the part, or requests it as well and came first."""
         with self._lock:
-            now = time.monotonic()
-            alive = [
-                replace(other, age_s=other.age_s + now - at)
-                for other, at in self._others.values()
-                if now - at < FORGET_S
-            ]
+            heard = [(other, time.monotonic() - heard_s) for other, heard_s in self._others.values()]
+        alive = [replace(other, age_s=other.age_s + past_s) for other, past_s in heard if past_s < FORGET_S]
         me = self._now()
         return next((other for other in alive if other.held or (not me.held and other.precedes(me))), None)
 
