@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from pyrobot_fake import SMALL, process, trace_of
 from robots.command import LookAt, RotateBase
 from robots.drivers.pyrobot.driver import PyrobotLocobot, PyrobotOptions
 from robots.drivers.pyrobot.link import ConnectionLost, Refused
-from robots.errors import ConnectionFailed
+from robots.errors import ConnectionFailed, RobotError
 from robots.fakes.pyrobot.arm import CLOSED, OPEN
 from robots.fakes.pyrobot.process import Robot, main
 from robots.observation import Observation
@@ -66,6 +67,25 @@ def test_a_server_that_hangs_is_stale_then_lost() -> None:
         robot.disconnect()
         with robot:  # the server noticed too, and takes a new client
             assert seen_within(robot, 5.0).images
+
+
+def test_a_server_that_is_started_again_is_connected_to_again() -> None:
+    with process() as (address, server):
+        robot = PyrobotLocobot(PyrobotOptions(address=address, **SMALL))
+        robot.connect()
+        server.kill()
+        server.wait()
+        with pytest.raises(ConnectionLost):
+            robot.observe()
+    with process("--port", address.rpartition(":")[2]):
+        deadline = time.monotonic() + 10
+        while robot.health().fault:
+            assert time.monotonic() < deadline, robot.health()
+            time.sleep(0.1)
+            with contextlib.suppress(RobotError):
+                robot.observe()
+        assert robot.execute(RotateBase(0.1)).executed
+        robot.disconnect()
 
 
 def seen_within(robot: PyrobotLocobot, timeout_s: float) -> Observation:

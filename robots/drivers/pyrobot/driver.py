@@ -30,6 +30,9 @@ from robots.robot import Connected, Health, Sent
 MARGIN_S = 4.0
 """A motion may take twice its time at top speed, and this."""
 
+RETRY_S = 1.0
+"""Between two attempts to connect again."""
+
 ANSWER_S = 3.0  # after a motion's own limit: the base ramps down to rest before the server answers
 
 
@@ -71,6 +74,7 @@ class PyrobotLocobot(Connected):
         self._state: Message = {}
         self._state_ns = 0
         self._plausible, self._turned, self._checking = _plausible(), 0.0, threading.Lock()
+        self._retry_s = 0.0
         self._doubt = ""  # why the motion under distance was ended
         self._image_number, self._stamp_ns, self._filled = 0, 0, 0.0
         self._moving, self._send_lock, self._halted = threading.Lock(), threading.Lock(), threading.Event()
@@ -112,11 +116,12 @@ class PyrobotLocobot(Connected):
 
         Raises:
             NotConnected: before `connect`.
-            ConnectionLost: the server is gone.
+            ConnectionLost: the server is gone; once it is back, the connection is made again here.
             Refused: the camera is frozen.
             RobotError: joint states or odometry are missing or implausible.
         """
         link = self._linked("observe")
+        link = self._reconnected(link) if link.lost else link
         asked_ns = time.monotonic_ns()
         answer, pixels = link.ask("picture", limit_s=self.options.timeout_s + FROZEN_S, after=self._image_number)
         if answer["pan"] is None or answer["tilt"] is None:
@@ -212,6 +217,28 @@ class PyrobotLocobot(Connected):
         before = self._turned
         self._turned = before + math.remainder(yaw - before, math.tau)
         return {"x": x, "y": y, "yaw": self._turned}
+
+    def _reconnected(self, lost: Link) -> Link:
+        """Connects again, at most once in `RETRY_S`: the server was restarted, or one of the two was suspended.
+
+        Nothing that was under way goes on: the server ended it when it heard no beat.
+        """
+        if time.monotonic() < self._retry_s or not self._moving.acquire(blocking=False):
+            raise ConnectionLost(f"lost: {lost.lost}")
+        try:
+            lost.close()
+            self._plausible, self._turned, self._image_number = _plausible(), 0.0, 0
+            link = Link(self.options.address, self.options.timeout_s, self._take)
+            if self._link is not lost:  # disconnected meanwhile
+                link.close()
+                raise NotConnected(self._spec.name, "observe")
+            self._link = link
+            return link
+        except ConnectionFailed as error:
+            raise ConnectionLost(f"lost: {lost.lost}; {error}") from error
+        finally:
+            self._retry_s = time.monotonic() + RETRY_S
+            self._moving.release()
 
     def _wait_ready(self) -> None:
         end_s = time.monotonic() + self.options.ready_s
