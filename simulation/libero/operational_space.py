@@ -140,6 +140,33 @@ def _torques(
 
 
 @numba.njit(cache=True)
+def _set_goal(goal: Floats, goal_rotation: Floats, action: Floats, site_position: Floats, site_matrix: Floats) -> None:
+    """Writes the goal of an action, from where the hand is; the rotation is kept where the action turns nothing."""
+    turn = np.empty(3)
+    for k in range(3):
+        goal[k] = site_position[k] + MOVE_M * min(max(action[k], -1.0), 1.0)
+        turn[k] = TURN_RAD * min(max(action[3 + k], -1.0), 1.0)
+    if turn[0] == 0.0 and turn[1] == 0.0 and turn[2] == 0.0:
+        return
+    by, turned = rotation(turn), np.zeros((3, 3))
+    for i in range(3):
+        for j in range(3):
+            for k in range(3):
+                turned[i, j] += by[i, k] * site_matrix[k, j]
+    goal_rotation[:] = turned
+
+
+@numba.njit(cache=True)
+def _close_fingers(fingers: Floats, ranges: Floats, grip: float, control: Floats) -> None:
+    """Moves the normalised fingers one step, and writes their controls [m]."""
+    for k in range(2):
+        sign = (-1.0 if k == 0 else 1.0) * np.sign(grip)
+        fingers[k] = min(max(fingers[k] + FINGER_STEP * sign, -1.0), 1.0)
+        low, high = ranges[k]
+        control[ARM + k] = 0.5 * (low + high) + 0.5 * (high - low) * fingers[k]
+
+
+@numba.njit(cache=True)
 def run(
     model: int,
     data: int,
@@ -189,19 +216,7 @@ def run(
     for substep in range(substeps):
         _step1(model, data)
         if substep == 0:
-            for k in range(3):
-                goal[k] = site_position[k] + MOVE_M * min(max(action[k], -1.0), 1.0)
-            turn = np.empty(3)
-            for k in range(3):
-                turn[k] = TURN_RAD * min(max(action[3 + k], -1.0), 1.0)
-            if turn[0] != 0.0 or turn[1] != 0.0 or turn[2] != 0.0:
-                by = rotation(turn)
-                turned = np.zeros((3, 3))
-                for i in range(3):
-                    for j in range(3):
-                        for k in range(3):
-                            turned[i, j] += by[i, k] * site_matrix[k, j]
-                goal_rotation[:] = turned
+            _set_goal(goal, goal_rotation, action, site_position, site_matrix)
         _jac_site(model, data, jacobian_p.ctypes.data, jacobian_r.ctypes.data, site)
         _full_m(model, data, dense.ctypes.data)
         jacobian[:3] = jacobian_p[:, :ARM]
@@ -219,9 +234,5 @@ def run(
         wanted = _torques(dense[:ARM, :ARM], jacobian, qvel[:ARM], bias[:ARM], lean, force, torque)
         for k in range(ARM):
             control[k] = min(max(wanted[k], -arm_limits[k]), arm_limits[k])
-        for k in range(2):
-            sign = (-1.0 if k == 0 else 1.0) * np.sign(action[6])
-            fingers[k] = min(max(fingers[k] + FINGER_STEP * sign, -1.0), 1.0)
-            low, high = finger_ranges[k]
-            control[ARM + k] = 0.5 * (low + high) + 0.5 * (high - low) * fingers[k]
+        _close_fingers(fingers, finger_ranges, action[6], control)
         _step2(model, data)

@@ -38,7 +38,7 @@ def test_the_page_shows_some_and_names_every_robot_and_fake() -> None:
 
 def test_every_argument_that_the_page_names_exists() -> None:
     known = {name for robot in ROBOTS for name in declared(REPOSITORY / "launch" / f"{robot}.launch.xml", Lookup(()))}
-    rows = LAUNCH_PAGE.partition("## Arguments of every robot")[2].partition("A real robot begins")[0].splitlines()
+    rows = LAUNCH_PAGE.partition("## Arguments of every robot")[2].partition("A real robot starts")[0].splitlines()
     named = {name for row in rows if row.startswith("| `") for name in re.findall(r"`(\w+)`", row.split("|")[1])}
     assert {"robot", "mode", "driver", "record"} <= named
     assert named <= known

@@ -93,7 +93,7 @@ def test_a_key_of_a_terminal_stops_the_robot(tmp_path: Path) -> None:
             key.stdin.write(b"x")
             key.stdin.flush()
             wait_for(lambda: said(logs / "supervisor_node.log", "e-stop: pressed on its topic"))
-            wait_for(lambda: said(logs / "robot_node.log", "the emergency stop was pressed"))
+            wait_for(lambda: said(logs / "robot_node.log", "stopped: runstop"))
             key.stdin.close()
         assert key.returncode == 0
 

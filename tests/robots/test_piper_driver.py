@@ -191,9 +191,11 @@ def test_sag_does_not_add_up(robot: PiperRobot) -> None:
     assert motion is not None
     told = joints(robot)[1]
     robot.execute(MoveJoint("joint1", 0.1))
-    motion._told = np.array(joints(robot)) + np.array([0.0, 0.02, 0.0, 0.0, 0.0, 0.0, 0.0])  # as if it hung 0.02 low
+    motion._commanded = np.array(joints(robot)) + np.array(
+        [0.0, 0.02, 0.0, 0.0, 0.0, 0.0, 0.0]
+    )  # as if it hung 0.02 low
     assert motion.current()["joint2"] == pytest.approx(told + 0.02, abs=0.005)
-    motion._told = np.array(joints(robot)) + np.array([0.0, 0.2, 0.0, 0.0, 0.0, 0.0, 0.0])  # moved by hand
+    motion._commanded = np.array(joints(robot)) + np.array([0.0, 0.2, 0.0, 0.0, 0.0, 0.0, 0.0])  # moved by hand
     assert motion.current()["joint2"] == pytest.approx(told, abs=0.005)
 
 

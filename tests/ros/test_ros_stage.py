@@ -186,10 +186,10 @@ def test_a_trial_whose_steps_were_lost_still_ends_as_it_ended() -> None:
     with robot_node(), RosStage("/unit") as stage:
         answer, listener = Future(), Listener()
         answer.set_result(Trigger.Response(success=True, message=json.dumps(["no end"])))
-        assert stage._tell(answer, [listener]).message == 'policy_node: ["no end"]'
+        assert stage._forward(answer, [listener]).message == 'policy_node: ["no end"]'
         answer = Future()
         end = RunEnd("done", "", 2)
         answer.set_result(Trigger.Response(success=True, message=json.dumps(asdict(end))))
         stage._steps.put(a_step(0))
-        assert stage._tell(answer, [listener]) == end
+        assert stage._forward(answer, [listener]) == end
         assert [step.decision.step for step in listener.steps] == [0]

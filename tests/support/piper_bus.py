@@ -7,6 +7,8 @@ import subprocess
 import sys
 from types import TracebackType
 
+from hardware import FIRST
+
 from robots.drivers.piper.driver import PiperOptions
 
 GROUP = "239.74.163.2"
@@ -25,6 +27,7 @@ class FakeProcess:
     def __init__(self, *more: str) -> None:
         self.channel = f"{GROUP}:{free_port()}"
         command = [
+            *FIRST,
             sys.executable,
             "-m",
             "robots.fakes.piper.process",

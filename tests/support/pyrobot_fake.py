@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hardware import FIRST
+
 from robots.drivers.pyrobot.driver import PyrobotLocobot, PyrobotOptions
 from robots.drivers.pyrobot.pyrobot_server import Machine, Server
 from robots.fakes.pyrobot.parts import FakeOptions
@@ -57,7 +59,18 @@ def running(**options: Any) -> Iterator[Running]:
 @contextmanager
 def process(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """`python -m robots.fakes.pyrobot.process`; yields the address and the process once it says that it is ready."""
-    command = [sys.executable, "-m", "robots.fakes.pyrobot.process", "--port", "0", "--height", "48", "--width", "64"]
+    command = [
+        *FIRST,
+        sys.executable,
+        "-m",
+        "robots.fakes.pyrobot.process",
+        "--port",
+        "0",
+        "--height",
+        "48",
+        "--width",
+        "64",
+    ]
     fake = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, text=True)
     assert fake.stdout is not None
     try:

@@ -18,6 +18,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from ferry_ros.messages import convert, diagnostics, qos
 from ferry_ros.rclpy_support.heartbeat import Heartbeat
 from ferry_ros.rclpy_support.spinner import Spinner
+from hardware import FIRST
 from nav_msgs.msg import Odometry
 from rcl_interfaces.srv import SetParameters
 from rclpy.node import Node
@@ -52,6 +53,7 @@ class NodeProcess:
         self.log = log
         assignments = [part for name, value in parameters.items() for part in ("-p", _assignment(name, value))]
         command = [
+            *(FIRST if module.startswith("fakes.") else ()),
             *runner,
             sys.executable,
             "-m",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hardware import FIRST
 
 from robots.drivers.stretch.driver import StretchOptions
 from robots.fakes.stretch import control_socket
@@ -67,7 +68,7 @@ class RunningFake:
 def running_fake(*arguments: str) -> Iterator[RunningFake]:
     """A fake in a folder of its own with a short name, as a socket's must be."""
     with tempfile.TemporaryDirectory(prefix="stretch-") as folder:
-        command = [sys.executable, "-m", "robots.fakes.stretch.process", "--fleet", folder, *arguments]
+        command = [*FIRST, sys.executable, "-m", "robots.fakes.stretch.process", "--fleet", folder, *arguments]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             try:
                 assert process.stdout is not None
