@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hardware import FIRST
+from support.hardware import FIRST
 
 from robots.drivers.stretch.driver import StretchOptions
 from robots.fakes.stretch import control_socket

@@ -60,7 +60,7 @@ class Synthetic:
     def _pose(self) -> tuple[float, float, bool]:
         if not self._fleet:
             return 0.0, 0.0, False
-        state = tell(self._fleet, "state")
+        state = tell(self._fleet, "state", timeout_s=5.0)
         return state["travelled_m"], state["turned_rad"], state["camera_frozen"]
 
     def _draw(self, travelled_m: float, turned_rad: float) -> U8Image:
