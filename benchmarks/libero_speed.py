@@ -1,6 +1,6 @@
 """How fast LIBERO's tasks are stepped: Ferry's own loop, with and without sleeping bodies, beside robosuite's.
 
-    python benchmarks/libero.py --actions 200 --rounds 3
+    python benchmarks/libero_speed.py --actions 200 --rounds 3
 
 One core, no images. The loops take turns in one run, each from the same initial state with the same actions, which move
 the hand about where it begins; medians of the rounds, actions per CPU second.
