@@ -28,8 +28,8 @@ class LiberoWorld:
 
     Args:
         folder: of a task made ready by `preparation.prepare`.
-        sleep: whether bodies at rest are left out of the physics until something touches them. Three to four times as
-            fast; the arm's joints differ by less than 1e-6 rad in an episode without contact.
+        sleep: whether bodies at rest are left out of the physics until something touches them. Two to four times as
+            fast (benchmarks/libero_speed.py); without contact the arm's joints differ by less than 1e-5 rad.
 
     Attributes:
         scene: what the names in the model mean.
@@ -102,12 +102,6 @@ class LiberoWorld:
     def state(self) -> Floats:
         """(1 + nq + nv,) time, qpos, qvel: what `reset` takes."""
         return np.concatenate([[self.data.time], self.data.qpos, self.data.qvel])
-
-    @property
-    def hand(self) -> Floats:
-        """(3,) the point between the fingers [m], in the world."""
-        at: Floats = self.data.site_xpos[self._site].copy()
-        return at
 
     @property
     def arm(self) -> Floats:

@@ -134,3 +134,20 @@ def test_a_process_that_did_not_run_sends_no_speed_when_it_is_back() -> None:
         reason = drive(BasePort(base.send, lambda: base.pose, fault), LIMITS, 0.2)
     assert reason.startswith("asleep: ")
     assert {forward for at_s, forward, _ in base.told if at_s >= back_s[0]} == {0.0}
+
+
+def test_a_process_that_is_suspended_while_it_sends_a_speed_sends_zero_at_once() -> None:
+    with moving(Base()) as base:
+        slept: list[float] = []
+
+        def send(forward: float, turning: float) -> None:
+            if forward > 0.1 and not slept:
+                time.sleep(0.8)  # between looking at the clock and the message's leaving
+                slept.append(time.monotonic())
+            base.send(forward, turning)
+
+        reason = drive(BasePort(send, lambda: base.pose, lambda: base.fault), LIMITS, 0.2)
+        assert reason.startswith("asleep")
+        late = [forward for at, forward, _ in base.told if at >= slept[0]]
+        assert late[0] > 0.0  # what was being sent; nothing can take it back
+        assert set(late[1:]) == {0.0}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ferry_ros.rclpy_support.claim import Claimant
 from ros_graph import Graph, NodeProcess, graph, wait_until
 
 PARTS = {"robot_node": {"robot": "fake"}, "supervisor_node": {}, "policy_node": {}}
@@ -69,3 +71,12 @@ def test_a_killed_one_is_followed_by_another(tmp_path: Path) -> None:
         second = start(here, tmp_path, "supervisor_node", "second")
         time.sleep(4.0)
         assert has(second), second.text()
+
+
+def test_of_two_that_meet_late_the_older_stays_and_of_two_of_one_moment_the_smaller_id() -> None:
+    old, young = Claimant("ffff", held=True, age_s=60.0), Claimant("0000", held=True, age_s=2.0)
+    assert old.precedes(young)
+    assert not young.precedes(old)
+    twin = replace(young, id="1111", age_s=2.1)
+    assert young.precedes(twin)
+    assert not twin.precedes(young)
