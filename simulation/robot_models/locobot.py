@@ -70,7 +70,7 @@ class Locobot:
     """The LoCoBot as a `simulation.robot_models.body.Body`.
 
     Attributes:
-        image_fov_deg: how high the picture of its camera sees; `lens` says what of it the lens fills.
+        image_fov_deg: vertical field of view of its camera image; `lens` is the part of it that the lens fills.
         lens_fov_deg: horizontal and vertical field of view of the lens.
         offset_m: by how far this robot's camera is off (x forward, y left, z up).
         pitch_deg: pitch of the camera downwards relative to its tilt joint.

@@ -20,7 +20,7 @@ class LocobotOptions(TwinOptions):
 
     Attributes:
         camera_slots: which actions move the camera, see `embodiments.locobot.camera_slots`; empty: the default.
-        image_fov_deg: how high its pictures see; what the lens does not see of it is black.
+        image_fov_deg: vertical field of view of its images; what the lens does not cover is black.
     """
 
     camera_slots: str = ""
