@@ -329,6 +329,7 @@ def test_a_listener_of_results_that_fails_does_not_leave_it_busy(host: Host) -> 
     wait_for(lambda: host.stops)
     assert host.stops == ["OSError: no space left"]
     host.executor._on_result = told
+    wait_for(lambda: not host.executor.status.reason)
     assert host.do(MoveBase(0.05)).sent.executed
 
 

@@ -273,7 +273,7 @@ def graph(folder: Path) -> Iterator[Graph]:
         rclpy.try_shutdown()
 
 
-def wait_until(condition: Callable[[], object], timeout_s: float = 10.0, process: NodeProcess | None = None) -> None:
+def wait_until(condition: Callable[[], object], timeout_s: float = 30.0, process: NodeProcess | None = None) -> None:
     """Returns once `condition()` holds; fails, with the process's log, when it does not or the process ended."""
     deadline = time.monotonic() + timeout_s
     while not condition():

@@ -58,7 +58,7 @@ def ferry_serve(folder: Path, *arguments: str) -> Iterator[tuple[str, subprocess
         process.stdout.close()
 
 
-def wait_until(condition: object, seconds: float = 10.0) -> None:
+def wait_until(condition: object, seconds: float = 30.0) -> None:
     """Returns once `condition()` is true; AssertionError when it is not within `seconds`."""
     assert callable(condition)
     end = time.monotonic() + seconds

@@ -38,7 +38,7 @@ FIND_S = 2.0
 LAST_S = 3.0
 """Time limit for a stop pressed at the end of a terminal to be latched."""
 HOUR_S = 3600.0
-"""Period of the warning that no robot listens, while nothing is pressed."""
+"""Period of the warning that no robot listens, while nothing is pressed; a robot that appears elsewhere repeats it."""
 ASKED = ("SIGINT", "SIGTERM")
 """Requested ends. Every other end presses the stop."""
 
@@ -57,6 +57,7 @@ class EstopKey(Node):
         self._silent: set[str] = set()
         self._stop, self._pressed_s = False, 0.0
         self._heard_s, self._see_s, self._reported_s = time.monotonic(), 0.0, -math.inf
+        self._reported_seen: set[str] = set()
         self._lines.tell(HELP)
         if self._namespace != "/":
             self._add(self._namespace)
@@ -220,9 +221,9 @@ class EstopKey(Node):
         if any(target.heard for target in self._targets.values()):
             self._heard_s, self._reported_s = now, -math.inf
         pressing = self._stop and now - self._pressed_s > PATIENCE_S and not self._present()
-        again_s = AGAIN_S if pressing else HOUR_S
+        again_s = AGAIN_S if pressing or set(self._seen) - self._reported_seen else HOUR_S
         if (pressing or now - self._heard_s > FIND_S) and not self._silent and now - self._reported_s > again_s:
-            self._reported_s = now
+            self._reported_s, self._reported_seen = now, set(self._seen)
             self._lines.tell(("NOT heard: " if pressing else "") + self._why(self._namespace), loud=True)
 
 
