@@ -5,7 +5,7 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
 DEMO_EXTRAS := robot,server,sim,report,ros
 DEV_EXTRAS := $(DEMO_EXTRAS),train,dev
 
-.PHONY: help demo test lint colcon clean
+.PHONY: help demo test lint docs colcon clean
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -24,6 +24,9 @@ lint: $(VENV)/.dev  ## ruff, mypy --strict, codespell and the walls between the 
 	$(BIN)/mypy
 	$(BIN)/codespell
 	$(BIN)/lint-imports
+
+docs: $(VENV)/.dev  ## the documentation as a site, in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 colcon: $(VENV)/.dev  ## build the ROS 2 packages
 	cd ros2_ws && ../$(BIN)/colcon build
