@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 from ferry_ros.drivers.joint_stream import Arrival, JointPort, JointStream, StreamTuning
@@ -85,3 +86,17 @@ def test_a_joint_that_is_there_is_not_moved() -> None:
     joints = Joints()
     assert joints.move(lift=0.2) == ""
     assert {one["lift"] for one in joints.sent} == {0.2}
+
+
+def test_a_process_that_was_suspended_sends_nothing_more() -> None:
+    joints = Joints(pace=0.001)
+    send = joints.send
+
+    def suspended(positions: object) -> None:
+        send(positions)
+        if len(joints.sent) == 5:
+            time.sleep(0.6)
+
+    joints.send = suspended  # type: ignore[method-assign]
+    assert joints.move(lift=0.3).startswith("asleep: ")
+    assert len(joints.sent) == 5

@@ -24,7 +24,8 @@ from ros_graph import ROOT, wait_until
 
 from robots.arms.action_chunks import POSE
 from robots.arms.kinematics import Kinematics
-from robots.arms.trajectory import towards
+from robots.arms.planner import ArmPlanner
+from robots.arms.trajectory import Trajectory, towards
 from robots.command import Chunk, Done, Grasp, JointTarget, LookAt, MoveBase, MoveJoint, Release, SetGripper, Stop
 from robots.conformance import Options, run
 from robots.embodiments.ros2_control_arms import FR3, UR5E
@@ -117,6 +118,26 @@ def test_what_it_cannot_do_is_refused_by_name_and_moves_nothing(
     sent = robot.execute(command)  # type: ignore[arg-type]
     assert reason in sent.refused, sent
     assert joints(robot) == before
+
+
+def test_a_part_that_was_computed_before_a_sleep_is_not_sent_after_it(
+    robot: Ros2ControlArm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part, stood, calls = ArmPlanner.part, [], itertools.count()
+
+    def slow(planner: ArmPlanner, *args: float) -> Trajectory:
+        if next(calls) == 1:
+            time.sleep(1.6)  # as a SIGSTOP does: the arm comes to rest at the end of the part that it has
+            stood.append(joints(robot)[PAN])
+        return part(planner, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ArmPlanner, "part", slow)
+    began = joints(robot)[PAN]
+    sent = robot.execute(MoveJoint(PAN, 1.5))
+    assert sent.blocked.startswith("asleep")
+    assert joints(robot)[PAN] == pytest.approx(stood[0], abs=0.003)
+    assert 0.1 < stood[0] - began < 1.4
+    assert robot.execute(MoveJoint(PAN, began - stood[0])).executed
 
 
 def test_the_gripper_stops_at_what_it_holds_and_keeps_it(fake: FakeArm, tmp_path: Path) -> None:

@@ -101,8 +101,8 @@ class PiperMotion:
             if asleep := self._slept(checked):
                 return asleep
             checked = began + elapsed
-            if not self._send(plan.row(initial, elapsed), gripper):
-                return STOPPED
+            if not self._send(plan.row(initial, elapsed), gripper, checked):
+                return self._slept(checked) or STOPPED
             measured_s = self._link.stamp_ns / 1e9 - began  # as old as the feedback is
             fault = self._link.lost() or self._link.fault()
             fault = fault or tracking_error(
@@ -113,7 +113,7 @@ class PiperMotion:
             self._stopped.wait(self._period_s)
         if asleep := self._slept(checked):
             return asleep
-        return "" if self._send(plan.row(initial, plan.duration_s), gripper) else STOPPED
+        return "" if self._send(plan.row(initial, plan.duration_s), gripper, time.monotonic()) else STOPPED
 
     def _slept(self, checked: float) -> str:
         """Reason to abort after the process was suspended: the next target would be a jump of the arm; or ""."""
@@ -143,10 +143,10 @@ class PiperMotion:
                 return
             time.sleep(POLL_S)
 
-    def _send(self, row: F64, gripper: bool) -> bool:
-        """Sends one row unless a stop came first, which ends this motion."""
+    def _send(self, row: F64, gripper: bool, computed_s: float) -> bool:
+        """Sends one row unless a stop came first, or this process was suspended since, which end this motion."""
         with self._wire:
-            if self._stopped.is_set():
+            if self._stopped.is_set() or self._slept(computed_s):
                 return False
             row = np.clip(row, self._low, self._high)
             self._link.send_joints(row[:-1].tolist())

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from robots.arms.tracking import ASLEEP_S
+
 Positions = Mapping[str, float]
 
 SHORT = "short: "
@@ -104,14 +106,17 @@ class JointStream:
     def run(self) -> str:
         """Runs the motion; returns the failure, or "" once the joints are at rest at their targets.
 
-        A failure is "short: ..." without progress, "time limit: ..." or the port's fault. The caller must then hold the
+        A failure is "short: ..." without progress, "time limit: ...", "asleep: ..." or the port's fault. The caller must then hold the
         joints in place.
         """
         longest_s = max(abs(self._targets[name] - at) / self._speeds[name] for name, at in self.sent.items())
-        began = moved = progress_at = time.monotonic()
+        began = moved = progress_at = checked = time.monotonic()
         smallest, before = self._gap(self._port.positions()), dict(self.sent)
         while not (reason := self._port.fault()):
             current, now = self._port.positions(), time.monotonic()
+            if now - checked > ASLEEP_S:
+                return f"asleep: this process did not run for {now - checked:.2f} s"
+            checked = now
             if any(abs(current[name] - before[name]) > self._arrivals[name].near / 4 for name in self._targets):
                 moved, before = now, {name: current[name] for name in self._targets}
             gap = self._gap(current)

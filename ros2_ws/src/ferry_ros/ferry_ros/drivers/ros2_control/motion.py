@@ -138,10 +138,19 @@ class ArmMotion:
         tuning = self._tuning
         self._renew_at_s = begin_s + tuning.renew_s
         if plan.arm and begin_s < plan.arm.duration_s:
-            part = self._planner.part(plan.arm, begin_s, tuning.window_s, tuning.lead_s, self._decel)
-            self._link.send_arm(part)
-        if plan.gripper and self._link.gripper and begin_s < plan.gripper.duration_s:
+            self._send_arm(self._planner.part(plan.arm, begin_s, tuning.window_s, tuning.lead_s, self._decel))
+        if plan.gripper and self._link.gripper and begin_s < plan.gripper.duration_s and not self._overslept:
             self._link.gripper.send(plan.gripper, begin_s, tuning.window_s, tuning.lead_s)
+
+    def _send_arm(self, trajectory: Trajectory) -> None:
+        """Sends it, unless this process was suspended while it was computed: the arm has come to rest by itself since."""
+        if not self._overslept:
+            self._link.send_arm(trajectory)
+
+    @property
+    def _overslept(self) -> bool:
+        """True when this process did not run since the last check, which the next one reports."""
+        return time.monotonic() - self._checked_s > ASLEEP_S
 
     def _renew(self, plan: Plan, elapsed_s: float) -> None:
         """Sends the next part of a long trajectory, from the point reached: the vendor may slow the arm down."""
@@ -272,9 +281,9 @@ class ArmMotion:
                 return  # already sent, and there is no new feedback
             decels = [self._decel] * len(current)
             if np.abs(plan.arm.at(at_s) - current).max() > OFF_RAD:  # pushed away: do not pull it back
-                self._link.send_arm(halt(current, speed, decels))
+                self._send_arm(halt(current, speed, decels))
             else:
-                self._link.send_arm(plan.arm.stop(current, speed, at_s, decels))
+                self._send_arm(plan.arm.stop(current, speed, at_s, decels))
         if plan.gripper and self._link.gripper:
             self._link.gripper.hold(float(plan.gripper.at(elapsed)[0]))
 
