@@ -106,8 +106,8 @@ class JointStream:
     def run(self) -> str:
         """Runs the motion; returns the failure, or "" once the joints are at rest at their targets.
 
-        A failure is "short: ..." without progress, "time limit: ...", "asleep: ..." or the port's fault. The caller must then hold the
-        joints in place.
+        A failure is "short: ..." without progress, "time limit: ...", "asleep: ..." or the port's fault. The caller
+        must then hold the joints in place.
         """
         longest_s = max(abs(self._targets[name] - at) / self._speeds[name] for name, at in self.sent.items())
         began = moved = progress_at = checked = time.monotonic()

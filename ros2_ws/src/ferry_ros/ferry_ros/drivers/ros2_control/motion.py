@@ -143,7 +143,7 @@ class ArmMotion:
             self._link.gripper.send(plan.gripper, begin_s, tuning.window_s, tuning.lead_s)
 
     def _send_arm(self, trajectory: Trajectory) -> None:
-        """Sends it, unless this process was suspended while it was computed: the arm has come to rest by itself since."""
+        """Sends it, unless this process was suspended while it was computed: the arm is elsewhere by now."""
         if not self._overslept:
             self._link.send_arm(trajectory)
 
