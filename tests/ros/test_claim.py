@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ferry_ros.rclpy_support.claim import Claimant
+import rclpy
+from ferry_ros.rclpy_support.claim import LISTEN_S, Claim, Claimant, NameTaken
 from ros_graph import Graph, NodeProcess, graph, wait_until
 
 PARTS = {"robot_node": {"robot": "fake"}, "supervisor_node": {}, "policy_node": {}}
@@ -38,6 +39,20 @@ def test_a_second_one_is_refused_by_name_and_the_first_goes_on(tmp_path: Path, p
         assert f"process {first.process.pid} of" in second.text()
         assert "Traceback" not in second.text()
         assert has(first)
+
+
+def test_a_second_one_that_takes_long_to_create_its_robot_is_refused_as_well(tmp_path: Path) -> None:
+    with graph(tmp_path) as here:
+        nodes = [rclpy.create_node("robot_node", namespace=here.namespace) for _ in range(2)]
+        first = Claim(nodes[0], "robot_node", lambda _: None, lambda _: None)
+        first.settle()
+        second = Claim(nodes[1], "robot_node", lambda _: None, lambda _: None)
+        time.sleep(2 * LISTEN_S)
+        with pytest.raises(NameTaken, match=f"process {os.getpid()} of"):
+            second.settle()
+        first.close()
+        for node in nodes:
+            node.destroy_node()
 
 
 def test_of_two_that_start_at_the_same_moment_one_stays(tmp_path: Path) -> None:

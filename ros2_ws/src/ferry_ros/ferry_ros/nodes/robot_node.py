@@ -123,6 +123,7 @@ class RobotNode(Node):
         deadline, logged = time.monotonic() + self.options.connect_for_s, ""
         while True:
             self.executor_ = self._executor()
+            self._take_conflict(self._conflict)
             try:
                 return self.executor_.start(self._begin_episode)
             except ConnectionFailed as error:
@@ -144,8 +145,6 @@ class RobotNode(Node):
         )
         if self.options.supervised:
             executor.expect(SUPERVISOR, self.options.permit_timeout_s)
-        if self._conflict:
-            executor.hold(TWO, self._conflict)
         return executor
 
     def close(self, reason: str) -> None:

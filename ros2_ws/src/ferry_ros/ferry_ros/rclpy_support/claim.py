@@ -29,6 +29,8 @@ from robots.errors import RobotError
 PERIOD_S = 0.1
 LISTEN_S = 0.8
 """Longer than discovery takes, which announces a node twice a second (`fast_dds.xml`)."""
+LAST_S = 0.3
+"""Listening goes on for at least so long after `settle` was called: creating a robot may have held up this process."""
 SAME_S = 0.3
 """Claims that began within so short a time of each other count as one moment: ids decide."""
 FORGET_S = 1.0
@@ -96,7 +98,8 @@ class Claim:
 
     def settle(self) -> None:
         """Waits for objections to the claim; NameTaken, which names the other process, when there is one."""
-        while time.monotonic() < self._settles_s:
+        until = max(self._settles_s, time.monotonic() + LAST_S)
+        while time.monotonic() < until:
             time.sleep(PERIOD_S / 2)
             if rival := self._rival():
                 self.close()
