@@ -23,6 +23,9 @@ COPY ros2_ws ros2_ws
 # No constraints.txt: it pins for Python 3.11, ROS brings 3.10 or 3.12.
 RUN pip3 install --no-cache-dir "setuptools>=64,<80" && pip3 install --no-cache-dir ".[${EXTRAS}]"
 RUN . "/opt/ros/${ROS_DISTRO}/setup.sh" && cd ros2_ws && colcon build
+# A robot's devices belong to groups: docker run --group-add dialout --group-add video ...
+RUN useradd --create-home ferry
+USER ferry
 COPY docker/entrypoint.sh /entrypoint.sh
 ENTRYPOINT ["/entrypoint.sh"]
 CMD ["ros2", "launch", "ferry_bringup", "stretch_re1.launch.xml", "serve:=false", "server_url:=http://server:8765"]

@@ -1,13 +1,18 @@
 # The policy server: onnxruntime and FastAPI, no torch and no simulator.
 #   docker build -f docker/server.Dockerfile -t ferry-server .
 FROM python:3.11-slim
+RUN apt-get update \
+  && apt-get install -y --no-install-recommends libgl1 libglib2.0-0 libxcb1 \
+  && rm -rf /var/lib/apt/lists/*
 WORKDIR /ferry
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY ferry ferry
 COPY robots robots
 COPY policy_server policy_server
+COPY simulation simulation
+COPY evaluation evaluation
 COPY policies policies
-RUN pip install --no-cache-dir -c constraints.txt '.[server]' && useradd --create-home ferry
+RUN pip install --no-cache-dir -c constraints.txt '.[server]' && rm -rf build && useradd --create-home ferry
 USER ferry
 EXPOSE 8765
 HEALTHCHECK --interval=5s --timeout=3s --start-period=20s \

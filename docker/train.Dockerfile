@@ -14,6 +14,8 @@ COPY policy_server policy_server
 COPY simulation simulation
 COPY evaluation evaluation
 COPY training training
-RUN pip install --no-cache-dir -c constraints.txt '.[train]'
+RUN pip install --no-cache-dir -c constraints.txt '.[train]' && rm -rf build \
+  && useradd --create-home ferry && mkdir runs && chown ferry runs
+USER ferry
 ENTRYPOINT ["ferry", "train"]
 CMD ["--help"]
