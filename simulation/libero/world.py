@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import mujoco
@@ -27,6 +28,15 @@ FREE_FINGERS = 0.0
 """Normalised position of the fingers after a reset: half open."""
 
 Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What `LiberoWorld.save` keeps: MuJoCo's data and the controller's memory."""
+
+    data: mujoco.MjData
+    goal_rotation: Floats
+    fingers: Floats
 
 
 class LiberoWorld:
@@ -131,6 +141,23 @@ class LiberoWorld:
         """(3,) the point between the fingertips, world frame [m]."""
         point: Floats = self.data.site_xpos[self._site].copy()
         return point
+
+    @property
+    def hand_rotation(self) -> Floats:
+        """(3, 3) of the hand, world frame: z is where it points, y is where the fingers open."""
+        matrix: Floats = self.data.site_xmat[self._site].reshape(3, 3).copy()
+        return matrix
+
+    def save(self) -> Moment:
+        """All of this moment, also what is no part of `state`: contacts, sleep, the controller's goal."""
+        data = mujoco.MjData(self.model)
+        mujoco.mj_copyData(data, self.model, self.data)
+        return Moment(data, self._goal_rotation.copy(), self._fingers.copy())
+
+    def restore(self, moment: Moment) -> None:
+        """Goes back to a moment of this world; what happens then happens exactly as it did."""
+        mujoco.mj_copyData(self.data, self.model, moment.data)
+        self._goal_rotation[:], self._fingers[:] = moment.goal_rotation, moment.fingers
 
     @property
     def arm(self) -> Floats:
