@@ -144,7 +144,7 @@ class LiberoWorld:
 
     @property
     def hand_rotation(self) -> Floats:
-        """(3, 3) of the hand, world frame: z is where it points, y is where the fingers open."""
+        """(3, 3) of the hand, world frame: z is where it points, along x the fingers open."""
         matrix: Floats = self.data.site_xmat[self._site].reshape(3, 3).copy()
         return matrix
 

@@ -78,7 +78,7 @@ def carry(world: LiberoWorld, grasp: Grasp, to: Destination) -> list[Waypoint]:
 
     return [
         Waypoint("reach", grip, turn, OPEN, lambda now: bool(np.abs(now.hand_m - grip(now)).max() < NEAR_M), 70, True),
-        Waypoint("close", lambda now: now.hand_m * [1, 1, 0] + [0, 0, start_m[2]], turn, CLOSED, never, CLOSE_ACTIONS),
+        Waypoint("close", lambda now: start_m, turn, CLOSED, never, CLOSE_ACTIONS),
         Waypoint(
             "lift",
             lambda now: np.array([start_m[0], start_m[1], height_m]),

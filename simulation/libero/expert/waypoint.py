@@ -16,6 +16,9 @@ GAIN = 2.0
 STILL_RAD = 0.02
 """A turn that is smaller is left out, and the controller keeps its goal."""
 
+NEUTRAL = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
+"""The hand as it begins: it points down, and its fingers open along world y."""
+
 OPEN, CLOSED = -1.0, 1.0
 """What an action tells the fingers."""
 
@@ -103,7 +106,7 @@ def turned_by(matrix: Floats) -> Floats:
 
 def downwards(yaw: float) -> Floats:
     """The rotation (3, 3) of a hand that points down; at 0 its fingers open along world y."""
-    return rotation(np.array([0.0, 0.0, yaw])) @ np.diag([1.0, -1.0, -1.0])
+    return rotation(np.array([0.0, 0.0, yaw])) @ NEUTRAL
 
 
 def tilted(direction: Floats, angle_rad: float) -> Floats:
