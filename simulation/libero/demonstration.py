@@ -59,7 +59,9 @@ class Demonstration:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 found = {one.name: stored[one.name] for one in fields(cls)}
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise DemonstrationError(path, str(error), f"an .npz file of {', '.join(f.name for f in fields(cls))}") from error
+            raise DemonstrationError(
+                path, str(error), f"an .npz file of {', '.join(f.name for f in fields(cls))}"
+            ) from error
         steps, size = len(found["actions"]), found["images"].shape[-2]
         expected = {"images": (steps, size, size, 3), "proprio": (steps, 8), "actions": (steps, 7)}
         for name, shape in expected.items():

@@ -23,13 +23,11 @@ SUITE, INDEX = "libero_goal", 6
 
 
 @pytest.fixture(scope="module")
-def player(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiberoPlayer]:
-    """The task "put the cream cheese in the bowl", made ready in a cache of its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        player = LiberoPlayer(SUITE, INDEX, image_size=96)
-        yield player
-        player.close()
+def player(libero_cache: pytest.MonkeyPatch) -> Iterator[LiberoPlayer]:
+    """The task "put the cream cheese in the bowl"."""
+    player = LiberoPlayer(SUITE, INDEX, image_size=96)
+    yield player
+    player.close()
 
 
 @pytest.fixture(scope="module")

@@ -78,7 +78,9 @@ def _joint(world: LiberoWorld, literal: tuple[str, ...]) -> _Joint:
     owner, addresses = (site.parent, site.joints) if site else (name, scene.objects[name].joints)
     index = next(at for at in range(model.njnt) if model.jnt_qposadr[at] in addresses)
     geoms = [
-        geom for geom in range(model.ngeom) if model.geom_bodyid[geom] == model.jnt_bodyid[index] and _touches(model, geom)
+        geom
+        for geom in range(model.ngeom)
+        if model.geom_bodyid[geom] == model.jnt_bodyid[index] and _touches(model, geom)
     ]
     sign = 1.0 if scene.ranges[owner][word].upwards else -1.0
     return _Joint(index, sign, geom_points(world, tuple(geoms)))

@@ -24,7 +24,7 @@ CLEAR_M = 0.05
 LOWERING_M = 0.012
 """The hand goes down towards a point so far below it: a quarter of its speed."""
 
-CLOSE_ACTIONS, RELEASE_ACTIONS = 9, 8
+CLOSE_ACTIONS, RELEASE_ACTIONS, WATCH_ACTIONS = 9, 8, 5
 SLIPPED_M = 0.06
 """An object that has moved so far in the hand is lost."""
 
@@ -54,7 +54,7 @@ def carry(world: LiberoWorld, grasp: Grasp, to: Destination) -> list[Waypoint]:
     start_m = world.data.xpos[thing.body] + grasp.offset_m
     over_m = max(top_m(world, place), world.data.xpos[thing.body][2] if not to.slide else -np.inf) + CLEAR_M
     below_m = start_m[2] - object_points(world, name)[:, 2].min()  # of the hand, above what the object stands on
-    height_m = start_m[2] + 0.004 if to.slide else max(over_m + below_m, start_m[2] + ABOVE_M / 2)
+    height_m = start_m[2] + 0.004 if to.slide else max(over_m + below_m, start_m[2] + _rise_m(world, name))
 
     def grip(now: LiberoWorld) -> Floats:
         point: Floats = now.data.xpos[thing.body] + grasp.offset_m
@@ -71,7 +71,7 @@ def carry(world: LiberoWorld, grasp: Grasp, to: Destination) -> list[Waypoint]:
         return bool(np.linalg.norm(slipped) > SLIPPED_M)
 
     def at_rest(now: LiberoWorld) -> bool:
-        return _is_down(now, name, place) or (holds(now.scene, now.data, to.literal) and not to.slide)
+        return _is_down(now, name, place) or (to.literal[0] == "in" and holds(now.scene, now.data, to.literal))
 
     def high(now: LiberoWorld) -> Floats:
         return np.append(now.hand_m[:2] + away(now)[:2], height_m)
@@ -88,10 +88,27 @@ def carry(world: LiberoWorld, grasp: Grasp, to: Destination) -> list[Waypoint]:
             25,
         ),
         Waypoint("carry", high, turn, CLOSED, lambda now: bool(np.abs(away(now)).max() < CENTRED_M), 70, fails=lost),
-        Waypoint("lower", lambda now: now.hand_m + away(now) - [0, 0, LOWERING_M], turn, CLOSED, at_rest, 40, True, lost),
+        Waypoint(
+            "lower", lambda now: now.hand_m + away(now) - [0, 0, LOWERING_M], turn, CLOSED, at_rest, 40, True, lost
+        ),
         Waypoint("release", lambda now: now.hand_m, turn, OPEN, never, RELEASE_ACTIONS),
         Waypoint("leave", lambda now: now.hand_m + [0.0, 0.0, 0.1], turn, OPEN, never, 4),
     ]
+
+
+def watch(world: LiberoWorld, name: str) -> Waypoint:
+    """A waypoint above an object that has not come to rest yet."""
+    body = world.scene.objects[name].body
+    return Waypoint(
+        "watch", lambda now: now.data.xpos[body] + [0.0, 0.0, 2 * ABOVE_M], downwards(0.0), OPEN, never, WATCH_ACTIONS
+    )
+
+
+def _rise_m(world: LiberoWorld, name: str) -> float:
+    """How far an object is lifted at least: out of what it stands in, where that is a fixture."""
+    things = world.scene.objects
+    inside = any(touches(world.data, things[fixture], things[name]) for fixture in world.fixtures)
+    return ABOVE_M if inside else ABOVE_M / 2
 
 
 def centre_m(world: LiberoWorld, place: str) -> Floats:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from simulation.libero.expert.articulation import movements
-from simulation.libero.expert.carrying import Destination, carry
+from simulation.libero.expert.carrying import Destination, carry, watch
 from simulation.libero.expert.grasp import grasps
 from simulation.libero.expert.waypoint import Course, Waypoint
 from simulation.libero.predicates import holds
@@ -16,6 +18,12 @@ ORDER = ("open", "turnon", "on", "in", "turnoff", "close")
 
 ATTEMPTS = 4
 """Plans for one literal before the expert gives up."""
+
+STILL = 0.05
+"""Of an object at rest: m/s and rad/s together."""
+
+BESIDE_M = 0.045
+"""From the middle of a place that two objects share."""
 
 TRIED_ACTIONS = 400
 """Of one plan in the simulator, at most."""
@@ -56,6 +64,8 @@ class LiberoExpert:
         literal = self._next()
         if literal is None:
             return None
+        if _moves(self.world, literal[1]):
+            return Course([watch(self.world, literal[1])])
         self._attempts[literal] = self._attempts.get(literal, 0) + 1
         if self._attempts[literal] > ATTEMPTS:
             return None
@@ -100,13 +110,28 @@ class LiberoExpert:
             world.restore(begin)
 
 
+def _moves(world: LiberoWorld, name: str) -> bool:
+    """Whether an object has not come to rest yet."""
+    thing = world.scene.objects.get(name)
+    if thing is None or thing.free < 0:
+        return False
+    return float(np.linalg.norm(world.data.cvel[thing.body])) > STILL
+
+
 def _plans(world: LiberoWorld, literal: Literal) -> Iterator[tuple[str, list[Waypoint]]]:
     """Plans for a literal with their keys, the likelier first."""
     if literal[0] not in ("on", "in"):
         yield from movements(world, literal)
         return
-    slide = literal[2] in world.scene.sites and not world.scene.sites[literal[2]].parent
+    slide = "push" in world.scene.instruction
     for grasp in grasps(world, literal[1]):
-        for along in (0.0,):
-            to = Destination(literal, (along, 0.0), slide)
-            yield f"{grasp.key} {along}", carry(world, grasp, to)
+        for offset in _offsets(world, literal):
+            yield f"{grasp.key} {offset}", carry(world, grasp, Destination(literal, offset, slide))
+
+
+def _offsets(world: LiberoWorld, literal: Literal) -> list[tuple[float, float]]:
+    """Where in a place to put something: its middle, unless two things share it."""
+    shared = sum(other[1:2] != literal[1:2] and other[2:] == literal[2:] for other in world.scene.goals)
+    if literal[0] == "in" or not shared:
+        return [(0.0, 0.0)]
+    return [(BESIDE_M, 0.0), (-BESIDE_M, 0.0), (0.0, BESIDE_M), (0.0, -BESIDE_M)]

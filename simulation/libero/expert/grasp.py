@@ -24,6 +24,9 @@ DEPTHS_M = (0.03, 0.018, 0.045)
 
 RIM_LESS_M = 0.008
 
+WALL_M = 0.004
+"""Half the thickness of a wall."""
+
 
 @dataclass(frozen=True)
 class Grasp:
@@ -52,8 +55,12 @@ def _across(points: Floats) -> list[tuple[str, Floats, float]]:
     """Grasps with the object between the fingers, the narrowest side first."""
     found = []
     top, bottom = points[:, 2].max(), points[:, 2].min()
+    heights_m: list[float] = []
     for depth_m in DEPTHS_M:
-        height = max(top - depth_m, bottom + TIP_M, (top + bottom) / 2 if top - bottom < 0.03 else -np.inf)
+        height = max(top - depth_m, bottom + TIP_M)
+        if height in heights_m:
+            continue
+        heights_m.append(height)
         for number in range(DIRECTIONS):
             yaw = _folded(number * np.pi / DIRECTIONS)
             along = np.array([-np.sin(yaw), np.cos(yaw)])  # the fingers open along it
@@ -70,17 +77,17 @@ def _across(points: Floats) -> list[tuple[str, Floats, float]]:
 
 def _by_the_rim(points: Floats) -> list[tuple[str, Floats, float]]:
     """Grasps with a finger inside and one outside of a wall."""
-    top = points[:, 2].max()
-    rim = points[points[:, 2] > top - SLICE_M]
+    rim = points[points[:, 2] > points[:, 2].max() - SLICE_M]
     centre = (rim[:, :2].min(axis=0) + rim[:, :2].max(axis=0)) / 2
     found = []
     for depth_m in DEPTHS_M:
-        height = max(top - depth_m + RIM_LESS_M, points[:, 2].min() + TIP_M)
         for number in range(DIRECTIONS):
             angle = np.pi / 2 + number * 2 * np.pi / DIRECTIONS
             outwards = np.array([np.cos(angle), np.sin(angle)])
-            radius = ((rim[:, :2] - centre) @ outwards).max() - 0.004
-            point = np.append(centre + radius * outwards, height)
+            along = (points[:, :2] - centre) @ outwards
+            top = points[along > along.max() - WALL_M, 2].max()  # of this side: the object may be tilted
+            height = max(top - depth_m + RIM_LESS_M, points[:, 2].min() + TIP_M)
+            point = np.append(centre + (along.max() - WALL_M) * outwards, height)
             found.append((f"rim {depth_m} {number}", point, _folded(angle - np.pi / 2)))
     return found
 

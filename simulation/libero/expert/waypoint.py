@@ -19,6 +19,9 @@ STILL_RAD = 0.02
 NEUTRAL = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
 """The hand as it begins: it points down, and its fingers open along world y."""
 
+UP = np.array([0.0, 0.0, 1.0])
+"""World frame."""
+
 OPEN, CLOSED = -1.0, 1.0
 """What an action tells the fingers."""
 
