@@ -113,6 +113,8 @@ class Collector:
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
         self._index = -1
+        self._player: LiberoPlayer
+        self._expert: LiberoExpert
 
     def __call__(self, job: Job, report: Report) -> Made:
         """Makes one and writes its file."""

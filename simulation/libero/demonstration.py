@@ -39,14 +39,13 @@ class Demonstration:
     def save(self, path: Path) -> None:
         """Writes an .npz file, whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".part", delete=False)
-        try:
-            with part:
+        with NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".part", delete=False) as part:
+            try:
                 np.savez_compressed(part, **{one.name: getattr(self, one.name) for one in fields(self)})
-            os.replace(part.name, path)
-        except BaseException:
-            Path(part.name).unlink(missing_ok=True)
-            raise
+            except BaseException:
+                Path(part.name).unlink(missing_ok=True)
+                raise
+        os.replace(part.name, path)
 
     @classmethod
     def load(cls, path: Path) -> Demonstration:
@@ -55,13 +54,12 @@ class Demonstration:
         Raises:
             DemonstrationError: the file is none, or its arrays do not fit together.
         """
+        names = [one.name for one in fields(cls)]
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                found = {one.name: stored[one.name] for one in fields(cls)}
+                found = {name: stored[name] for name in names}
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise DemonstrationError(
-                path, str(error), f"an .npz file of {', '.join(f.name for f in fields(cls))}"
-            ) from error
+            raise DemonstrationError(path, str(error), f"an .npz file of {', '.join(names)}") from error
         steps, size = len(found["actions"]), found["images"].shape[-2]
         expected = {"images": (steps, size, size, 3), "proprio": (steps, 8), "actions": (steps, 7)}
         for name, shape in expected.items():

@@ -71,7 +71,7 @@ def _thin(mesh: mujoco.MjsMesh, model: mujoco.MjModel, index: int, most: int) ->
     mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL  # what is thin or open has no volume
 
 
-def _simplified(points: Floats, faces: Ints, most: int) -> tuple[npt.NDArray[np.float32], Ints]:
+def _simplified(points: Floats, faces: Ints, most: int) -> tuple[Floats, Ints]:
     """About `most` faces of the same shape: vertices (n, 3) and triangles (m, 3)."""
     cell_m = 1e-6  # texture seams would tear apart
     while True:
@@ -83,7 +83,7 @@ def _simplified(points: Floats, faces: Ints, most: int) -> tuple[npt.NDArray[np.
             (welded * cell_m).astype(np.float32), joined, target_count=min(most, len(joined))
         )
         if len(triangles) <= 1.5 * most:
-            return vertices, triangles
+            return vertices.astype(np.float64), triangles
         cell_m = max(2.0 * cell_m, CELL_M)
 
 

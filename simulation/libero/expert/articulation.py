@@ -11,7 +11,7 @@ import numpy as np
 
 from simulation.libero.expert.carrying import CLOSE_ACTIONS, RELEASE_ACTIONS
 from simulation.libero.expert.shape import geom_points
-from simulation.libero.expert.waypoint import CLOSED, OPEN, Waypoint, downwards, never, tilted, turned_by
+from simulation.libero.expert.waypoint import CLOSED, OPEN, UP, Waypoint, downwards, never, tilted, turned_by
 from simulation.libero.predicates import holds
 from simulation.libero.world import Floats, LiberoWorld
 
@@ -77,21 +77,15 @@ def _joint(world: LiberoWorld, literal: tuple[str, ...]) -> _Joint:
     site = scene.sites.get(name)
     owner, addresses = (site.parent, site.joints) if site else (name, scene.objects[name].joints)
     index = next(at for at in range(model.njnt) if model.jnt_qposadr[at] in addresses)
-    geoms = [
-        geom
-        for geom in range(model.ngeom)
-        if model.geom_bodyid[geom] == model.jnt_bodyid[index] and _touches(model, geom)
-    ]
+    touching = (model.geom_contype | model.geom_conaffinity) > 0
+    geoms = np.flatnonzero((model.geom_bodyid == model.jnt_bodyid[index]) & touching)
     sign = 1.0 if scene.ranges[owner][word].upwards else -1.0
-    return _Joint(index, sign, geom_points(world, tuple(geoms)))
-
-
-def _touches(model: mujoco.MjModel, geom: int) -> bool:
-    return bool(model.geom_contype[geom] or model.geom_conaffinity[geom])
+    return _Joint(index, sign, geom_points(world, tuple(map(int, geoms))))
 
 
 def _middle(points: Floats) -> Floats:
-    return (points.min(axis=0) + points.max(axis=0)) / 2
+    middle: Floats = (points.min(axis=0) + points.max(axis=0)) / 2
+    return middle
 
 
 def _foremost(points: Floats, direction: Floats) -> Floats:
@@ -129,19 +123,19 @@ def _leave(turn: Floats) -> list[Waypoint]:
     return [
         Waypoint("release", lambda now: now.hand_m, turn, OPEN, never, RELEASE_ACTIONS),
         Waypoint("back", lambda now: now.hand_m - STEP_M * turn[:, 2], turn, OPEN, never, 8),
-        Waypoint("up", lambda now: now.hand_m + [0.0, 0.0, STEP_M], turn, OPEN, never, 8),
+        Waypoint("up", lambda now: now.hand_m + STEP_M * UP, turn, OPEN, never, 8),
     ]
 
 
 def _push(world: LiberoWorld, literal: tuple[str, ...], joint: _Joint, higher_m: float) -> list[Waypoint]:
     """Pushes with closed fingers until it is closed."""
     middle = _middle(joint.points_m)
-    front = _foremost(joint.points_m, -joint.direction(world, middle)) + [0.0, 0.0, higher_m]
+    front = _foremost(joint.points_m, -joint.direction(world, middle)) + higher_m * UP
     if world.model.jnt_type[joint.index] == mujoco.mjtJoint.mjJNT_HINGE:
         away = np.linalg.norm((joint.points_m - world.data.xanchor[joint.index])[:, :2], axis=1)
-        front = _middle(joint.points_m[away > away.max() - HANDLE_M]) + [0.0, 0.0, higher_m]
+        front = _middle(joint.points_m[away > away.max() - HANDLE_M]) + higher_m * UP
     way = joint.direction(world, front)
-    before, above = front - AWAY_M * way, front - AWAY_M * way + [0.0, 0.0, AWAY_M]
+    before, above = front - AWAY_M * way, front - AWAY_M * (way - UP)
     turn = downwards(0.0)
     return [
         Waypoint("face", lambda now: above, turn, CLOSED, lambda now: _is_at(now, above, turn), 60),
@@ -163,7 +157,7 @@ def _turn(world: LiberoWorld, literal: tuple[str, ...], joint: _Joint, depth_m: 
     """Takes a knob from above and turns it."""
     middle = _middle(joint.points_m)
     knob = np.append(middle[:2], joint.points_m[:, 2].max() - depth_m)
-    above = knob + [0.0, 0.0, AWAY_M]
+    above = knob + AWAY_M * UP
     by = TURN_RAD * joint.sign * float(np.sign(world.data.xaxis[joint.index][2]))
     turn, turned = downwards(yaw), downwards(yaw + by)
     return [

@@ -8,7 +8,7 @@ import numpy as np
 
 from simulation.libero.expert.grasp import Grasp
 from simulation.libero.expert.shape import object_points
-from simulation.libero.expert.waypoint import CLOSED, OPEN, Waypoint, downwards, never
+from simulation.libero.expert.waypoint import CLOSED, OPEN, UP, Waypoint, downwards, never
 from simulation.libero.predicates import holds, touches
 from simulation.libero.world import Floats, LiberoWorld
 
@@ -59,12 +59,15 @@ def carry(world: LiberoWorld, grasp: Grasp, to: Destination) -> list[Waypoint]:
     def grip(now: LiberoWorld) -> Floats:
         point: Floats = now.data.xpos[thing.body] + grasp.offset_m
         beside = float(np.linalg.norm((now.hand_m - point)[:2]))
-        return point + [0.0, 0.0, min(FUNNEL * max(beside - NEAR_M, 0.0), ABOVE_M)]
+        return point + min(FUNNEL * max(beside - NEAR_M, 0.0), ABOVE_M) * UP
 
     def away(now: LiberoWorld) -> Floats:
         """From where the object is to where it belongs, horizontally."""
         way = centre_m(now, place)[:2] + to.offset_m - now.data.xpos[thing.body][:2]
         return np.append(way, 0.0)
+
+    def down(now: LiberoWorld) -> Floats:
+        return now.hand_m + away(now) - LOWERING_M * UP
 
     def lost(now: LiberoWorld) -> bool:
         slipped = now.data.xpos[thing.body] + grasp.offset_m - now.hand_m
@@ -88,11 +91,9 @@ def carry(world: LiberoWorld, grasp: Grasp, to: Destination) -> list[Waypoint]:
             25,
         ),
         Waypoint("carry", high, turn, CLOSED, lambda now: bool(np.abs(away(now)).max() < CENTRED_M), 70, fails=lost),
-        Waypoint(
-            "lower", lambda now: now.hand_m + away(now) - [0, 0, LOWERING_M], turn, CLOSED, at_rest, 40, True, lost
-        ),
+        Waypoint("lower", down, turn, CLOSED, at_rest, 40, True, lost),
         Waypoint("release", lambda now: now.hand_m, turn, OPEN, never, RELEASE_ACTIONS),
-        Waypoint("leave", lambda now: now.hand_m + [0.0, 0.0, 0.1], turn, OPEN, never, 4),
+        Waypoint("leave", lambda now: now.hand_m + ABOVE_M * UP, turn, OPEN, never, 4),
     ]
 
 
@@ -100,7 +101,7 @@ def watch(world: LiberoWorld, name: str) -> Waypoint:
     """A waypoint above an object that has not come to rest yet."""
     body = world.scene.objects[name].body
     return Waypoint(
-        "watch", lambda now: now.data.xpos[body] + [0.0, 0.0, 2 * ABOVE_M], downwards(0.0), OPEN, never, WATCH_ACTIONS
+        "watch", lambda now: now.data.xpos[body] + 2 * ABOVE_M * UP, downwards(0.0), OPEN, never, WATCH_ACTIONS
     )
 
 
@@ -114,9 +115,10 @@ def _rise_m(world: LiberoWorld, name: str) -> float:
 def centre_m(world: LiberoWorld, place: str) -> Floats:
     """The middle (3,) of an object or of a region."""
     if place in world.scene.sites:
-        point: Floats = world.data.site_xpos[world.scene.sites[place].site].copy()
-        return point
-    return world.data.xpos[world.scene.objects[place].body].copy()
+        point: Floats = world.data.site_xpos[world.scene.sites[place].site]
+    else:
+        point = world.data.xpos[world.scene.objects[place].body]
+    return point.copy()
 
 
 def top_m(world: LiberoWorld, place: str) -> float:

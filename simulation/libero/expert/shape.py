@@ -33,9 +33,10 @@ def _local_points(model: mujoco.MjModel, geom: int) -> Floats:
     if kind == mujoco.mjtGeom.mjGEOM_MESH:
         mesh = model.geom_dataid[geom]
         points: Floats = model.mesh_vert[model.mesh_vertadr[mesh] :][: model.mesh_vertnum[mesh]].astype(np.float64)
-        return points
-    if kind in (mujoco.mjtGeom.mjGEOM_CYLINDER, mujoco.mjtGeom.mjGEOM_CAPSULE):
-        return _ROUND * [size[0], size[0], size[1]]
-    if kind == mujoco.mjtGeom.mjGEOM_SPHERE:
-        return _ROUND * size[0]
-    return _CORNERS * size
+    elif kind in (mujoco.mjtGeom.mjGEOM_CYLINDER, mujoco.mjtGeom.mjGEOM_CAPSULE):
+        points = _ROUND * [size[0], size[0], size[1]]
+    elif kind == mujoco.mjtGeom.mjGEOM_SPHERE:
+        points = _ROUND * size[0]
+    else:
+        points = _CORNERS * size
+    return points

@@ -104,12 +104,16 @@ def turned_by(matrix: Floats) -> Floats:
     cosine = np.clip((np.trace(matrix) - 1.0) / 2.0, -1.0, 1.0)
     axis = np.array([matrix[2, 1] - matrix[1, 2], matrix[0, 2] - matrix[2, 0], matrix[1, 0] - matrix[0, 1]])
     length = float(np.linalg.norm(axis))
-    return axis * (float(np.arccos(cosine)) / length) if length > 1e-9 else np.zeros(3)
+    if length < 1e-9:
+        return np.zeros(3)
+    vector: Floats = axis * (float(np.arccos(cosine)) / length)
+    return vector
 
 
 def downwards(yaw: float) -> Floats:
     """The rotation (3, 3) of a hand that points down; at 0 its fingers open along world y."""
-    return rotation(np.array([0.0, 0.0, yaw])) @ NEUTRAL
+    turned: Floats = rotation(np.array([0.0, 0.0, yaw])) @ NEUTRAL
+    return turned
 
 
 def tilted(direction: Floats, angle_rad: float) -> Floats:
@@ -118,4 +122,5 @@ def tilted(direction: Floats, angle_rad: float) -> Floats:
     if abs(yaw) > np.pi / 2:  # its fingers open along the direction either way
         yaw -= np.sign(yaw) * np.pi
     axis = np.cross([0.0, 0.0, -1.0], -direction)
-    return rotation(axis * angle_rad) @ downwards(yaw)
+    turned: Floats = rotation(axis * angle_rad) @ downwards(yaw)
+    return turned
