@@ -10,6 +10,7 @@ SimulationError
 ├── EpisodeGenerationError this house and this seed gave no episode
 ├── WorkersLost            simulation workers die faster than they can be replaced
 ├── LiberoMissing          LIBERO is not installed, or has no such suite
+├── DemonstrationError     a file is no demonstration
 ├── MeshError              a mesh file cannot be read
 ├── NoDisplayDriver        this machine has no OpenGL driver for off-screen rendering
 ├── UnknownCamera          a camera that the model lacks
@@ -92,6 +93,13 @@ class WorkersLost(SimulationError):
 
 class LiberoMissing(SimulationError):
     """LIBERO is not installed, or has no such suite."""
+
+
+class DemonstrationError(SimulationError):
+    """A file is no demonstration, or its arrays do not fit together."""
+
+    def __init__(self, path: object, got: str, expected: str) -> None:
+        super().__init__(f"{path}: got {got}, expected {expected}")
 
 
 class MeshError(SimulationError):

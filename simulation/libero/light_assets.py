@@ -16,8 +16,14 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-FACES = 800
-"""Of a visual mesh, at most."""
+FACES, ROBOT_FACES = 800, 300
+"""Of a visual mesh, at most; the robot's arm has fifty of them, and its screws tell a policy nothing."""
+
+ROBOT = ("robot0_", "mount0_")
+"""What names of the robot's meshes begin with, but for the gripper's: whether it is open must be seen."""
+
+CELL_M = 0.01
+"""Where a mesh of many loose parts cannot be thinned, vertices in a cell this wide become one, then in wider ones."""
 
 PIXELS = 256
 """Sides of a texture, at most."""
@@ -32,8 +38,9 @@ def light_model(xml: str, folder: Path) -> mujoco.MjModel:
     spec = mujoco.MjSpec.from_string(xml)
     for mesh in spec.meshes:
         index = full.mesh(mesh.name).id
-        if full.mesh_facenum[index] > FACES and _only_seen(full, index):
-            _thin(mesh, full, index)
+        most = ROBOT_FACES if mesh.name.startswith(ROBOT) else FACES
+        if full.mesh_facenum[index] > most and _only_seen(full, index):
+            _thin(mesh, full, index, most)
     for number, texture in enumerate(spec.textures):
         if texture.file:
             texture.file = str(_small(Path(texture.file), folder / f"{number}.png"))
@@ -46,17 +53,12 @@ def _only_seen(model: mujoco.MjModel, mesh: int) -> bool:
     return not (model.geom_contype[geoms].any() or model.geom_conaffinity[geoms].any())
 
 
-def _thin(mesh: mujoco.MjsMesh, model: mujoco.MjModel, index: int) -> None:
-    """Replaces a mesh's file by at most `FACES` faces."""
+def _thin(mesh: mujoco.MjsMesh, model: mujoco.MjModel, index: int, most: int) -> None:
+    """Replaces a mesh's file by about `most` faces."""
     first, count = model.mesh_vertadr[index], model.mesh_vertnum[index]
     faces = model.mesh_face[model.mesh_faceadr[index] :][: model.mesh_facenum[index]]
     points = _own_frame(model, index, model.mesh_vert[first : first + count])
-    welded, which = np.unique(points.round(6), axis=0, return_inverse=True)  # texture seams would tear apart
-    joined = which.reshape(-1)[faces]
-    joined = joined[(joined[:, 0] != joined[:, 1]) & (joined[:, 1] != joined[:, 2]) & (joined[:, 2] != joined[:, 0])]
-    vertices, triangles = fast_simplification.simplify(
-        welded.astype(np.float32), joined.astype(np.int32), target_count=FACES
-    )
+    vertices, triangles = _simplified(points, faces, most)
     if model.mesh_texcoordadr[index] >= 0:
         places = model.mesh_texcoord[model.mesh_texcoordadr[index] :][: model.mesh_texcoordnum[index]]
         corners = model.mesh_facetexcoord[model.mesh_faceadr[index] :][: len(faces)]
@@ -67,6 +69,22 @@ def _thin(mesh: mujoco.MjsMesh, model: mujoco.MjModel, index: int) -> None:
     mesh.refpos, mesh.refquat = [0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]
     mesh.uservert, mesh.userface = vertices.ravel().tolist(), triangles.ravel().tolist()
     mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL  # what is thin or open has no volume
+
+
+def _simplified(points: Floats, faces: Ints, most: int) -> tuple[npt.NDArray[np.float32], Ints]:
+    """About `most` faces of the same shape: vertices (n, 3) and triangles (m, 3)."""
+    cell_m = 1e-6  # texture seams would tear apart
+    while True:
+        welded, which = np.unique((points / cell_m).round(), axis=0, return_inverse=True)
+        joined = which.reshape(-1)[faces]
+        a, b, c = joined.T
+        joined = joined[(a != b) & (b != c) & (c != a)].astype(np.int32)
+        vertices, triangles = fast_simplification.simplify(
+            (welded * cell_m).astype(np.float32), joined, target_count=min(most, len(joined))
+        )
+        if len(triangles) <= 1.5 * most:
+            return vertices, triangles
+        cell_m = max(2.0 * cell_m, CELL_M)
 
 
 def _painted(points: Floats, faces: Ints, places: Floats, vertices: Floats, triangles: Ints) -> Floats:

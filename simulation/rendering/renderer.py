@@ -56,17 +56,26 @@ class Renderer:
         height: of the images, pixels.
         width: of the images, pixels.
         quality: rendering quality.
+        hidden_groups: geoms of these groups are not drawn.
 
     Raises:
         NoDisplayDriver: this machine has no OpenGL driver for off-screen rendering.
     """
 
-    def __init__(self, model: mujoco.MjModel, height: int, width: int, quality: RenderQuality = FAST) -> None:
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        height: int,
+        width: int,
+        quality: RenderQuality = FAST,
+        hidden_groups: Sequence[int] = (),
+    ) -> None:
         self._model = model
         self._quality = quality
         self._viewport = mujoco.MjrRect(0, 0, width, height)
         self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 100)
         self._options = mujoco.MjvOption()
+        self._options.geomgroup[list(hidden_groups)] = 0
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         for flag in (_FLAG.mjRND_SHADOW, _FLAG.mjRND_REFLECTION, _FLAG.mjRND_HAZE, _FLAG.mjRND_SKYBOX):

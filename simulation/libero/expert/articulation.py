@@ -1,0 +1,173 @@
+"""Opens drawers, closes drawers and doors, and turns knobs: the waypoints."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from simulation.libero.expert.carrying import CLOSE_ACTIONS, RELEASE_ACTIONS
+from simulation.libero.expert.shape import geom_points
+from simulation.libero.expert.waypoint import CLOSED, OPEN, Waypoint, downwards, never, tilted, turned_by
+from simulation.libero.predicates import holds
+from simulation.libero.world import Floats, LiberoWorld
+
+TILTS_RAD = (1.2, 0.9, 1.5)
+"""Of the hand that takes a handle from the front."""
+
+INTO_M = (0.0, 0.01, -0.01)
+"""Of the fingers beyond a handle."""
+
+HANDLE_M = 0.02
+"""What stands out furthest by so much is the handle."""
+
+YAWS_RAD = (1.4, 0.0, -1.4, 0.7, -0.7, 1.05, -1.05, 0.35)
+"""Of the hand that takes a knob; 1.4 held LIBERO's stove's in the first trials."""
+
+KNOB_DEPTHS_M = (0.02, 0.03)
+TURN_RAD = 1.3
+AWAY_M, STEP_M = 0.08, 0.05
+NEAR_M, NEAR_RAD = 0.015, 0.15
+STUCK_LIMIT = 70
+
+
+@dataclass(frozen=True)
+class _Joint:
+    """A joint that a literal is about.
+
+    Attributes:
+        index: of the joint.
+        sign: 1 where its position must rise.
+        points_m: (n, 3) on the part that it moves.
+    """
+
+    index: int
+    sign: float
+    points_m: Floats
+
+    def direction(self, world: LiberoWorld, point: Floats) -> Floats:
+        """Where a point (3,) on the part has to go: a unit vector (3,)."""
+        axis: Floats = self.sign * world.data.xaxis[self.index]
+        if world.model.jnt_type[self.index] == mujoco.mjtJoint.mjJNT_SLIDE:
+            return axis
+        arm = np.cross(axis, point - world.data.xanchor[self.index])
+        return arm / max(float(np.linalg.norm(arm)), 1e-9)
+
+
+def movements(world: LiberoWorld, literal: tuple[str, ...]) -> Iterator[tuple[str, list[Waypoint]]]:
+    """Plans for a literal (open, close, turnon or turnoff, and a name) with their keys, the likelier first."""
+    joint = _joint(world, literal)
+    if literal[0] == "open":
+        for tilt, into in itertools.product(TILTS_RAD, INTO_M):
+            yield f"pull {tilt} {into}", _pull(world, literal, joint, tilt, into)
+    elif literal[0] == "close":
+        for higher in (0.0, 0.03, -0.03):
+            yield f"push {higher}", _push(world, literal, joint, higher)
+    else:
+        for depth, yaw in itertools.product(KNOB_DEPTHS_M, YAWS_RAD):
+            yield f"turn {depth} {yaw}", _turn(world, literal, joint, depth, yaw)
+
+
+def _joint(world: LiberoWorld, literal: tuple[str, ...]) -> _Joint:
+    word, name = literal[:2]
+    scene, model = world.scene, world.model
+    site = scene.sites.get(name)
+    owner, addresses = (site.parent, site.joints) if site else (name, scene.objects[name].joints)
+    index = next(at for at in range(model.njnt) if model.jnt_qposadr[at] in addresses)
+    geoms = [
+        geom for geom in range(model.ngeom) if model.geom_bodyid[geom] == model.jnt_bodyid[index] and _touches(model, geom)
+    ]
+    sign = 1.0 if scene.ranges[owner][word].upwards else -1.0
+    return _Joint(index, sign, geom_points(world, tuple(geoms)))
+
+
+def _touches(model: mujoco.MjModel, geom: int) -> bool:
+    return bool(model.geom_contype[geom] or model.geom_conaffinity[geom])
+
+
+def _middle(points: Floats) -> Floats:
+    return (points.min(axis=0) + points.max(axis=0)) / 2
+
+
+def _foremost(points: Floats, direction: Floats) -> Floats:
+    """The middle of what is furthest in a direction."""
+    along = points @ direction
+    return _middle(points[along > along.max() - HANDLE_M])
+
+
+def _is_at(world: LiberoWorld, place: Floats, turn: Floats) -> bool:
+    return bool(
+        np.abs(world.hand_m - place).max() < NEAR_M
+        and np.linalg.norm(turned_by(turn @ world.hand_rotation.T)) < NEAR_RAD
+    )
+
+
+def _pull(
+    world: LiberoWorld, literal: tuple[str, ...], joint: _Joint, tilt_rad: float, into_m: float
+) -> list[Waypoint]:
+    """Takes a handle from the front and pulls until it goes no further."""
+    out = joint.direction(world, _middle(joint.points_m))
+    turn = tilted(out, tilt_rad)
+    handle = _foremost(joint.points_m, out) + into_m * turn[:, 2]
+    before = handle - AWAY_M * turn[:, 2]
+    return [
+        Waypoint("face", lambda now: before, turn, OPEN, lambda now: _is_at(now, before, turn), 80),
+        Waypoint("reach", lambda now: handle, turn, OPEN, lambda now: _is_at(now, handle, turn), 25, True),
+        Waypoint("close", lambda now: handle, turn, CLOSED, never, CLOSE_ACTIONS),
+        Waypoint("pull", lambda now: now.hand_m + STEP_M * out, turn, CLOSED, never, STUCK_LIMIT, True),
+        *_leave(turn),
+    ]
+
+
+def _leave(turn: Floats) -> list[Waypoint]:
+    """Lets go, and moves back and up."""
+    return [
+        Waypoint("release", lambda now: now.hand_m, turn, OPEN, never, RELEASE_ACTIONS),
+        Waypoint("back", lambda now: now.hand_m - STEP_M * turn[:, 2], turn, OPEN, never, 8),
+        Waypoint("up", lambda now: now.hand_m + [0.0, 0.0, STEP_M], turn, OPEN, never, 8),
+    ]
+
+
+def _push(world: LiberoWorld, literal: tuple[str, ...], joint: _Joint, higher_m: float) -> list[Waypoint]:
+    """Pushes with closed fingers until it is closed."""
+    middle = _middle(joint.points_m)
+    front = _foremost(joint.points_m, -joint.direction(world, middle)) + [0.0, 0.0, higher_m]
+    if world.model.jnt_type[joint.index] == mujoco.mjtJoint.mjJNT_HINGE:
+        away = np.linalg.norm((joint.points_m - world.data.xanchor[joint.index])[:, :2], axis=1)
+        front = _middle(joint.points_m[away > away.max() - HANDLE_M]) + [0.0, 0.0, higher_m]
+    way = joint.direction(world, front)
+    before, above = front - AWAY_M * way, front - AWAY_M * way + [0.0, 0.0, AWAY_M]
+    turn = downwards(0.0)
+    return [
+        Waypoint("face", lambda now: above, turn, CLOSED, lambda now: _is_at(now, above, turn), 60),
+        Waypoint("lower", lambda now: before, turn, CLOSED, lambda now: _is_at(now, before, turn), 25, True),
+        Waypoint(
+            "push",
+            lambda now: now.hand_m + STEP_M * joint.direction(now, now.hand_m),
+            turn,
+            CLOSED,
+            lambda now: holds(now.scene, now.data, literal),
+            STUCK_LIMIT,
+            True,
+        ),
+        *_leave(turn),
+    ]
+
+
+def _turn(world: LiberoWorld, literal: tuple[str, ...], joint: _Joint, depth_m: float, yaw: float) -> list[Waypoint]:
+    """Takes a knob from above and turns it."""
+    middle = _middle(joint.points_m)
+    knob = np.append(middle[:2], joint.points_m[:, 2].max() - depth_m)
+    above = knob + [0.0, 0.0, AWAY_M]
+    by = TURN_RAD * joint.sign * float(np.sign(world.data.xaxis[joint.index][2]))
+    turn, turned = downwards(yaw), downwards(yaw + by)
+    return [
+        Waypoint("above", lambda now: above, turn, OPEN, lambda now: _is_at(now, above, turn), 60),
+        Waypoint("reach", lambda now: knob, turn, OPEN, lambda now: _is_at(now, knob, turn), 25, True),
+        Waypoint("close", lambda now: knob, turn, CLOSED, never, CLOSE_ACTIONS),
+        Waypoint("turn", lambda now: knob, turned, CLOSED, lambda now: holds(now.scene, now.data, literal), 25),
+        *_leave(turned),
+    ]
