@@ -90,7 +90,7 @@ class ReachTasks:
         return ReachWorld(self.colours[task])
 
     def state(self, task: int, rng: np.random.Generator, held_out: bool) -> Floats:
-        """The hand is in the middle, each blob in one of four corners; held-out ones are moved less than trained ones."""
+        """The hand is in the middle and each blob in one of four corners, give or take a little."""
         corners = rng.permutation(4)[:2]
         places = 0.75 * np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]])[corners]
         blobs = places + rng.uniform(-0.15, 0.15, (2, 2))

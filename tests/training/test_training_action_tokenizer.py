@@ -75,7 +75,7 @@ def test_statistics_are_plain_json() -> None:
         Statistics.from_json({"low": [0.0], "top": [1.0]})
 
 
-@pytest.mark.parametrize("low, high", [((0.0,), (float("nan"),)), ((1.0,), (0.0,)), ((0.0, 0.0), (1.0,)), ((), ())])
+@pytest.mark.parametrize(("low", "high"), [((0.0,), (float("nan"),)), ((1.0,), (0.0,)), ((0.0, 0.0), (1.0,)), ((), ())])
 def test_impossible_statistics_are_refused(low: tuple[float, ...], high: tuple[float, ...]) -> None:
     with pytest.raises(ConfigError, match="statistics"):
         Statistics(low, high, (True,) * len(low))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from training.runtime.checkpoint import load
 from training.vla import config, group_health, sft
 from training.vla.checkpoint import KIND, load_policy
 from training.vla.grpo import Trainer, expect_agreement
+from training.vla.rollout import RolloutWorker
 
 
 def trainer(run: Path, tasks: ReachTasks | None = None, **changes: Any) -> Trainer:
@@ -41,7 +43,7 @@ def test_success_rises(cloned: Path, capsys: pytest.CaptureFixture[str]) -> None
     )  # fmt: skip
     learning.run()
     before, after = learning.evaluations
-    assert before["step"], after["step"] == (0, 24)
+    assert (before["step"], after["step"]) == (0, 24)
     assert after["success"] > before["success"] + 0.15
     assert after["low"] < after["success"] < after["high"]
     output = capsys.readouterr().err
@@ -108,7 +110,8 @@ def test_log_probabilities_that_do_not_agree_end_the_run() -> None:
 def test_the_learning_rate_rises_and_falls(cloned: Path) -> None:
     made = trainer(cloned, name="rate", steps=10, warmup=4, lr=1.0, last_lr=0.2)
     rates = []
-    for made.step, made.updates in ((0, 0), (0, 3), (5, 50), (10, 100)):
+    for step, updates in ((0, 0), (0, 3), (5, 50), (10, 100)):
+        made.step, made.updates = step, updates
         rates.append(made._lr())
     assert rates == pytest.approx([0.25, 1.0, 0.6, 0.2])
 
@@ -117,7 +120,7 @@ def test_a_gradient_that_is_no_number_leaves_the_checkpoint(cloned: Path) -> Non
     broken = trainer(cloned, name="broken")
     broken.run(steps=1)
     before = broken.last.read_bytes()
-    groups = broken_groups(broken)
+    groups = some_groups(broken)
     with torch.no_grad():
         broken.policy.network.head.bias.fill_(float("nan"))  # type: ignore[union-attr, operator]
     with pytest.raises((Diverged, RolloutMismatch)):
@@ -125,15 +128,15 @@ def test_a_gradient_that_is_no_number_leaves_the_checkpoint(cloned: Path) -> Non
     assert broken.last.read_bytes() == before
 
 
-def broken_groups(made: Trainer) -> list[Any]:
-    """Two groups as a worker would play them, one trajectory of which counts as a success."""
-    from dataclasses import replace
-
-    from training.vla.rollout import RolloutWorker
-
+def some_groups(made: Trainer) -> list[Any]:
+    """Two groups as a worker plays them; the first trajectory of each counts as a success."""
     worker = RolloutWorker(made.policy.config, ReachTasks())
     groups = [worker(job, lambda steps: None) for job, _ in zip(made._jobs(), range(2))]
-    return [[replace(one, success=number == 0) for number, one in enumerate(group)] for group in groups]
+    short = np.arange(8) < np.array([[3], [0]])  # the success came after three actions
+    return [
+        [replace(one, success=True, executed=short), *(replace(one, success=False) for one in rest)]
+        for one, *rest in groups
+    ]
 
 
 @pytest.mark.parametrize(
@@ -161,7 +164,7 @@ def test_tokens_and_trajectories_weigh_differently(cloned: Path) -> None:
     losses = []
     for aggregation in ("trajectory", "token"):
         made = trainer(cloned, name=aggregation, aggregation=aggregation)
-        losses.append(made._update(broken_groups(made))["loss"])
+        losses.append(made._update(some_groups(made))["loss"])
         assert np.isfinite(losses[-1])
     assert losses[0] != losses[1]
 

@@ -22,7 +22,7 @@ def test_a_group_that_agrees_has_no_advantage() -> None:
     assert group_advantages([False] * 8).tolist() == [0.0] * 8
 
 
-@pytest.mark.parametrize("solved, mixed", [(0, False), (1, True), (7, True), (8, False)])
+@pytest.mark.parametrize(("solved", "mixed"), [(0, False), (1, True), (7, True), (8, False)])
 def test_groups_of_eight_are_kept_when_one_to_seven_succeed(solved: int, mixed: bool) -> None:
     assert is_mixed([True] * solved + [False] * (8 - solved)) is mixed
 

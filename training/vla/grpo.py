@@ -231,9 +231,7 @@ class Trainer:
         fall = options.last_lr + (1.0 - options.last_lr) * lr_factor("onecycle", options.steps, 0)(self.step)
         return options.lr * rise * fall
 
-    def _finish(
-        self, groups: Groups, tried: Groups, metrics: dict[str, float], board: SummaryWriter, bar: Bar
-    ) -> None:
+    def _finish(self, groups: Groups, tried: Groups, metrics: dict[str, float], board: SummaryWriter, bar: Bar) -> None:
         """Counts and logs a step. Raises DeadGroups."""
         self.step += 1
         self.trajectories += sum(map(len, tried))

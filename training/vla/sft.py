@@ -203,7 +203,11 @@ class Trainer:
         """
         payload = load(self.last, KIND)
         expect_options(self.last, payload["training"], comparable(self.options), comparable(SftOptions()))
-        expect_options(self.last, {"steps of demonstrations": payload["data_steps"]}, {"steps of demonstrations": len(self.train_set)})
+        expect_options(
+            self.last,
+            {"steps of demonstrations": payload["data_steps"]},
+            {"steps of demonstrations": len(self.train_set)},
+        )
         self.policy.load_state_dict(payload["weights"])
         self.optimiser.load_state_dict(payload["optimiser"])
         self.schedule.load_state_dict(payload["schedule"])
