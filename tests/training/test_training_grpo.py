@@ -140,7 +140,7 @@ def some_groups(made: Trainer) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    "changes, message",
+    ("changes", "message"),
     [
         ({"temperature": 0.0}, "temperature: got 0.0, expected more than 0"),
         ({"group_size": 1}, "group_size: got 1, expected at least 2"),
@@ -156,7 +156,7 @@ def test_options_that_allow_no_training_are_refused(cloned: Path, changes: dict[
 
 def test_other_options_cannot_be_resumed(cloned: Path) -> None:
     trainer(cloned, name="other", evaluate_every=0).run(steps=0)
-    with pytest.raises(CheckpointError, match="got temperature 1.0, expected 0.7"):
+    with pytest.raises(CheckpointError, match=r"got temperature 1\.0, expected 0\.7"):
         trainer(cloned, name="other", resume=True, temperature=0.7).resume()
 
 

@@ -57,7 +57,8 @@ class Statistics:
     @property
     def constant(self) -> npt.NDArray[np.bool_]:
         """(D,): marks the dimensions in which the demonstrations do nothing, up to outliers."""
-        return np.array(self.scaled) & (np.array(self.low) == np.array(self.high))
+        still: npt.NDArray[np.bool_] = np.array(self.scaled) & np.equal(self.low, self.high)
+        return still
 
     def normalise(self, values: npt.ArrayLike) -> Floats:
         """Scales (..., D) to [-1, 1], clipped; a constant dimension becomes 0."""

@@ -64,7 +64,7 @@ class Batch:
 
     def parts(self, size: int) -> Iterator[tuple[Batch, Tensor]]:
         """Yields parts of at most `size` chunks with their row numbers."""
-        for rows in torch.arange(len(self)).split(size):
+        for rows in torch.split(torch.arange(len(self)), size):
             yield self._rows(rows), rows
 
     def to(self, device: torch.device) -> Batch:

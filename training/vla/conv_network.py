@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -67,7 +69,7 @@ def _convolutions(channels: tuple[int, ...], stride: int) -> nn.Sequential:
         raise ConfigError("channels", channels, f"{HALVINGS + 1} numbers")
     kernel = max(3, 2 * stride)
     first = nn.Conv2d(3, channels[0], kernel, stride, padding=(kernel - stride + 1) // 2)
-    rest = [nn.Conv2d(one, other, 3, 2, padding=1) for one, other in zip(channels, channels[1:])]
+    rest = [nn.Conv2d(one, other, 3, 2, padding=1) for one, other in pairwise(channels)]
     for convolution in (first, *rest):  # torch's own start lets the image fade from layer to layer
         nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
     return nn.Sequential(*(part for convolution in (first, *rest) for part in (convolution, nn.GELU())))

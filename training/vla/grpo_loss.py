@@ -26,7 +26,7 @@ def is_mixed(successes: Sequence[bool]) -> bool:
 
 
 def group_advantages(rewards: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Computes (R - mean) / (std + 1e-6) of a group (G,); the standard deviation is unbiased (n - 1), as in the code."""
+    """Computes (R - mean) / (std + 1e-6) of a group (G,), its standard deviation unbiased (n - 1) as in the code."""
     numbers = np.asarray(rewards, np.float64)
     advantages: npt.NDArray[np.float64] = (numbers - numbers.mean()) / (numbers.std(ddof=1) + EPSILON)
     return advantages

@@ -174,7 +174,7 @@ class Trainer:
             board.add_scalar("train/learning_rate", self.schedule.get_last_lr()[0], self.step)
 
     def _validate(self, board: SummaryWriter, bar: Bar) -> None:
-        """Measures loss, the fraction of tokens that are right, and how far the actions are off, on what is held out."""
+        """Measures the loss, the fraction of tokens that are right, and how far the actions are off."""
         self.policy.eval()
         sums = np.zeros(3)
         for steps in np.array_split(np.arange(len(self.held_out)), -(-len(self.held_out) // 64)):
