@@ -25,8 +25,8 @@ ACTIONS = Statistics((-1.0,) * 7, (1.0,) * 7, (True,) * 7)
 def small_policy(seed: int = 0, **changes: Any) -> VlaPolicy:
     """An untrained policy for the toy, ready to act."""
     words = ("blob", "blue", "reach", "red", "the")
-    sizes = {**SMALL, "words": words, "image_size": SIZE, "chunk": 8, **changes}
-    return new_vla(VlaConfig(ACTIONS, **sizes), seed).eval()
+    sizes = {**SMALL, "actions": ACTIONS, "words": words, "image_size": SIZE, "chunk": 8, **changes}
+    return new_vla(VlaConfig(**sizes), seed).eval()
 
 
 def write_policy(run: Path, policy: VlaPolicy) -> Path:

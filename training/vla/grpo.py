@@ -90,6 +90,7 @@ class Trainer:
         self.health = GroupHealth()
         self.step = self.updates = self.trajectories = 0
         self.evaluations: list[dict[str, float]] = []
+        self.shown: dict[str, str] = {}
 
     @property
     def last(self) -> Path:
@@ -105,35 +106,40 @@ class Trainer:
             Diverged, RolloutMismatch: last.pt is from before.
         """
         end = self.options.steps if steps is None else min(self.options.steps, self.step + steps)
-        saved_s, before = time.monotonic(), self.trajectories
         make, folder = partial(RolloutWorker, self.policy.config, self.tasks), self.last.parent / "tensorboard"
         with (
             SummaryWriter(str(folder), purge_step=self.step) as board,
             Bar("grpo", self.options.steps, "steps", self.step) as bar,
             WorkerPool(make, self.options.workers, stall_s=self.options.stall_s) as pool,
         ):
-            started_s = time.monotonic()
-            self._evaluate(pool, board, bar, stopping)
-            while self.step < end and not stopping():
-                try:
-                    groups, tried = self._collect(pool, bar, stopping)
-                except WorkersLost:
-                    self._save()  # this step has not changed the weights yet
-                    raise
-                if stopping():
-                    break
-                metrics = self._update(groups) if groups else {}
-                self._finish(groups, tried, metrics, board, bar)
-                rate = (self.trajectories - before) / (time.monotonic() - started_s) * 3600
-                bar.note(success=f"{metrics_of(tried)['success']:.0%}", kept=f"{len(groups)}/{len(tried)}",
-                         rate=f"{rate:,.0f} trajectories/h")  # fmt: skip
-                if time.monotonic() - saved_s > self.options.save_every_s:
-                    self._save()
-                    saved_s = time.monotonic()
-                self._evaluate(pool, board, bar, stopping)
+            try:
+                self._loop(pool, board, bar, stopping, end)
+            except (WorkersLost, DeadGroups):
+                self._save()  # of whole steps: neither comes during an update
+                raise
             self._save()
         if stopping():
             raise KeyboardInterrupt
+
+    def _loop(self, pool: Pool, board: SummaryWriter, bar: Bar, stopping: Callable[[], bool], end: int) -> None:
+        """Makes steps until `end` or `stopping()`."""
+        started_s = saved_s = time.monotonic()
+        before = self.trajectories
+        self._evaluate(pool, board, bar, stopping)
+        while self.step < end and not stopping():
+            groups, tried = self._collect(pool, bar, stopping)
+            if stopping():
+                return
+            metrics = self._update(groups) if groups else {}
+            self._finish(groups, tried, metrics, board, bar)
+            rate = (self.trajectories - before) / (time.monotonic() - started_s) * 3600
+            self.shown = {"success": f"{metrics_of(tried)['success']:.0%}", "kept": f"{len(groups)}/{len(tried)}"}
+            self.shown["rate"] = f"{rate:,.0f} trajectories/h"
+            bar.note(**self.shown)
+            if time.monotonic() - saved_s > self.options.save_every_s:
+                self._save()
+                saved_s = time.monotonic()
+            self._evaluate(pool, board, bar, stopping)
 
     def _collect(self, pool: Pool, bar: Bar, stopping: Callable[[], bool]) -> tuple[Groups, Groups]:
         """Plays groups until enough are mixed; returns these, and all up to the last of them, in the order of jobs.
@@ -158,7 +164,7 @@ class Trainer:
         )
         for job, trajectories in run:
             done[job.number] = trajectories
-            bar.note(mixed=f"{len(found(sorted(done)))} of {options.groups} groups, {len(done)} played")
+            bar.note(**self.shown, now=f"{len(found(sorted(done)))} of {options.groups} groups, {len(done)} played")
         kept = found(sorted(done))
         tried = [number for number in sorted(done) if len(kept) < options.groups or number <= kept[-1]]
         return [done[number] for number in kept], [done[number] for number in tried]
@@ -245,7 +251,6 @@ class Trainer:
         if advice is not None:
             bar.write(f"warning: {advice}")
         if self.health.is_dead:
-            self._save()
             raise DeadGroups(f"step {self.step}: {advice}; {self.last} holds the policy")
 
     def _evaluate(self, pool: Pool, board: SummaryWriter, bar: Bar, stopping: Callable[[], bool]) -> None:

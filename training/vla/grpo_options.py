@@ -120,7 +120,8 @@ def check(options: GrpoOptions, chunk: int) -> None:
 
 def comparable(options: GrpoOptions) -> dict[str, Any]:
     """Returns the options that a resumed run must have in common with the first, as plain values."""
-    free = {"resume", "run", "name", "start", "save_every_s", "device", "microbatch", "workers", "stall_s", "threads"}
-    plain = {name: value for name, value in asdict(options).items() if name not in free}
+    free = {"resume", "run", "name", "start", "save_every_s", "evaluate_every", "evaluate_states"}
+    machine = {"device", "microbatch", "workers", "stall_s", "threads"}
+    plain = {name: value for name, value in asdict(options).items() if name not in free | machine}
     plain["tasks"] = {name: list(one) if isinstance(one, tuple) else one for name, one in plain["tasks"].items()}
     return plain
