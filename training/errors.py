@@ -6,6 +6,8 @@ TrainingError
 ├── DataError          training data is missing, damaged, or was made by another encoder
 ├── Diverged           the loss is NaN or infinite, or the policy changes too fast
 ├── RewardError        a reward is not finite
+├── DeadGroups         no group of trajectories teaches anything any more
+├── RolloutMismatch    what acted is not what is trained
 ├── RanksLost          another rank of a run on several ranks has ended
 └── ExportError        a policy cannot be exported, or its ONNX graphs differ from it
 """
@@ -47,6 +49,14 @@ class Diverged(TrainingError):
 
 class RewardError(TrainingError):
     """A reward is not finite; the weights are unchanged."""
+
+
+class DeadGroups(TrainingError):
+    """No group of trajectories has both successes and failures any more; the last checkpoint is kept."""
+
+
+class RolloutMismatch(TrainingError):
+    """Log-probabilities of sampled tokens differ when they are computed again: the update would be wrong."""
 
 
 class RanksLost(TrainingError):

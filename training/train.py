@@ -55,6 +55,18 @@ def _pirlnav(argv: Sequence[str]) -> int:
     return main(argv)
 
 
+def _sft(argv: Sequence[str]) -> int:
+    from training.vla.sft import main
+
+    return main(argv)
+
+
+def _grpo(argv: Sequence[str]) -> int:
+    from training.vla.grpo import main
+
+    return main(argv)
+
+
 def _ablate(argv: Sequence[str]) -> int:
     from training.ablations import main
 
@@ -77,6 +89,8 @@ STAGES: Mapping[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     "jsrl": ("train from scratch in episodes that the clone begins (JSRL), for comparison", _jsrl),
     "pirlnav": ("fine-tune the clone with PIRLNav's schedule, for comparison", _pirlnav),
     "ablate": ("run these comparisons in sequence and make their table", _ablate),
+    "sft": ("train a vision-language-action policy on demonstrations (as in SimpleVLA-RL)", _sft),
+    "grpo": ("fine-tune it by its own success (GRPO, as in SimpleVLA-RL)", _grpo),
     "evaluate": ("measure closed-loop success in simulated houses not used in training", _evaluate),
 }
 

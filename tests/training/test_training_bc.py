@@ -18,9 +18,10 @@ from small_policies import TINY, learnable_episode, start_ferry, tiny_policy, wr
 
 from training.data.shards import Episodes, load_shards, shard_files, shard_path, write_shard
 from training.errors import CheckpointError, DataError, Diverged
-from training.imitation.bc import BcOptions, Trainer, main, stop_request
+from training.imitation.bc import BcOptions, Trainer, main
 from training.models import config
 from training.runtime.checkpoint import load, policy_from, policy_payload, save
+from training.runtime.interrupt import stop_request
 
 QUICK = ["--size", "tiny", "--context", "24", "--rows", "2", "--threads", "1", "--no-bf16"]
 

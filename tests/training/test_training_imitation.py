@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.data.packing import IGNORE
-from training.imitation.bc import lr_factor
 from training.imitation.loss import Scores, imitation_loss
+from training.runtime.learning_rate import lr_factor
 
 ACTIONS = ("ahead", "left", "done")
 

@@ -22,8 +22,9 @@ from training.models.tokenizer import tokenizer_for
 from training.rl.actor_critic import trained_weights
 from training.rl.guided_rollout import GuidedRollout, GuidedRolloutWorker
 from training.rl.jsrl import Curriculum, JsrlOptions, JsrlTrainer, JumpStart
-from training.rl.rollout import RewardOptions, RolloutJob, Trajectory, arrays, joined
+from training.rl.rollout import RewardOptions, RolloutJob, Trajectory, joined
 from training.runtime.checkpoint import load
+from training.runtime.weights import arrays
 
 JUMP = JumpStart(steps=4, stages=2, window=4)
 

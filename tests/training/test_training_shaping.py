@@ -17,7 +17,8 @@ from simulation.twins.house_twin import StretchTwin, TwinOptions
 from training.errors import ConfigError
 from training.rl.actor_critic import trained_weights
 from training.rl.reward_shaping import MIDDLE_M, closer, distance_m
-from training.rl.rollout import RewardOptions, RolloutJob, RolloutOptions, RolloutWorker, arrays
+from training.rl.rollout import RewardOptions, RolloutJob, RolloutOptions, RolloutWorker
+from training.runtime.weights import arrays
 
 
 def test_only_what_is_closer_than_ever_counts() -> None:

@@ -24,8 +24,9 @@ from training.imitation.bc import BcOptions
 from training.imitation.bc import Trainer as BcTrainer
 from training.imitation.collect import CollectOptions, Collector
 from training.models import config
-from training.rl.rollout import RewardOptions, RolloutJob, RolloutOptions, RolloutWorker, arrays
+from training.rl.rollout import RewardOptions, RolloutJob, RolloutOptions, RolloutWorker
 from training.runtime.checkpoint import policy_payload, save
+from training.runtime.weights import arrays
 
 MIXTURE = ("object_nav", "room_visit", "object_nav_rel_attr")
 ON_LOCOBOT = {SPOC_ACTIONS.index(name) for name in LOCOBOT.actions}

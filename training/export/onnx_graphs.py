@@ -67,22 +67,23 @@ def write_policy_graph(policy: SpocPolicy, path: Path) -> None:
     text = torch.randn(1, 5, config.text.width, generator=generator)
     example = (images, text, torch.zeros(1, 1), numbers, numbers.clone(), cache, cache.clone())
     dynamic: Any = (tuple({} for _ in images), {1: _open()}, {}, {}, {}, {3: _open()}, {3: _open()})
-    _write(PolicyStep(policy), example, dynamic, (*config.cameras, *STATE_INPUTS), OUTPUTS, path)
+    write_graph(PolicyStep(policy), example, dynamic, (*config.cameras, *STATE_INPUTS), OUTPUTS, path)
 
 
 def write_text_graph(policy: SpocPolicy, path: Path) -> None:
     """Writes the text graph; the number of tokens is dynamic."""
     example = (torch.arange(5)[None],)
-    _write(TextStep(policy), example, ({1: _open()},), ("token_ids",), ("text_features",), path)
+    write_graph(TextStep(policy), example, ({1: _open()},), ("token_ids",), ("text_features",), path)
 
 
 def _open() -> Any:
     return torch.export.Dim.DYNAMIC
 
 
-def _write(
+def write_graph(
     module: nn.Module, example: Any, dynamic: Any, inputs: tuple[str, ...], outputs: tuple[str, ...], path: Path
 ) -> None:
+    """Writes a module's graph; `example` and `dynamic` are its inputs and their open dimensions, in order."""
     with _quiet_exporter(), torch.no_grad():
         torch.onnx.export(
             module.eval(),

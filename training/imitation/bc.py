@@ -9,10 +9,8 @@ with the rest.
 from __future__ import annotations
 
 import shlex
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -23,7 +21,6 @@ import torch
 import tyro
 from torch.utils.tensorboard import SummaryWriter
 
-from robots.processes.signals import on_end, restore
 from training.data.features import encoder_name, run_encoder
 from training.data.packing import Batch, Instructions, collate, epoch_batches
 from training.data.shards import Episodes, expect_encoder, load_shards, read_metadata, shard_files
@@ -45,6 +42,8 @@ from training.runtime.checkpoint import (
 )
 from training.runtime.commit import git_commit
 from training.runtime.distributed import device_of
+from training.runtime.interrupt import stop_request
+from training.runtime.learning_rate import lr_factor
 from training.runtime.progress import Bar
 
 FORMER_NAMES: Mapping[str, str] = MappingProxyType({"clip": "max_grad_norm"})
@@ -260,41 +259,6 @@ class Trainer:
 
     def _save(self, name: str) -> None:
         save(self.folder / name, "policy", self.payload())
-
-
-def lr_factor(schedule: str, total: int, warmup: int) -> Callable[[int], float]:
-    """Returns learning rate / peak by update: a linear rise, then a cosine to 0 (onecycle) or constant."""
-
-    def factor(update: int) -> float:
-        if update < warmup:
-            return (update + 1) / warmup
-        if schedule == "constant":
-            return 1.0
-        progress = min(1.0, (update - warmup) / max(1, total - warmup))
-        return 0.5 * (1.0 + float(np.cos(np.pi * progress)))
-
-    return factor
-
-
-@contextmanager
-def stop_request() -> Iterator[Callable[[], bool]]:
-    """Yields a function that returns whether Ctrl-C, SIGTERM or SIGHUP asked the loop to stop after its update.
-
-    A second Ctrl-C raises KeyboardInterrupt at once.
-    """
-    requested = False
-
-    def request(number: int, _: object) -> None:
-        nonlocal requested
-        if requested and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        requested = True
-
-    before = on_end(request)
-    try:
-        yield lambda: requested
-    finally:
-        restore(before)
 
 
 def _comparable(options: BcOptions) -> dict[str, Any]:

@@ -21,8 +21,9 @@ from simulation.worker_pool import Report
 from training.closed_loop.rollout import ActiveEpisode, KVCache, Rollout
 from training.models.config import PolicyConfig
 from training.models.spoc import SpocPolicy
-from training.rl.rollout import RewardOptions, RolloutJob, RolloutOptions, RolloutWorker, Trajectory, Weights, tensors
+from training.rl.rollout import RewardOptions, RolloutJob, RolloutOptions, RolloutWorker, Trajectory
 from training.runtime.checkpoint import new_policy
+from training.runtime.weights import Weights, tensors
 
 
 class GuidedRollout(Rollout):

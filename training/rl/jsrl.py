@@ -22,8 +22,9 @@ from training.rl.guided_rollout import GuidedRolloutWorker
 from training.rl.ppo import Trainer, train
 from training.rl.ppo_options import PpoOptions
 from training.rl.rank_minibatches import RankShard
-from training.rl.rollout import RolloutJob, RolloutWorker, Trajectory, Weights, arrays
+from training.rl.rollout import RolloutJob, RolloutWorker, Trajectory
 from training.runtime.checkpoint import load, policy_from
+from training.runtime.weights import Weights, arrays
 
 
 @dataclass(frozen=True)

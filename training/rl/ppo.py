@@ -42,7 +42,6 @@ from simulation.worker_pool import WorkerPool
 from training.closed_loop.evaluate import EvaluateOptions, evaluate
 from training.data.packing import Batch, Instructions, collate
 from training.errors import CheckpointError, Diverged, RanksLost, RewardError
-from training.imitation.bc import stop_request
 from training.models.spoc import SpocPolicy
 from training.models.tokenizer import tokenizer_for
 from training.rl.actor_critic import ActorCritic, trained_weights, unfused_attention
@@ -61,7 +60,7 @@ from training.rl.ppo_loss import (
 from training.rl.ppo_options import FORMER_NAMES, PpoOptions, check, comparable
 from training.rl.rank_minibatches import Minibatch, RankShard, mean_metrics
 from training.rl.reward_shaping import check_shaping
-from training.rl.rollout import RolloutJob, RolloutWorker, Trajectory, arrays, jobs, twin_options
+from training.rl.rollout import RolloutJob, RolloutWorker, Trajectory, jobs, twin_options
 from training.runtime.checkpoint import (
     expect_new,
     expect_options,
@@ -74,6 +73,8 @@ from training.runtime.checkpoint import (
 )
 from training.runtime.commit import git_commit
 from training.runtime.distributed import Ranks, alone, device_of, torchrun
+from training.runtime.interrupt import stop_request
+from training.runtime.weights import arrays
 
 WINDOW = 500
 """Episodes of the running success rate."""

@@ -7,10 +7,9 @@ one, and a worker that dies is replaced and its jobs run again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,9 +31,7 @@ from training.data.shards import Episodes
 from training.models.config import PolicyConfig
 from training.rl.reward_shaping import closer, distance_m
 from training.runtime.checkpoint import new_policy
-
-Weights = dict[str, npt.NDArray[Any]]
-"""State dict for another process, as NumPy arrays: torch would send its tensors through shared files."""
+from training.runtime.weights import Weights, tensors
 
 
 @dataclass(frozen=True)
@@ -229,16 +226,6 @@ def fused(module: nn.Module) -> nn.Module:
         else:
             fused(child)
     return module
-
-
-def arrays(weights: Mapping[str, Tensor]) -> Weights:
-    """Copies a state dict into NumPy arrays."""
-    return {name: value.detach().numpy().copy() for name, value in weights.items()}
-
-
-def tensors(weights: Weights) -> dict[str, Tensor]:
-    """Inverse of `arrays`."""
-    return {name: torch.from_numpy(value) for name, value in weights.items()}
 
 
 def twin_options(config: PolicyConfig, play: RolloutOptions) -> TwinOptions:

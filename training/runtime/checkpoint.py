@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from policy_server.manifest import sha256_of
 from training.errors import CheckpointError
@@ -123,12 +124,17 @@ def policy_from(payload: Mapping[str, Any], path: Path) -> SpocPolicy:
     torch_file.expect_numbers(payload["weights"], f"{path}: the policy's weights")
     config = PolicyConfig.from_json(payload["policy"])
     policy = SpocPolicy(config, TABLE_ROWS)
+    load_weights(policy, payload["weights"], path)
+    return policy.eval()
+
+
+def load_weights(policy: nn.Module, weights: Mapping[str, Any], path: Path) -> None:
+    """Loads the weights in the checkpoint `path`; CheckpointError where they do not fit the configuration."""
     try:
-        policy.load_state_dict(payload["weights"])
+        policy.load_state_dict(weights)
     except RuntimeError as error:
         line = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{path}: got weights that do not fit the configuration ({line})") from error
-    return policy.eval()
 
 
 def random_state(rng: np.random.Generator) -> dict[str, Any]:

@@ -1,0 +1,75 @@
+"""A small vision-language network from scratch: convolutions, words and a transformer; it trains on two cores."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from training.errors import ConfigError
+from training.vla.config import PADDING, UNKNOWN, VlaConfig
+
+GRID = 4
+"""Visual tokens along each side of the image."""
+
+HALVINGS = 3
+"""Convolutions after the first, each of which halves the image."""
+
+
+class ConvNetwork(nn.Module):
+    """16 visual tokens, one for the instruction, one for proprioception where it has it, and a query for each row.
+
+    The rows' queries are decoded in parallel: each gives the logits of all dimensions of one action, so that the tokens
+    of a chunk are independent of one another given the observation (OpenVLA-OFT, Kim et al. 2025, arXiv:2502.19645).
+    No dropout and no batch statistics: what acts and what is trained computes the same.
+    """
+
+    def __init__(self, config: VlaConfig) -> None:
+        super().__init__()
+        self.config = config
+        stride = config.image_size // (GRID * 2**HALVINGS)
+        if config.image_size != stride * GRID * 2**HALVINGS or not (stride == 1 or stride % 2 == 0):
+            raise ConfigError("image_size", config.image_size, f"{GRID * 2**HALVINGS} or a multiple of twice that")
+        self.convolutions = _convolutions(config.channels, stride)
+        self.visual = nn.Sequential(nn.LayerNorm(config.channels[-1]), nn.Linear(config.channels[-1], config.width))
+        self.words = nn.Embedding(len(config.words) + UNKNOWN + 1, config.width, padding_idx=PADDING)
+        self.proprio = None if config.proprio is None else nn.Linear(len(config.proprio.low), config.width)
+        tokens = GRID * GRID + 1 + (config.proprio is not None) + config.chunk
+        self.position = nn.Parameter(0.02 * torch.randn(tokens, config.width))
+        layer = nn.TransformerEncoderLayer(
+            config.width, config.heads, config.ffn, 0.0, "gelu", batch_first=True, norm_first=True
+        )
+        self.transformer = nn.TransformerEncoder(layer, config.layers, enable_nested_tensor=False)
+        self.norm = nn.LayerNorm(config.width)
+        self.head = nn.Linear(config.width, config.dimensions * config.bins)
+
+    def forward(self, images: Tensor, words: Tensor, proprio: Tensor) -> Tensor:
+        """See `VlaNetwork`."""
+        config = self.config
+        pixels = images.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+        tokens = [self.visual(self.convolutions(pixels).flatten(2).transpose(1, 2)), self._bag(words)]
+        if self.proprio is not None:
+            tokens.append(self.proprio(proprio)[:, None])
+        queries = self.position[-config.chunk :].expand(len(images), -1, -1)
+        seen = torch.cat(tokens, dim=1) + self.position[: -config.chunk]
+        x = self.norm(self.transformer(torch.cat([seen, queries], dim=1))[:, -config.chunk :])
+        return torch.unflatten(self.head(x), -1, (config.dimensions, config.bins))
+
+    def _bag(self, words: Tensor) -> Tensor:
+        """Means of the words' vectors, (B, 1, width): their order does not count."""
+        count = (words != PADDING).sum(1, keepdim=True).clamp(min=1)
+        mean: Tensor = self.words(words).sum(1) / count
+        return mean[:, None]
+
+
+def _convolutions(channels: tuple[int, ...], stride: int) -> nn.Sequential:
+    """Four convolutions that end in a grid of 4 x 4: the first with `stride`, the others with 2."""
+    if len(channels) != HALVINGS + 1:
+        raise ConfigError("channels", channels, f"{HALVINGS + 1} numbers")
+    kernel = max(3, 2 * stride)
+    first = nn.Conv2d(3, channels[0], kernel, stride, padding=(kernel - stride + 1) // 2)
+    rest = [nn.Conv2d(one, other, 3, 2, padding=1) for one, other in pairwise(channels)]
+    for convolution in (first, *rest):  # torch's own start lets the image fade from layer to layer
+        nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+    return nn.Sequential(*(part for convolution in (first, *rest) for part in (convolution, nn.GELU())))

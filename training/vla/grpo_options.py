@@ -1,0 +1,127 @@
+"""Options of `ferry train grpo`, each with SimpleVLA-RL's value where it differs (Li et al. 2025, arXiv:2509.09674)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from training.errors import ConfigError
+from training.vla.grpo_loss import AGGREGATIONS
+
+
+@dataclass(frozen=True)
+class LiberoTaskOptions:
+    """Tasks and states. Official states vary by 1 to 2.5 cm only; training and evaluation share none."""
+
+    suite: str = "libero_object"
+    """libero_spatial, libero_object, libero_goal, libero_10, or another of LIBERO's."""
+    indices: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+    """Of the tasks in the suite."""
+    spread_m: float = 0.03
+    """Each object is moved by up to this along x and y from an official state; 0 for official states."""
+    fixtures_m: float = 0.0
+    """So is each fixture."""
+
+
+@dataclass(frozen=True)
+class GrpoOptions:
+    """Fine-tunes a policy by its own success."""
+
+    run: Path = Path("runs/vla")
+    """Folder of the run."""
+    name: str = "grpo"
+    """Folder in the run for the checkpoint (last.pt) and TensorBoard files."""
+    start: Path | None = None
+    """Checkpoint to start from; by default the run's sft/last.pt."""
+    resume: bool = False
+    """Continue from last.pt, as if the run had not been interrupted."""
+    tasks: LiberoTaskOptions = field(default_factory=LiberoTaskOptions)
+    steps: int = 60
+    """Steps in total, each of a rollout and an update; 0 only evaluates."""
+    groups: int = 8
+    """Mixed groups of a step (theirs: 64)."""
+    group_size: int = 8
+    """Trajectories of a group, which begin in the same state."""
+    most_tries: int = 4
+    """At most so many times `groups` are played in a step to find the mixed ones (dynamic sampling)."""
+    dynamic_sampling: bool = True
+    """Keep only mixed groups; without it, the first `groups` (one of the paper's ablations)."""
+    temperature: float = 0.6
+    """Of sampling and of the log-probabilities alike. 1.6 as in the paper suits a model of 7 B parameters; the small
+    network fails with it."""
+    rows: int = 8
+    """Actions executed of each chunk before the policy looks again."""
+    epochs: int = 3
+    """Passes over the trajectories of a step (theirs: 1)."""
+    minibatch: int = 16
+    """Trajectories of an optimiser step (theirs: 128)."""
+    microbatch: int = 512
+    """Chunks whose gradients are computed at once and accumulated: bounds the memory and changes nothing else."""
+    aggregation: str = "trajectory"
+    """trajectory: each has the same weight, as in the paper; token: each token has."""
+    clip_low: float = 0.2
+    clip_high: float = 0.28
+    """The ratio of probabilities is clipped to [1 - clip_low, 1 + clip_high] (clip-higher)."""
+    lr: float = 1e-4
+    """Peak learning rate (theirs: 5e-6, constant); 3e-4 is too large for the small network."""
+    warmup: int = 10
+    """Optimiser steps in which the learning rate rises."""
+    last_lr: float = 0.1
+    """Fraction of the peak that the learning rate falls to by the last step, along a cosine; 1 keeps it."""
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    """The gradient is clipped to this norm."""
+    ema: float = 0.0
+    """Decay of an exponential moving average of the weights over optimiser steps, which is then evaluated and saved as
+    the policy, e.g. 0.99; 0 for none."""
+    evaluate_every: int = 10
+    """Steps between evaluations on held-out states, with the most probable tokens; 0 for none."""
+    evaluate_states: int = 50
+    """States of an evaluation, divided among the tasks; always the same ones."""
+    device: str = "auto"
+    """Device of the update: cpu, cuda, or auto for cuda where there is one. Rollouts run on the CPU."""
+    workers: int = 2
+    """Simulator processes."""
+    stall_s: float = 300.0
+    """A simulator process that reports nothing for so long counts as hung and is replaced."""
+    threads: int = 1
+    """Torch threads of the update."""
+    save_every_s: float = 60.0
+    """Seconds between checkpoints."""
+    seed: int = 0
+
+    @property
+    def source(self) -> Path:
+        """Checkpoint of the policy to start from."""
+        return self.start or self.run / "sft" / "last.pt"
+
+
+def check(options: GrpoOptions, chunk: int) -> None:
+    """Raises ConfigError for options that allow no training."""
+    for what, got, least in (
+        ("groups", options.groups, 1),
+        ("group_size", options.group_size, 2),
+        ("minibatch", options.minibatch, 1),
+        ("microbatch", options.microbatch, 1),
+        ("most_tries", options.most_tries, 1),
+    ):
+        if got < least:
+            raise ConfigError(what, got, f"at least {least}")
+    if not options.temperature > 0:
+        raise ConfigError("temperature", options.temperature, "more than 0: equal trajectories teach nothing")
+    if not 1 <= options.rows <= chunk:
+        raise ConfigError("rows", options.rows, f"1 to {chunk}, the policy's chunk")
+    if options.aggregation not in AGGREGATIONS:
+        raise ConfigError("aggregation", repr(options.aggregation), f"one of {', '.join(AGGREGATIONS)}")
+    if not 0 <= options.ema < 1:
+        raise ConfigError("ema", options.ema, "from 0 to less than 1")
+
+
+def comparable(options: GrpoOptions) -> dict[str, Any]:
+    """Returns the options that a resumed run must have in common with the first, as plain values."""
+    free = {"resume", "run", "name", "start", "save_every_s", "evaluate_every", "evaluate_states"}
+    machine = {"device", "microbatch", "workers", "stall_s", "threads"}
+    plain = {name: value for name, value in asdict(options).items() if name not in free | machine}
+    plain["tasks"] = {name: list(one) if isinstance(one, tuple) else one for name, one in plain["tasks"].items()}
+    return plain

@@ -1,0 +1,78 @@
+"""The vision-language-action policy: one image and an instruction in, logits of a chunk of action tokens out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from training.errors import ConfigError
+from training.vla.action_tokenizer import ActionTokenizer
+from training.vla.config import PADDING, VlaConfig
+from training.vla.conv_network import ConvNetwork
+
+
+class VlaNetwork(Protocol):
+    """What makes logits: an `nn.Module` that is made from a `VlaConfig` and entered in `NETWORKS`."""
+
+    def __call__(self, images: Tensor, words: Tensor, proprio: Tensor) -> Tensor:
+        """Computes logits of all tokens of a chunk in one pass.
+
+        Args:
+            images: (B, S, S, 3) uint8 RGB.
+            words: (B, L) int64, ids of the instruction's words or tokens, padded with `PADDING`.
+            proprio: (B, P) in [-1, 1]; not looked at where the configuration has none.
+
+        Returns:
+            (B, chunk, D, bins).
+        """
+
+
+NETWORKS: Mapping[str, Callable[[VlaConfig], nn.Module]] = MappingProxyType({"conv": ConvNetwork})
+"""Kinds of networks by name. A pre-trained backbone is one more."""
+
+
+class VlaPolicy(nn.Module):
+    """A network with the tokenizer of its actions and the table of its words.
+
+    Raises:
+        ConfigError: the kind of network is unknown, or its sizes contradict each other.
+    """
+
+    def __init__(self, config: VlaConfig) -> None:
+        super().__init__()
+        if config.network not in NETWORKS:
+            raise ConfigError("network", repr(config.network), f"one of {', '.join(NETWORKS)}")
+        self.config, self.tokenizer = config, ActionTokenizer(config.actions, config.bins)
+        self.network = NETWORKS[config.network](config)
+
+    def forward(self, images: Tensor, words: Tensor, proprio: Tensor) -> Tensor:
+        """See `VlaNetwork`."""
+        logits: Tensor = self.network(images, words, proprio)
+        return logits
+
+    def words(self, instructions: Sequence[str]) -> Tensor:
+        """Encodes instructions, (B, L) int64."""
+        ids = [self.config.word_ids(text) for text in instructions]
+        words = torch.full((len(ids), max(1, *map(len, ids))), PADDING, dtype=torch.int64)
+        for row, of_text in zip(words, ids):
+            row[: len(of_text)] = torch.tensor(of_text, dtype=torch.int64)
+        return words
+
+    def proprio(self, values: npt.ArrayLike) -> Tensor:
+        """Scales proprioception (B, P) for the network; (B, 0) where the policy does not see it."""
+        statistics = self.config.proprio
+        if statistics is None:
+            return torch.zeros(len(np.asarray(values)), 0)
+        return torch.from_numpy(statistics.normalise(values))
+
+
+def new_vla(config: VlaConfig, seed: int = 0) -> VlaPolicy:
+    """Makes an untrained policy."""
+    torch.manual_seed(seed)
+    return VlaPolicy(config)

@@ -1,0 +1,247 @@
+"""`ferry train sft`: supervised fine-tuning of a vision-language-action policy on demonstrations.
+
+As in SimpleVLA-RL (Li et al. 2025, arXiv:2509.09674): cross-entropy on action tokens, all tokens of a chunk decoded in
+parallel, one third-person image and the instruction, no proprioception by default. Different: the small network is
+trained from scratch, and its words and scales come from the demonstrations.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import tyro
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.tensorboard import SummaryWriter
+
+from simulation.libero.demonstration import Demonstration
+from training.errors import ConfigError, Diverged
+from training.runtime.checkpoint import expect_new, expect_options, load, save
+from training.runtime.commit import git_commit
+from training.runtime.distributed import device_of
+from training.runtime.interrupt import stop_request
+from training.runtime.learning_rate import lr_factor
+from training.runtime.progress import Bar
+from training.vla.checkpoint import KIND, load_policy, policy_payload
+from training.vla.config import preset
+from training.vla.model import new_vla
+from training.vla.sft_data import SftData, action_error, config_of, held_out, read_demonstrations
+
+
+@dataclass(frozen=True)
+class SftOptions:
+    """Fine-tunes a policy on demonstrations."""
+
+    run: Path = Path("runs/vla")
+    """Folder of the run."""
+    name: str = "sft"
+    """Folder in the run for the checkpoint (last.pt) and TensorBoard files."""
+    data: tuple[str, ...] = ("demonstrations",)
+    """Folders of the run with demonstrations."""
+    each: int = 0
+    """Demonstrations of each task to train on; 0 for all."""
+    hold_out: int = 20
+    """One in this many demonstrations is kept for validation; where there are fewer, all validate as well."""
+    start: Path | None = None
+    """Checkpoint to start from, whose words, scales and sizes stay; untrained weights by default."""
+    resume: bool = False
+    """Continue from last.pt, as if the run had not been interrupted."""
+    size: str = "mini"
+    """Policy size: mini."""
+    proprio: bool = False
+    """Let the policy see the hand's position and the fingers'."""
+    scale_gripper: bool = True
+    """Scale the last dimension like the others; without it, it is taken as it is, as in OpenVLA."""
+    updates: int = 1000
+    batch: int = 32
+    """Steps of demonstrations per update."""
+    lr: float = 5e-4
+    """Peak learning rate; it rises, then falls to 0 (OneCycle)."""
+    warmup: float = 0.1
+    """Fraction of the updates in which the learning rate rises."""
+    weight_decay: float = 1e-2
+    max_grad_norm: float = 1.0
+    """The gradient is clipped to this norm."""
+    validate_every: int = 250
+    """Updates between validations."""
+    device: str = "auto"
+    """Device: cpu, cuda, or auto for cuda where there is one."""
+    threads: int = 2
+    """Torch threads."""
+    save_every_s: float = 60.0
+    """Seconds between checkpoints."""
+    seed: int = 0
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs `ferry train sft`."""
+    options = tyro.cli(SftOptions, args=list(argv), prog="ferry train sft")
+    torch.set_num_threads(options.threads)
+    if not options.resume:
+        expect_new(options.run / options.name / "last.pt")
+    demonstrations = read_demonstrations([options.run / folder for folder in options.data], options.each)
+    trainer = Trainer(options, demonstrations, shlex.join(["ferry", "train", "sft", *argv]))
+    if options.resume:
+        trainer.resume()
+    with stop_request() as stopping:
+        trainer.run(stopping)
+    accuracy = f"{trainer.scores.get('accuracy', float('nan')):.1%}"
+    print(f"{trainer.last}: {accuracy} of the validation tokens after {trainer.step} updates")
+    return 0
+
+
+class Trainer:
+    """Supervised fine-tuning, update by update; `payload` holds everything that a resumed run needs."""
+
+    def __init__(self, options: SftOptions, demonstrations: Sequence[Demonstration], command: str = "") -> None:
+        if options.batch < 1 or options.validate_every < 1:
+            raise ConfigError("batch, validate_every", (options.batch, options.validate_every), "at least 1 each")
+        self.options, self.command, self.commit = options, command, git_commit()
+        train, validation = held_out(demonstrations, options.hold_out)
+        if options.start is None:
+            base = config_of(train, proprio=options.proprio, scale_gripper=options.scale_gripper)
+            self.policy = new_vla(preset(options.size, base), options.seed)
+        else:
+            self.policy = load_policy(options.start)
+        self.train_set, self.held_out = SftData.of(train, self.policy), SftData.of(validation, self.policy)
+        self.demonstrations = len(train)
+        self.device = device_of(options.device)
+        self.policy.to(self.device)
+        self.optimiser = torch.optim.AdamW(self.policy.parameters(), options.lr, weight_decay=options.weight_decay)
+        factor = lr_factor("onecycle", options.updates, max(1, round(options.warmup * options.updates)))
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, factor)
+        self.step, self.scores = 0, dict[str, float]()
+
+    @property
+    def last(self) -> Path:
+        """Checkpoint that a resumed run continues from."""
+        return self.options.run / self.options.name / "last.pt"
+
+    def run(self, stopping: Callable[[], bool] = lambda: False, updates: int | None = None) -> None:
+        """Trains to the end, for `updates` updates, or until `stopping()`: then KeyboardInterrupt after a checkpoint.
+
+        Raises:
+            Diverged: the loss is NaN or infinite; last.pt is from before.
+        """
+        options = self.options
+        end = options.updates if updates is None else min(options.updates, self.step + updates)
+        saved_s = time.monotonic()
+        with (
+            SummaryWriter(str(self.last.parent / "tensorboard"), purge_step=self.step) as board,
+            Bar("sft", options.updates, "updates", self.step) as bar,
+        ):
+            while self.step < end and not stopping():
+                self._update(self._steps(), board)
+                bar.advance()
+                if self.step % options.validate_every == 0 or self.step == options.updates:
+                    self._validate(board, bar)
+                if time.monotonic() - saved_s > options.save_every_s:
+                    self._save()
+                    saved_s = time.monotonic()
+            self._save()
+        if stopping():
+            raise KeyboardInterrupt
+
+    def _steps(self) -> npt.NDArray[np.int64]:
+        """Returns the steps of this update: each once in an epoch, in an order that is drawn from seed and epoch."""
+        size = min(self.options.batch, len(self.train_set))
+        epoch, position = divmod(self.step, len(self.train_set) // size)
+        order = np.random.default_rng([self.options.seed, epoch]).permutation(len(self.train_set))
+        return order[position * size : (position + 1) * size]
+
+    def _update(self, steps: npt.NDArray[np.int64], board: SummaryWriter) -> None:
+        self.policy.train()
+        images, words, proprio, tokens = self._batch(self.train_set, steps)
+        loss = token_loss(self.policy(images, words, proprio), tokens)
+        if not torch.isfinite(loss):
+            raise Diverged(self.step, loss.item(), self.last)
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
+        torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.options.max_grad_norm)
+        self.optimiser.step()
+        self.schedule.step()
+        self.step += 1
+        if self.step % 20 == 0:
+            board.add_scalar("train/loss", loss.item(), self.step)
+            board.add_scalar("train/learning_rate", self.schedule.get_last_lr()[0], self.step)
+
+    def _validate(self, board: SummaryWriter, bar: Bar) -> None:
+        """Measures the loss, the fraction of tokens that are right, and how far the actions are off."""
+        self.policy.eval()
+        sums = np.zeros(3)
+        for steps in np.array_split(np.arange(len(self.held_out)), -(-len(self.held_out) // 64)):
+            images, words, proprio, tokens = self._batch(self.held_out, steps)
+            with torch.inference_mode():
+                logits = self.policy(images, words, proprio)
+                chosen = logits.argmax(-1)
+                right = float((chosen == tokens).float().mean())
+                error = action_error(self.policy.tokenizer, chosen.cpu(), tokens.cpu())
+                sums += len(steps) * np.array([token_loss(logits, tokens).item(), right, error])
+        names = ("loss", "accuracy", "action_error")
+        self.scores = dict(zip(names, (sums / len(self.held_out)).tolist()))
+        for name, value in self.scores.items():
+            board.add_scalar(f"validation/{name}", value, self.step)
+        bar.write(f"update {self.step}: validation " + ", ".join(f"{name} {v:.4f}" for name, v in self.scores.items()))
+
+    def _batch(self, data: SftData, steps: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        images, words, proprio, tokens = (tensor.to(self.device) for tensor in data.batch(steps))
+        return images, words, proprio, tokens
+
+    def resume(self) -> None:
+        """Restores the state in last.pt: weights, optimiser, schedule and progress.
+
+        Raises:
+            CheckpointError: last.pt is missing, or was made with other options.
+        """
+        payload = load(self.last, KIND)
+        expect_options(self.last, payload["training"], comparable(self.options), comparable(SftOptions()))
+        expect_options(
+            self.last,
+            {"steps of demonstrations": payload["data_steps"]},
+            {"steps of demonstrations": len(self.train_set)},
+        )
+        self.policy.load_state_dict(payload["weights"])
+        self.optimiser.load_state_dict(payload["optimiser"])
+        self.schedule.load_state_dict(payload["schedule"])
+        self.step, self.scores = payload["updates"], payload["validation"]
+
+    def payload(self) -> dict[str, Any]:
+        """Returns the checkpoint's content."""
+        return {
+            **policy_payload(self.policy),
+            "algorithm": "supervised fine-tuning",
+            "training": comparable(self.options),
+            "start": str(self.options.start or ""),
+            "demonstrations": self.demonstrations,
+            "data_steps": len(self.train_set),
+            "seed": self.options.seed,
+            "git_commit": self.commit,
+            "command": self.command,
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "updates": self.step,
+            "validation": self.scores,
+        }
+
+    def _save(self) -> None:
+        save(self.last, KIND, self.payload())
+
+
+def token_loss(logits: Tensor, tokens: Tensor) -> Tensor:
+    """Computes the mean cross-entropy [nat] of tokens (...) under logits (..., bins)."""
+    return functional.cross_entropy(logits.flatten(0, -2), tokens.flatten())
+
+
+def comparable(options: SftOptions) -> dict[str, Any]:
+    """Returns the options that a resumed run must have in common with the first, as plain values."""
+    free = ("resume", "device", "threads", "save_every_s", "validate_every", "run", "name", "start")
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(options).items()}
+    return {name: value for name, value in plain.items() if name not in free}
