@@ -32,6 +32,7 @@ from ferry_ros.messages import convert, diagnostics, qos
 from ferry_ros.rclpy_support import parameters, shared_memory
 from ferry_ros.rclpy_support.claim import Claim
 from ferry_ros.rclpy_support.process import fail, run
+from ferry_ros.rclpy_support.ros_stamps import RosStamps, ros_now
 from ferry_ros.rclpy_support.spinner import Spinner, sibling_node
 from ferry_ros.rclpy_support.timer import steady_timer
 from robots.errors import ConnectionFailed, RobotError, SpecError
@@ -141,6 +142,7 @@ class RobotNode(Node):
             on_observation=self._publish_observation,
             on_result=self._publish_result,
             on_stop=self._publish_stop,
+            stamp=RosStamps(self.get_clock()).of,
         )
         if self.options.supervised:
             executor.expect(SUPERVISOR, self.options.permit_timeout_s)
@@ -185,6 +187,7 @@ class RobotNode(Node):
         self._states = self.create_publisher(JointState, "joint_states", qos.NEWEST)
         flags = [name for spec in body.state.values() for name, unit in zip(spec.names, spec.units) if unit == "bool"]
         self._flags = {name: self.create_publisher(Bool, name, qos.NEWEST) for name in flags}
+        self._odom_stamps = RosStamps(self.get_clock())
         self._odom = self.create_publisher(Odometry, "odom", qos.NEWEST)
         self._tip = self.create_publisher(PointStamped, "tip", qos.NEWEST)
         self._results = self.create_publisher(DiagnosticArray, "result", qos.EVERY)
@@ -225,11 +228,11 @@ class RobotNode(Node):
         self._states.publish(state)
 
     def _publish_pose(self) -> None:
-        self._odom.publish(convert.odometry_msg(self.robot.pose, time.monotonic_ns()))  # type: ignore[attr-defined]
+        self._odom.publish(convert.odometry_msg(self.robot.pose, self._odom_stamps.now()))  # type: ignore[attr-defined]
 
     def _publish_tip(self) -> None:
         x, y, z = (float(value) for value in self.robot.tip)  # type: ignore[attr-defined]
-        header = Header(stamp=convert.time_msg(time.monotonic_ns()), frame_id="base_link")
+        header = Header(stamp=convert.time_msg(ros_now(self)), frame_id="base_link")
         self._tip.publish(PointStamped(header=header, point=Point(x=x, y=y, z=z)))
 
     def _publish_result(self, result: CommandResult) -> None:
@@ -240,7 +243,7 @@ class RobotNode(Node):
     def _publish_diagnostics(self) -> None:
         status = diagnostics.executor_status(self.executor_.status, shared_memory.missing())
         status.name, status.hardware_id = f"{self.get_name()}: executor", self.robot.spec.name
-        self._diagnostics.publish(diagnostics.diagnostics(time.monotonic_ns(), status))
+        self._diagnostics.publish(diagnostics.diagnostics(ros_now(self), status))
 
     def _publish_stop(self, reason: str, lease: str) -> None:
         self.get_logger().warning(f"stopped: {reason}")
