@@ -46,6 +46,11 @@ def joint_positions(body: Embodiment, named: Mapping[str, float]) -> dict[str, f
     return positions
 
 
+def camera_frames(camera: str) -> tuple[str, str]:
+    """Names of a camera's frames: the one that looks along +x, and the optical one."""
+    return f"{camera}_frame", optical_frame(camera)
+
+
 def optical_frame(camera: str) -> str:
     """Name of a camera's optical frame."""
     return f"{camera}_optical_frame"

@@ -284,6 +284,15 @@ def wait_until(condition: Callable[[], object], timeout_s: float = 30.0, process
         time.sleep(0.01)
 
 
+def newest(here: Graph, kind: Any, topic: str, profile: Any = qos.NEWEST, timeout_s: float = 30.0) -> Any:
+    """The next message on `topic`, or the latched one."""
+    heard: list[Any] = []
+    subscription = here.watcher.create_subscription(kind, topic, heard.append, profile)
+    wait_until(lambda: heard, timeout_s)
+    here.watcher.destroy_subscription(subscription)
+    return heard[-1]
+
+
 def monotonic_s(stamp_ns: int) -> float:
     """Monotonic seconds of a stamp in ROS time; the nodes' clocks are this machine's."""
     return stamp_ns / 1e9 - time.time() + time.monotonic()

@@ -60,7 +60,8 @@ class RobotNodeOptions:
         control_period_s: time budget of one decision [s].
         publish_rate_hz: observations per second while nothing moves; every motion is also followed by one.
         odom_rate_hz: rate of the pose and of the fingertips, where the robot reports them.
-        publish_tf: publish /tf and /tf_static of all links; false where robot_state_publisher and an odometry node do.
+        publish_tf: publish odom -> base_link and the links; false leaves them to the vendor's nodes. The cameras'
+            frames, which those do not know, are published in any case.
         frame_prefix: prefix of every frame's name, such as "left/", where several robots share one tree.
         episode: episode of `reset`, as JSON of an EpisodeSpec; empty takes house_seed. Simulated robots only.
         house_seed: house of the twin when `episode` is empty.

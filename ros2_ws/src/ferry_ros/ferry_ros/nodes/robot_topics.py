@@ -25,7 +25,7 @@ from ferry_ros.messages.mean_speed import MeanSpeed
 from ferry_ros.rclpy_support.ros_stamps import RosStamps, ros_now
 from ferry_ros.rclpy_support.transforms import TransformPublisher
 from robots.embodiment import Embodiment
-from robots.embodiments.description import description, joint_positions, optical_frame
+from robots.embodiments.description import camera_frames, description, joint_positions, optical_frame
 from robots.embodiments.piper import TIP_NAMES
 from robots.limits import GRIPPER_JOINT
 from robots.observation import Observation
@@ -38,7 +38,7 @@ class RobotTopics:
         node: whose publishers they are.
         body: the robot's embodiment.
         prefix: of every frame's name.
-        publish_tf: whether /tf and /tf_static are published here.
+        publish_tf: whether odom -> base_link and the links are published here; the cameras' frames are in any case.
     """
 
     def __init__(self, node: Node, body: Embodiment, prefix: str = "", publish_tf: bool = True) -> None:
@@ -63,14 +63,16 @@ class RobotTopics:
         self._tip_pose = publisher(PoseStamped, "tip_pose") if set(TIP_NAMES) <= set(units) else None
         self._odom, self._tip = publisher(Odometry, "odom"), publisher(PointStamped, "tip")
         self._description = publisher(String, "robot_description", qos.LATCHED)
-        self._transforms = TransformPublisher(node, publish_tf)
+        self._transforms, self._publish_tf = TransformPublisher(node), publish_tf
 
     def describe(self, robot: Any) -> None:
         """Publishes the URDF of a connected robot, and the frames of it that do not move."""
         urdf = description(robot.spec, getattr(robot, "mounts", None))
         self._frames = LinkFrames(urdf, self._prefix)
         self._description.publish(String(data=urdf))
-        self._transforms.send_fixed(self._frames.fixed(ros_now(self._node)))
+        cameras = {f"{self._prefix}{frame}" for camera in self._body.cameras for frame in camera_frames(camera.name)}
+        fixed = self._frames.fixed(ros_now(self._node))
+        self._transforms.send_fixed([one for one in fixed if self._publish_tf or one.child_frame_id in cameras])
         lost = [camera.name for camera in self._body.cameras if optical_frame(camera.name) not in urdf]
         if lost:
             self._node.get_logger().info(
@@ -100,8 +102,8 @@ class RobotTopics:
         cos, sin = math.cos(heading), math.sin(heading)
         twist = (cos * speed["x"] + sin * speed["y"], cos * speed["y"] - sin * speed["x"], speed["yaw"])
         self._odom.publish(convert.odometry_msg((x, y, heading), stamp_ns, twist, self._prefix))
-        place = self._frames.transform("odom", "base_link", stamp_ns, (x, y, 0.0), yaw(heading))
-        self._transforms.send([place])
+        if self._publish_tf:
+            self._transforms.send([self._frames.transform("odom", "base_link", stamp_ns, (x, y, 0.0), yaw(heading))])
 
     def tip(self, tip: Any) -> None:
         """Publishes the point between the fingertips (3,) [m] in `base_link`."""
@@ -118,7 +120,8 @@ class RobotTopics:
                 velocity=[speeds[name] for name in positions],
             )
         )
-        self._transforms.send(self._frames.moving(positions, stamp_ns))
+        if self._publish_tf:
+            self._transforms.send(self._frames.moving(positions, stamp_ns))
 
     def _publish_hand(self, named: Mapping[str, float], stamp_ns: int) -> None:
         """Publishes what a robot measures of its hand that is no joint."""

@@ -16,13 +16,10 @@ class TransformPublisher:
 
     Args:
         node: whose publishers they are.
-        enabled: False publishes nothing, as where robot_state_publisher does it.
     """
 
-    def __init__(self, node: Node, enabled: bool = True) -> None:
+    def __init__(self, node: Node) -> None:
         self._tf = self._static = None
-        if not enabled:
-            return
         try:
             kind = tf_message()
         except ImportError as error:
