@@ -13,7 +13,8 @@ class Observation:
     """Images and state of a robot at one moment.
 
     Attributes:
-        stamp_ns: when it was sensed, on the robot's monotonic clock; a decision made from it carries the same stamp.
+        stamp_ns: when it was sensed, on the robot's monotonic clock (behind ROS topics: in ROS time). It rises with
+            each observation, and a decision made from it carries the same stamp.
         images: camera name -> (H, W, 3) uint8 RGB.
         state: group name -> float32 vector in the order of the embodiment's spec, e.g. {"joints": (n,), "hand": (1,)}.
         instruction: the task in words; empty when there is none.

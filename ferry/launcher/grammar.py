@@ -1,7 +1,6 @@
 """The supported subset of ROS 2's XML launch format: every tag, its attributes and its children.
 
-Each row is valid for the XML front-ends of Humble and of Jazzy alike. `on_exit`, for example, is absent because
-only Jazzy supports it.
+Each row is valid for the XML front-ends of Humble (with its updates since 2025: `on_exit`) and of Jazzy alike.
 """
 
 from __future__ import annotations
@@ -14,6 +13,9 @@ from ferry.launcher.template import Template
 
 OUTPUTS = ("both", "log", "screen")
 """Destinations of a process's output; `log` shows only its standard error on the screen, as `ros2 launch` does."""
+
+ON_EXIT = ("shutdown",)
+"""What `on_exit` may say: the whole launch ends with this process, as it does under `ferry run` in any case."""
 
 PARAM_TYPES = ("bool", "float", "int", "str")
 """Types that `<param type=...>` may name; without one, the value is read as YAML."""
@@ -64,10 +66,10 @@ _ACTIONS: dict[str, Tag] = {
     "push_ros_namespace": _tag("namespace", "if unless"),
     "push-ros-namespace": _tag("namespace", "if unless"),
     "include": _tag("file", "if unless", {"arg": _tag("name value")}),
-    "executable": _tag("cmd", "name output respawn respawn_delay if unless", {"env": _tag("name value")}),
+    "executable": _tag("cmd", "name output respawn respawn_delay on_exit if unless", {"env": _tag("name value")}),
     "node": _tag(
         "pkg exec",
-        "name namespace args output respawn respawn_delay if unless",
+        "name namespace args output respawn respawn_delay on_exit if unless",
         {"param": _tag("", "name value type from"), "remap": _tag("from to"), "env": _tag("name value")},
     ),
 }

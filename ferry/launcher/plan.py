@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from ferry.errors import LaunchError, Where
-from ferry.launcher.grammar import OUTPUTS, PARAM_TYPES, Element
+from ferry.launcher.grammar import ON_EXIT, OUTPUTS, PARAM_TYPES, Element
 from ferry.launcher.lookup import Lookup, Program
 from ferry.launcher.template import Template, evaluate, evaluate_words
 from ferry.launcher.xml_file import read_launch_file
@@ -189,6 +189,8 @@ class _Planner:
         output = self.text(element, "output", "log")
         if output not in OUTPUTS:
             raise LaunchError(element.where, f"output of <{element.tag}>", output, OUTPUTS)
+        if (on_exit := self.text(element, "on_exit", "shutdown")) not in ON_EXIT:
+            raise LaunchError(element.where, f"on_exit of <{element.tag}>", on_exit, ON_EXIT)
         delay_s = _typed(self.text(element, "respawn_delay", "0"), "float", "respawn_delay", element.where)
         assert isinstance(delay_s, float)
         self.processes.append(

@@ -10,6 +10,7 @@ import math
 
 from robots.command import Command, Done, Grasp, MoveBase, MoveJoint, Release, RotateBase
 from robots.embodiment import BaseLimits, Embodiment, JointLimits
+from robots.embodiments.mount import Mount
 from robots.spec import CameraSpec, DiscreteActions, VectorSpec
 
 STEP_M = 0.2  # [FLaRe] move_ahead, move_back
@@ -70,6 +71,15 @@ CAMERAS = (
     CameraSpec("navigation", 720, 1280, 59.0, pitch_deg=27.0, yaw_deg=0.0, height_m=1.35),
     CameraSpec("manipulation", 720, 1280, 59.0, pitch_deg=33.0, yaw_deg=-90.0, height_m=1.35),
 )
+
+MOUNTS = {
+    # Fixed to the base: the head's pan and tilt do not move them. The places are a choice, below the head.
+    "navigation": Mount("base_link", (0.04, 0.0, 1.33), (0.0, math.radians(27.0), 0.0)),
+    "manipulation": Mount("base_link", (0.0, -0.04, 1.33), (0.0, math.radians(33.0), math.radians(-90.0))),
+}
+
+TELESCOPE = ("joint_arm_l3", "joint_arm_l2", "joint_arm_l1", "joint_arm_l0")
+"""The four joints of [urdf] that `joint_arm` moves, each by a quarter."""
 
 STRETCH_RE1 = Embodiment(
     name="stretch_re1",

@@ -47,6 +47,7 @@ class Executor:
         on_observation: called with every new Observation, from the body thread.
         on_result: called with the CommandResult of every request, from the thread that ended it.
         on_stop: called with the reason of every stop and the lease that it ended, empty when it ended none.
+        stamp: gives observations the stamps of another clock, to whoever listens; see `freshness.Freshness`.
     """
 
     def __init__(
@@ -57,11 +58,12 @@ class Executor:
         on_observation: Listener = ignore,
         on_result: Listener = ignore,
         on_stop: StopListener = ignore,
+        stamp: Callable[[int], int] = int,
     ) -> None:
         self.robot, self.options = robot, options or ExecutorOptions()
         self._on_observation, self._on_result, self._on_stop = on_observation, on_result, guarded(on_stop)
         self._wake = threading.Condition(threading.RLock())
-        self._fresh = Freshness(self.options.max_age_periods * self.options.control_period_s)
+        self._fresh = Freshness(self.options.max_age_periods * self.options.control_period_s, stamp=stamp)
         self._jobs = Jobs()
         self._lease = Lease(self.options.heartbeat_timeout_s)
         self._request: CommandRequest | None = None
@@ -317,10 +319,11 @@ class Executor:
             if self._stops != stops:
                 self._observe_at_s = 0.0  # perhaps sensed before the stop: no decision may use it
                 return
-            if not self._fresh.hand_out(observation.stamp_ns, taken):
+            stamp_ns = self._fresh.hand_out(observation.stamp_ns, taken)
+            if stamp_ns is None:
                 return
             self._advanced_s, self._positions = time.monotonic(), self.robot.spec.named(observation.state)
-        self._on_observation(observation)
+        self._on_observation(replace(observation, stamp_ns=stamp_ns))
         with self._wake:
             self._interlocks.release(CAMERA)  # released once listeners have the observation
 
@@ -349,9 +352,7 @@ class Executor:
     def _move(self, allowed: Sent) -> Sent:
         try:
             sent = self.robot.execute(allowed.command)
-        except (
-            Exception
-        ) as error:  # a driver may raise anything; a motion not known to have succeeded counts as blocked
+        except Exception as error:  # a driver may raise anything; what is not known to have succeeded is blocked
             sent = Sent(allowed.command, blocked=f"{type(error).__name__}: {error}")
             self._stop_body()
         return replace(sent, clipped=tuple(dict.fromkeys((*allowed.clipped, *sent.clipped))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Callable
 
 STALE = "stale: "
 """Prefix of the refusal of a decision that was valid but came too late."""
@@ -15,13 +16,17 @@ class Freshness:
     Clocks of different machines are never compared: a decision carries the stamp of its observation, and its age is the
     time since that observation was taken here.
 
+    Args:
+        stamp: gives an observation the stamp under which it is published, from the one on the robot's monotonic clock;
+            strictly rising, as ROS time is not.
+
     Attributes:
         max_age_s: maximum age of a decision's observation, whatever validity the decision claims.
     """
 
-    def __init__(self, max_age_s: float, remembered: int = 64) -> None:
-        self.max_age_s = max_age_s
-        self._remembered = remembered
+    def __init__(self, max_age_s: float, remembered: int = 64, stamp: Callable[[int], int] = int) -> None:
+        self.max_age_s, self._remembered, self._stamp = max_age_s, remembered, stamp
+        self._sensed_ns = -1
         self._taken_s: OrderedDict[int, float] = OrderedDict()
         self._used_ns = -1
         self._void_ns = -1
@@ -32,14 +37,18 @@ class Freshness:
         """Stamp of the newest published observation; -1 before the first."""
         return next(reversed(self._taken_s), -1)
 
-    def hand_out(self, stamp_ns: int, taken_s: float) -> bool:
-        """Records that the observation of `stamp_ns` was taken at `taken_s`; False when its stamp does not advance."""
-        if stamp_ns <= self.latest_ns:
-            return False
+    def hand_out(self, sensed_ns: int, taken_s: float) -> int | None:
+        """Records that the observation sensed at `sensed_ns` was taken at `taken_s`.
+
+        Returns the stamp under which it is published; None when it was sensed no later than the one before.
+        """
+        if sensed_ns <= self._sensed_ns:
+            return None
+        self._sensed_ns, stamp_ns = sensed_ns, self._stamp(sensed_ns)
         self._taken_s[stamp_ns] = taken_s
         if len(self._taken_s) > self._remembered:
             self._taken_s.popitem(last=False)
-        return True
+        return stamp_ns
 
     def age_s(self, stamp_ns: int, now_s: float) -> float | None:
         """Age of the observation of `stamp_ns`; None when no such stamp is remembered."""

@@ -18,6 +18,7 @@ import mujoco  # isort: skip
 import numpy as np
 
 from robots.embodiments.locobot import CAMERA_FORWARD_M, CAMERA_HEIGHT_M, HOME, IMAGE_FOV_DEG, LENS_FOV_DEG, PAN, TILT
+from robots.embodiments.locobot_urdf import LENS_M, PAN_M, TILT_M
 from simulation.robot_models.body import (
     COLLISION_GROUP,
     HOUSE_CONTYPE,
@@ -35,9 +36,6 @@ Vector3 = tuple[float, float, float]
 Corners = tuple[Vector3, Vector3]
 
 _TOWER = (-0.024, 0.0, 0.0984)  # camera_tower_link on the floor's frame: 0.0102 base_joint + 0.08823 [urdf]
-_PAN = (_TOWER[0] + 0.0472, 0.0, _TOWER[2] + 0.4443)  # [urdf] pan_and_tilt on the large tower
-_TILT: Vector3 = (0.0250, 0.0, 0.019)  # [urdf] joint tilt, in the pan link's frame
-_LENS: Vector3 = (0.05318, 0.0, 0.0)  # [urdf] joint camera, in the tilt link's frame, at the colour sensor
 _BLACK, _GREY, _STEEL = (0.10, 0.10, 0.11, 1.0), (0.35, 0.36, 0.38, 1.0), (0.62, 0.63, 0.65, 1.0)
 
 BASE_Z_M = (0.0151, 0.1244)
@@ -104,9 +102,9 @@ class Locobot:
         base = scene.worldbody.add_body(name="base_link", gravcomp=1.0)
         add_base_joints(base)
         _add_trunk(base)
-        pan = _add_turning(base, PAN, _PAN, (0.0, 0.0, 1.0))
+        pan = _add_turning(base, PAN, PAN_M, (0.0, 0.0, 1.0))
         _add_box(pan, "pan", ((-0.021, -0.035, -0.002), (0.020, 0.011, 0.039)), _BLACK)  # [tower] bounds of the mesh
-        tilt = _add_turning(pan, TILT, _TILT, (0.0, -1.0, 0.0))  # up positive
+        tilt = _add_turning(pan, TILT, TILT_M, (0.0, -1.0, 0.0))  # up positive
         _add_box(tilt, "camera", ((0.032, -0.045, -0.0124), (0.0525, 0.045, 0.0124)), _STEEL)  # a D435 is 90 x 25 mm
         self._add_camera(tilt)
 
@@ -119,7 +117,7 @@ class Locobot:
         right, back = np.array([0.0, -1.0, 0.0]), np.array([-math.cos(a), 0.0, math.sin(a)])
         quaternion = np.empty(4)
         mujoco.mju_mat2Quat(quaternion, np.stack([right, np.cross(back, right), back], axis=1).ravel())
-        place = np.add(_LENS, self.offset_m)
+        place = np.add(LENS_M, self.offset_m)
         tilt.add_camera(name=CAMERA, pos=place, quat=quaternion, fovy=self.image_fov_deg)
 
 

@@ -10,6 +10,8 @@ import mujoco  # isort: skip
 import numpy as np
 from numpy.typing import NDArray
 
+from robots.embodiments.stretch_re1 import MOUNTS
+
 Vector3 = tuple[float, float, float]
 
 
@@ -55,8 +57,8 @@ class StretchCameras:
     pan and tilt joints do not move them.
     """
 
-    navigation: CameraPose = CameraPose((0.04, 0.0, 1.33), yaw_deg=0.0, pitch_deg=27.0)
-    manipulation: CameraPose = CameraPose((0.0, -0.04, 1.33), yaw_deg=-90.0, pitch_deg=33.0)
+    navigation: CameraPose = CameraPose(MOUNTS["navigation"].xyz_m, yaw_deg=0.0, pitch_deg=27.0)
+    manipulation: CameraPose = CameraPose(MOUNTS["manipulation"].xyz_m, yaw_deg=-90.0, pitch_deg=33.0)
 
     def randomised(self, rng: np.random.Generator, *, position_m: float = 0.0) -> StretchCameras:
         """Returns a random calibration: see ``CameraPose.jittered``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from simulation.rendering import gl  # noqa: F401  first: it chooses MuJoCo's back-end
@@ -17,6 +18,7 @@ from robots.arms.planner import ArmPlanner, Plan, Refused
 from robots.arms.tracking import HELD_S, SettleDetector, goal_error, tracking_error
 from robots.command import Command, Done, Stop
 from robots.embodiment import Embodiment
+from robots.embodiments.mount import Mount
 from robots.embodiments.piper import ACCELERATION_RADPS2, CAMERAS, HOME_RAD, PIPER_URDF, piper
 from robots.embodiments.piper_urdf import ARM, TIP
 from robots.errors import NotConnected
@@ -25,7 +27,7 @@ from robots.observation import Observation
 from robots.robot import Connected, Sent
 from robots.spec import F32Vector
 from simulation.rendering.renderer import FAST, Renderer
-from simulation.tabletop.piper_scene import CUBE_SIDE_M, FINGERS, TIMESTEP_S, scene_xml
+from simulation.tabletop.piper_scene import CUBE_SIDE_M, FINGERS, MOUNTS, TIMESTEP_S, scene_xml
 from simulation.twins.motion import ASLEEP_S
 
 STOPPED = "stopped"
@@ -100,6 +102,11 @@ class PiperTwin(Connected):
             place = (rng.uniform(0.28, 0.45), rng.uniform(-0.15, 0.15), CUBE_SIDE_M / 2)
             self._data.joint("cube").qpos[:] = (*place, np.cos(angle / 2), 0.0, 0.0, np.sin(angle / 2))
             mujoco.mj_forward(self._model, self._data)
+
+    @property
+    def mounts(self) -> Mapping[str, Mount]:
+        """Where the scene has its cameras, by their names."""
+        return MOUNTS
 
     @property
     def cube(self) -> NDArray[np.float64]:

@@ -177,6 +177,7 @@ def test_ferry_itself_is_always_found(workspace: Workspace) -> None:
         (f"{NODE}><param name='x' value='yes' type='bool'/></node>", "a condition must be true or false: got 'yes'"),
         (f"{NODE}><param name='x' value='[1'/></node>", "parameter 'x' is not of the type YAML: got '[1'"),
         ("<include file='$(dirname)/none.xml'/>", "none.xml: launch file cannot be read"),
+        (f"{NODE} on_exit='restart'/>", "on_exit of <node>: got 'restart'"),
         (f"{NODE} respawn_delay='soon'/>", "respawn_delay is not of the type float: got 'soon'"),
     ],
 )

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -40,10 +41,14 @@ CASES: list[tuple[str, dict[str, str]]] = [
 ]
 
 RECORD = """#!{python}
-import json, pathlib, sys
-path = pathlib.Path({out!r}, pathlib.Path(sys.argv[0]).name)
+import json, os, pathlib, sys, time
+words = [pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]
+path = pathlib.Path({out!r}, "_".join(word for word in words[:2] if not word.startswith("-")))
 path.write_text(json.dumps(sys.argv[1:]))
+while len(list(path.parent.iterdir())) < int(os.environ["PROCESSES"]) or path.name != os.environ["FIRST"]:
+    time.sleep(0.05)
 """
+"""An executable that writes down its arguments and stays; FIRST ends when all have, and the launch with it."""
 
 RUN = """
 import sys
@@ -96,8 +101,14 @@ def meaning(words: list[str]) -> dict[str, Any]:
     return said
 
 
-def run_real_launch(file: Path, arguments: dict[str, str], prefix: Path) -> None:
-    environment = dict(os.environ)
+def name_of(command: Sequence[str]) -> str:
+    """The file that the command of a process writes: its program, and its verb where it has one."""
+    return "_".join((Path(command[0]).name, *(word for word in command[1:2] if not word.startswith("-"))))
+
+
+def run_real_launch(file: Path, arguments: dict[str, str], prefix: Path, names: list[str]) -> None:
+    """Runs ROS's launch until the first of the processes `names` has ended it."""
+    environment = {**os.environ, "PROCESSES": str(len(names)), "FIRST": names[-1]}
     environment["AMENT_PREFIX_PATH"] = f"{prefix}{os.pathsep}{environment.get('AMENT_PREFIX_PATH', sys.prefix)}"
     environment["PATH"] = f"{prefix / 'bin'}{os.pathsep}{environment['PATH']}"
     environment["ROS_LOG_DIR"] = str(prefix / "log")
@@ -116,8 +127,8 @@ if find_spec("launch_xml") is not None and find_spec("launch_ros") is not None:
     def test_the_real_launch_starts_the_same_processes(tmp_path: Path, name: str, arguments: dict[str, str]) -> None:
         prefix, out = make_prefix(tmp_path)
         file = REPOSITORY / "launch" / f"{name}.launch.xml"
-        run_real_launch(file, arguments, prefix)
-        theirs = {path.name: meaning(json.loads(path.read_text())) for path in out.iterdir()}
         planned = plan(file, arguments, Lookup((prefix,)))
-        ours = {process.origin.rpartition("/")[2]: meaning(list(process.arguments)) for process in planned}
+        ours = {name_of(process.command): meaning(list(process.arguments)) for process in planned}
+        run_real_launch(file, arguments, prefix, list(ours))
+        theirs = {path.name: meaning(json.loads(path.read_text())) for path in out.iterdir()}
         assert ours == theirs

@@ -37,7 +37,7 @@ def test_elements_keep_their_lines_and_order(tmp_path: Path) -> None:
             "<let title='a' name='a' value='1'/>",
             "unknown attribute of <let>: got 'title'; available: if, name, unless, value",
         ),
-        ("<node pkg='a' exec='b' on_exit='shutdown'/>", "unknown attribute of <node>: got 'on_exit'"),
+        ("<node pkg='a' exec='b' machine='c'/>", "unknown attribute of <node>: got 'machine'"),
         ("<let name='a'/>", "<let> needs the attribute 'value': got ['name']"),
         ("<let name='a' value='1' if='1' unless='1'/>", "<let> has both 'if' and 'unless'"),
         ("<node pkg='a' exec='b'><param name='x'/></node>", "<param> takes from, or name and value"),

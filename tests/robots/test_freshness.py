@@ -79,3 +79,13 @@ def test_what_was_executed_only_ever_grows(handed: list[int], asked: list[int]) 
             fresh.use(stamp)
             executed.append(stamp)
     assert executed == sorted(set(executed))
+
+
+def test_an_observation_is_known_by_the_stamp_it_was_published_under() -> None:
+    """ROS time, for one: a decision echoes it, and its age is still counted here."""
+    fresh = Freshness(1.0, stamp=lambda sensed_ns: sensed_ns + 10**18)
+    assert fresh.hand_out(5, 7.0) == 10**18 + 5
+    assert fresh.refusal(10**18 + 5, 1.0, 7.5) == ""
+    assert fresh.refusal(10**18 + 5, 1.0, 8.5).startswith("stale")
+    assert fresh.refusal(5, 1.0, 7.5).startswith("unknown")
+    assert fresh.hand_out(5, 7.1) is None, "no camera is frozen because of the other clock"

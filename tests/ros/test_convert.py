@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from ferry_ros.messages import convert
+from ferry_ros.messages import convert, images
 from ferry_ros.messages.diagnostics import executor_status, result_msg, result_of, values_of
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -145,20 +145,20 @@ def test_positions_and_joint_names_must_have_one_length() -> None:
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**32 - 1), stamps)
 def test_an_image_survives_the_wire(height: int, width: int, seed: int, stamp_ns: int) -> None:
     image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    message = over_the_wire(convert.image_msg(image, stamp_ns, "navigation"))
+    message = over_the_wire(images.image_msg(image, stamp_ns, "navigation"))
     assert isinstance(message, Image)
-    assert (convert.image_of(message) == image).all()
+    assert (images.decode(message) == image).all()
     assert convert.stamp_of(message.header) == stamp_ns
 
 
 def test_other_encodings_and_short_images_are_refused() -> None:
-    message = convert.image_msg(np.zeros((2, 3, 3), np.uint8), 1, "navigation")
+    message = images.image_msg(np.zeros((2, 3, 3), np.uint8), 1, "navigation")
     message.height = 4
     with pytest.raises(SpecError, match="image data: got 18 bytes of step 9, expected 36 bytes"):
-        convert.image_of(message)
-    message.encoding = "bgr8"
-    with pytest.raises(SpecError, match="image encoding: got 'bgr8', expected 'rgb8'"):
-        convert.image_of(message)
+        images.decode(message)
+    message.encoding = "32FC1"
+    with pytest.raises(SpecError, match="image encoding: got '32FC1', expected one of rgb8, "):
+        images.decode(message)
 
 
 @given(st.lists(st.floats(width=32, allow_nan=False), min_size=6, max_size=6), st.booleans())
@@ -182,7 +182,7 @@ def test_a_pose_survives_the_wire(x: float, y: float, yaw: float) -> None:
 
 
 def test_the_camera_info_says_the_field_of_view() -> None:
-    message = convert.camera_info_msg(CAMERAS[0], 3)
+    message = images.camera_info_msg(CAMERAS[0], 3, "navigation_optical_frame")
     assert (message.height, message.width) == (720, 1280)
     assert math.degrees(2 * math.atan2(360, message.k[4])) == pytest.approx(59.0)
 

@@ -17,6 +17,7 @@ PACKAGE = Path(__file__).parents[2] / "ros2_ws" / "src" / "ferry_ros"
 WINGS = (".", "nodes", "messages", "rclpy_support", "estop")
 SOURCES = sorted(path for wing in WINGS for path in (PACKAGE / "ferry_ros" / wing).glob("*.py"))
 EXECUTABLES = ("robot_node", "policy_node", "trial_node", "supervisor_node", "estop_key")
+APT = {"numpy": "python3-numpy", "cv2": "python3-opencv"}
 OURS = {"ferry_ros", "robots", "policy_server", "evaluation", "simulation"}
 
 
@@ -32,7 +33,8 @@ def imported(path: Path) -> set[str]:
 
 def test_package_xml_names_every_ros_package_that_is_imported() -> None:
     depends = {one.text for one in ET.parse(PACKAGE / "package.xml").getroot().iter("exec_depend")}
-    used = set().union(*map(imported, SOURCES)) - OURS - set(sys.stdlib_module_names) - {"numpy"}
+    used = set().union(*map(imported, SOURCES)) - OURS - set(sys.stdlib_module_names)
+    used = {APT.get(name, name) for name in used}
     assert used <= depends, f"missing in package.xml: {used - depends}"
 
 

@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
-from ferry_ros.drivers.ros_camera import CameraTuning, RosCamera, decode
+from ferry_ros.drivers.ros_camera import CameraTuning, RosCamera
 from ferry_ros.drivers.vendor_node import Link
-from ferry_ros.messages import convert
+from ferry_ros.messages import convert, images
+from ferry_ros.messages.images import decode
 from ros_graph import wait_until
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -59,7 +60,7 @@ def picture(value: int = 0, height: int = 4, width: int = 6) -> Pixels:
 
 
 def message_of(image: Pixels, encoding: str = "rgb8") -> Image:
-    message = convert.image_msg(image, 0, "camera")
+    message = images.image_msg(image, 0, "camera")
     message.encoding = encoding
     return message
 
@@ -178,6 +179,9 @@ def test_pictures_with_an_alpha_channel_and_of_shared_colour() -> None:
         message = message_of(picture(), encoding)
         message.step, message.data = 24, pixels.tobytes()
         assert np.array_equal(decode(message), picture())
+    grey = message_of(picture(), "mono8")
+    grey.step, grey.data = 6, picture()[:, :, 0].tobytes()
+    assert np.array_equal(images.decode(grey), np.repeat(picture()[:, :, :1], 3, axis=2))
     grey = np.full((4, 6, 2), 128, np.uint8)
     grey[..., 0] = np.arange(16, 64, 2).reshape(4, 6)
     for encoding, pixels in (("yuv422_yuy2", grey), ("uyvy", grey[:, :, ::-1])):

@@ -98,9 +98,9 @@ class Watcher(Node):
     """Watches a robot node, gives it orders by hand, and calls services.
 
     Attributes:
-        odometry: (monotonic seconds, (x, y, yaw)) of every odometry message; the robot node's clock is this machine's.
+        odometry: (monotonic seconds, (x, y, yaw)) of every odometry message.
         results: of every order.
-        stamps_ns: of every observation.
+        stamps_ns: of every observation, in ROS time.
         told: (monotonic seconds, name, message) of every diagnostic.
     """
 
@@ -194,7 +194,7 @@ class Watcher(Node):
         return next((at for at, who, message in list(self.told) if name in who and words in message), None)
 
     def _odom(self, message: Odometry) -> None:
-        self.odometry.append((convert.stamp_of(message.header) / 1e9, convert.pose_of(message)))
+        self.odometry.append((monotonic_s(convert.stamp_of(message.header)), convert.pose_of(message)))
 
     def _result(self, message: DiagnosticArray) -> None:
         self.results.append(diagnostics.result_of(message))
@@ -282,6 +282,20 @@ def wait_until(condition: Callable[[], object], timeout_s: float = 30.0, process
         assert time.monotonic() < deadline, f"it did not happen within {timeout_s} s {log}"
         assert not ended, f"the process ended: {log}"
         time.sleep(0.01)
+
+
+def newest(here: Graph, kind: Any, topic: str, profile: Any = qos.NEWEST, timeout_s: float = 30.0) -> Any:
+    """The next message on `topic`, or the latched one."""
+    heard: list[Any] = []
+    subscription = here.watcher.create_subscription(kind, topic, heard.append, profile)
+    wait_until(lambda: heard, timeout_s)
+    here.watcher.destroy_subscription(subscription)
+    return heard[-1]
+
+
+def monotonic_s(stamp_ns: int) -> float:
+    """Monotonic seconds of a stamp in ROS time; the nodes' clocks are this machine's."""
+    return stamp_ns / 1e9 - time.time() + time.monotonic()
 
 
 def _assignment(name: str, value: object) -> str:

@@ -19,7 +19,7 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from ferry_ros.messages import convert, diagnostics, qos
+from ferry_ros.messages import convert, diagnostics, images, qos
 from ferry_ros.observation_sync import ObservationSync
 from ferry_ros.rclpy_support import services
 from ferry_ros.rclpy_support.heartbeat import Heartbeat
@@ -105,7 +105,7 @@ class RosRobot(Connected):
         for camera in self._body.cameras:
             take = partial(self._take_image, camera.name)
             node.create_subscription(Image, f"camera/{camera.name}/image_raw", take, newest)
-        node.create_subscription(JointState, "joint_states", self._take_state, newest)
+        node.create_subscription(JointState, "state", self._take_state, newest)
         node.create_subscription(DiagnosticArray, "result", self._take_result, qos.EVERY)
         node.create_subscription(String, "instruction", self._take_instruction, qos.LATCHED)
         node.create_subscription(DiagnosticStatus, "stopped", self._take_stopped, qos.EVERY)
@@ -282,7 +282,7 @@ class RosRobot(Connected):
 
     def _take_image(self, camera: str, message: Image) -> None:
         stamp_ns = convert.stamp_of(message.header)
-        self._take(lambda: self._sync.add_image(stamp_ns, camera, convert.image_of(message)))
+        self._take(lambda: self._sync.add_image(stamp_ns, camera, images.decode(message)))
 
     def _take_state(self, message: JointState) -> None:
         stamp_ns = convert.stamp_of(message.header)

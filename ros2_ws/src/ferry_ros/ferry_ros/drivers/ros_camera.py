@@ -1,6 +1,6 @@
 """Camera behind an image topic: its newest image, the image's sensing time, and a check that it is alive.
 
-Takes `sensor_msgs/Image` of colour (`CHANNELS`), and `sensor_msgs/CompressedImage` from topics whose names end in
+Takes `sensor_msgs/Image` (`images.CHANNELS`), and `sensor_msgs/CompressedImage` from topics whose names end in
 "/compressed".
 """
 
@@ -17,7 +17,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
-from ferry_ros.messages import convert
+from ferry_ros.messages import convert, images
 from robots.errors import ConnectionFailed, RobotError, SpecError
 from robots.spec import CameraSpec, U8Image
 
@@ -26,15 +26,6 @@ SENSOR = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 MAX_HEADER_AGE_S = 1.0
 """Largest accepted age by the header [s]; above it the stamp comes from another clock, and arrival time is used."""
-
-
-CHANNELS = {"rgb8": "rgb", "bgr8": "bgr", "rgba8": "rgba", "bgra8": "bgra"}
-"""Encodings of colour images -> the order of their bytes in a pixel; of YUV, brightness and subsampled colour."""
-YUV = ("yc", "cy")
-CHANNELS |= {"yuyv": "yc", "yuv422_yuy2": "yc", "uyvy": "cy", "yuv422": "cy"}
-
-JPEG, SCAN, END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
-"""Markers of a JPEG: start, start of a scan, end."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +112,7 @@ class RosCamera:
 
     def image(self, shot: Shot) -> U8Image:
         """Decodes a shot to (H, W, 3) uint8 RGB; SpecError for another encoding or size, or a damaged one."""
-        image = decode(shot.message)
+        image = images.decode(shot.message)
         if self.tuning.quarter_turns_cw % 4:
             image = np.ascontiguousarray(np.rot90(image, -self.tuning.quarter_turns_cw))
         self.spec.check(image)
@@ -142,52 +133,3 @@ class RosCamera:
             if self._newest is None or sensed_ns > self._newest.stamp_ns:
                 self._newest = Shot(sensed_ns, message)
             self._changed.notify_all()
-
-
-def decode(message: Image | CompressedImage) -> U8Image:
-    """Decodes a colour image to (H, W, 3) uint8 RGB; SpecError for any other or damaged image."""
-    if isinstance(message, CompressedImage):
-        return _decompress(message)
-    if message.encoding not in CHANNELS:
-        raise SpecError("image encoding", repr(message.encoding), f"one of {', '.join(CHANNELS)}")
-    order = CHANNELS[message.encoding]
-    width, size = len(order) * message.width, message.step * message.height
-    if not 0 < width <= message.step or not 0 < size <= len(message.data):
-        raise SpecError("image data", f"{len(message.data)} bytes of step {message.step}", f"{size} bytes")
-    rows = np.frombuffer(message.data, dtype=np.uint8)[:size].reshape(message.height, message.step)[:, :width]
-    image = rows.reshape(message.height, message.width, len(order))
-    if order in YUV:
-        return _from_yuv(image, order)
-    return np.ascontiguousarray(image[:, :, [order.index(channel) for channel in "rgb"]])
-
-
-def _from_yuv(image: U8Image, order: str) -> U8Image:
-    import cv2  # only for a YUV camera
-
-    if image.shape[1] % 2:
-        raise SpecError("image width", image.shape[1], "an even number, as two pixels share a colour")
-    code = cv2.COLOR_YUV2RGB_YUYV if order == "yc" else cv2.COLOR_YUV2RGB_UYVY
-    return np.asarray(cv2.cvtColor(np.ascontiguousarray(image), code), dtype=np.uint8)
-
-
-def _decompress(message: CompressedImage) -> U8Image:
-    import cv2  # only for compressed topics
-
-    data = bytes(message.data)
-    try:
-        image = None if _damaged(data) else cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:  # nothing at all, or a size that it refuses
-        image = None
-    if image is None:
-        what = f"format {message.format!r}, {len(data)} bytes, empty, damaged or of another kind"
-        raise SpecError("compressed image", what, "JPEG or PNG")
-    return np.ascontiguousarray(image[:, :, ::-1]).astype(np.uint8)
-
-
-def _damaged(data: bytes) -> bool:
-    """Detects empty images, and JPEGs that are truncated or have a block of zeros: OpenCV 4 decodes both, with no more
-    than a warning of libjpeg on the terminal. (No camera's encoder produces 512 zeros in a row.)"""
-    if not data.startswith(JPEG):
-        return not data
-    whole = data.rstrip(b"\0")  # some cameras pad it
-    return not whole.endswith(END) or whole.find(bytes(512), whole.rfind(SCAN)) >= 0

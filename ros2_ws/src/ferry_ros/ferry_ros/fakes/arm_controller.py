@@ -26,7 +26,7 @@ from ferry_ros import interfaces
 from ferry_ros.drivers.ros2_control.trajectory_msg import message
 from ferry_ros.fakes.joint_controller import JointController
 from ferry_ros.fakes.scene import stripes
-from ferry_ros.messages import convert, qos
+from ferry_ros.messages import images, qos
 from ferry_ros.rclpy_support import parameters
 from ferry_ros.rclpy_support.process import run
 from ferry_ros.rclpy_support.timer import steady_timer
@@ -175,7 +175,7 @@ class FakeArmController(Node):
             self._image_count += 1
             values: Any = tuple(float(v) for one in self._controllers.values() for v in one.positions)
             image = stripes(self._options.height, self._options.width, values, self._image_count)
-            self._last_image = convert.image_msg(image, self.get_clock().now().nanoseconds, "camera")
+            self._last_image = images.image_msg(image, self.get_clock().now().nanoseconds, "camera")
         for publisher in self._images:
             publisher.publish(self._last_image)
 

@@ -25,7 +25,7 @@ from std_msgs.msg import Header
 from ferry_ros import interfaces
 from ferry_ros.fakes.locobot_mechanics import RANGES, SPEED_RADPS, Kobuki, Servo
 from ferry_ros.fakes.scene import stripes
-from ferry_ros.messages import convert, qos
+from ferry_ros.messages import convert, images, qos
 from ferry_ros.rclpy_support import parameters
 from ferry_ros.rclpy_support.process import run
 from ferry_ros.rclpy_support.timer import steady_timer
@@ -182,11 +182,11 @@ class FakeXsSdk(Node):
         if self._image is None or not self._options.freeze_camera:
             self._image_count += 1
             values = (*self._base.pose, *(servo.position for servo in self._servos.values()))
-            self._image = convert.image_msg(
+            self._image = images.image_msg(
                 stripes(*size, values, self._image_count), stamp, "camera_color_optical_frame"
             )
         self._images.publish(self._image)
-        self._infos.publish(convert.camera_info_msg(CameraSpec("camera", *size, LENS_FOV_DEG[1]), stamp))
+        self._infos.publish(images.camera_info_msg(CameraSpec("camera", *size, LENS_FOV_DEG[1]), stamp, "camera"))
 
 
 def main(args: Sequence[str] | None = None) -> None:

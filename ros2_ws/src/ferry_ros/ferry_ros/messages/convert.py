@@ -17,7 +17,6 @@ observation
 
 from __future__ import annotations
 
-import array
 import math
 from collections.abc import Mapping
 
@@ -25,7 +24,7 @@ import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from geometry_msgs.msg import Quaternion
 from nav_msgs.msg import Odometry
-from sensor_msgs.msg import CameraInfo, Image, JointState
+from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
@@ -47,7 +46,7 @@ from robots.embodiment import Embodiment
 from robots.errors import SpecError
 from robots.execution.command_request import CommandRequest
 from robots.limits import HEAD_JOINTS
-from robots.spec import CameraSpec, F32Vector, U8Image
+from robots.spec import F32Vector
 
 CURRENT = "current"
 """Word in `frame_id` of a command whose numbers are increments from the current position."""
@@ -62,6 +61,13 @@ VIRTUAL = ("translate_mobile_base", "rotate_mobile_base", "gripper_aperture", "g
 """Joint names with a meaning of their own."""
 
 NS = 1_000_000_000
+Planar = tuple[float, float, float]
+
+UNKNOWN = 1e6
+"""Variance of what a planar base says nothing about: z, roll, pitch."""
+POSE_VARIANCE = np.array([0.05**2, 0.05**2, UNKNOWN, UNKNOWN, UNKNOWN, 0.1**2])
+TWIST_VARIANCE = np.array([0.05**2, 0.05**2, UNKNOWN, UNKNOWN, UNKNOWN, 0.1**2])
+"""Of x, y [m2], z, roll, pitch, yaw [rad2] and their speeds: estimates, as no vendor states any."""
 
 
 def time_msg(stamp_ns: int) -> Time:
@@ -74,40 +80,8 @@ def stamp_of(header: Header) -> int:
     return int(header.stamp.sec) * NS + int(header.stamp.nanosec)
 
 
-def image_msg(image: U8Image, stamp_ns: int, frame_id: str) -> Image:
-    """(H, W, 3) uint8 RGB -> rgb8 Image."""
-    message = Image(header=Header(stamp=time_msg(stamp_ns), frame_id=frame_id), encoding="rgb8")
-    message.height, message.width = image.shape[:2]
-    message.step = 3 * message.width
-    message.data = array.array("B", np.ascontiguousarray(image).tobytes())  # an array: a list is far slower
-    return message
-
-
-def image_of(message: Image) -> U8Image:
-    """rgb8 Image -> (H, W, 3) uint8 RGB; SpecError for another encoding or a wrong size."""
-    if message.encoding != "rgb8":
-        raise SpecError("image encoding", repr(message.encoding), "'rgb8'")
-    expected = 3 * message.height * message.width
-    if message.step != 3 * message.width or len(message.data) != expected:
-        raise SpecError("image data", f"{len(message.data)} bytes of step {message.step}", f"{expected} bytes")
-    return np.frombuffer(message.data, dtype=np.uint8).reshape(message.height, message.width, 3)
-
-
-def camera_info_msg(camera: CameraSpec, stamp_ns: int) -> CameraInfo:
-    """An ideal pinhole camera with square pixels and the spec's vertical field of view."""
-    message = CameraInfo(header=Header(stamp=time_msg(stamp_ns), frame_id=camera.name))
-    message.height, message.width, message.distortion_model = camera.height, camera.width, "plumb_bob"
-    focal = camera.height / 2 / math.tan(math.radians(camera.vertical_fov_deg) / 2)  # pixels
-    cx, cy = camera.width / 2, camera.height / 2
-    message.d = [0.0] * 5
-    message.k = [focal, 0.0, cx, 0.0, focal, cy, 0.0, 0.0, 1.0]
-    message.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-    message.p = [focal, 0.0, cx, 0.0, 0.0, focal, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
-    return message
-
-
 def state_msg(state: Mapping[str, F32Vector], body: Embodiment, stamp_ns: int) -> JointState:
-    """Every number of the robot's state by its name; flags such as in_hand are 0 or 1. So it has one stamp."""
+    """Every number of the robot's state by its name, in one message with one stamp; flags are 0 or 1."""
     message = JointState(header=Header(stamp=time_msg(stamp_ns)))
     message.name = [name for spec in body.state.values() for name in spec.names]
     message.position = [value for group in body.state for value in state[group].astype(np.float64).tolist()]
@@ -125,12 +99,16 @@ def state_of(message: JointState, body: Embodiment) -> dict[str, F32Vector]:
     }
 
 
-def odometry_msg(pose: tuple[float, float, float], stamp_ns: int) -> Odometry:
-    """(x_m, y_m, yaw_rad) in `odom`, the pose of `base_link` (REP-105)."""
-    message = Odometry(header=Header(stamp=time_msg(stamp_ns), frame_id="odom"), child_frame_id="base_link")
+def odometry_msg(pose: Planar, stamp_ns: int, twist: Planar = (0.0, 0.0, 0.0), prefix: str = "") -> Odometry:
+    """Pose of `base_link` in `odom` (REP-105): x, y [m], yaw [rad]; `twist` in the base's frame, per second."""
+    header = Header(stamp=time_msg(stamp_ns), frame_id=f"{prefix}odom")
+    message = Odometry(header=header, child_frame_id=f"{prefix}base_link")
     x, y, yaw = (float(value) for value in pose)
     message.pose.pose.position.x, message.pose.pose.position.y = x, y
     message.pose.pose.orientation = Quaternion(z=math.sin(yaw / 2), w=math.cos(yaw / 2))
+    speed = message.twist.twist
+    speed.linear.x, speed.linear.y, speed.angular.z = (float(value) for value in twist)
+    message.pose.covariance[::7], message.twist.covariance[::7] = POSE_VARIANCE, TWIST_VARIANCE
     return message
 
 

@@ -31,6 +31,7 @@ from ferry_ros.messages.steps import step_msg
 from ferry_ros.rclpy_support import parameters
 from ferry_ros.rclpy_support.claim import Claim
 from ferry_ros.rclpy_support.process import fail, run
+from ferry_ros.rclpy_support.ros_stamps import ros_now
 from ferry_ros.rclpy_support.timer import steady_timer
 from ferry_ros.ros_robot import RobotStopped, RosRobot, RosRobotOptions, find_body
 from ferry_ros.server_watchdog import ServerWatchdog
@@ -328,7 +329,7 @@ class PolicyNode(LifecycleNode):
     def _report_trial(self, end: RunEnd, finished: bool) -> None:
         message = f"trial ended: {end.reason}" + (f": {end.message}" if end.message else "")
         status = diagnostics.status("trial", diagnostics.OK if finished else diagnostics.ERROR, end.reason, asdict(end))
-        self._trials.publish(diagnostics.diagnostics(time.monotonic_ns(), status))
+        self._trials.publish(diagnostics.diagnostics(ros_now(self), status))
         self._report(diagnostics.OK if finished else diagnostics.ERROR, message)
 
     def _report(self, level: bytes, message: str) -> None:
@@ -340,7 +341,7 @@ class PolicyNode(LifecycleNode):
         self._repeat()
 
     def _repeat(self) -> None:
-        self._diagnostics.publish(diagnostics.diagnostics(time.monotonic_ns(), self._status))
+        self._diagnostics.publish(diagnostics.diagnostics(ros_now(self), self._status))
 
     def _autostart(self) -> None:
         """Configures and activates, or reports the cause on /diagnostics; with `run_once` runs a trial and ends."""

@@ -1,9 +1,8 @@
 """`robot_node`: ROS interface of any Robot.
 
-Publishes `camera/<name>/image_raw`, `camera/<name>/camera_info`, `joint_states`, `in_hand`, `odom` (of a base), `tip`
-(of an arm that reports it), `result`, `embodiment` and `instruction` (latched), `robot_heartbeat` and `/diagnostics`;
-takes `command`, `estop`, `policy_heartbeat` and the supervisor's `permit`; serves `begin`, which grants the lease
-that every command must carry, `stop`, `done`, `reset`, `runstop`.
+Publishes what `robot_topics` lists (images, joint states, odometry, frames), `result`, `embodiment` and `instruction`
+(latched), `robot_heartbeat` and `/diagnostics`; takes `command`, `estop`, `policy_heartbeat` and the supervisor's
+`permit`; serves `begin`, which grants the lease that every command must carry, `stop`, `done`, `reset`, `runstop`.
 """
 
 from __future__ import annotations
@@ -18,27 +17,25 @@ from functools import partial
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from geometry_msgs.msg import Point, PointStamped
-from nav_msgs.msg import Odometry
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo, Image, JointState
-from std_msgs.msg import Bool, Header, String
+from std_msgs.msg import Bool, String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from ferry_ros import robot_registry, twin_episodes
 from ferry_ros.messages import convert, diagnostics, qos
+from ferry_ros.nodes.robot_topics import RobotTopics
 from ferry_ros.rclpy_support import parameters, shared_memory
 from ferry_ros.rclpy_support.claim import Claim
 from ferry_ros.rclpy_support.process import fail, run
+from ferry_ros.rclpy_support.ros_stamps import RosStamps, ros_now
 from ferry_ros.rclpy_support.spinner import Spinner, sibling_node
 from ferry_ros.rclpy_support.timer import steady_timer
 from robots.errors import ConnectionFailed, RobotError, SpecError
 from robots.execution.command_request import CommandResult
 from robots.execution.executor import Executor, ExecutorOptions
 from robots.execution.interlocks import RUNSTOP, InterlockOptions
-from robots.observation import Observation
 
 MODES = ("shadow", "slow", "full")
 SUPERVISOR, PERMIT, TWO = "supervisor", "permit", "two of a name"
@@ -63,6 +60,9 @@ class RobotNodeOptions:
         control_period_s: time budget of one decision [s].
         publish_rate_hz: observations per second while nothing moves; every motion is also followed by one.
         odom_rate_hz: rate of the pose and of the fingertips, where the robot reports them.
+        publish_tf: publish odom -> base_link and the links; false leaves them to the vendor's nodes. The cameras'
+            frames, which those do not know, are published in any case.
+        frame_prefix: prefix of every frame's name, such as "left/", where several robots share one tree.
         episode: episode of `reset`, as JSON of an EpisodeSpec; empty takes house_seed. Simulated robots only.
         house_seed: house of the twin when `episode` is empty.
         task: task in that house, one of `simulation.task_registry`.
@@ -80,6 +80,8 @@ class RobotNodeOptions:
     control_period_s: float = 0.5
     publish_rate_hz: float = 5.0
     odom_rate_hz: float = 20.0
+    publish_tf: bool = True
+    frame_prefix: str = ""
     episode: str = ""
     house_seed: int = 10_000_000
     task: str = "object_nav"
@@ -115,6 +117,7 @@ class RobotNode(Node):
         self._connect(body)
         # After connecting, when the driver has read its robot's own limits.
         self._embodiment.publish(String(data=json.dumps(self.robot.spec.to_json())))
+        self._topics.describe(self.robot)
         self._serve()
         self.get_logger().info(f"{self.robot.spec.name} is ready, mode {self.options.mode}")
 
@@ -139,9 +142,10 @@ class RobotNode(Node):
         executor = Executor(
             self.robot,
             self._executor_options(),
-            on_observation=self._publish_observation,
+            on_observation=self._topics.observation,
             on_result=self._publish_result,
             on_stop=self._publish_stop,
+            stamp=RosStamps(self.get_clock()).of,
         )
         if self.options.supervised:
             executor.expect(SUPERVISOR, self.options.permit_timeout_s)
@@ -175,17 +179,8 @@ class RobotNode(Node):
         return min(1.0 / self.options.publish_rate_hz, self.options.control_period_s / 2)
 
     def _advertise(self) -> None:
-        body = self.robot.spec
-        images = [(c.name, f"camera/{c.name}/") for c in body.cameras]
-        self._images = {name: self.create_publisher(Image, topic + "image_raw", qos.NEWEST) for name, topic in images}
-        self._infos = {
-            name: self.create_publisher(CameraInfo, topic + "camera_info", qos.NEWEST) for name, topic in images
-        }
-        self._states = self.create_publisher(JointState, "joint_states", qos.NEWEST)
-        flags = [name for spec in body.state.values() for name, unit in zip(spec.names, spec.units) if unit == "bool"]
-        self._flags = {name: self.create_publisher(Bool, name, qos.NEWEST) for name in flags}
-        self._odom = self.create_publisher(Odometry, "odom", qos.NEWEST)
-        self._tip = self.create_publisher(PointStamped, "tip", qos.NEWEST)
+        options = self.options
+        self._topics = RobotTopics(self, self.robot.spec, options.frame_prefix, options.publish_tf)
         self._results = self.create_publisher(DiagnosticArray, "result", qos.EVERY)
         self._stopped = self.create_publisher(DiagnosticStatus, "stopped", qos.EVERY)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVERY)
@@ -201,9 +196,9 @@ class RobotNode(Node):
         self.create_subscription(String, "policy_node/instruction", self._take_instruction, qos.LATCHED)
         steady_timer(self, HEARTBEAT_S, lambda: self._heartbeat.publish(Bool(data=True)))
         steady_timer(self, 1.0, self._publish_diagnostics)
-        for name, publish in (("pose", self._publish_pose), ("tip", self._publish_tip)):
+        for name, publish in (("pose", self._topics.pose), ("tip", self._topics.tip)):
             if hasattr(self.robot, name):
-                steady_timer(self, 1.0 / self.options.odom_rate_hz, publish)
+                steady_timer(self, 1.0 / self.options.odom_rate_hz, partial(self._publish, name, publish))
         node, own = sibling_node(self, "services"), MutuallyExclusiveCallbackGroup
         node.create_service(Trigger, "begin", self._begin, callback_group=own())
         node.create_service(Trigger, "stop", self._stop, callback_group=own())
@@ -212,24 +207,8 @@ class RobotNode(Node):
         node.create_service(SetBool, "runstop", self._runstop, callback_group=own())
         self._serving = Spinner(node, 6, partial(fail, self))
 
-    def _publish_observation(self, observation: Observation) -> None:
-        stamp = observation.stamp_ns
-        for camera in self.robot.spec.cameras:
-            self._images[camera.name].publish(convert.image_msg(observation.images[camera.name], stamp, camera.name))
-            self._infos[camera.name].publish(convert.camera_info_msg(camera, stamp))
-        state = convert.state_msg(observation.state, self.robot.spec, stamp)
-        for name, value in zip(state.name, state.position):
-            if name in self._flags:
-                self._flags[name].publish(Bool(data=bool(value)))
-        self._states.publish(state)
-
-    def _publish_pose(self) -> None:
-        self._odom.publish(convert.odometry_msg(self.robot.pose, time.monotonic_ns()))  # type: ignore[attr-defined]
-
-    def _publish_tip(self) -> None:
-        x, y, z = (float(value) for value in self.robot.tip)  # type: ignore[attr-defined]
-        header = Header(stamp=convert.time_msg(time.monotonic_ns()), frame_id="base_link")
-        self._tip.publish(PointStamped(header=header, point=Point(x=x, y=y, z=z)))
+    def _publish(self, name: str, publish: Callable[[Any], None]) -> None:
+        publish(getattr(self.robot, name))
 
     def _publish_result(self, result: CommandResult) -> None:
         self._results.publish(diagnostics.result_msg(result))
@@ -239,7 +218,7 @@ class RobotNode(Node):
     def _publish_diagnostics(self) -> None:
         status = diagnostics.executor_status(self.executor_.status, shared_memory.missing())
         status.name, status.hardware_id = f"{self.get_name()}: executor", self.robot.spec.name
-        self._diagnostics.publish(diagnostics.diagnostics(time.monotonic_ns(), status))
+        self._diagnostics.publish(diagnostics.diagnostics(ros_now(self), status))
 
     def _publish_stop(self, reason: str, lease: str) -> None:
         self.get_logger().warning(f"stopped: {reason}")

@@ -28,6 +28,7 @@ from ferry_ros.messages import diagnostics, qos
 from ferry_ros.rclpy_support import parameters, services, shared_memory
 from ferry_ros.rclpy_support.claim import Claim
 from ferry_ros.rclpy_support.process import fail, run
+from ferry_ros.rclpy_support.ros_stamps import ros_now
 from ferry_ros.rclpy_support.spinner import Spinner, sibling_node
 from ferry_ros.rclpy_support.timer import steady_timer
 from robots.errors import RobotError
@@ -120,7 +121,7 @@ class SupervisorNode(Node):
         level = diagnostics.ERROR if self.reason or silent else diagnostics.OK
         values = {"estop": self.reason, "shared_memory": shared_memory.missing()}
         status = diagnostics.status(f"{self.get_name()}: supervisor", level, message, values)
-        self._diagnostics.publish(diagnostics.diagnostics(time.monotonic_ns(), status))
+        self._diagnostics.publish(diagnostics.diagnostics(ros_now(self), status))
 
     def _take_conflict(self, conflict: str) -> None:
         self._conflict = conflict
