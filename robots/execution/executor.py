@@ -5,8 +5,10 @@ are stale, unknown, replayed, not finite or beyond the limits, or that come whil
 stops the robot, with a reason, when requests cease, when cameras freeze, on every hold (runstop, lost heartbeat, fault:
 see `robots.execution.interlocks`), and whenever it ends. Every stop ends the lease, except a Stop requested under it.
 
-Two threads: the body thread alone observes and moves (a renderer's or a driver's handles belong to one thread); the
-watch thread checks timeouts and health. `stop()` may be called from any thread.
+What it does with a request is a state machine (`motion_state`); whether the request may move the robot decides the
+`permission`; what must happen in time keeps the `watchdog`. Two threads: the body thread alone observes and moves (a
+renderer's or a driver's handles belong to one thread); the watch thread asks the watchdog and the robot's health.
+`stop()` may be called from any thread.
 """
 
 from __future__ import annotations
@@ -23,13 +25,14 @@ from typing import TypeVar
 from robots.command import Done, Stop
 from robots.errors import RobotError
 from robots.execution.command_request import CommandRequest, CommandResult, Status
-from robots.execution.freshness import Freshness
-from robots.execution.interlocks import CAMERA, CLOSED, RUNSTOP, WATCH, Interlocks, ask
+from robots.execution.interlocks import CAMERA, CLOSED, RUNSTOP, WATCH, ask
 from robots.execution.jobs import Jobs, answer_of
-from robots.execution.lease import Lease
 from robots.execution.listeners import Listener, StopListener, guarded, ignore
+from robots.execution.motion_state import MotionState, Phase
 from robots.execution.options import ExecutorOptions
+from robots.execution.permission import Permission
 from robots.execution.watch import Watch
+from robots.execution.watchdog import Watchdog
 from robots.limits import limit
 from robots.robot import Robot, Sent
 
@@ -63,17 +66,13 @@ class Executor:
         self.robot, self.options = robot, options or ExecutorOptions()
         self._on_observation, self._on_result, self._on_stop = on_observation, on_result, guarded(on_stop)
         self._wake = threading.Condition(threading.RLock())
-        self._fresh = Freshness(self.options.max_age_periods * self.options.control_period_s, stamp=stamp)
+        self._permission = Permission(self.options, stamp)
+        self._motion = MotionState()
+        self._watchdog = Watchdog(self.options)
         self._jobs = Jobs()
-        self._lease = Lease(self.options.heartbeat_timeout_s)
-        self._request: CommandRequest | None = None
-        self._busy = self._moving = self._awaiting = self._closed = False
-        self._interlocks = Interlocks(self.options.interlocks)
-        self._stop_reason = self._last_stop = ""
-        self._stops = 0
         self._counts: Counter[str] = Counter()
         self._positions: dict[str, float] = {}
-        self._idle_since_s = self._advanced_s = self._observe_at_s = self._moving_since_s = time.monotonic()
+        self._observe_at_s = time.monotonic()
         self._body = threading.Thread(target=self._run, name="body", daemon=True)
         self._watch = Watch(self._check, self.options.control_period_s / 20, partial(self.hold, WATCH))
 
@@ -86,7 +85,7 @@ class Executor:
                 for job in prepare:
                     job()
             except BaseException:
-                self._closed = True
+                self._permission.closed = True
                 raise
 
         ready = self._jobs.ask(connect)
@@ -96,13 +95,15 @@ class Executor:
 
     def close(self, reason: str = "the executor was closed") -> None:
         """Stops the robot, disconnects it and ends the threads; idempotent."""
-        if self._closed:
+        if self._permission.closed:
             return
         with self._wake:
-            self._interlocks.hold(CLOSED, f"closed: {reason}")  # accepts no request between the stop and the end
+            self._permission.interlocks.hold(
+                CLOSED, f"closed: {reason}"
+            )  # accepts no request between the stop and the end
         self.stop(reason)
         with self._wake:
-            self._closed = True
+            self._permission.closed = True
             self._wake.notify_all()
         self._watch.end()
         if self._body.ident is not None:
@@ -123,23 +124,26 @@ class Executor:
     def status(self) -> Status:
         """Current state."""
         with self._wake:
-            reason = self._interlocks.reason
-            held = "runstop" if RUNSTOP in self._interlocks.holds else "held" if reason else ""
-            state = held or ("moving" if self._moving else "idle")
-            age = None if self._fresh.latest_ns < 0 else time.monotonic() - self._advanced_s
-            return Status("closed" if self._closed else state, reason, self._last_stop, dict(self._counts), age)
+            interlocks, moving = self._permission.interlocks, "moving" if self._motion.is_moving else "idle"
+            held = "runstop" if RUNSTOP in interlocks.holds else "held" if interlocks.reason else ""
+            state = "closed" if self._permission.closed else held or moving
+            age = None if self._permission.fresh.latest_ns < 0 else self._watchdog.observation_age_s
+            return Status(state, interlocks.reason, self._motion.last_stop, dict(self._counts), age)
 
     def submit(self, request: CommandRequest) -> None:
         """Accepts or refuses a request without waiting for its motion; only a Stop waits for rest. See `on_result`."""
         if isinstance(request.command, Stop):
-            self._begin_stop("stop command", keeps_lease=request.lease == self._lease.held)
+            self._begin_stop("stop command", keeps_lease=request.lease == self._permission.lease.held)
             at_rest = self._await_rest() == ""
             self._finish(request, Sent(request.command, blocked="" if at_rest else "the robot has not come to rest"))
             return
         with self._wake:
-            refusal = "busy: another command is running" if self._request else self._refusal(request)
+            busy = self._motion.phase is not Phase.IDLE
+            refusal = (
+                "busy: another command is running" if busy else self._permission.refusal(request, time.monotonic())
+            )
             if not refusal:
-                self._request = request
+                self._motion.accept(request)
                 self._wake.notify_all()
                 return
         self._finish(request, Sent(request.command, refused=refusal))
@@ -150,19 +154,21 @@ class Executor:
         Raises RobotError, whose first word is the reason, while another holds it or nothing may move.
         """
         with self._wake:
-            busy = self._lease.held or self._moving or self._request
-            if refusal := self._unfit() or ("busy: another client drives the robot" if busy else ""):
+            lease, busy = self._permission.lease, self._motion.phase is not Phase.IDLE
+            if refusal := self._permission.unfit() or (
+                "busy: another client drives the robot" if lease.held or busy else ""
+            ):
                 raise RobotError(refusal)
-            return self._lease.grant(time.monotonic())
+            return lease.grant(time.monotonic())
 
     def renew(self, lease: str) -> None:
         """Records a heartbeat of the holder of `lease`."""
         with self._wake:
-            self._lease.renew(lease, time.monotonic())
+            self._permission.lease.renew(lease, time.monotonic())
 
     def give_back(self, lease: str) -> None:
         """Ends `lease` at its holder's request; stops the robot."""
-        if lease and lease == self._lease.held:
+        if lease and lease == self._permission.lease.held:
             self._begin_stop("the lease was given back")
 
     def stop(self, reason: str) -> bool:
@@ -175,15 +181,14 @@ class Executor:
     def hold(self, name: str, reason: str) -> None:
         """Stops the robot and refuses everything, for `reason`, until `release(name)`; does not block."""
         with self._wake:
-            new = self._interlocks.hold(name, reason)
+            new = self._permission.interlocks.hold(name, reason)
         if new:
             self._begin_stop(reason)
 
     def release(self, name: str) -> None:
         """Ends a hold. Nothing moves by that; decisions made in the meantime are void."""
         with self._wake:
-            if self._interlocks.release(name):
-                self._fresh.void(name)
+            self._permission.release(name)
 
     def runstop(self, on: bool) -> bool:
         """Sets or clears the latched emergency stop; returns whether the robot is at rest, or the latch clear."""
@@ -196,12 +201,12 @@ class Executor:
     def expect(self, name: str, timeout_s: float) -> None:
         """Requires `beat(name)` at least every `timeout_s` from now on; see `interlocks.HeartbeatMonitor`."""
         with self._wake:
-            self._interlocks.expect(name, timeout_s)
+            self._permission.interlocks.expect(name, timeout_s)
 
     def beat(self, name: str) -> None:
         """Records a beat of the heartbeat `name`."""
         with self._wake:
-            self._interlocks.beat(name, time.monotonic())
+            self._permission.interlocks.beat(name, time.monotonic())
 
     def call(self, job: Callable[[], T], timeout_s: float | None = None) -> T:
         """Runs `job` in the body thread between requests (a reset, a judge) and returns its result.
@@ -211,7 +216,7 @@ class Executor:
         """
         timeout_s = self.options.job_timeout_s if timeout_s is None else timeout_s
         with self._wake:
-            if self._closed:
+            if self._permission.closed:
                 raise RobotError("closed: the executor is closed")
             answer = self._jobs.ask(job)
             self._wake.notify_all()
@@ -223,18 +228,15 @@ class Executor:
 
         def begin() -> T:
             answer = job()
-            self._fresh.void(RESET)
+            self._permission.fresh.void(RESET)
             return answer
 
         return self.call(begin)
 
     def _begin_stop(self, reason: str, keeps_lease: bool = False) -> None:
         with self._wake:
-            self._stops += 1
-            self._stop_reason = self._last_stop = reason
-            self._awaiting = False
-            self._fresh.void(reason)
-            ended = "" if keeps_lease else self._lease.end(reason)
+            self._motion.stop(reason)
+            ended = self._permission.stop(reason, keeps_lease)
         failure = self._stop_body()
         self._on_stop(f"{reason}; {failure}" if failure else reason, ended)
 
@@ -242,11 +244,11 @@ class Executor:
         """Repeats the stop until the robot is at rest or the time limit; returns the failure, empty if none."""
         deadline = time.monotonic() + self.options.stop_timeout_s
         failure = self._stop_body()
-        while self._moving and time.monotonic() < deadline:
+        while self._motion.is_moving and time.monotonic() < deadline:
             with self._wake:
                 self._wake.wait(0.02)
             failure = self._stop_body()
-        return "the robot has not come to rest" if self._moving else failure
+        return "the robot has not come to rest" if self._motion.is_moving else failure
 
     def _stop_body(self) -> str:
         try:
@@ -256,18 +258,8 @@ class Executor:
         finally:
             if self._watch.is_here:
                 with self._wake:
-                    self._interlocks.note_stop(time.monotonic())
+                    self._permission.interlocks.note_stop(time.monotonic())
         return ""
-
-    def _unfit(self) -> str:
-        """Reason why nothing may move now, whatever the request; empty when motion is allowed."""
-        if self._closed:
-            return "closed: the executor is closed"
-        return self._interlocks.reason
-
-    def _refusal(self, request: CommandRequest) -> str:
-        fresh = self._fresh.refusal(request.stamp_ns, request.valid_for_s, time.monotonic())
-        return self._unfit() or self._lease.refusal(request.lease) or fresh
 
     def _run(self) -> None:
         try:
@@ -284,23 +276,22 @@ class Executor:
             job()
         except Exception as error:
             if job == self._execute:
-                self._request, self._moving = None, False
+                self._motion.end()
             self.hold(CAMERA, f"{type(error).__name__}: {error}")
         finally:
             with self._wake:
-                if self._busy:  # an observation does not count as work: one that blocks must be detected
-                    self._busy, self._idle_since_s = False, time.monotonic()
+                self._watchdog.rest()
 
     def _next(self) -> Callable[[], None] | None:
         """Waits for the next job: a call, the request, or an observation that is due. None at the end."""
         with self._wake:
-            while not self._closed:
+            while not self._permission.closed:
                 now = time.monotonic()
                 if self._jobs:
-                    self._busy = True
+                    self._watchdog.work()
                     return self._jobs.take()
-                if self._request:
-                    self._busy = True
+                if self._motion.phase is Phase.ACCEPTED:
+                    self._watchdog.work()
                     return self._execute
                 if now >= self._observe_at_s:
                     return self._observe
@@ -308,7 +299,7 @@ class Executor:
         return None
 
     def _observe(self) -> None:
-        taken, stops = time.monotonic(), self._stops
+        taken, stops = time.monotonic(), self._motion.stops
         self._observe_at_s = taken + self.options.observe_period_s
         try:
             observation = self.robot.observe()
@@ -316,36 +307,38 @@ class Executor:
             self.hold(CAMERA, f"camera failed: {type(error).__name__}: {error}")
             return
         with self._wake:
-            if self._stops != stops:
+            if self._motion.stops != stops:
                 self._observe_at_s = 0.0  # perhaps sensed before the stop: no decision may use it
                 return
-            stamp_ns = self._fresh.hand_out(observation.stamp_ns, taken)
+            stamp_ns = self._permission.fresh.hand_out(observation.stamp_ns, taken)
             if stamp_ns is None:
                 return
-            self._advanced_s, self._positions = time.monotonic(), self.robot.spec.named(observation.state)
+            self._watchdog.observed()
+            self._positions = self.robot.spec.named(observation.state)
         self._on_observation(replace(observation, stamp_ns=stamp_ns))
         with self._wake:
-            self._interlocks.release(CAMERA)  # released once listeners have the observation
+            self._permission.interlocks.release(CAMERA)  # released once listeners have the observation
 
     def _execute(self) -> None:
         with self._wake:
-            request = self._request
+            request = self._motion.request
             assert request is not None  # checked by `_next`
-            stops, refusal = self._stops, self._refusal(request)  # checked again: time has passed since it was accepted
+            refusal = self._permission.refusal(
+                request, time.monotonic()
+            )  # again: time has passed since it was accepted
             allowed = limit(request.command, self.robot.spec, self._positions)
-            if not refusal and not allowed.refused and self.options.shadow and not isinstance(request.command, Done):
+            is_done = isinstance(request.command, Done)
+            if not refusal and not allowed.refused and self.options.shadow and not is_done:
                 refusal = "shadow: nothing is sent to the robot"
             allowed = replace(allowed, refused=refusal) if refusal else allowed
             if not allowed.refused:
-                self._fresh.use(request.stamp_ns)
-                self._moving, self._awaiting = True, not isinstance(request.command, Done)
+                self._permission.fresh.use(request.stamp_ns)
+                self._motion.start(time.monotonic(), awaits_next=not is_done)
                 self._counts["started"] += 1
-                self._stop_reason, self._moving_since_s = "", time.monotonic()
         began_ns = time.monotonic_ns()
         sent = allowed if allowed.refused else self._move(allowed)
         with self._wake:
-            self._request, self._moving, self._observe_at_s = None, False, 0.0
-            stopped = self._stop_reason if self._stops != stops else ""
+            stopped, self._observe_at_s = self._motion.end(), 0.0
             self._wake.notify_all()
         self._finish(request, sent, stopped, began_ns)
 
@@ -362,38 +355,27 @@ class Executor:
         checked_ns = ended_ns if began_ns is None else began_ns
         with self._wake:
             self._counts["refused" if sent.refused else "blocked" if sent.blocked else "executed"] += 1
-            age = self._fresh.age_s(request.stamp_ns, checked_ns / 1e9)
-            after = request.stamp_ns if sent.refused else self._fresh.latest_ns
+            age = self._permission.fresh.age_s(request.stamp_ns, checked_ns / 1e9)
+            after = request.stamp_ns if sent.refused else self._permission.fresh.latest_ns
             if sent.refused:
-                stopped = self._unfit() or self._lease.refusal(request.lease) or self._fresh.voided(request.stamp_ns)
+                stopped = self._permission.ended(request)
         began_ns, duration_s = (-1, 0.0) if sent.refused else (checked_ns, (ended_ns - checked_ns) / 1e9)
         self._on_result(CommandResult(request.stamp_ns, sent, stopped, after, age, began_ns, duration_s, request.lease))
 
     def _check(self) -> None:
-        """Stops the robot on a motion that takes too long, frozen cameras, ceased requests, or an interlock."""
-        period = self.options.control_period_s
+        """Stops the robot on an interlock, a motion that takes too long, frozen cameras, or ceased requests."""
         health = ask(self.robot)
         with self._wake:
-            stops, released = self._interlocks.update(time.monotonic(), time.time(), health)
-            silence = self._lease.silence(time.monotonic())
-            for name in released:
-                self._fresh.void(name)
-        for reason in (*stops, silence) if silence else stops:
+            reasons = self._permission.update(time.monotonic(), time.time(), health)
+        for reason in reasons:
             self._begin_stop(reason)
-        if self._moving and self._stop_reason:
+        if self._motion.phase is Phase.STOPPING:
             self._stop_body()  # again, until it is at rest
         with self._wake:
-            if self._closed:
+            if self._permission.closed:
                 return
-            lasted = time.monotonic() - self._moving_since_s if self._moving else 0.0
-            busy = self._busy
-            quiet = time.monotonic() - self._idle_since_s if self._awaiting else 0.0
-            unseen = time.monotonic() - max(self._idle_since_s, self._advanced_s)
-        if lasted > self.options.longest_motion_s:
-            self.hold(CAMERA, f"the motion took longer than {self.options.longest_motion_s} s")
-        elif busy:
-            return
-        elif unseen > self.options.frozen_periods * period:
-            self.hold(CAMERA, f"camera frozen: no new observation for {unseen:.2f} s")
-        elif quiet > self.options.silence_periods * period:
-            self.stop(f"no fresh order for {quiet:.2f} s")
+            overdue = self._watchdog.overdue(self._motion)
+        if overdue.hold:
+            self.hold(CAMERA, overdue.hold)
+        elif overdue.stop:
+            self.stop(overdue.stop)

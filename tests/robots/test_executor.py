@@ -362,13 +362,19 @@ def test_closing_answers_the_jobs_that_wait() -> None:
         except RobotError as error:
             errors.append(str(error))
 
+    began = threading.Event()
+
+    def hang() -> None:
+        began.set()
+        go.wait(5.0)
+
     with host.executor:
         threads = [
-            threading.Thread(target=host.executor.call, args=(lambda: go.wait(5.0),)),
+            threading.Thread(target=host.executor.call, args=(hang,)),
             threading.Thread(target=wait),
         ]
         threads[0].start()
-        wait_for(lambda: host.executor._busy)
+        wait_for(began.is_set)
         threads[1].start()
         wait_for(lambda: host.executor._jobs)
     threads[1].join(1.0)
