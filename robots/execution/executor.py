@@ -323,9 +323,7 @@ class Executor:
         with self._wake:
             request = self._motion.request
             assert request is not None  # checked by `_next`
-            refusal = self._permission.refusal(
-                request, time.monotonic()
-            )  # again: time has passed since it was accepted
+            refusal = self._permission.refusal(request, time.monotonic())  # time has passed since it was accepted
             allowed = limit(request.command, self.robot.spec, self._positions)
             is_done = isinstance(request.command, Done)
             if not refusal and not allowed.refused and self.options.shadow and not is_done:
