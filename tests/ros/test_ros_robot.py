@@ -9,6 +9,7 @@ import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from ferry_ros.messages import diagnostics, qos
+from ferry_ros.rclpy_support.ros_stamps import RosStamps
 from ferry_ros.ros_robot import RobotStopped, RosRobot, RosRobotOptions, find_body
 from rclpy.node import Node
 from ros_graph import wait_until
@@ -17,6 +18,7 @@ from ros_inside import robot_node, spinning
 from robots.command import Done, MoveBase, RotateBase
 from robots.errors import BindError, ConnectionFailed, NotConnected, RobotError
 from robots.execution.command_request import CommandResult
+from robots.execution.freshness import Freshness
 from robots.fakes.kinematic import FakeRobot
 from robots.robot import Sent
 
@@ -173,3 +175,15 @@ def test_after_a_stop_it_sees_anew_and_moves_in_a_new_trial_alone() -> None:
         with robot.driving():
             robot.observe()
             assert robot.execute(RotateBase(0.1)).executed
+
+
+def test_a_robot_node_that_started_anew_after_the_clock_was_set_back_is_heard() -> None:
+    with robot_node() as (node, client), RosRobot(client, find_body(client, "", 5.0), QUICK) as robot:
+        before = robot.observe()
+        first = RosStamps(node.get_clock())
+        node.executor_._fresh = Freshness(5.0, stamp=lambda sensed_ns: first.of(sensed_ns) - 3600 * 10**9)
+        wait_until(lambda: robot.observe().stamp_ns < before.stamp_ns)
+        with robot.driving():
+            assert robot.observe().stamp_ns < before.stamp_ns
+            assert robot.execute(MoveBase(0.2)).executed
+            assert robot.observe().stamp_ns < before.stamp_ns

@@ -38,6 +38,10 @@ FINAL = ("runstop", "e-stop", "two of")
 """Prefixes of refusals of a lease that waiting does not change."""
 
 
+STARTED_ANEW_NS = 10 * 10**9
+"""Stamps that are lower by so much are no late ones: the clock was set back, and the robot node started anew."""
+
+
 class RobotStopped(RobotError):
     """The robot was stopped, or permits no motion; the caller must not continue by itself."""
 
@@ -295,6 +299,9 @@ class RosRobot(Connected):
             except RobotError as error:
                 self._fault = str(error)
             else:
+                if complete and self._newest and complete.stamp_ns < self._newest.stamp_ns - STARTED_ANEW_NS:
+                    self._newest, self._after_ns = None, -1
+                    self._recent.clear()
                 if complete and (self._newest is None or complete.stamp_ns > self._newest.stamp_ns):
                     self._newest = complete
                     self._recent.append(complete)

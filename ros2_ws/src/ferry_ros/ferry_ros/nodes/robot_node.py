@@ -295,6 +295,7 @@ class RobotNode(Node):
             self.robot, options.episode, options.house_seed, options.task, options.instruction
         )
         self._driven_with = ""
+        self._topics.renew()
         self._instruction.publish(String(data=options.instruction or str(episode.get("instruction", ""))))
         return json.dumps(episode)
 

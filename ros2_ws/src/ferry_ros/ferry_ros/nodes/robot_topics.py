@@ -80,6 +80,10 @@ class RobotTopics:
                 " static_transform_publisher, if you project its images"
             )
 
+    def renew(self) -> None:
+        """Forgets where the robot was, as it is put elsewhere when an episode begins: no speed is made of that."""
+        self._joint_speed, self._base_speed = MeanSpeed(), MeanSpeed()
+
     def observation(self, observation: Observation) -> None:
         """Publishes an observation, all with its stamp."""
         stamp_ns, named = observation.stamp_ns, self._body.named(observation.state)
