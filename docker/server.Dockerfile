@@ -11,6 +11,7 @@ COPY robots robots
 COPY policy_server policy_server
 COPY simulation simulation
 COPY evaluation evaluation
+COPY ros2_ws/src/ferry_ros ros2_ws/src/ferry_ros
 COPY policies policies
 RUN pip install --no-cache-dir -c constraints.txt '.[server]' && rm -rf build && useradd --create-home ferry
 USER ferry

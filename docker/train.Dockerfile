@@ -13,6 +13,7 @@ COPY robots robots
 COPY policy_server policy_server
 COPY simulation simulation
 COPY evaluation evaluation
+COPY ros2_ws/src/ferry_ros ros2_ws/src/ferry_ros
 COPY training training
 RUN pip install --no-cache-dir -c constraints.txt '.[train]' && rm -rf build \
   && useradd --create-home ferry && mkdir runs && chown ferry runs
