@@ -27,6 +27,7 @@ import tyro
 
 from policy_server.bundle import PolicyBundle
 from policy_server.client import PolicyClient
+from policy_server.graph_inputs import StepValues
 from policy_server.images.image_codec import encode_image
 from policy_server.onnx_policy import OnnxPolicy
 from robots.embodiment import Embodiment
@@ -128,7 +129,7 @@ def bare(bundle: PolicyBundle, body: Embodiment, seen: Observation, instruction:
         nonlocal recurrent
         recurrent = recurrent if step else bundle.initial_state()
         started = time.perf_counter()
-        _, recurrent = bundle.run(images, episode.text_features, state, 0, step, recurrent)
+        _, recurrent = bundle.run(StepValues(images, state, episode.text, 0, step), recurrent)
         return {"seen": time.perf_counter() - started}
 
     return run

@@ -78,7 +78,10 @@ class Binding:
         return command
 
     def chunk(self, rows: npt.NDArray[np.float32]) -> Chunk:
-        """The robot's command for a chunk of shape (horizon, n), one row every `period_s`; each row is checked."""
+        """The robot's command for a chunk of shape (horizon, n), one row every `period_s`; each row is checked.
+
+        It has the rows that are executed before the next chunk is asked for: the first `execute_rows`, or all.
+        """
         actions = self.policy.actions
         if not isinstance(actions, ContinuousActions):
             raise SpecError("policy actions", "discrete", "continuous")
@@ -86,7 +89,8 @@ class Binding:
             actions.vector.check(row, "chunk")
         if not 1 <= len(rows) <= actions.horizon:
             raise SpecError("chunk", f"{len(rows)} rows", f"1 to {actions.horizon}")
-        return Chunk(actions.vector.names, tuple(tuple(row.tolist()) for row in rows), actions.period_s)
+        executed = tuple(tuple(row.tolist()) for row in rows[: actions.execute_rows])
+        return Chunk(actions.vector.names, executed, actions.period_s)
 
 
 def bind(policy: PolicySpec, body: Embodiment) -> Binding:

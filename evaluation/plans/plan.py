@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from evaluation.errors import PlanError
-from evaluation.plans.structure import Place, build
+from robots.structure import Place, build
 from evaluation.plans.trial import Start, Trial
 from evaluation.plans.yaml_lines import read_yaml
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from evaluation.errors import RecordError
-from evaluation.plans.structure import Place, build
+from robots.structure import Place, build
 from evaluation.plans.trial import Outcome, Trial
 from evaluation.stages.trial_setup import TrialSetup
 

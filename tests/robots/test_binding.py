@@ -200,6 +200,15 @@ def test_a_chunk_becomes_one_command() -> None:
     assert bind(ARM_POLICY, ARM).chunk(rows) == Chunk(("j1", "j2"), ((0.0, 0.5), (0.25, 0.5)), 0.05)
 
 
+def test_only_the_rows_to_execute_become_a_command_and_all_are_checked() -> None:
+    binding = bind(replace(ARM_POLICY, actions=replace(CHUNK, execute_rows=2)), ARM)
+    rows = np.array([[0.0, 0.5], [0.25, 0.5], [0.5, 0.5]], np.float32)
+    assert binding.chunk(rows).rows == ((0.0, 0.5), (0.25, 0.5))
+    rows[2, 1] = np.nan
+    with pytest.raises(SpecError, match="chunk 'j2'"):
+        binding.chunk(rows)
+
+
 def test_a_chunk_has_between_one_row_and_the_horizon() -> None:
     for rows in (0, CHUNK.horizon + 1):
         with pytest.raises(SpecError, match=f"chunk: got {rows} rows, expected 1 to {CHUNK.horizon}"):
