@@ -22,7 +22,7 @@ MAX_NOISE = 1_000_000  # numbers
 
 @dataclass(frozen=True)
 class Port:
-    """Form of one input or output of a graph. In `shape`, None means any size and 0 a size that grows with each step."""
+    """Form of an input or output of a graph. In `shape`, None means any size and 0 a size that grows with each step."""
 
     dtype: str
     shape: tuple[int | None, ...]

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from policy_server.errors import BundleError
 from policy_server.graph_inputs import GraphInput, ImageInput, PreviousActionInput, StateInput, TextInput
@@ -20,6 +20,7 @@ from robots.errors import SpecError
 from robots.spec import DiscreteActions, PolicySpec
 from robots.structure import Place, build
 
+Input = TypeVar("Input")
 SCHEMA = 2
 MANIFEST_FILE = "manifest.json"
 
@@ -52,7 +53,7 @@ class PolicyManifest:
     output: str
     tokenizer: GraphFile | None = None
     recurrent: tuple[RecurrentTensor, ...] = ()
-    provenance: Provenance = Provenance()
+    provenance: Provenance = field(default_factory=Provenance)
     tasks: tuple[str, ...] = ()
     parity: Mapping[str, float] = field(default_factory=dict)
     schema: int = SCHEMA
@@ -100,7 +101,7 @@ class PolicyManifest:
             raise BundleError(f"manifest: {error}") from error
         return manifest
 
-    def _input(self, kind: Any) -> Any:
+    def _input(self, kind: type[Input]) -> Input | None:
         return next((one for one in self.inputs if isinstance(one, kind)), None)
 
     def _check_roles(self) -> None:

@@ -181,4 +181,3 @@ class PolicySpec:
 def vector_from_json(data: Mapping[str, Sequence[Any]]) -> VectorSpec:
     """A VectorSpec from the JSON form of `dataclasses.asdict`."""
     return VectorSpec(**{field: tuple(data[field]) for field in ("names", "units", "low", "high")})
-

@@ -63,7 +63,10 @@ def test_a_missing_field_is_named(field: str) -> None:
 
 WRONG_INPUTS: list[tuple[dict[str, Any], str]] = [
     ({"name": "x"}, r"inputs\[0\]: got no 'role', expected 'role' among the keys"),
-    ({"role": "smell", "name": "x"}, r"inputs\[0\]\.role: got 'smell', expected one of image, text, state, previous_act"),
+    (
+        {"role": "smell", "name": "x"},
+        r"inputs\[0\]\.role: got 'smell', expected one of image, text, state, previous_act",
+    ),
     ({"role": "image", "name": "x"}, r"inputs\[0\]: got no 'camera'"),
     ({"role": "image", "name": "x", "camera": "y", "layot": "NCHW"}, r"\.layot: got an unknown key.*mean 'layout'"),
     ({"role": "image", "name": "x", "camera": "front"}, r"inputs\[0\]\.camera: got 'front', expected one of spec\.cam"),

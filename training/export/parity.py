@@ -66,8 +66,8 @@ def compare(
             logits, keys, values = policy.step(
                 policy.images(*images), text, previous, state, torch.tensor([number]), keys, values
             )
-            values = StepValues(step.images, step.state, features, step.previous_action, number)
-            got, recurrent = bundle.run(values, recurrent)
+            given = StepValues(step.images, step.state, features, step.previous_action, number)
+            got, recurrent = bundle.run(given, recurrent)
             parity.add("logits", logits[0].numpy(), got)
             parity.add("present_keys", keys.numpy(), np.asarray(recurrent["past_keys"], np.float32))
             parity.add("present_values", values.numpy(), np.asarray(recurrent["past_values"], np.float32))
