@@ -13,7 +13,7 @@ from policy_server.decision import Decision
 from policy_server.errors import NotFinite, SessionError
 from policy_server.graph_inputs import StepValues, Tensor
 from policy_server.sampling import Sampling, choose
-from policy_server.wire import check_names, invalid
+from policy_server.wire import check_names, invalid, unfit
 from robots.binding import Binding, bind
 from robots.embodiment import Embodiment
 from robots.errors import SpecError
@@ -138,8 +138,7 @@ class OnnxEpisode:
         try:
             return self.binding.images(observation), self.binding.state(observation)
         except SpecError as error:
-            code = "state" if "state" in error.what else "image_size"
-            raise invalid(error.what, error.got, error.expected, code=code) from error
+            raise unfit(error) from error
 
     def _answer(self, images: dict[str, U8Image], state: F32Vector, previous: int) -> tuple[F32Vector, Feed]:
         """Returns masked logits, or a chunk within its bounds, and the next recurrent state."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,29 @@ class Binding:
     def mask(self) -> npt.NDArray[np.bool_]:
         """Shape (number of actions,): True where the robot has the action."""
         return np.array([command is not None for command in self.commands], dtype=np.bool_)
+
+    @property
+    def viewed_body(self) -> Embodiment:
+        """The robot with the policy's cameras in place of its own, whose images are what `images` returns.
+
+        Whoever applies the views beside the robot describes it as this one; a policy binds to it without a crop.
+        """
+        cameras = {camera.name: camera for camera in self.body.cameras}
+        viewed = [(name, cameras[camera], view) for name, (camera, view) in self.views.items()]
+        return replace(
+            self.body,
+            cameras=tuple(
+                replace(
+                    camera,
+                    name=name,
+                    height=view.height,
+                    width=view.width,
+                    vertical_fov_deg=view.vertical_fov_deg(camera.vertical_fov_deg),
+                )
+                for name, camera, view in viewed
+            ),
+            camera_views={},
+        )
 
     def images(self, observation: Observation) -> dict[str, U8Image]:
         """The policy's images, each (height, width, 3) uint8, from the robot's; SpecError when one is missing."""
