@@ -33,6 +33,13 @@ class Binding:
     commands: tuple[Command | None, ...]
 
     @property
+    def actions(self) -> DiscreteActions:
+        """The policy's actions, in the order of its logits; SpecError for a policy that answers with chunks."""
+        if not isinstance(self.policy.actions, DiscreteActions):
+            raise SpecError("policy actions", self.policy.actions.kind, DiscreteActions.kind)
+        return self.policy.actions
+
+    @property
     def mask(self) -> npt.NDArray[np.bool_]:
         """Shape (number of actions,): True where the robot has the action."""
         return np.array([command is not None for command in self.commands], dtype=np.bool_)

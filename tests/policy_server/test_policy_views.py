@@ -1,4 +1,4 @@
-"""The view is applied beside the robot, or in the server for whoever sends whole frames: the graph gets the same bytes."""
+"""The view beside the robot, or in the server for whoever sends whole frames: the graph gets the same bytes."""
 
 from __future__ import annotations
 
@@ -149,4 +149,3 @@ def test_whole_frames_of_another_size_than_the_robot_has_are_refused(served: Ser
     body = BODIES["two cameras of 1280x720"]
     with pytest.raises(httpx.HTTPStatusError, match="422"):
         act_with_whole_frames(served.url, body, noisy(tiny_body()))
-
