@@ -13,14 +13,18 @@ from bundles import _model
 from onnx import TensorProto, helper
 
 ROWS, NUMBERS = 6, 7
+SMALL = 1e-4
 SIDE = np.array([0.004, -0.002, 0.001], np.float32)
 """Movement in y [m] per row for a mean of 1 in red, green and blue."""
 
 
 def vision_graph(
-    height: int, width: int, *, nchw: bool = True, floats: bool = True, lift: float = 0.01, noise: bool = False
+    height: int, width: int, *, nchw: bool = True, floats: bool = True, lift: float = 0.01, extra: str = ""
 ) -> bytes:
-    """Returns a graph with the input `pixels`, and with `noise` (1, ROWS, 7) that is added; its output is `chunk`."""
+    """Returns a graph with the input `pixels` and the output `chunk`.
+
+    `extra` names a second input that moves every number a little: "noise" (1, ROWS, 7) or "ids" (1, L), token ids.
+    """
     scale = 1.0 if floats else 255.0  # what a graph that takes uint8 does itself
     constants: dict[str, np.ndarray] = {
         "weights": np.outer(SIDE / scale, np.tile(np.eye(NUMBERS, dtype=np.float32)[1], ROWS)).astype(np.float32),
@@ -32,18 +36,21 @@ def vision_graph(
         helper.make_node("ReduceMean", ["floats"], ["means"], keepdims=0, axes=[2, 3] if nchw else [1, 2]),
         helper.make_node("MatMul", ["means", "weights"], ["sides"]),
         helper.make_node("Add", ["sides", "bias"], ["flat"]),
-        helper.make_node("Reshape", ["flat", "shape"], ["rows" if noise else "chunk"]),
+        helper.make_node("Reshape", ["flat", "shape"], ["rows" if extra else "chunk"]),
     ]
     shape = [1, 3, height, width] if nchw else [1, height, width, 3]
     kind = TensorProto.FLOAT if floats else TensorProto.UINT8
     inputs: list[onnx.ValueInfoProto] = [helper.make_tensor_value_info("pixels", kind, shape)]
-    if noise:
+    if extra:
         nodes += [
-            helper.make_node("Mul", ["noise", "small"], ["shaken"]),
+            helper.make_node("Cast", [extra], ["numbers"], to=TensorProto.FLOAT),
+            *([helper.make_node("ReduceSum", ["numbers"], ["sum"], keepdims=0)] if extra == "ids" else []),
+            helper.make_node("Mul", ["sum" if extra == "ids" else "numbers", "small"], ["shaken"]),
             helper.make_node("Add", ["rows", "shaken"], ["chunk"]),
         ]
-        constants["small"] = np.array([1e-4], np.float32)
-        inputs.append(helper.make_tensor_value_info("noise", TensorProto.FLOAT, [1, ROWS, NUMBERS]))
+        constants["small"] = np.array([SMALL], np.float32)
+        form = (TensorProto.INT64, [1, "L"]) if extra == "ids" else (TensorProto.FLOAT, [1, ROWS, NUMBERS])
+        inputs.append(helper.make_tensor_value_info(extra, *form))
     outputs = [helper.make_tensor_value_info("chunk", TensorProto.FLOAT, [1, ROWS, NUMBERS])]
     return _model(nodes, inputs, outputs, constants)
 
