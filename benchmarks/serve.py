@@ -1,9 +1,11 @@
-"""What the policy server adds to the bare onnxruntime call, for one bundle on this machine.
+"""What the policy server adds to the bare onnxruntime call, and what travels, for one bundle on this machine.
 
-    python benchmarks/serve.py BUNDLE
+    python benchmarks/serve.py BUNDLE                    # cameras of the policy's size
+    python benchmarks/serve.py BUNDLE --camera 720 1280  # the view applied beside the robot, and in the server
 
 Each round makes one decision in every way, one after the other, so that a change of load meets all of them. The server
-is a process of its own, reached over TCP on this machine.
+is a process of its own, reached over TCP on this machine. "whole frames" sends camera images as they are, as curl does
+and as the client did before it applied the view itself.
 """
 
 from __future__ import annotations
@@ -25,8 +27,11 @@ import numpy as np
 import onnxruntime as ort
 import tyro
 
+from policy_server import wire
 from policy_server.bundle import PolicyBundle
 from policy_server.client import PolicyClient
+from policy_server.connection import Connection
+from policy_server.graph_inputs import StepValues
 from policy_server.images.image_codec import encode_image
 from policy_server.onnx_policy import OnnxPolicy
 from robots.embodiment import Embodiment
@@ -56,9 +61,23 @@ class Benchmark:
     """What the policy is asked to do."""
 
 
+class Counting(httpx.HTTPTransport):
+    """The network; `body_bytes` is the size of the last request's body."""
+
+    body_bytes = 0
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Sends the request."""
+        self.body_bytes = len(request.read())
+        return super().handle_request(request)
+
+
 @dataclass
 class Timings:
-    """Seconds per decision of one way, by part."""
+    """Seconds per decision of one way, by part; `sent_bytes` of one decision, 0 where nothing travels."""
+
+    network: Counting | None = None
+    sent_bytes: int = 0
 
     parts: dict[str, list[float]] = field(default_factory=dict)
 
@@ -66,6 +85,7 @@ class Timings:
         """Adds one decision."""
         for name, seconds in timing_s.items():
             self.parts.setdefault(name, []).append(seconds)
+        self.sent_bytes = self.network.body_bytes if self.network else 0
 
     def row(self, name: str) -> str:
         """p50 and p99 in milliseconds; dashes for a part this way does not have."""
@@ -80,18 +100,22 @@ def main() -> None:
     args = tyro.cli(Benchmark, description=__doc__)
     bundle = PolicyBundle.load(args.bundle, threads=args.threads)
     body = camera_body(bundle, args.camera)
-    with serving(args) as url, PolicyClient(url, timeout_s=60) as client, PolicyClient(
-        url, timeout_s=60, images="jpeg"
-    ) as jpeg, httpx.Client(base_url=url, timeout=60) as http:  # fmt: skip
+    raw, packed, whole, form = (Counting() for _ in range(4))
+    with serving(args) as url, PolicyClient(url, timeout_s=60, transport=raw) as client, PolicyClient(
+        url, timeout_s=60, images="jpeg", transport=packed
+    ) as jpeg, httpx.Client(base_url=url, timeout=60, transport=form) as http:  # fmt: skip
         seen = observation(body)
-        ways: dict[str, Way] = {
-            "onnxruntime alone": bare(bundle, body, seen, args.instruction),
-            "in this process": session_way(lambda: OnnxPolicy(bundle).open(body, args.instruction), seen),
-            "msgpack, raw": session_way(lambda: client.open(body, args.instruction), seen),
-            "msgpack, JPEG": session_way(lambda: jpeg.open(body, args.instruction), seen),
-            "multipart, JPEG": multipart(http, body, seen, args.instruction),
+        connection = Connection(url, transport=whole)
+        ways: dict[str, tuple[Way, Counting | None]] = {
+            "onnxruntime alone": (bare(bundle, body, seen, args.instruction), None),
+            "in this process": (session_way(lambda: OnnxPolicy(bundle).open(body, args.instruction), seen), None),
+            "msgpack, raw": (session_way(lambda: client.open(body, args.instruction), seen), raw),
+            "msgpack, JPEG": (session_way(lambda: jpeg.open(body, args.instruction), seen), packed),
+            "raw, whole frames": (whole_frames(connection, body, seen, args.instruction), whole),
+            "form, whole JPEGs": (multipart(http, body, seen, args.instruction), form),
         }
         results = measure(ways, bundle.manifest.spec.horizon, args)
+        connection.close()
     report(bundle, body, results, args)
 
 
@@ -128,7 +152,7 @@ def bare(bundle: PolicyBundle, body: Embodiment, seen: Observation, instruction:
         nonlocal recurrent
         recurrent = recurrent if step else bundle.initial_state()
         started = time.perf_counter()
-        _, recurrent = bundle.run(images, episode.text_features, state, 0, step, recurrent)
+        _, recurrent = bundle.run(StepValues(images, state, episode.text, 0, step), recurrent)
         return {"seen": time.perf_counter() - started}
 
     return run
@@ -146,6 +170,31 @@ def session_way(open_session: Callable[[], Any], seen: Observation) -> Way:
             session = open_session()
         started = time.perf_counter()
         decision = session.act(seen, EXECUTED if step else None)
+        return {"seen": time.perf_counter() - started, **decision.timing_s}
+
+    return run
+
+
+def whole_frames(connection: Connection, body: Embodiment, seen: Observation, instruction: str) -> Way:
+    """The client's own messages with the camera images as they are; the server applies the view."""
+    path = ""
+
+    def run(step: int) -> dict[str, float]:
+        nonlocal path
+        if step == 0:
+            if path:
+                connection.send("DELETE", path, timeout_s=60)
+            message = {"embodiment": body.to_json(), "instruction": instruction}
+            opened = connection.send("POST", "/v1/sessions", json.dumps(message).encode(), timeout_s=60)
+            path = f"/v1/sessions/{wire.unpack_json(opened)['session_id']}"
+        state = {"hand": seen.state["hand"]}
+        started = time.perf_counter()
+        executed = EXECUTED if step else None
+        request = wire.ActRequest(0, seen.images, state, executed, reported=step > 0, step=step)
+        reply = connection.send(
+            "POST", f"{path}/act", wire.pack(request.to_fields()), kind=wire.MSGPACK, timeout_s=60, again=True
+        )
+        decision = wire.decision_from_fields(wire.unpack(reply))
         return {"seen": time.perf_counter() - started, **decision.timing_s}
 
     return run
@@ -173,11 +222,11 @@ def multipart(http: httpx.Client, body: Embodiment, seen: Observation, instructi
     return run
 
 
-def measure(ways: dict[str, Way], horizon: int, args: Benchmark) -> dict[str, Timings]:
+def measure(ways: dict[str, tuple[Way, Counting | None]], horizon: int, args: Benchmark) -> dict[str, Timings]:
     """Runs every way once per round, in turn."""
-    results = {name: Timings() for name in ways}
+    results = {name: Timings(network) for name, (_, network) in ways.items()}
     for number in range(args.warm_up + args.rounds):
-        for name, way in ways.items():
+        for name, (way, _) in ways.items():
             timing_s = way(number % horizon)
             if number >= args.warm_up:
                 results[name].add(timing_s)
@@ -205,14 +254,18 @@ def report(bundle: PolicyBundle, body: Embodiment, results: dict[str, Timings], 
     sizes = ", ".join(f"{one.name} {one.height}x{one.width}" for one in body.cameras)
     print(f"machine: {cpu()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {platform.platform()}")
     print(f"Python {platform.python_version()}, onnxruntime {ort.__version__}, threads {args.threads or 'all'}")
-    print(f"bundle {bundle.manifest.name} {bundle.sha256[:12]}; images sent: {sizes}; {args.rounds} rounds\n")
+    print(f"bundle {bundle.manifest.name} {bundle.sha256[:12]}; cameras: {sizes}; {args.rounds} rounds\n")
     parts = {"seen": "client [ms]", "total": "server [ms]", "inference": "inference [ms]"}
-    print(f"{'':<18}" + "".join(f"{title:>19}" for title in parts.values()) + f"{'added [ms]':>12}")
+    print(f"{'':<18}" + "".join(f"{title:>19}" for title in parts.values()) + f"{'added [ms]':>12}{'sent [kB]':>12}")
     print(f"{'':<18}" + "  " + "  ".join(f"{'p50':>8} {'p99':>8}" for _ in parts) + f"{'p50':>12}")
     alone = float(np.median(results["onnxruntime alone"].parts["seen"]))
     for name, timings in results.items():
         added = 1000 * (float(np.median(timings.parts["seen"])) - alone)
-        print(f"{name:<18}  " + "  ".join(timings.row(part) for part in parts) + f"{added:12.2f}")
+        print(
+            f"{name:<18}  "
+            + "  ".join(timings.row(part) for part in parts)
+            + f"{added:12.2f}{timings.sent_bytes / 1000:12.1f}"
+        )
 
 
 def cpu() -> str:

@@ -10,9 +10,6 @@ EvaluationError
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
-
 
 class EvaluationError(Exception):
     """Base of every error raised by `evaluation`."""
@@ -43,8 +40,3 @@ class FolderError(EvaluationError):
 
 class TrialError(EvaluationError):
     """The robot, the policy or the environment of the trials is not available; the message says what to check."""
-
-
-def nearest(word: str, words: Iterable[str]) -> str:
-    """Returns the one of `words` that is closest to `word`; empty when none is close."""
-    return next(iter(difflib.get_close_matches(word, list(words), n=1)), "")

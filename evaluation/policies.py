@@ -104,7 +104,7 @@ def open_policy(entry: PolicyEntry, *, token: str | None = None, threads: int = 
 
 def _server(entry: PolicyEntry, url: str, token: str | None) -> Policy:
     with PolicyClient(url, token=token) as client:
-        manifest, sha256 = client.manifest(), client.bundle_sha256()
+        manifest, sha256 = client.served()
     client = PolicyClient(url, token=token, timeout_s=manifest.spec.control_period_s)
     return _network(client, entry, url, manifest, sha256)
 

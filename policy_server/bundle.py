@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,14 +22,14 @@ from policy_server.bundle_files import (
     reader,
 )
 from policy_server.errors import BundleError, PolicyError
-from policy_server.manifest import MANIFEST_FILE, GraphFile, PolicyManifest, sha256_of
+from policy_server.graph_inputs import StepValues, Tensor
+from policy_server.manifest import MANIFEST_FILE, PolicyManifest, sha256_of
+from policy_server.manifest_parts import GraphFile
 from policy_server.onnx_file import check_whole
-from policy_server.signature import check_graph, policy_ports, text_ports
+from policy_server.signature import check_policy_graph, check_text_graph
 from policy_server.wire import invalid
-from robots.spec import DiscreteActions, F32Vector, U8Image
 
-GRAPHS = ("policy", "text")
-Feed = dict[str, npt.NDArray[np.generic]]
+Feed = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,16 @@ class PolicyBundle:
     """A loaded policy.
 
     `sha256` is the hash of manifest.json, which contains the hash of every other file: it identifies the whole bundle.
+    `document` is manifest.json itself, as JSON values. A policy that takes no text has neither `text` nor `tokenizer`,
+    one that takes token ids no `text`.
     """
 
     manifest: PolicyManifest
     sha256: str
+    document: Mapping[str, Any]
     policy: ort.InferenceSession
-    text: ort.InferenceSession
-    tokenizer: Tokenizer
+    text: ort.InferenceSession | None = None
+    tokenizer: Tokenizer | None = None
 
     @classmethod
     def load(cls, path: Path, *, threads: int = 0) -> PolicyBundle:
@@ -51,18 +56,28 @@ class PolicyBundle:
         expected if a file is missing, truncated or changed, or does not match the manifest.
         """
         read = reader(path)
-        text = read(MANIFEST_FILE, MAX_MANIFEST_BYTES)
-        manifest = _manifest(text)
+        data = read(MANIFEST_FILE, MAX_MANIFEST_BYTES)
+        document = _document(data)
+        manifest = PolicyManifest.from_json(document)
         files = {graph.file: _checked(read, graph, MAX_GRAPH_BYTES) for graph in manifest.graphs.values()}
-        files[manifest.tokenizer.file] = _checked(read, manifest.tokenizer, MAX_TOKENIZER_BYTES)
-        sessions = {name: _session(manifest.graphs[name].file, files, threads) for name in GRAPHS}
-        check_graph(manifest.graphs["policy"].file, sessions["policy"], *policy_ports(manifest))
-        check_graph(manifest.graphs["text"].file, sessions["text"], *text_ports())
-        tokenizer = _tokenizer(manifest.tokenizer.file, files)
-        return cls(manifest, sha256_of(text), sessions["policy"], sessions["text"], tokenizer)
+        text, tokenizer = None, None
+        if manifest.tokenizer:
+            tokens = _checked(read, manifest.tokenizer, MAX_TOKENIZER_BYTES)
+            tokenizer = _tokenizer(manifest.tokenizer.file, tokens)
+        policy = _session(manifest.graphs["policy"].file, files, threads)
+        check_policy_graph(policy, manifest)
+        if "text" in manifest.graphs:
+            text = _session(manifest.graphs["text"].file, files, threads)
+            check_text_graph(text, manifest)
+        return cls(manifest, sha256_of(data), document, policy, text, tokenizer)
 
-    def text_features(self, instruction: str, max_tokens: int) -> npt.NDArray[np.float32]:
-        """Returns (1, L, D) float32 features of `instruction`; WireError 422 if it has no or too many tokens."""
+    def encode_text(self, instruction: str, max_tokens: int) -> Tensor | None:
+        """Returns what the input of role text takes: features (1, L, D) float32 or token ids (1, L) int64.
+
+        None for a policy that takes no text, whatever the instruction; WireError 422 if it has no or too many tokens.
+        """
+        if self.tokenizer is None:
+            return None
         try:
             instruction.encode()
         except UnicodeEncodeError as error:
@@ -72,63 +87,49 @@ class PolicyBundle:
         count = sum(encoding.attention_mask)  # without padding
         if not 1 <= count <= max_tokens:
             raise invalid("instruction", f"{count} tokens", f"1 to {max_tokens} tokens", code="instruction")
-        feed = {"token_ids": np.array([encoding.ids], np.int64)}
-        features: npt.NDArray[np.float32] = self.text.run(["text_features"], feed)[0]
+        ids = np.array([encoding.ids], np.int64)
+        if self.text is None:
+            return ids
+        features: npt.NDArray[np.float32] = self.text.run(None, {self.text.get_inputs()[0].name: ids})[0]
         return features
 
     def initial_state(self) -> Feed:
         """Returns the recurrent inputs of an episode's first step."""
         return {tensor.input: np.zeros(tensor.initial_shape, tensor.dtype) for tensor in self.manifest.recurrent}
 
-    def run(
-        self,
-        images: dict[str, U8Image],
-        text_features: npt.NDArray[np.float32],
-        state: F32Vector,
-        previous_action: int,
-        step: int,
-        recurrent: Feed,
-    ) -> tuple[npt.NDArray[np.float32], Feed]:
+    def run(self, values: StepValues, recurrent: Feed) -> tuple[npt.NDArray[np.float32], Feed]:
         """Runs one step of the policy graph; returns logits (number of actions,), or the chunk (horizon, n) of a
-        continuous policy, and the next step's recurrent inputs. Only discrete policies use `previous_action`."""
-        feed: Feed = {name: image[None] for name, image in images.items()}
-        feed |= {"text_features": text_features, "state": state[None], "step": np.array([step]), **recurrent}
-        discrete = isinstance(self.manifest.spec.actions, DiscreteActions)
-        if discrete:
-            feed["previous_action"] = np.array([previous_action])
+        continuous policy, and the next step's recurrent inputs."""
+        feed = {one.name: one.tensor(values) for one in self.manifest.inputs} | recurrent
         tensors = self.manifest.recurrent
-        answer, *outputs = self.policy.run(
-            ["logits" if discrete else "actions", *(tensor.output for tensor in tensors)], feed
-        )
+        answer, *outputs = self.policy.run([self.manifest.output, *(tensor.output for tensor in tensors)], feed)
         return answer[0], {tensor.input: output for tensor, output in zip(tensors, outputs, strict=True)}
 
     def warm_up(self) -> None:
-        """Runs both graphs for two steps, so that no decision pays for the first run; BundleError if one fails."""
-        spec = self.manifest.spec
+        """Runs the graphs for two steps, so that no decision pays for the first run; BundleError if one fails."""
+        spec, tokens = self.manifest.spec, self.manifest.previous_action
         images = {camera.name: np.zeros((camera.height, camera.width, 3), np.uint8) for camera in spec.cameras}
         state = np.array(spec.state.low, np.float32)
         try:
-            features = self.text_features((self.manifest.tasks or ("go",))[0], max_tokens=10_000)
+            text = self.encode_text((self.manifest.tasks or ("go",))[0], max_tokens=10_000)
             recurrent = self.initial_state()
             for step in range(2):
-                _, recurrent = self.run(images, features, state, self.manifest.previous_action.start, step, recurrent)
+                values = StepValues(images, state, text, tokens.start if tokens else 0, step)
+                _, recurrent = self.run(values, recurrent)
         except PolicyError:
             raise
         except Exception as error:  # onnxruntime's own exceptions have no common base
             raise BundleError(f"{self.manifest.name}: warm-up failed: {line(error)}") from error
 
 
-def _manifest(text: bytes) -> PolicyManifest:
+def _document(text: bytes) -> dict[str, Any]:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{MANIFEST_FILE}: got no JSON ({error}), expected a policy manifest") from error
     if not isinstance(data, dict):
         raise BundleError(f"{MANIFEST_FILE}: got {type(data).__name__}, expected a JSON object")
-    manifest = PolicyManifest.from_json(data)
-    if not set(GRAPHS) <= set(manifest.graphs):
-        raise BundleError(f"{MANIFEST_FILE} graphs: got {sorted(manifest.graphs)}, expected {sorted(GRAPHS)}")
-    return manifest
+    return data
 
 
 def _checked(read: Read, graph: GraphFile, most: int) -> bytes:
@@ -154,9 +155,9 @@ def _session(name: str, files: dict[str, bytes], threads: int) -> ort.InferenceS
         raise BundleError(f"{name}: got '{line(error)}', expected a graph that onnxruntime loads") from error
 
 
-def _tokenizer(name: str, files: dict[str, bytes]) -> Tokenizer:
+def _tokenizer(name: str, data: bytes) -> Tokenizer:
     try:
-        tokenizer = Tokenizer.from_buffer(files[name])
+        tokenizer = Tokenizer.from_buffer(data)
     except Exception as error:  # the tokenizers package raises bare Exception and ValueError
         raise BundleError(f"{name}: got '{line(error)}', expected a Hugging Face tokenizers file") from error
     tokenizer.no_truncation()  # an instruction that is too long is refused, never truncated

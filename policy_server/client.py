@@ -20,7 +20,7 @@ from robots.binding import Binding, bind
 from robots.embodiment import Embodiment
 from robots.errors import SpecError
 from robots.observation import Observation
-from robots.spec import DiscreteActions, PolicySpec
+from robots.spec import DiscreteActions, PolicySpec, U8Image
 
 SETUP_TIMEOUT_S = 10.0  # reading a manifest and opening a session are not bound to a control period
 
@@ -50,31 +50,38 @@ class PolicyClient:
 
     def manifest(self) -> PolicyManifest:
         """Returns the served policy's manifest. Raises Unreachable, Refused or WireError."""
-        return self._served()[0]
+        return self.served()[0]
+
+    def served(self) -> tuple[PolicyManifest, str]:
+        """Returns the manifest and the hash of the served bundle, in one request. Raises as `manifest`."""
+        data = self._connection.send("GET", "/v1/manifest", timeout_s=SETUP_TIMEOUT_S)
+        reply = wire.unpack_json(data, "manifest reply", most=len(data))
+        wire.check_names("manifest reply", reply, required={"bundle_sha256", "manifest"}, optional=set(reply))
+        try:
+            return PolicyManifest.from_json(reply["manifest"]), str(reply["bundle_sha256"])
+        except (PolicyError, TypeError, AttributeError) as error:
+            raise WireError(f"manifest reply: {error}") from error
 
     def ping(self, timeout_s: float) -> None:
         """Raises Unreachable unless the server answers in time; it answers during inference too."""
         self._connection.send("GET", "/healthz", timeout_s=timeout_s)
 
-    def bundle_sha256(self) -> str:
-        """Returns the hash of the served bundle."""
-        return self._served()[1]
-
     def open(self, body: Embodiment, instruction: str, *, sampling: str = "greedy", seed: int = 0) -> PolicySession:
-        """Starts an episode of the policy on `body`.
+        """Starts an episode of the policy on `body`, whose images the session crops and resizes before it sends them.
 
-        Raises Refused with code, got, expected and available if they do not fit, Unreachable without an answer,
-        WireError for a malformed answer.
+        Raises BindError with code, got, expected and available if they do not fit, Unreachable without an answer,
+        Refused if the server refuses, WireError for a malformed answer.
         """
-        manifest, sha256 = self._served()
-        message = {"embodiment": body.to_json(), "instruction": instruction, "sampling": sampling, "seed": seed}
+        manifest, sha256 = self.served()
+        binding = bind(manifest.spec, body)
+        viewed = binding.viewed_body.to_json()
+        message = {"embodiment": viewed, "instruction": instruction, "sampling": sampling, "seed": seed}
         body_json = json.dumps(message, allow_nan=False).encode()
         opened = wire.unpack_json(self._connection.send("POST", "/v1/sessions", body_json, timeout_s=SETUP_TIMEOUT_S))
         if opened.get("bundle_sha256") != sha256:
             raise WireError(f"session: got bundle {opened.get('bundle_sha256')}, expected {sha256} as in the manifest")
         if not isinstance(opened.get("session_id"), str):
             raise WireError("the server's reply has no session_id")
-        binding = bind(manifest.spec, body)
         return PolicySession(self._connection, opened["session_id"], binding, self._timeout_s, self._images, sha256)
 
     def close(self) -> None:
@@ -89,18 +96,11 @@ class PolicyClient:
     ) -> None:
         self.close()
 
-    def _served(self) -> tuple[PolicyManifest, str]:
-        data = self._connection.send("GET", "/v1/manifest", timeout_s=SETUP_TIMEOUT_S)
-        reply = wire.unpack_json(data, "manifest reply", most=len(data))
-        wire.check_names("manifest reply", reply, required={"bundle_sha256", "manifest"}, optional=set(reply))
-        try:
-            return PolicyManifest.from_json(reply["manifest"]), str(reply["bundle_sha256"])
-        except (PolicyError, TypeError, AttributeError) as error:
-            raise WireError(f"manifest reply: {error}") from error
-
 
 class PolicySession:
     """One episode of a policy on one robot. Context manager: closes itself.
+
+    The binding's views are applied here, beside the robot: only what the network sees travels.
 
     Attributes:
         bundle_sha256: hash of the bundle that the server opened this session with.
@@ -113,7 +113,6 @@ class PolicySession:
         self._timeout_s, self._images, self.bundle_sha256 = timeout_s, images, bundle_sha256
         self.step = 0
         """Number of the next decision."""
-        self._cameras = {camera for camera, _ in binding.views.values()}
         self._groups = {group for group, _ in binding.state_sources}
 
     @property
@@ -125,15 +124,16 @@ class PolicySession:
         """Requests the next decision.
 
         `executed` names the action that was executed since the last decision, None if there was none. Raises
-        Unreachable without a complete answer within the time limit, Refused if the server refuses, WireError if the
-        answer is for another observation or step, is not finite, or is an action that this robot lacks.
+        Unreachable without a complete answer within the time limit, Refused if the server refuses, WireError if an
+        image does not fit, or the answer is for another observation or step, is not finite, or is an action that this
+        robot lacks.
         """
         started = time.monotonic()
         if self.step == 0 and executed is not None:
             raise WireError(f"executed: got '{executed}' at the first step, expected None")
         request = wire.ActRequest(
             stamp_ns=observation.stamp_ns,
-            images={name: self._image(observation, name) for name in self._cameras if name in observation.images},
+            images={name: self._encoded(image) for name, image in self._images_of(observation).items()},
             state={name: observation.state[name] for name in self._groups if name in observation.state},
             executed=executed,
             reported=self.step > 0,
@@ -163,8 +163,13 @@ class PolicySession:
     ) -> None:
         self.close()
 
-    def _image(self, observation: Observation, name: str) -> Any:
-        image = observation.images[name]
+    def _images_of(self, observation: Observation) -> dict[str, U8Image]:
+        try:
+            return self.binding.images(observation)
+        except SpecError as error:
+            raise wire.unfit(error) from error
+
+    def _encoded(self, image: U8Image) -> Any:
         if self._images == "raw":
             return image
         from policy_server.images.image_codec import (

@@ -5,150 +5,133 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from policy_server.errors import BundleError
+from policy_server.graph_inputs import GraphInput, ImageInput, PreviousActionInput, StateInput, TextInput
+from policy_server.manifest_parts import GraphFile, Provenance, RecurrentTensor
+from policy_server.manifest_schema_1 import ManifestSchema1
 from policy_server.onnx_file import check_whole
 from robots.errors import SpecError
-from robots.spec import PolicySpec
+from robots.spec import DiscreteActions, PolicySpec
+from robots.structure import Place, build
 
-SCHEMA = 1
+Input = TypeVar("Input")
+SCHEMA = 2
 MANIFEST_FILE = "manifest.json"
 
 
 @dataclass(frozen=True)
-class GraphFile:
-    """One ONNX graph of a bundle: its file name in the bundle and the sha256 of its bytes in hexadecimal."""
-
-    file: str
-    sha256: str
-
-
-@dataclass(frozen=True)
-class RecurrentTensor:
-    """State that a session carries from one decision to the next: `output` of one step is `input` of the next.
-
-    `initial_shape` is the shape of its initial zeros, e.g. (layers, 1, heads, 0, head size) for an empty KV cache.
-    """
-
-    input: str
-    output: str
-    initial_shape: tuple[int, ...]
-    dtype: str = "float32"
-
-
-@dataclass(frozen=True)
-class PreviousAction:
-    """Tokens fed as the previous action: the executed action's index, or one of these.
-
-    `start` at the first step; `blocked` if nothing was executed (a collision, a refusal). A policy without a `blocked`
-    token (None) gets the action that was attempted.
-    """
-
-    start: int
-    blocked: int | None = None
-
-
-@dataclass(frozen=True)
-class SimulatedResult:
-    """Success in simulation under strict contact, with its 95 % Wilson interval, as fractions.
-
-    `body` is the embodiment of the twin, `max_steps` the limit of an episode's decisions, 0 if unknown.
-    """
-
-    task: str
-    split: str
-    episodes: int
-    success: float
-    low: float
-    high: float
-    sampling: str
-    body: str = "stretch_re1"
-    max_steps: int = 0
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Provenance of a policy.
-
-    `source_sha256` is the hash of a released checkpoint that was imported, `left_out` the parts of it that are not in
-    the bundle, with the reason; both are empty for a policy that was trained with Ferry.
-    """
-
-    git_commit: str
-    config_sha256: str
-    algorithm: str
-    seed: int
-    steps: int
-    command: str = ""
-    simulated: tuple[SimulatedResult, ...] = ()
-    source_sha256: str = ""
-    left_out: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class PolicyManifest:
-    """Everything a server and a robot need to know about a policy.
+    """Everything a server and a robot need to know about a policy. BundleError if its fields contradict one another.
 
-    Graphs: "policy" takes, with batch 1, every camera by its name as (1, H, W, 3) uint8, `text_features` (1, L, D)
-    float32, `state` (1, S) float32, `previous_action` (1,) int64, `step` (1,) int64 and the recurrent inputs; it gives
-    `logits` (1, A) float32 and the recurrent outputs. That of a policy with continuous actions takes no previous action
-    and gives `actions` (1, horizon, n) float32 in the units of its spec. Normalisation is inside the graph.
-    "text" takes `token_ids` (1, L) int64 and gives `text_features`; it runs once per instruction. `tokenizer` is a
-    Hugging Face tokenizers file.
+    Attributes:
+        name: of the policy, printable.
+        spec: cameras, state and actions; the rows of a chunk that are executed are `spec.actions.execute_rows`.
+        graphs: "policy", run at each step, and "text" where the input of role text has the form "features": it takes
+            token ids (1, L) int64 as its only input, gives features (1, L, D) float32 as its only output, and runs
+            once per instruction.
+        inputs: inputs of the policy graph by role, but the recurrent ones. Batch 1.
+        output: output of the policy graph: logits (1, A) float32 of discrete actions in the order of their names, or a
+            chunk (1, horizon, n) float32 of continuous ones in the units of the spec.
+        tokenizer: a Hugging Face tokenizers file; None for a policy that takes no text.
+        recurrent: state that the graph carries from step to step.
+        provenance: where the policy comes from.
+        tasks: what it was made for.
+        parity: largest absolute difference between torch and onnxruntime seen at export, by output.
+        schema: of the file.
     """
 
     name: str
     spec: PolicySpec
     graphs: Mapping[str, GraphFile]
-    tokenizer: GraphFile
-    recurrent: tuple[RecurrentTensor, ...]
-    previous_action: PreviousAction
-    provenance: Provenance
+    inputs: tuple[GraphInput, ...]
+    output: str
+    tokenizer: GraphFile | None = None
+    recurrent: tuple[RecurrentTensor, ...] = ()
+    provenance: Provenance = field(default_factory=Provenance)
     tasks: tuple[str, ...] = ()
     parity: Mapping[str, float] = field(default_factory=dict)
-    """Largest absolute difference between torch and onnxruntime seen at export, by output."""
     schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.isprintable():
+            raise BundleError(f"manifest: name: got {self.name!r:.80}, expected printable text")
+        if "policy" not in self.graphs:
+            raise BundleError(f"manifest: graphs: got {sorted(self.graphs)}, expected 'policy' among them")
+        self._check_roles()
+        self._check_cameras()
+        self._check_text()
+        if len(self.spec.state) and self._input(StateInput) is None:
+            raise BundleError(f"manifest: inputs: got none of role state, expected one for {self.spec.state.names}")
+        if self.previous_action and not isinstance(self.spec.actions, DiscreteActions):
+            raise BundleError("manifest: inputs: got role previous_action with chunks, expected discrete actions")
+
+    @property
+    def previous_action(self) -> PreviousActionInput | None:
+        """Input of the previous action; None for a policy that takes none."""
+        return self._input(PreviousActionInput)
+
+    @property
+    def text(self) -> TextInput | None:
+        """Input of the instruction; None for a policy that takes none."""
+        return self._input(TextInput)
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON values; `from_json` returns an equal manifest."""
-        return {**asdict(self), "spec": self.spec.to_json()}
+        inputs = [{"role": one.role, **asdict(one)} for one in self.inputs]
+        return {**asdict(self), "spec": self.spec.to_json(), "inputs": inputs}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> PolicyManifest:
-        """Inverse of `to_json`; BundleError names the missing or wrong field."""
-        if data.get("schema") != SCHEMA:
-            raise BundleError(f"manifest schema: got {data.get('schema')!r}, expected {SCHEMA}")
+        """Reads a manifest of schema 1 or 2; BundleError names the field that is missing, unknown or wrong."""
+        schema, place = data.get("schema"), Place("manifest", error=_bundle_error)
+        if type(schema) is not int or schema not in (1, SCHEMA):
+            raise BundleError(f"manifest: schema: got {schema!r:.40}, expected 1 or {SCHEMA}")
         try:
-            name = data["name"]
-            if not isinstance(name, str) or not name.isprintable():
-                raise BundleError(f"manifest name: got {name!r:.80}, expected printable text")
-            provenance = dict(data["provenance"])
-            provenance["simulated"] = tuple(SimulatedResult(**result) for result in provenance.get("simulated", ()))
-            provenance["left_out"] = tuple(provenance.get("left_out", ()))
-            return cls(
-                name=name,
-                spec=PolicySpec.from_json(data["spec"]),
-                graphs={name: GraphFile(**graph) for name, graph in data["graphs"].items()},
-                tokenizer=GraphFile(**data["tokenizer"]),
-                recurrent=tuple(
-                    RecurrentTensor(**{**tensor, "initial_shape": tuple(tensor["initial_shape"])})
-                    for tensor in data["recurrent"]
-                ),
-                previous_action=PreviousAction(**data["previous_action"]),
-                provenance=Provenance(**provenance),
-                tasks=tuple(data.get("tasks", ())),
-                parity=dict(data.get("parity", {})),
-            )
-        except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
-            raise BundleError(
-                f"manifest: {type(error).__name__} {error}; expected the fields of schema {SCHEMA}"
-            ) from error
-        except SpecError as error:
+            if schema == 1:
+                old: ManifestSchema1 = build(ManifestSchema1, data, place)
+                return cls(**old.fields())
+            manifest: PolicyManifest = build(cls, data, place)
+        except (SpecError, ValueError, OverflowError, RecursionError) as error:
             raise BundleError(f"manifest: {error}") from error
+        return manifest
+
+    def _input(self, kind: type[Input]) -> Input | None:
+        return next((one for one in self.inputs if isinstance(one, kind)), None)
+
+    def _check_roles(self) -> None:
+        names = Counter([*(one.name for one in self.inputs), *(tensor.input for tensor in self.recurrent)])
+        roles = Counter(one.role for one in self.inputs if not isinstance(one, ImageInput))
+        for what, counts in (("name", names), ("role", roles)):
+            twice = [value for value, count in counts.items() if count > 1]
+            if twice:
+                raise BundleError(f"manifest: inputs: got {what} '{twice[0]}' twice, expected it once")
+
+    def _check_cameras(self) -> None:
+        cameras = {camera.name for camera in self.spec.cameras}
+        for index, one in enumerate(self.inputs):
+            if isinstance(one, ImageInput) and one.camera not in cameras:
+                expected = f"one of spec.cameras: {', '.join(sorted(cameras)) or 'none'}"
+                raise BundleError(f"manifest: inputs[{index}].camera: got '{one.camera}', expected {expected}")
+        unused = cameras - {one.camera for one in self.inputs if isinstance(one, ImageInput)}
+        if unused:
+            got = f"{', '.join(sorted(unused))} that no input of role image takes"
+            raise BundleError(f"manifest: spec.cameras: got {got}, expected only cameras that the graph takes")
+
+    def _check_text(self) -> None:
+        text = self.text
+        if (text is not None) != (self.tokenizer is not None):
+            got = "no tokenizer with" if text else "a tokenizer without"
+            raise BundleError(f"manifest: tokenizer: got {got} an input of role text, expected both or neither")
+        if ("text" in self.graphs) != (text is not None and text.form == "features"):
+            got = "the graph 'text'" if "text" in self.graphs else "no graph 'text'"
+            expected = "it exactly where an input of role text has the form features"
+            raise BundleError(f"manifest: graphs: got {got} among {sorted(self.graphs)}, expected {expected}")
 
 
 def sha256_of(data: bytes) -> str:
@@ -169,7 +152,7 @@ def write_bundle(folder: Path, manifest: PolicyManifest, files: Mapping[str, byt
     sealed = replace(
         manifest,
         graphs={name: _seal(folder, graph, is_graph=True) for name, graph in manifest.graphs.items()},
-        tokenizer=_seal(folder, manifest.tokenizer),
+        tokenizer=manifest.tokenizer and _seal(folder, manifest.tokenizer),
     )
     temporary = folder / f".{MANIFEST_FILE}.part"
     temporary.write_text(json.dumps(sealed.to_json(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
@@ -185,3 +168,10 @@ def _seal(folder: Path, graph: GraphFile, *, is_graph: bool = False) -> GraphFil
     if is_graph:
         check_whole(graph.file, data, is_loaded=False)
     return GraphFile(graph.file, sha256_of(data))
+
+
+def _bundle_error(
+    where: str, got: object, expected: object, *, line: int | None = None, suggestion: str = ""
+) -> BundleError:
+    hint = f"; did you mean '{suggestion}'?" if suggestion else ""
+    return BundleError(f"{where}: got {got!s:.200}, expected {expected}{hint}")

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from policy_server.bundle import Feed, PolicyBundle
 from policy_server.decision import Decision
 from policy_server.errors import NotFinite, SessionError
+from policy_server.graph_inputs import StepValues, Tensor
 from policy_server.sampling import Sampling, choose
-from policy_server.wire import check_names, invalid
+from policy_server.wire import check_names, invalid, unfit
 from robots.binding import Binding, bind
 from robots.embodiment import Embodiment
 from robots.errors import SpecError
@@ -32,8 +33,8 @@ class OnnxPolicy:
     def open(self, body: Embodiment, instruction: str, *, sampling: Sampling = "greedy", seed: int = 0) -> OnnxEpisode:
         """Starts an episode on `body`; BindError if the two do not fit, WireError for a bad instruction."""
         binding = bind(self.bundle.manifest.spec, body)
-        features = self.bundle.text_features(instruction, self.max_tokens)
-        return OnnxEpisode(self.bundle, binding, features, sampling, np.random.default_rng(seed))
+        text = self.bundle.encode_text(instruction, self.max_tokens)
+        return OnnxEpisode(self.bundle, binding, text, sampling, seed)
 
 
 @dataclass
@@ -42,21 +43,28 @@ class OnnxEpisode:
 
     bundle: PolicyBundle
     binding: Binding
-    text_features: npt.NDArray[np.float32]
+    text: Tensor | None
     sampling: Sampling
-    random: np.random.Generator
+    seed: int
     step: int = 0
     tried: int = 0
+    random: np.random.Generator = field(init=False)
     recurrent: Feed = field(init=False)
 
     def __post_init__(self) -> None:
-        self.recurrent = self.bundle.initial_state()
+        self.random, self.recurrent = np.random.default_rng(self.seed), self.bundle.initial_state()
 
     @property
     def names(self) -> tuple[str, ...]:
         """Action names in logit order; names of a row's entries for a chunk policy."""
         actions = self.binding.policy.actions
         return actions.names if isinstance(actions, DiscreteActions) else actions.vector.names
+
+    @property
+    def execute_rows(self) -> int | None:
+        """Number of rows of a chunk that are executed before the next decision; None for discrete actions."""
+        actions = self.binding.policy.actions
+        return None if isinstance(actions, DiscreteActions) else actions.execute_rows or actions.horizon
 
     @property
     def is_over(self) -> bool:
@@ -108,16 +116,20 @@ class OnnxEpisode:
         self.recurrent = {}
 
     def _previous_action(self, executed: str | None) -> int:
-        tokens = self.bundle.manifest.previous_action
+        """Returns the token of the previous action; 0 for a policy that takes none. WireError for an unknown name."""
+        actions, tokens = self.binding.policy.actions, self.bundle.manifest.previous_action
+        if self.step > 0 and executed is not None:
+            if not isinstance(actions, DiscreteActions):
+                raise invalid("executed", repr(executed)[:60], "null: a chunk has no name")
+            if executed not in actions.names:
+                raise invalid("executed", repr(executed)[:60], f"null or one of {', '.join(actions.names)}")
+        if tokens is None:
+            return 0
         if self.step == 0:
             return tokens.start
         if executed is None:
             return self.tried if tokens.blocked is None else tokens.blocked
-        actions = self.binding.policy.actions
-        if not isinstance(actions, DiscreteActions):
-            raise invalid("executed", repr(executed)[:60], "null: a chunk has no name")
-        if executed not in actions.names:
-            raise invalid("executed", repr(executed)[:60], f"null or one of {', '.join(actions.names)}")
+        assert isinstance(actions, DiscreteActions)  # the manifest has no previous action with chunks
         return actions.index(executed)
 
     def _inputs(self, observation: Observation) -> tuple[dict[str, U8Image], F32Vector]:
@@ -126,15 +138,15 @@ class OnnxEpisode:
         try:
             return self.binding.images(observation), self.binding.state(observation)
         except SpecError as error:
-            code = "state" if "state" in error.what else "image_size"
-            raise invalid(error.what, error.got, error.expected, code=code) from error
+            raise unfit(error) from error
 
     def _answer(self, images: dict[str, U8Image], state: F32Vector, previous: int) -> tuple[F32Vector, Feed]:
         """Returns masked logits, or a chunk within its bounds, and the next recurrent state."""
         actions = self.binding.policy.actions
         if self.sampling == "uniform":  # the baseline needs no network
             return self._uniform(actions), self.recurrent
-        answer, recurrent = self.bundle.run(images, self.text_features, state, previous, self.step, self.recurrent)
+        values = StepValues(images, state, self.text, previous, self.step, self.seed)
+        answer, recurrent = self.bundle.run(values, self.recurrent)
         try:
             if isinstance(actions, DiscreteActions):
                 return self.binding.masked(answer), recurrent

@@ -17,7 +17,9 @@ class OpenSession(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     embodiment: dict[str, Any] = Field(description="The robot's embodiment, as returned by Embodiment.to_json().")
-    instruction: str = Field(description="Task of the robot in natural language.", examples=["find a mug"])
+    instruction: str = Field(
+        "", description="Task in natural language; ignored by a policy that takes no text.", examples=["find a mug"]
+    )
     sampling: Sampling = Field("greedy", description="Sampling of actions; 'uniform' is the random baseline.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of this session's random draws.")
 
@@ -36,6 +38,9 @@ class SessionOpened(BaseModel):
     bundle_sha256: str = Field(description="SHA-256 of the bundle's manifest.json.")
     horizon: int = Field(description="Maximum number of decisions in an episode; further ones are refused with 410.")
     control_period_s: float = Field(description="Deadline of a decision, from its observation [s].")
+    execute_rows: int | None = Field(
+        None, description="Rows of a chunk to execute before the next decision; null for discrete actions."
+    )
     expires_after_s: float = Field(description="Idle time after which the session expires [s].")
     cameras: dict[str, ImageSize] = Field(
         description="Images that every request must contain, by the robot's camera names."
@@ -55,7 +60,8 @@ class Act(BaseModel):
     state: dict[str, list[float]] = Field({}, description="State group -> numbers in the order of the session's reply.")
     executed: str | None = Field(
         None,
-        description="Action executed since the last decision, null if there was none. Required after the first step.",
+        description="Action executed since the last decision, null if there was none. Required after the first step"
+        " by a policy that takes its previous action.",
     )
     step: int | None = Field(
         None, description="Number of the requested decision, from 0; refused if it is not the next one."

@@ -64,6 +64,7 @@ class Service:
             "bundle_sha256": self.bundle.sha256,
             "horizon": episode.binding.policy.horizon,
             "control_period_s": episode.binding.policy.control_period_s,
+            "execute_rows": episode.execute_rows,
             "expires_after_s": self.options.session_timeout_s,
             "cameras": {each.name: {"height": each.height, "width": each.width} for each in _cameras(episode.binding)},
             "state": {group: list(spec.names) for group, spec in _groups(episode.binding).items()},
@@ -129,7 +130,7 @@ def _check_turn(episode: OnnxEpisode, request: ActRequest) -> None:
         details = {"got": request.step, "expected": step}
         message = f"step: got {request.step}, expected {step}"
         raise SessionError(message, code="wrong_step", status=409, details=details)
-    if step > 0 and not request.reported:
+    if step > 0 and not request.reported and episode.bundle.manifest.previous_action:
         raise invalid("executed", f"nothing at step {step}", "an action name or null", code="missing_field")
     if step == 0 and request.executed is not None:
         raise invalid("executed", f"'{request.executed[:60]}' at the first step", "null or nothing")

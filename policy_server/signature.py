@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 import onnxruntime as ort
 
 from policy_server.errors import BundleError
+from policy_server.graph_inputs import Port
 from policy_server.manifest import PolicyManifest
 from robots.spec import DiscreteActions
 
 TYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32", "tensor(int64)": "int64"}
-
-
-@dataclass(frozen=True)
-class Port:
-    """One input or output of a graph. In `shape`, None means any size and 0 a size that grows with each step."""
-
-    dtype: str
-    shape: tuple[int | None, ...]
-
-    def __str__(self) -> str:
-        sizes = ", ".join({None: "any", 0: "growing"}.get(size, str(size)) for size in self.shape)
-        return f"{self.dtype} ({sizes})"
-
-
-Ports = Mapping[str, Port]
+TOKEN_IDS, FEATURES = Port("int64", (1, None)), Port("float32", (1, None, None))
 
 
 class NodeArg(Protocol):
@@ -38,37 +24,37 @@ class NodeArg(Protocol):
     shape: list[int | str | None]
 
 
-def policy_ports(manifest: PolicyManifest) -> tuple[Ports, Ports]:
-    """Returns the inputs and outputs of the policy graph."""
-    spec, actions = manifest.spec, manifest.spec.actions
-    inputs = {camera.name: Port("uint8", (1, camera.height, camera.width, 3)) for camera in spec.cameras}
-    inputs |= {
-        "text_features": Port("float32", (1, None, None)),
-        "state": Port("float32", (1, len(spec.state))),
-        "step": Port("int64", (1,)),
-    }
+def check_policy_graph(session: ort.InferenceSession, manifest: PolicyManifest) -> None:
+    """Raises BundleError for the first input or output of the policy graph that is not as the manifest declares it.
+
+    The graph may have more outputs; they are not computed.
+    """
+    spec, actions, file = manifest.spec, manifest.spec.actions, manifest.graphs["policy"].file
+    inputs = {one.name: one.port(spec) for one in manifest.inputs}
     if isinstance(actions, DiscreteActions):
-        inputs["previous_action"] = Port("int64", (1,))
-        outputs = {"logits": Port("float32", (1, len(actions.names)))}
+        outputs = {manifest.output: Port("float32", (1, len(actions.names)))}
     else:
-        outputs = {"actions": Port("float32", (1, actions.horizon, len(actions.vector)))}
+        outputs = {manifest.output: Port("float32", (1, actions.horizon, len(actions.vector)))}
     inputs |= {tensor.input: Port(tensor.dtype, tensor.initial_shape) for tensor in manifest.recurrent}
     outputs |= {tensor.output: Port(tensor.dtype, tensor.initial_shape) for tensor in manifest.recurrent}
-    return inputs, outputs
-
-
-def text_ports() -> tuple[Ports, Ports]:
-    """Returns the inputs and outputs of the text graph."""
-    return {"token_ids": Port("int64", (1, None))}, {"text_features": Port("float32", (1, None, None))}
-
-
-def check_graph(file: str, session: ort.InferenceSession, inputs: Ports, outputs: Ports) -> None:
-    """Raises BundleError for the first input or output of the graph in `file` that is not as expected."""
     _check(f"{file} inputs", session.get_inputs(), inputs)
-    _check(f"{file} outputs", session.get_outputs(), outputs)
+    _check(f"{file} outputs", [node for node in session.get_outputs() if node.name in outputs], outputs)
 
 
-def _check(what: str, got: Iterable[NodeArg], expected: Ports) -> None:
+def check_text_graph(session: ort.InferenceSession, manifest: PolicyManifest) -> None:
+    """Raises BundleError unless the text graph has one input, token ids, and one output, features."""
+    file = manifest.graphs["text"].file
+    for what, nodes, port in (
+        ("inputs", session.get_inputs(), TOKEN_IDS),
+        ("outputs", session.get_outputs(), FEATURES),
+    ):
+        names = [node.name for node in nodes]
+        if len(names) != 1:
+            raise BundleError(f"{file} {what}: got {', '.join(names)}, expected one, {port}")
+        _check(f"{file} {what}", nodes, {names[0]: port})
+
+
+def _check(what: str, got: Iterable[NodeArg], expected: Mapping[str, Port]) -> None:
     ports = {node.name: node for node in got}
     if ports.keys() != expected.keys():
         raise BundleError(f"{what}: got {', '.join(sorted(ports))}, expected {', '.join(sorted(expected))}")

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from policy_server.decision import Decision
 from policy_server.errors import WireError
+from robots.errors import SpecError
 
 MSGPACK = "application/msgpack"
 JSON = "application/json"
@@ -169,6 +170,12 @@ def invalid(what: str, got: object, expected: object, code: str = "invalid", **d
     """Returns a 422 error for a message that can be parsed but does not fit."""
     message = f"{what}: got {got}, expected {expected}"
     return WireError(message, code=code, status=422, details={"got": str(got), "expected": str(expected), **details})
+
+
+def unfit(error: SpecError) -> WireError:
+    """Returns a 422 error for an observation that does not fit the robot or the policy."""
+    code = "state" if "state" in error.what else "image_size"
+    return invalid(error.what, error.got, error.expected, code=code)
 
 
 def too_large(what: str, got: str, most: int) -> WireError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -33,9 +33,39 @@ class Binding:
     commands: tuple[Command | None, ...]
 
     @property
+    def actions(self) -> DiscreteActions:
+        """The policy's actions, in the order of its logits; SpecError for a policy that answers with chunks."""
+        if not isinstance(self.policy.actions, DiscreteActions):
+            raise SpecError("policy actions", self.policy.actions.kind, DiscreteActions.kind)
+        return self.policy.actions
+
+    @property
     def mask(self) -> npt.NDArray[np.bool_]:
         """Shape (number of actions,): True where the robot has the action."""
         return np.array([command is not None for command in self.commands], dtype=np.bool_)
+
+    @property
+    def viewed_body(self) -> Embodiment:
+        """The robot with the policy's cameras in place of its own, whose images are what `images` returns.
+
+        Whoever applies the views beside the robot describes it as this one; a policy binds to it without a crop.
+        """
+        cameras = {camera.name: camera for camera in self.body.cameras}
+        viewed = [(name, cameras[camera], view) for name, (camera, view) in self.views.items()]
+        return replace(
+            self.body,
+            cameras=tuple(
+                replace(
+                    camera,
+                    name=name,
+                    height=view.height,
+                    width=view.width,
+                    vertical_fov_deg=view.vertical_fov_deg(camera.vertical_fov_deg),
+                )
+                for name, camera, view in viewed
+            ),
+            camera_views={},
+        )
 
     def images(self, observation: Observation) -> dict[str, U8Image]:
         """The policy's images, each (height, width, 3) uint8, from the robot's; SpecError when one is missing."""
@@ -78,7 +108,10 @@ class Binding:
         return command
 
     def chunk(self, rows: npt.NDArray[np.float32]) -> Chunk:
-        """The robot's command for a chunk of shape (horizon, n), one row every `period_s`; each row is checked."""
+        """The robot's command for a chunk of shape (horizon, n), one row every `period_s`; each row is checked.
+
+        It has the rows that are executed before the next chunk is asked for: the first `execute_rows`, or all.
+        """
         actions = self.policy.actions
         if not isinstance(actions, ContinuousActions):
             raise SpecError("policy actions", "discrete", "continuous")
@@ -86,7 +119,8 @@ class Binding:
             actions.vector.check(row, "chunk")
         if not 1 <= len(rows) <= actions.horizon:
             raise SpecError("chunk", f"{len(rows)} rows", f"1 to {actions.horizon}")
-        return Chunk(actions.vector.names, tuple(tuple(row.tolist()) for row in rows), actions.period_s)
+        executed = tuple(tuple(row.tolist()) for row in rows[: actions.execute_rows])
+        return Chunk(actions.vector.names, executed, actions.period_s)
 
 
 def bind(policy: PolicySpec, body: Embodiment) -> Binding:

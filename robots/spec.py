@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from robots.errors import SpecError
+from robots.structure import Place, build
 
 U8Image = npt.NDArray[np.uint8]
 F32Vector = npt.NDArray[np.float32]
@@ -95,6 +96,7 @@ class DiscreteActions:
     """One choice out of `names`; the order is the order of the logits."""
 
     names: tuple[str, ...]
+    kind: ClassVar[str] = "discrete"
 
     def __post_init__(self) -> None:
         if not self.names or len(set(self.names)) != len(self.names):
@@ -109,15 +111,22 @@ class DiscreteActions:
 
 @dataclass(frozen=True)
 class ContinuousActions:
-    """A chunk of `horizon` vectors, one every `period_s` seconds, each described by `vector`. Shape (horizon, n)."""
+    """A chunk of `horizon` vectors, one every `period_s` seconds, each described by `vector`. Shape (horizon, n).
+
+    `execute_rows` is the number of its first rows that are executed before the next chunk is asked for; None for all.
+    """
 
     vector: VectorSpec
     horizon: int
     period_s: float
+    execute_rows: int | None = None
+    kind: ClassVar[str] = "continuous"
 
     def __post_init__(self) -> None:
         if self.horizon < 1 or self.period_s <= 0:
             raise SpecError("chunk", (self.horizon, self.period_s), "horizon >= 1 and period_s > 0")
+        if self.execute_rows is not None and not 1 <= self.execute_rows <= self.horizon:
+            raise SpecError("chunk execute_rows", self.execute_rows, f"1 to {self.horizon}, the horizon, or null")
 
 
 Actions = DiscreteActions | ContinuousActions
@@ -160,32 +169,15 @@ class PolicySpec:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `from_json` gives back an equal spec."""
-        kind = "discrete" if isinstance(self.actions, DiscreteActions) else "continuous"
-        return {**asdict(self), "actions": {"kind": kind, **asdict(self.actions)}}
+        return {**asdict(self), "actions": {"kind": self.actions.kind, **asdict(self.actions)}}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> PolicySpec:
-        """Inverse of `to_json`; SpecError names a field that is missing or wrong."""
-        try:
-            return cls(
-                cameras=tuple(CameraInput(**camera) for camera in data["cameras"]),
-                state=vector_from_json(data["state"]),
-                actions=_actions_from_json(data["actions"]),
-                horizon=data["horizon"],
-                control_period_s=data["control_period_s"],
-            )
-        except (KeyError, TypeError) as error:
-            raise SpecError("policy spec", f"{type(error).__name__} {error}", "the fields of PolicySpec") from error
+        """Inverse of `to_json`; SpecError names a field that is missing, unknown or wrong."""
+        spec: PolicySpec = build(cls, data, Place("policy spec"))
+        return spec
 
 
 def vector_from_json(data: Mapping[str, Sequence[Any]]) -> VectorSpec:
     """A VectorSpec from the JSON form of `dataclasses.asdict`."""
     return VectorSpec(**{field: tuple(data[field]) for field in ("names", "units", "low", "high")})
-
-
-def _actions_from_json(data: Mapping[str, Any]) -> Actions:
-    if data["kind"] == "discrete":
-        return DiscreteActions(tuple(data["names"]))
-    if data["kind"] == "continuous":
-        return ContinuousActions(vector_from_json(data["vector"]), data["horizon"], data["period_s"])
-    raise SpecError("actions kind", data["kind"], "discrete or continuous")

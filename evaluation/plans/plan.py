@@ -13,9 +13,9 @@ from typing import Any, Literal
 import numpy as np
 
 from evaluation.errors import PlanError
-from evaluation.plans.structure import Place, build
 from evaluation.plans.trial import Start, Trial
 from evaluation.plans.yaml_lines import read_yaml
+from robots.structure import Place, build
 
 RobotKind = Literal["twin", "ros", "fake"]
 TaskName = Literal[

@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from evaluation.errors import PlanError, nearest
+from evaluation.errors import PlanError
+from robots.structure import nearest
 
 MAX_VALUES, MAX_DEPTH = 100_000, 64
 _OPENS = (

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from evaluation.errors import RecordError
-from evaluation.plans.structure import Place, build
 from evaluation.plans.trial import Outcome, Trial
 from evaluation.stages.trial_setup import TrialSetup
+from robots.structure import Place, build
 
 EPISODE_FILE = "episode.json"
 VIDEO_FILE = "video.webm"

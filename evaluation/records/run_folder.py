@@ -10,10 +10,10 @@ from pathlib import Path
 
 from evaluation.errors import FolderError, RecordError
 from evaluation.plans.plan import Plan
-from evaluation.plans.structure import Place, build
 from evaluation.plans.trial import Outcome, Trial
 from evaluation.policies import PolicyIdentity
 from evaluation.records.episode import EPISODE_FILE, Episode, read_json, write_json
+from robots.structure import Place, build
 
 RUN_FILE = "run.json"
 TRIALS = "trials"

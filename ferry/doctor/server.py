@@ -84,7 +84,7 @@ def check_latency(body: Embodiment, observation: Observation, machine: Machine) 
                 began_s = time.monotonic()
                 session.act(observation)
                 times_s.append(time.monotonic() - began_s)
-    except PolicyError as error:
+    except (PolicyError, BindError) as error:
         raise CheckFailed(f"{type(error).__name__}: {error}", "see the server's output") from error
     median_s, longest_s = statistics.median(times_s), max(times_s)
     measured = f"median {median_s * 1e3:.0f} ms, longest {longest_s * 1e3:.0f} ms of {period_s * 1e3:.0f} ms"

@@ -25,7 +25,7 @@ def test_a_session_of_another_bundle_than_the_evaluation_began_with_is_refused(t
         policy.close()
         assert binding.policy == policy.spec
     with serving(tmp_path / "two") as url, PolicyClient(url) as client:
-        now = client.bundle_sha256()
+        now = client.served()[1]
         stale = ExportedPolicy(client, replace(policy.identity, source=url), policy.spec, "greedy")
         begun = policy.identity.bundle_sha256[:12]
         with pytest.raises(TrialError, match=f"'tiny': got bundle {now[:12]} from {url}, expected {begun} as when"):

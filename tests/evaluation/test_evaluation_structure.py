@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.errors import FormatError, PlanError, RecordError, nearest
-from evaluation.plans.structure import Place, build
+from evaluation.errors import FormatError, PlanError, RecordError
 from evaluation.plans.yaml_lines import LinedDict, read_yaml
+from robots.structure import Place, build, nearest
 
 
 class Colour(str, Enum):

@@ -11,7 +11,7 @@ from bundles import SCRIPT, tiny_body, tiny_observation, write_tiny_bundle
 
 from policy_server.bundle import PolicyBundle
 from policy_server.errors import NotFinite, SessionError, WireError
-from policy_server.manifest import PreviousAction
+from policy_server.graph_inputs import PreviousActionInput
 from policy_server.onnx_policy import OnnxEpisode, OnnxPolicy
 from robots.errors import BindError
 from robots.observation import Observation
@@ -65,7 +65,9 @@ def test_what_was_executed_matters(policy: OnnxPolicy) -> None:
 
 
 def test_a_policy_without_a_blocked_token_is_told_what_was_tried(policy: OnnxPolicy) -> None:
-    manifest = replace(policy.bundle.manifest, previous_action=PreviousAction(start=20))
+    manifest = policy.bundle.manifest
+    inputs = [replace(one, blocked=None) if isinstance(one, PreviousActionInput) else one for one in manifest.inputs]
+    manifest = replace(manifest, inputs=tuple(inputs))
     policy = OnnxPolicy(replace(policy.bundle, manifest=manifest))
     blocked, tried = policy.open(tiny_body(), "find a mug"), policy.open(tiny_body(), "find a mug")
     name = blocked.act(tiny_observation()).name

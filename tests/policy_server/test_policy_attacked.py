@@ -138,7 +138,7 @@ def drive(session: PolicySession, over: threading.Event, slowest: list[float]) -
 
 def test_an_opening_whose_client_is_gone_leaves_no_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tiny_bundle(tmp_path)
-    begun, go, features = threading.Event(), threading.Event(), PolicyBundle.text_features
+    begun, go, features = threading.Event(), threading.Event(), PolicyBundle.encode_text
 
     def slow(self: PolicyBundle, instruction: str, most: int) -> object:
         begun.set()
@@ -146,7 +146,7 @@ def test_an_opening_whose_client_is_gone_leaves_no_session(tmp_path: Path, monke
         return features(self, instruction, most)
 
     with serving(tmp_path) as url, httpx.Client(base_url=url) as http:
-        monkeypatch.setattr(PolicyBundle, "text_features", slow)
+        monkeypatch.setattr(PolicyBundle, "encode_text", slow)
         body = opening()
         head = f"POST /v1/sessions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
         with socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1]))) as impatient:

@@ -12,6 +12,7 @@ from bundles import BAD, FEATURES, tiny_observation, write_tiny_bundle
 
 from policy_server.bundle import PolicyBundle
 from policy_server.errors import BundleError, WireError
+from policy_server.graph_inputs import StepValues
 from policy_server.manifest import sha256_of
 
 EXPECTED = {
@@ -105,14 +106,16 @@ def test_a_missing_graph_is_named(tmp_path: Path) -> None:
     data = json.loads((tmp_path / "manifest.json").read_text())
     del data["graphs"]["text"]
     (tmp_path / "manifest.json").write_text(json.dumps(data))
-    with pytest.raises(BundleError, match=r"graphs: got \['policy'\], expected \['policy', 'text'\]"):
+    with pytest.raises(BundleError, match=r"graphs: got no graph 'text' among \['policy'\], expected it exactly where"):
         PolicyBundle.load(tmp_path)
 
 
 def test_text_features_depend_on_the_words(tmp_path: Path) -> None:
     write_tiny_bundle(tmp_path)
     bundle = PolicyBundle.load(tmp_path)
-    mug, apple = bundle.text_features("find a mug", 8), bundle.text_features("find a apple", 8)
+    mug, apple = bundle.encode_text("find a mug", 8), bundle.encode_text("find a apple", 8)
+    assert mug is not None
+    assert apple is not None
     assert mug.shape == apple.shape == (1, 3, FEATURES)
     assert not np.array_equal(mug, apple)
 
@@ -122,17 +125,18 @@ def test_the_number_of_tokens_is_limited(tmp_path: Path, instruction: str, count
     write_tiny_bundle(tmp_path)
     bundle = PolicyBundle.load(tmp_path)
     with pytest.raises(WireError, match=f"instruction: got {count} tokens, expected 1 to 2 tokens"):
-        bundle.text_features(instruction, 2)
+        bundle.encode_text(instruction, 2)
 
 
 def test_the_recurrent_state_grows_and_matters(tmp_path: Path) -> None:
     write_tiny_bundle(tmp_path)
     bundle = PolicyBundle.load(tmp_path)
     images, state = dict(tiny_observation().images), np.zeros(1, np.float32)
-    features = bundle.text_features("find a mug", 8)
+    features = bundle.encode_text("find a mug", 8)
     fresh = bundle.initial_state()
-    first, grown = bundle.run(images, features, state, 20, 0, fresh)
+    values = StepValues(images, state, features, 20, 0)
+    first, grown = bundle.run(values, fresh)
     assert first.shape == (20,)
     assert grown["past_keys"].shape == (1, 1, 1, 1, 2)
-    second, _ = bundle.run(images, features, state, 20, 0, grown)
+    second, _ = bundle.run(values, grown)
     assert not np.array_equal(first, second)

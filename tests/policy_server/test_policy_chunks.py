@@ -13,13 +13,14 @@ from servers import ferry_serve
 from policy_server.bundle import PolicyBundle
 from policy_server.client import PolicyClient, check_decision
 from policy_server.decision import Decision
-from policy_server.errors import BundleError, NotFinite, Refused, WireError
+from policy_server.errors import BundleError, NotFinite, WireError
 from policy_server.onnx_policy import OnnxPolicy
 from robots.arms.action_chunks import cartesian_delta
 from robots.binding import bind
 from robots.command import Chunk
 from robots.embodiment import Embodiment
 from robots.embodiments.stretch_re1 import STRETCH_RE1
+from robots.errors import BindError
 from robots.observation import Observation
 from robots.spec import CameraInput, CameraSpec
 
@@ -57,7 +58,7 @@ def test_a_chunk_travels_over_the_server(tmp_path: Path) -> None:
             np.testing.assert_array_equal(first.chunk, SCRIPT[0])
             np.testing.assert_array_equal(second.chunk, SCRIPT[1])
             assert (second.stamp_ns, second.step, second.valid_for_s) == (9, 1, 0.5)
-        with pytest.raises(Refused, match="chunk of stretch_re1: got discrete actions only"):
+        with pytest.raises(BindError, match="chunk of stretch_re1: got discrete actions only"):
             client.open(replace(STRETCH_RE1, cameras=(CAMERA,)), "find a mug")
 
 

@@ -181,6 +181,18 @@ def test_an_observation_without_the_camera_is_refused() -> None:
         bind(POLICY, STRETCH_RE1).images(Observation(0, {}))
 
 
+def test_a_robot_whose_views_were_applied_beside_it_gives_the_same_images_without_a_crop() -> None:
+    binding = bind(POLICY, STRETCH_RE1)
+    viewed = binding.viewed_body
+    again = bind(POLICY, viewed)
+    seen = binding.images(observation())
+    assert all(view.crop == (0, 0, view.height, view.width) for _, view in again.views.values())
+    assert [(camera.name, camera.height) for camera in viewed.cameras] == [(c.name, c.height) for c in POLICY.cameras]
+    for name, image in again.images(replace(observation(), images=seen)).items():
+        np.testing.assert_array_equal(image, seen[name])
+    assert replace(viewed, cameras=STRETCH_RE1.cameras) == replace(STRETCH_RE1, camera_views={})
+
+
 @pytest.mark.parametrize(
     ("state", "message"),
     [({}, "got \\[\\], expected group 'hand'"), ({"hand": np.zeros(2, np.float32)}, r"state 'hand': got shape \(2,\)")],
@@ -198,6 +210,15 @@ ARM_POLICY = PolicySpec((), VectorSpec((), (), (), ()), CHUNK, 100, 0.15)
 def test_a_chunk_becomes_one_command() -> None:
     rows = np.array([[0.0, 0.5], [0.25, 0.5]], np.float32)
     assert bind(ARM_POLICY, ARM).chunk(rows) == Chunk(("j1", "j2"), ((0.0, 0.5), (0.25, 0.5)), 0.05)
+
+
+def test_only_the_rows_to_execute_become_a_command_and_all_are_checked() -> None:
+    binding = bind(replace(ARM_POLICY, actions=replace(CHUNK, execute_rows=2)), ARM)
+    rows = np.array([[0.0, 0.5], [0.25, 0.5], [0.5, 0.5]], np.float32)
+    assert binding.chunk(rows).rows == ((0.0, 0.5), (0.25, 0.5))
+    rows[2, 1] = np.nan
+    with pytest.raises(SpecError, match="chunk 'j2'"):
+        binding.chunk(rows)
 
 
 def test_a_chunk_has_between_one_row_and_the_horizon() -> None:

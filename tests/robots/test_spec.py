@@ -86,7 +86,7 @@ def test_a_policy_spec_survives_json() -> None:
 def test_a_chunk_policy_survives_json(horizon: int, period: float, bounds: list[tuple[float, float]]) -> None:
     names = tuple(f"joint_{i}" for i in range(len(bounds)))
     low, high = zip(*bounds)
-    chunk = ContinuousActions(VectorSpec(names, ("rad",) * len(names), low, high), horizon, period)
+    chunk = ContinuousActions(VectorSpec(names, ("rad",) * len(names), low, high), horizon, period, (horizon + 1) // 2)
     spec = discrete_policy(actions=chunk)
     assert PolicySpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
 
@@ -94,9 +94,9 @@ def test_a_chunk_policy_survives_json(horizon: int, period: float, bounds: list[
 def test_a_policy_spec_that_lacks_a_field_says_so() -> None:
     data = discrete_policy().to_json()
     del data["horizon"]
-    with pytest.raises(SpecError, match="KeyError 'horizon'"):
+    with pytest.raises(SpecError, match="policy spec: got no 'horizon', expected 'horizon' among the keys"):
         PolicySpec.from_json(data)
-    with pytest.raises(SpecError, match="got telepathy, expected discrete or continuous"):
+    with pytest.raises(SpecError, match=r"actions.kind: got 'telepathy', expected one of discrete, continuous"):
         PolicySpec.from_json({**discrete_policy().to_json(), "actions": {"kind": "telepathy"}})
 
 
@@ -104,6 +104,12 @@ def test_a_policy_spec_that_lacks_a_field_says_so() -> None:
 def test_a_policy_spec_must_make_sense(overrides: dict) -> None:
     with pytest.raises(SpecError):
         discrete_policy(**overrides)
+
+
+@pytest.mark.parametrize("rows", [0, 4])
+def test_no_more_rows_are_executed_than_a_chunk_has(rows: int) -> None:
+    with pytest.raises(SpecError, match=f"chunk execute_rows: got {rows}, expected 1 to 3, the horizon, or null"):
+        ContinuousActions(VectorSpec(("x",), ("m",), (0.0,), (1.0,)), 3, 0.1, rows)
 
 
 def test_a_chunk_needs_a_horizon_and_a_period() -> None:

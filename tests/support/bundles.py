@@ -16,14 +16,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from policy_server.manifest import (
-    GraphFile,
-    PolicyManifest,
-    PreviousAction,
-    Provenance,
-    RecurrentTensor,
-    write_bundle,
-)
+from policy_server.graph_inputs import ImageInput, PreviousActionInput, StateInput, StepInput, TextInput
+from policy_server.manifest import PolicyManifest, write_bundle
+from policy_server.manifest_parts import GraphFile, Provenance, RecurrentTensor
 from robots.embodiment import Embodiment
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS, STRETCH_RE1
 from robots.observation import Observation
@@ -97,10 +92,17 @@ def tiny_manifest(horizon: int = 200, control_period_s: float = 1.0) -> PolicyMa
     return PolicyManifest(
         name="tiny",
         spec=PolicySpec(cameras, state, SPOC_ACTIONS, horizon, control_period_s),
-        graphs={"policy": GraphFile("policy.onnx", ""), "text": GraphFile("text.onnx", "")},
-        tokenizer=GraphFile("tokenizer.json", ""),
+        graphs={"policy": GraphFile("policy.onnx"), "text": GraphFile("text.onnx")},
+        inputs=(
+            *(ImageInput(camera.name, camera.name) for camera in cameras),
+            TextInput("text_features"),
+            StateInput("state"),
+            PreviousActionInput("previous_action", start=20, blocked=22),
+            StepInput("step"),
+        ),
+        output="logits",
+        tokenizer=GraphFile("tokenizer.json"),
         recurrent=tuple(recurrent),
-        previous_action=PreviousAction(start=20, blocked=22),
         provenance=Provenance(git_commit="0" * 40, config_sha256="0" * 64, algorithm="script", seed=0, steps=0),
         tasks=("object_nav",),
     )

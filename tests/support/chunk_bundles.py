@@ -10,7 +10,9 @@ import numpy.typing as npt
 from bundles import FEATURES, _model, _text_graph, _tokenizer
 from onnx import TensorProto, helper
 
-from policy_server.manifest import GraphFile, PolicyManifest, PreviousAction, Provenance, write_bundle
+from policy_server.graph_inputs import ImageInput, StateInput, StepInput, TextInput
+from policy_server.manifest import PolicyManifest, write_bundle
+from policy_server.manifest_parts import GraphFile, Provenance
 from robots.spec import CameraInput, ContinuousActions, PolicySpec, VectorSpec
 
 
@@ -44,10 +46,15 @@ def write_chunk_bundle(
     manifest = PolicyManifest(
         name="tiny_chunks",
         spec=PolicySpec(tuple(cameras), state, actions, horizon, control_period_s),
-        graphs={"policy": GraphFile("policy.onnx", ""), "text": GraphFile("text.onnx", "")},
-        tokenizer=GraphFile("tokenizer.json", ""),
-        recurrent=(),
-        previous_action=PreviousAction(start=0),
+        graphs={"policy": GraphFile("policy.onnx"), "text": GraphFile("text.onnx")},
+        inputs=(
+            *(ImageInput(camera.name, camera.name) for camera in cameras),
+            TextInput("text_features"),
+            StateInput("state"),
+            StepInput("step"),
+        ),
+        output="actions",
+        tokenizer=GraphFile("tokenizer.json"),
         provenance=Provenance(git_commit="0" * 40, config_sha256="0" * 64, algorithm="script", seed=0, steps=0),
         tasks=("find a mug",),
     )

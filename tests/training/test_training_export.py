@@ -17,7 +17,9 @@ from small_policies import SPOC_LIKE, TINY, tiny_policy
 
 from policy_server.bundle import PolicyBundle
 from policy_server.errors import BundleError
-from policy_server.manifest import PolicyManifest, Provenance, SimulatedResult
+from policy_server.graph_inputs import StepValues
+from policy_server.manifest import PolicyManifest
+from policy_server.manifest_parts import Provenance, SimulatedResult
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from training.data.recording import Recording, random_recording, record_episode
 from training.errors import ExportError
@@ -87,6 +89,16 @@ def test_the_manifest_says_what_the_policy_is(folder: Path) -> None:
     manifest = PolicyManifest.from_json(json.loads((folder / "manifest.json").read_text()))
     assert manifest.name == "tiny"
     assert manifest.spec == TINY.spec()
+    roles = [(one.role, one.name) for one in manifest.inputs]
+    assert roles == [
+        ("image", "navigation"),
+        ("image", "manipulation"),
+        ("text", "text_features"),
+        ("state", "state"),
+        ("previous_action", "previous_action"),
+        ("step", "step"),
+    ]
+    assert manifest.previous_action is not None
     assert (manifest.previous_action.start, manifest.previous_action.blocked) == (START, BLOCKED)
     assert manifest.tasks == ("object_nav",)
     assert [one.initial_shape for one in manifest.recurrent] == [(1, 1, 2, 0, 16)] * 2
@@ -106,12 +118,13 @@ def test_the_server_can_load_it_and_decides_as_torch_does(
 
 def test_memory_matters_along_the_recording(folder: Path, recording: Recording) -> None:
     bundle = PolicyBundle.load(folder, threads=1)
-    features = bundle.text_features(recording.instruction, 20)
+    features = bundle.encode_text(recording.instruction, 20)
     state = bundle.initial_state()
     for number, one in enumerate(recording.steps):
-        logits, state = bundle.run(dict(one.images), features, one.state, one.previous_action, number, state)
+        values = StepValues(one.images, one.state, features, one.previous_action, number)
+        logits, state = bundle.run(values, state)
     assert state["past_keys"].shape == (1, 1, 2, STEPS, 16)
-    fresh, _ = bundle.run(dict(one.images), features, one.state, one.previous_action, number, bundle.initial_state())
+    fresh, _ = bundle.run(values, bundle.initial_state())
     assert np.abs(logits - fresh).max() > TOLERANCE
 
 
@@ -205,6 +218,7 @@ def test_small_3s_parts_can_be_exported(tmp_path: Path) -> None:
     policy = tiny_policy(4, SPOC_LIKE)
     noise = random_recording(SPOC_LIKE.spec(), "search for an alarm clock", steps=4)
     manifest = export(policy, tmp_path / "spoc", noise, WHERE_FROM, name="spoc")
+    assert manifest.previous_action is not None
     assert manifest.previous_action.blocked is None
     assert max(manifest.parity.values()) < 1e-3
     assert PolicyBundle.load(tmp_path / "spoc", threads=1).manifest == manifest
@@ -271,8 +285,8 @@ def test_the_commit_is_that_of_the_working_tree() -> None:
 def test_every_action_has_a_logit(folder: Path) -> None:
     bundle = PolicyBundle.load(folder, threads=1)
     noise = random_recording(TINY.spec(), "find a mug", steps=1).steps[0]
-    features = bundle.text_features("find a mug", 10)
-    logits, _ = bundle.run(dict(noise.images), features, noise.state, START, 0, bundle.initial_state())
+    features = bundle.encode_text("find a mug", 10)
+    logits, _ = bundle.run(StepValues(noise.images, noise.state, features, START), bundle.initial_state())
     assert logits.shape == (len(SPOC_ACTIONS.names),)
 
 

@@ -95,17 +95,17 @@ def test_a_bump_of_the_experts_own_does_not_end_a_random_burst() -> None:
 
 
 def test_what_was_not_executed_is_told_as_blocked() -> None:
-    assert previous_token(FREE, "move_back", BLOCKED) == SPOC_ACTIONS.index("move_back")
-    assert previous_token(BUMP, "move_back", BLOCKED) == BLOCKED
-    assert previous_token(Sent(Stop(), refused="runstop"), "move_back", BLOCKED) == BLOCKED
-    assert previous_token(BUMP, "move_back", None) == 3  # no such token: what was tried
+    assert previous_token(FREE, 3, BLOCKED) == 3
+    assert previous_token(BUMP, 3, BLOCKED) == BLOCKED
+    assert previous_token(Sent(Stop(), refused="runstop"), 3, BLOCKED) == BLOCKED
+    assert previous_token(BUMP, 3, None) == 3  # no such token: what was tried
 
 
 def test_a_demonstration_holds_indices() -> None:
     episode = next(training_episodes(np.random.default_rng(0)))
     shown = Demonstration(episode)
-    shown.add("done", 20, 0.2)
-    shown.add("move_ahead", 3, 1.0)
+    shown.add(SPOC_ACTIONS.index("done"), 20, 0.2)
+    shown.add(SPOC_ACTIONS.index("move_ahead"), 3, 1.0)
     assert shown.labels[1] == 0
     assert shown.previous == [20, 3]
     assert shown.in_hand == [0, 1]

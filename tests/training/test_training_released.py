@@ -177,6 +177,7 @@ def test_the_bundle_says_where_it_comes_from(imported: tuple[Imported, ImportOpt
         "training_pipeline_state_dict",
     ]
     assert manifest.spec.horizon == 600
+    assert manifest.previous_action is not None
     assert manifest.previous_action.start == 20
     assert manifest.previous_action.blocked is None  # the action that was tried is fed back, as they do
     assert manifest.tasks == ("object_nav",)

@@ -13,7 +13,8 @@ from released_weights import TIME, filled, parameter, shapes, small, write_files
 from torch import Tensor
 
 from policy_server.errors import BundleError
-from policy_server.manifest import PolicyManifest, Provenance
+from policy_server.manifest import PolicyManifest
+from policy_server.manifest_parts import Provenance
 from simulation.errors import EpisodeError
 from training.errors import CheckpointError
 from training.models.spoc import SpocPolicy

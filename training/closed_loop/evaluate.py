@@ -19,7 +19,6 @@ import torch
 import tyro
 
 from policy_server.sampling import SAMPLINGS, choose
-from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.spec import F32Vector
 from simulation.episode import EpisodeSpec
 from simulation.errors import EpisodeGenerationError, HouseGenerationError
@@ -154,7 +153,7 @@ class Evaluator:
         if self.sampling == "expert":
             return slot.expert.action()
         action, _ = choose(logits, self.sampling, slot.rng)  # type: ignore[arg-type]  # checked by `check`
-        return SPOC_ACTIONS.names[action]
+        return self.rollout.binding.actions.names[action]
 
 
 def evaluation_episodes(options: EvaluateOptions, indices: range) -> Iterator[tuple[int, EpisodeSpec]]:

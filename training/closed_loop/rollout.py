@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from robots.binding import Binding, bind
-from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.spec import F32Vector
 from simulation.episode import EpisodeSpec
 from simulation.task_registry import Expert, is_success, task
@@ -167,8 +166,9 @@ class Rollout:
         if action == "done":
             slot.record.success, slot.ended = is_success(slot.twin), "done"
             return
-        sent = slot.twin.execute(self.binding.command(SPOC_ACTIONS.index(action)))
+        index = self.binding.actions.index(action)
+        sent = slot.twin.execute(self.binding.command(index))
         slot.record.collisions += bool(sent.blocked)
-        slot.previous = previous_token(sent, action, self.policy.config.blocked_token)
+        slot.previous = previous_token(sent, index, self.policy.config.blocked_token)
         if slot.steps >= self.max_steps:
             slot.ended = "steps"

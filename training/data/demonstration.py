@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from robots.binding import Binding
-from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.robot import Sent
 from robots.spec import U8Image
 from simulation.episode import EpisodeSpec
@@ -94,9 +93,9 @@ class Demonstration:
     success: bool = False
     collisions: int = 0
 
-    def add(self, label: str, previous: int, in_hand: float) -> None:
-        """Adds one step, without its image."""
-        self.labels.append(SPOC_ACTIONS.index(label))
+    def add(self, label: int, previous: int, in_hand: float) -> None:
+        """Adds one step, without its image; `label` is the index of the expert's action in the policy's actions."""
+        self.labels.append(label)
         self.previous.append(previous)
         self.in_hand.append(round(in_hand))
 
@@ -147,13 +146,14 @@ def demonstrate(
         label = expert.action()
         images = binding.images(observation)
         shown.images.append(tuple(images[camera.name] for camera in binding.policy.cameras))
-        shown.add(label, previous, float(binding.state(observation)[0]))
+        shown.add(binding.actions.index(label), previous, float(binding.state(observation)[0]))
         action = noise.replace(label, last)
         if action == "done":
             shown.success = is_success(twin)
             yield shown
             return
         yield shown
-        last = twin.execute(binding.command(SPOC_ACTIONS.index(action)))
+        index = binding.actions.index(action)
+        last = twin.execute(binding.command(index))
         shown.collisions += bool(last.blocked)
-        previous = previous_token(last, action, blocked)
+        previous = previous_token(last, index, blocked)

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from robots.binding import Binding, bind
-from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.observation import Observation
 from robots.robot import Sent
-from robots.spec import F32Vector, PolicySpec, U8Image
+from robots.spec import DiscreteActions, F32Vector, PolicySpec, U8Image
 from simulation import task_registry
 from simulation.errors import EpisodeGenerationError, HouseGenerationError
 from simulation.houses.seeds import house_seed
@@ -43,9 +42,9 @@ def policy_input(binding: Binding, observation: Observation, previous_action: in
     return PolicyInput(binding.images(observation), binding.state(observation), previous_action)
 
 
-def previous_token(sent: Sent, action: str, blocked: int | None) -> int:
+def previous_token(sent: Sent, action: int, blocked: int | None) -> int:
     """Token of the previous action: its index, or `blocked` (where there is one) if the robot did not execute it."""
-    return SPOC_ACTIONS.index(action) if sent.executed or blocked is None else blocked
+    return action if sent.executed or blocked is None else blocked
 
 
 def record_episode(
@@ -86,19 +85,20 @@ def _play(twin: Twin, binding: Binding, blocked: int | None, steps: int) -> Reco
         if action == "done":
             break
         action = "move_ahead" if len(inputs) % 5 == 0 else action
-        sent = twin.execute(binding.command(SPOC_ACTIONS.index(action)))
-        previous = previous_token(sent, action, blocked)
+        index = binding.actions.index(action)
+        previous = previous_token(twin.execute(binding.command(index)), index, blocked)
     return Recording(twin.episode.instruction, tuple(inputs))
 
 
 def random_recording(spec: PolicySpec, instruction: str, *, steps: int, seed: int = 0) -> Recording:
-    """Makes a recording with noise instead of images, for comparisons without a simulator."""
-    rng = np.random.default_rng(seed)
+    """Makes a recording with noise instead of images, for comparisons without a simulator; of discrete actions."""
+    assert isinstance(spec.actions, DiscreteActions)
+    count, rng = len(spec.actions.names), np.random.default_rng(seed)
     made = []
     for step in range(steps):
         images = {
             each.name: rng.integers(0, 256, (each.height, each.width, 3), dtype=np.uint8) for each in spec.cameras
         }
         state = np.zeros(len(spec.state), np.float32)
-        made.append(PolicyInput(images, state, START if step == 0 else int(rng.integers(len(SPOC_ACTIONS.names)))))
+        made.append(PolicyInput(images, state, START if step == 0 else int(rng.integers(count))))
     return Recording(instruction, tuple(made))

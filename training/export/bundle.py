@@ -15,20 +15,13 @@ import tyro
 
 from policy_server.bundle import PolicyBundle
 from policy_server.errors import BundleError
-from policy_server.manifest import (
-    MANIFEST_FILE,
-    GraphFile,
-    PolicyManifest,
-    PreviousAction,
-    Provenance,
-    RecurrentTensor,
-    SimulatedResult,
-    write_bundle,
-)
+from policy_server.graph_inputs import GraphInput, ImageInput, PreviousActionInput, StateInput, StepInput, TextInput
+from policy_server.manifest import MANIFEST_FILE, PolicyManifest, write_bundle
+from policy_server.manifest_parts import GraphFile, Provenance, RecurrentTensor, SimulatedResult
 from simulation.tasks.object_nav import TASK
 from training.data.recording import Recording, record_episode
 from training.errors import ExportError
-from training.export.onnx_graphs import write_policy_graph, write_text_graph
+from training.export.onnx_graphs import INPUTS, OUTPUTS, write_policy_graph, write_text_graph
 from training.export.parity import TOLERANCE, compare
 from training.models.config import START, config_hash
 from training.models.spoc import SpocPolicy
@@ -36,7 +29,7 @@ from training.models.tokenizer import tokenizer_for
 from training.runtime.checkpoint import load, policy_from
 from training.runtime.commit import git_commit
 
-GRAPHS = {"policy": GraphFile("policy.onnx", ""), "text": GraphFile("text.onnx", "")}
+GRAPHS = {"policy": GraphFile("policy.onnx"), "text": GraphFile("text.onnx")}
 
 
 @dataclass(frozen=True)
@@ -127,14 +120,27 @@ def write_files(
             name=name,
             spec=policy.config.spec(),
             graphs=GRAPHS,
-            tokenizer=GraphFile("tokenizer.json", ""),
+            inputs=inputs_of(policy),
+            output=OUTPUTS[0],
+            tokenizer=GraphFile("tokenizer.json"),
             recurrent=tuple(
                 RecurrentTensor(f"past_{tensor}", f"present_{tensor}", shape) for tensor in ("keys", "values")
             ),
-            previous_action=PreviousAction(START, policy.config.blocked_token),
             provenance=provenance,
             tasks=tuple(tasks),
         ),
+    )
+
+
+def inputs_of(policy: SpocPolicy) -> tuple[GraphInput, ...]:
+    """Returns the inputs of the policy graph by role, named as `write_policy_graph` names them."""
+    text, state, previous, step = INPUTS
+    return (
+        *(ImageInput(camera, camera) for camera in policy.config.cameras),
+        TextInput(text),
+        StateInput(state),
+        PreviousActionInput(previous, START, policy.config.blocked_token),
+        StepInput(step),
     )
 
 

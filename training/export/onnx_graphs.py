@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from training.models.spoc import SpocPolicy, Text
 
-STATE_INPUTS = ("text_features", "state", "previous_action", "step", "past_keys", "past_values")
+INPUTS = ("text_features", "state", "previous_action", "step")
+"""Inputs beside the cameras and the cache, in the order of `PolicyStep.forward`."""
+CACHE = ("past_keys", "past_values")
 OUTPUTS = ("logits", "present_keys", "present_values")
 OPSET = 18
 
@@ -38,7 +40,7 @@ class PolicyStep(nn.Module):
         past_keys: Tensor,
         past_values: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Shapes as in `policy_server.manifest.PolicyManifest`."""
+        """Shapes as in `policy_server.graph_inputs`."""
         tokens = self.policy.images(*images)
         return self.policy.step(tokens, Text(text_features), previous_action, state, step, past_keys, past_values)
 
@@ -67,7 +69,7 @@ def write_policy_graph(policy: SpocPolicy, path: Path) -> None:
     text = torch.randn(1, 5, config.text.width, generator=generator)
     example = (images, text, torch.zeros(1, 1), numbers, numbers.clone(), cache, cache.clone())
     dynamic: Any = (tuple({} for _ in images), {1: _open()}, {}, {}, {}, {3: _open()}, {3: _open()})
-    write_graph(PolicyStep(policy), example, dynamic, (*config.cameras, *STATE_INPUTS), OUTPUTS, path)
+    write_graph(PolicyStep(policy), example, dynamic, (*config.cameras, *INPUTS, *CACHE), OUTPUTS, path)
 
 
 def write_text_graph(policy: SpocPolicy, path: Path) -> None:

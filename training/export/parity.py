@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from policy_server.bundle import PolicyBundle
+from policy_server.graph_inputs import StepValues
 from training.data.recording import Recording
 from training.errors import ExportError
 from training.models.spoc import SpocPolicy
@@ -56,7 +57,8 @@ def compare(
     parity = Parity()
     with torch.no_grad():
         text = policy.text(*encode(tokenizer_for(policy.config.text), [recording.instruction])[:1])
-        features = bundle.text_features(recording.instruction, max_tokens=512)
+        features = bundle.encode_text(recording.instruction, max_tokens=512)
+        assert features is not None  # the policy takes text
         parity.add("text_features", text.features.numpy(), features)
         for number, step in enumerate(recording.steps):
             images = [torch.from_numpy(step.images[name].copy())[None] for name in policy.config.cameras]
@@ -64,9 +66,8 @@ def compare(
             logits, keys, values = policy.step(
                 policy.images(*images), text, previous, state, torch.tensor([number]), keys, values
             )
-            got, recurrent = bundle.run(
-                dict(step.images), features, step.state, step.previous_action, number, recurrent
-            )
+            given = StepValues(step.images, step.state, features, step.previous_action, number)
+            got, recurrent = bundle.run(given, recurrent)
             parity.add("logits", logits[0].numpy(), got)
             parity.add("present_keys", keys.numpy(), np.asarray(recurrent["past_keys"], np.float32))
             parity.add("present_values", values.numpy(), np.asarray(recurrent["past_values"], np.float32))

@@ -20,7 +20,6 @@ import torch
 import tyro
 
 from policy_server.sampling import choose
-from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.spec import F32Vector
 from simulation.task_registry import check_tasks
 from simulation.tasks.object_nav import TASK
@@ -123,11 +122,12 @@ class DaggerCollector:
         return ShardReport(len(records), steps, sum(not each.success for each in records), bumps)
 
     def _decide(self, slot: ActiveEpisode, logits: F32Vector) -> str:
-        label = slot.expert.action()
+        label, actions = slot.expert.action(), self.rollout.binding.actions
         assert slot.policy_input is not None
-        slot.record.add(label, slot.policy_input.previous_action, float(slot.policy_input.state[0]))
+        previous, in_hand = slot.policy_input.previous_action, float(slot.policy_input.state[0])
+        slot.record.add(actions.index(label), previous, in_hand)
         choice, _ = choose(logits, "sample", slot.rng)
-        action = SPOC_ACTIONS.names[choice]
+        action = actions.names[choice]
         slot.ignored += label == "done" and action != "done"
         wrong_end = action == "done" and label != "done"
         if wrong_end or slot.ignored > PATIENCE or slot.rng.random() < self.options.expert_share:

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from policy_server.manifest import PolicyManifest, Provenance
+from policy_server.manifest import PolicyManifest
+from policy_server.manifest_parts import Provenance
 from simulation.task_registry import task
 from training.data.recording import Recording, record_episode
 from training.errors import CheckpointError

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from policy_server.sampling import choose
-from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.spec import F32Vector
 from simulation.episode import EpisodeSpec
 from simulation.tasks.object_nav import TASK
@@ -164,9 +163,8 @@ class RolloutWorker:
         self._log_p.setdefault(id(slot), []).append(log_p)
         if self.reward.shaping:
             self._distances_m.setdefault(id(slot), []).append(distance_m(slot.twin))
-        name = SPOC_ACTIONS.names[action]
-        slot.record.add(name, slot.policy_input.previous_action, float(slot.policy_input.state[0]))
-        return name
+        slot.record.add(action, slot.policy_input.previous_action, float(slot.policy_input.state[0]))
+        return self.rollout.binding.actions.names[action]
 
     def _trajectory(self, slot: ActiveEpisode) -> Trajectory:
         record, actions = slot.record, np.array(slot.record.labels, np.uint8)

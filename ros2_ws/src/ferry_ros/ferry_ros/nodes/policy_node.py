@@ -202,7 +202,7 @@ class PolicyNode(LifecycleNode):
 
     def _bind(self, options: PolicyNodeOptions) -> None:
         with PolicyClient(options.server_url, token=options.token or None) as client:
-            self._manifest, self._bundle_sha256 = client.manifest(), client.bundle_sha256()
+            self._manifest, self._bundle_sha256 = client.served()
         period_s = self._manifest.spec.control_period_s
         period_s = min(options.control_period_s or period_s, period_s)
         body = find_body(self, options.body, timeout_s=5.0)

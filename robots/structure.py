@@ -1,18 +1,41 @@
-"""Builds dataclasses from plain data (YAML, JSON), with every key and type checked: the dataclass is the schema."""
+"""Builds dataclasses from plain data (JSON, YAML), with every key and type checked: the dataclass is the schema."""
 
 from __future__ import annotations
 
+import difflib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from enum import Enum
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Protocol, Union, get_args, get_origin
 
-from evaluation.errors import FormatError, nearest
-from evaluation.plans.yaml_lines import LinedDict, LinedList
+from robots.errors import SpecError
 
 MAX_INT = 2**63 - 1
+TAGS = ("kind", "role")
+"""Class variables that tell the members of a union of dataclasses apart, and their key in the data."""
+
+
+class FieldError(Protocol):
+    """Makes the error for a wrong value; a class of errors or a function."""
+
+    def __call__(
+        self, where: str, got: object, expected: object, *, line: int | None = None, suggestion: str = ""
+    ) -> Exception:
+        """Returns the error."""
+
+
+def spec_error(
+    where: str, got: object, expected: object, *, line: int | None = None, suggestion: str = ""
+) -> SpecError:
+    """Returns a SpecError for a wrong value."""
+    return SpecError(where, got, f"{expected}; did you mean '{suggestion}'?" if suggestion else expected)
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """Returns the one of `words` that is closest to `word`; empty when none is close."""
+    return next(iter(difflib.get_close_matches(word, list(words), n=1)), "")
 
 
 @dataclass(frozen=True)
@@ -23,25 +46,25 @@ class Place:
         file: name of the file.
         path: path of the field, e.g. "policies[0].sampling".
         line: line number from 1; None if unknown.
-        error: class of the error that `wrong` makes.
+        error: makes the error that `wrong` returns.
     """
 
     file: str
     path: str = ""
     line: int | None = None
-    error: type[FormatError] = FormatError
+    error: FieldError = spec_error
 
     def key(self, container: object, name: str) -> Place:
-        """Returns the position of the value of `name` in a mapping."""
-        line = container.lines.get(name, self.line) if isinstance(container, LinedDict) else self.line
+        """Returns the position of the value of `name` in a mapping, which may have `lines` (name -> line)."""
+        line = getattr(container, "lines", {}).get(name, self.line)
         return replace(self, path=f"{self.path}.{name}" if self.path else name, line=line)
 
     def item(self, container: object, index: int) -> Place:
-        """Returns the position of an entry of a list."""
-        line = container.lines[index] if isinstance(container, LinedList) else self.line
-        return replace(self, path=f"{self.path}[{index}]", line=line)
+        """Returns the position of an entry of a list, which may have `lines`, one for each entry."""
+        lines = getattr(container, "lines", None)
+        return replace(self, path=f"{self.path}[{index}]", line=lines[index] if lines else self.line)
 
-    def wrong(self, got: object, expected: object, suggestion: str = "") -> FormatError:
+    def wrong(self, got: object, expected: object, suggestion: str = "") -> Exception:
         """Returns the error for a wrong value at this position."""
         where = self.file if self.line is None else f"{self.file}:{self.line}"
         where = f"{where}: {self.path}" if self.path else where
@@ -56,11 +79,10 @@ def build(kind: Any, data: object, place: Place) -> Any:
     if is_dataclass(kind) and isinstance(kind, type):
         return _build_dataclass(kind, data, place)
     if origin in (Union, types.UnionType):
-        return (
-            None
-            if data is None
-            else build(next(option for option in arguments if option is not type(None)), data, place)
-        )
+        options = [option for option in arguments if option is not type(None)]
+        if data is None and len(options) < len(arguments):
+            return None
+        return build(options[0], data, place) if len(options) == 1 else _build_tagged(options, data, place)
     if origin is tuple:
         return _build_tuple(arguments, data, place)
     if origin is not None and issubclass(origin if isinstance(origin, type) else object, Mapping):
@@ -72,19 +94,30 @@ def build(kind: Any, data: object, place: Place) -> Any:
     return _build_plain(kind, data, place)
 
 
-def _build_dataclass(kind: Any, data: object, place: Place) -> Any:
+def _build_dataclass(kind: Any, data: object, place: Place, tag: str | None = None) -> Any:
     known = {field.name: field for field in fields(kind) if field.init}
     if not isinstance(data, Mapping):
         raise place.wrong(_show(data), f"keys {', '.join(known)}")
-    for name in data:
+    given = {name: value for name, value in data.items() if name != tag}
+    for name in given:
         if name not in known:
             expected = f"one of {', '.join(known)}"
             raise place.key(data, str(name)).wrong("an unknown key", expected, nearest(str(name), known))
     for name, field in known.items():
-        if name not in data and field.default is MISSING and field.default_factory is MISSING:
+        if name not in given and field.default is MISSING and field.default_factory is MISSING:
             raise place.wrong(f"no '{name}'", f"'{name}' among the keys")
     hints = typing.get_type_hints(kind)
-    return kind(**{name: build(hints[name], value, place.key(data, name)) for name, value in data.items()})
+    return kind(**{name: build(hints[name], value, place.key(data, name)) for name, value in given.items()})
+
+
+def _build_tagged(options: list[Any], data: object, place: Place) -> Any:
+    """Builds the one of several dataclasses whose tag is in the data, e.g. {"role": "image", ...}."""
+    key = next(tag for tag in TAGS if all(hasattr(option, tag) for option in options))
+    by_tag = {getattr(option, key): option for option in options}
+    if not isinstance(data, Mapping) or key not in data:
+        raise place.wrong(_show(data) if not isinstance(data, Mapping) else f"no '{key}'", f"'{key}' among the keys")
+    tag = _choose(data[key], tuple(by_tag), place.key(data, key))
+    return _build_dataclass(by_tag[tag], data, place, tag=key)
 
 
 def _build_tuple(arguments: tuple[Any, ...], data: object, place: Place) -> tuple[Any, ...]:
