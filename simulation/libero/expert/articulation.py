@@ -21,6 +21,12 @@ TILTS_RAD = (1.2, 0.9, 1.5)
 INTO_M = (0.0, 0.01, -0.01)
 """Of the fingers beyond a handle."""
 
+LEANS_RAD = (0.7, 1.1, 0.0)
+"""Tilts of the hand that pushes: the fingers go first."""
+
+HIGHER_M = (0.0, 0.03, -0.02)
+"""Of the fingers above the middle of what they push."""
+
 HANDLE_M = 0.02
 """What stands out furthest by so much is the handle."""
 
@@ -64,8 +70,8 @@ def movements(world: LiberoWorld, literal: tuple[str, ...]) -> Iterator[tuple[st
         for tilt, into in itertools.product(TILTS_RAD, INTO_M):
             yield f"pull {tilt} {into}", _pull(world, literal, joint, tilt, into)
     elif literal[0] == "close":
-        for higher in (0.0, 0.03, -0.03):
-            yield f"push {higher}", _push(world, literal, joint, higher)
+        for tilt, higher in itertools.product(LEANS_RAD, HIGHER_M):
+            yield f"push {tilt} {higher}", _push(world, literal, joint, tilt, higher)
     else:
         for depth, yaw in itertools.product(KNOB_DEPTHS_M, YAWS_RAD):
             yield f"turn {depth} {yaw}", _turn(world, literal, joint, depth, yaw)
@@ -127,7 +133,9 @@ def _leave(turn: Floats) -> list[Waypoint]:
     ]
 
 
-def _push(world: LiberoWorld, literal: tuple[str, ...], joint: _Joint, higher_m: float) -> list[Waypoint]:
+def _push(
+    world: LiberoWorld, literal: tuple[str, ...], joint: _Joint, tilt_rad: float, higher_m: float
+) -> list[Waypoint]:
     """Pushes with closed fingers until it is closed."""
     middle = _middle(joint.points_m)
     front = _foremost(joint.points_m, -joint.direction(world, middle)) + higher_m * UP
@@ -136,7 +144,7 @@ def _push(world: LiberoWorld, literal: tuple[str, ...], joint: _Joint, higher_m:
         front = _middle(joint.points_m[away > away.max() - HANDLE_M]) + higher_m * UP
     way = joint.direction(world, front)
     before, above = front - AWAY_M * way, front - AWAY_M * (way - UP)
-    turn = downwards(0.0)
+    turn = tilted(-way, tilt_rad)
     return [
         Waypoint("face", lambda now: above, turn, CLOSED, lambda now: _is_at(now, above, turn), 60),
         Waypoint("lower", lambda now: before, turn, CLOSED, lambda now: _is_at(now, before, turn), 25, True),

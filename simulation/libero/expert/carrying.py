@@ -81,7 +81,7 @@ def carry(world: LiberoWorld, grasp: Grasp, to: Destination) -> list[Waypoint]:
 
     return [
         Waypoint("reach", grip, turn, OPEN, lambda now: bool(np.abs(now.hand_m - grip(now)).max() < NEAR_M), 70, True),
-        Waypoint("close", lambda now: start_m, turn, CLOSED, never, CLOSE_ACTIONS),
+        Waypoint("close", lambda now: start_m, turn, CLOSED, never, CLOSE_ACTIONS, fails=lost),
         Waypoint(
             "lift",
             lambda now: np.array([start_m[0], start_m[1], height_m]),
@@ -89,6 +89,7 @@ def carry(world: LiberoWorld, grasp: Grasp, to: Destination) -> list[Waypoint]:
             CLOSED,
             lambda now: bool(now.hand_m[2] > height_m - 2 * NEAR_M),
             25,
+            fails=lost,
         ),
         Waypoint("carry", high, turn, CLOSED, lambda now: bool(np.abs(away(now)).max() < CENTRED_M), 70, fails=lost),
         Waypoint("lower", down, turn, CLOSED, at_rest, 40, True, lost),

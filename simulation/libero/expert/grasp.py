@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,9 @@ DEPTHS_M = (0.03, 0.018, 0.045)
 """Of the fingers below the top of what is taken across; of a rim, less by `RIM_LESS_M`."""
 
 RIM_LESS_M = 0.008
+
+INWARDS_M = (0.0, 0.02)
+"""Where there is no room for the finger outside, the hand stands further inside and draws the wall to its middle."""
 
 WALL_M = 0.004
 """Half the thickness of a wall."""
@@ -80,15 +84,15 @@ def _by_the_rim(points: Floats) -> list[tuple[str, Floats, float]]:
     rim = points[points[:, 2] > points[:, 2].max() - SLICE_M]
     centre = (rim[:, :2].min(axis=0) + rim[:, :2].max(axis=0)) / 2
     found = []
-    for depth_m in DEPTHS_M:
+    for inwards_m, depth_m in itertools.product(INWARDS_M, DEPTHS_M):
         for number in range(DIRECTIONS):
             angle = np.pi / 2 + number * 2 * np.pi / DIRECTIONS
             outwards = np.array([np.cos(angle), np.sin(angle)])
             along = (points[:, :2] - centre) @ outwards
             top = points[along > along.max() - WALL_M, 2].max()  # of this side: the object may be tilted
             height = max(top - depth_m + RIM_LESS_M, points[:, 2].min() + TIP_M)
-            point = np.append(centre + (along.max() - WALL_M) * outwards, height)
-            found.append((f"rim {depth_m} {number}", point, _folded(angle - np.pi / 2)))
+            point = np.append(centre + (along.max() - WALL_M - inwards_m) * outwards, height)
+            found.append((f"rim {depth_m} {number} {inwards_m}", point, _folded(angle - np.pi / 2)))
     return found
 
 
