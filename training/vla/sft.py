@@ -26,7 +26,7 @@ from simulation.libero.demonstration import Demonstration
 from training.errors import ConfigError, Diverged
 from training.runtime.checkpoint import expect_new, expect_options, load, save
 from training.runtime.commit import git_commit
-from training.runtime.distributed import device_of
+from training.runtime.distributed import alone, device_of
 from training.runtime.interrupt import stop_request
 from training.runtime.learning_rate import lr_factor
 from training.runtime.progress import Bar
@@ -104,6 +104,7 @@ class Trainer:
     def __init__(self, options: SftOptions, demonstrations: Sequence[Demonstration], command: str = "") -> None:
         if options.batch < 1 or options.validate_every < 1:
             raise ConfigError("batch, validate_every", (options.batch, options.validate_every), "at least 1 each")
+        alone()
         self.options, self.command, self.commit = options, command, git_commit()
         train, validation = held_out(demonstrations, options.hold_out)
         if options.start is None:
