@@ -33,7 +33,7 @@ from training.runtime.progress import Bar
 from training.vla.checkpoint import KIND, load_policy, policy_payload
 from training.vla.config import preset
 from training.vla.model import new_vla
-from training.vla.sft_data import SftData, action_error, config_of, held_out, read_demonstrations
+from training.vla.sft_data import SftData, action_error, config_of, read_demonstrations, validation_split
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class SftOptions:
     """Let the policy see the hand's position and the fingers'."""
     scale_gripper: bool = True
     """Scale the last dimension like the others; without it, it is taken as it is, as in OpenVLA."""
-    updates: int = 1000
+    updates: int = 1200
     batch: int = 32
     """Steps of demonstrations per update."""
     lr: float = 5e-4
@@ -106,7 +106,7 @@ class Trainer:
             raise ConfigError("batch, validate_every", (options.batch, options.validate_every), "at least 1 each")
         alone()
         self.options, self.command, self.commit = options, command, git_commit()
-        train, validation = held_out(demonstrations, options.hold_out)
+        train, validation = validation_split(demonstrations, options.hold_out)
         if options.start is None:
             base = config_of(train, proprio=options.proprio, scale_gripper=options.scale_gripper)
             self.policy = new_vla(preset(options.size, base), options.seed)
