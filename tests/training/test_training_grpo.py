@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from checkpoints import different
+from checkpoints import copied, different, same
 from reach_world import ReachTasks, demonstrations
 from vla_policies import SMALL, grpo_options, sft_options, small_policy, write_policy
 
@@ -167,6 +167,17 @@ def test_tokens_and_trajectories_weigh_differently(cloned: Path) -> None:
         losses.append(made._update(some_groups(made))["loss"])
         assert np.isfinite(losses[-1])
     assert losses[0] != losses[1]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_cuda_an_update_agrees_with_the_rollout_and_learns(cloned: Path) -> None:
+    made = trainer(cloned, name="cuda", device="cuda", ema=0.9)
+    before = copied(made.policy.state_dict())
+    assert np.isfinite(made._update(some_groups(made))["loss"])
+    assert next(made.policy.parameters()).is_cuda
+    assert not same(before, made.policy.state_dict())
+    made._save()
+    assert not next(load_policy(made.last).parameters()).is_cuda
 
 
 def test_tasks_get_the_size_of_the_policys_images(cloned: Path) -> None:

@@ -18,7 +18,7 @@ from training.vla import config
 from training.vla.checkpoint import KIND, load_policy
 from training.vla.rollout import RolloutJob, play_group
 from training.vla.sft import Trainer, main, token_loss
-from training.vla.sft_data import SftData, config_of, held_out, read_demonstrations
+from training.vla.sft_data import SftData, config_of, read_demonstrations, validation_split
 
 
 @pytest.fixture(autouse=True)
@@ -131,11 +131,11 @@ def test_demonstrations_are_chosen_by_task_and_success(run: Path) -> None:
 
 def test_some_demonstrations_are_held_out() -> None:
     every = demonstrations(6)
-    train, validation = held_out(every, 3)
+    train, validation = validation_split(every, 3)
     assert len(train) == 4
     assert validation[0] is every[2]
     assert validation[1] is every[5]
-    assert list(map(len, held_out(every, 20))) == [6, 6]
+    assert list(map(len, validation_split(every, 20))) == [6, 6]
 
 
 def test_scales_and_words_come_from_the_demonstrations() -> None:

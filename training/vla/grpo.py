@@ -80,6 +80,7 @@ class Trainer:
         alone()
         self.options, self.command, self.commit = options, command, git_commit()
         self.device = device_of(options.device)
+        torch.backends.cudnn.allow_tf32 = False  # its convolutions would disagree with the workers' by more than 1e-3
         source = self.last if options.resume else options.source
         self.start, self.start_sha256 = str(source), file_sha256(source)
         self.policy = policy_from(load(source, KIND), source).to(self.device)

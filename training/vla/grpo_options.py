@@ -56,7 +56,7 @@ class GrpoOptions:
     """Passes over the trajectories of a step (theirs: 1)."""
     minibatch: int = 16
     """Trajectories of an optimiser step (theirs: 128)."""
-    microbatch: int = 512
+    microbatch: int = 256
     """Chunks whose gradients are computed at once and accumulated: bounds the memory and changes nothing else."""
     aggregation: str = "trajectory"
     """trajectory: each has the same weight, as in the paper; token: each token has."""

@@ -26,14 +26,14 @@ from simulation.libero.demonstration import Demonstration
 from training.errors import ConfigError, Diverged
 from training.runtime.checkpoint import expect_new, expect_options, load, save
 from training.runtime.commit import git_commit
-from training.runtime.distributed import device_of
+from training.runtime.distributed import alone, device_of
 from training.runtime.interrupt import stop_request
 from training.runtime.learning_rate import lr_factor
 from training.runtime.progress import Bar
 from training.vla.checkpoint import KIND, load_policy, policy_payload
 from training.vla.config import preset
 from training.vla.model import new_vla
-from training.vla.sft_data import SftData, action_error, config_of, held_out, read_demonstrations
+from training.vla.sft_data import SftData, action_error, config_of, read_demonstrations, validation_split
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class SftOptions:
     """Let the policy see the hand's position and the fingers'."""
     scale_gripper: bool = True
     """Scale the last dimension like the others; without it, it is taken as it is, as in OpenVLA."""
-    updates: int = 1000
+    updates: int = 1200
     batch: int = 32
     """Steps of demonstrations per update."""
     lr: float = 5e-4
@@ -104,8 +104,9 @@ class Trainer:
     def __init__(self, options: SftOptions, demonstrations: Sequence[Demonstration], command: str = "") -> None:
         if options.batch < 1 or options.validate_every < 1:
             raise ConfigError("batch, validate_every", (options.batch, options.validate_every), "at least 1 each")
+        alone()
         self.options, self.command, self.commit = options, command, git_commit()
-        train, validation = held_out(demonstrations, options.hold_out)
+        train, validation = validation_split(demonstrations, options.hold_out)
         if options.start is None:
             base = config_of(train, proprio=options.proprio, scale_gripper=options.scale_gripper)
             self.policy = new_vla(preset(options.size, base), options.seed)

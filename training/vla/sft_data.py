@@ -92,7 +92,9 @@ def read_demonstrations(folders: Sequence[Path], each: int = 0) -> list[Demonstr
     return demonstrations
 
 
-def held_out(demonstrations: Sequence[Demonstration], one_in: int) -> tuple[list[Demonstration], list[Demonstration]]:
+def validation_split(
+    demonstrations: Sequence[Demonstration], one_in: int
+) -> tuple[list[Demonstration], list[Demonstration]]:
     """Divides demonstrations into those to train on and one in `one_in` for validation; too few validate themselves."""
     if one_in < 2 or len(demonstrations) < one_in:
         return list(demonstrations), list(demonstrations)
