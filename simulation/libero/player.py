@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -84,7 +85,7 @@ class LiberoPlayer:
         turn = rotation_vector(data.xquat[self._wrist])
         return np.concatenate([self.world.hand_m, turn, data.qpos[ARM : ARM + 2]]).astype(np.float32)
 
-    def step(self, action: Floats) -> bool:
+    def step(self, action: npt.NDArray[np.floating[Any]]) -> bool:
         """Does one action (7,) of 50 ms, see `LiberoWorld.step`; returns whether the task is done after it."""
         self.world.step(np.asarray(action, np.float64))
         return self.world.is_success()
