@@ -25,4 +25,4 @@ RUN pip3 install --no-cache-dir "setuptools>=64,<80" && pip3 install --no-cache-
 RUN . "/opt/ros/${ROS_DISTRO}/setup.sh" && cd ros2_ws && colcon build
 COPY docker/entrypoint.sh /entrypoint.sh
 ENTRYPOINT ["/entrypoint.sh"]
-CMD ["ros2", "launch", "ferry_bringup", "stretch_re1.launch.xml", "serve:=false", "server_url:=http://server:8765"]
+CMD ["ros2", "launch", "ferry_bringup", "stretch_re1.launch.xml", "serve:=false", "server_url:=http://server:8042"]

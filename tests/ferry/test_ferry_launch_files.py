@@ -38,7 +38,7 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     "policy_server": ("policy_server", {}),
     "policy_server_open": ("policy_server", {"host": "0.0.0.0", "port": "80", "bundle": "a b.zip"}),
     "stretch_twin": ("stretch_twin", {}),
-    "stretch_twin_remote": ("stretch_twin", {"serve": "false", "server_url": "http://gpu-box:8765"}),
+    "stretch_twin_remote": ("stretch_twin", {"serve": "false", "server_url": "http://gpu-box:8042"}),
     "stretch_twin_random": ("stretch_twin", {"sampling": "uniform", "seed": "7", "server_port": "9000"}),
     "stretch_re1": ("stretch_re1", {}),
     "stretch_re1_ros2": ("stretch_re1", {"driver": "stretch_ros2", "mode": "slow", "record": "runs/stretch"}),
@@ -55,7 +55,7 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     "piper_policy": ("piper", {"serve": "true", "bundle": "mine", "scene_camera": "opencv:0"}),
     "ros2_control_arm": ("ros2_control_arm", {"arm": "xarm6"}),
     "ros2_control_arm_fake": ("ros2_control_arm", {"robot": "fake", "arm_namespace": "/left"}),
-    "ros2_control_arm_remote": ("ros2_control_arm", {"policy": "true", "server_url": "http://gpu-box:8765"}),
+    "ros2_control_arm_remote": ("ros2_control_arm", {"policy": "true", "server_url": "http://gpu-box:8042"}),
     "stretch_re1_once": (
         "stretch_re1",
         {"run_once": "True", "instruction": "find a mug", "namespace": "/lab/stretch", "control_period_s": "1"},

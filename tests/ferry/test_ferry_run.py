@@ -67,6 +67,15 @@ def test_lines_stand_behind_the_name_of_their_process() -> None:
     assert lines[2] == "[ferry run] talker ended with exit status 0: stopping the others"
 
 
+def test_the_last_line_is_that_of_the_process_that_ended_first() -> None:
+    first = "print('[INFO] [1796039708.2] [robot.policy_node]: success: done'); print()"
+    waits = "import time; print('begun', flush=True)\ntry: time.sleep(60)\nfinally: print('ended too')"
+    status, lines = launch(process("first", f"import time; time.sleep(1); {first}"), process("second", waits))
+    assert status == 0
+    assert lines[-1] == "[ferry run] first: success: done"
+    assert "[second] ended too" in lines
+
+
 def test_a_line_longer_than_any_buffer_stays_one_line() -> None:
     _, lines = launch(process("talker", "import sys; print('x' * 300_000); sys.stdout.write('last')"))
     assert [len(line) for line in lines[:2]] == [len("[talker] ") + 300_000, len("[talker] last")]
