@@ -32,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = _parser().parse_args(argv)
     if words.list or not words.robot:
         print("\n".join(f"{name_of(check)}\n    {rule_of(check)}" for check in CHECKS))
+        if not words.list:
+            print("\nno robot was named: `ferry conform fake` runs these checks on one")
         return 0
     make, slow = makers(words.robot, parse(words.set))
     options = options_of(words)
@@ -56,7 +58,7 @@ def makers(name: str, values: Mapping[str, str]) -> tuple[Make, Make | None]:
     given = {"real_time": "true", **values} if "real_time" in known else dict(values)
     options = build(found.options, given)
     slow = replace(options, speed=SLOWER * options.speed) if "speed" in known else None
-    return _maker(found.create, options), None if slow is None else _maker(found.create, slow)
+    return maker(found.create, options), None if slow is None else maker(found.create, slow)
 
 
 def options_of(words: argparse.Namespace) -> Options:
@@ -98,7 +100,9 @@ def motions(spec: Embodiment, options: Options) -> str:
     return "\n".join(lines)
 
 
-def _maker(create: Callable[[Any], Robot], options: Any) -> Make:
+def maker(create: Callable[[Any], Robot], options: Any) -> Make:
+    """Returns a factory of a robot; that of a mobile robot's twin stands in a house."""
+
     def make() -> Robot:
         robot = create(options)
         if hasattr(type(robot), "episode"):  # a mobile robot's twin needs a house

@@ -183,6 +183,8 @@ def check_alike(bundle: Path, cloned: Path) -> None:
 
 
 def _demo(options: argparse.Namespace) -> Demo:
+    if options.houses < 1:
+        raise DemoError(f"--houses: got {options.houses}, expected at least 1")
     bundle, cloned = find_bundle(options.bundle), find_cloned(options)
     if cloned:
         check_alike(bundle, cloned)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import sys
 from collections.abc import Sequence
 from importlib import util
 from pathlib import Path
@@ -15,13 +16,14 @@ from ferry.launcher.lookup import REPOSITORY, Lookup
 from ferry.launcher.plan import Process, plan
 from ferry.launcher.run import RunOptions, run
 from ferry.launcher.taken import taken
+from ferry.requirements import missing
 
 RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 SUFFIX = ".launch.xml"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs `ferry run`; returns the exit status of the launch."""
+    """Runs `ferry run`; returns the exit status of the launch, 1 at once if the robot's packages are not installed."""
     options = _parser().parse_intermixed_args(argv)
     lookup = Lookup.from_environment()
     file = find_launch_file(options.launch, lookup)
@@ -34,6 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\n".join(map(describe_process, processes)))
         return 0
     _need_ros(processes)
+    if lacking := missing(processes):
+        print(f"ferry run: {lacking}", file=sys.stderr)
+        return 1
     with taken(processes):
         print(discovery(processes), end="", flush=True)
         return run(processes, RunOptions(log_dir=options.log_dir))

@@ -34,7 +34,7 @@ from ferry_ros.rclpy_support.claim import Claim
 from ferry_ros.rclpy_support.process import fail, run
 from ferry_ros.rclpy_support.spinner import Spinner, sibling_node
 from ferry_ros.rclpy_support.timer import steady_timer
-from robots.errors import ConnectionFailed, RobotError, SpecError
+from robots.errors import ConnectionFailed, NotInstalled, RobotError, SpecError
 from robots.execution.command_request import CommandResult
 from robots.execution.executor import Executor, ExecutorOptions
 from robots.execution.interlocks import RUNSTOP, InterlockOptions
@@ -126,7 +126,7 @@ class RobotNode(Node):
             try:
                 return self.executor_.start(self._begin_episode)
             except ConnectionFailed as error:
-                if time.monotonic() > deadline:
+                if isinstance(error, NotInstalled) or time.monotonic() > deadline:
                     raise
                 if str(error) != logged:
                     logged = str(error)
