@@ -85,7 +85,8 @@ def discovery(processes: Sequence[Process]) -> str:
 
 
 def _need_ros(processes: Sequence[Process]) -> None:
-    needs = next((process for process in processes if "-m" in process.program.words and "/" in process.origin), None)
+    ours = (process for process in processes if process.program.words[0] == sys.executable and "/" in process.origin)
+    needs = next(ours, None)
     if needs is not None and util.find_spec("rclpy") is None:
         what = "ROS 2 is not installed: `pip install -e .[ros]`, or source a ROS 2 Humble or Jazzy setup"
         raise LaunchError(Where(needs.where.file, needs.where.line), what, needs.origin)

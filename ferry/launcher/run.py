@@ -187,18 +187,26 @@ class _Launch:
             self.screen.say(f"{name}: {_LOGGER.sub('', line).removesuffix(chr(27) + '[0m')}")
 
     async def stop(self, lives: Sequence[asyncio.Task[int]]) -> None:
-        """Ends every process: SIGINT, then SIGTERM, then SIGKILL."""
+        """Ends every process, fakes last: a driver closes its robot while that still answers."""
         self.stopping.set()
+        fakes = {process.name for process in self.processes if process.is_fake}
+        await self.end([life for life in lives if life.get_name() not in fakes])
+        await self.end([life for life in lives if life.get_name() in fakes])
+        await asyncio.gather(*lives, return_exceptions=True)
+
+    async def end(self, lives: Sequence[asyncio.Task[int]]) -> None:
+        """Ends some processes: SIGINT, then SIGTERM, then SIGKILL."""
+        names = {life.get_name() for life in lives}
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
             if all(life.done() for life in lives):
                 break
+            alive = {name: child for name, child in self.alive.items() if name in names}
             if number != signal.SIGINT:
-                self.screen.say(f"still running: {', '.join(self.alive)}: sending {number.name}")
-            self.killed = number == signal.SIGKILL
-            for child in list(self.alive.values()):
+                self.screen.say(f"still running: {', '.join(alive)}: sending {number.name}")
+            self.killed = self.killed or number == signal.SIGKILL
+            for child in alive.values():
                 _signal_group(child.pid, number)
             await self.wait(lives)
-        await asyncio.gather(*lives, return_exceptions=True)
 
     async def wait(self, lives: Sequence[asyncio.Task[int]]) -> None:
         """Waits for the processes to end, the grace period, or a further signal, whichever comes first."""

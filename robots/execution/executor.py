@@ -33,10 +33,10 @@ from robots.execution.watch import Watch
 from robots.limits import limit
 from robots.robot import Robot, Sent
 
-__all__ = ["RESET", "Executor", "ExecutorOptions"]
+__all__ = ["RESET", "RETURNED", "Executor", "ExecutorOptions"]
 
 T = TypeVar("T")
-RESET = "reset"  # reason of the stop before a new episode
+RESET, RETURNED = "reset", "the lease was given back"  # reasons of the stops before a new episode, and after a trial
 
 
 class Executor:
@@ -161,7 +161,7 @@ class Executor:
     def give_back(self, lease: str) -> None:
         """Ends `lease` at its holder's request; stops the robot."""
         if lease and lease == self._lease.held:
-            self._begin_stop("the lease was given back")
+            self._begin_stop(RETURNED)
 
     def stop(self, reason: str) -> bool:
         """Stops the robot, ends the lease, voids every decision made so far; True when the robot is at rest.
@@ -373,6 +373,8 @@ class Executor:
         period = self.options.control_period_s
         health = ask(self.robot)
         with self._wake:
+            if self._closed:  # its robot is being disconnected
+                return
             stops, released = self._interlocks.update(time.monotonic(), time.time(), health)
             silence = self._lease.silence(time.monotonic())
             for name in released:

@@ -57,6 +57,7 @@ def test_a_launch_plays_one_trial_and_ends(arguments: dict[str, str], tmp_path: 
     assert said(tmp_path / "logs" / "robot_node.log", "stopped: SIGINT")
     lines = (tmp_path / "logs" / "launch.log").read_text().splitlines()
     assert "[ferry run] policy_node ended with exit status 0: stopping the others" in lines
+    assert not [line for line in lines if "[ERROR]" in line or "Traceback" in line]
     assert lines[-1].startswith("[ferry run] policy_node: not judged: max steps after 5 decisions, 0.")
     assert Path(lines[-1].rpartition("; see ")[2]).is_relative_to(tmp_path / "records")
 

@@ -60,6 +60,12 @@ class TrialRecord:
         self.end = end
         self._write(lambda recorder: recorder.on_end(end))
 
+    def ended_as(self, end: RunEnd) -> None:
+        """The trial has another end than its Runner knew."""
+        self.end = end
+        if self.recorder:
+            self.recorder.end = end
+
     def finish(self, verdict: Verdict) -> Episode | None:
         """Writes the record with its verdict; None where there is none."""
         written: list[Episode] = []

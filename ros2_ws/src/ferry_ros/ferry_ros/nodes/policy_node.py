@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -26,8 +26,9 @@ from std_srvs.srv import Trigger
 from evaluation.errors import EvaluationError
 from evaluation.records.summary import succeeded
 from evaluation.runner import Runner
-from evaluation.step import Reason, RunEnd, Step
+from evaluation.step import RunEnd, Step
 from ferry_ros import trial_record
+from ferry_ros.driven_trial import Trial
 from ferry_ros.messages import convert, diagnostics, qos
 from ferry_ros.messages.steps import step_msg
 from ferry_ros.rclpy_support import parameters
@@ -89,32 +90,6 @@ class PolicyNodeOptions:
     run_once: bool = False
 
 
-@dataclass
-class Trial:
-    """Trial in progress, from its request on: it may be ended before its Runner exists."""
-
-    runner: Runner | None = None
-    ending: str = ""
-    why: Reason = "interrupted"
-    judged: Mapping[str, str] = field(default_factory=dict)
-    """Outcome, summary and record (`TrialRecord.judged`); empty where neither `record` nor `run_once` asks for them."""
-    succeeded: bool = False
-
-    def begin(self, runner: Runner) -> RunEnd:
-        """Runs the trial, unless it was ended already."""
-        self.runner = runner
-        if self.ending:  # checked after the runner was set; `end` sets it before it checks the runner
-            runner.interrupt(self.ending)
-        end = runner.run()
-        return replace(end, reason=self.why, message=self.ending) if self.ending else end
-
-    def end(self, reason: str, why: Reason = "interrupted") -> None:
-        """Ends the trial, running or not; from any thread."""
-        self.ending, self.why = reason, why
-        if self.runner:
-            self.runner.interrupt(reason)
-
-
 class PolicyNode(LifecycleNode):
     """Runs the Runner over ROS topics."""
 
@@ -142,7 +117,8 @@ class PolicyNode(LifecycleNode):
         self._current: Trial | None = None
         self._bundle_sha256 = ""
         self._trial = threading.Lock()
-        self._permanent_failure = False
+        self._permanent_failure, self._starting = False, False
+        self._awaited = self._failure = ""
         if self.options.autostart:
             self._starter = steady_timer(self, 0.0, self._autostart, own())
 
@@ -157,8 +133,9 @@ class PolicyNode(LifecycleNode):
             self._bind(self.options)
         except (PolicyError, RobotError, ValueError) as error:
             self._permanent_failure = not isinstance(error, (Unreachable, ConnectionFailed))
-            self._report(diagnostics.ERROR, f"not configured: {type(error).__name__}: {error}")
-            return FAILURE
+            server = isinstance(error, Unreachable)
+            awaited = f"the policy server at {self.options.server_url}" if server else "the robot"
+            return self._fail(f"not configured: {type(error).__name__}: {error}", awaited)
         assert self._manifest is not None  # `_bind` read it
         self._report(diagnostics.OK, f"configured with policy {self._manifest.name}")
         return SUCCESS
@@ -169,8 +146,7 @@ class PolicyNode(LifecycleNode):
         try:
             self._robot.connect()
         except RobotError as error:
-            self._report(diagnostics.ERROR, f"not activated: {error}")
-            return FAILURE
+            return self._fail(f"not activated: {error}", "the robot")
         self._report(diagnostics.OK, "active")
         return super().on_activate(state)
 
@@ -287,6 +263,7 @@ class PolicyNode(LifecycleNode):
                 both = (self, record)
                 runner = Runner(self._robot, session, session.binding, max_steps=steps, subscribers=both)
                 end = trial.begin(runner)
+                record.ended_as(end)  # with the reason of who ended it
             return replace(end, message="; ".join(filter(None, (end.message, record.fault))))
         finally:
             session.close()
@@ -347,6 +324,16 @@ class PolicyNode(LifecycleNode):
     def _take_pose(self, message: Odometry) -> None:
         self._pose = convert.pose_of(message)
 
+    def _fail(self, failure: str, awaited: str) -> TransitionCallbackReturn:
+        """Reports a failed transition; while the others may still be starting, only once that they are awaited."""
+        if self._permanent_failure or not self._starting:
+            self._report(diagnostics.ERROR, failure)
+        elif awaited != self._awaited:
+            self.get_logger().info(f"waiting for {awaited}")
+            self._status = diagnostics.status(self._status.name, diagnostics.WARN, f"waiting for {awaited}", {})
+        self._awaited, self._failure = awaited, failure
+        return FAILURE
+
     def _report(self, level: bytes, message: str) -> None:
         if level == diagnostics.OK:
             self.get_logger().info(message)
@@ -361,10 +348,13 @@ class PolicyNode(LifecycleNode):
     def _autostart(self) -> None:
         """Configures and activates, or reports the cause on /diagnostics; with `run_once` runs a trial and ends."""
         self._starter.cancel()
-        deadline = time.monotonic() + self.options.startup_timeout_s
+        deadline, self._starting = time.monotonic() + self.options.startup_timeout_s, True
         while not (started := self._started()):
             if self._permanent_failure or time.monotonic() > deadline or self.finished.wait(0.5):
                 break
+        self._starting = False
+        if not (started or self._permanent_failure or self.finished.is_set()):
+            self._report(diagnostics.ERROR, self._failure)
         if self.options.run_once:
             self.exit_code = 0 if started and self._run_once() else 1
             self.finished.set()

@@ -13,6 +13,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -34,15 +35,17 @@ from ferry_ros.rclpy_support.claim import Claim
 from ferry_ros.rclpy_support.process import fail, run
 from ferry_ros.rclpy_support.spinner import Spinner, sibling_node
 from ferry_ros.rclpy_support.timer import steady_timer
-from robots.errors import ConnectionFailed, NotInstalled, RobotError, SpecError
+from robots.errors import ConnectionFailed, NotConnected, NotInstalled, RobotError, SpecError
 from robots.execution.command_request import CommandResult
-from robots.execution.executor import Executor, ExecutorOptions
+from robots.execution.executor import RESET, RETURNED, Executor, ExecutorOptions
 from robots.execution.interlocks import RUNSTOP, InterlockOptions
 from robots.observation import Observation
 
 MODES = ("shadow", "slow", "full")
 SUPERVISOR, PERMIT, TWO = "supervisor", "permit", "two of a name"
 HEARTBEAT_S = 0.05
+NORMAL = (RESET, RETURNED, "stop command", "stop service", "supervisor ended", "the node has finished", "SIG")
+"""Beginnings of the reasons of stops that somebody asked for."""
 CONNECT_AGAIN_S = 0.5
 
 
@@ -101,7 +104,7 @@ class RobotNode(Node):
     def __init__(self) -> None:
         super().__init__("robot_node")
         self.finished, self.exit_code = threading.Event(), 0
-        self._driven_with = ""
+        self._driven_with, self._observed = "", False
         parameters.declare(self, RobotNodeOptions)
         self.options = parameters.read(self, RobotNodeOptions)
         self._conflict = ""
@@ -204,7 +207,7 @@ class RobotNode(Node):
         steady_timer(self, 1.0, self._publish_diagnostics)
         for name, publish in (("pose", self._publish_pose), ("tip", self._publish_tip)):
             if hasattr(self.robot, name):
-                steady_timer(self, 1.0 / self.options.odom_rate_hz, publish)
+                steady_timer(self, 1.0 / self.options.odom_rate_hz, partial(self._while_connected, publish))
         node, own = sibling_node(self, "services"), MutuallyExclusiveCallbackGroup
         node.create_service(Trigger, "begin", self._begin, callback_group=own())
         node.create_service(Trigger, "stop", self._stop, callback_group=own())
@@ -214,6 +217,7 @@ class RobotNode(Node):
         self._serving = Spinner(node, 6, partial(fail, self))
 
     def _publish_observation(self, observation: Observation) -> None:
+        self._observed = True
         stamp = observation.stamp_ns
         for camera in self.robot.spec.cameras:
             self._images[camera.name].publish(convert.image_msg(observation.images[camera.name], stamp, camera.name))
@@ -223,6 +227,10 @@ class RobotNode(Node):
             if name in self._flags:
                 self._flags[name].publish(Bool(data=bool(value)))
         self._states.publish(state)
+
+    def _while_connected(self, publish: Callable[[], None]) -> None:
+        with suppress(NotConnected):  # the robot is disconnected before the node's timers end
+            publish()
 
     def _publish_pose(self) -> None:
         self._odom.publish(convert.odometry_msg(self.robot.pose, time.monotonic_ns()))  # type: ignore[attr-defined]
@@ -243,7 +251,12 @@ class RobotNode(Node):
         self._diagnostics.publish(diagnostics.diagnostics(time.monotonic_ns(), status))
 
     def _publish_stop(self, reason: str, lease: str) -> None:
-        self.get_logger().warning(f"stopped: {reason}")
+        if not self._observed and reason.startswith("camera frozen"):
+            self.get_logger().info(f"waiting for the first observation: {reason}")
+        elif reason.startswith(NORMAL):
+            self.get_logger().info(f"stopped: {reason}")
+        else:
+            self.get_logger().warning(f"stopped: {reason}")
         self._stopped.publish(diagnostics.status("executor", diagnostics.WARN, reason, {"lease": lease}))
         self._publish_diagnostics()
 
