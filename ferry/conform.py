@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ferry.errors import UsageError, nearest
+from ferry.help import Formatter
 from ferry.options import build, parse
 from robots.conformance import CHECKS, Make, Options, name_of, rule_of, run
 from robots.embodiment import Embodiment
@@ -125,7 +126,9 @@ def _agree(yes: bool) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="ferry conform", description="Runs the conformance suite on a robot, with small motions."
+        prog="ferry conform",
+        formatter_class=Formatter,
+        description="Runs the conformance suite on a robot, with small motions.",
     )
     parser.add_argument("robot", nargs="?", help="name in ferry_ros/robot_registry.py, e.g. fake, piper")
     parser.add_argument(

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ferry.help import Formatter
+
 if TYPE_CHECKING:
     from ferry_ros.graph_trial import GraphTrial
 
@@ -55,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Begins a trial on a graph that runs already (`ferry run stretch_twin`), shows its decisions and"
         " prints the verdict. A twin begins a new episode that matches the instruction; a real robot starts from where"
         " it stands. Ctrl-C ends the trial.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=Formatter,
     )
     parser.add_argument("instruction", nargs="?", default="", help="in words; without one, that of the graph")
     parser.add_argument("--namespace", default="", help="of the graph; needed when more than one runs")

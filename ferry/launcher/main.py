@@ -11,6 +11,7 @@ from importlib import util
 from pathlib import Path
 
 from ferry.errors import LaunchError, UsageError, Where, nearest
+from ferry.help import Formatter
 from ferry.launcher.arguments import declared, describe, parse_assignments
 from ferry.launcher.lookup import REPOSITORY, Lookup
 from ferry.launcher.plan import Process, plan
@@ -94,7 +95,9 @@ def _need_ros(processes: Sequence[Process]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="ferry run", description="Runs a ROS 2 launch file where `ros2 launch` is not installed."
+        prog="ferry run",
+        formatter_class=Formatter,
+        description="Runs a ROS 2 launch file where `ros2 launch` is not installed.",
     )
     parser.add_argument("launch", help="name of a file in launch/ (stretch_twin), or a path")
     parser.add_argument("arguments", nargs="*", metavar="name:=value", help="arguments of the launch file")
