@@ -126,6 +126,10 @@ def evaluate(options: EvaluateOptions, sampling: str, give_up: Callable[[], bool
             outcomes += done
             bar.advance(len(done))
             bar.write(f"{sum(each['success'] for each in outcomes)} of {len(outcomes)} solved")
+        if (left := options.episodes - len(outcomes)) and not give_up():
+            bar.write(
+                f"{left} of {options.episodes} left out: no such episode in the house, or the expert fails"
+            )
     return summarise(sorted(outcomes, key=lambda each: each["index"]), options, sampling)
 
 

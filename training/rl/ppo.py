@@ -315,6 +315,8 @@ class Trainer:
         """Measures greedy and sampled success and saves the best greedy policy; returns the best and `evaluated`."""
         options = self.options
         self._save("last.pt")
+        if self.steps == 0:
+            log.write(f"measuring the clone first: {options.evaluate_episodes} validation episodes, greedy and sampled")
         evaluation = EvaluateOptions(
             self.last, options.evaluate_episodes, max_steps=options.evaluate_steps, workers=options.workers,
             task=options.play.task, body=options.play.body,
