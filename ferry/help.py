@@ -54,7 +54,8 @@ class Formatter(argparse.HelpFormatter):
     """Names an option's type, and its default where it has one; as `tyro` does for the verbs that use it."""
 
     def _get_default_metavar_for_optional(self, action: argparse.Action) -> str:
-        return _TYPES.get(action.type, "STR") if isinstance(action.type, type) or not action.type else "STR"
+        kind = action.type if isinstance(action.type, type) else str
+        return _TYPES.get(kind, "STR")
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         shown = action.option_strings and action.default not in (None, "", False, [], argparse.SUPPRESS)
