@@ -168,6 +168,14 @@ def test_every_body_is_one_that_robot_node_has(case: str) -> None:
     assert [json.loads(word.partition(":=")[2]) in robot_registry.ROBOTS for word in bodies] == [True] * len(bodies)
 
 
+def test_the_fakes_are_known_and_nothing_else_is_one() -> None:
+    fakes = {case: [process.name for process in planned(case) if process.is_fake] for case in CASES}
+    assert fakes["stretch_re1_fake"] == ["fake_stretch"]
+    assert fakes["stretch_re1_ros2_fake"] == ["fake_stretch_driver"]
+    assert fakes["locobot_pyrobot_fake"] == ["fake_pyrobot"]
+    assert fakes["fake"] == fakes["stretch_re1"] == fakes["stretch_twin"] == []
+
+
 @pytest.mark.parametrize("arm", ros2_control_arms.ARMS)
 def test_the_controllers_of_the_arms_are_their_usual_ones(arm: str) -> None:
     (process,) = [one for one in planned_with("ros2_control_arm", arm=arm) if one.name == "robot_node"]
