@@ -3,15 +3,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
 DEMO_EXTRAS := robot,server,sim,report,ros
+ROBOT_EXTRAS := $(DEMO_EXTRAS),piper
 DEV_EXTRAS := $(DEMO_EXTRAS),train,dev
 
-.PHONY: help demo test lint docs colcon clean
+.PHONY: help demo robots test lint docs colcon clean
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/.demo  ## a policy drives a simulated Stretch through ROS 2, and a report says how well
 	@$(BIN)/ferry doctor --only gl --only ros
 	@$(BIN)/ferry demo
+
+robots: $(VENV)/.robots  ## install what every robot, twin and fake needs: the SDKs of the Stretch and the Piper, arm kinematics
+	@$(BIN)/ferry doctor
 
 test: $(VENV)/.dev lint  ## lint, the whole test suite, and the robot side under Python 3.10 where there is one
 	@$(BIN)/ferry doctor --only gl
@@ -37,13 +41,20 @@ $(VENV)/.demo: pyproject.toml constraints.txt scripts/venv
 	@$(PIP) -e '.[$(DEMO_EXTRAS)]'
 	@touch $@
 
+$(VENV)/.robots: pyproject.toml constraints.txt scripts/venv scripts/stretch_sdk
+	@scripts/venv $(VENV)
+	@echo "installing ferry with the SDKs of the robots ..."
+	@$(PIP) -e '.[$(ROBOT_EXTRAS)]'
+	@scripts/stretch_sdk $(VENV)
+	@touch $@ $(VENV)/.demo
+
 $(VENV)/.dev: pyproject.toml constraints.txt scripts/venv scripts/stretch_sdk scripts/libero
 	@scripts/venv $(VENV)
 	@echo "installing ferry for development ..."
 	@$(PIP) -e '.[$(DEV_EXTRAS)]'
 	@scripts/stretch_sdk $(VENV)
 	@scripts/libero $(VENV)
-	@touch $@ $(VENV)/.demo
+	@touch $@ $(VENV)/.demo $(VENV)/.robots
 
 clean:  ## remove the environment and everything that runs wrote
 	rm -rf $(VENV) .venv310 runs build ros2_ws/build ros2_ws/install ros2_ws/log

@@ -28,4 +28,4 @@ RUN useradd --create-home ferry
 USER ferry
 COPY docker/entrypoint.sh /entrypoint.sh
 ENTRYPOINT ["/entrypoint.sh"]
-CMD ["ros2", "launch", "ferry_bringup", "stretch_re1.launch.xml", "serve:=false", "server_url:=http://server:8765"]
+CMD ["ros2", "launch", "ferry_bringup", "stretch_re1.launch.xml", "serve:=false", "server_url:=http://server:8042"]

@@ -15,9 +15,9 @@ COPY ros2_ws/src/ferry_ros ros2_ws/src/ferry_ros
 COPY policies policies
 RUN pip install --no-cache-dir -c constraints.txt '.[server]' && rm -rf build && useradd --create-home ferry
 USER ferry
-EXPOSE 8765
+EXPOSE 8042
 HEALTHCHECK --interval=5s --timeout=3s --start-period=20s \
-  CMD ["ferry", "doctor", "--only", "server", "--server", "http://127.0.0.1:8765"]
+  CMD ["ferry", "doctor", "--only", "server", "--server", "http://127.0.0.1:8042"]
 # Listens on every address of the container: publish the port to a network you trust, or give it --token-file.
 ENTRYPOINT ["ferry", "serve"]
-CMD ["policies/objectnav_stretch_mini", "--host", "0.0.0.0", "--port", "8765"]
+CMD ["policies/objectnav_stretch_mini", "--host", "0.0.0.0", "--port", "8042"]

@@ -7,13 +7,9 @@ from collections.abc import Sequence
 
 from ferry import __version__
 from ferry.errors import UsageError, nearest
+from ferry.help import HELP, ROOMS, show
 from ferry.verbs import VERBS, Verb
 from robots.processes.text import printable
-
-ROOMS = ("ferry", "robots", "simulation", "training", "policy_server", "evaluation", "ferry_ros")
-"""Ferry's own packages: their errors are written for the user, and if one is missing the installation is broken."""
-
-_HELP = ("-h", "--help")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     traceback = "--traceback" in words
     words = [word for word in words if word != "--traceback"]
-    if not words or words[0] in _HELP:
+    if not words or words[0] in HELP:
         print(usage())
         return 0
     if words[0] == "--version":
@@ -67,14 +63,14 @@ def run_verb(name: str, argv: Sequence[str]) -> int:
     if name not in VERBS:
         raise UsageError(f"no such verb; available: {', '.join(VERBS)}{nearest(name, VERBS)}")
     try:
-        return VERBS[name].run(argv) or 0
+        return show(VERBS[name].run, argv) if set(HELP) & set(argv) else VERBS[name].run(argv) or 0
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if not package:  # raised by a library that checks its own dependencies; its message names them
             raise UsageError(f"a required package is missing or broken: {error}") from error
         if package in ROOMS:
             raise
-        if not set(_HELP) & set(argv):
+        if not set(HELP) & set(argv):
             raise UsageError(_missing(package, VERBS[name])) from error
         print(f"usage: ferry {name} ...\n\n{VERBS[name].summary}\n\n{_missing(package, VERBS[name])}")
         return 0

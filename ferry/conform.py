@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ferry.errors import UsageError, nearest
+from ferry.help import Formatter
 from ferry.options import build, parse
 from robots.conformance import CHECKS, Make, Options, name_of, rule_of, run
 from robots.embodiment import Embodiment
@@ -32,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = _parser().parse_args(argv)
     if words.list or not words.robot:
         print("\n".join(f"{name_of(check)}\n    {rule_of(check)}" for check in CHECKS))
+        if not words.list:
+            print("\nno robot was named: `ferry conform fake` runs these checks on one")
         return 0
     make, slow = makers(words.robot, parse(words.set))
     options = options_of(words)
@@ -56,7 +59,7 @@ def makers(name: str, values: Mapping[str, str]) -> tuple[Make, Make | None]:
     given = {"real_time": "true", **values} if "real_time" in known else dict(values)
     options = build(found.options, given)
     slow = replace(options, speed=SLOWER * options.speed) if "speed" in known else None
-    return _maker(found.create, options), None if slow is None else _maker(found.create, slow)
+    return maker(found.create, options), None if slow is None else maker(found.create, slow)
 
 
 def options_of(words: argparse.Namespace) -> Options:
@@ -98,7 +101,9 @@ def motions(spec: Embodiment, options: Options) -> str:
     return "\n".join(lines)
 
 
-def _maker(create: Callable[[Any], Robot], options: Any) -> Make:
+def maker(create: Callable[[Any], Robot], options: Any) -> Make:
+    """Returns a factory of a robot; that of a mobile robot's twin stands in a house."""
+
     def make() -> Robot:
         robot = create(options)
         if hasattr(type(robot), "episode"):  # a mobile robot's twin needs a house
@@ -121,7 +126,9 @@ def _agree(yes: bool) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="ferry conform", description="Runs the conformance suite on a robot, with small motions."
+        prog="ferry conform",
+        formatter_class=Formatter,
+        description="Runs the conformance suite on a robot, with small motions.",
     )
     parser.add_argument("robot", nargs="?", help="name in ferry_ros/robot_registry.py, e.g. fake, piper")
     parser.add_argument(

@@ -22,6 +22,7 @@ import yaml
 
 from ferry.errors import DemoError
 from ferry.graph import free_port, isolated, running, wait_for_server
+from ferry.help import Formatter
 from ferry.launcher.lookup import REPOSITORY
 
 SHIPPED, CLONED = "objectnav_stretch_mini", "objectnav_stretch_mini_cloned"
@@ -183,6 +184,8 @@ def check_alike(bundle: Path, cloned: Path) -> None:
 
 
 def _demo(options: argparse.Namespace) -> Demo:
+    if options.houses < 1:
+        raise DemoError(f"--houses: got {options.houses}, expected at least 1")
     bundle, cloned = find_bundle(options.bundle), find_cloned(options)
     if cloned:
         check_alike(bundle, cloned)
@@ -198,7 +201,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ferry demo",
         description="Evaluates the shipped policies on a simulated Stretch over ROS 2, and writes a report.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=Formatter,
     )
     parser.add_argument("--bundle", type=Path, help="a policy bundle other than the shipped one")
     parser.add_argument("--cloned", type=Path, default=argparse.SUPPRESS, help=CLONED_HELP)

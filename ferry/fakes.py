@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ferry.errors import UsageError, nearest
+from ferry.requirements import STRETCH_SDK
 
 _HELP = ("-h", "--help")
 
@@ -79,4 +80,5 @@ def find(name: str) -> Callable[[Sequence[str]], int]:
     try:
         return FAKES[name].load()
     except ModuleNotFoundError as error:
-        raise UsageError(f"the fake {name!r} needs {error.name}, which is not installed") from error
+        fix = STRETCH_SDK if name == "stretch" else "pip install -e '.[piper]'"
+        raise UsageError(f"the fake {name!r} needs {error.name}, which is not installed: {fix}") from error

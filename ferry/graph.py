@@ -18,8 +18,8 @@ from ferry.launcher.parent import end_with_parent
 from policy_server.connection import Connection
 from policy_server.errors import PolicyError
 
-END_S = 20.0
-"""Longer than the launcher needs to end a process that ignores signals: twice its grace period, then SIGKILL."""
+END_S = 30.0
+"""Longer than the launcher needs to end a node and a fake that ignore signals: twice its grace period for each."""
 
 _DOMAIN = random.SystemRandom().randint(1, 101)  # from 102 on, DDS meets Linux's ephemeral ports (docs.ros.org)
 

@@ -55,6 +55,12 @@ def _run(argv: Sequence[str]) -> int | None:
     return main(argv)
 
 
+def _trial(argv: Sequence[str]) -> int | None:
+    from ferry.trial import main
+
+    return main(argv)
+
+
 def _evaluate(argv: Sequence[str]) -> int | None:
     from evaluation.evaluate import main
 
@@ -109,6 +115,7 @@ VERBS: Mapping[str, Verb] = {
     "import": Verb("convert a released FLaRe or SPOC checkpoint to a policy bundle", "train", _import),
     "serve": Verb("serve a policy bundle over REST", "server", _serve),
     "run": Verb("run a launch file: a robot, twin or fake with a policy, over ROS 2", "robot,ros", _run),
+    "trial": Verb("begin a trial on a graph that runs, and print its verdict", "robot,ros", _trial),
     "evaluate": Verb("run an evaluation plan: tasks, houses, policies", "sim,server", _evaluate),
     "report": Verb("write a report of evaluations: HTML, JSON and Markdown", "report", _report),
     "doctor": Verb("check this machine, or a robot before a session, and print the fixes", "robot", _doctor),

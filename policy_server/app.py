@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ValidationError
 
@@ -35,6 +36,7 @@ from policy_server.wire import JSON, MSGPACK, decision_to_fields, invalid, pack,
 log = logging.getLogger("ferry.policy_server")
 T = TypeVar("T")
 Responses = dict[int | str, dict[str, Any]]
+DOCS = "/docs"
 MAX_OPENING = 16  # sessions being opened at the same time
 
 
@@ -72,6 +74,10 @@ class Api:
         self.ready.status = "draining"
         await warming
         self._workers.shutdown()
+
+    async def root(self) -> JSONResponse:
+        """Names the page that describes the API."""
+        return JSONResponse({"service": "Ferry policy server", "docs": DOCS, "openapi": "/openapi.json"})
 
     async def health(self) -> JSONResponse:
         """Returns 200 as long as the process runs, also during inference."""
@@ -159,11 +165,14 @@ def create_app(
 ) -> FastAPI:
     """The application that serves `bundle`; calls `announce` once it is ready. `app.state.api` holds its parts."""
     api = Api(Service(bundle, options or ServiceOptions()), announce)
-    app = FastAPI(
+    app = FastAPIOffline(  # with Swagger UI's own files: a robot's network has no CDN
         title="Ferry policy server",
         description="Serves one robot policy: open a session for a body, then ask it for one decision per observation.",
         version="1",
         lifespan=api.lifespan,
+        docs_url=DOCS,
+        redoc_url=None,
+        swagger_ui_parameters={"validatorUrl": None},
     )
     app.state.api = api
     app.add_middleware(Measured, metrics=api.metrics)
@@ -175,6 +184,7 @@ def create_app(
 
 def _open_routes(api: Api) -> APIRouter:
     router = APIRouter(responses=schema.errors(500))
+    router.add_api_route("/", api.root, include_in_schema=False)
     router.add_api_route("/healthz", api.health, response_model=schema.Health)
     unready: Responses = {503: {"model": schema.Health}}
     router.add_api_route("/readyz", api.readiness, response_model=schema.Health, responses=unready)

@@ -24,12 +24,21 @@ KNOWN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 def reader(path: Path) -> Read:
     """Returns a function that reads the bundle's files; BundleError if `path` is neither a folder nor a zip."""
     if path.is_dir():
+        _expect_one(path)
         return lambda name, most: _read_file(path / name, most)
     if not path.is_file():
         raise BundleError(f"{path}: got no such file or folder, expected a policy bundle (a folder or a .zip)")
     if not zipfile.is_zipfile(path):
         raise BundleError(f"{path}: got a file that is not a zip, expected a policy bundle (a folder or a .zip)")
     return lambda name, most: _read_zipped(path, name, most)
+
+
+def _expect_one(folder: Path) -> None:
+    """Raises BundleError, which lists the bundles, if `folder` is not one but holds some."""
+    within = [] if (folder / "manifest.json").exists() else sorted(folder.glob("*/manifest.json"))
+    if within:
+        names = ", ".join(str(manifest.parent) for manifest in within)
+        raise BundleError(f"{folder}: got a folder of bundles, expected one of them: {names}")
 
 
 def line(error: Exception) -> str:

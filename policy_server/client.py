@@ -29,7 +29,7 @@ class PolicyClient:
     """Client of one policy server.
 
     Args:
-        url: e.g. "http://127.0.0.1:8765".
+        url: e.g. "http://127.0.0.1:8042".
         token: bearer token, if the server requires one.
         timeout_s: deadline of `PolicySession.act`, from call to return [s].
         images: encoding of images: "raw" (lossless), "png" (lossless, smaller, slower) or "jpeg" (lossy).

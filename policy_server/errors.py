@@ -5,6 +5,7 @@
     ├── WireError          a request or reply cannot be read, or does not fit the session's specs
     ├── SessionError       a session is unknown, expired, busy, or past its horizon
     ├── NotFinite          the network answered with NaN or infinity
+    ├── OutOfRange         the network answered with a target far beyond its range
     ├── Refused            the server refused a request; has its code, message, details and status
     └── Unreachable        no answer within the time limit
 
@@ -66,6 +67,12 @@ class NotFinite(PolicyError):
     """The network answered with NaN or infinity where the robot has an action."""
 
     code = "not_finite"
+
+
+class OutOfRange(PolicyError):
+    """The network answered with a target that is farther beyond its range than the robot clips."""
+
+    code = "out_of_range"
 
 
 class Refused(PolicyError):

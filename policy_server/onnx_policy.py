@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from policy_server.bundle import Feed, PolicyBundle
 from policy_server.decision import Decision
-from policy_server.errors import NotFinite, SessionError
+from policy_server.errors import NotFinite, OutOfRange, SessionError
 from policy_server.graph_inputs import StepValues, Tensor
 from policy_server.sampling import Sampling, choose
 from policy_server.wire import check_names, invalid, unfit
@@ -76,7 +76,8 @@ class OnnxEpisode:
 
         `executed` names the action that was executed since the last decision, None if there was none; it is ignored at
         the first step. A call that raises leaves the episode unchanged: WireError for an observation that does not
-        fit, SessionError past the horizon, NotFinite if the network returns NaN or infinity.
+        fit, SessionError past the horizon, NotFinite if the network returns NaN or infinity, OutOfRange
+        for a chunk that is far beyond its range.
         """
         started = time.perf_counter()
         horizon = self.binding.policy.horizon
@@ -141,7 +142,7 @@ class OnnxEpisode:
             raise unfit(error) from error
 
     def _answer(self, images: dict[str, U8Image], state: F32Vector, previous: int) -> tuple[F32Vector, Feed]:
-        """Returns masked logits, or a chunk within its bounds, and the next recurrent state."""
+        """Returns masked logits, or a chunk that overshoots its bounds at most a little, and the next state."""
         actions = self.binding.policy.actions
         if self.sampling == "uniform":  # the baseline needs no network
             return self._uniform(actions), self.recurrent
@@ -152,7 +153,8 @@ class OnnxEpisode:
                 return self.binding.masked(answer), recurrent
             self.binding.chunk(answer)
         except SpecError as error:
-            raise NotFinite(f"{error} at step {self.step}", details={"step": self.step}) from error
+            kind = OutOfRange if np.isfinite(answer).all() else NotFinite
+            raise kind(f"{error} at step {self.step}", details={"step": self.step}) from error
         return answer, recurrent
 
     def _uniform(self, actions: Actions) -> npt.NDArray[np.float32]:

@@ -41,7 +41,7 @@ class Serve:
     """Folder or zip written by `ferry export`."""
     host: str = "127.0.0.1"
     """Address to listen on. Use a token file for any address other than localhost."""
-    port: int = 8765
+    port: int = 8042
     """Port to listen on; 0 picks a free one."""
     token_file: Path | None = None
     """File with the bearer token that clients must send."""

@@ -12,7 +12,16 @@ from robots.command import Chunk, Command, Done
 from robots.embodiment import Embodiment
 from robots.errors import BindError, SpecError
 from robots.observation import Observation
-from robots.spec import CameraInput, CameraSpec, ContinuousActions, DiscreteActions, F32Vector, PolicySpec, U8Image
+from robots.spec import (
+    OVERSHOOT,
+    CameraInput,
+    CameraSpec,
+    ContinuousActions,
+    DiscreteActions,
+    F32Vector,
+    PolicySpec,
+    U8Image,
+)
 from robots.view import View
 
 
@@ -110,13 +119,14 @@ class Binding:
     def chunk(self, rows: npt.NDArray[np.float32]) -> Chunk:
         """The robot's command for a chunk of shape (horizon, n), one row every `period_s`; each row is checked.
 
-        It has the rows that are executed before the next chunk is asked for: the first `execute_rows`, or all.
+        It has the rows that are executed before the next chunk is asked for: the first `execute_rows`, or all. A value
+        that is up to `OVERSHOOT` beyond its range stays: the robot clips it, and says so.
         """
         actions = self.policy.actions
         if not isinstance(actions, ContinuousActions):
             raise SpecError("policy actions", "discrete", "continuous")
         for row in rows:
-            actions.vector.check(row, "chunk")
+            actions.vector.check(row, "chunk", OVERSHOOT)
         if not 1 <= len(rows) <= actions.horizon:
             raise SpecError("chunk", f"{len(rows)} rows", f"1 to {actions.horizon}")
         executed = tuple(tuple(row.tolist()) for row in rows[: actions.execute_rows])

@@ -4,6 +4,7 @@ RobotError
 ├── SpecError          a value does not fit its spec, or a spec is not valid
 ├── BindError          a policy and a robot do not fit together
 ├── ConnectionFailed   the robot cannot be reached or is not ready to move
+│   └── NotInstalled       its driver needs a package that is not installed
 └── NotConnected       a robot was asked to do something before `connect()`
 """
 
@@ -38,6 +39,10 @@ class BindError(RobotError):
 
 class ConnectionFailed(RobotError):
     """A robot cannot be reached or is not ready to move; the message names what to check."""
+
+
+class NotInstalled(ConnectionFailed):
+    """A driver needs a package that is not installed; trying again does not help."""
 
 
 class NotConnected(RobotError):

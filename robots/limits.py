@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from robots.command import (
@@ -22,6 +22,7 @@ from robots.command import (
 from robots.embodiment import Embodiment
 from robots.errors import SpecError
 from robots.robot import Sent
+from robots.spec import OVERSHOOT
 
 GRIPPER_JOINT = "gripper_aperture"
 HEAD_JOINTS = ("joint_head_pan", "joint_head_tilt")
@@ -121,9 +122,21 @@ def _limit_chunk(command: Chunk, body: Embodiment, positions: Mapping[str, float
         return _limit_joint_rows(command, body, positions)
     for number, row in enumerate(command.rows):
         for name, value, low, high in zip(vector.names, row, vector.low, vector.high):
-            if not low - TOLERANCE <= value <= high + TOLERANCE:
+            slack = OVERSHOOT * (high - low) + TOLERANCE
+            if not low - slack <= value <= high + slack:
                 return Sent(command, refused=f"jump: row {number} of {name} is {value:.4f}, beyond [{low}, {high}]")
-    return Sent(command)
+    return _clipped_rows(command, list(zip(vector.low, vector.high)))
+
+
+def _clipped_rows(command: Chunk, bounds: Sequence[tuple[float, float]]) -> Sent:
+    """Returns the chunk with every value within its bounds, and the names of those that were not."""
+    rows = tuple(tuple(min(max(v, low), high) for v, (low, high) in zip(row, bounds)) for row in command.rows)
+    clipped = tuple(
+        name
+        for column, name in enumerate(command.names)
+        if any(abs(asked[column] - row[column]) > TOLERANCE for asked, row in zip(command.rows, rows))
+    )
+    return Sent(replace(command, rows=rows), clipped)
 
 
 def _limit_joint_rows(command: Chunk, body: Embodiment, positions: Mapping[str, float]) -> Sent:
@@ -131,18 +144,14 @@ def _limit_joint_rows(command: Chunk, body: Embodiment, positions: Mapping[str, 
     if missing := [name for name in command.names if not math.isfinite(positions.get(name, math.nan))]:
         got = positions.get(missing[0], "nothing")
         return Sent(command, refused=f"{body.name} does not report the position of {missing[0]}: got {got}")
-    rows = tuple(tuple(min(max(v, joint.low), joint.high) for v, joint in zip(row, limits)) for row in command.rows)
+    sent = _clipped_rows(command, [(joint.low, joint.high) for joint in limits])
+    assert isinstance(sent.command, Chunk)
     before = tuple(positions[name] for name in command.names)
-    for number, row in enumerate(rows):
+    for number, row in enumerate(sent.command.rows):
         for name, previous, target, joint in zip(command.names, before, row, limits):
             reach = joint.max_speed * command.period_s
             if abs(target - previous) > reach * JUMP + TOLERANCE:
                 moves = f"row {number} moves {name} by {target - previous:.4f} in {command.period_s} s"
                 return Sent(command, refused=f"jump: {moves}, expected at most {reach:.4f}")
         before = row
-    clipped = tuple(
-        name
-        for column, name in enumerate(command.names)
-        if any(abs(asked[column] - row[column]) > TOLERANCE for asked, row in zip(command.rows, rows))
-    )
-    return Sent(replace(command, rows=rows), clipped)
+    return sent

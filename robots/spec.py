@@ -57,6 +57,10 @@ def check_image(what: str, image: npt.NDArray[Any], size: tuple[int, int]) -> No
         raise SpecError(what, f"shape {image.shape}", f"shape {(*size, 3)}")
 
 
+OVERSHOOT = 0.05
+"""Fraction of its range by which a target in a chunk may lie beyond it: regression overshoots; the robot clips it."""
+
+
 @dataclass(frozen=True)
 class VectorSpec:
     """Named numbers with units and inclusive bounds; the order of `names` is the order of the vector."""
@@ -79,12 +83,16 @@ class VectorSpec:
     def __len__(self) -> int:
         return len(self.names)
 
-    def check(self, vector: npt.NDArray[Any], what: str = "vector") -> None:
-        """Raises SpecError unless `vector` has shape (n,), is finite and lies within the bounds."""
+    def check(self, vector: npt.NDArray[Any], what: str = "vector", overshoot: float = 0.0) -> None:
+        """Raises SpecError unless `vector` has shape (n,), is finite and lies within the bounds.
+
+        A value may lie beyond them by the fraction `overshoot` of their distance.
+        """
         if vector.shape != (len(self),):
             raise SpecError(what, f"shape {vector.shape}", f"shape {(len(self),)} ({', '.join(self.names)})")
         for name, value, low, high in zip(self.names, vector.tolist(), self.low, self.high):
-            if not math.isfinite(value) or not low <= value <= high:
+            slack = overshoot * (high - low)
+            if not math.isfinite(value) or not low - slack <= value <= high + slack:
                 raise SpecError(f"{what} '{name}'", value, f"[{low}, {high}]")
 
 

@@ -12,7 +12,7 @@ from evaluation.errors import FolderError
 from evaluation.plans.trial import Outcome
 from evaluation.records.episode import EPISODE_FILE, FILMSTRIP_FILE, VIDEO_FILE, Episode, Metrics, StepRecord
 from evaluation.records.video import Video, filmstrip, to_height, write_jpeg
-from evaluation.records.video_frame import FloorImage, video_frame
+from evaluation.records.video_frame import FloorImage, floor_height, video_frame
 from evaluation.stages.failure import failure_kind, failure_note
 from evaluation.stages.judge import Verdict
 from evaluation.stages.trial_setup import TrialSetup
@@ -57,8 +57,6 @@ class Recorder:
         self.episode = replace(self.episode, scene=self.setup, started=started)
         write_aborted(self.folder, self.episode, "cut off", CUT_OFF)
         self._locate()
-        if self.has_video and self.setup.floor is not None:
-            self._floor = FloorImage(self.setup.floor)
 
     def on_step(self, step: Step) -> None:
         """Records the decision and its video frame."""
@@ -101,6 +99,8 @@ class Recorder:
 
     def _film(self, step: Step, pose: Pose | None) -> None:
         self._strip.append(to_height(next(iter(step.observation.images.values())), 84))
+        if self._floor is None and self.setup.floor is not None:
+            self._floor = FloorImage(self.setup.floor, floor_height(step))
         floor = self._floor.draw(self.path, pose[2] if pose else None) if self._floor else None
         frame = video_frame(step, len(self.steps), floor)
         if self._video is None:

@@ -14,7 +14,8 @@ import numpy as np
 from evaluation.errors import EvaluationError
 from robots.spec import U8Image
 
-FRAMES_PER_S = 6.0
+FRAMES_PER_S = 3.0
+"""Decisions shown per second; at twice that, nobody can read them."""
 
 
 class VideoFailed(EvaluationError):

@@ -51,12 +51,38 @@ class FloorImage:
 
 
 def video_frame(step: Step, number: int, floor: U8Image | None = None) -> U8Image:
-    """Returns (HEIGHT + CAPTION, W, 3) RGB: the camera images side by side, the floor, and the decision below."""
-    images = [to_height(image, HEIGHT) for image in step.observation.images.values()]
-    row = np.concatenate([*images, *([] if floor is None else [floor])], axis=1)
+    """Returns (H, W, 3) RGB: the camera images with their names, the floor beside them, and the decision below.
+
+    With a floor, as high as `floor_height` says, the images stand one above the other; without one side by side.
+    """
+    images = [labelled(to_height(image, HEIGHT), name) for name, image in step.observation.images.items()]
+    row = np.concatenate(images, axis=1) if floor is None else np.concatenate([_column(images), floor], axis=1)
     band = np.full((CAPTION, row.shape[1], 3), PAPER, np.uint8)
     cv2.putText(band, caption(step, number), (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.42, INK, 1, cv2.LINE_AA)
     return np.concatenate([row, band], axis=0)
+
+
+def floor_height(step: Step) -> int:
+    """Returns the height of the floor beside the camera images of a step [pixels]."""
+    return HEIGHT * max(1, len(step.observation.images))
+
+
+def labelled(image: U8Image, name: str) -> U8Image:
+    """Returns the image with the camera's name in its upper left corner."""
+    marked = np.ascontiguousarray(image)
+    for colour, thickness in ((INK, 3), (PAPER, 1)):
+        cv2.putText(marked, name, (5, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.38, colour, thickness, cv2.LINE_AA)
+    return marked
+
+
+def _column(images: Sequence[U8Image]) -> U8Image:
+    """Returns images of one height, one above the other; a narrower one has paper at its right."""
+    widest = max(image.shape[1] for image in images)
+    padded = [
+        cv2.copyMakeBorder(image, 0, 0, 0, widest - image.shape[1], cv2.BORDER_CONSTANT, value=PAPER)
+        for image in images
+    ]
+    return np.concatenate(padded, axis=0)
 
 
 def caption(step: Step, number: int) -> str:

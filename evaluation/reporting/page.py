@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ def page(folders: Sequence[RunFolder], videos: Mapping[Path, str]) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(interval=table.interval, percent=table.percent, bar=bar, trials=table.trials)
-    environment.filters.update(success=table.success, where=table.where)
+    environment.filters.update(success=table.success, where=table.where, unbroken=unbroken)
     return environment.get_template("report.html.j2").render(context(results, folders, videos))
 
 
@@ -84,9 +85,15 @@ def context(results: Results, folders: Sequence[RunFolder], videos: Mapping[Path
         "differing": differing(results),
         "categories": categories,
         "kinds": _kinds(results),
+        "early": table.wrong_done(results),
         "blocks": list(_blocks(folders, videos)),
         "outcomes": sorted({episode.outcome.value for row in results.episodes.values() for episode in row}),
     }
+
+
+def unbroken(text: str) -> str:
+    """Returns the text with its numbers tied to their units: "1.0 m" stays on one line."""
+    return re.sub(r"(?<=\d) (?=(?:m|s|%)\b|%)", "\u00a0", text)
 
 
 def bar(estimate: Estimate | None) -> Markup:

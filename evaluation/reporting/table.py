@@ -10,6 +10,8 @@ from evaluation.reporting.statistics import Estimate
 
 HEADER = ("policy", "robot", "task", "success", "SEL", "trials")
 SOFT, ROOMS = "soft success", "rooms"
+UNIFORM = "uniform"
+"""The sampling of the random baseline."""
 EXPLORES = "room_visit"
 """The task whose table shows rooms; for other tasks their fraction is only in the results."""
 
@@ -75,6 +77,23 @@ def comparisons(results: Results) -> list[str]:
     """Returns the comparisons, one sentence each, with the task if there are several."""
     several = len({row.key.task for row in results.rows}) > 1
     return [(f"{one.first.task}: " if several else "") + compared(one) for one in results.comparisons]
+
+
+def wrong_done(results: Results) -> list[str]:
+    """Returns a sentence for each policy that ended most of its judged trials by saying done in the wrong place."""
+    said = []
+    for row in results.rows:
+        ended = [one for one in results.episodes[row.key] if one.failure.startswith("wrong done")]
+        if not row.success.n or len(ended) * 2 <= row.success.n:
+            continue
+        steps = sum(one.metrics.steps for one in ended) / len(ended)
+        random = results.policies[row.key].sampling == UNIFORM
+        why = ": it chooses each action at random, done among them" if random else ""
+        said.append(
+            f"{row.key.policy} ended {len(ended)} of {row.success.n} trials itself, by saying done in the wrong place"
+            f" after {steps:.0f} decisions on average{why}."
+        )
+    return said
 
 
 def compared(one: Comparison) -> str:

@@ -63,8 +63,11 @@ def _wrong_done(verdict: Verdict) -> str:
 
 def failure_note(kind: str, verdict: Verdict) -> str:
     """Returns the verdict's note, or else the distance to the target, or the number of rooms visited."""
-    if verdict.note or not kind:
-        return verdict.note
+    return verdict.note if verdict.note or not kind else target_note(verdict)
+
+
+def target_note(verdict: Verdict) -> str:
+    """Returns the distance to the target, or the number of rooms visited; empty if neither is known."""
     if verdict.target_distance_m is None:
         return "" if verdict.rooms is None else f"was in {verdict.rooms_visited} of {verdict.rooms} rooms"
     seen = {None: "", True: ", in sight", False: ", not in sight"}[verdict.target_visible]

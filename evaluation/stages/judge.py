@@ -108,7 +108,7 @@ class HumanJudge:
             chosen = [outcome for key, outcome in CHOICES.items() if answer in (key, outcome.value)]
             if chosen:
                 return chosen[0]
-            question = QUESTION
+            question = printable(f"got {answer!r}; {QUESTION}")
 
     def _reason(self) -> str:
         reason = ""

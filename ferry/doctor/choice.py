@@ -8,9 +8,10 @@ from typing import Any
 
 from ferry.doctor.check import Machine
 from ferry.doctor.devices import check_can, check_files, check_sdk
-from ferry.errors import UsageError
+from ferry.errors import UsageError, nearest
+from ferry.requirements import STRETCH_SDK
 
-INSTALL_STRETCH = "scripts/stretch_sdk; preinstalled on a Stretch: python3 -m venv --system-site-packages .venv"
+INSTALL_STRETCH = f"{STRETCH_SDK}; preinstalled on a Stretch: python3 -m venv --system-site-packages .venv"
 
 HostCheck = Callable[[Any, Machine], str]
 """Takes the driver's options and the machine."""
@@ -65,8 +66,13 @@ def choose(robot: str, driver: str | None) -> Driver:
     """Returns the driver of a robot, the default one if none is given; other names are looked up in the registry.
 
     Raises:
-        UsageError: the robot has no such driver.
+        UsageError: there is no such robot, or it has no such driver.
     """
+    from ferry_ros import robot_registry
+
+    known = {**ROBOTS, **robot_registry.ROBOTS}
+    if robot not in known:
+        raise UsageError(f"robot: got {robot!r}; available: {', '.join(known)}{nearest(robot, known)}")
     drivers = ROBOTS.get(robot, {robot: Driver(robot, {})})
     if driver is None:
         return next(iter(drivers.values()))

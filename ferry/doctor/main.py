@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ferry.conform import maker
 from ferry.doctor.cameras import check_camera
 from ferry.doctor.check import Finding, Level, Machine, examine
 from ferry.doctor.choice import ROBOTS, Driver, choose
@@ -25,7 +26,9 @@ from ferry.doctor.ros import (
     check_ros,
 )
 from ferry.doctor.server import check_server
+from ferry.help import Formatter
 from ferry.options import build, from_parameters, parse
+from ferry.requirements import table
 from robots.robot import Robot
 
 CHECKS: Mapping[str, Callable[[Machine], str]] = {
@@ -77,6 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if subject:
         found = f"{counted(failed, 'failure')}, {counted(warned, 'warning')}"
         print(found if failed or warned else "ready for a session")
+    elif not (options.only or options.camera):
+        print(f"\n{table()}")
     return int(failed > 0)
 
 
@@ -111,8 +116,9 @@ def subject_of(options: argparse.Namespace) -> Subject:
     driver = choose(options.robot, options.driver)
     body = robot_registry.body(driver.body)
     configured = from_parameters(options.config, body.prefix) if options.config else {}
-    body_options = build(body.options, {**configured, **parse(options.set)})
-    return Subject(driver, body_options, body.create(body_options))
+    defaults = {"real_time": "true"} if "real_time" in {field.name for field in fields(body.options)} else {}
+    body_options = build(body.options, {**defaults, **configured, **parse(options.set)})
+    return Subject(driver, body_options, maker(body.create, body_options)())
 
 
 def parser() -> argparse.ArgumentParser:
@@ -120,6 +126,7 @@ def parser() -> argparse.ArgumentParser:
     choices = "; ".join(f"{robot}: {', '.join(drivers)}" for robot, drivers in ROBOTS.items() if len(drivers) > 1)
     line = argparse.ArgumentParser(
         prog="ferry doctor",
+        formatter_class=Formatter,
         description="Checks this machine's dependencies, and prints how to install missing ones. With --robot, checks a"
         " robot and its computer before a session: connects, observes for two seconds, and sends no motion.",
     )

@@ -92,10 +92,9 @@ class Lookup:
         return sorted({*built, *(path.parent.name for path in self.sources.glob("*/package.xml"))})
 
     def _module(self, package: str, entry_point: str) -> Program:
-        module = entry_point.partition(":")[0]
-        if util.find_spec(package) is not None:
-            return Program((sys.executable, "-m", module), _python_path(REPOSITORY))
-        return Program((sys.executable, "-m", module), _python_path(self.sources / package, REPOSITORY))
+        words = python_command(*entry_point.split(":"))
+        folders = [] if util.find_spec(package) is not None else [self.sources / package]
+        return Program(words, _python_path(*folders, REPOSITORY))
 
 
 def console_scripts(setup_py: Path) -> dict[str, str]:
@@ -109,9 +108,14 @@ def console_scripts(setup_py: Path) -> dict[str, str]:
 def _console_script(package: str, executable: str) -> Program | None:
     for entry in metadata.entry_points(group="console_scripts", name=executable):
         if entry.module.partition(".")[0] == package:
-            start = f"import sys; from {entry.module} import {entry.attr}; sys.exit({entry.attr}())"
-            return Program((sys.executable, "-c", start))
+            return Program(python_command(entry.module, entry.attr))
     return None
+
+
+def python_command(module: str, function: str) -> tuple[str, ...]:
+    """Returns the command of a node; Ctrl-C while it still imports ends it without a traceback."""
+    quiet = "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+    return (sys.executable, "-c", f"{quiet}from {module} import {function}; sys.exit({function}())")
 
 
 def _python_path(*folders: Path) -> dict[str, str]:

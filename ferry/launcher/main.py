@@ -5,23 +5,26 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import sys
 from collections.abc import Sequence
 from importlib import util
 from pathlib import Path
 
 from ferry.errors import LaunchError, UsageError, Where, nearest
+from ferry.help import Formatter
 from ferry.launcher.arguments import declared, describe, parse_assignments
 from ferry.launcher.lookup import REPOSITORY, Lookup
 from ferry.launcher.plan import Process, plan
 from ferry.launcher.run import RunOptions, run
 from ferry.launcher.taken import taken
+from ferry.requirements import missing
 
 RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 SUFFIX = ".launch.xml"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs `ferry run`; returns the exit status of the launch."""
+    """Runs `ferry run`; returns the exit status of the launch, 1 at once if the robot's packages are not installed."""
     options = _parser().parse_intermixed_args(argv)
     lookup = Lookup.from_environment()
     file = find_launch_file(options.launch, lookup)
@@ -34,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\n".join(map(describe_process, processes)))
         return 0
     _need_ros(processes)
+    if lacking := missing(processes):
+        print(f"ferry run: {lacking}", file=sys.stderr)
+        return 1
     with taken(processes):
         print(discovery(processes), end="", flush=True)
         return run(processes, RunOptions(log_dir=options.log_dir))
@@ -80,7 +86,8 @@ def discovery(processes: Sequence[Process]) -> str:
 
 
 def _need_ros(processes: Sequence[Process]) -> None:
-    needs = next((process for process in processes if "-m" in process.program.words and "/" in process.origin), None)
+    ours = (process for process in processes if process.program.words[0] == sys.executable and "/" in process.origin)
+    needs = next(ours, None)
     if needs is not None and util.find_spec("rclpy") is None:
         what = "ROS 2 is not installed: `pip install -e .[ros]`, or source a ROS 2 Humble or Jazzy setup"
         raise LaunchError(Where(needs.where.file, needs.where.line), what, needs.origin)
@@ -88,7 +95,9 @@ def _need_ros(processes: Sequence[Process]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="ferry run", description="Runs a ROS 2 launch file where `ros2 launch` is not installed."
+        prog="ferry run",
+        formatter_class=Formatter,
+        description="Runs a ROS 2 launch file where `ros2 launch` is not installed.",
     )
     parser.add_argument("launch", help="name of a file in launch/ (stretch_twin), or a path")
     parser.add_argument("arguments", nargs="*", metavar="name:=value", help="arguments of the launch file")

@@ -39,6 +39,12 @@ class Process:
     where: Where
 
     @property
+    def is_fake(self) -> bool:
+        """True for a fake of a robot's hardware or software."""
+        package, _, executable = self.origin.partition("/")
+        return executable.startswith("fake_") or (package == "ferry" and self.arguments[:1] == ("fake",))
+
+    @property
     def command(self) -> tuple[str, ...]:
         """The whole command line."""
         return (*self.program.words, *self.arguments)

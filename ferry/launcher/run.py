@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -26,6 +27,12 @@ GRACE_S = 5.0
 DRAIN_S = 1.0
 """Time for reading the remaining output of a process that has ended; a grandchild may hold the pipe open for ever."""
 
+MOST_SAID_BYTES = 2000
+"""Of a line that is said again."""
+
+_LOGGER = re.compile(r"^(\x1b\[\d*m)*\[\w+\] \[[\d.]+\] \[[^\]]+\]: ")
+"""What ROS's logger writes before a message: level, time, name."""
+
 _COLOURS = (36, 33, 35, 32, 34, 31)
 
 
@@ -42,7 +49,8 @@ class RunOptions:
 def run(processes: Sequence[Process], options: RunOptions | None = None) -> int:
     """Runs processes until one of them ends or a signal arrives, then ends them all.
 
-    A process that is to be respawned does not end the launch. On SIGINT or SIGTERM every process group gets SIGINT,
+    The last line on the screen is then the last one of the process that ended first: a verdict, or an error. A process
+    that is to be respawned does not end the launch. On SIGINT or SIGTERM every process group gets SIGINT,
     after `grace_s` SIGTERM, after that SIGKILL; a further signal escalates at once.
 
     Returns:
@@ -73,6 +81,7 @@ class _Launch:
         self.logs: dict[str, Outlet] = {}
         self.alive: dict[str, asyncio.subprocess.Process] = {}
         self.killed = False
+        self.last_lines: dict[str, bytes] = {}
         self.signalled = asyncio.Event()
         self.stopping = asyncio.Event()
 
@@ -91,6 +100,7 @@ class _Launch:
             waiting.cancel()
             await self.stop(lives)
         if ended is not None:
+            self.repeat(ended.get_name())
             return ended.result()
         return 1 if self.killed else 0
 
@@ -161,24 +171,42 @@ class _Launch:
             *lines, rest = (rest + chunk).split(b"\n")
             if len(rest) > MOST_BYTES:
                 lines, rest = [*lines, rest], b""
-            for line in lines if show else ():
-                self.screen.line(name, line)
-        if rest and show:
-            self.screen.line(name, rest)
+            self.show(name, lines if show else ())
+        self.show(name, [rest] if rest and show else ())
+
+    def show(self, name: str, lines: Sequence[bytes]) -> None:
+        """Writes a process's lines to the screen."""
+        for line in lines:
+            self.screen.line(name, line)
+            if line.strip():
+                self.last_lines[name] = line[:MOST_SAID_BYTES]
+
+    def repeat(self, name: str) -> None:
+        """Says again the last line of a process, which the ends of the others have buried."""
+        if len(self.processes) > 1 and (line := self.last_lines.get(name, b"").decode(errors="replace").strip()):
+            self.screen.say(f"{name}: {_LOGGER.sub('', line).removesuffix(chr(27) + '[0m')}")
 
     async def stop(self, lives: Sequence[asyncio.Task[int]]) -> None:
-        """Ends every process: SIGINT, then SIGTERM, then SIGKILL."""
+        """Ends every process, fakes last: a driver closes its robot while that still answers."""
         self.stopping.set()
+        fakes = {process.name for process in self.processes if process.is_fake}
+        await self.end([life for life in lives if life.get_name() not in fakes])
+        await self.end([life for life in lives if life.get_name() in fakes])
+        await asyncio.gather(*lives, return_exceptions=True)
+
+    async def end(self, lives: Sequence[asyncio.Task[int]]) -> None:
+        """Ends some processes: SIGINT, then SIGTERM, then SIGKILL."""
+        names = {life.get_name() for life in lives}
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
             if all(life.done() for life in lives):
                 break
+            alive = {name: child for name, child in self.alive.items() if name in names}
             if number != signal.SIGINT:
-                self.screen.say(f"still running: {', '.join(self.alive)}: sending {number.name}")
-            self.killed = number == signal.SIGKILL
-            for child in list(self.alive.values()):
+                self.screen.say(f"still running: {', '.join(alive)}: sending {number.name}")
+            self.killed = self.killed or number == signal.SIGKILL
+            for child in alive.values():
                 _signal_group(child.pid, number)
             await self.wait(lives)
-        await asyncio.gather(*lives, return_exceptions=True)
 
     async def wait(self, lives: Sequence[asyncio.Task[int]]) -> None:
         """Waits for the processes to end, the grace period, or a further signal, whichever comes first."""

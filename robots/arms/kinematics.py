@@ -1,6 +1,6 @@
 """Forward and inverse kinematics of an arm.
 
-Needs Pinocchio (`pip install 'ferry[arm]'`), which is imported when a `Kinematics` is made.
+Needs Pinocchio (`pip install -e '.[arm]'`), which is imported when a `Kinematics` is made.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robots.embodiment import JointLimits
-from robots.errors import ConnectionFailed, RobotError, SpecError
+from robots.errors import NotInstalled, RobotError, SpecError
 
 F64 = npt.NDArray[np.float64]
 
@@ -190,5 +190,5 @@ def _pinocchio() -> Any:
     try:
         import pinocchio  # type: ignore[import-untyped,import-not-found,unused-ignore]
     except ImportError as error:
-        raise ConnectionFailed(f"Pinocchio cannot be imported ({error}); pip install 'ferry[arm]'") from error
+        raise NotInstalled(f"Pinocchio cannot be imported ({error}): pip install -e '.[arm]'") from error
     return pinocchio

@@ -36,10 +36,10 @@ from robots.execution.watchdog import Watchdog
 from robots.limits import limit
 from robots.robot import Robot, Sent
 
-__all__ = ["RESET", "Executor", "ExecutorOptions"]
+__all__ = ["RESET", "RETURNED", "Executor", "ExecutorOptions"]
 
 T = TypeVar("T")
-RESET = "reset"  # reason of the stop before a new episode
+RESET, RETURNED = "reset", "the lease was given back"  # reasons of the stops before a new episode, and after a trial
 
 
 class Executor:
@@ -169,7 +169,7 @@ class Executor:
     def give_back(self, lease: str) -> None:
         """Ends `lease` at its holder's request; stops the robot."""
         if lease and lease == self._permission.lease.held:
-            self._begin_stop("the lease was given back")
+            self._begin_stop(RETURNED)
 
     def stop(self, reason: str) -> bool:
         """Stops the robot, ends the lease, voids every decision made so far; True when the robot is at rest.
@@ -364,6 +364,8 @@ class Executor:
         """Stops the robot on an interlock, a motion that takes too long, frozen cameras, or ceased requests."""
         health = ask(self.robot)
         with self._wake:
+            if self._permission.closed:  # its robot is being disconnected
+                return
             reasons = self._permission.update(time.monotonic(), time.time(), health)
         for reason in reasons:
             self._begin_stop(reason)

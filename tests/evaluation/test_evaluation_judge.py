@@ -52,6 +52,7 @@ def test_no_answer_is_not_an_answer(blank: str) -> None:
     person = Person(blank, blank, "f", "")
     assert HumanJudge(person).verdict(DONE).outcome is Outcome.FAILURE
     assert len(person.questions) == 4
+    assert person.questions[1].startswith(f"got {blank.strip()!r}; outcome? ")
 
 
 @pytest.mark.parametrize(("answer", "outcome"), [("i", Outcome.INTERVENTION), ("a", Outcome.ABORTED)])

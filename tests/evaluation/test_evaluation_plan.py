@@ -29,7 +29,7 @@ HOME = """\
 name: home
 robot: ros
 repeats: 2
-policies: [{name: mini, server: "http://127.0.0.1:8765"}]
+policies: [{name: mini, server: "http://127.0.0.1:8042"}]
 starts:
   - {name: kitchen door, instruction: find an apple, target: apple, pose: [1, 2.5, 0]}
   - {name: hall, instruction: go to a chair}
@@ -181,7 +181,7 @@ def test_a_plan_with_a_mistake_says_where_and_what(wrong: str, right: str, messa
         ),
         ("[1, 2.5, 0]", "[1, 2.5]", r"starts\[0\].pose: got 2 entries, expected 3 entries"),
         ("[1, 2.5, 0]", "[1, 2.5, east]", r"starts\[0\].pose\[2\]: got 'east', expected a number"),
-        ('server: "http://127.0.0.1:8765"', "expert: true", "got the expert on robot 'ros', expected robot 'twin'"),
+        ('server: "http://127.0.0.1:8042"', "expert: true", "got the expert on robot 'ros', expected robot 'twin'"),
         ("instruction: go", "instructions: go", "plan.yaml:7: .*did you mean 'instruction'?"),
     ],
 )

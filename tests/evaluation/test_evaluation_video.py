@@ -10,7 +10,7 @@ import pytest
 from scripted import ScriptedSession, fast_fake
 
 from evaluation.records.video import Video, VideoFailed, filmstrip, to_height, write_jpeg
-from evaluation.records.video_frame import CAPTION, HEIGHT, PATH, FloorImage, caption, video_frame
+from evaluation.records.video_frame import CAPTION, HEIGHT, PATH, FloorImage, caption, floor_height, video_frame
 from evaluation.stages.floor_map import Box, FloorMap
 from evaluation.step import Step
 from robots.command import MoveBase
@@ -132,11 +132,22 @@ def test_a_frame_shows_both_cameras_the_floor_and_the_decision() -> None:
     step = step_of(Sent(MoveBase(0.2)))
     bare = video_frame(step, 3)
     assert bare.shape == (HEIGHT + CAPTION, 2 * 216, 3)
-    with_floor = video_frame(step, 3, FloorImage(FLOOR).draw([]))
-    assert with_floor.shape[0] == HEIGHT + CAPTION
-    assert with_floor.shape[1] > bare.shape[1]
+    with_floor = video_frame(step, 3, FloorImage(FLOOR, floor_height(step)).draw([]))
+    assert with_floor.shape[0] == 2 * HEIGHT + CAPTION
+    assert with_floor.shape[1] > 216
     assert with_floor.shape[1] % 2 == 0
+    assert with_floor.shape[0] % 2 == 0
     assert bare[HEIGHT:].min() < 100  # there are words in the caption
+
+
+def test_a_camera_is_named_in_its_image() -> None:
+    step = step_of(Sent(MoveBase(0.2)))
+    navigation, manipulation = (to_height(image, HEIGHT) for image in step.observation.images.values())
+    shown = video_frame(step, 3)[:HEIGHT]
+    for at, image in ((0, navigation), (216, manipulation)):
+        written = (shown[:, at : at + 216] != image).any(axis=-1)
+        assert written[:18].sum() > 100
+        assert not written[18:].any()
 
 
 @pytest.mark.parametrize(

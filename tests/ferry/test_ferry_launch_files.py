@@ -38,7 +38,7 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     "policy_server": ("policy_server", {}),
     "policy_server_open": ("policy_server", {"host": "0.0.0.0", "port": "80", "bundle": "a b.zip"}),
     "stretch_twin": ("stretch_twin", {}),
-    "stretch_twin_remote": ("stretch_twin", {"serve": "false", "server_url": "http://gpu-box:8765"}),
+    "stretch_twin_remote": ("stretch_twin", {"serve": "false", "server_url": "http://gpu-box:8042"}),
     "stretch_twin_random": ("stretch_twin", {"sampling": "uniform", "seed": "7", "server_port": "9000"}),
     "stretch_re1": ("stretch_re1", {}),
     "stretch_re1_ros2": ("stretch_re1", {"driver": "stretch_ros2", "mode": "slow", "record": "runs/stretch"}),
@@ -55,7 +55,7 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     "piper_policy": ("piper", {"serve": "true", "bundle": "mine", "scene_camera": "opencv:0"}),
     "ros2_control_arm": ("ros2_control_arm", {"arm": "xarm6"}),
     "ros2_control_arm_fake": ("ros2_control_arm", {"robot": "fake", "arm_namespace": "/left"}),
-    "ros2_control_arm_remote": ("ros2_control_arm", {"policy": "true", "server_url": "http://gpu-box:8765"}),
+    "ros2_control_arm_remote": ("ros2_control_arm", {"policy": "true", "server_url": "http://gpu-box:8042"}),
     "stretch_re1_once": (
         "stretch_re1",
         {"run_once": "True", "instruction": "find a mug", "namespace": "/lab/stretch", "control_period_s": "1"},
@@ -166,6 +166,14 @@ def parameters_of(executable: str) -> list[tuple[str, type[Any]]]:
 def test_every_body_is_one_that_robot_node_has(case: str) -> None:
     bodies = [word for word in words_of(case) if word.startswith("robot:=")]
     assert [json.loads(word.partition(":=")[2]) in robot_registry.ROBOTS for word in bodies] == [True] * len(bodies)
+
+
+def test_the_fakes_are_known_and_nothing_else_is_one() -> None:
+    fakes = {case: [process.name for process in planned(case) if process.is_fake] for case in CASES}
+    assert fakes["stretch_re1_fake"] == ["fake_stretch"]
+    assert fakes["stretch_re1_ros2_fake"] == ["fake_stretch_driver"]
+    assert fakes["locobot_pyrobot_fake"] == ["fake_pyrobot"]
+    assert fakes["fake"] == fakes["stretch_re1"] == fakes["stretch_twin"] == []
 
 
 @pytest.mark.parametrize("arm", ros2_control_arms.ARMS)

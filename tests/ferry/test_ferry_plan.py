@@ -25,7 +25,8 @@ def test_a_node_becomes_a_command_line(workspace: Workspace) -> None:
     )
     assert process.name == "robot"
     assert process.origin == "ferry_try/echo_node"
-    assert process.command[:3] == (sys.executable, "-m", "ferry_try.echo_node")
+    assert process.command[:2] == (sys.executable, "-c")
+    assert process.command[2].endswith("from ferry_try.echo_node import main; sys.exit(main())")
     assert process.arguments == (
         *("--fast", "two words", "--ros-args", "-r", "__node:=robot", "-r", "__ns:=/arm"),
         *("--params-file", str(workspace.root / "src/ferry_try/config.yaml")),

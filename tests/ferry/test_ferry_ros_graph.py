@@ -50,14 +50,16 @@ def said(log: Path, text: str) -> bool:
 
 
 def test_a_launch_plays_one_trial_and_ends(arguments: dict[str, str], tmp_path: Path) -> None:
-    arguments |= {"run_once": "true", "max_steps": "5"}
+    arguments |= {"run_once": "true", "max_steps": "5", "record": str(tmp_path / "records")}
     with running("fake", arguments, tmp_path / "logs") as launch:
         assert launch.wait(PATIENCE_S) == 0
     assert said(tmp_path / "logs" / "policy_node.log", "trial ended: max_steps")
     assert said(tmp_path / "logs" / "robot_node.log", "stopped: SIGINT")
-    assert said(
-        tmp_path / "logs" / "launch.log", "[ferry run] policy_node ended with exit status 0: stopping the others"
-    )
+    lines = (tmp_path / "logs" / "launch.log").read_text().splitlines()
+    assert "[ferry run] policy_node ended with exit status 0: stopping the others" in lines
+    assert not [line for line in lines if "[ERROR]" in line or "Traceback" in line]
+    assert lines[-1].startswith("[ferry run] policy_node: not judged: max steps after 5 decisions, 0.")
+    assert Path(lines[-1].rpartition("; see ")[2]).is_relative_to(tmp_path / "records")
 
 
 def test_a_killed_server_ends_the_launch_and_the_robot_is_told_to_stop(

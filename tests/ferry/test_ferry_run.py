@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ferry.errors import LaunchError, Where
-from ferry.launcher.lookup import REPOSITORY, Program
+from ferry.launcher.lookup import REPOSITORY, Program, python_command
 from ferry.launcher.plan import Process
 from ferry.launcher.run import RunOptions, run
 
@@ -65,6 +66,15 @@ def test_lines_stand_behind_the_name_of_their_process() -> None:
     assert status == 0
     assert sorted(lines[:2]) == ["[talker] one", "[talker] two 2"]
     assert lines[2] == "[ferry run] talker ended with exit status 0: stopping the others"
+
+
+def test_the_last_line_is_that_of_the_process_that_ended_first() -> None:
+    first = "print('[INFO] [1796039708.2] [robot.policy_node]: success: done'); print()"
+    waits = "import time; print('begun', flush=True)\ntry: time.sleep(60)\nfinally: print('ended too')"
+    status, lines = launch(process("first", f"import time; time.sleep(1); {first}"), process("second", waits))
+    assert status == 0
+    assert lines[-1] == "[ferry run] first: success: done"
+    assert "[second] ended too" in lines
 
 
 def test_a_line_longer_than_any_buffer_stays_one_line() -> None:
@@ -187,3 +197,26 @@ def test_a_killed_launcher_leaves_no_orphans(tmp_path: Path) -> None:
     launcher.kill()
     launcher.communicate(timeout=20)
     assert all(map(gone, pids))
+
+
+def test_a_fake_ends_after_the_drivers_that_use_it(tmp_path: Path) -> None:
+    code = "import pathlib, signal, time; signal.signal(signal.SIGINT, lambda *_: ends()); print('begun', flush=True)\n"
+    code += f"ends = lambda: (time.sleep({{}}), print(pathlib.Path('{tmp_path}/gone').exists()), {{}}, exit(0))\n"
+    code += "while True: time.sleep(0.05)"
+    driver = process("driver", code.format(0.5, f"pathlib.Path('{tmp_path}/gone').touch()"))
+    fake = replace(process("fake", code.format(0.0, "None")), origin="ferry_ros/fake_arm_controller")
+    first = process("first", "import time; time.sleep(1)")
+    _, lines = launch(fake, driver, first)
+    assert lines.index("[driver] False") < lines.index("[fake] True")
+
+
+def test_ctrl_c_while_a_node_still_imports_is_silent(tmp_path: Path) -> None:
+    (tmp_path / "slow_node.py").write_text("import time; print('importing', flush=True); time.sleep(60)")
+    command = python_command("slow_node", "main")
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as node:
+        assert node.stdout is not None
+        assert node.stderr is not None
+        node.stdout.readline()
+        node.send_signal(signal.SIGINT)
+        assert node.stderr.read() == b""
+    assert node.returncode == -signal.SIGINT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -430,7 +431,18 @@ def test_openapi_describes_every_route(http: httpx.Client) -> None:
         assert references.rsplit("/", 1)[1] in api["components"]["schemas"]
     for path in api["paths"].values():
         assert all(method["description"] for method in path.values())
-    assert http.get("/docs").status_code == 200
+
+
+def test_the_api_page_needs_no_other_server_and_the_root_names_it(http: httpx.Client) -> None:
+    page = http.get(http.get("/").json()["docs"]).text
+    loaded = re.findall(r"(?:src|href)=\"([^\"]+)\"", page)
+    assert len(loaded) >= 3
+    assert "https://" not in page
+    for path in loaded:
+        reply = http.get(path)
+        assert reply.status_code == 200, path
+        assert len(reply.content) > 1000, path
+    assert http.get("/redoc").status_code == 404
 
 
 def find_references(value: object) -> list[str]:

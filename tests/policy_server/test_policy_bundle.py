@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -82,6 +83,14 @@ def test_a_path_that_is_no_bundle_is_named(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("hello")
     with pytest.raises(BundleError, match="got a file that is not a zip"):
         PolicyBundle.load(tmp_path / "text")
+
+
+def test_a_folder_of_bundles_lists_them(tmp_path: Path) -> None:
+    for name in ("second", "first"):
+        write_tiny_bundle(tmp_path / name)
+    listed = f"expected one of them: {tmp_path / 'first'}, {tmp_path / 'second'}"
+    with pytest.raises(BundleError, match=f"got a folder of bundles, {re.escape(listed)}$"):
+        PolicyBundle.load(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["../policy.onnx", "/etc/passwd", "a/b", "a\\b"])

@@ -13,7 +13,7 @@ from servers import ferry_serve
 from policy_server.bundle import PolicyBundle
 from policy_server.client import PolicyClient, check_decision
 from policy_server.decision import Decision
-from policy_server.errors import BundleError, NotFinite, WireError
+from policy_server.errors import BundleError, NotFinite, OutOfRange, WireError
 from policy_server.onnx_policy import OnnxPolicy
 from robots.arms.action_chunks import cartesian_delta
 from robots.binding import bind
@@ -21,6 +21,7 @@ from robots.command import Chunk
 from robots.embodiment import Embodiment
 from robots.embodiments.stretch_re1 import STRETCH_RE1
 from robots.errors import BindError
+from robots.limits import limit
 from robots.observation import Observation
 from robots.spec import CameraInput, CameraSpec
 
@@ -78,6 +79,19 @@ def test_nan_in_a_chunk_is_an_error_of_the_policy(tmp_path: Path) -> None:
     with pytest.raises(NotFinite, match=r"chunk 'delta_x': got nan, expected .* at step 1"):
         episode.act(SEEN)
     assert episode.step == 1
+
+
+def test_a_chunk_a_hair_beyond_its_range_is_answered_and_one_far_beyond_has_its_own_code(tmp_path: Path) -> None:
+    script = SCRIPT.copy()
+    script[0, :, 0], script[1, :, 0] = 0.0501, 0.09
+    write_chunk_bundle(tmp_path, VECTOR, script, cameras=[CameraInput("scene", 60, 80, 45.0)])
+    episode = OnnxPolicy(PolicyBundle.load(tmp_path, threads=1)).open(ARM, "find a mug")
+    chunk = episode.act(SEEN).chunk
+    assert chunk is not None
+    sent = limit(episode.binding.chunk(chunk), ARM, {})
+    assert (sent.refused, sent.clipped) == ("", ("delta_x",))
+    with pytest.raises(OutOfRange, match=r"chunk 'delta_x': got 0.09.*, expected \[-0.05, 0.05\] at step 1"):
+        episode.act(SEEN)
 
 
 def test_an_executed_action_has_no_meaning(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from robots.arms.kinematics import Kinematics, Unreachable, rotation_of
 from robots.embodiment import JointLimits
-from robots.errors import ConnectionFailed, SpecError
+from robots.errors import NotInstalled, SpecError
 
 pytest.importorskip("pinocchio", reason="the extra `arm` is not installed")
 
@@ -80,7 +80,7 @@ def test_a_joint_without_end_is_refused() -> None:
 
 def test_without_pinocchio_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pinocchio", None)
-    with pytest.raises(ConnectionFailed, match=r"Pinocchio cannot be imported .*pip install 'ferry\[arm\]'"):
+    with pytest.raises(NotInstalled, match=r"Pinocchio cannot be imported .*pip install -e '.\[arm\]'"):
         Kinematics(PLANAR, ("shoulder",), "tip")
 
 

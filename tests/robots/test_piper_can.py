@@ -10,7 +10,7 @@ import pytest
 
 from robots.drivers.piper.can import FAILED_SENDS, Watch, open_sdk, watched
 from robots.drivers.piper.can_bus import check_link, open_bus
-from robots.errors import ConnectionFailed
+from robots.errors import ConnectionFailed, NotInstalled
 
 can = pytest.importorskip("can", reason="the extra `piper` is not installed")
 
@@ -53,13 +53,13 @@ def test_permission_denied_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_python_can_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "can", None)
-    with pytest.raises(ConnectionFailed, match=r"python-can cannot be imported .*pip install 'ferry\[piper\]'"):
+    with pytest.raises(NotInstalled, match=r"python-can cannot be imported .*pip install -e '.\[piper\]'"):
         open_bus("can0", "socketcan")
 
 
 def test_without_the_sdk_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "piper_sdk", None)
-    with pytest.raises(ConnectionFailed, match=r"piper_sdk cannot be imported .*pip install 'ferry\[piper\]'"):
+    with pytest.raises(NotInstalled, match=r"piper_sdk cannot be imported .*pip install -e '.\[piper\]'"):
         open_sdk("here", "virtual", Watch())
 
 

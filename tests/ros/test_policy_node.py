@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from bundles import write_tiny_bundle
-from ferry_ros.nodes.policy_node import Trial as RunningTrial
+from ferry_ros.driven_trial import Trial as RunningTrial
 from ferry_ros.ros_stage import RosStage
 from ros_graph import graph, wait_until
 from scripted import ScriptedSession, WatchedFake, stretch_binding

@@ -179,17 +179,17 @@ def test_no_step_is_lost_while_the_evaluation_is_busy() -> None:
             steps.publish(step_msg(a_step(number)))
         timer.cancel()
         go.set()
-        wait_until(lambda: stage._steps.qsize() == 200)
+        wait_until(lambda: stage._follower._steps.qsize() == 200)
 
 
 def test_a_trial_whose_steps_were_lost_still_ends_as_it_ended() -> None:
     with robot_node(), RosStage("/unit") as stage:
         answer, listener = Future(), Listener()
         answer.set_result(Trigger.Response(success=True, message=json.dumps(["no end"])))
-        assert stage._forward(answer, [listener]).message == 'policy_node: ["no end"]'
+        assert stage._follower._forward(answer, [listener]).message == 'policy_node: ["no end"]'
         answer = Future()
         end = RunEnd("done", "", 2)
         answer.set_result(Trigger.Response(success=True, message=json.dumps(asdict(end))))
-        stage._steps.put(a_step(0))
-        assert stage._forward(answer, [listener]) == end
+        stage._follower._steps.put(a_step(0))
+        assert stage._follower._forward(answer, [listener]) == end
         assert [step.decision.step for step in listener.steps] == [0]

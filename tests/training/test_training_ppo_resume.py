@@ -190,6 +190,7 @@ def test_the_verb_trains_evaluates_and_keeps_the_best(run: Path, capsys: pytest.
     assert main(words) == 0
     output = capsys.readouterr()
     assert "validation at 0 steps: greedy 0.0%, sample 0.0%" in output.err
+    assert output.err.index("measuring the clone first: ") < output.err.index("validation at 0 steps")
     assert "success_window 0, " in output.err
     assert "best validation success 0.0% (best.pt)" in output.out
     best = load(run / "verb" / "best.pt", "policy")

@@ -31,3 +31,11 @@ def test_a_count_is_corrected(capsys: pytest.CaptureFixture[str]) -> None:
     output = capsys.readouterr().err
     assert "update 1" in output
     assert "600/1000" in output.split("\r")[-1]
+
+
+def test_steps_alone_move_the_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with Bar("evaluate", 200, "episodes") as bar:
+        time.sleep(0.3)  # longer than the bar's own interval
+        bar.steps(40)
+        assert "40 steps" in capsys.readouterr().err

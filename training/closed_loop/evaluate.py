@@ -38,6 +38,8 @@ from training.runtime.progress import Bar
 
 CHUNK = 20
 """Episodes per job."""
+REPORT_EVERY = 10
+"""Steps after which a worker reports them: all of its episodes may be long."""
 
 POLICIES = (*SAMPLINGS, "expert")
 
@@ -125,6 +127,8 @@ def evaluate(options: EvaluateOptions, sampling: str, give_up: Callable[[], bool
             outcomes += done
             bar.advance(len(done))
             bar.write(f"{sum(each['success'] for each in outcomes)} of {len(outcomes)} solved")
+        if (left := options.episodes - len(outcomes)) and not give_up():
+            bar.write(f"{left} of {options.episodes} left out: no such episode in the house, or the expert fails")
     return summarise(sorted(outcomes, key=lambda each: each["index"]), options, sampling)
 
 
@@ -138,18 +142,24 @@ class Evaluator:
         image = self.policy.config.image
         twin = TwinOptions(height=image.height, width=image.width, contact=options.contact)
         self.rollout = Rollout(self.policy, options.slots, twin, options.max_steps, options.body)
+        self._report: Report = lambda steps: None
+        self._played = 0
 
     def __call__(self, job: range, report: Report) -> list[dict[str, Any]]:
         """Plays `job`."""
+        self._report, self._played = report, 0
         episodes = dict(evaluation_episodes(self.options, job))
         index = {id(episode): number for number, episode in episodes.items()}
         outcomes = []
         for slot in self.rollout.run(episodes.values(), self._decide):
-            report(slot.steps)
             outcomes.append(outcome(slot, index[id(slot.record.episode)]))
+        report(self._played % REPORT_EVERY)
         return outcomes
 
     def _decide(self, slot: ActiveEpisode, logits: F32Vector) -> str:
+        self._played += 1
+        if self._played % REPORT_EVERY == 0:
+            self._report(REPORT_EVERY)
         if self.sampling == "expert":
             return slot.expert.action()
         action, _ = choose(logits, self.sampling, slot.rng)  # type: ignore[arg-type]  # checked by `check`

@@ -314,8 +314,9 @@ class Trainer:
 
     def _validate(self, log: Log, stopping: Callable[[], bool], due: int) -> tuple[float, int]:
         """Measures greedy and sampled success and saves the best greedy policy; returns the best and `evaluated`."""
-        options = self.options
+        options, what = self.options, "again" if self.steps else "the clone first"
         self._save("last.pt")
+        log.write(f"measuring {what}: {options.evaluate_episodes} episodes, greedy and sampled")
         evaluation = EvaluateOptions(
             self.last, options.evaluate_episodes, max_steps=options.evaluate_steps, workers=options.workers,
             task=options.play.task, body=options.play.body,
@@ -326,8 +327,8 @@ class Trainer:
         success = {name: result["success"] for name, result in results.items()}
         log.curves("validation", success, self.steps)
         log.write(f"validation at {self.steps} steps: " + ", ".join(f"{k} {v:.1%}" for k, v in success.items()))
-        better, self.evaluated = success["greedy"] > self.best, due
-        if better:
+        self.evaluated = due
+        if success["greedy"] > self.best:
             self.best = success["greedy"]
             self._save("best.pt")
         self._save("last.pt")

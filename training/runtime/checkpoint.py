@@ -91,7 +91,7 @@ def expect_options(
         if name in wanted and wanted[name] != value:
             raise CheckpointError(
                 f"{path}: got {name} {value}, expected {wanted[name]} as requested; resume with the same options, or "
-                "start another run with --name"
+                "start another run with --name (and --init, to go on from this one's weights)"
             )
 
 

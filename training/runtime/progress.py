@@ -20,6 +20,7 @@ class Bar:
         seconds = 0.2 if sys.stderr.isatty() else 15.0
         self._bar = tqdm(
             total=total, initial=done, desc=what, unit=f" {unit}", mininterval=seconds, dynamic_ncols=True,
+            miniters=0,  # steps move the line, too
             smoothing=0.0,  # the mean since the start: progress in bursts has no meaningful current rate
         )  # fmt: skip
         self._steps = 0
@@ -38,6 +39,7 @@ class Bar:
         self._steps += count
         elapsed = max(self._bar.format_dict["elapsed"], 1e-3)
         self._bar.set_postfix_str(f"{self._steps} steps, {self._steps / elapsed:.0f} steps/s", refresh=False)
+        self._bar.update(0)  # shows it, but not more often than the bar's own interval
 
     def note(self, **values: float | str) -> None:
         """Shows values beside the bar."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from robots.drivers.piper.can_bus import open_bus
-from robots.errors import ConnectionFailed
+from robots.errors import NotInstalled
 
 # Linux include/uapi/linux/can/error.h: classes in the identifier of an error frame.
 ERROR_BUS_OFF, ERROR_RESTARTED = 0x40, 0x100
@@ -147,5 +147,5 @@ def _sdk() -> Any:
     try:
         from piper_sdk import C_PiperInterface_V2  # type: ignore[import-untyped,import-not-found,unused-ignore]
     except ImportError as error:
-        raise ConnectionFailed(f"piper_sdk cannot be imported ({error}); pip install 'ferry[piper]'") from error
+        raise NotInstalled(f"piper_sdk cannot be imported ({error}): pip install -e '.[piper]'") from error
     return C_PiperInterface_V2

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from robots.errors import ConnectionFailed
+from robots.errors import ConnectionFailed, NotInstalled
 
 BITRATE = 1_000_000
 """Of the Piper's bus: piper_sdk C_STD_CAN expected_bitrate."""
@@ -63,5 +63,5 @@ def _python_can() -> Any:
     try:
         import can  # type: ignore[import-untyped,import-not-found,unused-ignore]
     except ImportError as error:
-        raise ConnectionFailed(f"python-can cannot be imported ({error}); pip install 'ferry[piper]'") from error
+        raise NotInstalled(f"python-can cannot be imported ({error}): pip install -e '.[piper]'") from error
     return can

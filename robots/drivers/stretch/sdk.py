@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from robots.errors import ConnectionFailed
+from robots.errors import ConnectionFailed, NotInstalled
 
 INSTALL = "run scripts/stretch_sdk (installs hello-robot-stretch-body 0.7.31 and what it needs)"
 FILES = ("stretch_configuration_params.yaml", "stretch_user_params.yaml")
@@ -71,7 +71,7 @@ def load(folder: Path) -> Any:
         name = error.name or ""
         if name.startswith("stretch_body.robot_params_"):
             raise ConnectionFailed(f"not calibrated: {folder / FILES[0]}: unknown model {name[26:]}") from error
-        raise ConnectionFailed(f"stretch_body cannot be imported ({error}): {INSTALL}") from error
+        raise NotInstalled(f"stretch_body cannot be imported ({error}): {INSTALL}") from error
     except (Exception, SystemExit) as error:  # a damaged file shows as any error of the parser or of the SDK
         files = " or ".join(FILES)
         what = "it ended the process" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"

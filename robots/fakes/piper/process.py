@@ -167,7 +167,7 @@ def fault_at(text: str) -> tuple[float, str]:
 
 def parser() -> argparse.ArgumentParser:
     """Parser of the command line."""
-    made = argparse.ArgumentParser(prog="python -m robots.fakes.piper.process", description=__doc__)
+    made = argparse.ArgumentParser(prog="ferry fake piper", description=__doc__)
     made.add_argument(
         "--channel", default="239.74.163.2:43113", help="CAN interface, or multicast GROUP:PORT (default %(default)s)"
     )

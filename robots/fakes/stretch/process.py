@@ -105,7 +105,9 @@ class FakeProcess:
 
 def options_parser() -> argparse.ArgumentParser:
     """The command line: every field of `FakeStretchOptions` is an option."""
-    parser = argparse.ArgumentParser(prog="stretch", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="ferry fake stretch", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--fleet", type=Path, required=True, help="folder for devices, calibration files and logs")
     for field in fields(FakeStretchOptions):
         name = "--" + field.name.replace("_", "-")

@@ -209,6 +209,8 @@ class RosRobot(Connected):
         self._end_lease()
         try:
             services.call(self._stop_client, Trigger.Request(), self.options.stop_timeout_s)
+        except ConnectionFailed:  # it stops its robot when it ends
+            self._node.get_logger().info("nothing to stop: no robot node is there any more")
         except RobotError as error:
             self._node.get_logger().error(f"stop: {error}")
         self._forget()

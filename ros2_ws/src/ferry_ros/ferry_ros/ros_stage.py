@@ -7,16 +7,12 @@ steps and records them. A policy whose bundle is loaded here is run here, over t
 from __future__ import annotations
 
 import json
-import queue
-import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from nav_msgs.msg import Odometry
@@ -34,21 +30,18 @@ from evaluation.stages.trial_setup import TrialSetup
 from evaluation.step import RunEnd, Step, Subscriber
 from ferry_ros import twin_episodes
 from ferry_ros.messages import convert, qos
-from ferry_ros.messages.steps import step_of
 from ferry_ros.rclpy_support import services
 from ferry_ros.rclpy_support.context import enter
 from ferry_ros.rclpy_support.spinner import Spinner
 from ferry_ros.ros_robot import RosRobot, RosRobotOptions, find_body
+from ferry_ros.trial_follower import SILENCE_S, TrialFollower
 from robots.errors import RobotError
 from robots.robot import Robot
 
 NAMESPACE = "/stretch"
 START_S = 60.0  # a graph that is being launched may take so long to be there
 RESET_S = 120.0  # a twin builds its house and compiles it
-SILENCE_S = 30.0  # longer than a policy node waits for any one thing: after this it is gone
 CALL_S = 10.0
-LAST_STEPS_S = 2.0  # the answer that a trial has ended may overtake its last steps
-END_S = 3.0  # a policy node that lives ends a trial in this time
 IMAGE_S = 0.5  # a step may overtake its images
 
 ROUTES = {  # lifecycle transitions that lead from a state to "active" with new parameters
@@ -85,13 +78,11 @@ class RosStage:
     def __init__(
         self, namespace: str = NAMESPACE, *, ask: Callable[[str], str] = input, silence_s: float = SILENCE_S
     ) -> None:
-        self._silence_s = silence_s
         self._owns_context = not rclpy.ok()  # type: ignore[attr-defined]
         if self._owns_context:
             enter()
         self._node = Node("trials", namespace=namespace)
         self._spinner = Spinner(self._node)
-        self._steps: queue.Queue[Step] = queue.Queue()
         self._pose: Pose | None = None
         self._prepared = ""
         options = RosRobotOptions(kept=64, connect_timeout_s=START_S)  # a twin may still be building its house
@@ -100,7 +91,7 @@ class RosStage:
         except RobotError:
             self._close()
             raise
-        self._node.create_subscription(DiagnosticArray, "policy_node/decision", self._take_step, qos.ALL)
+        self._follower = TrialFollower(self._node, silence_s, self._with_images, "the evaluation was interrupted")
         self._node.create_subscription(Odometry, "odom", self._take_pose, qos.NEWEST)
         self._home = RobotEnvironment(self._robot, HumanJudge(ask), name=self.name, ask=ask, pose=self.pose)
         self.attended = False
@@ -140,10 +131,11 @@ class RosStage:
             "seed": trial.sampling_seed,
             "max_steps": trial.max_steps,
             "bundle_sha256": policy.identity.bundle_sha256,
+            "record": "",  # the evaluation keeps its own
         }
         self._prepare(policy.identity.source, policy.identity.bundle_sha256)
         self._set("policy_node", values)
-        return self._follow(subscribers)
+        return self._follower.follow(subscribers, self._robot.stop)
 
     def verdict(self, end: RunEnd) -> Verdict:
         """The twin's judgement, or that of the person beside the robot."""
@@ -174,52 +166,8 @@ class RosStage:
         finally:
             self._close()
 
-    def _follow(self, subscribers: Sequence[Subscriber]) -> RunEnd:
-        """Runs a trial in the policy node and forwards its steps; ends it there when this fails."""
-        self._steps = queue.Queue()
-        end = RunEnd("interrupted", "the evaluation was interrupted", 0)
-        client = self._node.create_client(Trigger, "policy_node/run_trial")
-        future: Any = None
-        try:
-            for subscriber in subscribers:
-                subscriber.on_start()
-            future = client.call_async(Trigger.Request())
-            end = self._forward(future, subscribers)
-        finally:
-            if future and not future.done():
-                self._end_trial()
-            self._robot.stop()
-            self._node.destroy_client(client)
-            for subscriber in subscribers:
-                subscriber.on_end(end)
-        return end
-
-    def _end_trial(self) -> None:
-        with suppress(RobotError):  # a policy node that is gone drives nothing
-            self._ask(Trigger, "policy_node/end_trial", Trigger.Request(), END_S)
-
-    def _forward(self, future: Any, subscribers: Sequence[Subscriber]) -> RunEnd:
-        """Forwards each step to the subscribers until the trial has ended with all its steps, or a timeout."""
-        count, heard_s, end = 0, time.monotonic(), None
-        while end is None or count < end.steps:
-            try:
-                step = self._steps.get(timeout=0.1)
-            except queue.Empty:
-                silent_s = time.monotonic() - heard_s
-                if end is not None and silent_s > LAST_STEPS_S:
-                    self._node.get_logger().warning(f"steps of the trial: got {count}, expected {end.steps}")
-                    return end
-                if silent_s > self._silence_s:
-                    return RunEnd("policy_failed", f"policy_node was silent for {self._silence_s} s", count)
-            else:
-                count, heard_s = count + 1, time.monotonic()
-                for subscriber in subscribers:
-                    subscriber.on_step(
-                        replace(step, observation=self._robot.observation(step.decision.stamp_ns, IMAGE_S))
-                    )
-            if end is None and future.done():
-                end, heard_s = _end_of(future.result()), time.monotonic()
-        return end
+    def _with_images(self, step: Step) -> Step:
+        return replace(step, observation=self._robot.observation(step.decision.stamp_ns, IMAGE_S))
 
     def _prepare(self, url: str, bundle_sha256: str) -> None:
         """Brings the policy node to "active" at the policy server `url`; RobotError when that fails.
@@ -249,12 +197,6 @@ class RosStage:
         request = GetParameters.Request(names=[name])
         return str(self._ask(GetParameters, f"{other}/get_parameters", request, CALL_S).values[0].string_value)
 
-    def _take_step(self, message: DiagnosticArray) -> None:
-        try:
-            self._steps.put(step_of(message))
-        except RobotError as error:  # the missing step is reported at the trial's end
-            self._node.get_logger().error(f"policy_node/decision: {error}")
-
     def _take_pose(self, message: Odometry) -> None:
         self._pose = convert.pose_of(message)
 
@@ -262,10 +204,3 @@ class RosStage:
         self._spinner.close()
         if self._owns_context:
             try_shutdown()
-
-
-def _end_of(answer: Trigger.Response) -> RunEnd:
-    try:
-        return RunEnd(**json.loads(answer.message))
-    except (json.JSONDecodeError, TypeError):
-        return RunEnd("policy_failed", f"policy_node: {answer.message}", 0)

@@ -17,8 +17,9 @@ from std_srvs.srv import Trigger
 
 from evaluation.errors import FolderError
 from evaluation.plans.trial import Outcome, Trial
-from evaluation.records.episode import Episode
-from evaluation.records.recorder import Recorder
+from evaluation.records.episode import VIDEO_FILE, Episode
+from evaluation.records.recorder import Pose, Recorder
+from evaluation.records.summary import summary
 from evaluation.stages.failure import ABORTS
 from evaluation.stages.judge import Verdict
 from evaluation.stages.trial_setup import TrialSetup
@@ -26,7 +27,9 @@ from evaluation.step import RunEnd, Step
 from ferry_ros import twin_episodes
 from ferry_ros.rclpy_support import services
 from robots.errors import RobotError
+from simulation.tasks.metrics import path_length
 
+NEVER_BEGAN = RunEnd("interrupted", "it never began", 0)
 JUDGE_S = 1.0  # a robot node that lives answers `done` in this time
 
 
@@ -57,11 +60,29 @@ class TrialRecord:
         self.end = end
         self._write(lambda recorder: recorder.on_end(end))
 
+    def ended_as(self, end: RunEnd) -> None:
+        """The trial has another end than its Runner knew."""
+        self.end = end
+        if self.recorder:
+            self.recorder.end = end
+
     def finish(self, verdict: Verdict) -> Episode | None:
         """Writes the record with its verdict; None where there is none."""
         written: list[Episode] = []
         self._write(lambda recorder: written.append(recorder.finish(verdict)))
         return written[0] if written else None
+
+    def judged(self, verdict: Verdict) -> dict[str, str]:
+        """Finishes the record; returns the outcome, the line about it, and the file to look at (empty without one)."""
+        episode = self.finish(verdict)
+        end = self.end or NEVER_BEGAN
+        known = episode.metrics.path_length_m if episode else None
+        driven_m = path_length(verdict.path) if verdict.path else known
+        told = {"outcome": verdict.outcome.value, "summary": summary(verdict, end, driven_m), "record": ""}
+        if self.recorder and episode:
+            video = self.recorder.folder / VIDEO_FILE
+            told["record"] = str((video if video.exists() else video.parent).absolute())
+        return told
 
     def _write(self, part: Callable[[Recorder], None]) -> None:
         if self.recorder is None or self.fault:
@@ -74,11 +95,18 @@ class TrialRecord:
 
 
 def begin(
-    folder: Path | None, instruction: str, policy: str, bundle_sha256: str, body: str, max_steps: int
+    folder: Path | None,
+    instruction: str,
+    policy: str,
+    bundle_sha256: str,
+    body: str,
+    max_steps: int,
+    pose: Callable[[], Pose | None] = lambda: None,
 ) -> TrialRecord:
     """The record of a trial that begins now, in a new folder of `folder`; subscribe it to the Runner.
 
-    FolderError when nothing can be written there.
+    `pose` returns the base's pose (x_m, y_m, yaw_rad), None where it is unknown. FolderError when nothing can be
+    written there.
     """
     if folder is None:
         return TrialRecord()
@@ -86,13 +114,13 @@ def begin(
     _expect_writable(home)
     trial = Trial(0, 0, "driven", policy, 0, max_steps)
     known = Episode(trial, Outcome.ABORTED, bundle_sha256=bundle_sha256, manifest=policy, embodiment=body, robot="ros")
-    return TrialRecord(Recorder(home, known, TrialSetup(instruction)))
+    return TrialRecord(Recorder(home, known, TrialSetup(instruction), pose=pose))
 
 
 def verdict(node: Node, end: RunEnd | None) -> Verdict:
     """Asks the robot node of the namespace for the verdict of a trial; that of a twin judges it."""
     if end is None:
-        return Verdict(Outcome.ABORTED, "it never began")
+        return Verdict(Outcome.ABORTED, NEVER_BEGAN.message)
     if end.reason in ABORTS:  # what failed is not asked, and what is shutting down is not waited for
         return twin_episodes.verdict_of({}, end)
     try:

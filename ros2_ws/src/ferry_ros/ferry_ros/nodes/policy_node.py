@@ -10,23 +10,26 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticArray
+from nav_msgs.msg import Odometry
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from evaluation.errors import EvaluationError
+from evaluation.records.summary import succeeded
 from evaluation.runner import Runner
-from evaluation.step import Reason, RunEnd, Step
+from evaluation.step import RunEnd, Step
 from ferry_ros import trial_record
-from ferry_ros.messages import diagnostics, qos
+from ferry_ros.driven_trial import Trial
+from ferry_ros.messages import convert, diagnostics, qos
 from ferry_ros.messages.steps import step_msg
 from ferry_ros.rclpy_support import parameters
 from ferry_ros.rclpy_support.claim import Claim
@@ -67,10 +70,10 @@ class PolicyNodeOptions:
         autostart: configure and activate without a lifecycle manager; retries until server and robot are available.
         startup_timeout_s: time limit of autostart [s].
         record: folder of the trials' records; empty for none.
-        run_once: with autostart, run one trial and exit; the status is 1 when the trial was not completed.
+        run_once: with autostart, run one trial and exit; the status is 1 when it failed or was not completed.
     """
 
-    server_url: str = "http://127.0.0.1:8765"
+    server_url: str = "http://127.0.0.1:8042"
     token: str = ""
     bundle_sha256: str = ""
     body: str = ""
@@ -86,29 +89,6 @@ class PolicyNodeOptions:
     startup_timeout_s: float = 60.0
     record: str = ""
     run_once: bool = False
-
-
-@dataclass
-class Trial:
-    """Trial in progress, from its request on: it may be ended before its Runner exists."""
-
-    runner: Runner | None = None
-    ending: str = ""
-    why: Reason = "interrupted"
-
-    def begin(self, runner: Runner) -> RunEnd:
-        """Runs the trial, unless it was ended already."""
-        self.runner = runner
-        if self.ending:  # checked after the runner was set; `end` sets it before it checks the runner
-            runner.interrupt(self.ending)
-        end = runner.run()
-        return replace(end, reason=self.why, message=self.ending) if self.ending else end
-
-    def end(self, reason: str, why: Reason = "interrupted") -> None:
-        """Ends the trial, running or not; from any thread."""
-        self.ending, self.why = reason, why
-        if self.runner:
-            self.runner.interrupt(reason)
 
 
 class PolicyNode(LifecycleNode):
@@ -127,6 +107,8 @@ class PolicyNode(LifecycleNode):
         self._instruction = self.create_publisher(String, "~/instruction", qos.LATCHED)
         self.create_service(Trigger, "~/run_trial", self._run_trial, callback_group=ReentrantCallbackGroup())
         self.create_service(Trigger, "~/end_trial", self._end_trial, callback_group=own())
+        self.create_subscription(Odometry, "odom", self._take_pose, qos.NEWEST, callback_group=own())
+        self._pose: tuple[float, float, float] | None = None
         self._status = diagnostics.status(f"{self.get_name()}: policy", diagnostics.OK, "unconfigured", {})
         steady_timer(self, 1.0, self._repeat, own())
         self._client: PolicyClient | None = None
@@ -136,7 +118,8 @@ class PolicyNode(LifecycleNode):
         self._current: Trial | None = None
         self._bundle_sha256 = ""
         self._trial = threading.Lock()
-        self._permanent_failure = False
+        self._permanent_failure, self._starting = False, False
+        self._awaited = self._failure = ""
         if self.options.autostart:
             self._starter = steady_timer(self, 0.0, self._autostart, own())
 
@@ -151,8 +134,9 @@ class PolicyNode(LifecycleNode):
             self._bind(self.options)
         except (PolicyError, RobotError, ValueError) as error:
             self._permanent_failure = not isinstance(error, (Unreachable, ConnectionFailed))
-            self._report(diagnostics.ERROR, f"not configured: {type(error).__name__}: {error}")
-            return FAILURE
+            server = isinstance(error, Unreachable)
+            awaited = f"the policy server at {self.options.server_url}" if server else "the robot"
+            return self._fail(f"not configured: {type(error).__name__}: {error}", awaited)
         assert self._manifest is not None  # `_bind` read it
         self._report(diagnostics.OK, f"configured with policy {self._manifest.name}")
         return SUCCESS
@@ -163,8 +147,7 @@ class PolicyNode(LifecycleNode):
         try:
             self._robot.connect()
         except RobotError as error:
-            self._report(diagnostics.ERROR, f"not activated: {error}")
-            return FAILURE
+            return self._fail(f"not activated: {error}", "the robot")
         self._report(diagnostics.OK, "active")
         return super().on_activate(state)
 
@@ -232,16 +215,19 @@ class PolicyNode(LifecycleNode):
             self._client.close()
         self._client = self._manifest = self._binding = self._robot = None
 
-    def _run_trial(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+    def _run_trial(
+        self, _: Trigger.Request, response: Trigger.Response, trial: Trial | None = None
+    ) -> Trigger.Response:
         if not self._trial.acquire(blocking=False):
             response.message = "busy: a trial is running"
             return response
-        self._current = Trial()
+        self._current = trial = trial or Trial()
         try:
-            end = self._play(self._current)
+            end = self._play(trial)
             response.success = end.reason in ("done", "max_steps")
-            response.message = json.dumps(asdict(end))
-            self._report_trial(end, response.success)
+            trial.succeeded = succeeded(end, trial.judged.get("outcome", ""))
+            response.message = json.dumps({**asdict(end), "judged": dict(trial.judged)})
+            self._report_trial(end, response.success, trial.judged)
         finally:
             self._current = None
             self._trial.release()
@@ -273,11 +259,12 @@ class PolicyNode(LifecycleNode):
             self._expect_configured(session.bundle_sha256)
             self._instruction.publish(String(data=instruction))  # the judge needs the instruction that was used
             steps = options.max_steps or self._manifest.spec.horizon
-            recorded, watched = self._recorded(options, instruction, steps), self._watched(trial, options)
+            recorded, watched = self._recorded(trial, options, instruction, steps), self._watched(trial, options)
             with recorded as record, self._robot.driving(), watched:
                 both = (self, record)
                 runner = Runner(self._robot, session, session.binding, max_steps=steps, subscribers=both)
                 end = trial.begin(runner)
+                record.ended_as(end)  # with the reason of who ended it
             return replace(end, message="; ".join(filter(None, (end.message, record.fault))))
         finally:
             session.close()
@@ -293,20 +280,20 @@ class PolicyNode(LifecycleNode):
         )
 
     @contextmanager
-    def _recorded(self, options: PolicyNodeOptions, instruction: str, steps: int) -> Iterator[TrialRecord]:
+    def _recorded(
+        self, trial: Trial, options: PolicyNodeOptions, instruction: str, steps: int
+    ) -> Iterator[TrialRecord]:
         """Record of a trial; writes nothing without the parameter `record`; always finished."""
         assert self._manifest is not None  # a trial has it, and the binding
         assert self._binding is not None
         folder = Path(options.record).expanduser() if options.record else None
         known = (self._manifest.name, self._bundle_sha256, self._binding.body.name)
-        record = trial_record.begin(folder, instruction, *known, steps)
+        record = trial_record.begin(folder, instruction, *known, steps, lambda: self._pose)
         try:
             yield record
         finally:
             if folder is not None or options.run_once:
-                verdict = trial_record.verdict(self, record.end)
-                record.finish(verdict)
-                self.get_logger().info(f"verdict: {verdict.outcome.value}" + (verdict.note and f": {verdict.note}"))
+                trial.judged = record.judged(trial_record.verdict(self, record.end))
 
     def _expect_configured(self, got: str) -> None:
         """Raises BundleError when a restarted server serves another bundle: its actions or horizon may differ."""
@@ -326,11 +313,27 @@ class PolicyNode(LifecycleNode):
     def on_end(self, end: RunEnd) -> None:
         """Subscriber of the Runner: does nothing; the caller of `~/run_trial` gets the end."""
 
-    def _report_trial(self, end: RunEnd, finished: bool) -> None:
+    def _report_trial(self, end: RunEnd, finished: bool, judged: Mapping[str, str]) -> None:
         message = f"trial ended: {end.reason}" + (f": {end.message}" if end.message else "")
-        status = diagnostics.status("trial", diagnostics.OK if finished else diagnostics.ERROR, end.reason, asdict(end))
+        level = diagnostics.OK if finished else diagnostics.ERROR
+        status = diagnostics.status("trial", level, end.reason, {**asdict(end), **judged})
         self._trials.publish(diagnostics.diagnostics(ros_now(self), status))
-        self._report(diagnostics.OK if finished else diagnostics.ERROR, message)
+        self._report(level, message)
+        if judged:
+            self.get_logger().info(judged["summary"] + (judged["record"] and f"; see {judged['record']}"))
+
+    def _take_pose(self, message: Odometry) -> None:
+        self._pose = convert.pose_of(message)
+
+    def _fail(self, failure: str, awaited: str) -> TransitionCallbackReturn:
+        """Reports a failed transition; while the others may still be starting, only once that they are awaited."""
+        if self._permanent_failure or not self._starting:
+            self._report(diagnostics.ERROR, failure)
+        elif awaited != self._awaited:
+            self.get_logger().info(f"waiting for {awaited}")
+            self._status = diagnostics.status(self._status.name, diagnostics.WARN, f"waiting for {awaited}", {})
+        self._awaited, self._failure = awaited, failure
+        return FAILURE
 
     def _report(self, level: bytes, message: str) -> None:
         if level == diagnostics.OK:
@@ -346,14 +349,24 @@ class PolicyNode(LifecycleNode):
     def _autostart(self) -> None:
         """Configures and activates, or reports the cause on /diagnostics; with `run_once` runs a trial and ends."""
         self._starter.cancel()
-        deadline = time.monotonic() + self.options.startup_timeout_s
+        deadline, self._starting = time.monotonic() + self.options.startup_timeout_s, True
         while not (started := self._started()):
             if self._permanent_failure or time.monotonic() > deadline or self.finished.wait(0.5):
                 break
+        self._starting = False
+        if not (started or self._permanent_failure or self.finished.is_set()):
+            self._report(diagnostics.ERROR, self._failure)
         if self.options.run_once:
-            success = started and self._run_trial(Trigger.Request(), Trigger.Response()).success
-            self.exit_code = 0 if success else 1
+            self.exit_code = 0 if started and self._run_once() else 1
             self.finished.set()
+        elif started:
+            self.get_logger().info("ready: `ferry trial 'find an apple'` in another terminal begins a trial")
+
+    def _run_once(self) -> bool:
+        """Runs one trial; returns True if it was completed and not judged a failure."""
+        trial = Trial()
+        self._run_trial(Trigger.Request(), Trigger.Response(), trial)
+        return trial.succeeded
 
     def _started(self) -> bool:
         """Configures, unless configured already, and activates."""

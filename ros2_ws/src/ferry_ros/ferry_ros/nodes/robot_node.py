@@ -12,6 +12,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -32,14 +33,17 @@ from ferry_ros.rclpy_support.process import fail, run
 from ferry_ros.rclpy_support.ros_stamps import RosStamps, ros_now
 from ferry_ros.rclpy_support.spinner import Spinner, sibling_node
 from ferry_ros.rclpy_support.timer import steady_timer
-from robots.errors import ConnectionFailed, RobotError, SpecError
+from robots.errors import ConnectionFailed, NotConnected, NotInstalled, RobotError, SpecError
 from robots.execution.command_request import CommandResult
-from robots.execution.executor import Executor, ExecutorOptions
+from robots.execution.executor import RESET, RETURNED, Executor, ExecutorOptions
 from robots.execution.interlocks import RUNSTOP, InterlockOptions
+from robots.observation import Observation
 
 MODES = ("shadow", "slow", "full")
 SUPERVISOR, PERMIT, TWO = "supervisor", "permit", "two of a name"
 HEARTBEAT_S = 0.05
+NORMAL = (RESET, RETURNED, "stop command", "stop service", "supervisor ended", "the node has finished", "SIG")
+"""Beginnings of the reasons of stops that somebody asked for."""
 CONNECT_AGAIN_S = 0.5
 
 
@@ -103,7 +107,7 @@ class RobotNode(Node):
     def __init__(self) -> None:
         super().__init__("robot_node")
         self.finished, self.exit_code = threading.Event(), 0
-        self._driven_with = ""
+        self._driven_with, self._observed = "", False
         parameters.declare(self, RobotNodeOptions)
         self.options = parameters.read(self, RobotNodeOptions)
         self._conflict = ""
@@ -130,7 +134,7 @@ class RobotNode(Node):
             try:
                 return self.executor_.start(self._begin_episode)
             except ConnectionFailed as error:
-                if time.monotonic() > deadline:
+                if isinstance(error, NotInstalled) or time.monotonic() > deadline:
                     raise
                 if str(error) != logged:
                     logged = str(error)
@@ -142,7 +146,7 @@ class RobotNode(Node):
         executor = Executor(
             self.robot,
             self._executor_options(),
-            on_observation=self._topics.observation,
+            on_observation=self._publish_observation,
             on_result=self._publish_result,
             on_stop=self._publish_stop,
             stamp=RosStamps(self.get_clock()).of,
@@ -208,7 +212,12 @@ class RobotNode(Node):
         self._serving = Spinner(node, 6, partial(fail, self))
 
     def _publish(self, name: str, publish: Callable[[Any], None]) -> None:
-        publish(getattr(self.robot, name))
+        with suppress(NotConnected):  # the robot is disconnected before the node's timers end
+            publish(getattr(self.robot, name))
+
+    def _publish_observation(self, observation: Observation) -> None:
+        self._observed = True
+        self._topics.observation(observation)
 
     def _publish_result(self, result: CommandResult) -> None:
         self._results.publish(diagnostics.result_msg(result))
@@ -221,7 +230,12 @@ class RobotNode(Node):
         self._diagnostics.publish(diagnostics.diagnostics(ros_now(self), status))
 
     def _publish_stop(self, reason: str, lease: str) -> None:
-        self.get_logger().warning(f"stopped: {reason}")
+        if not self._observed and reason.startswith("camera frozen"):
+            self.get_logger().info(f"waiting for the first observation: {reason}")
+        elif reason.startswith(NORMAL):
+            self.get_logger().info(f"stopped: {reason}")
+        else:
+            self.get_logger().warning(f"stopped: {reason}")
         self._stopped.publish(diagnostics.status("executor", diagnostics.WARN, reason, {"lease": lease}))
         self._publish_diagnostics()
 

@@ -1,0 +1,35 @@
+"""The trial that a policy node runs now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from evaluation.runner import Runner
+from evaluation.step import Reason, RunEnd
+
+
+@dataclass
+class Trial:
+    """Trial in progress, from its request on: it may be ended before its Runner exists."""
+
+    runner: Runner | None = None
+    ending: str = ""
+    why: Reason = "interrupted"
+    judged: Mapping[str, str] = field(default_factory=dict)
+    """Outcome, summary and record (`TrialRecord.judged`); empty where neither `record` nor `run_once` asks for them."""
+    succeeded: bool = False
+
+    def begin(self, runner: Runner) -> RunEnd:
+        """Runs the trial, unless it was ended already."""
+        self.runner = runner
+        if self.ending:  # checked after the runner was set; `end` sets it before it checks the runner
+            runner.interrupt(self.ending)
+        end = runner.run()
+        return replace(end, reason=self.why, message=self.ending) if self.ending else end
+
+    def end(self, reason: str, why: Reason = "interrupted") -> None:
+        """Ends the trial, running or not; from any thread."""
+        self.ending, self.why = reason, why
+        if self.runner:
+            self.runner.interrupt(reason)
