@@ -45,10 +45,10 @@ from training.rl.rollout import (
     RolloutOptions,
     RolloutWorker,
     Trajectory,
-    arrays,
     twin_options,
 )
 from training.runtime.checkpoint import new_policy, policy_payload, save
+from training.runtime.weights import arrays
 
 SIZES = {"64 x 120": (64, 120, 3, 5), "84 x 144": (84, 144, 4, 6)}
 """Height and width of images, rows and columns of `mini`'s visual tokens."""
