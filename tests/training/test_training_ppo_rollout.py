@@ -24,13 +24,12 @@ from training.rl.rollout import (
     RolloutOptions,
     RolloutWorker,
     Trajectory,
-    arrays,
     jobs,
     joined,
     per_step,
     rewards,
-    tensors,
 )
+from training.runtime.weights import arrays, tensors
 
 DONE = SPOC_ACTIONS.index("done")
 PLAY = RolloutOptions(max_steps=8, slots=3, bf16=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 import torch
 from checkpoints import different
 from reach_world import ReachTasks, demonstrations
+from small_policies import start_ferry
 from vla_policies import SMALL, sft_options
 
 from training.errors import CheckpointError, ConfigError, DataError, Diverged
@@ -17,7 +20,7 @@ from training.runtime.checkpoint import load
 from training.vla import config
 from training.vla.checkpoint import KIND, load_policy
 from training.vla.rollout import RolloutJob, play_group
-from training.vla.sft import Trainer, main, token_loss
+from training.vla.sft import SftOptions, Trainer, main, token_loss
 from training.vla.sft_data import SftData, config_of, read_demonstrations, validation_split
 
 
@@ -153,3 +156,47 @@ def test_the_loss_is_cross_entropy_of_tokens() -> None:
     assert loss.item() == pytest.approx(-(np.log(0.5) + np.log(0.8)) / 2)
     with pytest.raises(ConfigError, match="batch, validate_every"):
         Trainer(sft_options(Path("unused"), batch=0), demonstrations(1))
+
+
+def test_a_policy_learns_which_blob_is_meant(run: Path) -> None:
+    both = Trainer(sft_options(run, updates=250), demonstrations(24, ("red", "blue")))
+    both.run()
+    tasks, right = ReachTasks(("red", "blue")), 0
+    for number, corner in enumerate([(0.75, 0.75), (0.75, -0.75), (-0.75, 0.75), (-0.75, -0.75)] * 4):
+        world = tasks.world(number // 4 % 2)
+        state = np.concatenate([[0.0, 0.0], corner, np.negative(corner)])  # red in a corner, blue in the opposite one
+        job = RolloutJob(number, 0, (), ((number,),), 0.0, 8, {})
+        play_group(world, state, both.policy, job, lambda steps: None)
+        right += float(world.state[:2] @ world.state[world.goal]) > 0.1
+    assert right >= 12  # of 16; 8 without reading
+
+
+def test_ctrl_c_saves_and_the_command_goes_on(run: Path) -> None:
+    last = run / "sft" / "last.pt"
+    many = ["--run", str(run), "--updates", "100000", "--threads", "1", "--device", "cpu", "--save-every-s", "0.01"]
+    process = start_ferry("train", "sft", *many)
+    try:
+        until = time.monotonic() + 120
+        while not last.exists() and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 130, error
+    assert "interrupted" in error
+    assert not list(last.parent.glob(".*"))
+    options = SftOptions(run, updates=100000, threads=1, device="cpu", resume=True)
+    resumed = Trainer(options, read_demonstrations([run / "demonstrations"]))
+    resumed.resume()
+    assert resumed.step == load(last, KIND)["updates"] > 0
+    resumed.run(updates=1)
+    assert load(last, KIND)["updates"] == resumed.step
+
+
+def test_the_command_resumes_and_refuses_a_run_without_a_checkpoint(run: Path) -> None:
+    with pytest.raises(CheckpointError, match="no such file"):
+        main(words(run, "--resume"))
+    Trainer(sft_options(run, updates=4), read_demonstrations([run / "demonstrations"])).run(updates=2)
+    assert main(words(run, "--resume", "--updates", "4", "--lr", "3e-3")) == 0
+    assert load(run / "sft" / "last.pt", KIND)["updates"] == 4
