@@ -235,7 +235,7 @@ class Trainer:
         self.window.extend(outcome.success for outcome in shard.outcomes)
         mean = mean_metrics(self.ranks, metrics)
         if mean.get("kl", 0.0) > options.target_kl:
-            raise Diverged(self.update, mean["kl"], self.last, "KL divergence", f"at most {options.target_kl} (target_kl)")
+            raise Diverged(self.update, mean["kl"], self.last, "KL divergence", f"at most {options.target_kl}: target_kl")
         return {**mean, "explained_variance": self._explained_variance(rollout)}
 
     def _compute_returns(self, trajectories: Sequence[Trajectory]) -> RolloutBatch:
