@@ -233,9 +233,9 @@ class Trainer:
         self.update += 1
         self.steps += sum(outcome.steps for outcome in shard.outcomes)
         self.window.extend(outcome.success for outcome in shard.outcomes)
-        mean = mean_metrics(self.ranks, metrics)
+        mean, limit = mean_metrics(self.ranks, metrics), f"at most {options.target_kl} (target_kl)"
         if mean.get("kl", 0.0) > options.target_kl:
-            raise Diverged(self.update, mean["kl"], self.last, "KL divergence", f"at most {options.target_kl}: target_kl")
+            raise Diverged(self.update, mean["kl"], self.last, "KL divergence", limit)
         return {**mean, "explained_variance": self._explained_variance(rollout)}
 
     def _compute_returns(self, trajectories: Sequence[Trajectory]) -> RolloutBatch:
