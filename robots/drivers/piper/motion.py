@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Mapping
@@ -28,6 +29,9 @@ POLL_S = 0.02
 NEAR = 0.03
 """A joint this near to its commanded position has reached it, apart from sag [rad]."""
 
+STALE_S = 0.3
+"""After a suspension the bus first delivers what it buffered before; by then it is read [s]."""
+
 BRAKE_RAD = 0.05
 """Largest distance of a stopped joint's target from its measured position."""
 
@@ -50,6 +54,7 @@ class PiperMotion:
         )
         self._commanded: F64 | None = None
         self._gripper_commanded = False
+        self._sent_s, self._stale_until_s = math.inf, 0.0  # of a motion that is streamed; of feedback after a sleep
         self._stopped, self._wire = threading.Event(), threading.RLock()
 
     def begin(self) -> None:
@@ -75,8 +80,13 @@ class PiperMotion:
     def hold(self) -> None:
         """Commands the arm to hold its position; a moving arm continues to its commanded position if that is near.
 
-        The measured position of a moving arm lags: commanded to it, the arm would swing back.
+        The measured position of a moving arm lags: commanded to it, the arm would swing back. When this process was
+        suspended in a motion nothing is sent at first: the arm stands where it was commanded to, and what the bus
+        delivers now was measured before.
         """
+        self._slept(self._sent_s)
+        if time.monotonic() < self._stale_until_s:
+            return
         held = measured = np.array(self._link.positions())
         if self._commanded is not None:
             held = measured + np.clip(self._commanded - measured, -BRAKE_RAD, BRAKE_RAD)
@@ -88,7 +98,10 @@ class PiperMotion:
     def follow(self, plan: Plan) -> str:
         """Executes a plan and waits until the measured joints are at rest at its end; returns the failure, or ""."""
         initial = np.array(list(self.current().values()))
-        blocked = self._play(plan, initial) or self._arrive(plan.row(initial, plan.duration_s))
+        self._sent_s = time.monotonic()
+        blocked = self._play(plan, initial)
+        self._sent_s = math.inf
+        blocked = blocked or self._arrive(plan.row(initial, plan.duration_s))
         if blocked:
             self.stop()
             self._settle()
@@ -117,8 +130,11 @@ class PiperMotion:
 
     def _slept(self, checked: float) -> str:
         """Reason to abort after the process was suspended: the next target would be a jump of the arm; or ""."""
-        asleep = time.monotonic() - checked
-        return f"asleep: this process did not run for {asleep:.2f} s" if asleep > ASLEEP_S else ""
+        now = time.monotonic()
+        if now - checked <= ASLEEP_S:
+            return ""
+        self._stale_until_s = now + STALE_S
+        return f"asleep: this process did not run for {now - checked:.2f} s"
 
     def _arrive(self, end: F64) -> str:
         detector, goal = SettleDetector(), dict(zip(self._names, end.tolist()))
@@ -150,6 +166,7 @@ class PiperMotion:
                 return False
             row = np.clip(row, self._low, self._high)
             self._link.send_joints(row[:-1].tolist())
+            self._sent_s = time.monotonic()
             if gripper:
                 self._link.send_gripper(float(row[-1]))
                 self._gripper_commanded = True
