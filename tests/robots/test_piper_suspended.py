@@ -1,4 +1,4 @@
-"""A driver's process that was suspended in a motion: the arm comes to rest, and stays there when the process is back."""
+"""A driver suspended in a motion: the arm comes to rest, and stays there when the process is back."""
 
 from __future__ import annotations
 
