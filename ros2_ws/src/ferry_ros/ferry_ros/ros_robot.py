@@ -204,15 +204,17 @@ class RosRobot(Connected):
 
         Ends the lease and discards the observations so far: decisions from them would be void.
         """
-        if self._stop_client is None:
+        client = self._stop_client
+        if client is None:
             return
         self._end_lease()
         try:
-            services.call(self._stop_client, Trigger.Request(), self.options.stop_timeout_s)
-        except ConnectionFailed:  # it stops its robot when it ends
-            self._node.get_logger().info("nothing to stop: no robot node is there any more")
+            services.call(client, Trigger.Request(), self.options.stop_timeout_s)
         except RobotError as error:
-            self._node.get_logger().error(f"stop: {error}")
+            if client.service_is_ready():
+                self._node.get_logger().error(f"stop: {error}")
+            else:  # it stops its robot when it ends
+                self._node.get_logger().info("nothing to stop: no robot node is there any more")
         self._forget()
 
     def observation(self, stamp_ns: int, timeout_s: float = 0.0) -> Observation:
