@@ -25,8 +25,8 @@ ROCKS_M = 0.04
 REST_ACTIONS = 30
 """Until everything rests: longer than a policy waits."""
 
-ATTEMPTS = 500
-"""Draws of one state before it is an error."""
+ATTEMPTS, BASES = 100, 5
+"""Draws around one base state, and base states tried (in a few something rolls), before it is an error."""
 
 
 def split(states: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -54,17 +54,27 @@ def draw(
         fixtures_m: so is each fixture (cabinet, stove, rack), with what stands on it.
 
     Raises:
-        EpisodeError: no such state was found in `ATTEMPTS` draws: less spread is needed.
+        EpisodeError: no such state was found in `BASES * ATTEMPTS` draws: less spread is needed.
     """
     rng = np.random.default_rng(seed)
-    return [
-        _drawn(world, base_states[int(rng.integers(len(base_states)))], rng, (spread_m, fixtures_m))
-        for _ in range(count)
-    ]
+    return [_drawn(world, base_states, rng, (spread_m, fixtures_m)) for _ in range(count)]
 
 
-def _drawn(world: LiberoWorld, base: Floats, rng: np.random.Generator, spreads_m: tuple[float, float]) -> Floats:
-    """One state around `base`."""
+def _drawn(
+    world: LiberoWorld, base_states: npt.NDArray[np.float64], rng: np.random.Generator, spreads_m: tuple[float, float]
+) -> Floats:
+    """One state around one of the base states."""
+    for _ in range(BASES):
+        state = _around(world, base_states[int(rng.integers(len(base_states)))], rng, spreads_m)
+        if state is not None:
+            return state
+    raise EpisodeError(f"no state within {spreads_m[0]} m in {BASES * ATTEMPTS} draws", "less spread")
+
+
+def _around(
+    world: LiberoWorld, base: Floats, rng: np.random.Generator, spreads_m: tuple[float, float]
+) -> Floats | None:
+    """One state around `base`; None when none was found."""
     world.reset(base)
     start = world.state
     world.wait(REST_ACTIONS)  # LIBERO's states let everything drop a few centimetres
@@ -79,9 +89,7 @@ def _drawn(world: LiberoWorld, base: Floats, rng: np.random.Generator, spreads_m
         state = _shifted(world, start, moved)
         if _rests(world, state, before, moved, supports):
             return state
-    raise EpisodeError(
-        f"no state within {spreads_m[0]} m in {ATTEMPTS} draws", "less spread: the objects are too close"
-    )
+    return None
 
 
 def _moved(name: str, moves: dict[str, Floats], supports: dict[str, str], world: LiberoWorld) -> Floats:

@@ -18,7 +18,7 @@ from simulation.libero.world import Floats, LiberoWorld
 TILTS_RAD = (1.2, 0.9, 1.5)
 """Of the hand that takes a handle from the front."""
 
-INTO_M = (0.0, 0.01, -0.01)
+INTO_M = (0.01, 0.0, 0.02)
 """Of the fingers beyond a handle."""
 
 LEANS_RAD = (0.7, 1.1, 0.0)
@@ -33,9 +33,16 @@ HANDLE_M = 0.02
 YAWS_RAD = (1.4, 0.0, -1.4, 0.7, -0.7, 1.05, -1.05, 0.35)
 """Of the hand that takes a knob; 1.4 held LIBERO's stove's in the first trials."""
 
+SLIPPED_M = 0.04
+"""A hand that has gone so much further than the drawer has lost it."""
+
+END_M = 0.005
+"""A drawer so near to the end of its range is open."""
+
 KNOB_DEPTHS_M = (0.02, 0.03)
 TURN_RAD = 1.3
 AWAY_M, STEP_M = 0.08, 0.05
+HOME_M = 0.05
 NEAR_M, NEAR_RAD = 0.015, 0.15
 STUCK_LIMIT = 70
 
@@ -53,6 +60,14 @@ class _Joint:
     index: int
     sign: float
     points_m: Floats
+
+    def moved(self, world: LiberoWorld) -> float:
+        """Its position in the direction wanted [m] or [rad]."""
+        return self.sign * float(world.data.qpos[world.model.jnt_qposadr[self.index]])
+
+    def is_at_end(self, world: LiberoWorld) -> bool:
+        """Whether it can go no further."""
+        return self.moved(world) > float((self.sign * world.model.jnt_range[self.index]).max()) - END_M
 
     def direction(self, world: LiberoWorld, point: Floats) -> Floats:
         """Where a point (3,) on the part has to go: a unit vector (3,)."""
@@ -100,9 +115,9 @@ def _foremost(points: Floats, direction: Floats) -> Floats:
     return _middle(points[along > along.max() - HANDLE_M])
 
 
-def _is_at(world: LiberoWorld, place: Floats, turn: Floats) -> bool:
+def _is_at(world: LiberoWorld, place: Floats, turn: Floats, near_m: float = NEAR_M) -> bool:
     return bool(
-        np.abs(world.hand_m - place).max() < NEAR_M
+        np.abs(world.hand_m - place).max() < near_m
         and np.linalg.norm(turned_by(turn @ world.hand_rotation.T)) < NEAR_RAD
     )
 
@@ -115,21 +130,30 @@ def _pull(
     turn = tilted(out, tilt_rad)
     handle = _foremost(joint.points_m, out) + into_m * turn[:, 2]
     before = handle - AWAY_M * turn[:, 2]
+    begin = joint.moved(world)
+
+    def pulled(now: LiberoWorld) -> bool:
+        """Whether it is open, or the handle slipped out of the fingers."""
+        slipped = float((now.hand_m - handle) @ out) - (joint.moved(now) - begin)
+        return slipped > SLIPPED_M or joint.is_at_end(now)
+
     return [
         Waypoint("face", lambda now: before, turn, OPEN, lambda now: _is_at(now, before, turn), 80),
-        Waypoint("reach", lambda now: handle, turn, OPEN, lambda now: _is_at(now, handle, turn), 25, True),
+        Waypoint("reach", lambda now: handle, turn, OPEN, lambda now: _is_at(now, handle, turn, NEAR_M / 2), 25, True),
         Waypoint("close", lambda now: handle, turn, CLOSED, never, CLOSE_ACTIONS),
-        Waypoint("pull", lambda now: now.hand_m + STEP_M * out, turn, CLOSED, never, STUCK_LIMIT, True),
-        *_leave(turn),
+        Waypoint("pull", lambda now: now.hand_m + STEP_M * out, turn, CLOSED, pulled, STUCK_LIMIT, True),
+        *_leave(world, turn),
     ]
 
 
-def _leave(turn: Floats) -> list[Waypoint]:
-    """Lets go, and moves back and up."""
+def _leave(world: LiberoWorld, turn: Floats) -> list[Waypoint]:
+    """Lets go, moves back and up, and to where the hand is now: a tilted hand cannot begin everything."""
+    home, down = world.hand_m, downwards(0.0)
     return [
         Waypoint("release", lambda now: now.hand_m, turn, OPEN, never, RELEASE_ACTIONS),
         Waypoint("back", lambda now: now.hand_m - STEP_M * turn[:, 2], turn, OPEN, never, 8),
         Waypoint("up", lambda now: now.hand_m + STEP_M * UP, turn, OPEN, never, 8),
+        Waypoint("home", lambda now: home, down, OPEN, lambda now: _is_at(now, home, down, HOME_M), 40),
     ]
 
 
@@ -157,7 +181,7 @@ def _push(
             STUCK_LIMIT,
             True,
         ),
-        *_leave(turn),
+        *_leave(world, turn),
     ]
 
 
@@ -173,5 +197,5 @@ def _turn(world: LiberoWorld, literal: tuple[str, ...], joint: _Joint, depth_m: 
         Waypoint("reach", lambda now: knob, turn, OPEN, lambda now: _is_at(now, knob, turn), 25, True),
         Waypoint("close", lambda now: knob, turn, CLOSED, never, CLOSE_ACTIONS),
         Waypoint("turn", lambda now: knob, turned, CLOSED, lambda now: holds(now.scene, now.data, literal), 25),
-        *_leave(turned),
+        *_leave(world, turned),
     ]

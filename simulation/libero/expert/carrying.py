@@ -21,6 +21,9 @@ FUNNEL = 3.0
 CLEAR_M = 0.05
 """An object is carried so far above what it is put on or in."""
 
+DRAWER_M = 0.05
+"""More over the rim of a drawer, which would be pushed shut."""
+
 LOWERING_M = 0.012
 """The hand goes down towards a point so far below it: a quarter of its speed."""
 
@@ -128,13 +131,14 @@ def top_m(world: LiberoWorld, place: str) -> float:
     if site is None:
         return float(object_points(world, place)[:, 2].max())
     middle = float(world.data.site_xpos[site.site][2])
-    if site.joints or not site.parent:  # a drawer that is open, or a place on the table
+    if not site.parent:  # a place on the table
         return middle
     owner = world.scene.objects[site.parent]
     reach = 0.15 if owner.free < 0 else np.inf
     points = object_points(world, site.parent)
     near = np.linalg.norm(points[:, :2] - centre_m(world, place)[:2], axis=1) < reach
-    return float(points[near, 2].max()) if near.any() else middle
+    top = float(points[near, 2].max()) if near.any() else middle
+    return top + DRAWER_M if site.joints else top
 
 
 def _is_down(world: LiberoWorld, name: str, place: str) -> bool:
