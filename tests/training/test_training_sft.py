@@ -158,8 +158,9 @@ def test_the_loss_is_cross_entropy_of_tokens() -> None:
         Trainer(sft_options(Path("unused"), batch=0), demonstrations(1))
 
 
-def test_a_policy_learns_which_blob_is_meant(run: Path) -> None:
-    both = Trainer(sft_options(run, updates=250), demonstrations(24, ("red", "blue")))
+def test_a_policy_learns_which_blob_is_meant(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(config.SIZES, "small", {**SMALL, "layers": 2})  # type: ignore[arg-type]
+    both = Trainer(sft_options(run, updates=400), demonstrations(160, ("red", "blue")))
     both.run()
     tasks, right = ReachTasks(("red", "blue")), 0
     for number, corner in enumerate([(0.75, 0.75), (0.75, -0.75), (-0.75, 0.75), (-0.75, -0.75)] * 4):

@@ -22,6 +22,7 @@ class ConvNetwork(nn.Module):
 
     The rows' queries are decoded in parallel: each gives the logits of all dimensions of one action, so that the tokens
     of a chunk are independent of one another given the observation (OpenVLA-OFT, Kim et al. 2025, arXiv:2502.19645).
+    The instruction scales and shifts the visual features (FiLM, Perez et al. 2018, arXiv:1709.07871), as in OFT+.
     No dropout and no batch statistics: what acts and what is trained computes the same.
     """
 
@@ -32,7 +33,9 @@ class ConvNetwork(nn.Module):
         if config.image_size != stride * GRID * 2**HALVINGS or not (stride == 1 or stride % 2 == 0):
             raise ConfigError("image_size", config.image_size, f"{GRID * 2**HALVINGS} or a multiple of twice that")
         self.convolutions = _convolutions(config.channels, stride)
-        self.visual = nn.Sequential(nn.LayerNorm(config.channels[-1]), nn.Linear(config.channels[-1], config.width))
+        self.film = nn.Linear(config.width, 2 * config.channels[-1])
+        self.visual = nn.Linear(config.channels[-1], config.width)
+        self.visual_norm = nn.LayerNorm(config.channels[-1])
         self.words = nn.Embedding(len(config.words) + UNKNOWN + 1, config.width, padding_idx=PADDING)
         self.proprio = None if config.proprio is None else nn.Linear(len(config.proprio.low), config.width)
         tokens = GRID * GRID + 1 + (config.proprio is not None) + config.chunk
@@ -48,12 +51,15 @@ class ConvNetwork(nn.Module):
         """See `VlaNetwork`."""
         config = self.config
         pixels = images.permute(0, 3, 1, 2).float() / 127.5 - 1.0
-        tokens = [self.visual(self.convolutions(pixels).flatten(2).transpose(1, 2)), self._bag(words)]
+        instruction = self._bag(words)
+        scale, shift = self.film(instruction).chunk(2, dim=-1)
+        seen = self.visual_norm(self.convolutions(pixels).flatten(2).transpose(1, 2))
+        tokens = [self.visual(seen * (1.0 + scale) + shift), instruction]
         if self.proprio is not None:
             tokens.append(self.proprio(proprio)[:, None])
         queries = self.position[-config.chunk :].expand(len(images), -1, -1)
-        seen = torch.cat(tokens, dim=1) + self.position[: -config.chunk]
-        x = self.norm(self.transformer(torch.cat([seen, queries], dim=1))[:, -config.chunk :])
+        context = torch.cat(tokens, dim=1) + self.position[: -config.chunk]
+        x = self.norm(self.transformer(torch.cat([context, queries], dim=1))[:, -config.chunk :])
         return torch.unflatten(self.head(x), -1, (config.dimensions, config.bins))
 
     def _bag(self, words: Tensor) -> Tensor:
