@@ -15,6 +15,7 @@ from typing import Any
 from fault.bodies import FaultBody
 from fault.line import APART, NAN_STEP, PERIOD_S, Line, wait
 from fault.table import Tried
+from robots.command import Stop
 from robots.errors import RobotError
 
 WATCH_S = 1.5
@@ -83,7 +84,7 @@ def attempt(line: Line, body: str, name: str, fault: Fault, watch_s: float) -> T
     truth = line.truth
     if line.deaf:
         raise RobotError(f"this benchmark heard nothing more: {line.deaf[0]!r}")
-    began = [one.began_ns / 1e9 for one in line.results]
+    began = [one.began_ns / 1e9 for one in line.results if not isinstance(one.sent.command, Stop)]
     tried = Tried(
         body,
         name,
