@@ -1,4 +1,4 @@
-"""The container files, held against the repository. No engine is needed, and none is claimed to have run them."""
+"""The container files, held against the repository. docker/build and docker/try run them; no engine is needed here."""
 
 from __future__ import annotations
 
@@ -75,5 +75,18 @@ def check_launch(name: str, words: list[str]) -> None:
     assert parse_assignments(words, file, declared(file))
 
 
-def test_the_readme_says_that_nothing_of_this_was_run() -> None:
-    assert "have not been built or run" in (DOCKER / "README.md").read_text()
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_an_image_runs_as_a_user_of_its_own(file: Path) -> None:
+    assert instructions(file, "USER") == [["ferry"]]
+
+
+def test_every_image_holds_what_the_doctor_imports() -> None:
+    for file in FILES:
+        copied = " ".join(source for *sources, _ in instructions(file, "COPY") for source in sources)
+        assert all(room in copied for room in ("ferry", "robots", "simulation", "ros2_ws")), file.name
+
+
+def test_the_scripts_know_every_image() -> None:
+    for script in ("build", "try"):
+        text = (DOCKER / script).read_text()
+        assert all(file.name.removesuffix(".Dockerfile") in text for file in FILES)
