@@ -298,3 +298,12 @@ def test_the_context_of_a_thread_is_made_once() -> None:
     first = gl._here.context
     gl.make_current()
     assert gl._here.context is first
+
+
+def test_geoms_of_hidden_groups_are_not_drawn(model: mujoco.MjModel, data: mujoco.MjData, drawing: Renderer) -> None:
+    seen = drawing.segmentation(data, "navigation")
+    group = int(np.bincount(model.geom_group[seen[seen >= 0]]).argmax())
+    with Renderer(model, HEIGHT, WIDTH, hidden_groups=(group,)) as partly:
+        left = partly.segmentation(data, "navigation")
+    assert group not in model.geom_group[left[left >= 0]]
+    assert (left < 0).sum() > (seen < 0).sum()
