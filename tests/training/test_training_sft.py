@@ -160,7 +160,7 @@ def test_the_loss_is_cross_entropy_of_tokens() -> None:
 
 def test_a_policy_learns_which_blob_is_meant(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(config.SIZES, "small", {**SMALL, "layers": 2})  # type: ignore[arg-type]
-    both = Trainer(sft_options(run, updates=400), demonstrations(160, ("red", "blue")))
+    both = Trainer(sft_options(run, updates=400, film=True), demonstrations(160, ("red", "blue")))
     both.run()
     tasks, right = ReachTasks(("red", "blue")), 0
     for number, corner in enumerate([(0.75, 0.75), (0.75, -0.75), (-0.75, 0.75), (-0.75, -0.75)] * 4):

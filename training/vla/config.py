@@ -27,6 +27,7 @@ class VlaConfig:
         bins: of the action tokenizer.
         width, layers, heads, ffn: of the transformer.
         channels: of the four convolutions.
+        film: whether the instruction scales and shifts what they see.
     """
 
     actions: Statistics
@@ -41,6 +42,7 @@ class VlaConfig:
     heads: int = 4
     ffn: int = 512
     channels: tuple[int, ...] = (32, 64, 96, 128)
+    film: bool = False
 
     def __post_init__(self) -> None:
         if self.width % self.heads:

@@ -22,7 +22,7 @@ class ConvNetwork(nn.Module):
 
     The rows' queries are decoded in parallel: each gives the logits of all dimensions of one action, so that the tokens
     of a chunk are independent of one another given the observation (OpenVLA-OFT, Kim et al. 2025, arXiv:2502.19645).
-    The instruction scales and shifts the visual features (FiLM, Perez et al. 2018, arXiv:1709.07871), as in OFT+.
+    With `film` the instruction scales and shifts the visual features (Perez et al. 2018, arXiv:1709.07871), as in OFT+.
     No dropout and no batch statistics: what acts and what is trained computes the same.
     """
 
@@ -33,7 +33,7 @@ class ConvNetwork(nn.Module):
         if config.image_size != stride * GRID * 2**HALVINGS or not (stride == 1 or stride % 2 == 0):
             raise ConfigError("image_size", config.image_size, f"{GRID * 2**HALVINGS} or a multiple of twice that")
         self.convolutions = _convolutions(config.channels, stride)
-        self.film = nn.Linear(config.width, 2 * config.channels[-1])
+        self.film = nn.Linear(config.width, 2 * config.channels[-1]) if config.film else None
         self.visual = nn.Linear(config.channels[-1], config.width)
         self.visual_norm = nn.LayerNorm(config.channels[-1])
         self.words = nn.Embedding(len(config.words) + UNKNOWN + 1, config.width, padding_idx=PADDING)
@@ -52,9 +52,11 @@ class ConvNetwork(nn.Module):
         config = self.config
         pixels = images.permute(0, 3, 1, 2).float() / 127.5 - 1.0
         instruction = self._bag(words)
-        scale, shift = self.film(instruction).chunk(2, dim=-1)
         seen = self.visual_norm(self.convolutions(pixels).flatten(2).transpose(1, 2))
-        tokens = [self.visual(seen * (1.0 + scale) + shift), instruction]
+        if self.film is not None:
+            scale, shift = self.film(instruction).chunk(2, dim=-1)
+            seen = seen * (1.0 + scale) + shift
+        tokens = [self.visual(seen), instruction]
         if self.proprio is not None:
             tokens.append(self.proprio(proprio)[:, None])
         queries = self.position[-config.chunk :].expand(len(images), -1, -1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,8 @@ class SftOptions:
     """Policy size: mini."""
     proprio: bool = False
     """Let the policy see the hand's position and the fingers'."""
+    film: bool = False
+    """Let the instruction scale and shift the visual features: for tasks that it alone tells apart."""
     scale_gripper: bool = True
     """Scale the last dimension like the others; without it, it is taken as it is, as in OpenVLA."""
     updates: int = 1200
@@ -109,7 +111,7 @@ class Trainer:
         train, validation = validation_split(demonstrations, options.hold_out)
         if options.start is None:
             base = config_of(train, proprio=options.proprio, scale_gripper=options.scale_gripper)
-            self.policy = new_vla(preset(options.size, base), options.seed)
+            self.policy = new_vla(replace(preset(options.size, base), film=options.film), options.seed)
         else:
             self.policy = load_policy(options.start)
         self.train_set, self.held_out = SftData.of(train, self.policy), SftData.of(validation, self.policy)
