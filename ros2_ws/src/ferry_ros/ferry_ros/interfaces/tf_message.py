@@ -14,13 +14,13 @@ import ctypes
 import hashlib
 import json
 import struct
-import sys
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import geometry_msgs.msg
 from geometry_msgs.msg import TransformStamped
 
 WHEELS = ("ros-jazzy-rclpy", "7.1.")
@@ -111,7 +111,10 @@ def _made() -> Any:
         version = "none"
     if not version.startswith(expected):
         raise ImportError(f"install tf2_msgs (apt: ros-$ROS_DISTRO-tf2-msgs): got {package} {version}, not {expected}*")
-    return _Maker().message_class()
+    try:
+        return _Maker().message_class()
+    except OSError as error:  # wheels that were installed in another way
+        raise ImportError(f"install tf2_msgs (apt: ros-$ROS_DISTRO-tf2-msgs): {error}") from error
 
 
 class _Maker:
@@ -179,7 +182,8 @@ def _table(support: str, package: str, message: str) -> _Support:
 
 def _descriptions() -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Descriptions of TFMessage and of what it refers to, as in the wheels' own JSON files (REP-2011)."""
-    known = json.loads((Path(sys.prefix) / "share/geometry_msgs/msg/TransformStamped.json").read_text())
+    prefix = Path(geometry_msgs.msg.__file__).parents[5]  # PREFIX/lib/pythonX.Y/site-packages/geometry_msgs/msg
+    known = json.loads((prefix / "share/geometry_msgs/msg/TransformStamped.json").read_text())
     known = known["type_description_msg"]
     stamped = known["type_description"]
     listed = {
