@@ -181,7 +181,7 @@ def test_a_robot_node_that_started_anew_after_the_clock_was_set_back_is_heard() 
     with robot_node() as (node, client), RosRobot(client, find_body(client, "", 5.0), QUICK) as robot:
         before = robot.observe()
         first = RosStamps(node.get_clock())
-        node.executor_._fresh = Freshness(5.0, stamp=lambda sensed_ns: first.of(sensed_ns) - 3600 * 10**9)
+        node.executor_._permission.fresh = Freshness(5.0, stamp=lambda sensed_ns: first.of(sensed_ns) - 3600 * 10**9)
         wait_until(lambda: robot.observe().stamp_ns < before.stamp_ns)
         with robot.driving():
             assert robot.observe().stamp_ns < before.stamp_ns

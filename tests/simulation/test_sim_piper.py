@@ -1,8 +1,6 @@
 """The Piper twin: true axes, a table that stops it, a cube that can be seen, grasped and lifted."""
 
 import math
-import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,7 +24,7 @@ pytest.importorskip("pinocchio", reason="the extra `arm` is not installed")
 F64 = np.typing.NDArray[np.float64]
 KINEMATICS = Kinematics(PIPER_URDF, ARM, TIP)
 SMALL = PiperTwinOptions(height=60, width=80)
-TIMED = (  # simulated time is not the clock's, unless in real time
+TIMED = (  # simulated time is not the clock's: tests/robots/test_piper_twin_real_time.py
     "joints_keep_their_speed",
     "a_slowed_body_is_slower",
     "joint_chunks_arrive",
@@ -74,14 +72,6 @@ def test_it_conforms_in_simulated_time() -> None:
     options = Options(skip=TIMED, settle_s=0.0, lag_s=0.0, long_step=0.5, tip=tip)
     report = run(lambda: PiperTwin(SMALL), options)
     assert not [result for result in report.results if result.status not in ("pass", "n/a")]
-
-
-def test_it_conforms_in_real_time() -> None:
-    spared = ("joint2", "joint3", "joint4", "joint6")
-    checks = tuple(name for name in TIMED if name != "a_slowed_body_is_slower")  # tried with the driver
-    options = Options(checks, spared=spared, chunk_rows=4, settle_s=0.05, lag_s=0.0, long_step=0.5, stop_s=1.0, tip=tip)
-    report = run(lambda: PiperTwin(PiperTwinOptions(60, 80, real_time=True, speed=0.5)), options)
-    assert [result.status for result in report.results] == ["pass"] * len(checks), report.results
 
 
 def test_it_arrives_and_says_where_the_fingertips_are(twin: PiperTwin) -> None:
@@ -153,18 +143,6 @@ def test_what_it_cannot_do_is_refused(twin: PiperTwin) -> None:
     assert twin.execute(JointTarget(("joint2",), (2.4,))).refused.startswith("out of workspace")
     assert twin.execute(Done()).executed
     assert joints(twin) == before
-
-
-def test_stop_interrupts_it_in_real_time() -> None:
-    with PiperTwin(PiperTwinOptions(60, 80, real_time=True, speed=0.2)) as twin:
-        timer = threading.Timer(0.4, twin.stop)
-        timer.start()
-        began = time.monotonic()
-        sent = twin.execute(MoveJoint("joint1", 1.2))
-        timer.join()
-        assert sent.blocked == "stopped"
-        assert time.monotonic() - began < 2.0
-        assert 0.0 < joints(twin)[0] < 0.8
 
 
 def test_a_twin_that_is_not_connected_says_so() -> None:
