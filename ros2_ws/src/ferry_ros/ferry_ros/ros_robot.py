@@ -23,6 +23,7 @@ from ferry_ros.messages import convert, diagnostics, images, qos
 from ferry_ros.observation_sync import ObservationSync
 from ferry_ros.rclpy_support import services
 from ferry_ros.rclpy_support.heartbeat import Heartbeat
+from ferry_ros.rclpy_support.one_message import one_message
 from ferry_ros.rclpy_support.spinner import Spinner, sibling_node
 from robots.command import Command
 from robots.embodiment import Embodiment
@@ -78,6 +79,7 @@ class RosRobot(Connected):
 
     Attributes:
         instruction: of the robot's episode, as last published by the robot node; empty when there is none.
+        pose: of the base (x_m, y_m, yaw_rad) after the last command; None where the robot node does not tell it.
     """
 
     def __init__(self, node: Node, body: Embodiment, options: RosRobotOptions | None = None) -> None:
@@ -90,6 +92,7 @@ class RosRobot(Connected):
         self._fault = self._stopped = self._lease = ""
         self._heartbeat: Heartbeat | None = None
         self.instruction = ""
+        self.pose: tuple[float, float, float] | None = None
         self._seen_ns = self._after_ns = -1
         self._spinner: Spinner | None = None
         self._command: Any = None
@@ -315,6 +318,7 @@ class RosRobot(Connected):
         with self._changed:
             try:
                 self._result = diagnostics.result_of(message)
+                self.pose = diagnostics.pose_of(message) or self.pose
             except RobotError as error:
                 self._fault = str(error)
             self._changed.notify_all()
@@ -325,22 +329,10 @@ def find_body(node: Node, name: str, timeout_s: float) -> Embodiment:
 
     Raises ConnectionFailed when there is none in time, BindError when its name is not `name` (empty: any).
     """
-    found: list[str] = []
-    there = threading.Event()
-
-    def take(message: String) -> None:
-        found.append(message.data)
-        there.set()
-
-    listener = sibling_node(node, "finder")
-    topic = listener.create_subscription(String, "embodiment", take, qos.LATCHED).topic_name
-    spinner = Spinner(listener)
-    try:
-        if not there.wait(timeout_s):
-            raise ConnectionFailed(f"no node publishes {topic}; is the robot node running?")
-    finally:
-        spinner.close()
-    body = Embodiment.from_json(json.loads(found[0]))
+    message, topic = one_message(node, String, "embodiment", qos.LATCHED, timeout_s)
+    if message is None:
+        raise ConnectionFailed(f"no node publishes {topic}; is the robot node running?")
+    body = Embodiment.from_json(json.loads(message.data))
     if name and body.name != name:
         raise BindError("body", "body of the robot node", body.name, name, [body.name])
     return body

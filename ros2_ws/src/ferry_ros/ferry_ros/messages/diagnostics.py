@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from std_msgs.msg import Header
@@ -33,8 +33,11 @@ def values_of(one: DiagnosticStatus) -> dict[str, str]:
     return {pair.key: pair.value for pair in one.values}
 
 
-def result_msg(result: CommandResult) -> DiagnosticArray:
-    """A result; OK when executed, WARN when blocked, ERROR when refused, with the reason as the message."""
+def result_msg(result: CommandResult, pose: Sequence[float] | None = None) -> DiagnosticArray:
+    """A result; OK when executed, WARN when blocked, ERROR when refused, with the reason as the message.
+
+    `pose` is the base's (x_m, y_m, yaw_rad) then; None where there is none.
+    """
     sent = result.sent
     level = ERROR if sent.refused else WARN if sent.blocked else OK
     values = {
@@ -48,6 +51,7 @@ def result_msg(result: CommandResult) -> DiagnosticArray:
         "began_ns": result.began_ns,
         "duration_s": result.duration_s,
         "lease": result.lease,
+        "pose": None if pose is None else [float(number) for number in pose],
     }
     one = status("executor", level, sent.refused or sent.blocked or "executed", values)
     return diagnostics(result.stamp_ns, one)
@@ -69,6 +73,15 @@ def result_of(message: DiagnosticArray) -> CommandResult:
         return CommandResult(stamp_of(message.header), sent, values["stopped"], **numbers, lease=values["lease"])
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise SpecError("result values", f"{type(error).__name__} {error}", "those of result_msg") from error
+
+
+def pose_of(message: DiagnosticArray) -> tuple[float, float, float] | None:
+    """The base's pose (x_m, y_m, yaw_rad) in a result; None where it has none."""
+    try:
+        x, y, yaw = json.loads(values_of(message.status[0])["pose"])
+    except (LookupError, TypeError, ValueError):
+        return None
+    return float(x), float(y), float(yaw)
 
 
 def executor_status(now: Status, memory: str = "") -> DiagnosticStatus:

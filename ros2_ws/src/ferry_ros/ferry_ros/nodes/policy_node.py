@@ -33,6 +33,7 @@ from ferry_ros.messages import convert, diagnostics, qos
 from ferry_ros.messages.steps import step_msg
 from ferry_ros.rclpy_support import parameters
 from ferry_ros.rclpy_support.claim import Claim
+from ferry_ros.rclpy_support.one_message import one_message
 from ferry_ros.rclpy_support.process import fail, run
 from ferry_ros.rclpy_support.ros_stamps import ros_now
 from ferry_ros.rclpy_support.timer import steady_timer
@@ -44,6 +45,9 @@ from policy_server.errors import BundleError, PolicyError, Unreachable
 from policy_server.manifest import PolicyManifest
 from robots.binding import Binding, bind
 from robots.errors import ConnectionFailed, RobotError
+
+ODOMETRY_S = 0.5
+"""Longest wait for where a recorded trial begins; a robot without odometry has none."""
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -107,8 +111,6 @@ class PolicyNode(LifecycleNode):
         self._instruction = self.create_publisher(String, "~/instruction", qos.LATCHED)
         self.create_service(Trigger, "~/run_trial", self._run_trial, callback_group=ReentrantCallbackGroup())
         self.create_service(Trigger, "~/end_trial", self._end_trial, callback_group=own())
-        self.create_subscription(Odometry, "odom", self._take_pose, qos.NEWEST, callback_group=own())
-        self._pose: tuple[float, float, float] | None = None
         self._status = diagnostics.status(f"{self.get_name()}: policy", diagnostics.OK, "unconfigured", {})
         steady_timer(self, 1.0, self._repeat, own())
         self._client: PolicyClient | None = None
@@ -288,7 +290,12 @@ class PolicyNode(LifecycleNode):
         assert self._binding is not None
         folder = Path(options.record).expanduser() if options.record else None
         known = (self._manifest.name, self._bundle_sha256, self._binding.body.name)
-        record = trial_record.begin(folder, instruction, *known, steps, lambda: self._pose)
+        robot = self._robot
+        assert robot is not None  # it is active
+        if folder is not None:  # where it begins; later on each result tells
+            odometry, _ = one_message(self, Odometry, "odom", qos.NEWEST, ODOMETRY_S)
+            robot.pose = convert.pose_of(odometry) if odometry else None
+        record = trial_record.begin(folder, instruction, *known, steps, lambda: robot.pose)
         try:
             yield record
         finally:
@@ -321,9 +328,6 @@ class PolicyNode(LifecycleNode):
         self._report(level, message)
         if judged:
             self.get_logger().info(judged["summary"] + (judged["record"] and f"; see {judged['record']}"))
-
-    def _take_pose(self, message: Odometry) -> None:
-        self._pose = convert.pose_of(message)
 
     def _fail(self, failure: str, awaited: str) -> TransitionCallbackReturn:
         """Reports a failed transition; while the others may still be starting, only once that they are awaited."""

@@ -220,7 +220,7 @@ class RobotNode(Node):
         self._topics.observation(observation)
 
     def _publish_result(self, result: CommandResult) -> None:
-        self._results.publish(diagnostics.result_msg(result))
+        self._results.publish(diagnostics.result_msg(result, getattr(self.robot, "pose", None)))
         if not result.sent.executed:
             self.get_logger().warning(f"not executed: {result.sent.refused or result.sent.blocked}")
 
