@@ -91,13 +91,18 @@ class PandaTwin(Connected):
         return self._spec
 
     def connect(self) -> None:
-        """Makes the task ready and begins an episode, if there is none; ConnectionFailed where LIBERO is missing."""
+        """Makes the task ready, looks once, and begins an episode, if there is none.
+
+        Raises:
+            ConnectionFailed: LIBERO is missing.
+        """
         try:
             if self._episode is None:
                 self.reset(self.draw(self.options.seed))
         except LiberoMissing as error:
             raise ConnectionFailed(f"{self._spec.name}: {error}") from error
         self._connected = True
+        self.observe()  # the first image makes a GL context, which takes longer than a control period
 
     def disconnect(self) -> None:
         """Frees what images were drawn with."""
