@@ -15,7 +15,7 @@ SCALE = np.array([*(MAX_AIM_M,) * 3, *(MAX_AIM_RAD,) * 3])
 
 
 def rows_of(actions: npt.ArrayLike) -> npt.NDArray[np.float32]:
-    """Converts actions (..., 7) to rows (..., 7) within the Panda's bounds; beyond them LIBERO cuts an action as well."""
+    """Converts actions (..., 7) to rows (..., 7) within the Panda's bounds, at which LIBERO cuts an action as well."""
     numbers = np.asarray(actions, np.float64)
     rows = np.concatenate([numbers[..., :6] * SCALE, 0.5 * (1.0 - numbers[..., 6:])], axis=-1)
     low, high = _within(PANDA.chunks[0].low), _within(PANDA.chunks[0].high)

@@ -1,6 +1,6 @@
 """LIBERO's Panda behind the same protocol as a real arm: chunks at 20 Hz, and episodes of LIBERO's tasks.
 
-Time passes in the rows of a chunk alone, as in LIBERO: while a policy thinks nothing moves.
+Time passes in the rows of a chunk alone, as in LIBERO: while a policy thinks nothing moves, unless latency is charged.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ STOPPED = "stopped"
 BASE = "robot0_base"
 """The Panda's own link in LIBERO's models."""
 
+LONGEST_HOLD_S = 1.0
+"""No more latency than this is charged before one chunk."""
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -52,6 +55,7 @@ class PandaTwinOptions:
         image_size: pixels along each side of the image; the policy's own is best.
         light: draw the light looks of training instead of LIBERO's own.
         real_time: a row takes as long as on a real arm, and `stop` interrupts a chunk between two rows.
+        charge_latency: the arm holds its pose in simulated time for as long as it waited for a chunk since the last.
         speed: fraction of the distance by which a row pulls the hand, in (0, 1].
     """
 
@@ -64,6 +68,7 @@ class PandaTwinOptions:
     image_size: int = IMAGE_SIZE
     light: bool = True
     real_time: bool = False
+    charge_latency: bool = False
     speed: float = 1.0
 
     @property
@@ -83,7 +88,8 @@ class PandaTwin(Connected):
         self._episode: EpisodeSpec | None = None
         self._connected = False
         self._moving, self._stopped = threading.Lock(), threading.Event()
-        self._actions, self._done_after = 0, 0
+        self._actions, self._done_after, self._held = 0, 0, 0
+        self._ended_s, self._grip = math.inf, 0.0
 
     @property
     def spec(self) -> Embodiment:
@@ -129,7 +135,8 @@ class PandaTwin(Connected):
         player, bases = self._player(episode.scene)
         base, scene = split(bases)[episode.scene.held_out], episode.scene
         player.reset(draw(player.world, base, 1, episode.seed, scene.spread_m, scene.fixtures_m)[0])
-        self._episode, self._actions, self._done_after = episode, 0, 0
+        self._episode, self._actions, self._done_after, self._held = episode, 0, 0, 0
+        self._ended_s = math.inf  # nobody waits for the first chunk
 
     @property
     def episode(self) -> EpisodeSpec:
@@ -157,6 +164,7 @@ class PandaTwin(Connected):
             "needs_done": False,
             "actions": self._actions,
             "actions_to_success": self._done_after or None,
+            "rows_held": self._held,
         }
 
     @property
@@ -204,17 +212,31 @@ class PandaTwin(Connected):
 
     def _play(self, player: LiberoPlayer, chunk: Chunk) -> str:
         """Plays the rows; returns why not all of them, or ""."""
+        if self.options.charge_latency:
+            self._hold(player)
         began_s = time.monotonic()
         for number, row in enumerate(chunk.rows, 1):
             if self._stopped.is_set():
-                return STOPPED
-            done = player.step(self._pull * action_of(row))
-            self._actions += 1
-            if done and not self._done_after and self._actions <= player.max_actions:
-                self._done_after = self._actions
+                break
+            action = self._pull * action_of(row)
+            self._actions, self._grip = self._actions + 1, float(action[6])
+            self._note(player.step(action), player)
             if self.options.real_time:
                 self._stopped.wait(max(0.0, began_s + number * ROW_S - time.monotonic()))
-        return STOPPED if self.options.real_time and self._stopped.is_set() else ""
+        self._ended_s = time.monotonic()
+        return STOPPED if self._stopped.is_set() else ""
+
+    def _hold(self, player: LiberoPlayer) -> None:
+        """Holds the pose for as long as this chunk was waited for."""
+        waited_s = min(max(0.0, time.monotonic() - self._ended_s), LONGEST_HOLD_S)
+        for _ in range(round(waited_s / ROW_S)):
+            self._note(player.step(np.array([*(0.0,) * 6, self._grip])), player)
+            self._held += 1
+
+    def _note(self, done: bool, player: LiberoPlayer) -> None:
+        """Keeps after which action the task was done first, within LIBERO's limit."""
+        if done and not self._done_after and self._actions <= player.max_actions:
+            self._done_after = self._actions
 
     def _joints(self, player: LiberoPlayer) -> F32Vector:
         """(8,) the arm's joints [rad] and the fingers' aperture [m]."""

@@ -78,9 +78,12 @@ def test_it_does_the_same_in_this_process_over_http_and_in_training(tmp_path: Pa
     with PandaTwin(PandaTwinOptions("libero_object", 9, image_size=SIZE)) as twin:
         instruction = twin.episode.instruction
         here = drive(twin, OnnxPolicy(PolicyBundle.load(tmp_path / "bundle", threads=1)).open(twin.spec, instruction))
-        with serving(tmp_path / "bundle") as url, PolicyClient(url, timeout_s=20) as client:
-            with client.open(twin.spec, instruction) as session:
-                there = drive(twin, session)
+        with (
+            serving(tmp_path / "bundle") as url,
+            PolicyClient(url, timeout_s=20) as client,
+            client.open(twin.spec, instruction) as session,
+        ):
+            there = drive(twin, session)
         trained = play(twin, policy)
     assert np.ptp(here[0], axis=(0, 1)).max() > 0.001  # it looks, and does not do one thing only
     assert np.array_equal(here[0], there[0])

@@ -41,9 +41,7 @@ def test_a_bundle_drives_it_over_ros_as_it_does_here(tmp_path: Path) -> None:
         told = json.loads(here.watcher.call("policy_node/run_trial", timeout_s=120.0).message)
         assert (told["reason"], told["steps"]) == ("max_steps", DECISIONS), told
         judged = json.loads(here.watcher.call("done").message)
-        assert judged == {
-            "not_judged": "", "success": False, "needs_done": False, "actions": 8 * DECISIONS, "actions_to_success": None,
-        }  # fmt: skip
+        assert (judged["not_judged"], judged["success"], judged["actions"]) == ("", False, 8 * DECISIONS)
         assert np.array(newest(here, JointState, "joint_states").position) == pytest.approx(expected, abs=1e-6)
         begun = json.loads(here.watcher.call("reset").message)
         assert (begun["instruction"], begun["seed"], begun["scene"]["suite"]) == (INSTRUCTION, SEED, "libero_object")

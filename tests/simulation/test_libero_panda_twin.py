@@ -56,7 +56,7 @@ def chunk(*actions: Floats) -> Chunk:
 
 def test_rows_are_actions_in_si_units() -> None:
     assert rows_of([1.0, -1.0, 0.5, 1.0, 0.0, -0.5, 1.0]) == pytest.approx([0.05, -0.05, 0.025, 0.5, 0.0, -0.25, 0.0])
-    assert (operational_space.MOVE_M, operational_space.TURN_RAD) == (PANDA.chunks[0].high[0], PANDA.chunks[0].high[3])
+    assert (PANDA.chunks[0].high[0], PANDA.chunks[0].high[3]) == (operational_space.MOVE_M, operational_space.TURN_RAD)
     for action in np.random.default_rng(0).uniform(-1.0, 1.0, (50, 7)):
         assert action_of(rows_of(action)) == pytest.approx(action, abs=1e-6)
     assert action_of(rows_of(np.zeros(7))).tolist() == [0.0] * 7  # no turn at all keeps the goal of the last
@@ -145,6 +145,23 @@ def test_a_stop_ends_a_chunk_between_two_rows() -> None:
         assert twin.execute(chunk(np.zeros(7))).executed
     with pytest.raises(NotConnected, match=r"panda: execute\(\) was called before connect"):
         twin.execute(chunk(np.zeros(7)))
+
+
+def test_latency_is_charged_where_it_is_asked_for(twin: PandaTwin) -> None:
+    with PandaTwin(PandaTwinOptions("libero_goal", 6, image_size=32, charge_latency=True)) as late:
+        clocks = []
+        for one in (twin, late):
+            one.reset(one.draw(0))
+            began_s = one.player.world.data.time
+            for _ in range(2):
+                assert one.execute(chunk(np.zeros(7))).executed
+                time.sleep(0.13)
+            clocks.append(one.player.world.data.time - began_s)
+            assert one.info()["actions"] == 2
+        assert twin.info()["rows_held"] == 0
+        assert clocks[0] == pytest.approx(2 * ROW_S)
+        assert late.info()["rows_held"] >= 2
+        assert clocks[1] == pytest.approx((2 + late.info()["rows_held"]) * ROW_S)
 
 
 def test_it_conforms(libero_cache: pytest.MonkeyPatch) -> None:

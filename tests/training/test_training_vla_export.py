@@ -1,4 +1,4 @@
-"""`ferry export` of a vision-language-action policy: the bundle gives the policy's actions as rows, or is not written."""
+"""`ferry export` of a vision-language-action policy: a bundle that gives its actions as rows, or none at all."""
 
 from __future__ import annotations
 
@@ -36,7 +36,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path: Path = tmp_path_factory.mktemp("vla")
     for number, one in enumerate(demonstrations(2, ("red", "blue"))):
         one.save(path / "demonstrations" / f"{number}.npz")
-    trained = {"algorithm": "GRPO (SimpleVLA-RL)", "training": {"rows": 3}, "updates": 41, "command": "ferry train grpo"}
+    trained = {
+        "algorithm": "GRPO (SimpleVLA-RL)",
+        "training": {"rows": 3},
+        "updates": 41,
+        "command": "ferry train grpo",
+    }
     save(path / "feels.pt", KIND, {**policy_payload(policy(proprio=SCALES)), **trained})
     save(path / "sees.pt", KIND, policy_payload(policy()))
     return path
