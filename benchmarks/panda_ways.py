@@ -1,5 +1,5 @@
-"""One policy on one task of LIBERO from the same states in several ways: as in training, its bundle in this process, over
-REST, and over ROS 2 without and with latency charged.
+"""One policy on one task of LIBERO from the same states in several ways: as in training, its bundle in this process,
+over REST, and over ROS 2 without and with latency charged.
 
     python benchmarks/panda_ways.py --checkpoint runs/vla/grpo/last.pt --bundle runs/vla/bundle --states 20
 
@@ -123,7 +123,7 @@ def over_ros(args: Benchmark, bundle: PolicyBundle, options: PandaTwinOptions, c
     args.out.mkdir(parents=True, exist_ok=True)
     period_s = bundle.manifest.spec.control_period_s
     prefixed = {f"panda_twin.{name}": getattr(options, name) for name in ("suite", "index", "spread_m", "image_size")}
-    prefixed |= {"panda_twin.charge_latency": charged, "panda_twin.real_time": charged}
+    prefixed |= {"panda_twin.charge_latency": charged}
     with graph(args.out) as here, ferry_serve(args.bundle) as (url, _):
         robot = here.robot(robot="panda_twin", control_period_s=period_s, house_seed=0, **prefixed)
         wait_until(lambda: here.watcher.stamps_ns, 120.0, robot)
