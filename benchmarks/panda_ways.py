@@ -28,6 +28,7 @@ from evaluation.runner import Runner
 from policy_server.bundle import PolicyBundle
 from policy_server.client import PolicyClient
 from policy_server.onnx_policy import OnnxPolicy
+from robots.spec import ContinuousActions
 from simulation.libero.panda_twin import PandaTwin, PandaTwinOptions
 from simulation.libero.preparation import initial_states
 from simulation.libero.states import draw, split
@@ -89,7 +90,7 @@ def way(name: str, args: Benchmark, bundle: PolicyBundle, options: PandaTwinOpti
         return
     with PandaTwin(options) as twin:
         if name == "training":
-            yield partial(as_in_training, twin, args, bundle.manifest.spec.actions.execute_rows)  # type: ignore[union-attr]
+            yield as_in_training(twin, args, bundle)
         elif name == "bundle":
             yield partial(in_process, twin, OnnxPolicy(bundle).open, bundle.manifest.spec.horizon)
         else:
@@ -97,13 +98,19 @@ def way(name: str, args: Benchmark, bundle: PolicyBundle, options: PandaTwinOpti
                 yield partial(in_process, twin, client.open, bundle.manifest.spec.horizon)
 
 
-def as_in_training(twin: PandaTwin, args: Benchmark, rows: int, seed: int) -> bool:
-    """Plays with torch, as `ferry train grpo` evaluates."""
-    policy, player = load_policy(args.checkpoint), twin.player
+def as_in_training(twin: PandaTwin, args: Benchmark, bundle: PolicyBundle) -> Way:
+    """Returns the way that plays with torch, as `ferry train grpo` evaluates."""
+    policy, player, actions = load_policy(args.checkpoint), twin.player, bundle.manifest.spec.actions
     bases = split(initial_states(args.suite, args.index))[1]
-    state = draw(player.world, bases, 1, seed, args.spread_m)[0]
-    job = RolloutJob(seed, 0, (seed,), ((seed,),), 0.0, rows, {}, keep=False)
-    return play_group(player, state, policy, job, lambda actions: None)[0].success
+    assert isinstance(actions, ContinuousActions)
+    rows = actions.execute_rows or actions.horizon
+
+    def play(seed: int) -> bool:
+        state = draw(player.world, bases, 1, seed, args.spread_m)[0]
+        job = RolloutJob(seed, 0, (seed,), ((seed,),), 0.0, rows, {}, keep=False)
+        return play_group(player, state, policy, job, lambda actions: None)[0].success
+
+    return play
 
 
 def in_process(twin: PandaTwin, opened: Callable[..., BoundSession], horizon: int, seed: int) -> bool:
@@ -136,7 +143,10 @@ def over_ros(args: Benchmark, bundle: PolicyBundle, options: PandaTwinOptions, c
             end = json.loads(here.watcher.call("policy_node/run_trial", timeout_s=300.0).message)
             if end["reason"] != "max_steps":
                 print(f"seed {seed}: {end}", file=sys.stderr)
-            return bool(json.loads(here.watcher.call("done").message)["success"])
+            judged = json.loads(here.watcher.call("done").message)
+            if charged:
+                print(f"seed {seed}: {judged['rows_held']} rows held", file=sys.stderr)
+            return bool(judged["success"])
 
         yield play
 

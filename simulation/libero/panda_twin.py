@@ -89,7 +89,7 @@ class PandaTwin(Connected):
         self._connected = False
         self._moving, self._stopped = threading.Lock(), threading.Event()
         self._actions, self._done_after, self._held = 0, 0, 0
-        self._ended_s, self._grip = math.inf, 0.0
+        self._ended_s, self._owed_s, self._grip = math.inf, 0.0, 0.0
 
     @property
     def spec(self) -> Embodiment:
@@ -136,7 +136,7 @@ class PandaTwin(Connected):
         base, scene = split(bases)[episode.scene.held_out], episode.scene
         player.reset(draw(player.world, base, 1, episode.seed, scene.spread_m, scene.fixtures_m)[0])
         self._episode, self._actions, self._done_after, self._held = episode, 0, 0, 0
-        self._ended_s = math.inf  # nobody waits for the first chunk
+        self._ended_s, self._owed_s = math.inf, 0.0  # nobody waits for the first chunk
 
     @property
     def episode(self) -> EpisodeSpec:
@@ -227,9 +227,10 @@ class PandaTwin(Connected):
         return STOPPED if self._stopped.is_set() else ""
 
     def _hold(self, player: LiberoPlayer) -> None:
-        """Holds the pose for as long as this chunk was waited for."""
-        waited_s = min(max(0.0, time.monotonic() - self._ended_s), LONGEST_HOLD_S)
-        for _ in range(round(waited_s / ROW_S)):
+        """Holds the pose for as long as this chunk was waited for; what is less than a row is charged with the next."""
+        self._owed_s += min(max(0.0, time.monotonic() - self._ended_s), LONGEST_HOLD_S)
+        while self._owed_s >= ROW_S:
+            self._owed_s -= ROW_S
             self._note(player.step(np.array([*(0.0,) * 6, self._grip])), player)
             self._held += 1
 
