@@ -32,7 +32,7 @@ def _train(argv: Sequence[str]) -> int | None:
 
 
 def _export(argv: Sequence[str]) -> int | None:
-    from training.export.bundle import main
+    from training.exports import main
 
     return main(argv)
 

@@ -10,6 +10,25 @@ from simulation.errors import EpisodeError
 
 
 @dataclass(frozen=True)
+class LiberoScene:
+    """A task of LIBERO, and from where its initial state is drawn with the episode's seed.
+
+    Attributes:
+        suite: e.g. "libero_object".
+        index: of the task in it.
+        held_out: around the official states that nobody trains on, the second half; else around the first.
+        spread_m: each object is moved by up to this.
+        fixtures_m: so is each fixture.
+    """
+
+    suite: str
+    index: int
+    held_out: bool = True
+    spread_m: float = 0.03
+    fixtures_m: float = 0.0
+
+
+@dataclass(frozen=True)
 class EpisodeSpec:
     """One episode.
 
@@ -25,6 +44,7 @@ class EpisodeSpec:
         max_steps: the episode ends after this many decisions (600 in CHORES ObjectNav, FLaRe
             online_evaluation/max_episode_configs.py).
         objects: names of the objects of the house that count as target; empty for all of the category `target`.
+        scene: where it plays, if that is no house; `house_seed`, `start` and `target` then say nothing.
     """
 
     task: str
@@ -36,6 +56,13 @@ class EpisodeSpec:
     expert_steps: int | None = None
     max_steps: int = 600
     objects: tuple[str, ...] = ()
+    scene: LiberoScene | None = None
+
+    @classmethod
+    def of_scene(cls, scene: LiberoScene, instruction: str, seed: int, max_steps: int) -> EpisodeSpec:
+        """Makes an episode that plays in no house."""
+        task = f"{scene.suite}_{scene.index}"
+        return cls(task, 0, (0.0, 0.0, 0.0), "", instruction, seed, max_steps=max_steps, scene=scene)
 
     def with_expert_steps(self, steps: int | None) -> EpisodeSpec:
         """Returns the same episode with the expert's length set."""
@@ -43,7 +70,10 @@ class EpisodeSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON values, from which `from_json` makes an equal episode."""
-        return {**asdict(self), "start": list(self.start), "objects": list(self.objects)}
+        data = {**asdict(self), "start": list(self.start), "objects": list(self.objects)}
+        if self.scene is None:
+            del data["scene"]
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> EpisodeSpec:
@@ -53,7 +83,8 @@ class EpisodeSpec:
             raise EpisodeError(sorted(data) if isinstance(data, Mapping) else data, f"fields {sorted(names)}")
         try:
             x, y, yaw = (float(value) for value in data["start"])
-            return cls(**{**data, "start": (x, y, yaw), "objects": _names(data.get("objects", ()))})
+            scene = None if data.get("scene") is None else LiberoScene(**data["scene"])
+            return cls(**{**data, "start": (x, y, yaw), "objects": _names(data.get("objects", ())), "scene": scene})
         except (KeyError, TypeError, ValueError) as error:
             raise EpisodeError(f"{type(error).__name__} {error}", "the fields of EpisodeSpec") from error
 

@@ -44,10 +44,13 @@ class Verdict:
 def twin_verdict(end: RunEnd, known: Mapping[str, Any]) -> Verdict:
     """Returns a twin's verdict from the values of `simulation.episode_info.EpisodeInfo`; a success requires `done`.
 
-    A trial with an instruction that the twin cannot judge is aborted.
+    Where the twin says that its task `needs_done` not, its success alone counts, and it has no path. A trial with an
+    instruction that the twin cannot judge is aborted.
     """
     if known["not_judged"]:
         return Verdict(Outcome.ABORTED, f"not judged: {known['not_judged']}", path=_path(known))
+    if not known.get("needs_done", True):
+        return Verdict(Outcome.SUCCESS if known["success"] else Outcome.FAILURE)
     is_done = end.reason == "done"
     soft = known["soft_success"]
     return Verdict(
@@ -59,7 +62,7 @@ def twin_verdict(end: RunEnd, known: Mapping[str, Any]) -> Verdict:
 
 
 def _path(known: Mapping[str, Any]) -> tuple[tuple[float, float], ...]:
-    return tuple((x, y) for x, y in known["path"])
+    return tuple((x, y) for x, y in known.get("path", ()))
 
 
 _KNOWN = ("collisions", "target_distance_m", "target_visible", "target_held", "rooms_visited", "rooms")

@@ -18,7 +18,8 @@ import tyro
 from simulation.libero import preparation
 from simulation.libero.demonstration import Demonstration
 from simulation.libero.expert.expert import LiberoExpert
-from simulation.libero.player import LiberoObservation, LiberoPlayer
+from simulation.libero.observation import LiberoObservation
+from simulation.libero.player import LiberoPlayer
 from simulation.libero.states import draw, split
 from simulation.libero.world import Floats
 from simulation.worker_pool import Report, WorkerPool

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from simulation.libero.cache import prepared
+from simulation.libero.episode_length import max_actions
+from simulation.libero.observation import LiberoObservation
 from simulation.libero.operational_space import ARM
 from simulation.libero.world import Floats, LiberoWorld
 from simulation.rendering.renderer import Renderer
@@ -21,23 +22,6 @@ WRIST = "robot0_right_hand"
 
 TOUCHING_GROUP = 0
 """Of geoms that touch, which robosuite does not show either."""
-
-MAX_ACTIONS = {"libero_spatial": 220, "libero_object": 280, "libero_goal": 300, "libero_10": 520, "libero_90": 400}
-"""As OpenVLA-OFT's evaluation has them (moojink/openvla-oft, run_libero_eval.py)."""
-
-
-@dataclass(frozen=True)
-class LiberoObservation:
-    """What a policy is told.
-
-    Attributes:
-        image: (S, S, 3) uint8 RGB, upright: LIBERO's own stand on their head, and published policies turn them.
-        proprio: (8,) float32: the end effector's position [m], its rotation vector [rad], two finger positions [m];
-            world frame.
-    """
-
-    image: npt.NDArray[np.uint8]
-    proprio: npt.NDArray[np.float32]
 
 
 class LiberoPlayer:
@@ -62,7 +46,7 @@ class LiberoPlayer:
     def __init__(self, suite: str, index: int, image_size: int = 128, sleep: bool = True, light: bool = True) -> None:
         self.world = LiberoWorld(prepared(suite, index, light), sleep)
         self.instruction = self.world.scene.instruction
-        self.max_actions = MAX_ACTIONS.get(suite, max(MAX_ACTIONS.values()))
+        self.max_actions = max_actions(suite)
         self._image_size = image_size
         self._renderer: Renderer | None = None
         self._wrist = int(self.world.model.body(WRIST).id)

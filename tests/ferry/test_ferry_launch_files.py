@@ -53,6 +53,8 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     "piper_twin": ("piper", {"robot": "twin"}),
     "piper_fake": ("piper", {"robot": "fake"}),
     "piper_policy": ("piper", {"serve": "true", "bundle": "mine", "scene_camera": "opencv:0"}),
+    "panda": ("panda", {}),
+    "panda_policy": ("panda", {"serve": "true", "bundle": "mine", "suite": "libero_goal", "index": "6"}),
     "ros2_control_arm": ("ros2_control_arm", {"arm": "xarm6"}),
     "ros2_control_arm_fake": ("ros2_control_arm", {"robot": "fake", "arm_namespace": "/left"}),
     "ros2_control_arm_remote": ("ros2_control_arm", {"policy": "true", "server_url": "http://gpu-box:8042"}),

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,10 @@ GRAPHS = {"policy": GraphFile("policy.onnx"), "text": GraphFile("text.onnx")}
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Writes a checkpoint as a policy bundle: ONNX graphs, tokenizer and manifest."""
+    """Writes a checkpoint as a policy bundle: ONNX graphs, tokenizer and manifest.
+
+    A vision-language-action checkpoint has other options: `ferry export --checkpoint FILE --help`.
+    """
 
     checkpoint: Path
     """A policy's checkpoint, e.g. runs/mini/bc/best.pt."""
@@ -91,14 +94,26 @@ def export(
     """
     if not recording.steps:
         raise ExportError("recording: got 0 steps, expected at least 1 to compare along")
+
+    def make(made: Path) -> PolicyManifest:
+        manifest = write_files(policy, made, provenance, name or policy.config.name, tasks)
+        return replace(manifest, parity=compare(policy, load_made(made), recording, tolerance))
+
+    return put(folder, make)
+
+
+def put(folder: Path, make: Callable[[Path], PolicyManifest]) -> PolicyManifest:
+    """Puts a bundle into `folder`, atomically: `make` writes its files into another, and returns the manifest to write.
+
+    Raises:
+        ExportError: `folder` has other files, or what `make` raises.
+    """
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST_FILE).is_file():
         raise ExportError(f"{folder}: got a folder with other files, expected a bundle, an empty folder or none")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         made = Path(temporary) / "bundle"
-        manifest = write_files(policy, made, provenance, name or policy.config.name, tasks)
-        parity = compare(policy, _load(made), recording, tolerance)
-        manifest = write_bundle(made, replace(manifest, parity=parity))
+        manifest = write_bundle(made, make(made))
         _put(made, folder, Path(temporary) / "old")
     return manifest
 
@@ -189,7 +204,8 @@ def provenance_of(payload: dict[str, Any], results: Sequence[dict[str, Any]] = (
     )
 
 
-def _load(folder: Path) -> PolicyBundle:
+def load_made(folder: Path) -> PolicyBundle:
+    """Loads a bundle that was just made. Raises ExportError."""
     try:
         return PolicyBundle.load(folder, threads=1)
     except BundleError as error:

@@ -2,16 +2,18 @@
 
 Inputs: `image` (1, S, S, 3) uint8, `words` (1, L) int64 of any length, and where the policy sees it `proprio` (1, P)
 float32 as measured. Outputs: `actions` (1, chunk, D) float32 in their units, of the most probable tokens; these
-`tokens` (1, chunk, D) int64; and `logits` (1, chunk, D, bins).
+`tokens` (1, chunk, D) int64; and `logits` (1, chunk, D, bins). Actions may be converted to another form on the way,
+the rows of a robot's chunk for instance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime
 import torch
 from torch import Tensor, nn
@@ -28,15 +30,24 @@ TIE = 1e-5
 """Two tokens whose logits differ by less are equally probable: rounding decides between them."""
 
 
+Form = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+"""Converts actions (..., D), each number by itself."""
+
+
+def unchanged(actions: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Leaves actions as the policy has them."""
+    return actions
+
+
 class ChunkStep(nn.Module):
     """Scales and decodes within the graph, by a table of what each token of each dimension stands for."""
 
-    def __init__(self, policy: VlaPolicy) -> None:
+    def __init__(self, policy: VlaPolicy, form: Form = unchanged) -> None:
         super().__init__()
         config, statistics = policy.config, policy.config.proprio
         self.network, self.sees = policy.network, statistics is not None
         every = np.repeat(np.arange(config.bins)[:, None], config.dimensions, axis=1)
-        self.register_buffer("table", torch.from_numpy(policy.tokenizer.decode(every).T.copy()))
+        self.register_buffer("table", torch.from_numpy(form(policy.tokenizer.decode(every)).T.copy()))
         low, high = (statistics.low, statistics.high) if statistics is not None else ((), ())
         self.register_buffer("low", torch.tensor(low))
         self.register_buffer("span", torch.tensor(high) - torch.tensor(low))
@@ -56,8 +67,8 @@ class ChunkStep(nn.Module):
         return torch.where(span > 0, unit.clamp(-1.0, 1.0), torch.zeros_like(unit))
 
 
-def write_chunk_graph(policy: VlaPolicy, path: Path) -> None:
-    """Writes the graph; the number of words is dynamic."""
+def write_chunk_graph(policy: VlaPolicy, path: Path, form: Form = unchanged) -> None:
+    """Writes the graph; the number of words is dynamic, and actions have the form that `form` gives them."""
     config = policy.config
     generator = torch.Generator().manual_seed(0)
     image = torch.randint(0, 256, (1, config.image_size, config.image_size, 3), dtype=torch.uint8, generator=generator)
@@ -67,11 +78,16 @@ def write_chunk_graph(policy: VlaPolicy, path: Path) -> None:
     if config.proprio is not None:
         example = (*example, torch.zeros(1, len(config.proprio.low)))
         dynamic, names = (*dynamic, {}), (*names, "proprio")
-    write_graph(ChunkStep(policy), example, dynamic, names, OUTPUTS, path)
+    write_graph(ChunkStep(policy, form), example, dynamic, names, OUTPUTS, path)
 
 
 def compare_chunks(
-    policy: VlaPolicy, path: Path, instruction: str, observations: Iterable[Seen], tolerance: float = TOLERANCE
+    policy: VlaPolicy,
+    path: Path,
+    instruction: str,
+    observations: Iterable[Seen],
+    tolerance: float = TOLERANCE,
+    form: Form = unchanged,
 ) -> dict[str, float]:
     """Runs torch and onnxruntime on observations; returns the largest differences by output.
 
@@ -88,7 +104,7 @@ def compare_chunks(
         feed = {"image": image, "words": words.numpy(), **({"proprio": proprio} if policy.config.proprio else {})}
         actions, tokens, got = (output[0] for output in session.run(OUTPUTS, feed))
         parity.add("logits", logits.numpy(), got)
-        parity.add("actions", policy.tokenizer.decode(tokens), actions)
+        parity.add("actions", form(policy.tokenizer.decode(tokens)), actions)
         parity.check(tolerance)
         _expect_tokens(logits, torch.from_numpy(tokens), count)
     if not count:

@@ -40,6 +40,13 @@ def piper_twin() -> Body:
     return Body(PiperTwin, PiperTwinOptions, "piper_twin.")
 
 
+def panda_twin() -> Body:
+    """The Franka Panda in a task of LIBERO."""
+    from simulation.libero.panda_twin import PandaTwin, PandaTwinOptions
+
+    return Body(PandaTwin, PandaTwinOptions, "panda_twin.")
+
+
 def locobot_interbotix() -> Body:
     """The LoCoBot behind the Interbotix ROS 2 packages."""
     from ferry_ros.drivers.interbotix.driver import LocobotInterbotix, LocobotInterbotixOptions
@@ -95,6 +102,7 @@ ROBOTS: dict[str, Callable[[], Body]] = {
     "locobot_twin": locobot_twin,
     "locobot_interbotix": locobot_interbotix,
     "ros2_control_arm": ros2_control_arm,
+    "panda_twin": panda_twin,
     "piper": piper,
     "piper_twin": piper_twin,
     "stretch_re1": stretch_re1,

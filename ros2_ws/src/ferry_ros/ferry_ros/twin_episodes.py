@@ -26,11 +26,17 @@ def begin(
     The sampled episode matches `instruction`, or is one of `task` where that is empty or matches no task of the
     simulator. EpisodeError when the house has no such object, or the given episode does not match. A robot that has no
     episodes (a real one, the kinematic fake) keeps its place, and the answer is empty: a person puts it where a trial
-    begins.
+    begins. Where a twin plays in no house, `house_seed` is the seed of its scene.
     """
     reset = getattr(robot, "reset", None)
     if reset is None:
         return {}
+    if hasattr(robot, "draw"):  # it knows its own tasks
+        from simulation.episode import EpisodeSpec
+
+        own = EpisodeSpec.from_json(json.loads(episode)) if episode else robot.draw(house_seed)
+        reset(own)
+        return dict(own.to_json())
     if not hasattr(robot, "eye"):  # a table: it has no houses, only places for its objects
         reset(house_seed)
         return {"seed": house_seed}
@@ -69,6 +75,8 @@ def judge(robot: Robot, instruction: str = "") -> dict[str, Any]:
     known: dict[str, Any] = {}
     if hasattr(robot, "pose"):
         known["pose"] = [float(value) for value in robot.pose]
+    if hasattr(robot, "info"):
+        known.update(robot.info(instruction))
     if hasattr(robot, "eye"):
         from simulation.episode_info import episode_info
 

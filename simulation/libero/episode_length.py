@@ -1,0 +1,11 @@
+"""How long an episode of LIBERO may take."""
+
+from __future__ import annotations
+
+MAX_ACTIONS = {"libero_spatial": 220, "libero_object": 280, "libero_goal": 300, "libero_10": 520, "libero_90": 400}
+"""As OpenVLA-OFT's evaluation has them (moojink/openvla-oft, run_libero_eval.py)."""
+
+
+def max_actions(suite: str) -> int:
+    """Actions after which an episode of a suite has failed; the longest of all for an unknown suite."""
+    return MAX_ACTIONS.get(suite, max(MAX_ACTIONS.values()))

@@ -1,0 +1,266 @@
+"""LIBERO's Panda behind the same protocol as a real arm: chunks at 20 Hz, and episodes of LIBERO's tasks.
+
+Time passes in the rows of a chunk alone, as in LIBERO: while a policy thinks nothing moves, unless latency is charged.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from robots.command import Chunk, Command, Done, Stop
+from robots.embodiment import Embodiment
+from robots.embodiments.mount import Mount
+from robots.embodiments.panda import CAMERA, IMAGE_SIZE, ROW_S, panda
+from robots.errors import ConnectionFailed, NotConnected
+from robots.limits import limit
+from robots.observation import Observation
+from robots.robot import Connected, Sent
+from robots.spec import F32Vector
+from simulation.episode import EpisodeSpec, LiberoScene
+from simulation.errors import EpisodeError, LiberoMissing
+from simulation.libero.chunk_rows import action_of
+
+if TYPE_CHECKING:  # needs the extra `libero`; the embodiment and the options do not
+    from simulation.libero.player import LiberoPlayer
+
+STOPPED = "stopped"
+BASE = "robot0_base"
+"""The Panda's own link in LIBERO's models."""
+
+LONGEST_HOLD_S = 1.0
+"""No more latency than this is charged before one chunk."""
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PandaTwinOptions:
+    """Options of the twin; `suite` to `fixtures_m` are those of the episodes that it draws itself.
+
+    Attributes:
+        suite: e.g. "libero_object".
+        index: of the task in it.
+        seed: of the state of the first episode.
+        held_out: draw states around those that nobody trains on.
+        spread_m: how far each object is moved from an official state [m].
+        fixtures_m: how far each fixture is [m].
+        image_size: pixels along each side of the image; the policy's own is best.
+        light: draw the light looks of training instead of LIBERO's own.
+        real_time: a row takes as long as on a real arm, and `stop` interrupts a chunk between two rows.
+        charge_latency: the arm holds its pose in simulated time for as long as it waited for a chunk since the last.
+        speed: fraction of the distance by which a row pulls the hand, in (0, 1].
+    """
+
+    suite: str = "libero_object"
+    index: int = 9
+    seed: int = 0
+    held_out: bool = True
+    spread_m: float = 0.03
+    fixtures_m: float = 0.0
+    image_size: int = IMAGE_SIZE
+    light: bool = True
+    real_time: bool = False
+    charge_latency: bool = False
+    speed: float = 1.0
+
+    @property
+    def scene(self) -> LiberoScene:
+        """Where its own episodes play."""
+        return LiberoScene(self.suite, self.index, self.held_out, self.spread_m, self.fixtures_m)
+
+
+class PandaTwin(Connected):
+    """The Panda in a task of LIBERO. All but `stop` belongs to one thread, that of the images' GL context."""
+
+    def __init__(self, options: PandaTwinOptions = PandaTwinOptions()) -> None:
+        self.options = options
+        self._spec = panda(options.image_size, options.speed)
+        self._pull = np.array([*(options.speed,) * 6, 1.0])
+        self._playing: tuple[str, int, LiberoPlayer, Floats] | None = None
+        self._episode: EpisodeSpec | None = None
+        self._connected = False
+        self._moving, self._stopped = threading.Lock(), threading.Event()
+        self._actions, self._done_after, self._held = 0, 0, 0
+        self._ended_s, self._owed_s, self._grip = math.inf, 0.0, 0.0
+
+    @property
+    def spec(self) -> Embodiment:
+        """Embodiment of the arm with images of the options' size."""
+        return self._spec
+
+    def connect(self) -> None:
+        """Makes the task ready, looks once, and begins an episode, if there is none.
+
+        Raises:
+            ConnectionFailed: LIBERO is missing.
+        """
+        try:
+            if self._episode is None:
+                self.reset(self.draw(self.options.seed))
+        except LiberoMissing as error:
+            raise ConnectionFailed(f"{self._spec.name}: {error}") from error
+        self._connected = True
+        self.observe()  # the first image makes a GL context, which takes longer than a control period
+
+    def disconnect(self) -> None:
+        """Frees what images were drawn with."""
+        self._connected = False
+        if self._playing is not None:
+            self._playing[2].close()
+
+    def draw(self, seed: int) -> EpisodeSpec:
+        """Makes the episode of a seed in the options' scene. Raises LiberoMissing."""
+        player = self._player(self.options.scene)[0]
+        return EpisodeSpec.of_scene(self.options.scene, player.instruction, seed, player.max_actions)
+
+    def reset(self, episode: EpisodeSpec) -> None:
+        """Begins an episode of any task of LIBERO; the same one, the same state.
+
+        Raises:
+            EpisodeError: it plays in no scene of LIBERO, or there is no state within its spread.
+            LiberoMissing: LIBERO is not installed, or has no such suite.
+        """
+        if episode.scene is None:
+            raise EpisodeError(f"an episode of {episode.task} in house {episode.house_seed}", "one with a LIBERO scene")
+        from simulation.libero.states import draw, split
+
+        player, bases = self._player(episode.scene)
+        base, scene = split(bases)[episode.scene.held_out], episode.scene
+        player.reset(draw(player.world, base, 1, episode.seed, scene.spread_m, scene.fixtures_m)[0])
+        self._episode, self._actions, self._done_after, self._held = episode, 0, 0, 0
+        self._ended_s, self._owed_s = math.inf, 0.0  # nobody waits for the first chunk
+
+    @property
+    def episode(self) -> EpisodeSpec:
+        """The episode that was begun last. Raises NotConnected where there was none yet."""
+        if self._episode is None:
+            raise NotConnected(self._spec.name, "episode")
+        return self._episode
+
+    @property
+    def player(self) -> LiberoPlayer:
+        """What is stepped; for judges and experts, not for policies. Raises NotConnected."""
+        return self._require("player")
+
+    def is_success(self) -> bool:
+        """Whether the task was done after any action so far, within LIBERO's limit: there an episode ends with that."""
+        return self._done_after > 0
+
+    def info(self, instruction: str = "") -> dict[str, Any]:
+        """State of the episode as JSON values, for a judge; `instruction` is the one that the policy ran with."""
+        own = self.episode.instruction
+        asked_for = instruction or own
+        return {
+            "not_judged": "" if asked_for == own else f"asked for '{asked_for}', the episode's task is '{own}'",
+            "success": self.is_success(),
+            "needs_done": False,
+            "actions": self._actions,
+            "actions_to_success": self._done_after or None,
+            "rows_held": self._held,
+        }
+
+    @property
+    def mounts(self) -> Mapping[str, Mount]:
+        """Where the scene has its camera, seen from the arm's base; empty before there is a scene."""
+        if self._playing is None:
+            return {}
+        data, model = self._playing[2].world.data, self._playing[2].world.model
+        camera, base = model.camera(CAMERA).id, model.body(BASE).id
+        own = data.xmat[base].reshape(3, 3).T
+        right, up, back = (own @ data.cam_xmat[camera].reshape(3, 3)).T
+        ahead, left = -back, -right
+        x, y, z = (own @ (data.cam_xpos[camera] - data.xpos[base])).tolist()
+        turn = (math.atan2(left[2], up[2]), -math.asin(ahead[2]), math.atan2(ahead[1], ahead[0]))
+        return {CAMERA: Mount("base_link", (x, y, z), turn)}
+
+    def observe(self) -> Observation:
+        """Returns the image, the joints and the hand. Raises NotConnected."""
+        player = self._require("observe")
+        stamp_ns = time.monotonic_ns()
+        seen = player.observe()
+        state = {"joints": self._joints(player), "hand": seen.proprio}
+        return Observation(stamp_ns, {CAMERA: seen.image}, state, self.episode.instruction)
+
+    def execute(self, command: Command) -> Sent:
+        """Plays the rows of a chunk; the result states why not all of them, or what is refused."""
+        player = self._require("execute")
+        with self._moving:
+            self._stopped.clear()
+            joints = dict(zip(self._spec.joints, self._joints(player).tolist(), strict=True))
+            sent = limit(command, self._spec, joints)
+            if sent.refused or isinstance(sent.command, Done | Stop):
+                return sent
+            if not isinstance(sent.command, Chunk):
+                kind = type(command).__name__
+                return Sent(command, refused=f"{self._spec.name} in LIBERO cannot {kind}: its controller takes chunks")
+            if not math.isclose(sent.command.period_s, ROW_S):
+                rate = f"a row every {sent.command.period_s} s"
+                return Sent(command, refused=f"chunk with {rate}, expected one every {ROW_S} s: LIBERO's controller")
+            return replace(sent, blocked=self._play(player, sent.command))
+
+    def stop(self) -> None:
+        """Ends a running chunk after the row at hand; no more of it is played."""
+        self._stopped.set()
+
+    def _play(self, player: LiberoPlayer, chunk: Chunk) -> str:
+        """Plays the rows; returns why not all of them, or ""."""
+        if self.options.charge_latency:
+            self._hold(player)
+        began_s = time.monotonic()
+        for number, row in enumerate(chunk.rows, 1):
+            if self._stopped.is_set():
+                break
+            action = self._pull * action_of(row)
+            self._actions, self._grip = self._actions + 1, float(action[6])
+            self._note(player.step(action), player)
+            if self.options.real_time:
+                self._stopped.wait(max(0.0, began_s + number * ROW_S - time.monotonic()))
+        self._ended_s = time.monotonic()
+        return STOPPED if self._stopped.is_set() else ""
+
+    def _hold(self, player: LiberoPlayer) -> None:
+        """Holds the pose for as long as this chunk was waited for; what is less than a row is charged with the next."""
+        self._owed_s += min(max(0.0, time.monotonic() - self._ended_s), LONGEST_HOLD_S)
+        while self._owed_s >= ROW_S:
+            self._owed_s -= ROW_S
+            self._note(player.step(np.array([*(0.0,) * 6, self._grip])), player)
+            self._held += 1
+
+    def _note(self, done: bool, player: LiberoPlayer) -> None:
+        """Keeps after which action the task was done first, within LIBERO's limit."""
+        if done and not self._done_after and self._actions <= player.max_actions:
+            self._done_after = self._actions
+
+    def _joints(self, player: LiberoPlayer) -> F32Vector:
+        """(8,) the arm's joints [rad] and the fingers' aperture [m]."""
+        *arm, left, right = player.world.data.qpos[: len(self._spec.joints) + 1]
+        return np.array([*arm, left - right], np.float32)
+
+    def _require(self, operation: str) -> LiberoPlayer:
+        if not self._connected or self._playing is None:
+            raise NotConnected(self._spec.name, operation)
+        return self._playing[2]
+
+    def _player(self, scene: LiberoScene) -> tuple[LiberoPlayer, Floats]:
+        """The player of a scene's task and the official states; made when another task is asked for."""
+        if self._playing is None or self._playing[:2] != (scene.suite, scene.index):
+            try:
+                from simulation.libero.player import LiberoPlayer
+            except ModuleNotFoundError as error:
+                raise LiberoMissing(f"LIBERO's physics need {error.name}: pip install 'ferry[libero]'") from error
+            from simulation.libero.preparation import initial_states
+
+            states = initial_states(scene.suite, scene.index)
+            player = LiberoPlayer(scene.suite, scene.index, self.options.image_size, light=self.options.light)
+            if self._playing is not None:
+                self._playing[2].close()
+            self._playing = (scene.suite, scene.index, player, states)
+        return self._playing[2:]

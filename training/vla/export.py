@@ -1,0 +1,182 @@
+"""`ferry export` of a vision-language-action policy: a bundle for LIBERO's Panda.
+
+Compared with torch on observations of demonstrations, token for token, before anything is written.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+from policy_server.graph_inputs import GraphInput, ImageInput, StateInput, TextInput
+from policy_server.manifest import PolicyManifest, write_bundle
+from policy_server.manifest_parts import GraphFile, Provenance
+from robots.embodiments.panda import CAMERA, FOV_DEG, HAND, PANDA, ROW_S
+from robots.spec import EMPTY_VECTOR, CameraInput, ContinuousActions, PolicySpec
+from simulation.libero.chunk_rows import rows_of
+from simulation.libero.demonstration import Demonstration
+from simulation.libero.episode_length import max_actions
+from simulation.libero.observation import LiberoObservation
+from training.errors import ExportError
+from training.export.bundle import load_made, provenance_of, put
+from training.export.parity import TOLERANCE
+from training.runtime.checkpoint import load
+from training.vla.checkpoint import KIND, policy_from
+from training.vla.config import PADDING, UNKNOWN, VlaConfig
+from training.vla.model import VlaPolicy
+from training.vla.onnx_graph import OUTPUTS, compare_chunks, write_chunk_graph
+from training.vla.sft_data import read_demonstrations
+
+GRAPH, TOKENIZER = "policy.onnx", "tokenizer.json"
+SPECIAL = {PADDING: "[PAD]", UNKNOWN: "[UNK]"}
+
+
+@dataclass(frozen=True)
+class VlaExportOptions:
+    """Writes a vision-language-action checkpoint as a policy bundle for LIBERO's Panda."""
+
+    checkpoint: Path
+    """A policy's checkpoint, e.g. runs/vla/grpo/last.pt."""
+    out: Path
+    """Folder to write; an existing bundle in it is replaced."""
+    demonstrations: tuple[Path, ...]
+    """Folders with demonstrations: torch and onnxruntime are compared on what was seen in them."""
+    name: str = ""
+    """Name of the bundle; by default that of the folder."""
+    rows: int = 0
+    """Rows of a chunk that are executed before the policy looks again; 0 for those of its training, or all."""
+    control_period_s: float = 0.5
+    """Time that one decision is given, from its observation."""
+    observations: int = 60
+    """Observations to compare on, spread over the demonstrations."""
+    tolerance: float = TOLERANCE
+    """Largest accepted difference to torch."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs `ferry export` for a vision-language-action checkpoint."""
+    options = tyro.cli(VlaExportOptions, args=list(argv), prog="ferry export")
+    payload = load(options.checkpoint, KIND)
+    policy = policy_from(payload, options.checkpoint)
+    demonstrations = read_demonstrations(options.demonstrations)
+    rows = options.rows or int(payload.get("training", {}).get("rows", policy.config.chunk))
+    if not 1 <= rows <= policy.config.chunk:
+        raise ExportError(f"rows: got {rows}, expected 1 to {policy.config.chunk}, the policy's chunk")
+    manifest = manifest_of(
+        policy.config,
+        demonstrations,
+        vla_provenance(payload),
+        name=options.name or options.out.name,
+        rows=rows,
+        control_period_s=options.control_period_s,
+    )
+    manifest = export_vla(policy, options.out, manifest, demonstrations, options.observations, options.tolerance)
+    size = sum(file.stat().st_size for file in options.out.iterdir()) / 1e6
+    worst = max(manifest.parity.values())
+    print(f"{options.out}: {manifest.name}, {size:.1f} MB, largest difference to torch {worst:.1e}")
+    return 0
+
+
+def export_vla(
+    policy: VlaPolicy,
+    folder: Path,
+    manifest: PolicyManifest,
+    demonstrations: Sequence[Demonstration],
+    observations: int = 60,
+    tolerance: float = TOLERANCE,
+) -> PolicyManifest:
+    """Writes a policy as a bundle into `folder`, atomically, once it answers as torch does.
+
+    Raises:
+        ExportError: the words or chunks of onnxruntime and torch differ, or `folder` has other files.
+    """
+
+    def make(made: Path) -> PolicyManifest:
+        made.mkdir()
+        write_chunk_graph(policy, made / GRAPH, rows_of)
+        tokenizer_of(policy.config).save(str(made / TOKENIZER))
+        write_bundle(made, manifest)
+        return replace(manifest, parity=_parity(policy, made, demonstrations, observations, tolerance))
+
+    return put(folder, make)
+
+
+def manifest_of(
+    config: VlaConfig,
+    demonstrations: Sequence[Demonstration],
+    provenance: Provenance,
+    *,
+    name: str,
+    rows: int,
+    control_period_s: float = 0.5,
+) -> PolicyManifest:
+    """Makes the manifest: one image, the instruction's words, the hand where the policy feels it; chunks at 20 Hz.
+
+    An episode may take as many decisions as the longest of the demonstrations' suites needs.
+
+    Raises:
+        ExportError: the policy's actions or proprioception are not LIBERO's.
+    """
+    for what, got, expected in (
+        ("numbers of an action", config.dimensions, len(PANDA.chunks[0])),
+        ("numbers of proprioception", len(HAND) if config.proprio is None else len(config.proprio.low), len(HAND)),
+    ):
+        if got != expected:
+            raise ExportError(f"{what}: got {got}, expected {expected} as LIBERO's Panda has")
+    longest = max(max_actions(one.suite) for one in demonstrations)
+    inputs: tuple[GraphInput, ...] = (ImageInput("image", CAMERA), TextInput("words", "tokens"))
+    return PolicyManifest(
+        name=name,
+        spec=PolicySpec(
+            cameras=(CameraInput(CAMERA, config.image_size, config.image_size, FOV_DEG),),
+            state=EMPTY_VECTOR if config.proprio is None else HAND,
+            actions=ContinuousActions(PANDA.chunks[0], config.chunk, ROW_S, rows),
+            horizon=math.ceil(longest / rows),
+            control_period_s=control_period_s,
+        ),
+        graphs={"policy": GraphFile(GRAPH)},
+        inputs=inputs if config.proprio is None else (*inputs, StateInput("proprio")),
+        output=OUTPUTS[0],
+        tokenizer=GraphFile(TOKENIZER),
+        provenance=provenance,
+        tasks=tuple(dict.fromkeys(one.instruction for one in demonstrations)),
+    )
+
+
+def tokenizer_of(config: VlaConfig) -> Tokenizer:
+    """Makes a tokenizers file of the policy's table of words: the ids of `VlaConfig.word_ids`."""
+    words = [SPECIAL[number] for number in sorted(SPECIAL)] + list(config.words)
+    vocabulary = {word: number for number, word in enumerate(words)}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL[UNKNOWN]))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return tokenizer
+
+
+def vla_provenance(payload: Mapping[str, Any]) -> Provenance:
+    """Makes the provenance of a checkpoint of `ferry train sft` or `grpo`; its steps are updates."""
+    return provenance_of({**payload, "steps": payload.get("updates", 0)})
+
+
+def _parity(
+    policy: VlaPolicy, made: Path, demonstrations: Sequence[Demonstration], observations: int, tolerance: float
+) -> dict[str, float]:
+    """Largest differences by output along the demonstrations, each with its instruction."""
+    bundle, worst = load_made(made), dict[str, float]()
+    each = max(1, round(observations / len(demonstrations)))
+    for one in demonstrations[:: max(1, len(demonstrations) // max(1, observations))]:
+        ids, wanted = bundle.encode_text(one.instruction, max_tokens=512), policy.words([one.instruction]).numpy()
+        if not np.array_equal(ids, wanted):  # type: ignore[arg-type]  # the policy takes text
+            raise ExportError(f"words of '{one.instruction}': got {ids}, expected the policy's {wanted}")
+        chosen = np.unique(np.linspace(0, len(one.actions) - 1, each).round().astype(int))
+        seen = (LiberoObservation(one.images[number], one.proprio[number]) for number in chosen)
+        differences = compare_chunks(policy, made / GRAPH, one.instruction, seen, tolerance, rows_of)
+        worst = {output: max(worst.get(output, 0.0), value) for output, value in differences.items()}
+    return worst
