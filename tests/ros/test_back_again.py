@@ -36,10 +36,7 @@ def test_a_policy_node_that_was_frozen(tmp_path: Path, for_s: float) -> None:
         time.sleep(for_s)
         now.policy.send(signal.SIGCONT)
         assert_nothing_begins(now.graph, frozen_s)
-        assert now.end()["reason"] in (
-            "robot_failed",
-            "policy_failed",
-        )  # stopped, or the reply is late: what it saw first
+        assert now.end()["reason"] in ("robot_failed", "policy_failed")  # the stop, or a late reply: what it saw first
         assert_a_new_trial_moves(now.graph)
 
 
