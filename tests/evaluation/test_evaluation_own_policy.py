@@ -9,6 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+pytest.importorskip("fastapi", reason="the extra `server` is not installed")
+
 from servers import serving
 from vision_bundles import ROWS, vision_graph
 

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+pytest.importorskip("fastapi", reason="the extra `server` is not installed")
+
 from servers import serving
 from vla_bundles import SIZE, write_panda_bundle
 

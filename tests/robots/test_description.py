@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from xml.etree import ElementTree
 
 import pytest
@@ -19,6 +20,8 @@ ROBOTS = [STRETCH_RE1, LOCOBOT, PIPER, *(arm.embodiment((), True, True, 0.0) for
 
 @pytest.mark.parametrize("body", ROBOTS, ids=lambda body: body.name)
 def test_a_urdf_is_one_tree_and_has_every_joint_that_is_reported(body: Embodiment) -> None:
+    if body is STRETCH_RE1 and find_spec("stretch_urdf") is None:
+        pytest.skip("hello-robot-stretch-urdf is not installed: it is in the extra `sim`, and on every Stretch")
     urdf = ElementTree.fromstring(description(body))
     links = [link.attrib["name"] for link in urdf.findall("link")]
     children = [child.attrib["link"] for child in urdf.findall("joint/child")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -11,9 +12,12 @@ import pytest
 from robots.command import MoveJoint
 from robots.conformance import Options, run
 from robots.embodiments.piper_urdf import TIP
-from simulation.tabletop.piper_twin import PiperTwin, PiperTwinOptions
 
+if find_spec("mujoco") is None:  # not imported: the twin chooses its back-end first
+    pytest.skip("the extra `sim` is not installed", allow_module_level=True)
 pytest.importorskip("pinocchio", reason="the extra `arm` is not installed")
+
+from simulation.tabletop.piper_twin import PiperTwin, PiperTwinOptions
 
 CHECKS = (
     "joints_keep_their_speed",
