@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -114,8 +115,8 @@ class Second:
         return self.name in words and words[self.name] in self.log.read_text(errors="replace")
 
     def last_word(self) -> str:
-        """The last line of its log."""
-        lines = self.log.read_text(errors="replace").splitlines()
+        """The last line of its log, without where this machine has its Python."""
+        lines = self.log.read_text(errors="replace").replace(sys.executable, "python").splitlines()
         return next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
 
     def take(self, message: DiagnosticArray) -> None:
