@@ -1,6 +1,7 @@
 """The house style that a machine can see: short files, short functions, annotations, documentation, tests."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,3 +72,8 @@ def test_shipped_policies_fit_into_git_and_name_no_machine() -> None:
         assert sum(file.stat().st_size for file in files) < 8e6
         private = (str(ROOT).encode(), b"/home/", b"site-packages", b"stack_trace")
         assert not any(word in file.read_bytes() for file in files for word in private)
+
+
+def test_results_of_benchmarks_name_no_machine() -> None:
+    for file in (ROOT / "benchmarks" / "results").rglob("*.jsonl"):
+        assert not re.search(r"/(home|root|work|tmp)/|/bin/python", file.read_text()), file.name
