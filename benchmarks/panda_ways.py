@@ -77,8 +77,8 @@ def main() -> None:
         first = first or done
         same = sum(one == other for one, other in zip(first, done))
         rate = wilson(sum(done), len(done))
-        told = f"{sum(done)} = {100 * rate.value:.0f} % [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
-        print(f"| {name} | {told} | {same} of {len(done)} | {lasted_s:.1f} |", flush=True)
+        cell = f"{sum(done)} = {100 * rate.value:.0f} % [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
+        print(f"| {name} | {cell} | {same} of {len(done)} | {lasted_s:.1f} |", flush=True)
 
 
 @contextmanager

@@ -81,7 +81,7 @@ def comparisons(results: Results) -> list[str]:
 
 def wrong_done(results: Results) -> list[str]:
     """Returns a sentence for each policy that ended most of its judged trials by saying done in the wrong place."""
-    said = []
+    remarks = []
     for row in results.rows:
         ended = [one for one in results.episodes[row.key] if one.failure.startswith("wrong done")]
         if not row.success.n or len(ended) * 2 <= row.success.n:
@@ -89,11 +89,11 @@ def wrong_done(results: Results) -> list[str]:
         steps = sum(one.metrics.steps for one in ended) / len(ended)
         random = results.policies[row.key].sampling == UNIFORM
         why = ": it chooses each action at random, done among them" if random else ""
-        said.append(
+        remarks.append(
             f"{row.key.policy} ended {len(ended)} of {row.success.n} trials itself, by saying done in the wrong place"
             f" after {steps:.0f} decisions on average{why}."
         )
-    return said
+    return remarks
 
 
 def compared(one: Comparison) -> str:

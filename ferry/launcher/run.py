@@ -28,7 +28,7 @@ DRAIN_S = 1.0
 """Time for reading the remaining output of a process that has ended; a grandchild may hold the pipe open for ever."""
 
 MOST_SAID_BYTES = 2000
-"""Of a line that is said again."""
+"""Of a line that is repeated."""
 
 _LOGGER = re.compile(r"^(\x1b\[\d*m)*\[\w+\] \[[\d.]+\] \[[^\]]+\]: ")
 """What ROS's logger writes before a message: level, time, name."""

@@ -47,7 +47,7 @@ HAND = VectorSpec(
     low=(*(-3.0,) * 3, *(-6.3,) * 3, *(-0.05,) * 2),
     high=(*(3.0,) * 3, *(6.3,) * 3, *(0.05,) * 2),
 )
-"""What LIBERO's policies are told: point between the fingertips and rotation vector of the hand in the frame of the
+"""State in LIBERO's observations: point between the fingertips and rotation vector of the hand in the frame of the
 scene, whose axes are the base's; the fingers. [robosuite] The rotation vector may be longer than pi, up to 2 pi; one
 finger counts up from 0, the other down."""
 

@@ -164,7 +164,7 @@ class Collector:
         )
 
 
-def collect(collection: Collection, told: Callable[[Job, Made], None] = lambda job, made: None) -> int:
+def collect(collection: Collection, report: Callable[[Job, Made], None] = lambda job, made: None) -> int:
     """Makes the demonstrations that are missing; returns how many the expert could not make.
 
     Raises:
@@ -182,7 +182,7 @@ def collect(collection: Collection, told: Callable[[Job, Made], None] = lambda j
     with WorkerPool[Job, Made](partial(Collector, collection), min(collection.workers, max(len(jobs), 1))) as pool:
         for job, made in pool.run(jobs):
             given_up += made.length == 0
-            told(job, made)
+            report(job, made)
     return given_up
 
 
@@ -190,11 +190,11 @@ def main() -> None:
     """Collects, and prints a line for each demonstration."""
     collection = tyro.cli(Collection, description=__doc__)
 
-    def told(job: Job, made: Made) -> None:
+    def report(job: Job, made: Made) -> None:
         failed = f", {made.failures} failed before" if made.failures else ""
         print(f"{collection.file(job.index, job.number)}: {made.length} actions{failed}", flush=True)
 
-    given_up = collect(collection, told)
+    given_up = collect(collection, report)
     if given_up:
         raise SystemExit(f"{given_up} demonstrations were given up after {ATTEMPTS} failures each")
 

@@ -1,4 +1,4 @@
-"""What a policy is told in LIBERO."""
+"""Observation of a policy in LIBERO."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class LiberoObservation:
-    """What a policy is told.
+    """Observation of a policy.
 
     Attributes:
         image: (S, S, 3) uint8 RGB, upright: LIBERO's own stand on their head, and published policies turn them.

@@ -78,11 +78,11 @@ class TrialRecord:
         end = self.end or NEVER_BEGAN
         known = episode.metrics.path_length_m if episode else None
         driven_m = path_length(verdict.path) if verdict.path else known
-        told = {"outcome": verdict.outcome.value, "summary": summary(verdict, end, driven_m), "record": ""}
+        values = {"outcome": verdict.outcome.value, "summary": summary(verdict, end, driven_m), "record": ""}
         if self.recorder and episode:
             video = self.recorder.folder / VIDEO_FILE
-            told["record"] = str((video if video.exists() else video.parent).absolute())
-        return told
+            values["record"] = str((video if video.exists() else video.parent).absolute())
+        return values
 
     def _write(self, part: Callable[[Recorder], None]) -> None:
         if self.recorder is None or self.fault:
