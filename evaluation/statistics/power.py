@@ -1,0 +1,157 @@
+"""How many trials a plan needs: the exact power of McNemar's test and of the sequential rules."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.statistics.betting import STAKES
+from evaluation.statistics.pairs import mcnemar
+from evaluation.statistics.rules import BETTER, Rule, decide
+
+MOST_PAIRS = 1000
+SIMULATIONS = 2000
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Chances of a discordant pair at the smallest difference worth seeing.
+
+    Attributes:
+        better: that the better policy alone succeeds.
+        worse: that the worse one alone does.
+    """
+
+    better: float
+    worse: float
+
+    @property
+    def discordant(self) -> float:
+        """Chance that a pair is discordant."""
+        return self.better + self.worse
+
+    @property
+    def win_rate(self) -> float:
+        """Share of the discordant pairs that the better policy wins."""
+        return self.better / self.discordant
+
+
+def effect_of(smallest: float, expected: float | None = None, agreement: float = 0.0) -> Effect:
+    """Returns the effect of a difference of success rates.
+
+    Args:
+        smallest: difference worth seeing, in (0, 1].
+        expected: success rate of the worse policy; by default the one that asks for the most trials.
+        agreement: correlation of the two policies' outcomes at one start. 0 asks for more trials than a positive one.
+
+    Raises:
+        ValueError: rates outside [0, 1], or a correlation that they do not allow.
+    """
+    worse = (1 - smallest) / 2 if expected is None else expected
+    better = worse + smallest
+    if not 0 < smallest <= 1 or not 0 <= worse <= better <= 1:
+        raise ValueError(f"rates: got {worse:.2f} and {better:.2f}, expected both between 0 and 1, the second larger")
+    both = worse * better + agreement * math.sqrt(worse * (1 - worse) * better * (1 - better))
+    effect = Effect(better - both, worse - both)
+    if effect.worse < -1e-12 or both < 0 or 1 - effect.discordant - both < -1e-12:
+        raise ValueError(f"agreement: got {agreement}, which rates of {worse:.2f} and {better:.2f} do not allow")
+    return replace(effect, worse=max(0.0, effect.worse))
+
+
+def power(rule: Rule, effect: Effect) -> float:
+    """Returns the probability that the rule shows the better policy to be better.
+
+    Exact for "fixed" and "anytime"; for "group_sequential", whose boundaries depend on all earlier looks, the mean of
+    `SIMULATIONS` seeded evaluations (standard error below 0.012).
+    """
+    if rule.name == "fixed":
+        return mcnemar_power(effect, rule.pairs, rule.alpha)
+    return anytime_power(effect, rule.pairs, rule.alpha) if rule.name == "anytime" else _simulated(rule, effect)
+
+
+def mcnemar_power(effect: Effect, pairs: int, alpha: float) -> float:
+    """Returns the exact power of McNemar's exact test: the sum over all numbers of discordant pairs."""
+    from scipy.special import bdtr, bdtrc
+
+    chances = _binomial(pairs, effect.discordant)
+    total = 0.0
+    for count in range(1, pairs + 1):
+        wins = critical(count, alpha)
+        if wins <= count:
+            total += chances[count] * float(bdtrc(wins - 1, count, effect.win_rate) + bdtr(count - wins, count, effect.win_rate))
+    return total
+
+
+@lru_cache(maxsize=16384)
+def critical(discordant: int, alpha: float) -> int:
+    """Returns the wins from which McNemar's exact test rejects; `discordant` + 1 if it never does."""
+    wins = discordant + 1
+    while 2 * wins - 2 > discordant and mcnemar(wins - 1, discordant - wins + 1) <= alpha:
+        wins -= 1
+    return wins
+
+
+def anytime_power(effect: Effect, pairs: int, alpha: float) -> float:
+    """Returns the exact power of the anytime rule: the chance that its capital reaches the threshold by `pairs` pairs.
+
+    The capital of binary outcomes depends on wins and losses alone, so their joint distribution is followed pair by pair.
+    """
+    return float(_crossed(effect, pairs, alpha)[-1])
+
+
+def anytime_length(effect: Effect, pairs: int, alpha: float) -> float:
+    """Returns the expected number of pairs until the anytime rule decides, `pairs` at most."""
+    return 1.0 + float((1 - _crossed(effect, pairs, alpha)[:-1]).sum())
+
+
+def _crossed(effect: Effect, pairs: int, alpha: float) -> NDArray[np.float64]:
+    """Returns the chance that either side's capital has reached 2 / alpha by each number of pairs."""
+    k = np.arange(pairs + 1)
+    up, down = np.log1p(STAKES), np.log1p(-STAKES)
+    logs = k[:, None, None] * up + k[None, :, None] * down
+    stops = np.log(np.exp(np.clip(logs, -700, 700)).mean(axis=2)) >= math.log(2 / alpha)
+    stops |= stops.T
+    alive = np.zeros((pairs + 1, pairs + 1))
+    alive[0, 0] = 1.0
+    gone, found = 0.0, []
+    for _ in range(pairs):
+        moved = alive * (1 - effect.discordant)
+        moved[1:, :] += alive[:-1, :] * effect.better
+        moved[:, 1:] += alive[:, :-1] * effect.worse
+        gone += float(moved[stops].sum())
+        moved[stops] = 0.0
+        alive = moved
+        found.append(gone)
+    return np.array(found)
+
+
+def _simulated(rule: Rule, effect: Effect) -> float:
+    rng = np.random.default_rng(0)
+    chances = [effect.better, effect.worse, 1 - effect.discordant]
+    draws = rng.choice(np.array([1.0, -1.0, 0.0]), p=chances, size=(SIMULATIONS, rule.pairs))
+    return float(np.mean([decide(rule, row.tolist()).verdict in BETTER for row in draws]))
+
+
+def pairs_needed(rule: Rule, effect: Effect, wanted: float) -> int:
+    """Returns the smallest number of pairs with a power of at least `wanted`, also for the next few numbers of pairs.
+
+    Raises:
+        ValueError: more than `MOST_PAIRS` would be needed.
+    """
+    low, high = 1, 8
+    while power(replace(rule, pairs=high), effect) < wanted:
+        low, high = high, math.ceil(high * 1.5)
+        if high > MOST_PAIRS:
+            raise ValueError(f"smallest difference: it would need more than {MOST_PAIRS} trials of each policy")
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if power(replace(rule, pairs=middle), effect) >= wanted else (middle, high)
+    return high
+
+
+def _binomial(n: int, p: float) -> NDArray[np.float64]:
+    return np.array([math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)])
