@@ -88,6 +88,19 @@ def looks(
     return tuple(found)
 
 
+def chance_of_better(bounds: Sequence[Look], win_rate: float) -> float:
+    """Returns the chance that one of the looks shows a difference, either way, when no-use bounds are obeyed."""
+    chances, before, found = np.ones(1), 0, 0.0
+    for bound in bounds:
+        chances = _tossed(chances, bound.discordant - before, win_rate)
+        going = _inside(chances, bound.better)
+        found += float(chances.sum() - going.sum())
+        if bound.no_use >= 0:
+            going[max(0, bound.discordant - bound.no_use) : bound.no_use + 1] = 0.0
+        chances, before = going, bound.discordant
+    return found
+
+
 def _tossed(chances: Floats, count: int, win_rate: float) -> Floats:
     """Returns the chances of each number of wins after `count` more discordant pairs."""
     ways = np.array([math.comb(count, k) * win_rate**k * (1 - win_rate) ** (count - k) for k in range(count + 1)])
@@ -124,11 +137,6 @@ def _inside(chances: Floats, better: int) -> Floats:
 
 def _tail(count: int, wins: int) -> float:
     return sum(math.comb(count, k) for k in range(wins, count + 1)) / 2**count
-
-
-def fractions_of(count: int) -> tuple[float, ...]:
-    """Returns the fractions of `count` equally spaced looks."""
-    return tuple((index + 1) / count for index in range(count))
 
 
 def wins_of(differences: Sequence[float]) -> tuple[int, int]:

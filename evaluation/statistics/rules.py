@@ -12,7 +12,7 @@ import numpy as np
 
 from evaluation.statistics.betting import anytime_p_values, difference_sequence
 from evaluation.statistics.estimate import Estimate
-from evaluation.statistics.group_sequential import Spending, fractions_of, looks, wins_of
+from evaluation.statistics.group_sequential import Look, Spending, looks, wins_of
 from evaluation.statistics.means import mean
 from evaluation.statistics.pairs import mcnemar, tango
 
@@ -58,6 +58,11 @@ class Rule:
     win_rate: float | None = None
     beta: float = 0.2
 
+    @property
+    def stake(self) -> float | None:
+        """The stake whose capital grows fastest at the smallest difference (Kelly 1956)."""
+        return None if self.win_rate is None else 2 * self.win_rate - 1
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -101,26 +106,27 @@ def _fixed(rule: Rule, made: Sequence[float]) -> Decision:
     return Decision(verdict, n, _interval(made, 1 - rule.alpha) if shown else None, p_value)
 
 
+def points_of(rule: Rule) -> tuple[int, ...]:
+    """Returns the numbers of pairs at which a group-sequential rule looks."""
+    return tuple(math.ceil(rule.pairs * (index + 1) / rule.looks) for index in range(rule.looks))
+
+
+def bounds_of(rule: Rule, discordant: tuple[int, ...]) -> tuple[Look, ...]:
+    """Returns the boundaries of the looks made so far, given the discordant pairs at each."""
+    fractions = tuple(point / rule.pairs for point in points_of(rule)[: len(discordant)])
+    return looks(discordant, fractions, rule.alpha, rule.spending, win_rate=rule.win_rate, beta=rule.beta)
+
+
 def _group_sequential(rule: Rule, made: Sequence[float]) -> Decision:
-    points = [math.ceil(rule.pairs * one) for one in fractions_of(rule.looks)]
-    reached = tuple(point for point in points if point <= len(made))
-    if not reached:
-        return Decision(Verdict.GO_ON, len(made), None, math.nan)
-    seen = [wins_of(made[:point]) for point in reached]
-    bounds = looks(
-        tuple(discordant for _, discordant in seen),
-        tuple(point / rule.pairs for point in reached),
-        rule.alpha,
-        rule.spending,
-        win_rate=rule.win_rate,
-        beta=rule.beta,
-    )
-    for point, (won, discordant), bound in zip(reached, seen, bounds, strict=True):
+    decision = Decision(Verdict.GO_ON, len(made), None, math.nan)
+    seen = [(point, *wins_of(made[:point])) for point in points_of(rule) if point <= len(made)]
+    bounds = bounds_of(rule, tuple(discordant for _, _, discordant in seen))
+    for (point, won, discordant), bound in zip(seen, bounds, strict=True):
         verdict = _at_look(won, discordant, bound.better, bound.no_use, point == rule.pairs)
         level = 1 - bound.nominal if bound.nominal > 0 else 1 - 1e-9
         decision = Decision(verdict, point, _interval(made[:point], level), math.nan)
         if verdict is not Verdict.GO_ON:
-            return decision
+            break
     return decision
 
 
@@ -137,8 +143,8 @@ def _anytime(rule: Rule, made: Sequence[float]) -> Decision:
     if not made:
         return Decision(Verdict.GO_ON, 0, None, 1.0)
     values = [(1.0 + one) / 2 for one in made]
-    p_values = anytime_p_values(values, 0.5)
-    interval = difference_sequence(made, 1 - rule.alpha)
+    p_values = anytime_p_values(values, 0.5, rule.stake)
+    interval = difference_sequence(made, 1 - rule.alpha, rule.stake)
     crossed = np.flatnonzero(p_values <= rule.alpha)
     if len(crossed):
         at = int(crossed[0]) + 1
