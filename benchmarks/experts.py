@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from evaluation.reporting.statistics import wilson
+from evaluation.statistics.proportions import wilson
 from simulation.episode import EpisodeSpec
 from simulation.episode_info import episode_info
 from simulation.errors import EpisodeGenerationError, HouseGenerationError

@@ -73,6 +73,12 @@ def _ros_environment(plan: Plan) -> TrialEnvironment:
     return ros_stage(plan)
 
 
+def _trials(argv: Sequence[str]) -> int | None:
+    from evaluation.trials.main import main
+
+    return main(argv)
+
+
 def _report(argv: Sequence[str]) -> int | None:
     from evaluation.reporting.report import main
 
@@ -117,6 +123,7 @@ VERBS: Mapping[str, Verb] = {
     "run": Verb("run a launch file: a robot, twin or fake with a policy, over ROS 2", "robot,ros", _run),
     "trial": Verb("begin a trial on a graph that runs, and print its verdict", "robot,ros", _trial),
     "evaluate": Verb("run an evaluation plan: tasks, houses, policies", "sim,server", _evaluate),
+    "trials": Verb("real trials: lock a plan, amend it, unseal it, analyse them", "report", _trials),
     "report": Verb("write a report of evaluations: HTML, JSON and Markdown", "report", _report),
     "doctor": Verb("check this machine, or a robot before a session, and print the fixes", "robot", _doctor),
     "conform": Verb("run the conformance suite on a robot", "robot", _conform),

@@ -19,9 +19,9 @@ from evaluation.reporting import table
 from evaluation.reporting.floor_svg import floor_svg, path_svg, view_box
 from evaluation.reporting.provenance import bundles_of, differing
 from evaluation.reporting.results import Results, results_of
-from evaluation.reporting.statistics import Estimate
 from evaluation.stages.failure import KINDS
 from evaluation.stages.floor_map import FloorMap
+from evaluation.statistics.estimate import Estimate
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from evaluation.reporting.results import Results, Row
-from evaluation.reporting.statistics import Estimate
 from evaluation.reporting.table import interval
+from evaluation.statistics.estimate import Estimate
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ import tyro
 from evaluation.errors import FolderError
 from evaluation.records.episode import VIDEO_FILE, write_json, write_text
 from evaluation.records.run_folder import RunFolder
+from evaluation.reporting.grid import write_grids
 from evaluation.reporting.page import page
 from evaluation.reporting.provenance import bundles_of, differing
 from evaluation.reporting.results import Results, results_of
-from evaluation.reporting.table import comparisons, interval, text_table, transferred, where
+from evaluation.reporting.table import comparisons, grids, interval, text_table, transferred, where
 from evaluation.reporting.table import lines as table_lines
 from robots.processes.text import printable
 
@@ -28,7 +29,7 @@ MEDIA = "media"
 
 @dataclass(frozen=True)
 class Report:
-    """Writes report.html, report.json and report.md for one or more evaluations."""
+    """Writes report.html, report.json, report.md and tables (CSV, LaTeX) for one or more evaluations."""
 
     folders: tyro.conf.Positional[tuple[Path, ...]]
     """Output folders of `ferry evaluate`. A simulated and a real one together show the transfer."""
@@ -47,7 +48,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def write_report(folders: Sequence[RunFolder], output: Path) -> Results:
-    """Writes the three files and the videos into `output`; returns the results. FolderError without any trial."""
+    """Writes page, JSON, Markdown, tables (CSV, LaTeX) and videos into `output`; returns the results.
+
+    FolderError without any trial.
+    """
     results = results_of(folders)
     if not results.rows:
         names = ", ".join(str(folder.path) for folder in folders) or "no folder given"
@@ -57,6 +61,7 @@ def write_report(folders: Sequence[RunFolder], output: Path) -> Results:
     write_json(output / "report.json", report_json(results))
     write_text(output / "report.md", markdown(results))
     write_text(output / "report.html", html)
+    write_grids(grids(results), output / "tables")
     return results
 
 
@@ -115,7 +120,8 @@ def markdown(results: Results) -> str:
     lines = [f"# {'; '.join(results.plans)}", "", _row(header), _row(["---"] * len(header)), *map(_row, rows)]
     lines += [
         "",
-        "Success with its 95 % Wilson interval, SEL with its 95 % bootstrap interval, over the judged trials.",
+        "Success with its 95 % interval (Wilson; Clopper and Pearson near 0 and 1), SEL with its 95 % bootstrap interval,"
+        " over the judged trials. Trials at one place count as alike.",
     ]
     lines += [
         f"With {row.aborted} aborted of {row.key.policy} on {row.key.robot} counted as no success: "

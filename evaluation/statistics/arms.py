@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from evaluation.statistics.multiple import holm
 from evaluation.statistics.rules import BETTER, Decision, Rule, Verdict, decide
 
 
-
-
 @dataclass(frozen=True)
 class ArmComparison:
-    """Two policies of a plan: names, decision, and the p-value adjusted for all comparisons (nan where there is none)."""
+    """Two policies of a plan, the decision, and the p-value adjusted for all comparisons (nan where there is none)."""
 
     first: str
     second: str
@@ -42,7 +40,7 @@ class Ranking:
 
 
 def rank(
-    rule: Rule, scores: Mapping[str, Mapping[Hashable, float]], pairs: Sequence[tuple[str, str]] | None = None
+    rule: Rule, scores: Mapping[str, Mapping[str, float]], pairs: Sequence[tuple[str, str]] | None = None
 ) -> Ranking:
     """Compares policies.
 
@@ -72,7 +70,7 @@ def rank(
     return Ranking(tuple(found), tuple(name for name in scores if name not in beaten))
 
 
-def paired_scores(first: Mapping[Hashable, float], second: Mapping[Hashable, float]) -> list[float]:
+def paired_scores(first: Mapping[str, float], second: Mapping[str, float]) -> list[float]:
     """Returns first minus second over the blocks of both, in the order of the first."""
     return [float(first[block]) - float(second[block]) for block in first if block in second]
 

@@ -35,7 +35,7 @@ def stakes_of(planned: float | None = None) -> tuple[Floats, Floats]:
     return np.append(even, min(planned, 0.99)), np.append(np.full(64, (1 - PLANNED) / 64), PLANNED)
 
 
-def e_values(values: Sequence[float], mean: float, planned: float | None = None) -> Floats:
+def e_values(values: Sequence[float] | Floats, mean: float, planned: float | None = None) -> Floats:
     """Returns the capital after each value of who bets that their mean is above `mean`; shape (n,).
 
     A martingale of expectation 1 at most if each value's mean, given those before, is at most `mean`.
@@ -78,9 +78,9 @@ def difference_sequence(
 def bounded_mean(values: Sequence[float], confidence: float = CONFIDENCE, *, spread: float = 0.5) -> Estimate:
     """The mean of values in [0, 1] with an interval for the number of values that was planned.
 
-    Bets are set by the variance seen so far for this number of values, so it is narrower than `confidence_sequence`, and
-    may not be looked at earlier. Finite-sample valid for any distribution in [0, 1]; `spread` is the standard deviation
-    that is expected before the first value, and only makes the interval narrower or wider.
+    Bets are set by the variance seen so far for this number of values, so it is narrower than `confidence_sequence`,
+    and may not be looked at earlier. Finite-sample valid for any distribution in [0, 1]; `spread` is the standard
+    deviation that is expected before the first value, and only makes the interval narrower or wider.
     """
     data = np.asarray(values, np.float64)
     tail = (1 - expect_confidence(confidence)) / 2

@@ -78,7 +78,9 @@ def looks(
         fair, real = _tossed(fair, count - before, 0.5), _tossed(real, count - before, win_rate or 0.5)
         better, cost = _boundary(fair, (spent(fraction, alpha, spending) - used) / 2)
         used += 2 * cost
-        no_use, cost = (-1, 0.0) if win_rate is None else _futile(real, spent(fraction, beta, spending) - missed, better)
+        no_use, cost = (
+            (-1, 0.0) if win_rate is None else _futile(real, spent(fraction, beta, spending) - missed, better)
+        )
         missed += cost
         found.append(Look(count, better, no_use, 2 * _tail(count, better)))
         fair, real = (_inside(one, better) for one in (fair, real))
@@ -136,7 +138,7 @@ def _inside(chances: Floats, better: int) -> Floats:
 
 
 def _tail(count: int, wins: int) -> float:
-    return sum(math.comb(count, k) for k in range(wins, count + 1)) / 2**count
+    return float(sum(math.comb(count, k) for k in range(wins, count + 1)) / 2**count)
 
 
 def wins_of(differences: Sequence[float]) -> tuple[int, int]:

@@ -60,7 +60,11 @@ def sign_flip_mean(differences: Sequence[float]) -> float:
     from scipy.stats import permutation_test
 
     found = permutation_test(
-        (list(differences),), np.mean, permutation_type="samples", n_resamples=RESAMPLES - 1, rng=np.random.default_rng(0)
+        (list(differences),),
+        np.mean,
+        permutation_type="samples",
+        n_resamples=RESAMPLES - 1,
+        rng=np.random.default_rng(0),
     )
     return float(found.pvalue)
 

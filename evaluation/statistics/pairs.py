@@ -109,7 +109,7 @@ def _root(falls: Callable[[float], float], low: float, high: float) -> float:
 def mcnemar(only_first: int, only_second: int) -> float:
     """Two-sided exact p-value of McNemar's test: a fair coin over the discordant pairs; 1 when there are none."""
     n, k = only_first + only_second, min(only_first, only_second)
-    tail = sum(math.comb(n, i) for i in range(k + 1)) / 2**n
+    tail = float(sum(math.comb(n, i) for i in range(k + 1)) / 2**n)
     return min(1.0, 2 * tail)
 
 

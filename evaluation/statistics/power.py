@@ -84,7 +84,9 @@ def mcnemar_power(effect: Effect, pairs: int, alpha: float) -> float:
     for count in range(1, pairs + 1):
         wins = critical(count, alpha)
         if wins <= count:
-            total += chances[count] * float(bdtrc(wins - 1, count, effect.win_rate) + bdtr(count - wins, count, effect.win_rate))
+            total += chances[count] * float(
+                bdtrc(wins - 1, count, effect.win_rate) + bdtr(count - wins, count, effect.win_rate)
+            )
     return total
 
 
@@ -100,7 +102,8 @@ def critical(discordant: int, alpha: float) -> int:
 def anytime_power(effect: Effect, pairs: int, alpha: float, planned: float | None = None) -> float:
     """Returns the exact power of the anytime rule: the chance that its capital reaches the threshold by `pairs` pairs.
 
-    The capital of binary outcomes depends on wins and losses alone, so their joint distribution is followed pair by pair.
+    The capital of binary outcomes depends on wins and losses alone, so their joint distribution is followed pair by
+    pair.
     """
     return float(_crossed(effect, pairs, alpha, planned)[-1])
 

@@ -1,14 +1,15 @@
-"""Simulation and reality in one interval: few real trials, each with a trial of the twin at the same start, and many more
-trials of the twin at other starts of the same distribution.
+"""Simulation and reality in one interval: few real trials, each with a trial of the twin at the same start, and many
+more trials of the twin at other starts of the same distribution.
 
-The real trials correct the twin's bias, so the intervals are valid however wrong the twin is; how much narrower they are
-depends on how well it predicts each real trial. They stand beside the interval of the real trials alone, never instead of
-it. After SureSim (Badithela et al. 2025, arXiv 2510.04354) and prediction-powered inference (Angelopoulos et al. 2023).
+The real trials correct the twin's bias, so the intervals are valid however wrong the twin is; how much narrower they
+are depends on how well it predicts each real trial. They stand beside the interval of the real trials alone, never
+instead of it. After SureSim (Badithela et al. 2025, arXiv 2510.04354) and prediction-powered inference (Angelopoulos et
+al. 2023).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,9 +46,7 @@ class Joined:
     correlation: float
 
 
-def joined(
-    real: Sequence[bool], twin: Sequence[bool], extra: Sequence[bool], confidence: float = CONFIDENCE
-) -> Joined:
+def joined(real: Sequence[bool], twin: Sequence[bool], extra: Sequence[bool], confidence: float = CONFIDENCE) -> Joined:
     """Joins real trials with a twin's.
 
     Args:
@@ -75,9 +74,9 @@ def rectified(
 ) -> Estimate:
     """Mean of real scores in [0, 1] by SureSim's way: the twin's mean, rectified by the pairs, with betting intervals.
 
-    Each real trial gets its share of the extra trials of the twin; real - weight x (twin - mean of the share) has the mean
-    of the real scores whatever the twin is. The weight of a trial is fitted to the pairs before it, so it is known when
-    its trial is made. Finite-sample valid for any scores in [0, 1].
+    Each real trial gets its share of the extra trials of the twin; real - weight x (twin - mean of the share) has the
+    mean of the real scores whatever the twin is. The weight of a trial is fitted to the pairs before it, so it is known
+    when its trial is made. Finite-sample valid for any scores in [0, 1].
 
     Raises:
         ValueError: not one trial of the twin for each real one, or fewer extra trials than real ones.
@@ -112,9 +111,10 @@ def stratified(
     """Real success rate with an exact interval, by the twin's outcome: where it succeeded, and where it failed.
 
     The rate is w q1 + (1 - w) q0, where w is the twin's success rate and q1, q0 are the real rates at starts where the
-    twin succeeded and failed. Given the twin's outcomes the real successes are two independent binomials; a bound is the
-    rate at which as large (small) an estimate becomes as rare as the error rate allows, at the worst of all q1, q0 and of
-    all w in Clopper and Pearson's interval (Buehler 1957). Finite-sample valid; the union costs `TWIN_SHARE`.
+    twin succeeded and failed. Given the twin's outcomes the real successes are two independent binomials; a bound is
+    the rate at which as large (small) a studentised estimate becomes as rare as the error rate allows, at the worst w,
+    q1 and q0 in Clopper and Pearson's intervals of these (Berger and Boos 1994). Finite-sample valid, up to the grid on
+    which the worst is sought; the intervals cost `TWIN_SHARE` and `BOX_SHARE` of the error rate.
 
     Raises:
         ValueError: not one trial of the twin for each real one.

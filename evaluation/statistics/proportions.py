@@ -44,7 +44,9 @@ def clopper_pearson(successes: int, n: int, confidence: float = CONFIDENCE) -> E
     return exact_interval(successes / n, n, n, confidence) if n else Estimate(math.nan, 0.0, 1.0, 0)
 
 
-def clustered_proportion(outcomes: Sequence[bool], clusters: Sequence[Hashable], confidence: float = CONFIDENCE) -> Estimate:
+def clustered_proportion(
+    outcomes: Sequence[bool], clusters: Sequence[Hashable], confidence: float = CONFIDENCE
+) -> Estimate:
     """A success rate of trials that are alike within clusters, e.g. repeats at one place.
 
     The interval is `proportion`'s with the effective number of trials (Korn and Graubard 1998): n divided by the design
@@ -130,6 +132,24 @@ def difference_of(first: Estimate, second: Estimate) -> Estimate:
     low = value - math.hypot(first.value - first.low, second.high - second.value)
     high = value + math.hypot(first.high - first.value, second.value - second.low)
     return Estimate(value, max(-1.0, low), min(1.0, high), n)
+
+
+def clustered_difference(
+    first: tuple[Sequence[bool], Sequence[Hashable]],
+    second: tuple[Sequence[bool], Sequence[Hashable]],
+    confidence: float = CONFIDENCE,
+) -> Estimate:
+    """Difference of two independent rates, each (outcomes, clusters), by Newcombe's method and effective numbers."""
+    return difference_of(_clustered_wilson(*first, confidence), _clustered_wilson(*second, confidence))
+
+
+def _clustered_wilson(outcomes: Sequence[bool], clusters: Sequence[Hashable], confidence: float) -> Estimate:
+    successes, n = counts(outcomes)
+    if n == 0:
+        return wilson(0, 0, confidence)
+    rate = successes / n
+    effective = effective_size([float(one) for one in outcomes], clusters, rate * (1 - rate))
+    return score_interval(rate, effective, confidence, n)
 
 
 def boschloo(first: tuple[int, int], second: tuple[int, int]) -> float:

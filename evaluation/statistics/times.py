@@ -32,9 +32,7 @@ def time_to_success(
     The area above the success curve up to the limit (Royston and Parmar 2013), so a policy gains neither by giving up
     early nor by succeeding slowly.
     """
-    times = [
-        min(time, limit_s) if success else limit_s for time, success in zip(durations_s, successes, strict=True)
-    ]
+    times = [min(time, limit_s) if success else limit_s for time, success in zip(durations_s, successes, strict=True)]
     return mean(times, confidence, clusters=clusters)
 
 

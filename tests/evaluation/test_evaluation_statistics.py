@@ -6,9 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from evaluation.reporting.statistics import (
     Estimate,
     difference,
@@ -18,6 +15,8 @@ from evaluation.reporting.statistics import (
     paired,
     wilson,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 quick = settings(deadline=None, max_examples=40)  # a busy machine is no reason to fail
 
