@@ -120,8 +120,8 @@ def markdown(results: Results) -> str:
     lines = [f"# {'; '.join(results.plans)}", "", _row(header), _row(["---"] * len(header)), *map(_row, rows)]
     lines += [
         "",
-        "Success with its 95 % interval (Wilson; Clopper and Pearson near 0 and 1), SEL with its 95 % bootstrap interval,"
-        " over the judged trials. Trials at one place count as alike.",
+        "Success with its 95 % interval (Wilson; Clopper and Pearson near 0 and 1), SEL with its 95 % bootstrap"
+        " interval, over the judged trials. Trials at one place count as alike.",
     ]
     lines += [
         f"With {row.aborted} aborted of {row.key.policy} on {row.key.robot} counted as no success: "

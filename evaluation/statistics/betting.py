@@ -118,7 +118,7 @@ def _log_peak(data: Floats, stakes: Floats, mean: float) -> float:
 def _lower(capital: Callable[[float], float], threshold: float, value: float) -> float:
     """Returns the smallest mean that the capital does not rule out; the capital falls in the mean."""
     low, high = 0.0, value
-    for _ in range(40):
+    for _ in range(26):
         middle = (low + high) / 2
         if middle <= 0.0:
             break

@@ -17,6 +17,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.statistics.binomial import binomial
+
 Spending = Literal["obrien_fleming", "pocock"]
 Floats = NDArray[np.float64]
 
@@ -105,8 +107,7 @@ def chance_of_better(bounds: Sequence[Look], win_rate: float) -> float:
 
 def _tossed(chances: Floats, count: int, win_rate: float) -> Floats:
     """Returns the chances of each number of wins after `count` more discordant pairs."""
-    ways = np.array([math.comb(count, k) * win_rate**k * (1 - win_rate) ** (count - k) for k in range(count + 1)])
-    return np.convolve(chances, ways)
+    return np.convolve(chances, binomial(count, win_rate))
 
 
 def _boundary(chances: Floats, budget: float) -> tuple[int, float]:
@@ -138,7 +139,7 @@ def _inside(chances: Floats, better: int) -> Floats:
 
 
 def _tail(count: int, wins: int) -> float:
-    return float(sum(math.comb(count, k) for k in range(wins, count + 1)) / 2**count)
+    return float(binomial(count, 0.5)[wins:].sum())
 
 
 def wins_of(differences: Sequence[float]) -> tuple[int, int]:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.statistics.betting import stakes_of
+from evaluation.statistics.binomial import binomial
 from evaluation.statistics.group_sequential import chance_of_better
-from evaluation.statistics.pairs import mcnemar
 from evaluation.statistics.rules import Rule, bounds_of, points_of
 
 MOST_PAIRS = 900
@@ -79,7 +79,7 @@ def mcnemar_power(effect: Effect, pairs: int, alpha: float) -> float:
     """Returns the exact power of McNemar's exact test: the sum over all numbers of discordant pairs."""
     from scipy.special import bdtr, bdtrc
 
-    chances = _binomial(pairs, effect.discordant)
+    chances = binomial(pairs, effect.discordant)
     total = 0.0
     for count in range(1, pairs + 1):
         wins = critical(count, alpha)
@@ -93,10 +93,9 @@ def mcnemar_power(effect: Effect, pairs: int, alpha: float) -> float:
 @lru_cache(maxsize=16384)
 def critical(discordant: int, alpha: float) -> int:
     """Returns the wins from which McNemar's exact test rejects; `discordant` + 1 if it never does."""
-    wins = discordant + 1
-    while 2 * wins - 2 > discordant and mcnemar(wins - 1, discordant - wins + 1) <= alpha:
-        wins -= 1
-    return wins
+    tails = 2 * np.cumsum(binomial(discordant, 0.5)[::-1])[::-1]
+    allowed = np.flatnonzero(tails <= alpha + 1e-12)
+    return int(allowed[0]) if len(allowed) else discordant + 1
 
 
 def anytime_power(effect: Effect, pairs: int, alpha: float, planned: float | None = None) -> float:
@@ -158,7 +157,3 @@ def pairs_needed(rule: Rule, effect: Effect, wanted: float) -> int:
         middle = (low + high) // 2
         low, high = (low, middle) if power(replace(rule, pairs=middle), effect) >= wanted else (middle, high)
     return high
-
-
-def _binomial(n: int, p: float) -> NDArray[np.float64]:
-    return np.array([math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)])

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.statistics.betting import bounded_mean
+from evaluation.statistics.binomial import binomial
 from evaluation.statistics.estimate import CONFIDENCE, Estimate
 from evaluation.statistics.proportions import clopper_pearson, proportion
 
@@ -157,7 +158,6 @@ class _Strata:
         variance = weight**2 * first[:, None] + (1 - weight) ** 2 * second[None, :]
         self.estimates: Floats = weight * rates[0][:, None] + (1 - weight) * rates[1][None, :]
         self._errors: Floats = np.sqrt(variance + gaps**2 * weight * (1 - weight) / twin.n)
-        self._ways = [_log_ways(int(n)) for n in trials]
 
     def bound(self, wins: Counts, tail: float) -> float:
         """Returns the smallest rate at which a result at least as far above it has a chance above `tail`.
@@ -187,23 +187,8 @@ class _Strata:
             return 0.0
         first = np.linspace(low, high, NUISANCES)
         second = np.clip((rate - weight * first) / (1 - weight), 0.0, 1.0)
-        chances = self._binomial(0, first) * (reached @ self._binomial(1, second))
+        chances = binomial(int(self._trials[0]), first) * (reached @ binomial(int(self._trials[1]), second))
         return float(chances.sum(axis=0).max())
-
-    def _binomial(self, stratum: int, rates: Floats) -> Floats:
-        from scipy.special import xlog1py, xlogy
-
-        n, k = int(self._trials[stratum]), np.arange(int(self._trials[stratum]) + 1)[:, None]
-        chances: Floats = np.exp(self._ways[stratum][:, None] + xlogy(k, rates) + xlog1py(n - k, -rates))
-        return chances
-
-
-def _log_ways(n: int) -> Floats:
-    from scipy.special import gammaln
-
-    k = np.arange(n + 1)
-    found: Floats = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
-    return found
 
 
 def _expect_pairs(real: Sequence[object], twin: Sequence[object]) -> None:
