@@ -97,7 +97,7 @@ def _parse(data: bytes, path: Path) -> tuple[list[Line], int]:
     for raw in data.splitlines(keepends=True):
         line = _decoded(raw, lines[-1] if lines else None)
         if line is None:
-            if whole + len(raw) < len(data):
+            if raw.endswith(b"\n"):
                 raise RecordError(
                     f"{path.name}:{len(lines) + 1}", "a line that was damaged or changed", "it as written"
                 )

@@ -31,6 +31,12 @@ class Grid:
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
+    def trimmed(self) -> Grid:
+        """Returns it without columns in which every cell is "-"."""
+        kept = [index for index in range(len(self.header)) if {row[index] for row in self.rows} != {"-"}]
+        lines = [tuple(line[index] for index in kept) for line in (self.header, *self.rows)]
+        return Grid(self.name, self.title, lines[0], tuple(lines[1:]))
+
     def text(self) -> str:
         """Returns it with aligned columns."""
         return "\n".join([self.title, *aligned([self.header, *self.rows])])

@@ -98,15 +98,18 @@ def analyse(table: TrialTable, twins: Sequence[TrialTable] = ()) -> Analysis:
         ranking = rank(plan.rule, scores, [pair for pair in pairs if set(pair) <= set(scores)])
     return Analysis(
         table,
-        tuple(_cell(table, task, arm) for task in groups for arm in table.arms(_name(task))),
+        tuple(_cell(table, task, arm) for task in groups for arm in _arms(table, task)),
         tuple(one for task in groups for one in _contrasts(table, task)),
         ranking,
         tuple(_transfers(table, [row for twin in (table, *twins) for row in twin.judged])),
     )
 
 
-def _name(task: str) -> str | None:
-    return None if task == ALL else task
+def _arms(table: TrialTable, task: str) -> list[str]:
+    """Returns the arms of a task; of all tasks, those that were tried at every one: the others had other tasks."""
+    if task != ALL:
+        return table.arms(task)
+    return [arm for arm in table.arms() if all(arm in table.arms(one) for one in table.tasks())]
 
 
 def _rows(table: TrialTable, task: str, arm: str) -> list[TrialRow]:
@@ -143,7 +146,8 @@ def _limit_s(table: TrialTable, task: str) -> float:
 
 
 def _contrasts(table: TrialTable, task: str) -> list[Contrast]:
-    pairs = table.pairs or tuple(itertools.combinations(table.arms(_name(task)), 2))
+    arms = _arms(table, task)
+    pairs = [one for one in table.pairs or itertools.combinations(arms, 2) if set(one) <= set(arms)]
     found = [_contrast(_rows(table, task, first), _rows(table, task, second), task) for first, second in pairs]
     known = [(pair, one) for pair, one in zip(pairs, found) if one is not None]
     adjusted = holm([one[2] for _, one in known])

@@ -32,8 +32,9 @@ def _success(analysis: Analysis) -> Grid:
         )
         for one in analysis.cells
     )
-    title = "Success with 95 % intervals; a failure counts as the time limit in the mean time to success"
-    return Grid("success", title, header, rows)
+    is_timed = any(one.time_s for one in analysis.cells)
+    timed = "; a failure counts as the time limit in the mean time to success" if is_timed else ""
+    return Grid("success", f"Success with 95 % intervals{timed}", header, rows)
 
 
 def _contrasts(analysis: Analysis) -> Grid:

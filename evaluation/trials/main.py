@@ -148,7 +148,7 @@ def _analyse(argv: Sequence[str]) -> int:
         raise FolderError("sources: got none, expected a folder of `ferry trials`, or a table.csv")
     first, *others = [read_source(path) for path in options.sources]
     analysis = analyse(first, others)
-    tables = [grid for grid in grids(analysis) if grid.rows]
+    tables = [grid.trimmed() for grid in grids(analysis) if grid.rows]
     words = [summary(analysis.ranking)] if analysis.ranking is not None else []
     print(printable("\n\n".join([first.name, *(grid.text() for grid in tables), *words, "\n".join(first.remarks)])))
     if options.output is not None:

@@ -80,9 +80,8 @@ def test_the_plans_decision_is_made_under_codes_and_names_the_arm_once_unsealed(
     assert decision["decision"] == "you may stop: good is better"
     assert r"\toprule" in (tmp_path / "tables" / "tables.tex").read_text()
     again = analyse(read_table(tmp_path / "tables" / "trials.csv"))
-    assert [one.strict for one in again.cells] == [
-        one.strict for one in analyse(of_trials(TrialFolder.read(trials))).cells
-    ]
+    now = analyse(of_trials(TrialFolder.read(trials)))
+    assert [one.strict for one in again.cells] == [one.strict for one in now.cells]
 
 
 def test_each_arm_has_soft_and_strict_and_partial_credit_and_times(trials: Path) -> None:
