@@ -21,7 +21,7 @@ GRIPPER = np.r_[[-1.0] * 6, [1.0] * 6]
 
 
 def images() -> np.ndarray:
-    """(T, S, S, 3) bottom row first, as they are stored; the brightness of each tells its step, its top row is white."""
+    """(T, S, S, 3) bottom row first, as they are stored: the step's number as grey, the top row white."""
     stored = np.zeros((STEPS, SIZE, SIZE, 3), np.uint8)
     stored += np.arange(STEPS, dtype=np.uint8)[:, None, None, None]
     stored[:, -1] = 255
@@ -29,7 +29,7 @@ def images() -> np.ndarray:
 
 
 def write(path: Path, own: bool, success: bool = True) -> Path:
-    """A file in the layout of LIBERO's `create_dataset.py`, or (not `own`) of OpenVLA's `regenerate_libero_dataset.py`."""
+    """A file as LIBERO's `create_dataset.py` lays it out, or (not `own`) OpenVLA's `regenerate_libero_dataset.py`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w") as file:
         data = file.create_group("data")
