@@ -24,7 +24,7 @@ from simulation.errors import DemonstrationError
 from simulation.libero.demonstration import Demonstration
 
 if TYPE_CHECKING:
-    import h5py  # type: ignore[import-untyped,unused-ignore]
+    import h5py
 
 SUFFIX = "_demo.hdf5"
 SCENE = re.compile(r"^[A-Z_]+SCENE\d+_")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import h5py  # type: ignore[import-untyped,unused-ignore]
+import cv2
+import h5py
 import numpy as np
 import pytest
+from tfrecord import TFRecordWriter
 
 from simulation.errors import DemonstrationError
 from simulation.libero.published_files import read_hdf5
+from simulation.libero.rlds_files import read_rlds
 from training.errors import DataError
 from training.vla.sft import main
 from training.vla.sft_data import read_demonstrations
@@ -106,3 +109,55 @@ def test_a_policy_trains_on_them(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "after 2 updates" in capsys.readouterr().out
     with pytest.raises(DataError):
         read_demonstrations([tmp_path / "nowhere"])
+
+
+def write_rlds(path: Path, episodes: int = 2) -> Path:
+    """A file as OpenVLA's RLDS builder lays it out: its images are LIBERO's stored ones turned by 180 degrees."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stored = images()
+    stored[:, :, 0] = (200, 0, 0)
+    turned = [cv2.imencode(".png", image[::-1, ::-1, ::-1])[1].tobytes() for image in stored]
+    writer = TFRecordWriter(str(path))
+    for episode in range(episodes):
+        actions = np.zeros((STEPS, 7), np.float32)
+        actions[:, 0] = np.arange(STEPS)
+        writer.write(
+            {
+                "steps/observation/image": (turned, "byte"),
+                "steps/language_instruction": ([TASK.replace("_", " ").encode()] * STEPS, "byte"),
+                "steps/action": (actions.ravel(), "float"),
+                "steps/observation/state": (np.full(STEPS * 8, float(episode), np.float32), "float"),
+            }
+        )
+    writer.close()
+    return path
+
+
+RLDS = "libero_spatial_no_noops/1.0.0/libero_spatial-train.tfrecord-00000-of-00016"
+
+
+def test_rlds_episodes_are_read_and_not_mirrored(tmp_path: Path) -> None:
+    one, other = read_rlds(write_rlds(tmp_path / RLDS))
+    assert (one.suite, one.instruction) == ("libero_spatial", TASK.replace("_", " "))
+    assert (one.proprio[0, 0], other.proprio[0, 0]) == (0.0, 1.0)
+    np.testing.assert_array_equal(one.actions[:, 0], np.arange(STEPS))
+    assert (one.images[:, 0, 1:] == 255).all()  # the stored image's last row is on top
+    assert (one.images[:, :, 0] == (200, 0, 0)).all()  # and its left column is on the left
+    assert len(read_demonstrations([tmp_path])) == 2
+
+
+@pytest.mark.parametrize("broken", ["text", "cut", "damaged", "other"])
+def test_what_is_no_rlds_file_is_told(broken: str, tmp_path: Path) -> None:
+    path = write_rlds(tmp_path / RLDS)
+    content = path.read_bytes()
+    if broken == "other":
+        writer = TFRecordWriter(str(path))
+        writer.write({"image": ([b"x"], "byte")})
+        writer.close()
+    else:
+        middle = len(content) // 2
+        damaged = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+        path.write_bytes({"text": b"no TFRecord, but a text", "cut": content[:-20], "damaged": damaged}[broken])
+    with pytest.raises(DemonstrationError) as caught:
+        list(read_rlds(path))
+    assert str(path) in str(caught.value)

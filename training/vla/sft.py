@@ -45,7 +45,7 @@ class SftOptions:
     name: str = "sft"
     """Folder in the run for the checkpoint (last.pt) and TensorBoard files."""
     data: tuple[str, ...] = ("demonstrations",)
-    """Folders of the run, or anywhere, with demonstrations: Ferry's own, or LIBERO's *_demo.hdf5."""
+    """Folders of the run, or anywhere, with demonstrations: Ferry's own, LIBERO's *_demo.hdf5, or RLDS."""
     each: int = 0
     """Demonstrations of each task to train on; 0 for all."""
     drop_idle: bool = False

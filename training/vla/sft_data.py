@@ -13,6 +13,7 @@ from torch import Tensor
 
 from simulation.libero.demonstration import Demonstration
 from simulation.libero.published_files import SUFFIX, read_hdf5
+from simulation.libero.rlds_files import is_rlds, read_rlds
 from training.errors import DataError
 from training.vla.action_tokenizer import ActionTokenizer, Statistics
 from training.vla.config import VlaConfig, word_table
@@ -74,7 +75,8 @@ def read_demonstrations(folders: Sequence[Path], each: int = 0, drop_idle: bool 
     """Reads the successful demonstrations in folders, in the order of their files' names.
 
     Args:
-        folders: with .npz files of `Demonstration` or LIBERO's own `*_demo.hdf5`, also in folders below.
+        folders: with .npz files of `Demonstration`, LIBERO's own `*_demo.hdf5`, or TFRecord files of RLDS; also
+            in folders below.
         each: at most so many of each task; 0 for all.
         drop_idle: leaves out the actions of HDF5 files that do nothing, as OpenVLA does.
 
@@ -90,7 +92,7 @@ def read_demonstrations(folders: Sequence[Path], each: int = 0, drop_idle: bool 
     demonstrations = [one for of_task in found.values() for one in of_task]
     if not demonstrations:
         where = ", ".join(map(str, folders))
-        raise DataError(f"{where}: got no successful demonstration, expected .npz or {SUFFIX} files of them")
+        raise DataError(f"{where}: got no successful demonstration, expected .npz, {SUFFIX} or TFRecord files of them")
     return demonstrations
 
 
@@ -100,6 +102,8 @@ def _demonstrations_in(folders: Sequence[Path], drop_idle: bool) -> Iterator[Dem
             yield Demonstration.load(path)
         elif path.name.endswith(SUFFIX):
             yield from read_hdf5(path, drop_idle)
+        elif is_rlds(path):
+            yield from read_rlds(path)
 
 
 def validation_split(
