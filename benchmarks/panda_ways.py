@@ -22,11 +22,6 @@ from pathlib import Path
 import tyro
 from ros_latency import cpu
 
-<<<<<<< HEAD
-from evaluation.policies import BoundSession
-=======
-from evaluation.reporting.statistics import wilson
->>>>>>> main
 from evaluation.runner import Runner
 from evaluation.statistics.proportions import wilson
 from policy_server.bundle import PolicyBundle
