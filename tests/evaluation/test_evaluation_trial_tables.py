@@ -197,7 +197,7 @@ def test_a_source_that_is_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError):
         main(["analyse", str(tmp_path)])
     with pytest.raises(EvaluationError):
-        main(["analize"])
+        main(["evaluate"])
 
 
 def test_a_plan_is_shown_without_being_locked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
