@@ -15,6 +15,7 @@ from training.errors import ConfigError
 from training.vla.action_tokenizer import ActionTokenizer
 from training.vla.config import PADDING, VlaConfig
 from training.vla.conv_network import ConvNetwork
+from training.vla.token_network import TokenNetwork
 
 
 class VlaNetwork(Protocol):
@@ -33,8 +34,10 @@ class VlaNetwork(Protocol):
         """
 
 
-NETWORKS: Mapping[str, Callable[[VlaConfig], nn.Module]] = MappingProxyType({"conv": ConvNetwork})
-"""Kinds of networks by name. A pre-trained backbone is one more."""
+NETWORKS: Mapping[str, Callable[[VlaConfig], nn.Module]] = MappingProxyType(
+    {"conv": ConvNetwork, "tokens": TokenNetwork}
+)
+"""Kinds of networks by name."""
 
 
 class VlaPolicy(nn.Module):
@@ -48,7 +51,7 @@ class VlaPolicy(nn.Module):
         super().__init__()
         if config.network not in NETWORKS:
             raise ConfigError("network", repr(config.network), f"one of {', '.join(NETWORKS)}")
-        self.config, self.tokenizer = config, ActionTokenizer(config.actions, config.bins)
+        self.config, self.tokenizer = config, ActionTokenizer(config.actions, config.bins, config.gripper_opens)
         self.network = NETWORKS[config.network](config)
 
     def forward(self, images: Tensor, words: Tensor, proprio: Tensor) -> Tensor:
