@@ -15,7 +15,6 @@ from training.errors import ConfigError
 from training.vla.action_tokenizer import ActionTokenizer
 from training.vla.config import PADDING, VlaConfig
 from training.vla.conv_network import ConvNetwork
-from training.vla.token_network import TokenNetwork
 
 
 class VlaNetwork(Protocol):
@@ -34,8 +33,14 @@ class VlaNetwork(Protocol):
         """
 
 
+def _token_network(config: VlaConfig) -> nn.Module:
+    from training.vla.token_network import TokenNetwork  # transformers takes seconds to import
+
+    return TokenNetwork(config)
+
+
 NETWORKS: Mapping[str, Callable[[VlaConfig], nn.Module]] = MappingProxyType(
-    {"conv": ConvNetwork, "tokens": TokenNetwork}
+    {"conv": ConvNetwork, "tokens": _token_network}
 )
 """Kinds of networks by name."""
 

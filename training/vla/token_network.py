@@ -15,13 +15,15 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import transformers
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoConfig, AutoModel
 
 from training.errors import ConfigError
 from training.vla.backbone import Backbone, Part
 from training.vla.config import PADDING, VlaConfig
+
+parts: Any = transformers  # whose makers have no types
 
 
 class TokenNetwork(nn.Module):
@@ -37,7 +39,7 @@ class TokenNetwork(nn.Module):
             raise ConfigError("backbone", None, "sizes of image encoders and a language model for network 'tokens'")
         backbone, self.config = config.backbone, config
         self.encoders = nn.ModuleList([ImageEncoder(one, config.image_size) for one in backbone.vision])
-        self.language: Any = AutoModel.from_config(_config(backbone.language), attn_implementation="eager")
+        self.language: Any = parts.AutoModel.from_config(_config(backbone.language), attn_implementation="eager")
         width = int(self.language.config.hidden_size)
         self.projector = projector(sum(one.width for one in self.encoders), width, len(self.encoders))
         if not config.bins <= backbone.last_token < self.language.config.vocab_size:
@@ -71,7 +73,7 @@ class TokenNetwork(nn.Module):
         before = torch.cat([hidden.gather(1, last_word), hidden[:, first : first + count - 1]], dim=1)
         rows = self.head.weight[self.backbone.last_token - config.bins + 1 : self.backbone.last_token + 1].flip(0)
         logits = functional.linear(before, rows).float()
-        return logits.unflatten(1, (config.chunk, config.dimensions))
+        return torch.unflatten(logits, 1, (config.chunk, config.dimensions))
 
     def look(self, images: Tensor) -> Tensor:
         """Encodes images (B, S, S, 3) uint8, (B, patches, width of the language model)."""
@@ -93,7 +95,7 @@ class ImageEncoder(nn.Module):
     def __init__(self, sizes: Part, image_size: int) -> None:
         super().__init__()
         config = _config({**sizes, "image_size": image_size})
-        self.model: Any = AutoModel.from_config(config, attn_implementation="eager")
+        self.model: Any = parts.AutoModel.from_config(config, attn_implementation="eager")
         self.width = int(config.hidden_size)
         self.others = 1 + config.num_register_tokens if config.model_type == "dinov2_with_registers" else 0
         imagenet = self.others > 0
@@ -132,7 +134,7 @@ def centre_crop(pixels: Tensor, area: float) -> Tensor:
 def _config(sizes: Part) -> Any:
     kind = sizes.get("model_type")
     try:
-        return AutoConfig.for_model(**sizes)
+        return parts.AutoConfig.for_model(**sizes)
     except (ValueError, TypeError) as error:
         raise ConfigError("backbone model_type", kind, "a kind of model that transformers knows") from error
 
