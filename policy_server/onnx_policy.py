@@ -18,6 +18,7 @@ from robots.binding import Binding, bind
 from robots.embodiment import Embodiment
 from robots.errors import SpecError
 from robots.observation import Observation
+from robots.previous_action import previous_action
 from robots.spec import Actions, ContinuousActions, DiscreteActions, F32Vector, U8Image
 
 MAX_TOKENS = 64
@@ -126,12 +127,9 @@ class OnnxEpisode:
                 raise invalid("executed", repr(executed)[:60], f"null or one of {', '.join(actions.names)}")
         if tokens is None:
             return 0
-        if self.step == 0:
-            return tokens.start
-        if executed is None:
-            return self.tried if tokens.blocked is None else tokens.blocked
         assert isinstance(actions, DiscreteActions)  # the manifest has no previous action with chunks
-        return actions.index(executed)
+        tried = None if self.step == 0 else self.tried
+        return previous_action(tokens, tried, None if executed is None else actions.index(executed))
 
     def _inputs(self, observation: Observation) -> tuple[dict[str, U8Image], F32Vector]:
         groups = {group for group, _ in self.binding.state_sources}
