@@ -1,30 +1,27 @@
-"""The previous action that a policy is told: one rule for simulation, training and serving.
-
-It is the action that the robot executed, not the one that was proposed. A robot may be blocked or refuse; a policy has
-a token for that, or else is told what was tried.
-"""
+"""The one rule for the "previous action" that a policy takes as an input: in serving, in training, in simulation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 
-class StartAndBlocked(Protocol):
-    """Tokens beside the indices of the actions."""
+def previous_action(action: int, executed: bool, blocked: int | None) -> int:
+    """Returns the token of the previous action: what was executed, not what was proposed.
 
-    @property
-    def start(self) -> int:
-        """Token at an episode's first decision."""
-
-    @property
-    def blocked(self) -> int | None:
-        """Token where the last action was not executed; None where the policy has none."""
+    It is the index of `action` if that was executed; otherwise `blocked`, the token of nothing executed. A policy
+    without such a token (None) is told the action that was attempted. The first step has a token of its own.
+    """
+    return action if executed or blocked is None else blocked
 
 
 @dataclass(frozen=True)
 class PreviousActionTokens:
-    """Tokens of a policy beside the indices of its actions; see `StartAndBlocked`."""
+    """A policy's tokens beside the indices of its actions.
+
+    Attributes:
+        start: at an episode's first decision.
+        blocked: where the last action was not executed; None where the policy has none.
+    """
 
     start: int
     blocked: int | None = None
@@ -42,17 +39,6 @@ class PreviousActionTokens:
         """Size of the table of a policy's previous actions."""
         return self.start + 2 if self.blocked is None else self.blocked + 1
 
-
-def previous_action(tokens: StartAndBlocked, tried: int | None, executed: int | None) -> int:
-    """Returns the token of the previous action.
-
-    Args:
-        tokens: the policy's.
-        tried: index of the last action, None before the first.
-        executed: index of the action that the robot executed since the last decision, None where it executed none.
-    """
-    if tried is None:
-        return tokens.start
-    if executed is not None:
-        return executed
-    return tried if tokens.blocked is None else tokens.blocked
+    def token(self, action: int | None, executed: bool) -> int:
+        """Returns the token of the previous action, None before the first; see `previous_action`."""
+        return self.start if action is None else previous_action(action, executed, self.blocked)

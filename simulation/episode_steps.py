@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from robots.binding import Binding
 from robots.command import Command
-from robots.previous_action import StartAndBlocked, previous_action
+from robots.previous_action import PreviousActionTokens
 from robots.robot import Sent
 from simulation.episode import EpisodeSpec
 from simulation.task_registry import is_success
@@ -70,11 +70,15 @@ class EpisodeSteps:
         if self.count >= self.max_steps:
             self.ended = "steps"
 
-    def previous_action(self, tokens: StartAndBlocked) -> int:
-        """Returns the previous action as the policy of the binding is told it; see `robots.previous_action`."""
+    @property
+    def executed(self) -> bool:
+        """Whether the last action was executed; `done` always is."""
+        return self.sent is None or self.sent.executed
+
+    def previous_action(self, tokens: PreviousActionTokens) -> int:
+        """Returns the previous action as the policy of the binding is told it."""
         assert self.binding is not None  # without a policy nobody asks
-        tried = None if self.tried is None else self.binding.actions.index(self.tried)
-        return previous_action(tokens, tried, tried if self.sent is None or self.sent.executed else None)
+        return tokens.token(None if self.tried is None else self.binding.actions.index(self.tried), self.executed)
 
     def _command(self, action: str) -> Command:
         if self.binding is None:

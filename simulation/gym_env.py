@@ -11,7 +11,7 @@ import numpy as np
 
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.errors import SpecError
-from robots.previous_action import PreviousActionTokens, previous_action
+from robots.previous_action import PreviousActionTokens
 from robots.spec import U8Image
 from simulation.episode import EpisodeSpec
 from simulation.episode_steps import EpisodeSteps
@@ -164,8 +164,7 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
 
     def _previous_action(self) -> int:
         tried = None if self._play.tried is None else SPOC_ACTIONS.index(self._play.tried)
-        executed = tried if self._play.sent is None or self._play.sent.executed else None
-        return previous_action(TOKENS, tried, executed)
+        return TOKENS.token(tried, self._play.executed)
 
     def _info(self, *, collided: bool, success: bool = False) -> dict[str, Any]:
         return {

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from robots.previous_action import PreviousActionTokens, previous_action
+from robots.previous_action import PreviousActionTokens
 
 TOKENS = PreviousActionTokens.after(20)
 
 
-@pytest.mark.parametrize(("tried", "executed", "told"), [
-    (None, None, 20),  # the first decision
-    (3, 3, 3),
-    (3, None, 22),  # blocked or refused
-    (3, 5, 5),  # something else was executed
+@pytest.mark.parametrize(("action", "executed", "told"), [
+    (None, True, 20),  # the first decision
+    (3, True, 3),
+    (3, False, 22),  # blocked or refused
 ])  # fmt: skip
-def test_a_policy_is_told_what_was_executed(tried: int | None, executed: int | None, told: int) -> None:
-    assert previous_action(TOKENS, tried, executed) == told
+def test_a_policy_is_told_what_was_executed(action: int | None, executed: bool, told: int) -> None:
+    assert TOKENS.token(action, executed) == told
 
 
 def test_a_policy_without_a_token_for_blocked_is_told_what_was_tried() -> None:
-    assert previous_action(PreviousActionTokens.after(20, blocked=False), 3, None) == 3
+    assert PreviousActionTokens.after(20, blocked=False).token(3, executed=False) == 3
 
 
 def test_tokens_lie_behind_the_actions() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robots.binding import Binding
-from robots.previous_action import StartAndBlocked
+from robots.previous_action import PreviousActionTokens
 from robots.robot import Sent
 from robots.spec import U8Image
 from simulation.episode import EpisodeSpec
@@ -131,7 +131,7 @@ def _drawn(tasks: Sequence[str], rng: np.random.Generator) -> Task:
 
 
 def demonstrate(
-    twin: Twin, binding: Binding, episode: EpisodeSpec, rng: np.random.Generator, tokens: StartAndBlocked
+    twin: Twin, binding: Binding, episode: EpisodeSpec, rng: np.random.Generator, tokens: PreviousActionTokens
 ) -> Iterator[Demonstration]:
     """Plays one episode; yields the growing demonstration after each step is labelled and before it is executed.
 

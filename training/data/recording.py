@@ -9,7 +9,7 @@ import numpy as np
 
 from robots.binding import Binding, bind
 from robots.observation import Observation
-from robots.previous_action import PreviousActionTokens, StartAndBlocked
+from robots.previous_action import PreviousActionTokens
 from robots.spec import DiscreteActions, F32Vector, PolicySpec, U8Image
 from simulation import task_registry
 from simulation.episode_steps import DONE, EpisodeSteps
@@ -44,7 +44,7 @@ def policy_input(binding: Binding, observation: Observation, previous_action: in
 
 def record_episode(
     spec: PolicySpec,
-    tokens: StartAndBlocked,
+    tokens: PreviousActionTokens,
     *,
     steps: int = 40,
     split: str = "val",
@@ -72,7 +72,7 @@ def record_episode(
     return longest
 
 
-def _record(play: EpisodeSteps, binding: Binding, tokens: StartAndBlocked) -> Recording:
+def _record(play: EpisodeSteps, binding: Binding, tokens: PreviousActionTokens) -> Recording:
     expert, inputs = task_registry.task(play.episode.task).expert(play.twin), list[PolicyInput]()
     for _ in play:
         inputs.append(policy_input(binding, play.twin.observe(), play.previous_action(tokens)))

@@ -48,9 +48,11 @@ class SftOptions(RunOptions):
     save_every_s: float = 60.0
     """Seconds between checkpoints."""
     data: tuple[str, ...] = ("demonstrations",)
-    """Folders of the run with demonstrations."""
+    """Folders of the run, or anywhere, with demonstrations: Ferry's own, LIBERO's *_demo.hdf5, or RLDS."""
     each: int = 0
     """Demonstrations of each task to train on; 0 for all."""
+    drop_idle: bool = False
+    """Leave out actions of LIBERO's files that do nothing, as OpenVLA does."""
     hold_out: int = 20
     """One in this many demonstrations is kept for validation; where there are fewer, all validate as well."""
     start: Path | None = None
@@ -85,7 +87,8 @@ def main(argv: Sequence[str]) -> int:
     torch.set_num_threads(options.threads)
     if not options.resume:
         expect_new(options.last)
-    demonstrations = read_demonstrations([options.run / folder for folder in options.data], options.each)
+    folders = [options.run / folder for folder in options.data]
+    demonstrations = read_demonstrations(folders, options.each, options.drop_idle)
     trainer = Trainer(options, demonstrations, shlex.join(["ferry", "train", "sft", *argv]))
     if options.resume:
         trainer.resume()
