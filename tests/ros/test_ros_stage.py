@@ -98,7 +98,10 @@ def interrupt() -> None:
 
 
 def at(url: str) -> PlanPolicy:
-    return open_entry(PolicyEntry("tiny", server=url))
+    """The plan's policy at `url`; the policy node asks it, not this process."""
+    policy = open_entry(PolicyEntry("tiny", server=url))
+    policy.policy.close()
+    return policy
 
 
 def test_the_policy_node_is_led_ended_and_missed(tmp_path: Path) -> None:
