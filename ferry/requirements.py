@@ -31,7 +31,29 @@ class Requirement:
     install: str
 
     @property
-    def missing(self) -> tuple[str, ...]:
+    @dataclass(frozen=True)
+class Beside:
+    """What a node needs that runs beside the robot, and only where it is asked for.
+
+    Attributes:
+        argument: of the launch, that asks for it.
+        origin: "package/executable".
+        modules: what it imports.
+        install: the line that installs it.
+    """
+
+    argument: str
+    origin: str
+    modules: tuple[str, ...]
+    install: str
+
+
+BESIDE = (
+    Beside("recorder:=true", "ferry_ros/recorder_node", ("mcap", "mcap_ros2"), "pip install -e '.[record]'"),
+)
+
+
+def missing(self) -> tuple[str, ...]:
         """Modules that are not installed."""
         return tuple(name for name in self.modules if not _installed(name))
 
@@ -52,6 +74,28 @@ REQUIREMENTS = (
 """Every robot and form that needs more than another one of it."""
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What a node needs that runs beside the robot, and only where it is asked for.
+
+    Attributes:
+        argument: of the launch, that asks for it.
+        origin: "package/executable".
+        modules: what it imports.
+        install: the line that installs it.
+    """
+
+    argument: str
+    origin: str
+    modules: tuple[str, ...]
+    install: str
+
+
+BESIDE = (
+    Beside("recorder:=true", "ferry_ros/recorder_node", ("mcap", "mcap_ros2"), "pip install -e '.[record]'"),
+)
+
+
 def missing(processes: Sequence[Process]) -> str:
     """Returns one line on what a launch's robot needs and this machine lacks; empty where it lacks nothing.
 
@@ -67,6 +111,11 @@ def missing(processes: Sequence[Process]) -> str:
     for row in REQUIREMENTS:
         if bodies & set(row.bodies) and (gone := row.missing):
             return f"{row.robot} ({row.forms}) needs {', '.join(gone)}, not installed here: {row.install}"
+    started = {process.origin for process in processes}
+    for one in BESIDE:
+        gone = tuple(name for name in one.modules if not _installed(name))
+        if one.origin in started and gone:
+            return f"{one.argument} needs {', '.join(gone)}, not installed here: {one.install}"
     return ""
 
 

@@ -54,13 +54,23 @@ class PolicyClient:
 
     def served(self) -> tuple[PolicyManifest, str]:
         """Returns the manifest and the hash of the served bundle, in one request. Raises as `manifest`."""
-        data = self._connection.send("GET", "/v1/manifest", timeout_s=SETUP_TIMEOUT_S)
-        reply = wire.unpack_json(data, "manifest reply", most=len(data))
-        wire.check_names("manifest reply", reply, required={"bundle_sha256", "manifest"}, optional=set(reply))
+        reply = self._described()
         try:
             return PolicyManifest.from_json(reply["manifest"]), str(reply["bundle_sha256"])
         except (PolicyError, TypeError, AttributeError) as error:
             raise WireError(f"manifest reply: {error}") from error
+
+    def runtime(self) -> dict[str, Any]:
+        """Returns what the server says that it runs on: versions, threads; empty if it does not. Raises as `manifest`.
+        """
+        found = self._described().get("runtime", {})
+        return found if isinstance(found, dict) else {}
+
+    def _described(self) -> dict[str, Any]:
+        data = self._connection.send("GET", "/v1/manifest", timeout_s=SETUP_TIMEOUT_S)
+        reply = wire.unpack_json(data, "manifest reply", most=len(data))
+        wire.check_names("manifest reply", reply, required={"bundle_sha256", "manifest"}, optional=set(reply))
+        return reply
 
     def ping(self, timeout_s: float) -> None:
         """Raises Unreachable unless the server answers in time; it answers during inference too."""

@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
@@ -31,6 +32,7 @@ from ferry_ros import trial_record
 from ferry_ros.driven_trial import Trial
 from ferry_ros.messages import convert, diagnostics, qos
 from ferry_ros.messages.steps import step_msg
+from ferry_ros.messages.trial_marks import begun_msg
 from ferry_ros.rclpy_support import parameters
 from ferry_ros.rclpy_support.claim import Claim
 from ferry_ros.rclpy_support.one_message import one_message
@@ -108,6 +110,7 @@ class PolicyNode(LifecycleNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVERY)
         self._decisions = self.create_publisher(DiagnosticArray, "~/decision", qos.ALL)
         self._trials = self.create_publisher(DiagnosticArray, "~/trial", qos.LATCHED)
+        self._begun = self.create_publisher(DiagnosticArray, "~/trial_begun", qos.LATCHED)
         self._instruction = self.create_publisher(String, "~/instruction", qos.LATCHED)
         self.create_service(Trigger, "~/run_trial", self._run_trial, callback_group=ReentrantCallbackGroup())
         self.create_service(Trigger, "~/end_trial", self._end_trial, callback_group=own())
@@ -118,7 +121,7 @@ class PolicyNode(LifecycleNode):
         self._binding: Binding | None = None
         self._robot: RosRobot | None = None
         self._current: Trial | None = None
-        self._bundle_sha256 = ""
+        self._bundle_sha256, self._runtime = "", dict[str, Any]()
         self._trial = threading.Lock()
         self._permanent_failure, self._starting = False, False
         self._awaited = self._failure = ""
@@ -187,7 +190,7 @@ class PolicyNode(LifecycleNode):
 
     def _bind(self, options: PolicyNodeOptions) -> None:
         with PolicyClient(options.server_url, token=options.token or None) as client:
-            self._manifest, self._bundle_sha256 = client.served()
+            (self._manifest, self._bundle_sha256), self._runtime = client.served(), client.runtime()
         period_s = self._manifest.spec.control_period_s
         period_s = min(options.control_period_s or period_s, period_s)
         body = find_body(self, options.body, timeout_s=5.0)
@@ -296,6 +299,9 @@ class PolicyNode(LifecycleNode):
             odometry, _ = one_message(self, Odometry, "odom", qos.NEWEST, ODOMETRY_S)
             robot.pose = convert.pose_of(odometry) if odometry else None
         record = trial_record.begin(folder, instruction, *known, steps, lambda: robot.pose)
+        about: dict[str, Any] = {"sampling": options.sampling, "seed": options.seed, "max_steps": steps, "folder": record.folder}
+        about |= {"instruction": instruction, "bundle_sha256": self._bundle_sha256}
+        self._begun.publish(begun_msg(ros_now(self), self._manifest, self._runtime, **about))
         try:
             yield record
         finally:
