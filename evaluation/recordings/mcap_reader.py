@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import zstandard
 from mcap.exceptions import EndOfFile, InvalidMagic, McapError
 from mcap.records import Channel, Message, Schema
 from mcap.stream_reader import StreamReader
@@ -15,6 +16,9 @@ from mcap.writer import MCAP0_MAGIC
 from mcap_ros2.decoder import DecoderFactory
 
 from evaluation.errors import RecordError
+
+DAMAGED = (McapError, struct.error, zlib.error, zstandard.ZstdError)
+"""What reading a record raises that is not whole."""
 
 Record = tuple[Schema, Channel, Message]
 
@@ -33,10 +37,11 @@ def records(path: Path) -> Iterator[Record]:
                 elif isinstance(record, Message):
                     channel = channels[record.channel_id]
                     yield schemas[channel.schema_id], channel, record
-        except EndOfFile:
-            return
         except InvalidMagic:
             if not channels:
+                raise
+        except (EndOfFile, *DAMAGED):
+            if is_finished(path):
                 raise
 
 
@@ -68,7 +73,7 @@ class Messages:
                     if decoder is None:
                         raise RecordError(str(self.path), f"{channel.message_encoding} on {channel.topic}", "CDR")
                     yield channel.topic, message.log_time, message.data, _decode(decoder, message.data)
-        except (McapError, KeyError, struct.error, zlib.error) as error:
+        except (KeyError, *DAMAGED) as error:
             raise RecordError(str(self.path), f"'{type(error).__name__}: {error}'", "an MCAP recording") from error
 
 

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from mcap.exceptions import McapError
 from mcap.records import Channel, Schema
 from mcap.writer import CompressionType, Writer
 
-from evaluation.recordings.mcap_reader import is_finished, records
+from evaluation.recordings.mcap_reader import DAMAGED, is_finished, records
 
 CHUNK_BYTES = 4 * 2**20
 SUFFIX = ".mcap"
@@ -138,7 +137,7 @@ def close_unfinished(folder: Path) -> list[Path]:
             part = path.with_name(f".{path.name}.part")
             try:
                 _copy(path, part)
-            except McapError:
+            except DAMAGED:
                 part.unlink(missing_ok=True)
                 continue
             except OSError:

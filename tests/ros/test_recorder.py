@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 import signal
 import time
@@ -29,6 +30,7 @@ from evaluation.recordings.replay_main import main as replay_main
 from policy_server.bundle import PolicyBundle
 from policy_server.manifest import write_bundle
 from robots import view
+from robots.binding import bind
 
 STEPS = 6
 CUT_BYTES, LIMIT_BYTES = 50_000, 80_000
@@ -79,7 +81,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
             killed_ns = time.time_ns()
             recorder.process.wait()
             here.watcher.told.clear()
-        fresh = here.recorder(folder=str(folder / "records"), runner=("prlimit", f"--fsize={LIMIT_BYTES}"))
+        fresh = here.recorder(folder=str(folder / "records"))
+        resource.prlimit(fresh.process.pid, resource.RLIMIT_FSIZE, (LIMIT_BYTES, LIMIT_BYTES))
         with running(here, answers):
             wait_until(lambda: here.watcher.heard("recorder_node", "not recorded any further"))
         (full,) = wait_for(folder, "records/*/trial.mcap", 3, lambda path: path.stat().st_size > 0)
@@ -110,30 +113,29 @@ def write_threaded_bundle(folder: Path) -> None:
     model = onnx.load(folder / "policy.onnx")
     for node in model.graph.node:
         node.output[:] = ["plain" if name == "logits" else name for name in node.output]
-    nodes = [
-        helper.make_node("Cast", ["navigation"], ["many_pixels"], to=TensorProto.FLOAT),
-        helper.make_node("Sqrt", ["many_pixels"], ["many_roots"]),
-        helper.make_node("Reshape", ["many_roots", "many_shape"], ["many_rows"]),
-        helper.make_node("Tile", ["many_rows", "many_times"], ["many"]),
-        helper.make_node("ReduceSum", ["many", "many_axes"], ["many_sums"], keepdims=0),
-        helper.make_node("Mul", ["many_sums", "many_scale"], ["many_logits"]),
-        helper.make_node("Add", ["plain", "many_logits"], ["logits"]),
-    ]
     count = model.graph.output[0].type.tensor_type.shape.dim[-1].dim_value
     rows = 84 * 144 * 3 // (2 * count)
-    nodes.insert(2, helper.make_node("Reshape", ["many_roots", "many_flat"], ["many_line"]))
-    nodes.insert(3, helper.make_node("Slice", ["many_line", "many_from", "many_to"], ["many_even"]))
-    nodes[4].input[0] = "many_even"
-    nodes[6].input[0] = "many"
     constants = {
-        "many_flat": np.array([-1], np.int64),
-        "many_from": np.array([0], np.int64),
-        "many_to": np.array([2 * rows * count], np.int64),
-        "many_shape": np.array([2, rows, count], np.int64),
-        "many_times": np.array([1, 40, 1], np.int64),
-        "many_axes": np.array([0, 1], np.int64),
-        "many_scale": np.array([1e-6], np.float32),
+        "flat": np.array([-1], np.int64),
+        "first": np.array([0], np.int64),
+        "last": np.array([2 * rows * count], np.int64),
+        "shape": np.array([2, rows, count], np.int64),
+        "times": np.array([1, 40, 1], np.int64),
+        "axes": np.array([1], np.int64),
+        "scale": np.array([1e-6], np.float32),
     }
+    nodes = [
+        helper.make_node("Cast", ["navigation"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("Sqrt", ["pixels"], ["roots"]),
+        helper.make_node("Reshape", ["roots", "flat"], ["line"]),
+        helper.make_node("Slice", ["line", "first", "last"], ["even"]),
+        helper.make_node("Reshape", ["even", "shape"], ["rows"]),
+        helper.make_node("Tile", ["rows", "times"], ["many"]),
+        helper.make_node("ReduceSum", ["many", "axes"], ["sums"], keepdims=0),
+        helper.make_node("Gather", ["sums", "first"], ["one_sum"], axis=0),
+        helper.make_node("Mul", ["one_sum", "scale"], ["small"]),
+        helper.make_node("Add", ["plain", "small"], ["logits"]),
+    ]
     model.graph.node.extend(nodes)
     model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
     files = {name: (folder / name).read_bytes() for name in ("text.onnx", "tokenizer.json")}
@@ -167,19 +169,23 @@ def test_every_decision_is_reproduced_bit_for_bit(recorded: Recorded, capsys: py
     assert f"{STEPS} decisions reproduced bit for bit" in capsys.readouterr().out
 
 
-def test_a_changed_resize_is_found_at_the_first_step_and_named(
+def test_a_changed_resize_is_found_at_its_first_step_and_named(
     recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taps = view.area_taps
+    recording, taps = Recording.read(recorded.whole), view.area_taps
+    resize = bind(recording.manifest.spec, recording.body).images
+    before = [resize(step.observation) for step in recording.decided()]
 
     def nearest(source: int, target: int) -> object:
         places, weights = taps(source, target)
         return places[:, :1], np.ones_like(weights[:, :1])
 
     monkeypatch.setattr(view, "area_taps", nearest)
+    after = [resize(step.observation) for step in recording.decided()]
+    differ = [any((one[name] != other[name]).any() for name in one) for one, other in zip(before, after, strict=True)]
     result = replay_file(recorded.whole, recorded.bundle, None, {})
     assert result.difference is not None
-    assert (result.difference.step, result.difference.is_input) == (0, True)
+    assert (result.difference.step, result.difference.is_input) == (differ.index(True), True)
     assert result.difference.tensor in ("navigation", "manipulation")
     assert result.changes == ()
 

@@ -49,7 +49,7 @@ class InputDigests:
             if topic.name in (self._begun, self._embodiment):
                 self._prepare(topic, data)
             elif topic.name in self._marks and (stamp_ns := stamp_of(data)) not in self._done:
-                return self._made(stamp_ns, kept)
+                return self._made(stamp_ns, kept, topic.name == self._marks[1])
         except (RobotError, PolicyError, ValueError, LookupError) as error:
             self._warn(f"inputs: {type(error).__name__}: {error}")
         return []
@@ -63,14 +63,16 @@ class InputDigests:
         if self._body and self._manifest:
             self._binding = bind(self._manifest.spec, self._body)
 
-    def _made(self, stamp_ns: int, kept: Kept) -> list[tuple[Topic, bytes]]:
+    def _made(self, stamp_ns: int, kept: Kept, is_late: bool) -> list[tuple[Topic, bytes]]:
         if self._binding is None or self._manifest is None:
             return []
         found, body = kept.stamped(stamp_ns), self._binding.body
         topics = {name: self._full(f"camera/{name}/image_raw") for name, _ in self._binding.views.values()}
         state = self._full("state")
-        if state not in found or not set(topics.values()) <= set(found):
-            return []  # it came late, or is lost: the replay misses it too
+        if missing := sorted({state, *topics.values()} - set(found)):
+            if is_late:
+                self._warn(f"lost {', '.join(missing)} of an observation that was decided on: no replay goes past it")
+            return []
         seen = {name: images.decode(deserialize_message(found[topic], Image)) for name, topic in topics.items()}
         numbers = convert.state_of(deserialize_message(found[state], JointState), body)
         made = digests(observed_inputs(self._manifest, self._binding, Observation(stamp_ns, seen, numbers)))

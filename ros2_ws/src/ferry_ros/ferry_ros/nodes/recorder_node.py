@@ -95,6 +95,7 @@ class RecorderNode(Node):
         folder = Path(parameters.read(self, RecorderOptions).folder).expanduser()
         self._close_left(folder)
         self._topics: dict[str, Topic] = {}
+        self._silent = {self.resolve_topic_name("embodiment")}
         inputs = self._topic("recorder_node/inputs", DiagnosticArray)
         self._digests = InputDigests(self.resolve_topic_name, inputs, lambda line: self.get_logger().warning(line))
         roles = Roles(self.resolve_topic_name(BEGUN), self.resolve_topic_name(ENDED), _read_begun)
@@ -131,7 +132,11 @@ class RecorderNode(Node):
             return
         self._topics[topic.name] = topic
         profile = LATCHED if latched else qos.newest(DEPTH)
-        self.create_subscription(kind, name, lambda data: self._recorder.take(topic, bytes(data)), profile, raw=True)
+        self.create_subscription(kind, name, partial(self._take, topic), profile, raw=True)
+
+    def _take(self, topic: Topic, data: Any) -> None:
+        self._silent.discard(topic.name)
+        self._recorder.take(topic, bytes(data))
 
     def _take_embodiment(self, message: String) -> None:
         """Follows the cameras of the robot."""
@@ -140,6 +145,7 @@ class RecorderNode(Node):
         except (RobotError, ValueError) as error:
             self.get_logger().error(f"embodiment: {error}; its cameras are not recorded")
             return
+        self._silent |= {self.resolve_topic_name(f"camera/{camera.name}/image_raw") for camera in body.cameras}
         for camera in body.cameras:
             self._follow(f"camera/{camera.name}/image_raw", Image)
             self._follow(f"camera/{camera.name}/camera_info", CameraInfo)
@@ -152,8 +158,9 @@ class RecorderNode(Node):
         state = self._recorder.state
         dropped = f"{state.dropped} messages were dropped: the disk is too slow" if state.dropped else ""
         fault = "; ".join(filter(None, (state.fault, dropped)))
-        message = fault or (f"recording {state.file}" if state.file else "waiting for a trial")
-        level = diagnostics.ERROR if fault else diagnostics.OK
+        awaited = f"waiting for {', '.join(sorted(self._silent)) or 'a trial'}"
+        message = fault or (f"recording {state.file}" if state.file else awaited)
+        level = diagnostics.ERROR if fault else diagnostics.WARN if self._silent else diagnostics.OK
         one = diagnostics.status(f"{self.get_name()}: recorder", level, message, values(state))
         self._diagnostics.publish(diagnostics.diagnostics(ros_now(self), one))
 
