@@ -41,6 +41,7 @@ class Recording:
         runtime: what its server ran on.
         instruction, sampling, seed: of its session.
         steps: its decisions in order; their observations are empty but for the stamp.
+        seen: stamp of an observation -> camera or group -> digest of what the policy saw (`seen_digests`).
         inputs: stamp of an observation -> name of an input of the graph -> digest.
         results: stamp of an observation -> the executor's result, as words.
         end: reason, message and verdict; empty if the recording ends before the trial.
@@ -58,6 +59,7 @@ class Recording:
     sampling: str
     seed: int
     steps: tuple[Step, ...]
+    seen: Mapping[int, Mapping[str, str]]
     inputs: Mapping[int, Mapping[str, str]]
     results: Mapping[int, Mapping[str, str]]
     end: Mapping[str, str]
@@ -85,6 +87,7 @@ class Recording:
                 sampling=begun["sampling"],
                 seed=int(begun["seed"]),
                 steps=tuple(sorted(found.steps.values(), key=lambda step: step.decision.step)),
+                seen=found.seen,
                 inputs=found.inputs,
                 results=found.results,
                 end=found.end,
@@ -136,6 +139,7 @@ class _Found:
         self.begun: Mapping[str, str] | None = None
         self.body: Embodiment | None = None
         self.steps: dict[int, Step] = {}
+        self.seen: dict[int, Mapping[str, str]] = {}
         self.inputs: dict[int, Mapping[str, str]] = {}
         self.results: dict[int, Mapping[str, str]] = {}
         self.end: Mapping[str, str] = {}
@@ -152,6 +156,7 @@ class _Found:
         elif topic.endswith(f"/{DECISION}"):
             step = step_from(stamp_ns, message.status[0].message, _values(message))
             self.steps[step.decision.step] = step
+            self.seen[stamp_ns] = json.loads(_values(message).get("seen", "{}"))
         elif topic.endswith(f"/{INPUTS}"):
             self.inputs[stamp_ns] = _values(message)
         elif topic.endswith("/result"):

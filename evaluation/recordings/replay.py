@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from evaluation.errors import RecordError
+from evaluation.records.step_values import seen_digests
 from evaluation.recordings.inputs import digests, observed_inputs
 from evaluation.recordings.recording import Recording
 from evaluation.step import Step
@@ -85,7 +86,10 @@ def replay(recording: Recording, bundle: PolicyBundle) -> Replay:
     for step in recording.decided():
         known = recording.inputs.get(step.decision.stamp_ns)
         unchecked += known is None
-        difference = _input_difference(step, known or {}, bundle.manifest, session.binding)
+        seen = recording.seen.get(step.decision.stamp_ns, {})
+        difference = _seen_difference(step, seen) or _input_difference(
+            step, known or {}, bundle.manifest, session.binding
+        )
         if difference is None:
             try:
                 difference = _output_difference(step.decision, session.act(step.observation, executed))
@@ -116,6 +120,16 @@ def changes(recording: Recording, bundle: PolicyBundle) -> tuple[str, ...]:
 def _files(manifest: PolicyManifest) -> dict[str, str]:
     graphs = (*manifest.graphs.values(), *([manifest.tokenizer] if manifest.tokenizer else []))
     return {graph.file: graph.sha256 for graph in graphs}
+
+
+def _seen_difference(step: Step, seen: Mapping[str, str]) -> Difference | None:
+    """A camera or state group of which the recording holds something else than the policy saw."""
+    here = seen_digests(step.observation)
+    for name, digest in seen.items():
+        if here.get(name) != digest:
+            words = "the recording holds other bits than the policy was given; they came damaged over DDS"
+            return Difference(step.decision.step, name, True, words)
+    return None
 
 
 def _input_difference(

@@ -41,15 +41,24 @@ class InputDigests:
         self._body: Embodiment | None = None
         self._manifest: PolicyManifest | None = None
         self._binding: Binding | None = None
-        self._done: list[int] = []
+        self._asked: dict[int, bool] = {}  # stamp of an observation -> its digests are still missing
 
     def watch(self, topic: Topic, data: bytes, kept: Kept) -> list[tuple[Topic, bytes]]:
-        """The digests for the observation that a command or a decision answers, once."""
+        """The digests for the observation that a command or a decision answers, once; it may come after them."""
         try:
             if topic.name in (self._begun, self._embodiment):
                 self._prepare(topic, data)
-            elif topic.name in self._marks and (stamp_ns := stamp_of(data)) not in self._done:
-                return self._made(stamp_ns, kept, topic.name == self._marks[1])
+                return []
+            if topic.name in self._marks and (stamp_ns := stamp_of(data)) not in self._asked:
+                self._asked[stamp_ns] = True
+            elif not (topic.stamped and self._asked.get(stamp_ns := stamp_of(data))):
+                return []
+            made = self._made(stamp_ns, kept)
+            self._asked[stamp_ns] = not made
+            while len(self._asked) > REMEMBERED and (oldest := next(iter(self._asked))) != stamp_ns:
+                if self._asked.pop(oldest):
+                    self._warn("lost a part of an observation that was decided on: no replay goes past it")
+            return made
         except (RobotError, PolicyError, ValueError, LookupError) as error:
             self._warn(f"inputs: {type(error).__name__}: {error}")
         return []
@@ -63,19 +72,16 @@ class InputDigests:
         if self._body and self._manifest:
             self._binding = bind(self._manifest.spec, self._body)
 
-    def _made(self, stamp_ns: int, kept: Kept, is_late: bool) -> list[tuple[Topic, bytes]]:
+    def _made(self, stamp_ns: int, kept: Kept) -> list[tuple[Topic, bytes]]:
         if self._binding is None or self._manifest is None:
             return []
         found, body = kept.stamped(stamp_ns), self._binding.body
         topics = {name: self._full(f"camera/{name}/image_raw") for name, _ in self._binding.views.values()}
         state = self._full("state")
-        if missing := sorted({state, *topics.values()} - set(found)):
-            if is_late:
-                self._warn(f"lost {', '.join(missing)} of an observation that was decided on: no replay goes past it")
+        if not {state, *topics.values()} <= set(found):
             return []
         seen = {name: images.decode(deserialize_message(found[topic], Image)) for name, topic in topics.items()}
         numbers = convert.state_of(deserialize_message(found[state], JointState), body)
         made = digests(observed_inputs(self._manifest, self._binding, Observation(stamp_ns, seen, numbers)))
-        self._done = [*self._done[1 - REMEMBERED :], stamp_ns]
         message = diagnostics.diagnostics(stamp_ns, diagnostics.status("inputs", diagnostics.OK, "", made))
         return [(self._topic, bytes(serialize_message(message)))]

@@ -70,11 +70,13 @@ class Roles:
 
     Attributes:
         begun, ended: marks of a trial.
+        decision: the policy's; those before the mark are the trial's before.
         read_begun: reads the mark of its beginning.
     """
 
     begun: str
     ended: str
+    decision: str
     read_begun: Callable[[bytes], Begun]
 
 
@@ -95,6 +97,11 @@ class Kept:
         self.size += len(data)
         while self.recent and (self.size > KEPT_BYTES or self.recent[0][0] < at_ns - KEPT_S * 1e9):
             self.size -= len(self.recent.popleft()[2])
+
+    def drop(self, name: str) -> None:
+        """Forgets the messages of a topic."""
+        self.recent = deque(one for one in self.recent if one[1].name != name)
+        self.size = sum(len(data) for _, _, data in self.recent)
 
     def stamped(self, stamp_ns: int) -> dict[str, bytes]:
         """The kept messages that begin with a header of this stamp, by topic."""
@@ -179,11 +186,11 @@ class TrialRecorder:
 
     def _begin(self, begun: Begun, topic: Topic, data: bytes) -> None:
         self._finish("")
-        start = partial(self._open, begun, topic, data)
         if begun.stamp_ns >= self._started_ns:
-            return start()
+            self._kept.drop(self._roles.decision)
+            return self._open(begun, topic, data)
         # This process began during a trial, or after its end, whose mark may come after this one.
-        self._pending = time.monotonic() + LINGER_S, begun.stamp_ns, start
+        self._pending = time.monotonic() + LINGER_S, begun.stamp_ns, partial(self._open, begun, topic, data)
 
     def _open(self, begun: Begun, mark: Topic, data: bytes) -> None:
         own = Path(begun.folder) if begun.folder and Path(begun.folder).is_dir() else None

@@ -21,7 +21,8 @@ def step_msg(step: Step) -> DiagnosticArray:
 
 def step_of(message: DiagnosticArray) -> Step:
     """Inverse of `step_msg`, with an observation that is empty but for its stamp; SpecError when it is no step."""
-    if not message.status:
-        raise SpecError("step message", "no status", "what step_msg writes")
-    one = message.status[0]
+    try:
+        one = message.status[0]
+    except LookupError as error:
+        raise SpecError("step message", f"{type(error).__name__} {error}", "what step_msg writes") from error
     return step_from(stamp_of(message.header), one.message, diagnostics.values_of(one))

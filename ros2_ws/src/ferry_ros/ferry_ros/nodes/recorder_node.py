@@ -98,7 +98,7 @@ class RecorderNode(Node):
         self._silent = {self.resolve_topic_name("embodiment")}
         inputs = self._topic("recorder_node/inputs", DiagnosticArray)
         self._digests = InputDigests(self.resolve_topic_name, inputs, lambda line: self.get_logger().warning(line))
-        roles = Roles(self.resolve_topic_name(BEGUN), self.resolve_topic_name(ENDED), _read_begun)
+        roles = Roles(*map(self.resolve_topic_name, (BEGUN, ENDED, DECISION)), _read_begun)
         self._recorder = TrialRecorder(folder, roles, self._digests.watch, self._say)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVERY)
         for name, kind in TOPICS.items():
