@@ -68,4 +68,4 @@ def step_from(stamp_ns: int, name: str, texts: Mapping[str, str]) -> Step:
         )
         return Step(Observation(stamp_ns, {}), decision, sent, numbers["seen_ns"], numbers["late"], numbers["timing_s"])
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise SpecError("step message", f"{type(error).__name__} {error}", "what step_values writes") from error
+        raise SpecError("step message", f"{type(error).__name__} {error}", "what step_msg writes") from error
