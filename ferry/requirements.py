@@ -31,9 +31,14 @@ class Requirement:
     install: str
 
     @property
-    @dataclass(frozen=True)
+    def missing(self) -> tuple[str, ...]:
+        """Modules that are not installed."""
+        return tuple(name for name in self.modules if not _installed(name))
+
+
+@dataclass(frozen=True)
 class Beside:
-    """What a node needs that runs beside the robot, and only where it is asked for.
+    """What a node needs that runs beside the robot, where it is asked for.
 
     Attributes:
         argument: of the launch, that asks for it.
@@ -47,16 +52,14 @@ class Beside:
     modules: tuple[str, ...]
     install: str
 
-
-BESIDE = (
-    Beside("recorder:=true", "ferry_ros/recorder_node", ("mcap", "mcap_ros2"), "pip install -e '.[record]'"),
-)
-
-
-def missing(self) -> tuple[str, ...]:
+    @property
+    def missing(self) -> tuple[str, ...]:
         """Modules that are not installed."""
         return tuple(name for name in self.modules if not _installed(name))
 
+
+BESIDE = (Beside("recorder:=true", "ferry_ros/recorder_node", ("mcap", "mcap_ros2"), "pip install -e '.[record]'"),)
+"""Every such node."""
 
 REQUIREMENTS = (
     Requirement("stretch_re1", "twin", ("stretch_re1_twin",), _SIM, "pip install -e '.[robot,ros,server,sim]'"),
@@ -72,28 +75,6 @@ REQUIREMENTS = (
     Requirement("ros2_control_arm", "real, fake", ("ros2_control_arm",), ("pinocchio",), "pip install -e '.[arm,ros]'"),
 )
 """Every robot and form that needs more than another one of it."""
-
-
-@dataclass(frozen=True)
-class Beside:
-    """What a node needs that runs beside the robot, and only where it is asked for.
-
-    Attributes:
-        argument: of the launch, that asks for it.
-        origin: "package/executable".
-        modules: what it imports.
-        install: the line that installs it.
-    """
-
-    argument: str
-    origin: str
-    modules: tuple[str, ...]
-    install: str
-
-
-BESIDE = (
-    Beside("recorder:=true", "ferry_ros/recorder_node", ("mcap", "mcap_ros2"), "pip install -e '.[record]'"),
-)
 
 
 def missing(processes: Sequence[Process]) -> str:
@@ -113,8 +94,7 @@ def missing(processes: Sequence[Process]) -> str:
             return f"{row.robot} ({row.forms}) needs {', '.join(gone)}, not installed here: {row.install}"
     started = {process.origin for process in processes}
     for one in BESIDE:
-        gone = tuple(name for name in one.modules if not _installed(name))
-        if one.origin in started and gone:
+        if one.origin in started and (gone := one.missing):
             return f"{one.argument} needs {', '.join(gone)}, not installed here: {one.install}"
     return ""
 

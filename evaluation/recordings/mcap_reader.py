@@ -24,7 +24,7 @@ Record = tuple[Schema, Channel, Message]
 
 
 def records(path: Path) -> Iterator[Record]:
-    """Every message of a file with its channel and schema, up to where the file was cut off; McapError if it is none."""
+    """Every message of a file with its channel and schema, up to where the file was cut off. McapError for none."""
     schemas: dict[int, Schema] = {}
     channels: dict[int, Channel] = {}
     with path.open("rb") as file:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, cast
 
 from mcap.records import Channel, Schema
 from mcap.writer import CompressionType, Writer
@@ -55,7 +55,9 @@ class McapWriter:
         self.path = path
         self._file: IO[bytes] = path.open("xb", buffering=0)
         fcntl.flock(self._file, fcntl.LOCK_EX)
-        self._writer = Writer(_Whole(self._file), chunk_size=CHUNK_BYTES, compression=CompressionType.ZSTD)
+        self._writer: Any = Writer(
+            cast(IO[bytes], _Whole(self._file)), chunk_size=CHUNK_BYTES, compression=CompressionType.ZSTD
+        )
         self._writer.start(profile="ros2", library="ferry")
         self._schemas: dict[str, int] = {}
         self._channels: dict[str, int] = {}
@@ -68,7 +70,7 @@ class McapWriter:
 
     def flush(self) -> None:
         """Closes the current chunk and waits until the disk has it; OSError when it does not take it."""
-        self._writer._Writer__finalize_chunk()  # type: ignore[attr-defined]  # mcap closes chunks by size alone
+        self._writer._Writer__finalize_chunk()  # mcap closes chunks by size alone
         os.fdatasync(self._file.fileno())
 
     def close(self) -> None:
@@ -150,7 +152,7 @@ def close_unfinished(folder: Path) -> list[Path]:
 
 def _copy(source: Path, target: Path) -> None:
     with target.open("wb") as file:
-        writer = Writer(file, chunk_size=CHUNK_BYTES, compression=CompressionType.ZSTD)
+        writer: Any = Writer(file, chunk_size=CHUNK_BYTES, compression=CompressionType.ZSTD)
         writer.start(profile="ros2", library="ferry")
         schemas: dict[int, int] = {}
         channels: dict[int, int] = {}
@@ -164,12 +166,11 @@ def _copy(source: Path, target: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _register(writer: Writer, schema: Schema, channel: Channel, schemas: dict[int, int]) -> int:
+def _register(writer: Any, schema: Schema, channel: Channel, schemas: dict[int, int]) -> int:
     if schema.id not in schemas:
         schemas[schema.id] = writer.register_schema(schema.name, schema.encoding, schema.data)
-    return writer.register_channel(
-        channel.topic, channel.message_encoding, schemas[schema.id], dict(channel.metadata)
-    )
+    metadata = dict(channel.metadata)
+    return int(writer.register_channel(channel.topic, channel.message_encoding, schemas[schema.id], metadata))
 
 
 def _profile(latched: bool) -> str:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from evaluation.errors import RecordError
-from evaluation.records.step_values import step_from
 from evaluation.recordings.mcap_reader import Messages, is_finished, stamp_of
 from evaluation.recordings.mcap_writer import SUFFIX
+from evaluation.records.step_values import step_from
 from evaluation.step import Step
 from policy_server.errors import PolicyError
 from policy_server.manifest import PolicyManifest
@@ -94,7 +94,9 @@ class Recording:
                 is_whole=is_finished(path),
             )
         except (KeyError, ValueError, PolicyError) as error:
-            raise RecordError(str(path), f"{type(error).__name__} {error}", "the mark of a trial's beginning") from error
+            raise RecordError(
+                str(path), f"{type(error).__name__} {error}", "the mark of a trial's beginning"
+            ) from error
 
     def observations(self, wanted: Callable[[int], bool] = lambda stamp_ns: True) -> Iterator[Observation]:
         """Every complete observation whose stamp is wanted, in the order in which they were completed."""

@@ -10,16 +10,16 @@ from typing import Any, cast
 import numpy as np
 
 from evaluation.errors import RecordError
-from evaluation.records.step_values import seen_digests
 from evaluation.recordings.inputs import digests, observed_inputs
 from evaluation.recordings.recording import Recording
+from evaluation.records.step_values import seen_digests
 from evaluation.step import Step
 from policy_server.bundle import PolicyBundle
 from policy_server.decision import Decision
 from policy_server.errors import PolicyError
 from policy_server.manifest import PolicyManifest
+from policy_server.onnx.sampling import Sampling
 from policy_server.onnx_policy import OnnxPolicy
-from policy_server.sampling import Sampling
 from robots.binding import Binding
 from robots.errors import RobotError
 
@@ -108,7 +108,9 @@ def changes(recording: Recording, bundle: PolicyBundle) -> tuple[str, ...]:
     if bundle.sha256 != recording.bundle_sha256:
         then, now = _files(recording.manifest), _files(bundle.manifest)
         names = [name for name in {**then, **now} if then.get(name) != now.get(name)]
-        found.append(f"bundle {recording.bundle_sha256[:12]} -> {bundle.sha256[:12]} ({', '.join(names) or 'manifest'})")
+        found.append(
+            f"bundle {recording.bundle_sha256[:12]} -> {bundle.sha256[:12]} ({', '.join(names) or 'manifest'})"
+        )
     runtime: Mapping[str, Any] = bundle.runtime
     compared = [name for name in runtime if name != "cores" or 0 in (runtime["threads"], recording.runtime["threads"])]
     for name in compared if recording.runtime else ():

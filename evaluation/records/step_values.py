@@ -19,10 +19,10 @@ from robots.robot import Sent
 def seen_digests(observation: Observation) -> dict[str, str]:
     """Digests of the bits of an observation's images and state, by the names of cameras and groups.
 
-    They tell later whether a recording holds what the policy saw. CRC-32, as it is computed beside the loop: 0.06 ms for 224 x 384.
+    They tell later whether a recording holds what the policy saw. CRC-32: 0.06 ms for 224 x 384 pixels.
     """
     arrays = {**observation.images, **observation.state}
-    return {name: f"{zlib.crc32(np.ascontiguousarray(one)):08x}" for name, one in arrays.items()}
+    return {name: f"{zlib.crc32(np.ascontiguousarray(one).data):08x}" for name, one in arrays.items()}
 
 
 def step_values(step: Step) -> dict[str, str]:

@@ -203,9 +203,7 @@ def test_a_changed_graph_is_found_and_its_file_named(recorded: Recorded, tmp_pat
     assert [change for change in result.changes if "policy.onnx" in change and "text.onnx" not in change]
 
 
-def test_a_changed_number_of_threads_is_found_and_named(
-    recorded: Recorded, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_changed_number_of_threads_is_found_and_named(recorded: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
     assert replay_main([str(recorded.whole), "--bundle", str(recorded.bundle), "--threads", "3"]) == 1
     said = capsys.readouterr().out
     assert "output 'probabilities' differs" in said

@@ -24,9 +24,7 @@ class Recorder:
 
     def __init__(self, node: rclpy.node.Node, topics: dict[str, Any], latched: tuple[str, ...] = ()) -> None:
         self.messages: list[tuple[str, int, bytes]] = []
-        self._kinds = {
-            topic: kind_of(tf_message() if kind == "tf" else kind) for topic, kind in topics.items()
-        }
+        self._kinds = {topic: kind_of(tf_message() if kind == "tf" else kind) for topic, kind in topics.items()}
         for topic, kind in topics.items():
             profile: Any = LATCHED if topic in latched else 200
             found = tf_message() if kind == "tf" else kind

@@ -37,7 +37,7 @@ STEM = "trial"
 
 
 @dataclass(frozen=True)
-class Begun:
+class TrialMark:
     """Beginning of a trial: its stamp [ns], and the folder of its record on this computer (empty: none)."""
 
     stamp_ns: int
@@ -77,7 +77,7 @@ class Roles:
     begun: str
     ended: str
     decision: str
-    read_begun: Callable[[bytes], Begun]
+    read_begun: Callable[[bytes], TrialMark]
 
 
 @dataclass
@@ -184,7 +184,7 @@ class TrialRecorder:
             self._ended_ns = stamp_of(data)
             self._close_at = time.monotonic() + LINGER_S if self._writer else 0.0
 
-    def _begin(self, begun: Begun, topic: Topic, data: bytes) -> None:
+    def _begin(self, begun: TrialMark, topic: Topic, data: bytes) -> None:
         self._finish("")
         if begun.stamp_ns >= self._started_ns:
             self._kept.drop(self._roles.decision)
@@ -192,7 +192,7 @@ class TrialRecorder:
         # This process began during a trial, or after its end, whose mark may come after this one.
         self._pending = time.monotonic() + LINGER_S, begun.stamp_ns, partial(self._open, begun, topic, data)
 
-    def _open(self, begun: Begun, mark: Topic, data: bytes) -> None:
+    def _open(self, begun: TrialMark, mark: Topic, data: bytes) -> None:
         own = Path(begun.folder) if begun.folder and Path(begun.folder).is_dir() else None
         stem = STEM if own else f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{STEM}"
         self.state.messages, self.state.bytes, self.state.fault = 0, 0, ""
@@ -224,7 +224,9 @@ class TrialRecorder:
             path, self._writer = self._writer.path, None
             self.state.last, self.state.file = str(path), ""
             end = f" ({why})" if why else ""
-            self._say(f"recorded {self.state.messages} messages, {path.stat().st_size / 1e6:.1f} MB: {path}{end}", False)
+            self._say(
+                f"recorded {self.state.messages} messages, {path.stat().st_size / 1e6:.1f} MB: {path}{end}", False
+            )
 
     def _guarded(self, use: Callable[[McapWriter], None]) -> None:
         if self._writer is None:

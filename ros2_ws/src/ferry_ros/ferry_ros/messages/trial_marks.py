@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from diagnostic_msgs.msg import DiagnosticArray
 
@@ -11,24 +11,11 @@ from ferry_ros.messages import diagnostics
 from policy_server.manifest import PolicyManifest
 
 
-def begun_msg(
-    stamp_ns: int,
-    manifest: PolicyManifest,
-    runtime: Mapping[str, Any],
-    *,
-    instruction: str,
-    bundle_sha256: str,
-    sampling: str,
-    seed: int,
-    max_steps: int,
-    folder: str,
-) -> DiagnosticArray:
+@dataclass(frozen=True)
+class Begun:
     """A trial that begins now.
 
-    Args:
-        stamp_ns: now, in ROS time; the trial's name.
-        manifest: of the policy.
-        runtime: what the policy server runs on, as it tells.
+    Attributes:
         instruction: in words.
         bundle_sha256: hash of the served bundle.
         sampling: greedy, sample or uniform.
@@ -36,14 +23,21 @@ def begun_msg(
         max_steps: most decisions.
         folder: of the trial's record on this computer; empty without one.
     """
-    values = {
-        "instruction": instruction,
-        "bundle_sha256": bundle_sha256,
-        "sampling": sampling,
-        "seed": seed,
-        "max_steps": max_steps,
-        "folder": folder,
-        "runtime": dict(runtime),
-        "manifest": manifest.to_json(),
-    }
+
+    instruction: str
+    bundle_sha256: str
+    sampling: str
+    seed: int
+    max_steps: int
+    folder: str
+
+
+def begun_msg(stamp_ns: int, begun: Begun, manifest: PolicyManifest, runtime: Mapping[str, object]) -> DiagnosticArray:
+    """The mark with the policy's manifest and what its server says that it runs on; its stamp names the trial."""
+    values = {**asdict(begun), "runtime": dict(runtime), "manifest": manifest.to_json()}
     return diagnostics.diagnostics(stamp_ns, diagnostics.status("trial", diagnostics.OK, "begun", values))
+
+
+def folder_of(message: DiagnosticArray) -> str:
+    """The folder of the trial's record in a mark; empty without one."""
+    return diagnostics.values_of(message.status[0]).get("folder", "") if message.status else ""

@@ -15,7 +15,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
@@ -32,7 +31,7 @@ from ferry_ros import trial_record
 from ferry_ros.driven_trial import Trial
 from ferry_ros.messages import convert, diagnostics, qos
 from ferry_ros.messages.steps import step_msg
-from ferry_ros.messages.trial_marks import begun_msg
+from ferry_ros.messages.trial_marks import Begun, begun_msg
 from ferry_ros.rclpy_support import parameters
 from ferry_ros.rclpy_support.claim import Claim
 from ferry_ros.rclpy_support.one_message import one_message
@@ -121,7 +120,7 @@ class PolicyNode(LifecycleNode):
         self._binding: Binding | None = None
         self._robot: RosRobot | None = None
         self._current: Trial | None = None
-        self._bundle_sha256, self._runtime = "", dict[str, Any]()
+        self._bundle_sha256, self._runtime = "", dict[str, object]()
         self._trial = threading.Lock()
         self._permanent_failure, self._starting = False, False
         self._awaited = self._failure = ""
@@ -299,9 +298,8 @@ class PolicyNode(LifecycleNode):
             odometry, _ = one_message(self, Odometry, "odom", qos.NEWEST, ODOMETRY_S)
             robot.pose = convert.pose_of(odometry) if odometry else None
         record = trial_record.begin(folder, instruction, *known, steps, lambda: robot.pose)
-        about: dict[str, Any] = {"sampling": options.sampling, "seed": options.seed, "max_steps": steps, "folder": record.folder}
-        about |= {"instruction": instruction, "bundle_sha256": self._bundle_sha256}
-        self._begun.publish(begun_msg(ros_now(self), self._manifest, self._runtime, **about))
+        begun = Begun(instruction, self._bundle_sha256, options.sampling, options.seed, steps, record.folder)
+        self._begun.publish(begun_msg(ros_now(self), begun, self._manifest, self._runtime))
         try:
             yield record
         finally:

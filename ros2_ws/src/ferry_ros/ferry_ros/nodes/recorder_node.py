@@ -31,12 +31,13 @@ from ferry_ros.input_digests import InputDigests
 from ferry_ros.interfaces.message_text import begins_with_header, kind_of, message_text
 from ferry_ros.interfaces.tf_message import tf_message
 from ferry_ros.messages import convert, diagnostics, qos
+from ferry_ros.messages.trial_marks import folder_of
 from ferry_ros.rclpy_support import parameters
 from ferry_ros.rclpy_support.claim import Claim
 from ferry_ros.rclpy_support.process import fail, run
 from ferry_ros.rclpy_support.ros_stamps import ros_now
 from ferry_ros.rclpy_support.timer import steady_timer
-from ferry_ros.trial_recorder import Begun, Roles, TrialRecorder, values
+from ferry_ros.trial_recorder import Roles, TrialMark, TrialRecorder, values
 from robots.embodiment import Embodiment
 from robots.errors import RobotError
 
@@ -98,7 +99,8 @@ class RecorderNode(Node):
         self._silent = {self.resolve_topic_name("embodiment")}
         inputs = self._topic("recorder_node/inputs", DiagnosticArray)
         self._digests = InputDigests(self.resolve_topic_name, inputs, lambda line: self.get_logger().warning(line))
-        roles = Roles(*map(self.resolve_topic_name, (BEGUN, ENDED, DECISION)), _read_begun)
+        begun, ended, decision = map(self.resolve_topic_name, (BEGUN, ENDED, DECISION))
+        roles = Roles(begun, ended, decision, _read_begun)
         self._recorder = TrialRecorder(folder, roles, self._digests.watch, self._say)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVERY)
         for name, kind in TOPICS.items():
@@ -165,9 +167,9 @@ class RecorderNode(Node):
         self._diagnostics.publish(diagnostics.diagnostics(ros_now(self), one))
 
 
-def _read_begun(data: bytes) -> Begun:
+def _read_begun(data: bytes) -> TrialMark:
     message = deserialize_message(data, DiagnosticArray)
-    return Begun(convert.stamp_of(message.header), diagnostics.values_of(message.status[0]).get("folder", ""))
+    return TrialMark(convert.stamp_of(message.header), folder_of(message))
 
 
 def main(args: Sequence[str] | None = None) -> None:
