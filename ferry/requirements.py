@@ -58,7 +58,10 @@ class Beside:
         return tuple(name for name in self.modules if not _installed(name))
 
 
-BESIDE = (Beside("recorder:=true", "ferry_ros/recorder_node", ("mcap", "mcap_ros2"), "pip install -e '.[record]'"),)
+BESIDE = (
+    Beside("recorder:=true", "ferry_ros/recorder_node", ("mcap", "mcap_ros2"), "pip install -e '.[record]'"),
+    Beside("watch:=true", "ferry_ros/watch_node", ("foxglove", "mcap", "mcap_ros2"), "pip install -e '.[watch]'"),
+)
 """Every such node."""
 
 REQUIREMENTS = (

@@ -22,6 +22,7 @@ from evaluation.recordings.mcap_reader import DAMAGED, is_finished, records
 
 CHUNK_BYTES = 4 * 2**20
 SUFFIX = ".mcap"
+CDR, JSON = "cdr", "json"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Topic:
         definition: of that type and those that it refers to, as rosbag2 writes it.
         latched: True where a late listener gets the last message, which a player has to know.
         stamped: True if its messages begin with a std_msgs/Header.
+        encoding: of its messages: "cdr", or "json" with a JSON schema as the definition.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Topic:
     definition: str
     latched: bool = False
     stamped: bool = False
+    encoding: str = CDR
 
 
 class McapWriter:
@@ -64,7 +67,7 @@ class McapWriter:
         self._sequences: dict[str, int] = {}
 
     def add(self, topic: Topic, at_ns: int, data: bytes) -> None:
-        """Adds a message in CDR that arrived `at_ns` after 1970 [ns]; OSError when the disk does not take a chunk."""
+        """Adds a message that arrived `at_ns` after 1970 [ns]; OSError when the disk does not take a chunk."""
         sequence = self._sequences[topic.name] = self._sequences.get(topic.name, -1) + 1
         self._writer.add_message(self._channel(topic), at_ns, data, at_ns, sequence)
 
@@ -90,13 +93,13 @@ class McapWriter:
 
     def _channel(self, topic: Topic) -> int:
         if topic.name not in self._channels:
+            language = "ros2msg" if topic.encoding == CDR else "jsonschema"
             if topic.kind not in self._schemas:
-                self._schemas[topic.kind] = self._writer.register_schema(
-                    topic.kind, "ros2msg", topic.definition.encode()
-                )
-            self._channels[topic.name] = self._writer.register_channel(
-                topic.name, "cdr", self._schemas[topic.kind], {"offered_qos_profiles": _profile(topic.latched)}
-            )
+                text = topic.definition.encode()
+                self._schemas[topic.kind] = self._writer.register_schema(topic.kind, language, text)
+            offered = {"offered_qos_profiles": _profile(topic.latched)}
+            schema = self._schemas[topic.kind]
+            self._channels[topic.name] = self._writer.register_channel(topic.name, topic.encoding, schema, offered)
         return self._channels[topic.name]
 
 

@@ -251,6 +251,12 @@ class Graph:
         wait_until(lambda: self.watcher.heard("recorder_node", "waiting for a trial"), 30.0, process)
         return process
 
+    def watch(self, **parameters: object) -> NodeProcess:
+        """Starts a watch_node and waits until it serves."""
+        process = self._start("watch_node", parameters)
+        wait_until(lambda: "ws://" in process.text(), 30.0, process)
+        return process
+
     def ready(self, timeout_s: float = 20.0) -> None:
         """Waits until the robot node has spoken and the policy node, if there is one, is active."""
         wait_until(lambda: self.watcher.odometry and self.watcher.stamps_ns, timeout_s, self.processes["robot_node"])

@@ -7,7 +7,6 @@ of a disk that is full and of messages that were dropped.
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Sequence
@@ -15,21 +14,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from nav_msgs.msg import Odometry
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import CameraInfo, Image, JointState
-from std_msgs.msg import Bool, String
-from trajectory_msgs.msg import JointTrajectory
 
 from evaluation.recordings.mcap_writer import Topic, close_unfinished
+from ferry_ros.decision_view import DecisionView
+from ferry_ros.graph_topics import BEGUN, DECISION, ENDED, GraphTopics
 from ferry_ros.input_digests import InputDigests
-from ferry_ros.interfaces.message_text import begins_with_header, kind_of, message_text
-from ferry_ros.interfaces.tf_message import tf_message
 from ferry_ros.messages import convert, diagnostics, qos
 from ferry_ros.messages.trial_marks import folder_of
 from ferry_ros.rclpy_support import parameters
@@ -37,38 +30,10 @@ from ferry_ros.rclpy_support.claim import Claim
 from ferry_ros.rclpy_support.process import fail, run
 from ferry_ros.rclpy_support.ros_stamps import ros_now
 from ferry_ros.rclpy_support.timer import steady_timer
-from ferry_ros.trial_recorder import Roles, TrialMark, TrialRecorder, values
-from robots.embodiment import Embodiment
-from robots.errors import RobotError
+from ferry_ros.trial_recorder import Kept, Roles, TrialMark, TrialRecorder, values
 
 NICENESS = 10
 DEPTH = 200
-LATCHED = QoSProfile(depth=20, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-BEGUN, ENDED, DECISION, COMMAND = "policy_node/trial_begun", "policy_node/trial", "policy_node/decision", "command"
-
-TOPICS: dict[str, Any] = {
-    "state": JointState,
-    "joint_states": JointState,
-    "odom": Odometry,
-    COMMAND: JointTrajectory,
-    "result": DiagnosticArray,
-    "stopped": DiagnosticStatus,
-    "permit": DiagnosticStatus,
-    "estop": Bool,
-    DECISION: DiagnosticArray,
-    "/diagnostics": DiagnosticArray,
-}
-"""What is recorded besides the cameras, /tf and the latched topics."""
-
-KEPT: dict[str, Any] = {
-    "embodiment": String,
-    "robot_description": String,
-    "instruction": String,
-    "policy_node/instruction": String,
-    BEGUN: DiagnosticArray,
-    ENDED: DiagnosticArray,
-}
-"""Latched topics."""
 
 
 @dataclass(frozen=True)
@@ -95,22 +60,14 @@ class RecorderNode(Node):
         self._claim.settle()
         folder = Path(parameters.read(self, RecorderOptions).folder).expanduser()
         self._close_left(folder)
-        self._topics: dict[str, Topic] = {}
-        self._silent = {self.resolve_topic_name("embodiment")}
-        inputs = self._topic("recorder_node/inputs", DiagnosticArray)
+        self._topics = GraphTopics(self, lambda topic, data: self._recorder.take(topic, data), DEPTH)
+        inputs = self._topics.topic("recorder_node/inputs", DiagnosticArray)
         self._digests = InputDigests(self.resolve_topic_name, inputs, lambda line: self.get_logger().warning(line))
+        self._view = DecisionView(self.resolve_topic_name)
         begun, ended, decision = map(self.resolve_topic_name, (BEGUN, ENDED, DECISION))
-        roles = Roles(begun, ended, decision, _read_begun)
-        self._recorder = TrialRecorder(folder, roles, self._digests.watch, self._say)
+        self._recorder = TrialRecorder(folder, Roles(begun, ended, decision, _read_begun), self._watch, self._say)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVERY)
-        for name, kind in TOPICS.items():
-            self._follow(name, kind)
-        for name, kind in KEPT.items():
-            self._follow(name, kind, latched=True)
-        with suppress(ImportError):  # robot_node says so too
-            self._follow("/tf", tf_message())
-            self._follow("/tf_static", tf_message(), latched=True)
-        self.create_subscription(String, "embodiment", self._take_embodiment, qos.LATCHED)
+        self._topics.follow()
         steady_timer(self, 1.0, self._tell)
 
     def close(self, reason: str) -> None:
@@ -124,33 +81,8 @@ class RecorderNode(Node):
             for path in close_unfinished(folder) if folder.is_dir() else ():
                 self.get_logger().warning(f"closed a recording that was cut off: {path}")
 
-    def _topic(self, name: str, kind: Any, latched: bool = False) -> Topic:
-        full, text = self.resolve_topic_name(name), message_text(kind_of(kind))
-        return Topic(full, kind_of(kind), text, latched, begins_with_header(text))
-
-    def _follow(self, name: str, kind: Any, latched: bool = False) -> None:
-        topic = self._topic(name, kind, latched)
-        if topic.name in self._topics:
-            return
-        self._topics[topic.name] = topic
-        profile = LATCHED if latched else qos.newest(DEPTH)
-        self.create_subscription(kind, name, partial(self._take, topic), profile, raw=True)
-
-    def _take(self, topic: Topic, data: Any) -> None:
-        self._silent.discard(topic.name)
-        self._recorder.take(topic, bytes(data))
-
-    def _take_embodiment(self, message: String) -> None:
-        """Follows the cameras of the robot."""
-        try:
-            body = Embodiment.from_json(json.loads(message.data))
-        except (RobotError, ValueError) as error:
-            self.get_logger().error(f"embodiment: {error}; its cameras are not recorded")
-            return
-        self._silent |= {self.resolve_topic_name(f"camera/{camera.name}/image_raw") for camera in body.cameras}
-        for camera in body.cameras:
-            self._follow(f"camera/{camera.name}/image_raw", Image)
-            self._follow(f"camera/{camera.name}/camera_info", CameraInfo)
+    def _watch(self, topic: Topic, data: bytes, kept: Kept) -> list[tuple[Topic, bytes]]:
+        return [*self._digests.watch(topic, data, kept), *self._view.watch(topic, data)]
 
     def _say(self, line: str, is_fault: bool) -> None:
         logger = self.get_logger()
@@ -160,9 +92,9 @@ class RecorderNode(Node):
         state = self._recorder.state
         dropped = f"{state.dropped} messages were dropped: the disk is too slow" if state.dropped else ""
         fault = "; ".join(filter(None, (state.fault, dropped)))
-        awaited = f"waiting for {', '.join(sorted(self._silent)) or 'a trial'}"
+        awaited = f"waiting for {', '.join(self._topics.silent) or 'a trial'}"
         message = fault or (f"recording {state.file}" if state.file else awaited)
-        level = diagnostics.ERROR if fault else diagnostics.WARN if self._silent else diagnostics.OK
+        level = diagnostics.ERROR if fault else diagnostics.WARN if self._topics.silent else diagnostics.OK
         one = diagnostics.status(f"{self.get_name()}: recorder", level, message, values(state))
         self._diagnostics.publish(diagnostics.diagnostics(ros_now(self), one))
 
