@@ -23,6 +23,7 @@ from servers import ferry_serve
 
 from evaluation.errors import RecordError
 from evaluation.recordings import mcap_reader
+from evaluation.recordings.frames import action_names, frames
 from evaluation.recordings.mcap_writer import close_unfinished
 from evaluation.recordings.recording import Recording
 from evaluation.recordings.replay import replay, replay_file
@@ -241,6 +242,16 @@ def test_a_full_disk_is_told_and_ends_nothing_else(recorded: Recorded) -> None:
     assert recorded.full.stat().st_size <= LIMIT_BYTES
     recording = Recording.read(recorded.full)
     assert replay(recording, PolicyBundle.load(recorded.bundle, threads=1)).is_same
+
+
+def test_a_frame_is_a_decision_with_what_was_executed(recorded: Recorded) -> None:
+    recording = Recording.read(recorded.whole)
+    made, names = list(frames(recording)), action_names(recording)
+    assert len(made) == STEPS
+    for frame, step in zip(made, recording.decided(), strict=True):
+        assert frame.observation.stamp_ns == step.decision.stamp_ns
+        executed = [name for name, value in zip(names, frame.action) if value]
+        assert executed == ([step.decision.name] if step.sent.executed else [])
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.6, 0.999])
