@@ -30,10 +30,11 @@ from evaluation.recordings.export_main import main as export
 from evaluation.recordings.recording import Recording
 from evaluation.recordings.replay_main import main as replay
 
-ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT / "tests" / "support"))
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
 from ros_graph import graph, wait_until
 from servers import ferry_serve
+
+ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def trial(args: Benchmark, folder: Path, records: bool) -> list[float]:
     """Time between two motions [ms], of every pair of motions of one trial."""
     with running(args, folder, records) as here:
         answer = here.watcher.call("policy_node/run_trial", timeout_s=600.0)
-        print(f"{folder.name}: {answer.message[:80]}", file=sys.stderr)
+        print(f"{folder.name}: {answer.message[:160]}", file=sys.stderr)
         done = [one for one in here.watcher.results if one.began_ns > 0]
         if records:
             wait_until(lambda: "recorded " in here.processes["recorder_node"].text())
@@ -123,14 +124,15 @@ def losses(args: Benchmark, folder: Path) -> list[float]:
     """Time [ms] between the last message in the file and the kill of its recorder, for several kills."""
     lost_ms: list[float] = []
     for number in range(args.kills):
-        with running(args, folder / str(number), True) as here:
+        own = folder / str(number)
+        with running(args, own, True) as here:
             here.watcher.call_async("policy_node/run_trial")
-            wait_until(lambda: any((folder / str(number)).glob("*.mcap")))
+            wait_until(lambda own=own: any(own.glob("*.mcap")))
             time.sleep(2.0 + random.random())
             here.processes["recorder_node"].send(signal.SIGKILL)
             killed_ns = time.time_ns()
             here.watcher.call("policy_node/end_trial")
-        (file,) = (folder / str(number)).glob("*.mcap")
+        (file,) = own.glob("*.mcap")
         lost_ms.append((killed_ns - max(one.log_time for _, _, one in mcap_reader.records(file))) / 1e6)
     return lost_ms
 
