@@ -98,7 +98,7 @@ def replay(recording: Recording, bundle: PolicyBundle) -> Replay:
         if difference:
             break
         done += 1
-        executed = step.decision.name if step.sent.executed and step.decision.name else None
+        executed = step.executed
     return Replay(recording.path, len(recording.steps), done, unchecked, difference, changes(recording, bundle))
 
 

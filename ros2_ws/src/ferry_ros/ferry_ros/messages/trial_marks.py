@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from diagnostic_msgs.msg import DiagnosticArray
 
 from ferry_ros.messages import diagnostics
-from policy_server.manifest import PolicyManifest
+from policy_server.policy import PolicyInfo
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,9 @@ class Begun:
     folder: str
 
 
-def begun_msg(stamp_ns: int, begun: Begun, manifest: PolicyManifest, runtime: Mapping[str, object]) -> DiagnosticArray:
-    """The mark with the policy's manifest and what its server says that it runs on; its stamp names the trial."""
-    values = {**asdict(begun), "runtime": dict(runtime), "manifest": manifest.to_json()}
+def begun_msg(stamp_ns: int, begun: Begun, policy: PolicyInfo) -> DiagnosticArray:
+    """The mark of a trial of `policy`; its stamp names the trial."""
+    values = {**asdict(begun), "runtime": dict(policy.runtime), "manifest": dict(policy.manifest)}
     return diagnostics.diagnostics(stamp_ns, diagnostics.status("trial", diagnostics.OK, "begun", values))
 
 
