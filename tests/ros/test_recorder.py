@@ -72,8 +72,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
         here.robot(control_period_s=10.0, **{"fake.height": 126, "fake.width": 216, "fake.real_time": False})
         recorder = here.recorder(folder=str(folder / "recordings"))
         here.policy(url, record=str(folder / "records"), max_steps=STEPS)
-        here.ready()
-        answers = [here.watcher.call("policy_node/run_trial").message]
+        here.ready(90.0)
+        answers = [here.watcher.call("policy_node/run_trial", timeout_s=60.0).message]
         wait_until(lambda: "recorded " in recorder.text())
         here.watcher.set("policy_node", max_steps=10_000)
         with running(here, answers):
@@ -103,8 +103,8 @@ def running(here: Graph, answers: list[str]) -> Iterator[None]:
     """A trial while something else happens; ended afterwards."""
     trial = here.watcher.call_async("policy_node/run_trial")
     yield
-    here.watcher.call("policy_node/end_trial")
-    wait_until(trial.done)
+    here.watcher.call("policy_node/end_trial", timeout_s=60.0)
+    wait_until(trial.done, 60.0)
     answers.append(trial.result().message)
 
 

@@ -81,7 +81,7 @@ def test_a_viewer_sees_cameras_model_decisions_and_stops(tmp_path: Path) -> None
         here.robot(control_period_s=10.0, **{"fake.real_time": False})
         here.policy(url)
         watch = here.watch(port=0)
-        here.ready()
+        here.ready(90.0)
         name = here.namespace
         with viewer(watch.text()) as seen:
             wanted = [f"{name}/camera/navigation/image_raw/compressed", f"{name}/robot_description", "/tf"]
