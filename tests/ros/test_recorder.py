@@ -151,7 +151,8 @@ def test_a_trial_is_one_file_that_other_tools_read(recorded: Recorded) -> None:
     topics = {channel.topic for channel in summary.channels.values()}
     namespace = next(topic.removesuffix("/embodiment") for topic in topics if topic.endswith("/embodiment"))
     assert topics >= {f"{namespace}/{name}" for name in NAMED} | {"/tf", "/tf_static", "/diagnostics"}
-    assert {channel.message_encoding for channel in summary.channels.values()} == {"cdr"}
+    encodings = {channel.topic.rpartition("/")[2]: channel.message_encoding for channel in summary.channels.values()}
+    assert {name for name, encoding in encodings.items() if encoding != "cdr"} == {"decision_view"}
 
 
 def test_the_recording_tells_of_every_decision_and_the_end(recorded: Recorded) -> None:
