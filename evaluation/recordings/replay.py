@@ -18,8 +18,8 @@ from policy_server.bundle import PolicyBundle
 from policy_server.decision import Decision
 from policy_server.errors import PolicyError
 from policy_server.manifest import PolicyManifest
-from policy_server.policy import Sampling
 from policy_server.onnx_policy import OnnxPolicy
+from policy_server.policy import Sampling
 from robots.binding import Binding
 from robots.errors import RobotError
 
