@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import foxglove
+from foxglove.websocket import ServerListener
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image
@@ -152,7 +153,7 @@ class Meshes:
         return f'filename="{name}"'
 
 
-class _Greeter(foxglove.ServerListener):
+class _Greeter(ServerListener):
     """Tells of new subscriptions."""
 
     def __init__(self, greet: Any) -> None:
