@@ -16,6 +16,7 @@ from typing import Any
 
 HEAVY = frozenset(
     {
+        "av",
         "cv2",
         "fast_simplification",
         "fastapi",
@@ -23,12 +24,15 @@ HEAVY = frozenset(
         "gymnasium",
         "httpx",
         "jinja2",
+        "mcap",
+        "mcap_ros2",
         "mujoco",
         "numba",
         "onnx",
         "onnxruntime",
         "onnxscript",
         "prometheus_client",
+        "pyarrow",
         "pydantic",
         "scipy",
         "starlette",
@@ -39,6 +43,7 @@ HEAVY = frozenset(
         "transformers",
         "trimesh",
         "uvicorn",
+        "zstandard",
     }
 )
 """Packages that options do not need: a help text is written without them, also where they are not installed."""

@@ -36,6 +36,34 @@ class Requirement:
         return tuple(name for name in self.modules if not _installed(name))
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What a node needs that runs beside the robot, where it is asked for.
+
+    Attributes:
+        argument: of the launch, that asks for it.
+        origin: "package/executable".
+        modules: what it imports.
+        install: the line that installs it.
+    """
+
+    argument: str
+    origin: str
+    modules: tuple[str, ...]
+    install: str
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Modules that are not installed."""
+        return tuple(name for name in self.modules if not _installed(name))
+
+
+BESIDE = (
+    Beside("recorder:=true", "ferry_ros/recorder_node", ("mcap", "mcap_ros2"), "pip install -e '.[record]'"),
+    Beside("watch:=true", "ferry_ros/watch_node", ("foxglove", "mcap", "mcap_ros2"), "pip install -e '.[watch]'"),
+)
+"""Every such node."""
+
 REQUIREMENTS = (
     Requirement("stretch_re1", "twin", ("stretch_re1_twin",), _SIM, "pip install -e '.[robot,ros,server,sim]'"),
     Requirement("stretch_re1", "real, fake", ("stretch_re1",), ("stretch_body",), STRETCH_SDK),
@@ -67,6 +95,10 @@ def missing(processes: Sequence[Process]) -> str:
     for row in REQUIREMENTS:
         if bodies & set(row.bodies) and (gone := row.missing):
             return f"{row.robot} ({row.forms}) needs {', '.join(gone)}, not installed here: {row.install}"
+    started = {process.origin for process in processes}
+    for one in BESIDE:
+        if one.origin in started and (gone := one.missing):
+            return f"{one.argument} needs {', '.join(gone)}, not installed here: {one.install}"
     return ""
 
 

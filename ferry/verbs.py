@@ -38,7 +38,7 @@ def _export(argv: Sequence[str]) -> int | None:
 
 
 def _import(argv: Sequence[str]) -> int | None:
-    from training.released.main import main
+    from training.imports import main
 
     return main(argv)
 
@@ -85,6 +85,24 @@ def _report(argv: Sequence[str]) -> int | None:
     return main(argv)
 
 
+def _replay(argv: Sequence[str]) -> int | None:
+    from evaluation.recordings.replay_main import main
+
+    return main(argv)
+
+
+def _export_dataset(argv: Sequence[str]) -> int | None:
+    from evaluation.recordings.export_main import main
+
+    return main(argv)
+
+
+def _watch(argv: Sequence[str]) -> int | None:
+    from ferry.watch import main
+
+    return main(argv)
+
+
 def _doctor(argv: Sequence[str]) -> int | None:
     from ferry.doctor.main import main
 
@@ -125,6 +143,9 @@ VERBS: Mapping[str, Verb] = {
     "evaluate": Verb("run an evaluation plan: tasks, houses, policies", "sim,server", _evaluate),
     "trials": Verb("real trials: lock a plan, amend it, unseal it, analyse them", "report", _trials),
     "report": Verb("write a report of evaluations: HTML, JSON and Markdown", "report", _report),
+    "replay": Verb("run a bundle on what recorded trials saw, bit for bit", "record,server", _replay),
+    "watch": Verb("live view of a graph that runs, in Foxglove", "robot,ros,watch", _watch),
+    "export-dataset": Verb("write recorded trials as a LeRobotDataset v3", "dataset", _export_dataset),
     "doctor": Verb("check this machine, or a robot before a session, and print the fixes", "robot", _doctor),
     "conform": Verb("run the conformance suite on a robot", "robot", _conform),
     "fake": Verb("run a fake of a robot's hardware, for its real driver", "robot", _fake),

@@ -63,7 +63,8 @@ class Api:
         self._payload = Payload(service.options.max_body_bytes)
         self._workers = FairPool(service.options.workers, "inference")
         self._openings, self._opening = Account(), 0
-        described = {"bundle_sha256": service.bundle.sha256, "manifest": service.bundle.document}
+        bundle = service.bundle
+        described = {"bundle_sha256": bundle.sha256, "manifest": bundle.document, "runtime": bundle.runtime}
         self._manifest = bytes(JSONResponse(described).body)
 
     @asynccontextmanager

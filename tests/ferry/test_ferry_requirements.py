@@ -33,6 +33,8 @@ def without(names: tuple[str, ...], code: str, *words: str) -> subprocess.Comple
         (("can", "piper_sdk"), ("piper", "robot:=fake"), "pip install -e '.[piper,ros]'"),
         (("pinocchio",), ("ros2_control_arm", "robot:=fake"), "pip install -e '.[arm,ros]'"),
         (("stretch_body",), ("stretch_re1",), STRETCH_SDK),
+        (("mcap", "mcap_ros2"), ("fake", "recorder:=true"), "pip install -e '.[record]'"),
+        (("foxglove",), ("fake", "watch:=true"), "pip install -e '.[watch]'"),
     ],
 )
 def test_a_launch_whose_robot_lacks_a_package_says_so_and_starts_nothing(

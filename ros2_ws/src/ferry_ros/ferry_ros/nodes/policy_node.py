@@ -31,6 +31,7 @@ from ferry_ros import trial_record
 from ferry_ros.driven_trial import Trial
 from ferry_ros.messages import convert, diagnostics, qos
 from ferry_ros.messages.steps import step_msg
+from ferry_ros.messages.trial_marks import Begun, begun_msg
 from ferry_ros.rclpy_support import parameters
 from ferry_ros.rclpy_support.claim import Claim
 from ferry_ros.rclpy_support.one_message import one_message
@@ -108,6 +109,7 @@ class PolicyNode(LifecycleNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVERY)
         self._decisions = self.create_publisher(DiagnosticArray, "~/decision", qos.ALL)
         self._trials = self.create_publisher(DiagnosticArray, "~/trial", qos.LATCHED)
+        self._begun = self.create_publisher(DiagnosticArray, "~/trial_begun", qos.LATCHED)
         self._instruction = self.create_publisher(String, "~/instruction", qos.LATCHED)
         self.create_service(Trigger, "~/run_trial", self._run_trial, callback_group=ReentrantCallbackGroup())
         self.create_service(Trigger, "~/end_trial", self._end_trial, callback_group=own())
@@ -291,6 +293,8 @@ class PolicyNode(LifecycleNode):
             odometry, _ = one_message(self, Odometry, "odom", qos.NEWEST, ODOMETRY_S)
             robot.pose = convert.pose_of(odometry) if odometry else None
         record = trial_record.begin(folder, instruction, *known, steps, lambda: robot.pose)
+        begun = Begun(instruction, info.bundle_sha256, options.sampling, options.seed, steps, record.folder)
+        self._begun.publish(begun_msg(ros_now(self), begun, info))
         try:
             yield record
         finally:
