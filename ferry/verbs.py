@@ -79,6 +79,12 @@ def _report(argv: Sequence[str]) -> int | None:
     return main(argv)
 
 
+def _film(argv: Sequence[str]) -> int | None:
+    from evaluation.reporting.film import main
+
+    return main(argv)
+
+
 def _doctor(argv: Sequence[str]) -> int | None:
     from ferry.doctor.main import main
 
@@ -118,6 +124,7 @@ VERBS: Mapping[str, Verb] = {
     "trial": Verb("begin a trial on a graph that runs, and print its verdict", "robot,ros", _trial),
     "evaluate": Verb("run an evaluation plan: tasks, houses, policies", "sim,server", _evaluate),
     "report": Verb("write a report of evaluations: HTML, JSON and Markdown", "report", _report),
+    "film": Verb("film recorded trials of a simulated robot from behind it", "sim,report", _film),
     "doctor": Verb("check this machine, or a robot before a session, and print the fixes", "robot", _doctor),
     "conform": Verb("run the conformance suite on a robot", "robot", _conform),
     "fake": Verb("run a fake of a robot's hardware, for its real driver", "robot", _fake),
