@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ferry.help import Formatter
+from ferry.help import Parser
 
 if TYPE_CHECKING:
     from ferry_ros.graph_trial import GraphTrial
@@ -52,12 +52,11 @@ def _say(line: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="ferry trial",
         description="Begins a trial on a graph that runs already (`ferry run stretch_twin`), shows its decisions and"
         " prints the verdict. A twin begins a new episode that matches the instruction; a real robot starts from where"
         " it stands. Ctrl-C ends the trial.",
-        formatter_class=Formatter,
     )
     parser.add_argument("instruction", nargs="?", default="", help="in words; without one, that of the graph")
     parser.add_argument("--namespace", default="", help="of the graph; needed when more than one runs")

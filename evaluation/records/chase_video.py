@@ -64,8 +64,8 @@ def frames(folder: Path, per_decision: int, *, randomise_appearance: bool = Fals
     from simulation.twins.replay import Replay, between
 
     if not can_film(folder):
-        needs = ", ".join(NEEDED)
-        raise RecordError(str(folder), "another record", f"{needs} of a trial in a simulated house, recorded with video")
+        needs = f"{', '.join(NEEDED)} of a trial in a simulated house, recorded with video"
+        raise RecordError(str(folder), "another record", needs)
     record, states, seen = Episode.read(folder), States.read(folder), _video_frames(folder / VIDEO_FILE)
     assert record.scene is not None  # `can_film`
     episode = EpisodeSpec.from_json(record.scene.episode)

@@ -11,8 +11,8 @@ from pathlib import Path
 from evaluation.errors import FolderError
 from evaluation.plans.trial import Outcome
 from evaluation.records.episode import EPISODE_FILE, FILMSTRIP_FILE, VIDEO_FILE, Episode, Metrics, StepRecord
-from evaluation.records.video import Video, filmstrip, to_height, write_jpeg
 from evaluation.records.states import State, States
+from evaluation.records.video import Video, filmstrip, to_height, write_jpeg
 from evaluation.records.video_frame import FloorImage, camera_boxes, floor_height, labelled, video_frame
 from evaluation.stages.failure import failure_kind, failure_note
 from evaluation.stages.judge import Verdict

@@ -64,9 +64,7 @@ def video_frame(step: Step, number: int, floor: U8Image | None = None) -> U8Imag
 def caption_band(text: str, width: int) -> U8Image:
     """Returns (CAPTION, width, 3) RGB: a line of text."""
     band = np.full((CAPTION, width, 3), PAPER, np.uint8)
-    return np.asarray(
-        cv2.putText(band, text, (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.42, INK, 1, cv2.LINE_AA), np.uint8
-    )
+    return np.asarray(cv2.putText(band, text, (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.42, INK, 1, cv2.LINE_AA), np.uint8)
 
 
 def camera_boxes(step: Step, has_floor: bool) -> tuple[tuple[int, int, int, int], ...]:

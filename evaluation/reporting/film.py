@@ -16,7 +16,7 @@ from evaluation.records.episode import CHASE_FILE, EPISODE_FILE
 from evaluation.records.run_folder import RUN_FILE, TRIALS, RunFolder
 from evaluation.records.video import FRAMES_PER_S
 from robots.processes.signals import terminable
-from robots.processes.text import printable
+from robots.processes.text import counted, printable
 
 SMOOTH = 4
 """Frames for each decision in a moving picture."""
@@ -78,7 +78,6 @@ def film_trials(trials: Sequence[Path], per_decision: int = PER_DECISION, worker
     with WorkerPool[Job, None](_make_work, count) as pool:
         for done, _ in enumerate(pool.run(jobs), 1):
             _show(done, len(jobs))
-    print(file=sys.stderr)
 
 
 def film_report(folders: Sequence[RunFolder], places: int) -> None:
@@ -120,7 +119,11 @@ def _work(job: Job, report: Callable[[int], None]) -> None:
 def _has_own_colours(trial: Path) -> bool:
     """Returns whether the evaluation that a trial is part of randomised the appearance of its houses."""
     run = trial.parent.parent
-    return trial.parent.name == TRIALS and (run / RUN_FILE).exists() and RunFolder.read(run).info.plan.twin.randomise_appearance
+    return (
+        trial.parent.name == TRIALS
+        and (run / RUN_FILE).exists()
+        and RunFolder.read(run).info.plan.twin.randomise_appearance
+    )
 
 
 def _trials(folders: Sequence[Path]) -> list[Path]:
@@ -135,10 +138,15 @@ def _trials(folders: Sequence[Path]) -> list[Path]:
     trials = [trial for trial in found if can_film(trial)]
     if not trials:
         names = ", ".join(map(str, folders))
-        raise RecordError(names, f"{len(found)} records, none to film", "trials of a twin in a house, with their videos")
+        raise RecordError(
+            names, f"{counted(len(found), 'record')}, none to film", "trials of a twin in a house, with their videos"
+        )
     return trials
 
 
 def _show(done: int, total: int) -> None:
-    line = printable(f"[{done}/{total}] trials filmed from behind the robot")
-    print(f"\r{line}" if sys.stderr.isatty() else line, end="" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
+    line = printable(f"[{done}/{total}] filmed from behind the robot")
+    if sys.stderr.isatty():
+        print(f"\r{line}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+    elif done in (0, total) or done % 10 == 0:
+        print(line, file=sys.stderr, flush=True)

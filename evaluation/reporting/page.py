@@ -22,6 +22,7 @@ from evaluation.reporting.results import Results, results_of
 from evaluation.reporting.statistics import Estimate
 from evaluation.stages.failure import KINDS
 from evaluation.stages.floor_map import FloorMap
+from robots.processes.text import counted
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -78,7 +79,7 @@ def page(folders: Sequence[RunFolder], clips: Mapping[Path, Clip]) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(interval=table.interval, percent=table.percent, bar=bar, trials=table.trials)
-    environment.filters.update(success=table.success, where=table.where, unbroken=unbroken)
+    environment.filters.update(counted=counted, success=table.success, where=table.where, unbroken=unbroken)
     return environment.get_template("report.html.j2").render(context(results, folders, clips))
 
 

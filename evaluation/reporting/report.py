@@ -163,7 +163,9 @@ def _copy_videos(folders: Sequence[RunFolder], output: Path) -> dict[Path, Clip]
                 continue
             poster = folder.media(episode.trial, POSTER_FILE) if chase else None
             name = f"{folder.path.name}-{episode.trial.id}"
-            clips[home] = Clip(_copied(video, output, name), _copied(poster, output, name) if poster else "", bool(chase))
+            clips[home] = Clip(
+                _copied(video, output, name), _copied(poster, output, name) if poster else "", bool(chase)
+            )
     return clips
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from evaluation.reporting.results import Comparison, Results, Row, Transfer
 from evaluation.reporting.statistics import Estimate
+from robots.processes.text import counted
 
 HEADER = ("policy", "robot", "task", "success", "SEL", "trials")
 SOFT, ROOMS = "soft success", "rooms"
@@ -90,8 +91,8 @@ def wrong_done(results: Results) -> list[str]:
         random = results.policies[row.key].sampling == UNIFORM
         why = ": it chooses each action at random, done among them" if random else ""
         remarks.append(
-            f"{row.key.policy} ended {len(ended)} of {row.success.n} trials itself, by saying done in the wrong place"
-            f" after {steps:.0f} decisions on average{why}."
+            f"{row.key.policy} ended {len(ended)} of {counted(row.success.n, 'trial')} itself, by saying done in"
+            f" the wrong place after {steps:.0f} decisions on average{why}."
         )
     return remarks
 
@@ -103,7 +104,7 @@ def compared(one: Comparison) -> str:
         return f"{one.first.policy} against {one.second.policy} on {one.first.robot}: no trial in common"
     gap = result.difference
     points = f"{100 * gap.value:+.0f} points [{100 * gap.low:+.0f}, {100 * gap.high:+.0f}]"
-    where = f"paired over {gap.n} trials on {one.first.robot}"
+    where = f"paired over {counted(gap.n, 'trial')} on {one.first.robot}"
     return f"{one.first.policy} against {one.second.policy}: {points}, {where}, {p_value(result.p_value)}"
 
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from evaluation.plans.trial import Outcome
 from evaluation.step import RunEnd
-from robots.processes.text import printable
+from robots.processes.text import counted, printable
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,8 @@ class HumanJudge:
     def verdict(self, end: RunEnd) -> Verdict:
         """Returns the answer; aborted without one. Asks for the reason of an intervention or an aborted trial."""
         detail = f": {end.message}" if end.message else ""
-        question = printable(f"\nthe run ended after {end.steps} decisions ({end.reason}{detail})\n{QUESTION}")
+        ended = f"the run ended after {counted(end.steps, 'decision')} ({end.reason}{detail})"
+        question = printable(f"\n{ended}\n{QUESTION}")
         try:
             outcome = self._outcome(question)
             needs_reason = outcome in (Outcome.ABORTED, Outcome.INTERVENTION)

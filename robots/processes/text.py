@@ -11,5 +11,10 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() or char in "\n\t" else _escaped(char) for char in text)
 
 
+def counted(count: int, noun: str) -> str:
+    """Returns e.g. "1 trial" or "3 trials"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def _escaped(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")
