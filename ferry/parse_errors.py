@@ -64,14 +64,15 @@ def sentence(box: str) -> str:
 
 
 def _sections(box: str) -> list[list[str]]:
-    """Returns the lines of each section of a box, without its frame; the last one only names the help."""
-    sections: list[list[str]] = [[]]
+    """Returns the lines of each section of a box, without title and frame, which is plain where output is not UTF-8."""
+    framed, sections = "╭" in box, [list[str]()]
     for line in box.splitlines():
-        if line.startswith("│ ──"):
+        inside = line.strip("│").rstrip()
+        if inside and set(inside) <= set(" ─-"):
             sections.append([])
-        elif line.startswith("│"):
-            sections[-1].append(line.strip("│").rstrip()[1:])
-    return sections
+        elif not line.startswith(("╭", "╰")):
+            sections[-1].append(inside[1 if framed else 2 :])
+    return sections if framed else sections[1:]
 
 
 def _names(lines: list[str]) -> list[str]:
@@ -80,4 +81,4 @@ def _names(lines: list[str]) -> list[str]:
 
 
 def _listed(choices: str) -> str:
-    return ", ".join(one for one in choices.replace("'", "").split(", ") if one != "None")
+    return ", ".join(sorted(one for one in choices.replace("'", "").split(", ") if one != "None"))

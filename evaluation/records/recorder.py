@@ -98,9 +98,16 @@ class Recorder:
             steps=tuple(self.steps),
             path=verdict.path or tuple(self.path),
             end=end.reason,
+            scene=self._scene(verdict),
         )
         _write(self.folder, episode)
         return episode
+
+    def _scene(self, verdict: Verdict) -> TrialSetup:
+        """Returns the trial's setup, with the episode if the judge alone knows it."""
+        if self.setup.episode or not verdict.episode:
+            return self.setup
+        return replace(self.setup, target=str(verdict.episode.get("target", "")), episode=verdict.episode)
 
     def _locate(self) -> Pose | None:
         pose = self.pose()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from evaluation.records.video import FRAMES_PER_S
 from robots.processes.signals import terminable
 from robots.processes.text import counted, printable
 
+_NULL = subprocess.DEVNULL
 SMOOTH = 4
 """Frames for each decision in a moving picture."""
 
@@ -97,6 +100,24 @@ def film_report(folders: Sequence[RunFolder], places: int) -> None:
         print(f"without views from behind the robot: {error.name} is not installed; `pip install -e '.[sim]'`")
 
 
+def film_aside(record: str, ended: threading.Event) -> Path | None:
+    """Films a trial in a process of its own, until `ended`; returns the video, None where there is none to make.
+
+    Args:
+        record: a file in the trial's folder, or the folder; may be empty.
+        ended: ends the film too.
+    """
+    folder = Path(record) if Path(record).is_dir() else Path(record).parent
+    if not record or not can_film(folder):
+        return None
+    words = [sys.executable, "-m", "evaluation.reporting.film", str(folder), "--workers", "1", "--again"]
+    with subprocess.Popen(words, stdin=_NULL, stdout=_NULL, stderr=_NULL) as process:
+        while process.poll() is None and not ended.wait(0.1):
+            pass
+        process.kill()
+    return folder / CHASE_FILE if process.returncode == 0 else None
+
+
 def write_moving_picture(trial: Path, picture: Path, height: int, seconds: float) -> None:
     """Writes a moving picture of the end of a trial; raises as `chase_video.film` and `write_picture`."""
     images = list(frames(trial, SMOOTH, randomise_appearance=_has_own_colours(trial)))
@@ -150,3 +171,7 @@ def _show(done: int, total: int) -> None:
         print(f"\r{line}", end="\n" if done == total else "", file=sys.stderr, flush=True)
     elif done in (0, total) or done % 10 == 0:
         print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

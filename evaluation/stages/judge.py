@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from evaluation.plans.trial import Outcome
@@ -27,6 +27,7 @@ class Verdict:
             physical, or not part of the task.
         rooms_visited: number of rooms that the robot entered; None if unknown.
         rooms: number of rooms in the house; None if unknown.
+        episode: the `EpisodeSpec` that repeats it in simulation, as JSON values; empty if unknown.
     """
 
     outcome: Outcome
@@ -39,6 +40,7 @@ class Verdict:
     soft_success: bool | None = None
     rooms_visited: int | None = None
     rooms: int | None = None
+    episode: Mapping[str, Any] = field(default_factory=dict)
 
 
 def twin_verdict(end: RunEnd, known: Mapping[str, Any]) -> Verdict:
@@ -48,7 +50,8 @@ def twin_verdict(end: RunEnd, known: Mapping[str, Any]) -> Verdict:
     instruction that the twin cannot judge is aborted.
     """
     if known["not_judged"]:
-        return Verdict(Outcome.ABORTED, f"not judged: {known['not_judged']}", path=_path(known))
+        why = f"not judged: {known['not_judged']}"
+        return Verdict(Outcome.ABORTED, why, path=_path(known), episode=known.get("episode", {}))
     if not known.get("needs_done", True):
         return Verdict(Outcome.SUCCESS if known["success"] else Outcome.FAILURE)
     is_done = end.reason == "done"
@@ -56,6 +59,7 @@ def twin_verdict(end: RunEnd, known: Mapping[str, Any]) -> Verdict:
     return Verdict(
         Outcome.SUCCESS if is_done and known["success"] else Outcome.FAILURE,
         path=_path(known),
+        episode=known.get("episode", {}),
         soft_success=None if soft is None else is_done and soft,
         **{name: known[name] for name in _KNOWN},
     )
