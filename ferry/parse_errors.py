@@ -34,7 +34,7 @@ def one_line_errors() -> Iterator[None]:
                     raise
         raise OptionError(sentence(printed.getvalue()))
 
-    tyro.cli = cli  # type: ignore[assignment]
+    tyro.cli = cli
     try:
         yield
     finally:

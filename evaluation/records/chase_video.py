@@ -113,7 +113,7 @@ def _fitted(image: U8Image, height: int, width: int) -> U8Image:
     return sheet
 
 
-def write_picture(path: Path, images: Sequence[U8Image], frames_per_s: float, height: int, quality: int = 60) -> None:
+def write_picture(path: Path, images: Sequence[U8Image], frames_per_s: float, height: int, quality: int = 75) -> None:
     """Writes frames as an animated picture, .webp or .gif, `height` pixels high, that repeats for ever.
 
     Raises:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
@@ -23,6 +24,9 @@ from robots.processes.text import counted, printable
 _NULL = subprocess.DEVNULL
 SMOOTH = 4
 """Frames for each decision in a moving picture."""
+
+if TYPE_CHECKING:  # a robot's computer has no simulator
+    from simulation.worker_pool import Work
 
 Job = tuple[str, int, bool]
 """A trial's folder, frames for each decision, and whether the house has the episode's own colours."""
@@ -127,7 +131,7 @@ def write_moving_picture(trial: Path, picture: Path, height: int, seconds: float
     write_picture(picture, [*images[-round(seconds * rate) :], *last], rate, height)
 
 
-def _make_work() -> Callable[[Job, Callable[[int], None]], None]:
+def _make_work() -> Work[Job, None]:
     os.nice(10)
     return _work
 

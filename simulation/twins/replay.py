@@ -29,8 +29,8 @@ LOOK_AT_M = 0.65
 ELEVATIONS_DEG = (-24.0, -34.0, -44.0, -54.0, -64.0, -74.0, -84.0)
 """The camera rises until nothing stands between it and the robot; houses have no ceiling."""
 
-BODY_M = (0.25, 0.7, 1.2)
-"""Heights of the robot that must be in sight."""
+BODY_M = ((0.0, 0.25), (0.0, 0.7), (0.0, 1.2), (-0.25, 0.5), (0.25, 0.5))
+"""Points of the robot that must be in sight: to its side as the camera sees it, and above the floor."""
 
 FOLLOW = 0.4
 """Fraction of the way to its new place that the camera goes with each decision."""
@@ -122,8 +122,8 @@ class Replay:
             [-math.cos(elevation) * math.cos(azimuth), -math.cos(elevation) * math.sin(azimuth), -math.sin(elevation)]
         )
         eye, geom = np.array([x, y, LOOK_AT_M]) + DISTANCE_M * back, np.array([-1], dtype=np.int32)
-        for height in BODY_M:
-            start = np.array([x, y, height])
+        for side, height in BODY_M:
+            start = np.array([x - side * math.sin(azimuth), y + side * math.cos(azimuth), height])
             ray = eye - start
             hit = mujoco.mj_ray(self.world.model, self.world.data, start, ray, _HOUSE_GROUPS, 1, -1, geom)
             if 0 <= hit < 1:
