@@ -6,9 +6,12 @@ training dependencies.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from ferry.help import HELP
 
 if TYPE_CHECKING:
     from evaluation.plans.plan import Plan
@@ -26,6 +29,8 @@ class Verb:
 
 
 def _train(argv: Sequence[str]) -> int | None:
+    if argv and not set(HELP) & set(argv):
+        print(f"ferry train {argv[0]}: starting", file=sys.stderr, flush=True)  # torch takes seconds to import
     from training.train import main
 
     return main(argv)
