@@ -362,7 +362,7 @@ class PolicyNode(LifecycleNode):
         trial = Trial()
         self._run_trial(Trigger.Request(), Trigger.Response(), trial)
         if chase := film_aside(trial.judged.get("record", ""), self.finished):
-            self.get_logger().info(f"seen from behind the robot: {chase}")
+            self.get_logger().info(f"{trial.judged['summary']}; seen from behind the robot: {chase}")
         return trial.succeeded
 
     def _started(self) -> bool:
