@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from scripted import ScriptedSession, stretch_binding
+from scripted import ScriptedSession
 
 from evaluation.errors import FolderError, RecordError
 from evaluation.plans.trial import Outcome, Trial
@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with twin:
         twin.reset(episode)
         session = ScriptedSession(SCRIPT)
-        Runner(twin, session, stretch_binding(), max_steps=9, subscribers=[recorder]).run()
+        Runner(twin, session, max_steps=9, subscribers=[recorder]).run()
     recorder.finish(Verdict(Outcome.FAILURE, episode=episode.to_json()))
     return folder
 
