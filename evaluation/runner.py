@@ -21,6 +21,7 @@ from robots.command import Command, Done, Stop
 from robots.errors import SpecError
 from robots.execution.freshness import STALE
 from robots.observation import Observation
+from robots.processes.text import counted
 from robots.robot import Robot, Sent
 
 T = TypeVar("T")
@@ -94,7 +95,7 @@ class Runner:
             executed = step.executed
         if self._interruption:
             return self._end("interrupted", self._interruption)
-        return self._end("max_steps", f"no 'done' within {self.max_steps} decisions")
+        return self._end("max_steps", f"no 'done' within {counted(self.max_steps, 'decision')}")
 
     def _step(self, executed: str | None) -> tuple[Step, Command]:
         began = self._clock()

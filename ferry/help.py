@@ -12,7 +12,9 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import Any, NoReturn
+
+from ferry.errors import OptionError
 
 HEAVY = frozenset(
     {
@@ -65,6 +67,17 @@ class Formatter(argparse.HelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str | None:
         shown = action.option_strings and action.default not in (None, "", False, [], argparse.SUPPRESS)
         return f"{action.help} (default: %(default)s)" if shown and action.help else action.help
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, and whose help is in the style of all verbs."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=Formatter, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Raises OptionError instead of printing the usage and ending the process."""
+        raise OptionError(message)
 
 
 def show(run: Callable[[Sequence[str]], int | None], argv: Sequence[str]) -> int:

@@ -6,9 +6,12 @@ training dependencies.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from ferry.help import HELP
 
 if TYPE_CHECKING:
     from evaluation.plans.plan import Plan
@@ -26,6 +29,8 @@ class Verb:
 
 
 def _train(argv: Sequence[str]) -> int | None:
+    if argv and not set(HELP) & set(argv):
+        print(f"ferry train {argv[0]}: starting", file=sys.stderr, flush=True)  # torch takes seconds to import
     from training.train import main
 
     return main(argv)
@@ -103,6 +108,12 @@ def _watch(argv: Sequence[str]) -> int | None:
     return main(argv)
 
 
+def _film(argv: Sequence[str]) -> int | None:
+    from evaluation.reporting.film import main
+
+    return main(argv)
+
+
 def _doctor(argv: Sequence[str]) -> int | None:
     from ferry.doctor.main import main
 
@@ -146,6 +157,7 @@ VERBS: Mapping[str, Verb] = {
     "replay": Verb("run a bundle on what recorded trials saw, bit for bit", "record,server", _replay),
     "watch": Verb("live view of a graph that runs, in Foxglove", "robot,ros,watch", _watch),
     "export-dataset": Verb("write recorded trials as a LeRobotDataset v3", "dataset", _export_dataset),
+    "film": Verb("film recorded trials of a simulated robot from behind it", "sim,report", _film),
     "doctor": Verb("check this machine, or a robot before a session, and print the fixes", "robot", _doctor),
     "conform": Verb("run the conformance suite on a robot", "robot", _conform),
     "fake": Verb("run a fake of a robot's hardware, for its real driver", "robot", _fake),

@@ -13,10 +13,11 @@ from typing import Any
 import tyro
 
 from evaluation.errors import FolderError
-from evaluation.records.episode import VIDEO_FILE, write_json, write_text
+from evaluation.records.episode import CHASE_FILE, POSTER_FILE, VIDEO_FILE, write_json, write_text
 from evaluation.records.run_folder import RunFolder
+from evaluation.reporting.film import film_report
 from evaluation.reporting.grid import write_grids
-from evaluation.reporting.page import page
+from evaluation.reporting.page import Clip, page
 from evaluation.reporting.provenance import bundles_of, differing
 from evaluation.reporting.results import Results, results_of
 from evaluation.reporting.table import comparisons, grids, interval, text_table, transferred, where
@@ -35,12 +36,15 @@ class Report:
     """Output folders of `ferry evaluate`. A simulated and a real one together show the transfer."""
     output: Path = Path("report")
     """Output folder of the report."""
+    chase: int = 8
+    """Number of places whose trials are filmed from behind the robot, in simulation; `ferry film` films the others."""
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs the verb."""
     options = tyro.cli(Report, prog="ferry report", args=list(argv))
     folders = [RunFolder.read(path) for path in options.folders]
+    film_report(folders, options.chase)
     results = write_report(folders, options.output)
     print(printable(text_table(results)))
     print(f"\n{options.output / 'report.html'}")
@@ -153,15 +157,27 @@ def _row(row: Sequence[str]) -> str:
     return f"| {' | '.join(row)} |"
 
 
-def _copy_videos(folders: Sequence[RunFolder], output: Path) -> dict[Path, str]:
-    """Copies the videos; returns trial folder -> path of its video, relative to the page."""
-    videos = {}
+def _copy_videos(folders: Sequence[RunFolder], output: Path) -> dict[Path, Clip]:
+    """Copies the videos, where there is one that from behind the robot; returns trial folder -> video."""
+    clips = {}
     for folder in folders:
         for episode in folder.episodes():
-            home, video = folder.trial(episode.trial), folder.media(episode.trial, VIDEO_FILE)
-            if video is not None:
-                place = Path(MEDIA) / f"{folder.path.name}-{episode.trial.id}.webm"
-                (output / MEDIA).mkdir(exist_ok=True)
-                shutil.copyfile(video, output / place)
-                videos[home] = place.as_posix()
-    return videos
+            home = folder.trial(episode.trial)
+            chase = folder.media(episode.trial, CHASE_FILE)
+            video = chase or folder.media(episode.trial, VIDEO_FILE)
+            if video is None:
+                continue
+            poster = folder.media(episode.trial, POSTER_FILE) if chase else None
+            name = f"{folder.path.name}-{episode.trial.id}"
+            clips[home] = Clip(
+                _copied(video, output, name), _copied(poster, output, name) if poster else "", bool(chase)
+            )
+    return clips
+
+
+def _copied(file: Path, output: Path, name: str) -> str:
+    """Copies a file into the report; returns its place relative to the page."""
+    place = Path(MEDIA) / f"{name}{file.suffix}"
+    (output / MEDIA).mkdir(exist_ok=True)
+    shutil.copyfile(file, output / place)
+    return place.as_posix()

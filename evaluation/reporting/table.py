@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from evaluation.reporting.grid import Grid, aligned
 from evaluation.reporting.results import Comparison, Results, Row, Transfer
 from evaluation.statistics.estimate import Estimate
+from robots.processes.text import counted
 
 HEADER = ("policy", "robot", "task", "success", "SEL", "trials")
 SOFT, ROOMS = "soft success", "rooms"
@@ -91,8 +92,8 @@ def wrong_done(results: Results) -> list[str]:
         random = results.policies[row.key].sampling == UNIFORM
         why = ": it chooses each action at random, done among them" if random else ""
         remarks.append(
-            f"{row.key.policy} ended {len(ended)} of {row.success.n} trials itself, by saying done in the wrong place"
-            f" after {steps:.0f} decisions on average{why}."
+            f"{row.key.policy} ended {len(ended)} of {counted(row.success.n, 'trial')} itself, by saying done in"
+            f" the wrong place after {steps:.0f} decisions on average{why}."
         )
     return remarks
 
@@ -102,7 +103,7 @@ def compared(one: Comparison) -> str:
     result = one.result
     if result.difference.n == 0:
         return f"{one.first.policy} against {one.second.policy} on {one.first.robot}: no trial in common"
-    where = f"paired over {result.difference.n} trials on {one.first.robot}"
+    where = f"paired over {counted(result.difference.n, 'trial')} on {one.first.robot}"
     p = p_value(result.p_value) + ("" if one.adjusted == result.p_value else f" ({p_value(one.adjusted)} by Holm)")
     return f"{one.first.policy} against {one.second.policy}: {points(result.difference, ' points')}, {where}, {p}"
 

@@ -13,7 +13,7 @@ from episodes import FLOOR, SHA256, episode_of, run_folder
 
 from evaluation.errors import FolderError, RecordError
 from evaluation.plans.trial import Outcome
-from evaluation.records.episode import Metrics
+from evaluation.records.episode import CHASE_FILE, POSTER_FILE, Metrics
 from evaluation.records.run_folder import RunFolder
 from evaluation.records.video import Video, write_jpeg
 from evaluation.reporting.page import unbroken
@@ -114,6 +114,19 @@ def test_the_bundle_stands_with_its_hash_its_provenance_and_what_may_be_claimed(
     assert "object_nav, val houses, greedy: 64 % [57, 70] in 200 episodes" in text
     assert "ferry train bc" in text
     assert "Simulated results only" in text
+
+
+def test_a_trial_that_was_filmed_has_a_player_that_shows_its_picture_first(folder: RunFolder, tmp_path: Path) -> None:
+    first, second = (folder.trial(trial) for trial in folder.info.plan.trials()[:2])
+    for name in (CHASE_FILE, POSTER_FILE):
+        (first / name).write_bytes(name.encode())
+    write_report([folder], tmp_path / "report")
+    page = Page((tmp_path / "report" / "report.html").read_text(encoding="utf-8"))
+    (player,) = [values for tag, values in page.elements if tag == "video"]
+    assert "controls" in player
+    assert (tmp_path / "report" / player["src"]).read_bytes() == CHASE_FILE.encode()
+    assert (tmp_path / "report" / player["poster"]).read_bytes() == POSTER_FILE.encode()
+    assert not (second / CHASE_FILE).exists()
 
 
 def test_every_trial_has_a_card_with_its_path_and_what_became_of_it(page: Page) -> None:

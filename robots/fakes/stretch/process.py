@@ -24,6 +24,7 @@ from robots.fakes.stretch.calibration_files import write_fleet
 from robots.fakes.stretch.control_socket import listen
 from robots.fakes.stretch.hardware import FakeStretch, FakeStretchOptions
 from robots.processes.signals import on_end
+from robots.processes.text import documented
 
 TICK_S = 0.004
 """Longest time between two steps of the motors."""
@@ -105,17 +106,16 @@ class FakeProcess:
 
 def options_parser() -> argparse.ArgumentParser:
     """The command line: every field of `FakeStretchOptions` is an option."""
-    parser = argparse.ArgumentParser(
-        prog="ferry fake stretch", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--fleet", type=Path, required=True, help="folder for devices, calibration files and logs")
+    parser = argparse.ArgumentParser(prog="ferry fake stretch", description=(__doc__ or "").splitlines()[0])
+    fleet = "folder for devices, calibration files and logs (`ferry run stretch_re1 robot:=fake` makes one)"
+    parser.add_argument("--fleet", type=Path, required=True, help=fleet)
+    helps = documented(FakeStretchOptions)
     for field in fields(FakeStretchOptions):
-        name = "--" + field.name.replace("_", "-")
+        name, text = "--" + field.name.replace("_", "-"), f"{helps[field.name]} (default: {field.default})"
         if isinstance(field.default, bool):
-            parser.add_argument(name, action=argparse.BooleanOptionalAction, default=field.default)
+            parser.add_argument(name, action=argparse.BooleanOptionalAction, default=field.default, help=text)
         else:
-            parser.add_argument(name, type=type(field.default), default=field.default)
-    parser.epilog = FakeStretchOptions.__doc__
+            parser.add_argument(name, type=type(field.default), default=field.default, help=text)
     return parser
 
 

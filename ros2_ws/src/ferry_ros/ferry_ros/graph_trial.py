@@ -21,6 +21,7 @@ from ferry_ros.rclpy_support.spinner import Spinner
 from ferry_ros.ros_robot import find_body
 from ferry_ros.trial_follower import TrialFollower
 from robots.errors import ConnectionFailed, RobotError
+from robots.processes.text import counted
 
 RUN_TRIAL = "/policy_node/run_trial"
 FIND_S = 10.0  # DDS discovers a graph that runs in less
@@ -87,7 +88,9 @@ class GraphTrial:
     def summary(self) -> str:
         """The verdict in one line, or how the run ended where nothing judged it."""
         end = self._end or RunEnd("interrupted", "no answer from policy_node", self._steps)
-        plain = f"not judged: {end.reason} after {end.steps} decisions" + (end.message and f"; {end.message}")
+        plain = f"not judged: {end.reason} after {counted(end.steps, 'decision')}" + (
+            end.message and f"; {end.message}"
+        )
         return self._follower.judged.get("summary", plain)
 
     @property

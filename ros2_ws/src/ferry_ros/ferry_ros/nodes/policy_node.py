@@ -25,6 +25,7 @@ from std_srvs.srv import Trigger
 
 from evaluation.errors import EvaluationError
 from evaluation.records.summary import succeeded
+from evaluation.reporting.film import film_aside
 from evaluation.runner import Runner
 from evaluation.step import RunEnd, Step
 from ferry_ros import trial_record
@@ -364,6 +365,8 @@ class PolicyNode(LifecycleNode):
         """Runs one trial; returns True if it was completed and not judged a failure."""
         trial = Trial()
         self._run_trial(Trigger.Request(), Trigger.Response(), trial)
+        if chase := film_aside(trial.judged.get("record", ""), self.finished):
+            self.get_logger().info(f"{trial.judged['summary']}; seen from behind the robot: {chase}")
         return trial.succeeded
 
     def _started(self) -> bool:

@@ -75,8 +75,9 @@ class RobotTopics:
         self._transforms.send_fixed([one for one in fixed if self._publish_tf or one.child_frame_id in cameras])
         lost = [camera.name for camera in self._body.cameras if optical_frame(camera.name) not in urdf]
         if lost:
+            what = f"camera{'' if len(lost) == 1 else 's'}"
             self._node.get_logger().info(
-                f"where {' and '.join(lost)} stand is not known: publish base_link -> {optical_frame(lost[0])} with"
+                f"unknown place of {what} {' and '.join(lost)}: publish base_link -> {optical_frame(lost[0])} with"
                 " static_transform_publisher, if you project its images"
             )
 
