@@ -23,7 +23,7 @@ from robots.embodiments.locobot import IMAGE_FOV_DEG, PAN, TILT, camera_slots, l
 from robots.errors import ConnectionFailed, NotConnected, RobotError
 from robots.limits import limit
 from robots.observation import Observation
-from robots.plausibility import Plausibility, of_base, of_joints
+from robots.plausibility import Plausibility, of_base, of_joints, unwrapped
 from robots.processes.lock import Lock, claim
 from robots.robot import Connected, Health, Sent
 
@@ -193,7 +193,10 @@ class PyrobotLocobot(Connected):
         """Takes a heartbeat's answer; keeps the previous pose and head when the new ones are implausible."""
         if not _missing(state):
             with self._checking:
-                if not self._is_plausible({**_head(state), **self._place(state)}, asked_ns, state):
+                place = self._place(state)
+                if self._is_plausible({**_head(state), **place}, asked_ns, state):
+                    self._turned = place["yaw"]
+                else:
                     state = {**state, **{name: self._state.get(name) for name in ("pose", "pan", "tilt")}}
                     self._end_motion()
         self._state, self._state_ns = state, asked_ns
@@ -214,9 +217,7 @@ class PyrobotLocobot(Connected):
     def _place(self, state: Message) -> dict[str, float]:
         """x, y [m] and unwrapped yaw [rad]."""
         x, y, yaw = (float(value) for value in state["pose"])
-        before = self._turned
-        self._turned = before + math.remainder(yaw - before, math.tau)
-        return {"x": x, "y": y, "yaw": self._turned}
+        return {"x": x, "y": y, "yaw": unwrapped(yaw, self._turned)}
 
     def _reconnected(self, lost: Link) -> Link:
         """Connects again, at most once in `RETRY_S`: the server was restarted, or one of the two was suspended.

@@ -17,7 +17,7 @@ from typing import Any
 from robots.drivers.stretch import ports
 from robots.drivers.stretch.sdk import servos
 from robots.embodiments.stretch_re1 import STRETCH_RE1
-from robots.plausibility import BEYOND, CLEAR_S, HEADROOM, Plausibility, Possible, of_base, of_joints
+from robots.plausibility import BEYOND, CLEAR_S, HEADROOM, Plausibility, Possible, of_base, of_joints, unwrapped
 
 BOARDS_PERIOD_S, SERVOS_PERIOD_S = 1 / 25, 1 / 15
 """The SDK's own rates (robot_params_RE1V0.py robot.rates)."""
@@ -189,7 +189,7 @@ class Reader:
             lift=_prismatic(robot.lift),
             arm=_prismatic(robot.arm),
             wheels=(self._wheel(robot.base.left_wheel), self._wheel(robot.base.right_wheel)),
-            pose=(float(base["x"]), float(base["y"]), math.remainder(float(base["theta"]), math.tau)),
+            pose=(float(base["x"]), float(base["y"]), unwrapped(float(base["theta"]), 0.0)),
             voltage_v=float(pimu["voltage"]),
             runstop=bool(pimu["runstop_event"]),
         )
@@ -274,7 +274,7 @@ class Reader:
 
     def _take_boards(self, reading: _Boards) -> None:
         x, y, yaw = reading.pose
-        turned = self._turned + math.remainder(yaw - self._turned, math.tau)
+        turned = unwrapped(yaw, self._turned)
         axes = {"joint_lift": reading.lift.position, "joint_arm": reading.arm.position}
         if self._is_plausible("boards", {**axes, "x": x, "y": y, "yaw": turned}, reading.at_ns):
             self._turned = turned

@@ -76,7 +76,7 @@ class Robot:
         state, cliff_m = self.base.base_state, self.options.cliff_after_m
         if not _past(self.options.freeze_odometry_after_s, since_s):
             x, y, yaw = self.body.pose
-            state.state = XYTState(x + self.body.misread_m, y, yaw)
+            state.state = XYTState(x + self.body.misread_m, y, yaw + self.body.misread_rad)
         self.camera.pan, self.camera.tilt = self.body.head
         if touched:  # pressed or released: PyRobot reports both alike
             state.bumper = state.should_stop = True

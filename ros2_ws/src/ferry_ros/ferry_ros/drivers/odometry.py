@@ -15,7 +15,7 @@ from ferry_ros.drivers.base_motion import Pose
 from ferry_ros.drivers.publishers import Publishers
 from ferry_ros.messages import convert
 from robots.embodiment import BaseLimits
-from robots.plausibility import Plausibility, of_base
+from robots.plausibility import Plausibility, of_base, unwrapped
 
 
 class OdometryFeedback:
@@ -44,7 +44,7 @@ class OdometryFeedback:
 
     def _take(self, message: Odometry, info: Mapping[str, Any]) -> None:
         now_s, (x, y, yaw) = time.monotonic(), convert.pose_of(message)
-        turned = self._turned + math.remainder(yaw - self._turned, math.tau)
+        turned = unwrapped(yaw, self._turned)
         self._publishers.take(("the odometry",), info)
         if self._plausible.take({"x": x, "y": y, "yaw": turned}, now_s, info["source_timestamp"] / 1e9):
             self.pose, self._turned, self._received_s = (x, y, yaw), turned, now_s
