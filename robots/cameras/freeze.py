@@ -37,4 +37,6 @@ class FreezeDetector:
         age_s, same_s = (time.monotonic_ns() - newest_ns) / 1e9, (newest_ns - changed_ns) / 1e9
         if age_s > self._stale_s:
             return f"camera lost: {self._name} delivered nothing for {age_s:.2f} s"
-        return f"camera frozen: {self._name} delivers the same image for {same_s:.2f} s" if same_s > self._frozen_s else ""
+        return (
+            f"camera frozen: {self._name} delivers the same image for {same_s:.2f} s" if same_s > self._frozen_s else ""
+        )

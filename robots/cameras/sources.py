@@ -91,8 +91,10 @@ class OpenCV:
             self._pace(float(self._capture.get(cv2.CAP_PROP_FPS)) or FPS)
         ok, image = self._capture.read()
         if not ok:
-            raise CameraEnded(f"{self.name} ended") if self._recorded else CameraLost(
-                f"{self.name} delivers no more images"
+            raise (
+                CameraEnded(f"{self.name} ended")
+                if self._recorded
+                else CameraLost(f"{self.name} delivers no more images")
             )
         stamp_ns = time.monotonic_ns()
         return Frame(stamp_ns, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))

@@ -6,7 +6,6 @@ On the robot: `python3 pyrobot_server.py`, see docs/pyrobot_protocol.md.
 from __future__ import annotations
 
 import contextlib
-import math
 import threading
 import time
 from dataclasses import dataclass, replace

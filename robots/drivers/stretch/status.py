@@ -7,7 +7,6 @@ own clock has advanced, and a servo bus when no communication error was counted 
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Mapping
