@@ -12,6 +12,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
 from ferry_ros.drivers.base_motion import Pose
+from ferry_ros.drivers.joint_feedback import GAP_S
 from ferry_ros.drivers.publishers import Publishers
 from ferry_ros.messages import convert
 from robots.embodiment import BaseLimits
@@ -28,6 +29,7 @@ class OdometryFeedback:
     def __init__(self, node: Node, topic: str, profile: QoSProfile, base: BaseLimits) -> None:
         self.pose: Pose = (0.0, 0.0, 0.0)
         self._turned, self._received_s = 0.0, -math.inf
+        self._back_s = -math.inf
         self._plausible = Plausibility(of_base(base), f"; are two nodes publishing {topic}?")
         self._publishers = Publishers(node, topic, exclusive=True)
         node.create_subscription(Odometry, topic, cast(Any, self._take), profile)
@@ -36,6 +38,11 @@ class OdometryFeedback:
     def age_s(self) -> float:
         """Age of `pose`; infinite before the first."""
         return time.monotonic() - self._received_s
+
+    @property
+    def back_at_s(self) -> float:
+        """Monotonic time when it came back after a silence of more than `GAP_S`: from then on its node may be new."""
+        return self._back_s
 
     @property
     def fault(self) -> str:
@@ -47,4 +54,6 @@ class OdometryFeedback:
         turned = unwrapped(yaw, self._turned)
         self._publishers.take(("the odometry",), info)
         if self._plausible.take({"x": x, "y": y, "yaw": turned}, now_s, info["source_timestamp"] / 1e9):
+            if now_s - self._received_s > GAP_S:
+                self._back_s = now_s
             self.pose, self._turned, self._received_s = (x, y, yaw), turned, now_s
