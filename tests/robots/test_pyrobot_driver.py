@@ -228,7 +228,7 @@ def test_a_frozen_camera_alone_is_a_fault() -> None:
 
 
 def test_connecting_says_what_is_wrong() -> None:
-    with pytest.raises(ConnectionFailed, match=r"127.0.0.1:1: .*; is pyrobot_server.py running on the robot"):
+    with pytest.raises(ConnectionFailed, match=r"127.0.0.1:1: .*; is pyrobot_server running on the robot"):
         PyrobotLocobot(PyrobotOptions(address="127.0.0.1:1")).connect()
     with pytest.raises(SpecError, match="address of the PyRobot server: got 'robot', expected host:port"):
         PyrobotLocobot(PyrobotOptions(address="robot")).connect()

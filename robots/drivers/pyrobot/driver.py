@@ -1,6 +1,6 @@
 """A LoCoBot driven by PyRobot (ROS 1), which runs in a process of its own: this is its client, without ROS.
 
-On the robot: `python3 pyrobot_server.py`, see docs/pyrobot_protocol.md.
+On the robot: `python3 -m pyrobot_server`, see docs/pyrobot_protocol.md.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import numpy as np
 from robots.cameras.letterbox import fov_scale, lens_fov_deg, letterbox
 from robots.command import Command, JointTarget, LookAt, MoveBase, MoveJoint, RotateBase, Stop
 from robots.drivers.pyrobot.link import ConnectionLost, Link, Refused
-from robots.drivers.pyrobot.pyrobot_server import FROZEN_S, STALE_S, Message
+from robots.drivers.pyrobot.pyrobot_server.machine import STALE_S
+from robots.drivers.pyrobot.pyrobot_server.messages import Message
+from robots.drivers.pyrobot.pyrobot_server.server import FROZEN_S
 from robots.embodiment import Embodiment
 from robots.embodiments.locobot import IMAGE_FOV_DEG, PAN, TILT, camera_slots, locobot
 from robots.errors import ConnectionFailed, NotConnected, RobotError
@@ -40,7 +42,7 @@ class PyrobotOptions:
     """Connection and motion options of a LoCoBot behind PyRobot.
 
     Attributes:
-        address: "host:port" of pyrobot_server.py.
+        address: "host:port" of the PyRobot server.
         speed: fraction of the robot's top speeds, in (0, 1].
         height: of the images in observations, pixels.
         width: of the images in observations, pixels.

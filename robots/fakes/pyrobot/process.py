@@ -1,6 +1,6 @@
 """A LoCoBot behind PyRobot, without ROS: served by `python -m robots.fakes.pyrobot.process`.
 
-The server is the real one (robots/drivers/pyrobot/pyrobot_server.py); what it imports as `pyrobot` on a robot is this.
+The server is the real one (robots/drivers/pyrobot/pyrobot_server); what it imports as `pyrobot` on a robot is this.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from robots.drivers.pyrobot.pyrobot_server import serve
+from robots.drivers.pyrobot.pyrobot_server.server import serve
 from robots.fakes.pyrobot.arm import Arm, Gripper
 from robots.fakes.pyrobot.parts import Base, Body, Camera, FakeOptions, XYTState
 

@@ -12,11 +12,13 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
 from ferry_ros.drivers.base_motion import Pose
-from ferry_ros.drivers.joint_feedback import GAP_S
 from ferry_ros.drivers.publishers import Publishers
 from ferry_ros.messages import convert
 from robots.embodiment import BaseLimits
 from robots.plausibility import Plausibility, of_base, unwrapped
+
+RESTART_S = 1.5
+"""After a longer silence the base's node may have been started anew [s]."""
 
 
 class OdometryFeedback:
@@ -41,7 +43,7 @@ class OdometryFeedback:
 
     @property
     def back_at_s(self) -> float:
-        """Monotonic time when it came back after a silence of more than `GAP_S`: from then on its node may be new."""
+        """Monotonic time when it came back after a silence of more than `RESTART_S`."""
         return self._back_s
 
     @property
@@ -54,6 +56,6 @@ class OdometryFeedback:
         turned = unwrapped(yaw, self._turned)
         self._publishers.take(("the odometry",), info)
         if self._plausible.take({"x": x, "y": y, "yaw": turned}, now_s, info["source_timestamp"] / 1e9):
-            if now_s - self._received_s > GAP_S:
+            if now_s - self._received_s > RESTART_S:
                 self._back_s = now_s
             self.pose, self._turned, self._received_s = (x, y, yaw), turned, now_s
