@@ -83,7 +83,7 @@ def other_lens(found: Mapping[str, CameraInfo], cameras: tuple[CameraSpec, ...])
             if abs(fov_deg - camera.vertical_fov_deg) > FOV_DEG:
                 said.append(
                     f"camera {camera.name}: its calibration has a field of view of {fov_deg:.1f} degrees, the"
-                    f" embodiment {camera.vertical_fov_deg:.1f}, which policies are told; set it in the driver's options"
+                    f" embodiment {camera.vertical_fov_deg:.1f}, which policies are told; the driver has an option"
                 )
     return said
 
