@@ -6,12 +6,13 @@ That is what left the robot before the policy's views were applied beside it; th
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from ferry_ros.nodes import policy_node
 
-from policy_server import client
-from policy_server.client import PolicyClient, PolicySession
+from policy_server.client import SETUP_TIMEOUT_S, ClientSession, PolicyClient
+from policy_server.policy import Policy, Sampling
 from policy_server.wire import messages
 from robots.binding import bind
 from robots.embodiment import Embodiment
@@ -19,7 +20,7 @@ from robots.observation import Observation
 from robots.spec import U8Image
 
 
-class WholeFramesSession(PolicySession):
+class WholeFramesSession(ClientSession):
     """Session whose images are sent as they are; the server crops and resizes them."""
 
     def _images_of(self, observation: Observation) -> dict[str, U8Image]:
@@ -29,24 +30,27 @@ class WholeFramesSession(PolicySession):
 class AlternatingClient(PolicyClient):
     """Client whose sessions with an odd seed send whole frames."""
 
-    def open(self, body: Embodiment, instruction: str, *, sampling: str = "greedy", seed: int = 0) -> PolicySession:
+    def open(
+        self, embodiment: Embodiment, instruction: str, /, *, sampling: Sampling = "greedy", seed: int = 0
+    ) -> ClientSession:
         """As PolicyClient.open."""
         if seed % 2 == 0:
-            return super().open(body, instruction, sampling=sampling, seed=seed)
-        manifest, sha256 = self.served()
-        message: dict[str, Any] = {"embodiment": body.to_json(), "instruction": instruction}
+            return super().open(embodiment, instruction, sampling=sampling, seed=seed)
+        spec = self.served()[0].spec
+        message: dict[str, Any] = {"embodiment": embodiment.to_json(), "instruction": instruction}
         message |= {"sampling": sampling, "seed": seed}
-        opened = messages.unpack_json(
-            self._connection.send(
-                "POST", "/v1/sessions", json.dumps(message).encode(), timeout_s=client.SETUP_TIMEOUT_S
-            )
-        )
-        binding = bind(manifest.spec, body)
+        reply = self._connection.send("POST", "/v1/sessions", json.dumps(message).encode(), timeout_s=SETUP_TIMEOUT_S)
+        session = str(messages.unpack_json(reply)["session_id"])
         return WholeFramesSession(
-            self._connection, opened["session_id"], binding, self._timeout_s, self._images, sha256
+            self._connection, session, bind(spec, embodiment), spec.control_period_s, self._images
         )
+
+
+def open_policy(address: str | Path, *, token: str | None = None, timeout_s: float | None = None) -> Policy:
+    """As policy_server.policies.open_policy, of a server."""
+    return AlternatingClient(str(address), token=token, timeout_s=timeout_s)
 
 
 if __name__ == "__main__":
-    policy_node.PolicyClient = AlternatingClient  # type: ignore[misc,attr-defined]
+    policy_node.open_policy = open_policy  # type: ignore[attr-defined,assignment]
     policy_node.main()
