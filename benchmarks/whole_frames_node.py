@@ -52,5 +52,5 @@ def open_policy(address: str | Path, *, token: str | None = None, timeout_s: flo
 
 
 if __name__ == "__main__":
-    policy_node.open_policy = open_policy  # type: ignore[attr-defined,assignment]
+    vars(policy_node)["open_policy"] = open_policy
     policy_node.main()
