@@ -92,9 +92,14 @@ def read(file: Path) -> None:
     rclpy.init()
     node = Node(f"reader_{os.getpid()}", namespace=NAMESPACE)
     with file.open("w", buffering=1) as out:
-        for camera in CAMERAS:
-            first = camera == CAMERAS[0]
-            take = (lambda _: out.write(f"{time.monotonic()}\n")) if first else (lambda _: None)
+
+        def note(_: Image) -> None:
+            out.write(f"{time.monotonic()}\n")
+
+        def drop(_: Image) -> None:
+            """Takes the other camera's image."""
+
+        for camera, take in zip(CAMERAS, (note, drop)):
             node.create_subscription(Image, f"camera/{camera}/image_raw", take, qos.NEWEST)
         rclpy.spin(node)
 
