@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[2] / "ros2_ws" / "src" / "ferry_ros"
 WINGS = (".", "nodes", "messages", "rclpy_support", "estop")
 SOURCES = sorted(path for wing in WINGS for path in (PACKAGE / "ferry_ros" / wing).glob("*.py"))
 EXECUTABLES = ("robot_node", "policy_node", "trial_node", "supervisor_node", "recorder_node", "watch_node", "estop_key")
-APT = {"numpy": "python3-numpy", "cv2": "python3-opencv"}
+APT = {"numpy": "python3-numpy", "cv2": "python3-opencv", "yaml": "python3-yaml"}
 PIP = {"foxglove"}  # rosdep has no key for it; the extra `watch`
 OURS = {"ferry_ros", "robots", "policy_server", "evaluation", "simulation"}
 
