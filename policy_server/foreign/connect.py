@@ -1,0 +1,72 @@
+"""From a URL to the policy behind it: openpi://, roboarena://, openvla:// and gr00t://, each with a contract."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from policy_server.dialects.contract import DIALECTS, Contract
+from policy_server.dialects.contract_file import read_contract
+from policy_server.errors import ContractError
+from policy_server.foreign.policy import ForeignPolicy
+from policy_server.foreign.wire_protocol import ForeignServer
+
+PORTS = {"openpi": 8000, "roboarena": 8000, "openvla": 8000, "gr00t": 5555}
+PACKAGES = "pip install 'ferry[wires]'"
+SECURE = "+tls"
+LEROBOT = (
+    "lerobot://: got a LeRobot policy server, expected one whose messages are data: LeRobot's gRPC carries Python pickles, "
+    "and whoever unpickles an answer runs what the server sends (CVE-2026-25874); serve the policy as a bundle, or behind "
+    "openpi's protocol"
+)
+
+
+def is_foreign(url: str) -> bool:
+    """Returns True for a URL of another project's server."""
+    return urlsplit(url).scheme.removesuffix(SECURE) in (*DIALECTS, "lerobot")
+
+
+def connect(
+    url: str, contract: Contract | Path | str, *, token: str | None = None, timeout_s: float = 0.0
+) -> ForeignPolicy:
+    """Returns the policy at `url`, e.g. "openpi://10.0.0.5:8000", under a contract or the file that has it.
+
+    `timeout_s` is the deadline of a decision, the contract's control period by default. Nothing is sent yet.
+    ContractError for a scheme that is unknown, needs a package that is missing, or is not the contract's.
+    """
+    parts = urlsplit(url)
+    scheme = parts.scheme.removesuffix(SECURE)
+    if scheme == "lerobot":
+        raise ContractError(LEROBOT)
+    if scheme not in DIALECTS or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise ContractError(f"{url}: got no such URL, expected {', '.join(f'{name}://host:port' for name in DIALECTS)}")
+    if not isinstance(contract, Contract):
+        if not str(contract):
+            raise ContractError(f"{url}: got no contract, expected a YAML file that says what this policy takes")
+        contract = read_contract(Path(contract))
+    if {scheme, contract.dialect} == {"openpi", "roboarena"}:  # one protocol, RoboArena's being the stricter one
+        contract = replace(contract, dialect="roboarena" if scheme == "roboarena" else "openpi")
+    if contract.dialect != scheme:
+        raise ContractError(f"{url}: got a contract for {contract.dialect}, expected one for {scheme}")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    address = f"{host}:{parts.port or PORTS[scheme]}"
+    server = _server(scheme, address, contract, token, parts.scheme.endswith(SECURE))
+    return ForeignPolicy(server, contract, timeout_s=timeout_s)
+
+
+def _server(scheme: str, address: str, contract: Contract, token: str | None, secure: bool) -> ForeignServer:
+    try:
+        if scheme == "openvla":
+            from policy_server.foreign.openvla_wire import OpenVlaServer
+
+            return OpenVlaServer(f"{'https' if secure else 'http'}://{address}", contract, token)
+        if scheme == "gr00t":
+            from policy_server.foreign.gr00t_wire import Gr00tServer
+
+            return Gr00tServer(address, contract, token)
+        from policy_server.foreign.websocket_wire import WebsocketServer
+
+        return WebsocketServer(address, contract, token, secure)
+    except ImportError as error:
+        raise ContractError(f"{scheme}://: got no package {error.name}, expected it: {PACKAGES}") from error
