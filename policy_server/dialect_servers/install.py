@@ -1,0 +1,89 @@
+"""Adds a dialect to the application that serves Ferry's own REST."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import Depends, FastAPI
+
+from policy_server.dialects.contract import Contract, Dialect
+from policy_server.dialects.contract_file import contract_of, read_contract
+from policy_server.errors import ContractError
+from policy_server.manifest import PolicyManifest
+from policy_server.serving.app import Api
+from policy_server.serving.refusals import authorisation
+
+PACKAGES = "pip install 'ferry[wires]'"
+
+
+def served_contract(manifest: PolicyManifest, dialect: Dialect, file: Path | None) -> Contract:
+    """Returns the contract in `file`, or the dialect's default for a bundle; ContractError for another dialect's."""
+    if file is None:
+        return contract_of(manifest, dialect)
+    contract = read_contract(file)
+    if contract.dialect != dialect:
+        raise ContractError(f"{file.name}: dialect: got {contract.dialect}, expected {dialect} as in --dialect")
+    return contract
+
+
+def install(app: FastAPI, contract: Contract, address: str, announce: Callable[[str], None]) -> None:
+    """Adds the dialect of `contract` to `app`.
+
+    Args:
+        app: made by `create_app`; nothing of it changes but /healthz, which answers in the dialect's words.
+        contract: of the wire.
+        address: for GR00T, whose protocol has a port of its own, e.g. "tcp://127.0.0.1:5555".
+        announce: called with the address that GR00T's port has.
+
+    Raises:
+        ContractError: the bundle does not fit the contract, or a package is missing.
+    """
+    api: Api = app.state.api
+    try:
+        if contract.dialect == "openvla":
+            from policy_server.dialect_servers.openvla_server import OpenVlaDialect
+
+            guard = Depends(authorisation(api.service.options.token))
+            act = OpenVlaDialect(api, contract).act
+            app.add_api_route("/act", act, methods=["POST"], dependencies=[guard], include_in_schema=False)
+        elif contract.dialect == "gr00t":
+            from policy_server.dialect_servers.gr00t_server import Gr00tDialect
+
+            _beside(app, Gr00tDialect(api, contract), address, announce)
+        else:
+            from policy_server.dialect_servers.websocket_server import WebsocketDialect
+
+            websocket = WebsocketDialect(api, contract)
+            app.router.add_websocket_route("/", websocket.endpoint)
+            if contract.dialect == "openpi":
+                _replace(app, "/healthz", websocket.health)
+    except ImportError as error:
+        raise ContractError(f"--dialect {contract.dialect}: got no package {error.name}: {PACKAGES}") from error
+
+
+def _replace(app: FastAPI, path: str, endpoint: Any) -> None:
+    app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", None) != path]
+    app.router.add_route(path, endpoint)
+
+
+def _beside(app: FastAPI, dialect: Any, address: str, announce: Callable[[str], None]) -> None:
+    """Runs the ZeroMQ server as long as the application runs."""
+    inner = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
+        bound: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        server = asyncio.create_task(dialect.run(address, bound))
+        announce(await bound)
+        try:
+            async with inner(app) as state:
+                yield state
+        finally:
+            server.cancel()
+            await asyncio.gather(server, return_exceptions=True)
+
+    app.router.lifespan_context = lifespan
