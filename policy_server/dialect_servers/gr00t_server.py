@@ -48,7 +48,7 @@ class Gr00tDialect(Dialect):
         self._clients: OrderedDict[bytes, Client] = OrderedDict()
 
     async def run(self, address: str, bound: asyncio.Future[str]) -> None:
-        """Serves at `address`, e.g. "tcp://127.0.0.1:5555"; sets `bound` to where, or to the OSError that prevents it."""
+        """Serves at `address`, e.g. "tcp://127.0.0.1:5555"; sets `bound` to where, or to an OSError."""
         with zmq.asyncio.Context() as context, context.socket(zmq.ROUTER) as socket:
             self._configure(socket)
             try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import Depends, FastAPI
+from starlette.routing import Route
 
 from policy_server.dialects.contract import Contract, Dialect
 from policy_server.dialects.contract_file import contract_of, read_contract
@@ -60,14 +61,11 @@ def install(app: FastAPI, contract: Contract, address: str, announce: Callable[[
             websocket = WebsocketDialect(api, contract)
             app.router.add_websocket_route("/", websocket.endpoint)
             if contract.dialect == "openpi":
-                _replace(app, "/healthz", websocket.health)
+                app.router.routes.insert(
+                    0, Route("/healthz", websocket.health)
+                )  # before Ferry's own, in openpi's words
     except ImportError as error:
         raise ContractError(f"--dialect {contract.dialect}: got no package {error.name}: {PACKAGES}") from error
-
-
-def _replace(app: FastAPI, path: str, endpoint: Any) -> None:
-    app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", None) != path]
-    app.router.add_route(path, endpoint)
 
 
 def _beside(app: FastAPI, dialect: Any, address: str, announce: Callable[[str], None]) -> None:

@@ -1,1 +1,1 @@
-"""The wires of other projects: openpi and RoboArena (websocket), OpenVLA (HTTP), GR00T (ZeroMQ), as server and client."""
+"""The messages of other projects (openpi, RoboArena, OpenVLA, GR00T), and contracts that say what is in them."""

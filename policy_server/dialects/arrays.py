@@ -19,7 +19,7 @@ MAX_SIDE = 2**31
 
 
 def array_from(dtype: object, shape: object, data: object) -> npt.NDArray[Any]:
-    """Returns the read-only array with this numpy type string, shape and row-major bytes; WireError if they disagree."""
+    """Returns the read-only array of a numpy type string, a shape and row-major bytes; WireError if they disagree."""
     kind = dtype_from(dtype)
     sizes = shape_from(shape)
     if not isinstance(data, (bytes, bytearray, memoryview)):

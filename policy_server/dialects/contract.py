@@ -1,8 +1,8 @@
 """A contract: what a policy behind a foreign wire takes and answers, as a small YAML file that a person writes.
 
-The same file serves both ways. A client makes a `PolicySpec` of it, which `bind` holds against the robot; a server makes
-an `Embodiment` of it, the robot that its foreign clients speak for, to which `bind` holds the bundle. Numbers in it are
-in the wire's units; everywhere else they are SI.
+The same file serves both ways. A client makes a `PolicySpec` of it, which `bind` holds against the robot; a server
+makes an `Embodiment` of it, the robot that its foreign clients speak for, to which `bind` holds the bundle. Numbers in
+it are in the wire's units; everywhere else they are SI.
 """
 
 from __future__ import annotations
@@ -203,7 +203,9 @@ class Contract:
             if twice:
                 raise SpecError(f"contract '{self.name}': {what}", f"'{twice[0]}' twice", "each key once")
         if self.dialect == "openvla" and len(self.actions.parts) != 1:
-            raise SpecError(f"contract '{self.name}': action parts", len(self.actions.parts), "1: /act answers a vector")
+            raise SpecError(
+                f"contract '{self.name}': action parts", len(self.actions.parts), "1: /act answers a vector"
+            )
         if not self.name.isprintable() or not self.name:
             raise SpecError("contract name", repr(self.name), "printable text")
         if not math.isfinite(self.control_period_s):

@@ -113,5 +113,5 @@ def _camera_keys(names: tuple[str, ...], dialect: Dialect, has_state: bool) -> d
     if len(wrist) > 1 or len(outside) > 2:
         expected = "one at the wrist and up to two others, or a contract that says their keys"
         raise ContractError(f"cameras: got {', '.join(names)}, expected {expected}")
-    keys = {name: "observation/wrist_image_left" for name in wrist}
+    keys = dict.fromkeys(wrist, "observation/wrist_image_left")
     return keys | {name: f"observation/exterior_image_{index}_left" for index, name in enumerate(outside)}

@@ -18,7 +18,8 @@ from policy_server.errors import WireError
 MAGIC, START = b"\x93NUMPY\x01\x00", 10
 MAX_HEADER = 256  # characters; that of a plain array has fewer than 128
 HEADER = re.compile(
-    rb"\{'descr': '([<>|=]?[a-z]\d)', 'fortran_order': (True|False), 'shape': \(((?:\d{1,10}, ?)*(?:\d{1,10})?)\), \} *\n?"
+    rb"\{'descr': '([<>|=]?[a-z]\d)', 'fortran_order': (True|False), "
+    rb"'shape': \(((?:\d{1,10}, ?)*(?:\d{1,10})?)\), \} *\n?"
 )
 """Header that numpy writes for an array of numbers."""
 

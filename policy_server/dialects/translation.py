@@ -51,7 +51,7 @@ class Translation:
         return _nest(fields) if self.nested else fields
 
     def request_from_fields(self, message: Mapping[str, Any]) -> Request:
-        """Inverse of `request_to_fields`; WireError names the first key that is missing or wrong. Others are ignored."""
+        """Inverse of `request_to_fields`; WireError names the first key that is missing or wrong, and no other."""
         fields = _flat(message) if self.nested else message
         for key, value in self.contract.constants.items():
             if key in fields and fields[key] != value and fields[key] is not None:
@@ -72,7 +72,7 @@ class Translation:
         return fields
 
     def rows_from_fields(self, fields: Mapping[str, Any]) -> F32Rows:
-        """Inverse of `rows_to_fields`, in SI; WireError for a key that is missing, or another number of rows or columns.
+        """Inverse of `rows_to_fields`, in SI; WireError for a missing key, or another number of rows or columns.
 
         It says nothing about the numbers: whoever binds the answer checks that they are finite and in range.
         """
@@ -105,12 +105,13 @@ def _image(camera: WireCamera, value: object) -> U8Image:
     if not isinstance(value, np.ndarray) or value.dtype != np.uint8:
         got = f"dtype {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
         raise wrong(f"image '{camera.key}'", got, "a uint8 array", code="image_size")
-    while value.ndim > 3 and value.shape[0] == 1:
-        value = value[0]
-    if value.shape != camera.shape:
+    array: U8Image = value
+    while array.ndim > 3 and array.shape[0] == 1:
+        array = array[0]
+    if array.shape != camera.shape:
         expected = f"shape {camera.shape}"
-        raise wrong(f"image '{camera.key}'", f"shape {value.shape}", expected, code="image_size")
-    image = value if camera.layout == "HWC" else value.transpose(1, 2, 0)
+        raise wrong(f"image '{camera.key}'", f"shape {array.shape}", expected, code="image_size")
+    image = array if camera.layout == "HWC" else array.transpose(1, 2, 0)
     return np.ascontiguousarray(image if camera.channels == "rgb" else image[..., ::-1])
 
 

@@ -16,9 +16,9 @@ PORTS = {"openpi": 8000, "roboarena": 8000, "openvla": 8000, "gr00t": 5555}
 PACKAGES = "pip install 'ferry[wires]'"
 SECURE = "+tls"
 LEROBOT = (
-    "lerobot://: got a LeRobot policy server, expected one whose messages are data: LeRobot's gRPC carries Python pickles, "
-    "and whoever unpickles an answer runs what the server sends (CVE-2026-25874); serve the policy as a bundle, or behind "
-    "openpi's protocol"
+    "lerobot://: got a LeRobot policy server, expected one whose messages are data: LeRobot's gRPC carries Python "
+    "pickles, and whoever unpickles an answer runs what the server sends (CVE-2026-25874); serve it as a bundle, "
+    "or behind openpi's protocol"
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -115,7 +116,7 @@ class Gr00tConnection:
         poller.register(self._socket, what)
         poller.register(self._events, zmq.POLLIN)
         while True:
-            ready = dict(poller.poll(max(0.0, (deadline - time.monotonic()) * 1000)))
+            ready = dict(poller.poll(max(0, math.ceil((deadline - time.monotonic()) * 1000))))
             if self._socket in ready:
                 return
             if not ready:

@@ -45,8 +45,8 @@ class ForeignPolicy:
     def open(self, body: Embodiment, instruction: str, *, sampling: str = "greedy", seed: int = 0) -> ForeignSession:
         """Starts an episode on `body`.
 
-        Raises BindError if the two do not fit, Unreachable or Refused by the server, ContractError where the server says
-        that it expects something else. `seed` is ignored: no such protocol has one.
+        Raises BindError if the two do not fit, Unreachable or Refused by the server, ContractError where the server
+        says that it expects something else. `seed` is ignored: no such protocol has one.
         """
         if sampling != "greedy":
             expected = "'greedy': this policy is sampled as its server does"
@@ -85,7 +85,7 @@ class ForeignPolicy:
 
 
 class ForeignSession:
-    """One episode. Context manager: closes itself. Any error ends it: a later answer could belong to another request."""
+    """One episode; context manager. Any error ends it, because a later answer could belong to another request."""
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 
 class ForeignConnection(Protocol):
-    """One episode's connection. After any error it is closed, so that no later answer is taken for another request's."""
+    """One episode's connection, closed after any error: no later answer may be taken for another request's."""
 
     def ask(self, fields: Mapping[str, Any], timeout_s: float) -> Mapping[str, Any]:
         """Returns the answer's fields; Unreachable without a whole one in time, Refused, or WireError."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgpack
@@ -121,11 +122,18 @@ def test_a_wrong_array_is_an_error_that_is_typed(data: bytes) -> None:
         msgpack_codec.unpack(data)
 
 
-@pytest.mark.parametrize("header", [b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", b"{" * 200, b"1" * 60_000])
+@pytest.mark.parametrize(
+    "header", [b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", b"{" * 200, b"1" * 60_000]
+)
 def test_an_npy_file_is_not_trusted(header: bytes) -> None:
     file = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(8)
     huge = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }"
-    for bad in (file, b"\x93NUMPY\x01\x00" + len(huge).to_bytes(2, "little") + huge + bytes(8), b"", b"\x93NUMPY\x02\x00"):
+    for bad in (
+        file,
+        b"\x93NUMPY\x01\x00" + len(huge).to_bytes(2, "little") + huge + bytes(8),
+        b"",
+        b"\x93NUMPY\x02\x00",
+    ):
         with pytest.raises(WireError):
             npy_codec.unpack(msgpack.packb({"a": {"__ndarray_class__": True, "as_npy": bad}}))
 
@@ -161,25 +169,22 @@ def test_the_doubly_encoded_form_is_read_and_answered_alike() -> None:
     assert json_codec.loads(json.loads(reply).encode()).tolist() == [1.0] * 7
 
 
+WORDS = ("__ndarray__", "__npgeneric__", "data", "dtype", "shape", "__ndarray_class__", "as_npy", "__numpy__")
+LEAF = (
+    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats() | st.text(max_size=8) | st.binary(max_size=8)
+)
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats() | st.text(max_size=8) | st.binary(max_size=8),
+    LEAF,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=14), inner, max_size=4),
     max_leaves=12,
 )
-MARKED = st.fixed_dictionaries(
-    {},
-    optional={
-        name: PLAIN
-        for name in ("__ndarray__", "__npgeneric__", "data", "dtype", "shape", "__ndarray_class__", "as_npy", "__numpy__")
-    },
-)
+MARKED = st.fixed_dictionaries({}, optional=dict.fromkeys(WORDS, PLAIN))
+MAPS = st.dictionaries(st.text(), MARKED | PLAIN, max_size=3)
 
 
 @settings(max_examples=60)
-@given(st.one_of(st.binary(max_size=200), st.builds(msgpack.packb, st.dictionaries(st.text(), MARKED | PLAIN, max_size=3))))
+@given(st.one_of(st.binary(max_size=200), st.builds(msgpack.packb, MAPS)))
 def test_generated_bytes_are_a_message_or_an_error(data: bytes) -> None:
     for unpack in (msgpack_codec.unpack, npy_codec.unpack, npy_codec.unpack_reply, json_codec.request_from):
-        try:
+        with suppress(WireError):  # any other error fails
             unpack(data)
-        except WireError as error:
-            assert str(error)

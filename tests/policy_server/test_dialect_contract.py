@@ -93,7 +93,11 @@ def test_a_request_carries_colours_axes_constants_and_words(tmp_path: Path) -> N
     [
         ("dialect: openpi", "dialect: openpy", "contract.yaml:3: dialect: got 'openpy'.*did you mean 'openpi'"),
         ("key: observation/image", "keys: observation/image", "contract.yaml:5.*an unknown key.*did you mean 'key'"),
-        ("units: [deg, deg]", "units: [degrees, deg]", "'observation/joints' units: got 'degrees', expected one of m, cm"),
+        (
+            "units: [deg, deg]",
+            "units: [degrees, deg]",
+            "units: got 'degrees', expected one of m, cm",
+        ),
         ("mean: [10, 0]", "mean: [10]", "normalisation: got"),
         ("std: [2, 4]", "std: [2, 0]", "normalisation: got .*, expected finite numbers, a range above 0"),
         ("rows: 4", "rows: 0", "chunk: got"),
@@ -203,9 +207,9 @@ def test_what_no_dialect_can_say_is_told(tmp_path: Path) -> None:
     part = WireVector("a", ("x",), ("m",), (0.0,), (1.0,))
     with pytest.raises(SpecError, match="action parts"):
         Contract("two", "openvla", WireActions((part, replace(part, key="b", names=("y",))), 1, 0.1))
+    cameras, state = (WireCamera("c", "same", 8, 8, 40.0),), (replace(part, key="same"),)
     with pytest.raises(SpecError, match="twice"):
-        camera = WireCamera("c", "same", 8, 8, 40.0)
-        Contract("one", "openpi", WireActions((part,), 1, 0.1), cameras=(camera,), state=(replace(part, key="same"),))
+        Contract("one", "openpi", WireActions((part,), 1, 0.1), cameras=cameras, state=state)
 
 
 def test_the_hash_is_of_the_content(tmp_path: Path) -> None:

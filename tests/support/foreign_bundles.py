@@ -49,7 +49,13 @@ def expected(grey: int = 51, joint: float = 0.5, rows: int = ROWS) -> npt.NDArra
 
 
 def write_arm_bundle(
-    folder: Path, *, rows: int = ROWS, work: int = 0, has_step: bool = False, horizon: int = 50, one_camera: bool = False
+    folder: Path,
+    *,
+    rows: int = ROWS,
+    work: int = 0,
+    has_step: bool = False,
+    horizon: int = 50,
+    one_camera: bool = False,
 ) -> PolicyManifest:
     """Writes the bundle.
 
@@ -78,7 +84,8 @@ def write_arm_bundle(
         tasks=("find a mug",),
     )
     graph = _graph(names, rows, work, has_step, not one_camera)
-    return write_bundle(folder, manifest, {"policy.onnx": graph, "text.onnx": _text_graph(), "tokenizer.json": _tokenizer()})
+    files = {"policy.onnx": graph, "text.onnx": _text_graph(), "tokenizer.json": _tokenizer()}
+    return write_bundle(folder, manifest, files)
 
 
 def _graph(cameras: tuple[str, ...], rows: int, work: int, has_step: bool, has_state: bool) -> bytes:
@@ -92,16 +99,18 @@ def _graph(cameras: tuple[str, ...], rows: int, work: int, has_step: bool, has_s
         "one": np.array([1, 1, NUMBERS if has_state else 1], np.int64),
         "work_table": np.eye(1024, dtype=np.float32),
     }
-    last = "work_table"
-    nodes = []
+    last = "work_start"  # not constant, lest the optimiser computes it once
+    nodes = [
+        helper.make_node("ReduceSum", ["text_features"], ["words"], keepdims=0),
+        helper.make_node("Mul", ["words", "zero"], ["idle_words"]),
+        helper.make_node("Add", ["work_table", "idle_words"], ["work_start"]),
+    ]
     for number in range(work):
         nodes.append(helper.make_node("MatMul", [last, "work_table"], [f"work_{number}"]))
         last = f"work_{number}"
     nodes += [
         helper.make_node("ReduceMax", [last], ["worked"], keepdims=0),
-        helper.make_node("ReduceSum", ["text_features"], ["words"], keepdims=0),
-        helper.make_node("Add", ["worked", "words"], ["both"]),
-        helper.make_node("Mul", ["both", "zero"], ["nothing"]),
+        helper.make_node("Mul", ["worked", "zero"], ["nothing"]),
         helper.make_node("Cast", [cameras[0]], ["pixels"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["pixels"], ["means"], keepdims=0, axes=[1, 2]),
         helper.make_node("MatMul", ["means", "red"], ["redness"]),  # (1, 1)
