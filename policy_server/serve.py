@@ -161,7 +161,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         _run(bundle, options, listener, args, contract)
-    except PolicyError as error:
+    except (PolicyError, OSError) as error:
         print(f"ferry serve: {error}", file=sys.stderr)
         return 2
     return 0
@@ -173,10 +173,13 @@ def _run(
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
+    dialect_address: str | None = None
+
     def announce() -> None:
-        print(
-            f"ferry serve: {printable(bundle.manifest.name)} (sha256 {bundle.sha256[:12]}) ready at {url}", flush=True
-        )
+        name = printable(bundle.manifest.name)
+        print(f"ferry serve: {name} (sha256 {bundle.sha256[:12]}) ready at {url}", flush=True)
+        if dialect_address:
+            print(f"ferry serve: clients of {args.dialect} at {dialect_address}", flush=True)
 
     if not options.token and host not in ("127.0.0.1", "::1"):
         print(f"ferry serve: anyone who can reach {url} can use it; --token-file requires a token", file=sys.stderr)
@@ -184,17 +187,13 @@ def _run(
     on_end(lambda *_: sys.exit(0))
     app = create_app(bundle, options, announce)
     if contract is not None:
-        install(app, contract, f"tcp://{args.host}:{args.dialect_port}", _announce_dialect)
+        dialect_address = install(app, contract, f"tcp://{args.host}:{args.dialect_port}")
     websockets = contract is not None and contract.dialect in ("openpi", "roboarena")
     server = DrainingServer(app, args.max_connections, websockets=websockets)
     if signal.SIGHUP in endings():  # not handled by uvicorn
         signal.signal(signal.SIGHUP, server.handle_exit)
     with listener, drained():  # a log that nobody reads does not block replies
         server.run(sockets=[listener])
-
-
-def _announce_dialect(address: str) -> None:
-    print(f"ferry serve: clients of GR00T at {address}", flush=True)
 
 
 if __name__ == "__main__":

@@ -46,32 +46,39 @@ class Gr00tDialect(Dialect):
     def __init__(self, api: Api, contract: Contract) -> None:
         super().__init__(api, contract)
         self._clients: OrderedDict[bytes, Client] = OrderedDict()
+        self._context = zmq.Context()
+        self._socket: zmq.Socket[bytes] | None = None
 
-    async def run(self, address: str, bound: asyncio.Future[str]) -> None:
-        """Serves at `address`, e.g. "tcp://127.0.0.1:5555"; sets `bound` to where, or to an OSError."""
-        with zmq.asyncio.Context() as context, context.socket(zmq.ROUTER) as socket:
-            self._configure(socket)
-            try:
-                socket.bind(address)
-            except zmq.ZMQError as error:
-                bound.set_exception(OSError(f"{address}: {error}"))
-                return
-            bound.set_result(socket.getsockopt_string(zmq.LAST_ENDPOINT))
-            try:
-                while True:
-                    await self._receive(socket)
-            finally:
-                tasks = [task for client in self._clients.values() for task in client.tasks]
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _configure(self, socket: zmq.asyncio.Socket) -> None:
+    def bind(self, address: str) -> str:
+        """Listens at `address`, e.g. "tcp://127.0.0.1:0", and returns where; OSError if it is not available."""
+        socket = self._context.socket(zmq.ROUTER)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.MAXMSGSIZE, self.api.service.options.max_body_bytes)
         socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
         socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
         socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        try:
+            socket.bind(address)
+        except zmq.ZMQError as error:
+            self._context.destroy(linger=0)
+            raise OSError(f"{address}: {error}") from error
+        self._socket = socket
+        return socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    async def run(self) -> None:
+        """Serves until it is cancelled; `bind` comes before."""
+        assert self._socket is not None  # bound
+        socket = zmq.asyncio.Socket.from_socket(self._socket)
+        try:
+            while True:
+                await self._receive(socket)
+        finally:
+            tasks = [task for client in self._clients.values() for task in client.tasks]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            socket.close()
+            self._context.destroy(linger=0)
 
     async def _receive(self, socket: zmq.asyncio.Socket) -> None:
         identity, *frames = await socket.recv_multipart()

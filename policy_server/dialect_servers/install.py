@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -31,17 +31,17 @@ def served_contract(manifest: PolicyManifest, dialect: Dialect, file: Path | Non
     return contract
 
 
-def install(app: FastAPI, contract: Contract, address: str, announce: Callable[[str], None]) -> None:
-    """Adds the dialect of `contract` to `app`.
+def install(app: FastAPI, contract: Contract, address: str) -> str | None:
+    """Adds the dialect of `contract` to `app`; returns the address of its own port, where it has one.
 
     Args:
         app: made by `create_app`; nothing of it changes but /healthz, which answers in the dialect's words.
         contract: of the wire.
         address: for GR00T, whose protocol has a port of its own, e.g. "tcp://127.0.0.1:5555".
-        announce: called with the address that GR00T's port has.
 
     Raises:
         ContractError: the bundle does not fit the contract, or a package is missing.
+        OSError: GR00T's port is not available.
     """
     api: Api = app.state.api
     try:
@@ -54,7 +54,9 @@ def install(app: FastAPI, contract: Contract, address: str, announce: Callable[[
         elif contract.dialect == "gr00t":
             from policy_server.dialect_servers.gr00t_server import Gr00tDialect
 
-            _beside(app, Gr00tDialect(api, contract), address, announce)
+            gr00t = Gr00tDialect(api, contract)
+            _beside(app, gr00t.run)
+            return gr00t.bind(address)
         else:
             from policy_server.dialect_servers.websocket_server import WebsocketDialect
 
@@ -66,17 +68,16 @@ def install(app: FastAPI, contract: Contract, address: str, announce: Callable[[
                 )  # before Ferry's own, in openpi's words
     except ImportError as error:
         raise ContractError(f"--dialect {contract.dialect}: got no package {error.name}: {PACKAGES}") from error
+    return None
 
 
-def _beside(app: FastAPI, dialect: Any, address: str, announce: Callable[[str], None]) -> None:
-    """Runs the ZeroMQ server as long as the application runs."""
+def _beside(app: FastAPI, serve: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Runs a server as long as the application runs."""
     inner = app.router.lifespan_context
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
-        bound: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        server = asyncio.create_task(dialect.run(address, bound))
-        announce(await bound)
+        server = asyncio.create_task(serve())
         try:
             async with inner(app) as state:
                 yield state

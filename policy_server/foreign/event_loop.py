@@ -51,8 +51,15 @@ class EventLoop:
             self._loop.close()
 
     async def _end(self) -> None:
+        await _turns()  # what was asked for before runs before
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await _turns()  # aborted transports close their sockets
         self._loop.stop()
+
+
+async def _turns(count: int = 5) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)

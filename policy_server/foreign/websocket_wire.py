@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
+from weakref import WeakSet
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
@@ -35,6 +36,7 @@ class WebsocketServer:
     secure: bool = False
     _loop: EventLoop = field(init=False)
     _http: Connection = field(init=False)
+    _connections: WeakSet[WebsocketConnection] = field(default_factory=WeakSet, init=False)
 
     def __post_init__(self) -> None:
         self._loop = EventLoop("foreign policy")
@@ -49,6 +51,7 @@ class WebsocketServer:
         """Connects, reads the metadata that the server sends first, and holds it against the contract."""
         socket = self._loop.call(self._connect(timeout_s), timeout_s, self.name)
         connection = WebsocketConnection(socket, self._loop, self.name, self.contract.dialect == "roboarena")
+        self._connections.add(connection)
         try:
             metadata = connection.receive(timeout_s)
             if self.contract.dialect == "roboarena":
@@ -68,7 +71,9 @@ class WebsocketServer:
                 raise Unreachable(f"{self.name}: {error}") from error
 
     def close(self) -> None:
-        """Closes the connections that pings use, and the loop."""
+        """Closes all connections and the loop."""
+        for connection in list(self._connections):
+            connection.close()
         self._http.close()
         self._loop.close()
 

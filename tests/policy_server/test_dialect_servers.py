@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from dialects import Served, dialect_serving, needs_json_numpy, needs_openpi, needs_zmq
+from dialects import Served, SlowBundle, dialect_serving, needs_json_numpy, needs_openpi, needs_zmq
 from foreign_bundles import POISON, ROWS, SIDE, expected, seen, write_arm_bundle
 from servers import ferry_serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -345,6 +345,17 @@ def test_gr00ts_errors_are_maps_with_an_error(gr00t: Served, data: bytes) -> Non
         assert gr00t_call(socket, npy_codec.pack({"endpoint": "ping"}))["status"] == "ok"
 
 
+@needs_zmq
+def test_a_request_that_gr00ts_own_client_sent(gr00t: Served) -> None:
+    """Recorded from MsgSerializer of NVIDIA/Isaac-GR00T@ade260e, gr00t/policy/server_client.py."""
+    recorded = (Path(__file__).parent / "goldens" / "gr00t_get_action.msgpack").read_bytes()
+    with gr00t_socket(gr00t) as socket:
+        action, _ = gr00t_call(socket, recorded)
+    np.testing.assert_allclose(action["actions"], expected()[None], rtol=1e-5)
+    data = {"observation": gr00t.fields(seen()), "options": None}
+    assert npy_codec.pack({"endpoint": "get_action", "data": data}) == recorded
+
+
 def busy(call: Any, ping: Any) -> tuple[float, list[float]]:
     """Returns the duration of `call`, and those of pings meanwhile."""
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -359,9 +370,8 @@ def busy(call: Any, ping: Any) -> tuple[float, list[float]]:
 
 
 @needs_zmq
-def test_pings_are_answered_during_inference(tmp_path: Path) -> None:
-    write_arm_bundle(tmp_path, work=30)
-    with dialect_serving(tmp_path, "openpi") as served, socket_to(served) as one, httpx.Client() as http:
+def test_pings_are_answered_during_inference(folder: Path) -> None:
+    with dialect_serving(folder, "openpi", kind=SlowBundle) as served, socket_to(served) as one, httpx.Client() as http:
         one.recv(20)
         fields = served.fields(seen())
         took_s, times = busy(
@@ -370,7 +380,11 @@ def test_pings_are_answered_during_inference(tmp_path: Path) -> None:
         assert statistics.median(times) < took_s / 5
         took_s, times = busy(lambda: ask(one, fields), lambda: one.ping().wait(20))
         assert statistics.median(times) < took_s / 5  # on the very connection whose request is being answered
-    with dialect_serving(tmp_path, "gr00t") as served, gr00t_socket(served) as one, gr00t_socket(served) as other:
+    with (
+        dialect_serving(folder, "gr00t", kind=SlowBundle) as served,
+        gr00t_socket(served) as one,
+        gr00t_socket(served) as other,
+    ):
         data = npy_codec.pack({"data": {"observation": served.fields(seen())}})
         took_s, times = busy(
             lambda: gr00t_call(one, data), lambda: gr00t_call(other, npy_codec.pack({"endpoint": "ping"}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from policy_server.bundle import PolicyBundle
+from policy_server.bundle import Feed, PolicyBundle
 from policy_server.dialect_servers.install import install, served_contract
 from policy_server.dialects.contract import Contract, Dialect
 from policy_server.dialects.translation import Translation
+from policy_server.graph_inputs import StepValues
 from policy_server.serve import DrainingServer, listen
 from policy_server.serving.app import create_app
 from policy_server.serving.service import ServiceOptions
@@ -24,6 +26,7 @@ from robots.observation import Observation
 needs_zmq = pytest.mark.skipif(importlib.util.find_spec("zmq") is None, reason="pyzmq is not installed")
 needs_openpi = pytest.mark.skipif(importlib.util.find_spec("openpi_client") is None, reason="scripts/openpi_client")
 needs_json_numpy = pytest.mark.skipif(importlib.util.find_spec("json_numpy") is None, reason="json-numpy is missing")
+SLOW_S = 0.8  # added to each inference of a `SlowBundle`
 
 
 @dataclass(frozen=True)
@@ -45,16 +48,30 @@ class Served:
         return Translation(self.contract).request_to_fields(observation.images, state, instruction)
 
 
+@dataclass(frozen=True)
+class SlowBundle(PolicyBundle):
+    """A bundle whose graph takes `SLOW_S` longer, in a worker's thread as any large graph does."""
+
+    def run(self, values: StepValues, recurrent: Feed) -> tuple[Any, Feed]:
+        """Runs one step."""
+        time.sleep(SLOW_S)
+        return super().run(values, recurrent)
+
+
 @contextmanager
 def dialect_serving(
-    folder: Path, dialect: Dialect, options: ServiceOptions | None = None, contract: Path | None = None
+    folder: Path,
+    dialect: Dialect,
+    options: ServiceOptions | None = None,
+    contract: Path | None = None,
+    kind: type[PolicyBundle] = PolicyBundle,
 ) -> Iterator[Served]:
     """Serves the bundle in `folder`; yields once it is ready."""
-    ready, addresses = threading.Event(), list[str]()
-    bundle = PolicyBundle.load(folder, threads=1)
+    ready = threading.Event()
+    bundle = kind.load(folder, threads=1)
     app = create_app(bundle, options, ready.set)
     agreed = served_contract(bundle.manifest, dialect, contract)
-    install(app, agreed, "tcp://127.0.0.1:0", addresses.append)
+    address = install(app, agreed, "tcp://127.0.0.1:0")
     with listen("127.0.0.1", 0) as listener:
         server = DrainingServer(app, websockets=dialect in ("openpi", "roboarena"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -62,7 +79,7 @@ def dialect_serving(
         try:
             assert ready.wait(20)
             port = listener.getsockname()[1]
-            yield Served(port, int(addresses[0].rpartition(":")[2]) if addresses else port, agreed)
+            yield Served(port, int(address.rpartition(":")[2]) if address else port, agreed)
         finally:
             server.should_exit = True
             thread.join()
