@@ -41,7 +41,7 @@ def usage() -> str:
             "",
             "Carries robot policies from simulation to real robots on ROS 2.",
             "",
-            *(f"  {name:<10}{verb.summary}" for name, verb in VERBS.items()),
+            *(f"  {name:<13}{verb.summary}" for name, verb in VERBS.items()),
             "",
             "`ferry VERB --help` lists a verb's options; `--traceback` shows where an error came from.",
         ]

@@ -97,6 +97,12 @@ def _conform(argv: Sequence[str]) -> int | None:
     return main(argv)
 
 
+def _conformance(argv: Sequence[str]) -> int | None:
+    from ferry.conformance import main
+
+    return main(argv)
+
+
 def _fake(argv: Sequence[str]) -> int | None:
     from ferry.fakes import main
 
@@ -120,6 +126,7 @@ VERBS: Mapping[str, Verb] = {
     "report": Verb("write a report of evaluations: HTML, JSON and Markdown", "report", _report),
     "doctor": Verb("check this machine, or a robot before a session, and print the fixes", "robot", _doctor),
     "conform": Verb("run the conformance suite on a robot", "robot", _conform),
+    "conformance": Verb("try a policy server of openpi, RoboArena, OpenVLA or GR00T", "wires", _conformance),
     "fake": Verb("run a fake of a robot's hardware, for its real driver", "robot", _fake),
     "stop": Verb("emergency stop in this terminal, on any key", "robot,ros", _stop),
     "demo": Verb(

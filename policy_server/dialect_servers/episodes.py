@@ -83,6 +83,11 @@ class Episode:
         assert decision.chunk is not None  # the contract binds chunks only
         return decision.chunk, decision
 
+    @property
+    def has_session(self) -> bool:
+        """True while it holds one of the server's sessions."""
+        return bool(self._session)
+
     def reset(self) -> None:
         """Ends the episode; the next observation begins another one."""
         session, self._session = self._session, ""

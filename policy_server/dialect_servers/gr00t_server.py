@@ -132,7 +132,13 @@ class Gr00tDialect(Dialect):
             expected = "one of get_action, get_modality_config, ping, reset"
             raise wrong("'endpoint'", f"{endpoint!r:.40}", f"{expected} (kill is for the terminal of the server)")
         await self.ready()
-        return await self.decide(client.episode, partial(_observation, fields), self._write)
+        read = partial(_observation, fields)
+        while True:
+            try:
+                return await self.decide(client.episode, read, self._write)
+            except SessionError as error:
+                if error.code != "too_many_sessions" or not self._make_room():
+                    raise
 
     def _write(self, rows: Any, timing_s: Mapping[str, float]) -> bytes:
         info = {"inference_s": timing_s["inference"]}
@@ -153,6 +159,18 @@ class Gr00tDialect(Dialect):
             for name, (names, times) in keys.items()
             if names  # the original's class takes no empty list
         }
+
+    def _make_room(self) -> bool:
+        """Ends the session of the client that was idle the longest; False if none can be: ZeroMQ tells of no leaving.
+
+        A policy without memory loses nothing; that of one with memory ends by itself, after its idle time.
+        """
+        if not self.episodes.has_memory:
+            for client in self._clients.values():
+                if not client.busy and client.episode.has_session:
+                    client.episode.reset()
+                    return True
+        return False
 
     def _client(self, identity: bytes) -> Client | None:
         """Returns the peer's client; a new one takes the place of the one that was idle the longest."""

@@ -35,6 +35,12 @@ def connect(
     `timeout_s` is the deadline of a decision, the contract's control period by default. Nothing is sent yet.
     ContractError for a scheme that is unknown, needs a package that is missing, or is not the contract's.
     """
+    server, agreed = server_of(url, contract, token=token)
+    return ForeignPolicy(server, agreed, timeout_s=timeout_s)
+
+
+def server_of(url: str, contract: Contract | Path | str, *, token: str | None = None) -> tuple[ForeignServer, Contract]:
+    """Returns the server at `url` and the contract that is spoken with it; ContractError as in `connect`."""
     parts = urlsplit(url)
     scheme = parts.scheme.removesuffix(SECURE)
     if scheme == "lerobot":
@@ -51,8 +57,7 @@ def connect(
         raise ContractError(f"{url}: got a contract for {contract.dialect}, expected one for {scheme}")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     address = f"{host}:{parts.port or PORTS[scheme]}"
-    server = _server(scheme, address, contract, token, parts.scheme.endswith(SECURE))
-    return ForeignPolicy(server, contract, timeout_s=timeout_s)
+    return _server(scheme, address, contract, token, parts.scheme.endswith(SECURE)), contract
 
 
 def _server(scheme: str, address: str, contract: Contract, token: str | None, secure: bool) -> ForeignServer:

@@ -89,8 +89,19 @@ class Gr00tConnection:
         request = {"endpoint": endpoint, **({} if data is None else {"data": data})}
         if self._token:
             request["api_token"] = self._token
+        return self._exchange(npy_codec.pack(request), deadline)
+
+    def ask_raw(self, data: bytes, timeout_s: float) -> Any:
+        """Sends one frame, and returns what answers it."""
+        try:
+            return self._exchange(data, time.monotonic() + timeout_s)
+        except PolicyError:
+            self.close()
+            raise
+
+    def _exchange(self, data: bytes, deadline: float) -> Any:
         self._wait(zmq.POLLOUT, deadline)
-        self._socket.send(npy_codec.pack(request))
+        self._socket.send(data)
         self._wait(zmq.POLLIN, deadline)
         reply = npy_codec.unpack_reply(self._socket.recv())
         if isinstance(reply, Mapping) and "error" in reply:

@@ -34,7 +34,11 @@ class OpenVlaServer:
 
     def ask(self, fields: Mapping[str, Any], timeout_s: float) -> Mapping[str, Any]:
         """Returns the vector, or the rows, of the answer under the contract's key."""
-        data = self._http.send("POST", "/act", json_codec.dumps(dict(fields)), timeout_s=timeout_s)
+        return self.ask_raw(json_codec.dumps(dict(fields)), timeout_s)
+
+    def ask_raw(self, data: bytes, timeout_s: float) -> Mapping[str, Any]:
+        """Posts a body, and returns what answers it as `ask` does."""
+        data = self._http.send("POST", "/act", data, timeout_s=timeout_s)
         answer = json_codec.loads(data)
         if isinstance(answer, str):
             raise Refused(f"openvla server {self.url}: {answer[:80]!r}; its log has the reason", code="server_error")

@@ -107,8 +107,11 @@ class WebsocketConnection:
     def ask(self, fields: Mapping[str, Any], timeout_s: float) -> Mapping[str, Any]:
         """Returns the action map."""
         extra = {"endpoint": "infer", "session_id": self._session_id} if self._is_roboarena else {}
+        return self.ask_raw(msgpack_codec.pack({**fields, **extra}), timeout_s)
+
+    def ask_raw(self, data: bytes, timeout_s: float) -> Mapping[str, Any]:
+        """Sends one binary frame, and returns the map that answers it."""
         try:
-            data = msgpack_codec.pack({**fields, **extra})
             return _answer(self._loop.call(self._exchange(data), timeout_s, self._name), self._name)
         except PolicyError:
             self.close()

@@ -12,6 +12,9 @@ class ForeignConnection(Protocol):
     def ask(self, fields: Mapping[str, Any], timeout_s: float) -> Mapping[str, Any]:
         """Returns the answer's fields; Unreachable without a whole one in time, Refused, or WireError."""
 
+    def ask_raw(self, data: bytes, timeout_s: float) -> Any:
+        """Sends bytes that may be no request, and returns what was answered; raises as `ask`. For conformance tests."""
+
     def close(self) -> None:
         """Closes it at once."""
 

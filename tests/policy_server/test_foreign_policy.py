@@ -5,8 +5,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,8 @@ import numpy as np
 import pytest
 from dialects import dialect_serving, needs_zmq
 from foreign_bundles import POISON, ROWS, arm, expected, seen, write_arm_bundle
+from foreign_servers import answering
 from servers import ferry_serve
-from websockets.exceptions import ConnectionClosed
-from websockets.sync.server import ServerConnection, serve
 
 from policy_server.dialects import msgpack_codec
 from policy_server.dialects.contract import Contract, Dialect
@@ -28,8 +25,6 @@ from policy_server.foreign.connect import connect, is_foreign
 from robots.command import Chunk
 from robots.embodiments.stretch_re1 import STRETCH_RE1
 from robots.errors import BindError
-
-Answer = Callable[[dict[str, Any]], bytes | str | None]
 
 
 @pytest.fixture(scope="module")
@@ -43,32 +38,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def contract(tmp_path_factory: pytest.TempPathFactory) -> Contract:
     manifest = write_arm_bundle(tmp_path_factory.mktemp("contract"))
     return replace(contract_of(manifest, "openpi"), answers_while_busy=False)
-
-
-@contextmanager
-def answering(answer: Answer, greeting: bytes | str = msgpack_codec.pack({})) -> Iterator[str]:
-    """A websocket server that speaks as openpi's does, whose answers a test chooses; None hangs up."""
-
-    def handle(socket: ServerConnection) -> None:
-        try:
-            socket.send(greeting)
-            for message in socket:
-                assert isinstance(message, bytes)
-                reply = answer(msgpack_codec.unpack(message))
-                if reply is None:
-                    return
-                socket.send(reply)
-        except ConnectionClosed:
-            return
-
-    with serve(handle, "127.0.0.1", 0, compression=None) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"openpi://127.0.0.1:{server.socket.getsockname()[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def actions(rows: Any) -> bytes:
