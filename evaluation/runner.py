@@ -1,6 +1,9 @@
 """The loop between a policy and a robot: observe, decide, check the deadline, execute, report what was executed.
 
-`ferry evaluate` runs it in its own process; the policy node runs the same loop over ROS topics.
+`ferry evaluate` runs it in its own process, the policy node runs the same loop over ROS topics, and so does Python:
+
+    with open_policy("policies/NAME") as policy, robot:
+        end = run_episode(robot, policy, "find a mug")
 """
 
 from __future__ import annotations
@@ -11,9 +14,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from evaluation.step import Reason, RunEnd, Session, Step, Subscriber
+from evaluation.step import Reason, RunEnd, Step, Subscriber
 from policy_server.decision import Decision
-from robots.binding import Binding
+from policy_server.policy import Policy, PolicySession, Sampling
 from robots.command import Command, Done, Stop
 from robots.errors import SpecError
 from robots.execution.freshness import STALE
@@ -29,9 +32,8 @@ class Runner:
 
     Args:
         robot: the robot.
-        session: the policy's episode; the caller closes it.
-        binding: converts the policy's actions to the robot's commands.
-        max_steps: maximum number of decisions, including late ones.
+        session: the policy's episode on this robot; the caller closes it.
+        max_steps: maximum number of decisions, including late ones; the policy's horizon by default.
         max_late: number of consecutive late decisions that ends the run.
         clock: returns monotonic time [ns].
         subscribers: called at the start, after each step and at the end.
@@ -40,16 +42,16 @@ class Runner:
     def __init__(
         self,
         robot: Robot,
-        session: Session,
-        binding: Binding,
+        session: PolicySession,
         *,
-        max_steps: int,
+        max_steps: int | None = None,
         max_late: int = MAX_LATE,
         clock: Callable[[], int] = time.monotonic_ns,
         subscribers: Sequence[Subscriber] = (),
     ) -> None:
-        self.robot, self.session, self.binding = robot, session, binding
-        self.max_steps, self.max_late, self.subscribers = max_steps, max_late, subscribers
+        self.robot, self.session, self.subscribers = robot, session, subscribers
+        self.max_steps = session.binding.policy.horizon if max_steps is None else max_steps
+        self.max_late = max_late
         self._clock, self._interruption = clock, ""
         self._steps = self._late = self._late_in_a_row = 0
 
@@ -89,7 +91,7 @@ class Runner:
                 return self._end("late", step.sent.refused)
             if command == Done() and step.sent.executed:
                 return self._end("done", "")
-            executed = step.decision.name if step.sent.executed and step.decision.name else None
+            executed = step.executed
         if self._interruption:
             return self._end("interrupted", self._interruption)
         return self._end("max_steps", f"no 'done' within {self.max_steps} decisions")
@@ -110,8 +112,8 @@ class Runner:
         if decision.stamp_ns != observation.stamp_ns:
             raise SpecError("decision's observation", f"stamp {decision.stamp_ns}", f"stamp {observation.stamp_ns}")
         if decision.chunk is not None:
-            return self.binding.chunk(decision.chunk)
-        return self.binding.command(-1 if decision.action is None else decision.action)
+            return self.session.binding.chunk(decision.chunk)
+        return self.session.binding.command(-1 if decision.action is None else decision.action)
 
     def _execute(self, command: Command, decision: Decision, observed_ns: int) -> tuple[Sent, bool]:
         age_s = (self._clock() - observed_ns) / 1e9
@@ -142,6 +144,21 @@ class Runner:
 
     def _end(self, reason: Reason, message: str) -> RunEnd:
         return RunEnd(reason, message, self._steps, self._late)
+
+
+def run_episode(
+    robot: Robot,
+    policy: Policy,
+    instruction: str,
+    *,
+    sampling: Sampling = "greedy",
+    seed: int = 0,
+    max_steps: int | None = None,
+    subscribers: Sequence[Subscriber] = (),
+) -> RunEnd:
+    """Runs one episode of `policy` on a connected robot, as `Runner` does; BindError if the two do not fit."""
+    with policy.open(robot.spec, instruction, sampling=sampling, seed=seed) as session:
+        return Runner(robot, session, max_steps=max_steps, subscribers=subscribers).run()
 
 
 class _Failed(Exception):

@@ -1,4 +1,4 @@
-"""Interfaces of the loop: a policy's session, its steps, and the subscribers to them."""
+"""Interfaces of the loop: its steps, its end, and the subscribers to them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,6 @@ from robots.observation import Observation
 from robots.robot import Sent
 
 Reason = Literal["done", "max_steps", "policy_failed", "robot_failed", "late", "interrupted"]
-
-
-class Session(Protocol):
-    """One episode of a policy: a `PolicySession`, an `OnnxEpisode`, the expert."""
-
-    def act(self, observation: Observation, executed: str | None = None) -> Decision:
-        """Called once per step; `executed` names the action executed since the last call, None if there was none."""
-
-    def close(self) -> None:
-        """Called once, by the caller who opened it."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +32,11 @@ class Step:
     stamp_ns: int
     late: bool = False
     timing_s: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def executed(self) -> str | None:
+        """Name of the executed action, which the policy is told next; None if nothing was executed, or for a chunk."""
+        return self.decision.name or None if self.sent.executed else None
 
 
 @dataclass(frozen=True)

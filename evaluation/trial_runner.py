@@ -10,7 +10,7 @@ from types import TracebackType
 from evaluation.errors import PlanError, TrialError
 from evaluation.plans.plan import Plan
 from evaluation.plans.trial import Outcome, Trial
-from evaluation.policies import Policy, PolicyIdentity, open_policy
+from evaluation.policies import PlanPolicy, PolicyIdentity, identity, open_entry
 from evaluation.records.episode import Episode
 from evaluation.records.recorder import Recorder, write_aborted
 from evaluation.records.run_folder import RunFolder
@@ -18,7 +18,7 @@ from evaluation.stages.failure import ABORTS
 from evaluation.stages.judge import DoneJudge, Verdict
 from evaluation.stages.trial_environment import RobotEnvironment, TrialEnvironment, TrialSkipped
 from evaluation.step import RunEnd, Subscriber
-from policy_server.errors import PolicyError
+from policy_server.errors import BundleChanged, PolicyError
 from robots.binding import bind
 from robots.errors import RobotError
 from robots.fakes.kinematic import FakeOptions, FakeRobot
@@ -55,7 +55,7 @@ class TrialRunner:
     ) -> None:
         self.plan, self.options = plan, options or TrialRunnerOptions()
         self._factories, self._open = dict(environments or {}), ExitStack()
-        self._policies: dict[str, Policy] = {}
+        self._policies: dict[str, PlanPolicy] = {}
         self._environments: dict[object, TrialEnvironment] = {}
         self._aborted = 0
 
@@ -63,10 +63,10 @@ class TrialRunner:
         with self._open:  # if one cannot be opened, those before it are closed
             for entry in self.plan.policies:
                 if not entry.expert:
-                    policy = open_policy(entry, token=self.options.token, threads=self.options.threads)
-                    self._policies[entry.name] = policy
-                    self._open.callback(policy.close)
-                    self._check_horizon(entry.name, policy.spec)
+                    opened = open_entry(entry, token=self.options.token, threads=self.options.threads)
+                    self._policies[entry.name] = opened
+                    self._open.callback(opened.policy.close)
+                    self._check_horizon(entry.name, opened.info.spec)
             self._open = self._open.pop_all()
         return self
 
@@ -78,9 +78,9 @@ class TrialRunner:
     @property
     def policies(self) -> tuple[PolicyIdentity, ...]:
         """Identities of the policies, in the order of the plan."""
+        opened = self._policies
         return tuple(
-            PolicyIdentity(entry.name, "", "expert") if entry.expert else self._policies[entry.name].identity
-            for entry in self.plan.policies
+            opened[entry.name].identity if entry.name in opened else identity(entry) for entry in self.plan.policies
         )
 
     def run(self, trial: Trial, folder: RunFolder, subscribers: Sequence[Subscriber] = ()) -> Episode:
@@ -102,7 +102,7 @@ class TrialRunner:
         trial: Trial,
         folder: RunFolder,
         environment: TrialEnvironment,
-        policy: Policy,
+        policy: PlanPolicy,
         subscribers: Sequence[Subscriber],
     ) -> Episode:
         known = self._record(trial, folder, environment, policy)
@@ -113,6 +113,8 @@ class TrialRunner:
         recorder = Recorder(folder.trial(trial), known, setup, self.options.has_video, environment.pose)
         try:
             end = environment.run(trial, setup, policy, (recorder, *subscribers))
+        except BundleChanged as error:  # no longer the policy that this evaluation is of
+            raise TrialError(f"policy '{trial.policy}': {error}") from error
         except (PolicyError, RobotError) as error:
             end = RunEnd("policy_failed", f"{type(error).__name__}: {error}", len(recorder.steps))
         except KeyboardInterrupt:
@@ -122,13 +124,13 @@ class TrialRunner:
                 raise
         return recorder.finish(_verdict(environment, end))
 
-    def _record(self, trial: Trial, folder: RunFolder, environment: TrialEnvironment, policy: Policy) -> Episode:
-        before, identity = folder.episode(trial), policy.identity
+    def _record(self, trial: Trial, folder: RunFolder, environment: TrialEnvironment, policy: PlanPolicy) -> Episode:
+        before, info = folder.episode(trial), policy.info
         return Episode(
             trial,
             Outcome.ABORTED,
-            bundle_sha256=identity.bundle_sha256,
-            manifest=str(identity.manifest.get("name", "")),
+            bundle_sha256=info.bundle_sha256,
+            manifest=str(info.manifest.get("name", "")),
             embodiment=environment.robot.spec.name,
             robot=environment.name,
             git_commit=folder.info.git_commit,
@@ -141,16 +143,16 @@ class TrialRunner:
                 f"plan '{self.plan.name}': max_steps", self.plan.max_steps, f"<= {spec.horizon} of '{name}'"
             )
 
-    def _prepare(self, name: str) -> tuple[TrialEnvironment, Policy]:
+    def _prepare(self, name: str) -> tuple[TrialEnvironment, PlanPolicy]:
         """Returns a policy and its connected environment; simulated cameras get the policy's image size."""
         policy = self._policies.get(name)
-        cameras = policy.spec.cameras if policy else ()
+        cameras = policy.info.spec.cameras if policy else ()
         size = max(((camera.height, camera.width) for camera in cameras), default=None)
         key = size if self.plan.robot == "twin" else None
         if key not in self._environments:
             environment = self._new_environment(size)
             if policy is not None:
-                bind(policy.spec, environment.robot.spec)  # before anything moves or a house is built
+                bind(policy.info.spec, environment.robot.spec)  # before anything moves or a house is built
             self._environments[key] = self._open.enter_context(environment)
         environment = self._environments[key]
         if policy is None:
@@ -158,7 +160,8 @@ class TrialRunner:
             from evaluation.stages.twin_environment import TwinEnvironment
 
             assert isinstance(environment, TwinEnvironment)  # a plan has the expert on the twin only
-            policy = ExpertPolicy(name, environment.twin)
+            entry = next(entry for entry in self.plan.policies if entry.name == name)
+            policy = PlanPolicy.of(entry, ExpertPolicy(environment.twin))
         return environment, policy
 
     def _new_environment(self, size: tuple[int, int] | None) -> TrialEnvironment:

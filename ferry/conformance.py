@@ -9,7 +9,6 @@ from pathlib import Path
 
 import tyro
 
-from policy_server.dialects.contract_file import read_contract
 from policy_server.foreign.conformance.suite import run
 from policy_server.foreign.conformance.target import Options, Target
 from policy_server.foreign.connect import server_of
@@ -24,9 +23,7 @@ class Conformance:
     """Tries a policy server: framing, shapes, NaN, errors, new episodes, clients that leave or come together, pings."""
 
     url: tyro.conf.Positional[str]
-    """E.g. openpi://127.0.0.1:8000, roboarena://host, openvla://host:8000, gr00t://host:5555."""
-    contract: Path
-    """YAML file that says what the policy takes and answers."""
+    """E.g. openpi://127.0.0.1:8000?contract=pi0.yaml, roboarena://..., openvla://..., gr00t://host:5555?contract=..."""
     token_file: Path | None = None
     """File with the server's token."""
     instruction: str = DEFAULTS.instruction
@@ -51,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
     """
     words = tyro.cli(Conformance, prog="ferry conformance", args=list(argv))
     token = words.token_file.read_text(encoding="utf-8").strip() if words.token_file else None
-    server, contract = server_of(words.url, read_contract(words.contract), token=token)
+    server, contract = server_of(words.url, token=token)
     options = Options(words.timeout_s, words.ping_ms / 1000, words.clients, words.instruction, words.seed)
     try:
         with terminable():

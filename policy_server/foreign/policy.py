@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
+from dataclasses import asdict
 
 from policy_server.client import SETUP_TIMEOUT_S, check_decision
 from policy_server.decision import Decision
@@ -15,43 +15,44 @@ from policy_server.dialects.contract_file import contract_sha256
 from policy_server.dialects.translation import F32Rows, Translation
 from policy_server.errors import ContractError, PolicyError, Unreachable
 from policy_server.foreign.wire_protocol import ForeignConnection, ForeignServer
+from policy_server.policy import Policy, PolicyInfo, PolicySession, Sampling
 from policy_server.wire.messages import unfit
 from robots.binding import Binding, bind
 from robots.embodiment import Embodiment
 from robots.errors import SpecError
 from robots.observation import Observation
-from robots.spec import PolicySpec
 
 
-class ForeignPolicy:
-    """A policy of `server` under `contract`.
+class ForeignPolicy(Policy):
+    """A policy of `server` under `contract`; `timeout_s` is the deadline of a decision, None its control period."""
 
-    Attributes:
-        name: of the contract.
-        sha256: hash of the contract's content: nobody can tell which weights a foreign server has loaded.
-    """
-
-    def __init__(self, server: ForeignServer, contract: Contract, *, timeout_s: float = 0.0) -> None:
+    def __init__(self, server: ForeignServer, contract: Contract, *, timeout_s: float | None = None) -> None:
         self._server, self.contract = server, contract
-        self._timeout_s = timeout_s or contract.control_period_s
+        self._timeout_s = contract.control_period_s if timeout_s is None else timeout_s
         self._asking = _Asking()
-        self.name, self.sha256 = contract.name, contract_sha256(contract)
 
-    @property
-    def spec(self) -> PolicySpec:
-        """What the policy takes and answers."""
-        return self.contract.policy_spec
+    def describe(self) -> PolicyInfo:
+        """Returns what the contract says, and its hash: nobody can tell which weights a foreign server has loaded.
 
-    def open(self, body: Embodiment, instruction: str, *, sampling: str = "greedy", seed: int = 0) -> ForeignSession:
-        """Starts an episode on `body`.
+        Unreachable unless the server answers.
+        """
+        self._server.ping(SETUP_TIMEOUT_S)
+        contract = self.contract
+        manifest = {"name": contract.name, "contract": asdict(contract)}
+        return PolicyInfo(contract.name, contract.policy_spec, contract_sha256(contract), manifest)
+
+    def open(
+        self, embodiment: Embodiment, instruction: str, /, *, sampling: Sampling = "greedy", seed: int = 0
+    ) -> ForeignSession:
+        """Starts an episode on `embodiment`.
 
         Raises BindError if the two do not fit, Unreachable or Refused by the server, ContractError where the server
         says that it expects something else. `seed` is ignored: no such protocol has one.
         """
         if sampling != "greedy":
             expected = "'greedy': this policy is sampled as its server does"
-            raise ContractError(f"sampling of '{self.name}': got '{sampling}', expected {expected}")
-        binding = bind(self.spec, body)
+            raise ContractError(f"sampling of '{self.contract.name}': got '{sampling}', expected {expected}")
+        binding = bind(self.contract.policy_spec, embodiment)
         connection = self._server.open(SETUP_TIMEOUT_S)
         translation = Translation(self.contract)
         return ForeignSession(connection, binding, translation, instruction, self._timeout_s, self._asking)
@@ -75,16 +76,8 @@ class ForeignPolicy:
         """Closes the connections."""
         self._server.close()
 
-    def __enter__(self) -> ForeignPolicy:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class ForeignSession:
+class ForeignSession(PolicySession):
     """One episode; context manager. Any error ends it, because a later answer could belong to another request."""
 
     def __init__(
@@ -101,11 +94,6 @@ class ForeignSession:
         self._ended = ""
         self.step = 0
         """Number of the next decision."""
-
-    @property
-    def spec(self) -> PolicySpec:
-        """Inputs and outputs of the policy."""
-        return self.binding.policy
 
     def act(self, observation: Observation, executed: str | None = None) -> Decision:
         """Requests the next decision; `executed` is ignored, since chunks have no names.
@@ -137,14 +125,6 @@ class ForeignSession:
     def close(self) -> None:
         """Closes the connection; no error if the server is gone."""
         self._end("closed")
-
-    def __enter__(self) -> ForeignSession:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _decision(self, rows: F32Rows, stamp_ns: int, started: float, asked: float) -> Decision:
         now = time.monotonic()
