@@ -128,7 +128,7 @@ def roboarena_config(contract: Contract, needs_session_id: bool) -> dict[str, An
     if len(sizes) > 1:
         raise ContractError(f"cameras: got sizes {sorted(sizes)}, expected one size for all of RoboArena's")
     units = contract.actions.spec.vector.units
-    if units != ("rad",) * 7 + ("share",):
+    if len(units) != 8 or set(units[:7]) != {"rad"}:
         got = ", ".join(units)
         raise ContractError(f"actions: got {got}, expected positions of 7 joints and the gripper, as RoboArena's robot")
     keys = [camera.key for camera in contract.cameras]

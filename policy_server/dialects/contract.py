@@ -86,6 +86,20 @@ class MeanStdNormalisation:
 
 
 @dataclass(frozen=True)
+class AffineNormalisation:
+    """The number is `scale` * wire + `offset`, by entry, e.g. -0.08 and 0.08 for an aperture [m] as a closed share."""
+
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+    kind: ClassVar[str] = "affine"
+
+    @property
+    def affine(self) -> tuple[Numbers, Numbers]:
+        """Returns (scale, offset)."""
+        return np.array(self.scale, np.float64), np.array(self.offset, np.float64)
+
+
+@dataclass(frozen=True)
 class WireVector:
     """Numbers in the message: a vector of the state, or the columns of a chunk.
 
@@ -103,7 +117,7 @@ class WireVector:
     units: tuple[str, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
-    normalisation: RangeNormalisation | MeanStdNormalisation | None = None
+    normalisation: RangeNormalisation | MeanStdNormalisation | AffineNormalisation | None = None
 
     def __post_init__(self) -> None:
         for unit in self.units:
@@ -114,7 +128,8 @@ class WireVector:
             scale, offset = self.normalisation.affine
             if scale.shape != (len(self.names),) or offset.shape != scale.shape:
                 raise SpecError(f"'{self.key}' normalisation", scale.shape, f"{len(self.names)} numbers each")
-            if not (np.isfinite(scale).all() and np.isfinite(offset).all() and (scale > 0).all()):
+            usable = (scale != 0) if isinstance(self.normalisation, AffineNormalisation) else (scale > 0)
+            if not (np.isfinite(scale).all() and np.isfinite(offset).all() and usable.all()):
                 raise SpecError(f"'{self.key}' normalisation", self.normalisation, "finite numbers, a range above 0")
 
     @property

@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from policy_server.dialects.contract import Contract, Dialect, WireActions, WireCamera, WireVector
+from policy_server.dialects.contract import (
+    AffineNormalisation,
+    Contract,
+    Dialect,
+    WireActions,
+    WireCamera,
+    WireVector,
+)
 from policy_server.errors import ContractError
 from policy_server.manifest import PolicyManifest
 from policy_server.yaml_lines import read_yaml
@@ -68,7 +75,7 @@ def contract_of(manifest: PolicyManifest, dialect: Dialect) -> Contract:
             name=manifest.name,
             dialect=dialect,
             actions=WireActions(
-                (_vector("actions", actions.vector),), actions.horizon, actions.period_s, actions.execute_rows
+                (_actions(actions.vector, dialect),), actions.horizon, actions.period_s, actions.execute_rows
             ),
             cameras=cameras,
             state=_state(spec.state, dialect),
@@ -93,11 +100,30 @@ def _state(spec: VectorSpec, dialect: Dialect) -> tuple[WireVector, ...]:
     if len(spec) != sum(count for _, count in ROBOARENA_STATE):
         expected = "7 joints and the gripper, or a contract that says which keys have them"
         raise ContractError(f"state: got {len(spec)} numbers, expected {expected}")
-    (joints, count), (gripper, _) = ROBOARENA_STATE
-    parts = ((joints, slice(None, count)), (gripper, slice(count, None)))
-    return tuple(
-        WireVector(key, spec.names[part], spec.units[part], spec.low[part], spec.high[part]) for key, part in parts
-    )
+    whole, ((joints, count), (gripper, _)) = _closing(STATE[dialect], spec), ROBOARENA_STATE
+    return _part(whole, joints, slice(None, count)), _part(whole, gripper, slice(count, None))
+
+
+def _actions(spec: VectorSpec, dialect: Dialect) -> WireVector:
+    return _closing("actions", spec) if dialect == "roboarena" else _vector("actions", spec)
+
+
+def _closing(key: str, spec: VectorSpec) -> WireVector:
+    """RoboArena's (DROID's) gripper is 0 open and 1 closed; Ferry's is a share or an aperture [m], 0 closed."""
+    names, units, low, high = spec.names, spec.units, spec.low, spec.high
+    scale, offset = (1.0,) * (len(spec) - 1), (0.0,) * (len(spec) - 1)
+    if units[-1] not in ("share", "m"):
+        got = f"'{names[-1]}' [{units[-1]}] as the last entry"
+        raise ContractError(f"{key}: got {got}, expected the gripper [share] or [m]; write a contract")
+    closing = AffineNormalisation((*scale, -high[-1]), (*offset, high[-1]))
+    return WireVector(key, names, units, low, high, closing)
+
+
+def _part(whole: WireVector, key: str, part: slice) -> WireVector:
+    assert isinstance(whole.normalisation, AffineNormalisation)  # made by `_closing`
+    scale, offset = whole.normalisation.scale[part], whole.normalisation.offset[part]
+    normalisation = AffineNormalisation(scale, offset) if set(scale) != {1.0} else None
+    return WireVector(key, whole.names[part], whole.units[part], whole.low[part], whole.high[part], normalisation)
 
 
 def _camera_keys(names: tuple[str, ...], dialect: Dialect, has_state: bool) -> dict[str, str]:

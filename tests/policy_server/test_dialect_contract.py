@@ -24,7 +24,10 @@ from policy_server.dialects.contract_file import contract_of, contract_sha256, r
 from policy_server.dialects.translation import Translation
 from policy_server.errors import ContractError, WireError
 from robots.binding import bind
+from robots.embodiments.piper import PIPER
+from robots.embodiments.ros2_control_arms import ARMS
 from robots.errors import BindError, SpecError
+from robots.spec import CameraSpec
 
 YAML = """
 name: pi0_small
@@ -143,9 +146,9 @@ def test_a_bundles_default_contract_carries_every_number_both_ways(tmp_path: Pat
     assert request.instruction == "find a mug"
     for name in CAMERA_NAMES:
         np.testing.assert_array_equal(request.images[name], observation.images[name])
-    np.testing.assert_array_equal(np.concatenate(list(request.state.values())), state)
+    np.testing.assert_allclose(np.concatenate(list(request.state.values())), state, atol=1e-6)
     rows = np.linspace(0, 1, ROWS * len(NAMES), dtype=np.float32).reshape(ROWS, len(NAMES))
-    np.testing.assert_array_equal(translation.rows_from_fields(translation.rows_to_fields(rows)), rows)
+    np.testing.assert_allclose(translation.rows_from_fields(translation.rows_to_fields(rows)), rows, atol=1e-6)
     short = {key: value[..., :-1, :] for key, value in translation.rows_to_fields(rows).items()}
     with pytest.raises(WireError, match="got shape"):
         translation.rows_from_fields(short)
@@ -160,6 +163,15 @@ def test_gr00t_is_nested_since_n17_and_flat_before(tmp_path: Path) -> None:
     assert fields["language"] == {"annotation.human.task_description": [["find a mug"]]}
     flat = {f"{kind}.{name}": value for kind, values in fields.items() for name, value in values.items()}
     np.testing.assert_array_equal(translation.request_from_fields(flat).images["wrist"], observation.images["wrist"])
+
+
+def test_roboarenas_gripper_closes_with_rising_numbers(tmp_path: Path) -> None:
+    contract = contract_of(write_arm_bundle(tmp_path), "roboarena")
+    fields = Translation(contract).request_to_fields(seen().images, seen().state["joints"], "find a mug")
+    np.testing.assert_allclose(fields["observation/gripper_position"], [0.75])
+    rows = np.zeros((ROWS, 8), np.float32)
+    rows[:, 7] = 1.0  # open
+    np.testing.assert_array_equal(Translation(contract).rows_to_fields(rows)["actions"][:, 7], np.zeros(ROWS))
 
 
 def test_two_parts_are_one_row() -> None:
@@ -218,3 +230,23 @@ def test_the_hash_is_of_the_content(tmp_path: Path) -> None:
     assert contract_sha256(contract) != contract_sha256(replace(contract, control_period_s=0.5))
     assert isinstance(contract.state[0].normalisation, MeanStdNormalisation)
     assert isinstance(contract.actions.parts[0].normalisation, RangeNormalisation)
+
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "contracts").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_example_contracts_bind_to_the_robots_that_they_name(path: Path) -> None:
+    cameras = tuple(CameraSpec(name, 720, 1280, 42.5) for name in ("scene", "wrist"))
+    robots = {"fr3": ARMS["fr3"].embodiment(cameras, True, True, 0.0), "piper": PIPER}
+    contract = read_contract(path)
+    binding = bind(contract.policy_spec, robots[path.stem.rpartition("_")[2]])
+    assert binding.policy.actions.kind == "continuous"
+    rows = np.tile(np.mean([contract.actions.spec.vector.low, contract.actions.spec.vector.high], axis=0), (2, 1))
+    back = [part.from_wire(part.to_wire(row)) for part, row in _columns(contract, rows.astype(np.float32))]
+    np.testing.assert_allclose(np.concatenate(back, axis=1), rows, atol=1e-6)
+
+
+def _columns(contract: Contract, rows: Any) -> list[tuple[WireVector, Any]]:
+    ends = np.cumsum([len(part.names) for part in contract.actions.parts])
+    return list(zip(contract.actions.parts, np.split(rows, ends[:-1], axis=1)))

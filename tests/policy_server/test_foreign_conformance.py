@@ -51,8 +51,8 @@ def test_ferrys_own_servers_pass_and_the_verb_says_so(
     write_arm_bundle(tmp_path / "bundle")
     with dialect_serving(tmp_path / "bundle", dialect) as served:
         contract = write_contract(served, tmp_path / "contract.yaml")
-        words = ["--contract", str(contract), "--instruction", "find a mug", "--ping-ms", "5000", "--clients", "3"]
-        assert main([served.url, *words, "--json", str(tmp_path / "report.json")]) == 0
+        words = ["--instruction", "find a mug", "--ping-ms", "5000", "--clients", "3"]
+        assert main([f"{served.url}?contract={contract}", *words, "--json", str(tmp_path / "report.json")]) == 0
     assert "12 passed, 0 failed of 12" in capsys.readouterr().out
     report = json.loads((tmp_path / "report.json").read_text())
     assert {result["status"] for result in report["results"]} == {"pass"}
