@@ -49,6 +49,12 @@ def _serve(argv: Sequence[str]) -> int | None:
     return main(argv)
 
 
+def _bundle(argv: Sequence[str]) -> int | None:
+    from policy_server.authoring.main import main
+
+    return main(argv)
+
+
 def _run(argv: Sequence[str]) -> int | None:
     from ferry.launcher.main import main
 
@@ -119,6 +125,7 @@ VERBS: Mapping[str, Verb] = {
     "train": Verb("train a policy in simulated houses: clone an expert, then fine-tune", "train", _train),
     "export": Verb("export a checkpoint as a policy bundle: ONNX graphs and a manifest", "train", _export),
     "import": Verb("convert a released FLaRe or SPOC checkpoint to a policy bundle", "train", _import),
+    "bundle": Verb("make a policy bundle of any ONNX graph and a contract written by hand", "server", _bundle),
     "serve": Verb("serve a policy bundle over REST", "server", _serve),
     "run": Verb("run a launch file: a robot, twin or fake with a policy, over ROS 2", "robot,ros", _run),
     "trial": Verb("begin a trial on a graph that runs, and print its verdict", "robot,ros", _trial),
