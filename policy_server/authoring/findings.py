@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from policy_server.bundle import PolicyBundle
+from policy_server.bundle import Feed, PolicyBundle
 from policy_server.errors import BundleError, PolicyError
 from policy_server.files.bundle_files import line
 from policy_server.graph_inputs import StepValues
@@ -36,7 +36,7 @@ def examine(bundle: PolicyBundle, instruction: str, seed: int = 0) -> tuple[list
 
     BundleError if the graph cannot be run.
     """
-    values = [_values(bundle, instruction, seed + number) for number in range(TRIES)]
+    values = [values_of(bundle, instruction, seed + number) for number in range(TRIES)]
     times, answers = [], []
     for one in values:
         began = time.perf_counter()
@@ -49,7 +49,8 @@ def examine(bundle: PolicyBundle, instruction: str, seed: int = 0) -> tuple[list
     return findings, median_s
 
 
-def _values(bundle: PolicyBundle, instruction: str, seed: int) -> StepValues:
+def values_of(bundle: PolicyBundle, instruction: str, seed: int) -> StepValues:
+    """Returns random values of an episode's first step: noise as images, and a state within its bounds."""
     random, spec = np.random.default_rng(seed), bundle.manifest.spec
     images = {one.name: random.integers(0, 256, (one.height, one.width, 3), np.uint8) for one in spec.cameras}
     low, high = np.array(spec.state.low, np.float64), np.array(spec.state.high, np.float64)
@@ -59,13 +60,18 @@ def _values(bundle: PolicyBundle, instruction: str, seed: int) -> StepValues:
     return StepValues(images, state, text, start.start if start else 0, 0, seed)
 
 
-def _run(bundle: PolicyBundle, values: StepValues) -> Answers:
+def run_graph(bundle: PolicyBundle, values: StepValues, recurrent: Feed) -> tuple[Answers, Feed]:
+    """Returns the graph's answer and its next state; BundleError if it cannot be run."""
     try:
-        return bundle.run(values, bundle.initial_state())[0]
+        return bundle.run(values, recurrent)
     except PolicyError:
         raise
     except Exception as error:  # onnxruntime's own exceptions have no common base
         raise BundleError(f"{bundle.manifest.name}: the graph does not run: {line(error)}") from error
+
+
+def _run(bundle: PolicyBundle, values: StepValues) -> Answers:
+    return run_graph(bundle, values, bundle.initial_state())[0]
 
 
 def _units(bundle: PolicyBundle) -> list[Finding]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import tyro
 
 from policy_server.authoring.findings import TRIES, examine
+from policy_server.authoring.probing import add_probes
 from policy_server.authoring.written_manifest import read_written
 from policy_server.bundle import PolicyBundle
 from policy_server.errors import BundleError
@@ -48,11 +49,12 @@ def main(argv: Sequence[str]) -> int:
     if (words.output / MANIFEST_FILE).exists():
         raise BundleError(f"--output {words.output}: got a folder with a bundle, expected another one")
     manifest, files = read_written(words.contract, words.onnx)
+    instruction = words.instruction or (manifest.tasks or ("go",))[0]
     existed = words.output.exists()
     write_bundle(words.output, manifest, files)
     try:
         bundle = PolicyBundle.load(words.output, threads=words.threads)
-        findings, took_s = examine(bundle, words.instruction or (manifest.tasks or ("go",))[0], words.seed)
+        findings, took_s = examine(bundle, instruction, words.seed)
     except BaseException:
         _remove(words.output, files, existed)
         raise
@@ -62,7 +64,9 @@ def main(argv: Sequence[str]) -> int:
         _remove(words.output, files, existed)
         print(f"{TRIES} random observations, {1000 * took_s:.1f} ms each; no bundle was kept (--keep keeps it)")
         return 1
-    print(f"{TRIES} random observations, {1000 * took_s:.1f} ms each: {words.output} (sha256 {bundle.sha256[:12]})")
+    add_probes(words.output, instruction, seed=words.seed, threads=words.threads)
+    sha256 = PolicyBundle.load(words.output, threads=words.threads).sha256
+    print(f"{TRIES} random observations, {1000 * took_s:.1f} ms each: {words.output} (sha256 {sha256[:12]})")
     return 0
 
 

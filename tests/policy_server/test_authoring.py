@@ -6,11 +6,15 @@ import re
 from pathlib import Path
 
 import pytest
+from bundles import write_tiny_bundle
 from vision_bundles import vision_graph
 
 from policy_server.authoring.main import main
+from policy_server.authoring.probing import add_probes
 from policy_server.bundle import PolicyBundle
 from policy_server.errors import BundleError, ContractError
+from policy_server.files.probes import Probes
+from policy_server.manifest import PolicyManifest, write_bundle
 
 YAML = """
 name: lifter
@@ -125,3 +129,38 @@ def test_degrees_and_a_blind_policy_are_worth_a_look(graph: Path, capsys: pytest
     tiny = YAML.replace("dtype: float32", "dtype: float32, mean: [0.5, 0.5, 0.5], std: [1.0e+9, 1.0e+9, 1.0e+9]")
     assert bundle(blind, tiny) == 0
     assert "look at: camera 'scene': another image does not change the answer" in capsys.readouterr().out
+
+
+def test_a_server_replays_the_probes_and_refuses_to_serve_other_answers(graph: Path) -> None:
+    assert bundle(graph) == 0
+    folder = graph.parent / "bundle"
+    made = PolicyBundle.load(folder, threads=1)
+    assert made.probes is not None
+    assert [probe.values.step for probe in made.probes.steps] == [0, 1, 2]
+    made.warm_up()
+    other = vision_graph(24, 32, lift=0.012)  # the same form, other weights, and a manifest that says so
+    manifest = write_bundle(folder, made.manifest, {"policy.onnx": other})
+    assert manifest.probes == made.manifest.probes
+    with pytest.raises(BundleError, match=r"probe at step 0: got an answer that differs by 0\.002") as error:
+        PolicyBundle.load(folder, threads=1).warm_up()
+    assert error.value.code == "probes"
+    (folder / "probes.msgpack").write_bytes(b"\xc1")
+    with pytest.raises(BundleError, match=r"probes\.msgpack: got 1 bytes with sha256"):
+        PolicyBundle.load(folder, threads=1)
+
+
+def test_probes_carry_a_memory_from_step_to_step(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path)
+    before = PolicyBundle.load(tmp_path, threads=1)
+    assert "probes" not in before.document
+    add_probes(tmp_path, "find a mug", threads=1)
+    with_probes = PolicyBundle.load(tmp_path, threads=1)
+    with_probes.warm_up()
+    assert with_probes.sha256 != before.sha256
+    assert PolicyManifest.from_json(with_probes.document) == with_probes.manifest
+
+
+@pytest.mark.parametrize("data", [b"", b"\xc1", b"\x80", b"\x82\xabinstruction\xa1x\xa5steps\x05"])
+def test_a_file_that_has_no_probes_is_told(data: bytes) -> None:
+    with pytest.raises(BundleError, match="expected probes"):
+        Probes.from_bytes(data)
