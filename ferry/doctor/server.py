@@ -31,6 +31,8 @@ def check_server(machine: Machine) -> str:
     """Checks that the policy server answers and is ready, and that its clock agrees."""
     assert machine.server is not None
     fix = f"start it: ferry serve BUNDLE; is {machine.server} its address, and does the firewall allow it?"
+    if "://" in machine.server and not machine.server.startswith("http"):
+        return _check_foreign(machine.server, machine.token)
     try:
         with _DIRECT.open(f"{machine.server.rstrip('/')}/readyz", timeout=5.0) as reply:
             date = reply.headers.get("Date")
@@ -44,17 +46,29 @@ def check_server(machine: Machine) -> str:
     return f"{machine.server} is ready"
 
 
+def _check_foreign(server: str, token: str | None) -> str:
+    """Checks that somebody else's server answers, and that its contract can be read."""
+    from policy_server.errors import PolicyError
+    from policy_server.policies import open_policy
+
+    try:
+        with open_policy(server, token=token) as policy:
+            return f"{server} answers: {policy.describe().name}"
+    except PolicyError as error:
+        raise CheckFailed(f"{type(error).__name__}: {error}", "see docs/wires.md, and the server's own log") from error
+
+
 def check_binding(body: Embodiment, machine: Machine) -> str:
     """Checks that the served policy binds to the robot, as policy_node will when it is configured."""
-    from policy_server.client import PolicyClient
     from policy_server.errors import PolicyError
+    from policy_server.policies import open_policy
     from robots.binding import bind
 
     assert machine.server is not None
     try:
-        with PolicyClient(machine.server, token=machine.token) as client:
-            manifest = client.manifest()
-        binding = bind(manifest.spec, body)
+        with open_policy(machine.server, token=machine.token) as policy:
+            info = policy.describe()
+        binding = bind(info.spec, body)
     except BindError as error:
         fix = f"serve a bundle for {body.name}, or change the item that the message names"
         raise CheckFailed(f"{type(error).__name__}: {error}", fix) from error
@@ -62,23 +76,23 @@ def check_binding(body: Embodiment, machine: Machine) -> str:
         raise CheckFailed(f"{type(error).__name__}: {error}", "see the server's output") from error
     views = ", ".join(f"{name} from {camera}" for name, (camera, _) in binding.views.items())
     has = f"{binding.mask.sum()} of {len(binding.mask)} actions" if binding.commands else "chunks of actions"
-    return f"{manifest.name} drives {body.name}: {has}; {views or 'no cameras'}"
+    return f"{info.name} drives {body.name}: {has}; {views or 'no cameras'}"
 
 
 def check_latency(body: Embodiment, observation: Observation, machine: Machine) -> str:
     """Checks that decisions on current observations return within the policy's control period."""
-    from policy_server.client import PolicyClient
     from policy_server.errors import PolicyError
+    from policy_server.policies import open_policy
 
     assert machine.server is not None
     times_s = []
     try:
         with (
-            PolicyClient(machine.server, token=machine.token, timeout_s=PATIENCE_S) as client,
-            client.open(body, "find a mug") as session,
+            open_policy(machine.server, token=machine.token, timeout_s=PATIENCE_S) as policy,
+            policy.open(body, "find a mug") as session,
         ):
-            period_s = session.spec.control_period_s
-            if not isinstance(session.spec.actions, DiscreteActions):
+            period_s = session.binding.policy.control_period_s
+            if not isinstance(session.binding.policy.actions, DiscreteActions):
                 return "not measured: this policy returns chunks"
             for _ in range(DECISIONS):
                 began_s = time.monotonic()

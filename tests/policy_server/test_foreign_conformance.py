@@ -12,16 +12,19 @@ import numpy as np
 import pytest
 import yaml
 from dialects import Served, dialect_serving, needs_zmq
-from foreign_bundles import ROWS, SIDE, write_arm_bundle
+from foreign_bundles import ROWS, SIDE, arm, write_arm_bundle
 from foreign_servers import answering
 
 from ferry.conformance import main
+from ferry.doctor.check import CheckFailed, Machine
+from ferry.doctor.server import check_binding, check_server
 from policy_server.dialects import msgpack_codec
 from policy_server.dialects.contract import Contract, Dialect
-from policy_server.dialects.contract_file import contract_of
+from policy_server.dialects.contract_file import contract_of, contract_sha256
 from policy_server.foreign.conformance.suite import run
 from policy_server.foreign.conformance.target import Options, Target
 from policy_server.foreign.connect import server_of
+from policy_server.policies import open_policy
 from robots.conformance.report import Report
 from robots.structure import Place, build
 
@@ -107,3 +110,19 @@ def test_nobody_there(tmp_path: Path) -> None:
     assert not report.ok
     assert "connects" in report.failed()
     assert report.results[-1].status == "not run"
+
+
+def test_the_address_alone_opens_it_and_the_doctor_asks_it(tmp_path: Path) -> None:
+    write_arm_bundle(tmp_path / "bundle")
+    with dialect_serving(tmp_path / "bundle", "openpi") as served:
+        address = f"{served.url}?contract={write_contract(served, tmp_path / 'contract.yaml')}"
+        with open_policy(address) as policy:
+            info = policy.describe()
+            assert (info.name, info.spec) == ("small_arm_policy", served.contract.policy_spec)
+            assert info.bundle_sha256 == contract_sha256(served.contract)
+        machine = Machine(tmp_path, server=address)
+        assert check_server(machine).endswith("answers: small_arm_policy")
+        assert "drives small_arm: chunks of actions; outside from outside" in check_binding(arm(), machine)
+    for wrong in (address, "lerobot://127.0.0.1:8080", served.url):
+        with pytest.raises(CheckFailed):
+            check_server(Machine(tmp_path, server=wrong))
