@@ -51,7 +51,10 @@ class Translation:
         return _nest(fields) if self.nested else fields
 
     def request_from_fields(self, message: Mapping[str, Any]) -> Request:
-        """Inverse of `request_to_fields`; WireError names the first key that is missing or wrong, and no other."""
+        """Inverse of `request_to_fields`; WireError names the first key that is missing or wrong.
+
+        Keys that the contract does not have are ignored: clients send more than a policy takes.
+        """
         fields = _flat(message) if self.nested else message
         for key, value in self.contract.constants.items():
             if key in fields and fields[key] != value and fields[key] is not None:

@@ -79,7 +79,7 @@ def test_a_column_major_array_of_gr00t_is_read_as_it_looks() -> None:
     np.testing.assert_array_equal(npy_codec.unpack(packed)["a"], array)
 
 
-def nd(**changes: Any) -> bytes:
+def packed_array(**changes: Any) -> bytes:
     array = {"__ndarray__": True, "data": bytes(6), "dtype": "|u1", "shape": [2, 3], **changes}
     packed: bytes = msgpack.packb({"a": array})
     return packed
@@ -88,23 +88,23 @@ def nd(**changes: Any) -> bytes:
 @pytest.mark.parametrize(
     "data",
     [
-        nd(dtype="O"),
-        nd(dtype="|O8"),
-        nd(dtype="<U3"),
-        nd(dtype="<c8"),
-        nd(dtype="(2,)u1"),
-        nd(dtype="u1,u1"),
-        nd(dtype=7),
-        nd(dtype="u" * 10_000),
-        nd(shape=[2, 4]),
-        nd(shape=[-2, -3]),
-        nd(shape=[2**40, 2**40]),
-        nd(shape=[0, 2**31, 2**31, 2**31]),
-        nd(shape="23"),
-        nd(shape=[1] * 40),
-        nd(shape=[2.0, 3.0]),
-        nd(data="text"),
-        nd(data=None),
+        packed_array(dtype="O"),
+        packed_array(dtype="|O8"),
+        packed_array(dtype="<U3"),
+        packed_array(dtype="<c8"),
+        packed_array(dtype="(2,)u1"),
+        packed_array(dtype="u1,u1"),
+        packed_array(dtype=7),
+        packed_array(dtype="u" * 10_000),
+        packed_array(shape=[2, 4]),
+        packed_array(shape=[-2, -3]),
+        packed_array(shape=[2**40, 2**40]),
+        packed_array(shape=[0, 2**31, 2**31, 2**31]),
+        packed_array(shape="23"),
+        packed_array(shape=[1] * 40),
+        packed_array(shape=[2.0, 3.0]),
+        packed_array(data="text"),
+        packed_array(data=None),
         b"\xc1",
         b"",
         b"\x91" * 100_000,
