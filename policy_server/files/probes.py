@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,11 @@ def _fields(probe: Probe) -> dict[str, Any]:
 
 def _probe(fields: Mapping[str, Any]) -> Probe:
     images = {name: unpack_array(f"image '{name}'", image) for name, image in fields["images"].items()}
-    numbers = {name: int(fields[name]) for name in ("previous_action", "step", "seed")}
-    values = StepValues(images, unpack_array("state", fields["state"]))
-    return Probe(replace(values, **numbers), unpack_array("answer", fields["answer"]))
+    values = StepValues(
+        images,
+        unpack_array("state", fields["state"]),
+        previous_action=int(fields["previous_action"]),
+        step=int(fields["step"]),
+        seed=int(fields["seed"]),
+    )
+    return Probe(values, unpack_array("answer", fields["answer"]))
