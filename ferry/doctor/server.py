@@ -91,8 +91,9 @@ def check_latency(body: Embodiment, observation: Observation, machine: Machine) 
             open_policy(machine.server, token=machine.token, timeout_s=PATIENCE_S) as policy,
             policy.open(body, "find a mug") as session,
         ):
-            period_s = session.binding.policy.control_period_s
-            if not isinstance(session.binding.policy.actions, DiscreteActions):
+            spec = session.binding.policy
+            period_s = spec.control_period_s
+            if not isinstance(spec.actions, DiscreteActions):
                 return "not measured: this policy returns chunks"
             for _ in range(DECISIONS):
                 began_s = time.monotonic()

@@ -126,7 +126,7 @@ class Collector:
         kept, failed = [], 0
         drawn = training_episodes(rng, max_steps=self.options.max_steps, tasks=self.options.task, eye=self.twin.eye)
         for episode in drawn:
-            *_, demonstration = demonstrate(self.twin, self.binding, episode, rng, self.config.blocked_token)
+            *_, demonstration = demonstrate(self.twin, self.binding, episode, rng, self.config.tokens)
             report(len(demonstration.labels))
             if not demonstration.success:
                 failed += 1
