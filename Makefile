@@ -48,12 +48,13 @@ $(VENV)/.robots: pyproject.toml constraints.txt scripts/venv scripts/stretch_sdk
 	@scripts/stretch_sdk $(VENV)
 	@touch $@ $(VENV)/.demo
 
-$(VENV)/.dev: pyproject.toml constraints.txt scripts/venv scripts/stretch_sdk scripts/libero
+$(VENV)/.dev: pyproject.toml constraints.txt scripts/venv scripts/stretch_sdk scripts/libero scripts/openpi_client
 	@scripts/venv $(VENV)
 	@echo "installing ferry for development ..."
 	@$(PIP) -e '.[$(DEV_EXTRAS)]'
 	@scripts/stretch_sdk $(VENV)
 	@scripts/libero $(VENV)
+	@scripts/openpi_client $(VENV)
 	@touch $@ $(VENV)/.demo $(VENV)/.robots
 
 clean:  ## remove the environment and everything that runs wrote

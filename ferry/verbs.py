@@ -54,6 +54,12 @@ def _serve(argv: Sequence[str]) -> int | None:
     return main(argv)
 
 
+def _bundle(argv: Sequence[str]) -> int | None:
+    from policy_server.authoring.main import main
+
+    return main(argv)
+
+
 def _run(argv: Sequence[str]) -> int | None:
     from ferry.launcher.main import main
 
@@ -132,6 +138,12 @@ def _conform(argv: Sequence[str]) -> int | None:
     return main(argv)
 
 
+def _conformance(argv: Sequence[str]) -> int | None:
+    from ferry.conformance import main
+
+    return main(argv)
+
+
 def _fake(argv: Sequence[str]) -> int | None:
     from ferry.fakes import main
 
@@ -148,6 +160,7 @@ VERBS: Mapping[str, Verb] = {
     "train": Verb("train a policy in simulated houses: clone an expert, then fine-tune", "train", _train),
     "export": Verb("export a checkpoint as a policy bundle: ONNX graphs and a manifest", "train", _export),
     "import": Verb("convert a released FLaRe or SPOC checkpoint to a policy bundle", "train", _import),
+    "bundle": Verb("make a policy bundle of any ONNX graph and a contract written by hand", "server", _bundle),
     "serve": Verb("serve a policy bundle over REST", "server", _serve),
     "run": Verb("run a launch file: a robot, twin or fake with a policy, over ROS 2", "robot,ros", _run),
     "trial": Verb("begin a trial on a graph that runs, and print its verdict", "robot,ros", _trial),
@@ -160,6 +173,7 @@ VERBS: Mapping[str, Verb] = {
     "film": Verb("film recorded trials of a simulated robot from behind it", "sim,report", _film),
     "doctor": Verb("check this machine, or a robot before a session, and print the fixes", "robot", _doctor),
     "conform": Verb("run the conformance suite on a robot", "robot", _conform),
+    "conformance": Verb("try a policy server of openpi, RoboArena, OpenVLA or GR00T", "wires", _conformance),
     "fake": Verb("run a fake of a robot's hardware, for its real driver", "robot", _fake),
     "stop": Verb("emergency stop in this terminal, on any key", "robot,ros", _stop),
     "demo": Verb(

@@ -7,7 +7,7 @@ import os
 import platform
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -26,6 +26,7 @@ from policy_server.files.bundle_files import (
     reader,
 )
 from policy_server.files.onnx_file import check_whole
+from policy_server.files.probes import MAX_PROBES_BYTES, Probes
 from policy_server.graph_inputs import StepValues, Tensor
 from policy_server.manifest import MANIFEST_FILE, PolicyManifest, sha256_of
 from policy_server.manifest_parts import GraphFile
@@ -50,6 +51,7 @@ class PolicyBundle:
     policy: ort.InferenceSession
     text: ort.InferenceSession | None = None
     tokenizer: Tokenizer | None = None
+    probes: Probes | None = None
 
     @property
     def runtime(self) -> dict[str, str | int]:
@@ -84,7 +86,8 @@ class PolicyBundle:
         if "text" in manifest.graphs:
             text = _session(manifest.graphs["text"].file, files, threads)
             check_text_graph(text, manifest)
-        return cls(manifest, sha256_of(data), document, policy, text, tokenizer)
+        probes = Probes.from_bytes(_checked(read, manifest.probes, MAX_PROBES_BYTES)) if manifest.probes else None
+        return cls(manifest, sha256_of(data), document, policy, text, tokenizer, probes)
 
     def encode_text(self, instruction: str, max_tokens: int) -> Tensor | None:
         """Returns what the input of role text takes: features (1, L, D) float32 or token ids (1, L) int64.
@@ -121,7 +124,10 @@ class PolicyBundle:
         return answer[0], {tensor.input: output for tensor, output in zip(tensors, outputs, strict=True)}
 
     def warm_up(self) -> None:
-        """Runs the graphs for two steps, so that no decision pays for the first run; BundleError if one fails."""
+        """Runs the graphs for two steps, so that no decision pays for the first run, and replays the probes.
+
+        BundleError if a graph fails, or answers a probe otherwise than where the bundle was made.
+        """
         spec, tokens = self.manifest.spec, self.manifest.previous_action
         images = {camera.name: np.zeros((camera.height, camera.width, 3), np.uint8) for camera in spec.cameras}
         state = np.array(spec.state.low, np.float32)
@@ -131,10 +137,18 @@ class PolicyBundle:
             for step in range(2):
                 values = StepValues(images, state, text, tokens.start if tokens else 0, step)
                 _, recurrent = self.run(values, recurrent)
+            self._replay()
         except PolicyError:
             raise
         except Exception as error:  # onnxruntime's own exceptions have no common base
             raise BundleError(f"{self.manifest.name}: warm-up failed: {line(error)}") from error
+
+    def _replay(self) -> None:
+        if self.probes is not None:
+            text, recurrent = self.encode_text(self.probes.instruction, max_tokens=10_000), self.initial_state()
+            for probe in self.probes.steps:
+                answer, recurrent = self.run(replace(probe.values, text=text), recurrent)
+                probe.check(answer, self.manifest.name)
 
 
 def _processor() -> str:

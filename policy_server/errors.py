@@ -3,6 +3,7 @@
     PolicyError
     ├── BundleError        a bundle is missing, truncated, corrupt or does not match its manifest
     │   └── BundleChanged  a server serves another bundle than before
+    ├── ContractError      a contract of a foreign policy is misspelt, incomplete or contradictory
     ├── WireError          a request or reply cannot be read, or does not fit the session's specs
     ├── SessionError       a session is unknown, expired, busy, or past its horizon
     ├── NotFinite          the network answered with NaN or infinity
@@ -54,6 +55,20 @@ class BundleChanged(BundleError):
     """A server serves another bundle than the one that was described: its actions or horizon may differ."""
 
     code = "bundle_changed"
+
+
+class ContractError(PolicyError):
+    """A contract of a foreign policy is misspelt, incomplete or contradictory, or does not fit what is served."""
+
+    code = "contract"
+
+    @classmethod
+    def at(
+        cls, where: str, got: object, expected: object, *, line: int | None = None, suggestion: str = ""
+    ) -> ContractError:
+        """Returns the error for a wrong value at a place of its file."""
+        hint = f"; did you mean '{suggestion}'?" if suggestion else ""
+        return cls(f"{where}: got {got!s:.200}, expected {expected}{hint}")
 
 
 class WireError(PolicyError):

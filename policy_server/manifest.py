@@ -43,6 +43,7 @@ class PolicyManifest:
         provenance: where the policy comes from.
         tasks: what it was made for.
         parity: largest absolute difference between torch and onnxruntime seen at export, by output.
+        probes: observations with the answers to them, which a server replays before it serves; None without any.
         schema: of the file.
     """
 
@@ -56,6 +57,7 @@ class PolicyManifest:
     provenance: Provenance = field(default_factory=Provenance)
     tasks: tuple[str, ...] = ()
     parity: Mapping[str, float] = field(default_factory=dict)
+    probes: GraphFile | None = None
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -84,7 +86,8 @@ class PolicyManifest:
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON values; `from_json` returns an equal manifest."""
         inputs = [{"role": one.role, **asdict(one)} for one in self.inputs]
-        return {**asdict(self), "spec": self.spec.to_json(), "inputs": inputs}
+        fields = {**asdict(self), "spec": self.spec.to_json(), "inputs": inputs}
+        return {name: value for name, value in fields.items() if name != "probes" or value is not None}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> PolicyManifest:
@@ -153,6 +156,7 @@ def write_bundle(folder: Path, manifest: PolicyManifest, files: Mapping[str, byt
         manifest,
         graphs={name: _seal(folder, graph, is_graph=True) for name, graph in manifest.graphs.items()},
         tokenizer=manifest.tokenizer and _seal(folder, manifest.tokenizer),
+        probes=manifest.probes and _seal(folder, manifest.probes),
     )
     temporary = folder / f".{MANIFEST_FILE}.part"
     temporary.write_text(json.dumps(sealed.to_json(), indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 import uvicorn
 from fastapi import FastAPI
 
 from policy_server.bundle import PolicyBundle
+from policy_server.dialect_servers.install import install, served_contract
+from policy_server.dialects.contract import Contract
 from policy_server.errors import PolicyError
 from policy_server.serving.admission import BACKLOG, MAX_CONNECTIONS, Connection, Places, connection_limit
 from policy_server.serving.app import create_app
@@ -57,6 +59,12 @@ class Serve:
     """Maximum size of a request body [bytes]."""
     max_image_pixels: int = DEFAULTS.max_image_pixels
     """Maximum size of a camera image [pixels]."""
+    dialect: Literal["ferry", "openpi", "roboarena", "openvla", "gr00t"] = "ferry"
+    """Protocol whose original clients are answered too, beside Ferry's own REST."""
+    contract: Path | None = None
+    """YAML file that says which keys and units the dialect's clients use; by default, names of the bundle."""
+    dialect_port: int = 5555
+    """Port for GR00T's clients, whose protocol is no HTTP; 0 picks a free one."""
     max_connections: int = MAX_CONNECTIONS
     """Maximum number of open connections; beyond it the least used one is closed, from the address with the most."""
 
@@ -73,18 +81,28 @@ class Serve:
             raise ValueError(f"--token-file: got an empty file {self.token_file}, expected a token")
         return ServiceOptions(token=token, **{name: getattr(self, name) for name in positive})
 
+    def served(self, bundle: PolicyBundle) -> Contract | None:
+        """Returns the contract of the dialect; None for Ferry's own. ContractError if it does not fit the bundle."""
+        if self.dialect == "ferry":
+            if self.contract is not None:
+                raise ValueError("--contract: got a file, expected --dialect with it")
+            return None
+        return served_contract(bundle.manifest, self.dialect, self.contract)
+
 
 class DrainingServer(uvicorn.Server):
     """Reports "draining" as soon as the signal arrives, before the last requests are answered."""
 
-    def __init__(self, app: FastAPI, max_connections: int = MAX_CONNECTIONS) -> None:
+    def __init__(self, app: FastAPI, max_connections: int = MAX_CONNECTIONS, *, websockets: bool = False) -> None:
         self._places = Places(connection_limit(max_connections))
         protocol: Any = partial(Connection, places=self._places)
-        # No websockets, no access log: one line per decision would be noise.
+        # No access log: one line per decision would be noise.
         config = uvicorn.Config(
             app,
             http=protocol,
-            ws="none",
+            ws=self._websocket() if websockets else "none",
+            ws_max_size=app.state.api.service.options.max_body_bytes,
+            ws_per_message_deflate=False,  # a message could unpack to any size
             backlog=BACKLOG,
             access_log=False,
             log_level="warning",
@@ -93,6 +111,11 @@ class DrainingServer(uvicorn.Server):
         )
         super().__init__(config)
         self._readiness = app.state.api.ready
+
+    def _websocket(self) -> Any:
+        from policy_server.dialect_servers.websocket_connection import WebsocketConnection
+
+        return partial(WebsocketConnection, places=self._places)
 
     async def on_tick(self, counter: int) -> bool:
         """Called by uvicorn ten times a second; True ends the server."""
@@ -131,28 +154,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = args.options()
         bundle = PolicyBundle.load(args.bundle, threads=args.threads)
+        contract = args.served(bundle)
         listener = listen(args.host, args.port)
     except (PolicyError, OSError, ValueError) as error:
         print(f"ferry serve: {error}", file=sys.stderr)
         return 2
-    _run(bundle, options, listener, args.max_connections)
+    try:
+        _run(bundle, options, listener, args, contract)
+    except (PolicyError, OSError) as error:
+        print(f"ferry serve: {error}", file=sys.stderr)
+        return 2
     return 0
 
 
-def _run(bundle: PolicyBundle, options: ServiceOptions, listener: socket.socket, connections: int) -> None:
+def _run(
+    bundle: PolicyBundle, options: ServiceOptions, listener: socket.socket, args: Serve, contract: Contract | None
+) -> None:
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
+    dialect_address: str | None = None
+
     def announce() -> None:
-        print(
-            f"ferry serve: {printable(bundle.manifest.name)} (sha256 {bundle.sha256[:12]}) ready at {url}", flush=True
-        )
+        name = printable(bundle.manifest.name)
+        print(f"ferry serve: {name} (sha256 {bundle.sha256[:12]}) ready at {url}", flush=True)
+        if dialect_address:
+            print(f"ferry serve: clients of {args.dialect} at {dialect_address}", flush=True)
 
     if not options.token and host not in ("127.0.0.1", "::1"):
         print(f"ferry serve: anyone who can reach {url} can use it; --token-file requires a token", file=sys.stderr)
     # uvicorn raises the signal again after its shutdown; the process must then exit normally.
     on_end(lambda *_: sys.exit(0))
-    server = DrainingServer(create_app(bundle, options, announce), connections)
+    app = create_app(bundle, options, announce)
+    if contract is not None:
+        dialect_address = install(app, contract, f"tcp://{args.host}:{args.dialect_port}")
+    websockets = contract is not None and contract.dialect in ("openpi", "roboarena")
+    server = DrainingServer(app, args.max_connections, websockets=websockets)
     if signal.SIGHUP in endings():  # not handled by uvicorn
         signal.signal(signal.SIGHUP, server.handle_exit)
     with listener, drained():  # a log that nobody reads does not block replies

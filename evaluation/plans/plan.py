@@ -14,7 +14,7 @@ import numpy as np
 
 from evaluation.errors import PlanError
 from evaluation.plans.trial import Start, Trial
-from evaluation.plans.yaml_lines import read_yaml
+from policy_server.yaml_lines import read_yaml
 from robots.structure import Place, build
 
 RobotKind = Literal["twin", "ros", "fake"]
@@ -140,7 +140,7 @@ class Plan:
 
 def read_plan(path: Path) -> Plan:
     """Reads the plan in a YAML file; PlanError names file, line, got, expected and the nearest known key."""
-    data, place = read_yaml(path), Place(path.name, error=PlanError)
+    data, place = read_yaml(path, PlanError, "a plan"), Place(path.name, error=PlanError)
     if isinstance(data, dict) and isinstance(data.get("episodes"), str):
         data["episodes"] = _read_episodes(data["episodes"], place.key(data, "episodes"))
     plan: Plan = build(Plan, data, place)

@@ -31,6 +31,8 @@ def check_server(machine: Machine) -> str:
     """Checks that the policy server answers and is ready, and that its clock agrees."""
     assert machine.server is not None
     fix = f"start it: ferry serve BUNDLE; is {machine.server} its address, and does the firewall allow it?"
+    if "://" in machine.server and not machine.server.startswith("http"):
+        return _check_foreign(machine.server, machine.token)
     try:
         with _DIRECT.open(f"{machine.server.rstrip('/')}/readyz", timeout=5.0) as reply:
             date = reply.headers.get("Date")
@@ -42,6 +44,18 @@ def check_server(machine: Machine) -> str:
     if skew_s > CLOCK_SKEW_S:
         raise CheckFailed(f"clocks differ by {skew_s:.0f} s", "set both clocks: timedatectl set-ntp true")
     return f"{machine.server} is ready"
+
+
+def _check_foreign(server: str, token: str | None) -> str:
+    """Checks that somebody else's server answers, and that its contract can be read."""
+    from policy_server.errors import PolicyError
+    from policy_server.policies import open_policy
+
+    try:
+        with open_policy(server, token=token) as policy:
+            return f"{server} answers: {policy.describe().name}"
+    except PolicyError as error:
+        raise CheckFailed(f"{type(error).__name__}: {error}", "see docs/wires.md, and the server's own log") from error
 
 
 def check_binding(body: Embodiment, machine: Machine) -> str:

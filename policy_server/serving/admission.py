@@ -8,7 +8,7 @@ import logging
 import resource
 import time
 from collections import Counter
-from typing import Any
+from typing import Any, Protocol
 
 import h11
 from uvicorn.config import Config
@@ -35,6 +35,24 @@ def connection_limit(wanted: int) -> int:
     return wanted
 
 
+class Placed(Protocol):
+    """A connection that takes a place."""
+
+    @property
+    def address(self) -> str:
+        """Address of the peer."""
+
+    @property
+    def is_working(self) -> bool:
+        """True while the server processes a complete request."""
+
+    def leave_if_slow(self, now_s: float) -> None:
+        """Closes the connection if the server has waited too long for the peer."""
+
+    def leave(self) -> None:
+        """Closes at once, and drops unsent data."""
+
+
 class Places:
     """The open connections, at most `most`, and the choice of the one to close when another arrives.
 
@@ -45,24 +63,24 @@ class Places:
     def __init__(self, most: int = MAX_CONNECTIONS) -> None:
         self._most = most
         self._by_address: Counter[str] = Counter()
-        self._waiting: dict[Connection, None] = {}  # in the order in which they came
-        self._served: dict[Connection, None] = {}  # in the order in which they were served
+        self._waiting: dict[Placed, None] = {}  # in the order in which they came
+        self._served: dict[Placed, None] = {}  # in the order in which they were served
 
-    def take(self, connection: Connection) -> None:
+    def take(self, connection: Placed) -> None:
         """Adds `connection`; if there is no room, closes another one."""
         if len(self._waiting) + len(self._served) >= self._most:
             self._least_deserving(connection.address).leave()
         self._waiting[connection] = None
         self._by_address[connection.address] += 1
 
-    def serve(self, connection: Connection) -> None:
+    def serve(self, connection: Placed) -> None:
         """Marks that a request of `connection` was answered."""
         if connection in self._served or connection in self._waiting:
             self._waiting.pop(connection, None)
             self._served.pop(connection, None)
             self._served[connection] = None
 
-    def give_back(self, connection: Connection) -> None:
+    def give_back(self, connection: Placed) -> None:
         """Removes `connection`, if it is present."""
         if connection in self._served or connection in self._waiting:
             self._waiting.pop(connection, None)
@@ -70,7 +88,7 @@ class Places:
             self._by_address[connection.address] -= 1
             self._by_address += Counter()  # drops addresses without connections
 
-    def is_served(self, connection: Connection) -> bool:
+    def is_served(self, connection: Placed) -> bool:
         """Returns True if a request of `connection` was answered."""
         return connection in self._served
 
@@ -80,7 +98,7 @@ class Places:
         for connection in [*self._waiting, *self._served]:
             connection.leave_if_slow(now_s)
 
-    def _least_deserving(self, newcomer: str) -> Connection:
+    def _least_deserving(self, newcomer: str) -> Placed:
         counts = Counter(self._by_address)
         counts[newcomer] += 1
         most = max(counts[address] for address in self._by_address)
@@ -136,6 +154,11 @@ class Connection(H11Protocol):
         """Registers the connection."""
         super().connection_made(transport)
         self._places.take(self)
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Hands the connection over to a websocket, which takes a place of its own."""
+        self._places.give_back(self)
+        super().handle_websocket_upgrade(event)
 
     def data_received(self, data: bytes) -> None:
         """Reads data; the body of a refused request is read slowly and dropped."""

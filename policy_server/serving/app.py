@@ -108,7 +108,7 @@ class Api:
             raise SessionError(message, code="overloaded", status=503)
         self._opening += 1
         try:
-            opened = await self._submit(self._openings, partial(self._open, data))
+            opened = await self.submit(self._openings, partial(self._open, data))
         finally:
             self._opening -= 1
         if await request.is_disconnected():  # the client never received the id of this session
@@ -122,7 +122,7 @@ class Api:
         try:
             body = await self._payload.act(request)
             job = partial(self.service.answer, session, body.read)
-            decided = self._submit(session.account, job)
+            decided = self.submit(session.account, job)
         except BaseException:
             self.service.sessions.give_back(session)
             raise
@@ -141,7 +141,8 @@ class Api:
         body = _parse(unpack_json(data))
         return self.service.open(body.embodiment, body.instruction, body.sampling, body.seed)
 
-    def _submit(self, account: Account, work: Callable[[], T]) -> asyncio.Future[T]:
+    def submit(self, account: Account, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Runs `work` in a worker; SessionError 503 once the server shuts down."""
         try:
             future = self._workers.submit(account, work)
         except RuntimeError as error:  # the workers have been shut down
@@ -151,7 +152,7 @@ class Api:
 
     async def _warm_up(self) -> None:
         try:
-            await self._submit(Account(), self.service.bundle.warm_up)
+            await self.submit(Account(), self.service.bundle.warm_up)
         except PolicyError as error:
             self.ready.status = "failed"
             log.error("warm-up failed: %s", error)

@@ -57,6 +57,11 @@ class Payload:
         kind = _content_type(request, MSGPACK, MULTIPART)
         return ActBody(kind, request.headers["content-type"], await self._body(request, self._max_bytes))
 
+    async def body(self, request: Request, *kinds: str) -> bytes:
+        """Returns the body of a request of one of these content types; WireError as `act`."""
+        _content_type(request, *kinds)
+        return await self._body(request, self._max_bytes)
+
     async def _body(self, request: Request, most: int) -> bytes:
         declared = request.headers.get("content-length", "0")
         if declared.isdigit() and int(declared) > most:

@@ -46,18 +46,19 @@ def add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
     """Makes `app` answer every error as {"error": {"code", "message", "details"}} and count it."""
 
     async def handle(_: Request, error: Exception) -> JSONResponse:
-        typed = _typed(error)
-        metrics.errors.labels(typed.code).inc()
-        if typed.status >= 500 and typed.status != 503:  # 503 can be frequent, and is not a fault of the server
-            log.error("%s: %s", typed.code, typed)
-        headers = dict(error.headers or {}) if isinstance(error, HTTPException) else HEADERS.get(typed.status)
-        return ErrorResponse(typed.to_json(), typed.status, headers)
+        known = typed(error)
+        metrics.errors.labels(known.code).inc()
+        if known.status >= 500 and known.status != 503:  # 503 can be frequent, and is not a fault of the server
+            log.error("%s: %s", known.code, known)
+        headers = dict(error.headers or {}) if isinstance(error, HTTPException) else HEADERS.get(known.status)
+        return ErrorResponse(known.to_json(), known.status, headers)
 
     for kind in (PolicyError, BindError, HTTPException, Exception):
         app.add_exception_handler(kind, handle)
 
 
-def _typed(error: Exception) -> PolicyError:
+def typed(error: Exception) -> PolicyError:
+    """Returns `error` as one that a client may see: code, message and status."""
     if isinstance(error, PolicyError):
         return error
     if isinstance(error, BindError):

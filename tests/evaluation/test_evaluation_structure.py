@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.errors import FormatError, PlanError, RecordError
-from evaluation.plans.yaml_lines import LinedDict, read_yaml
+from policy_server.yaml_lines import LinedDict, read_yaml
 from robots.structure import Place, build, nearest
 
 
@@ -96,14 +96,14 @@ def test_an_error_says_the_line_where_there_is_one(tmp_path: Path) -> None:
     path = tmp_path / "cart.yaml"
     path.write_text("name: a\nwheels:\n  - radius_m: 1\n  - radius_m: 2\n    spoks: 3\n", encoding="utf-8")
     with pytest.raises(PlanError, match=r"cart.yaml:5: wheels\[1\].spoks: .*did you mean 'spokes'\?") as caught:
-        build(Cart, read_yaml(path), Place("cart.yaml", error=PlanError))
+        build(Cart, read_yaml(path, PlanError, "a plan"), Place("cart.yaml", error=PlanError))
     assert caught.value.line == 5
 
 
 def test_yaml_keeps_plain_values_and_their_lines(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text("# comment\na: 1\nb: [x, 2.5, null, true]\nc:\n  d: 'text'\n", encoding="utf-8")
-    data = read_yaml(path)
+    data = read_yaml(path, PlanError, "a plan")
     assert data == {"a": 1, "b": ["x", 2.5, None, True], "c": {"d": "text"}}
     assert isinstance(data, LinedDict)
     assert data.lines == {"a": 2, "b": 3, "c": 4}
@@ -113,13 +113,13 @@ def test_yaml_that_is_not_utf8_says_so(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_bytes(b"name: \xff\xfe\n")
     with pytest.raises(PlanError, match="got UnicodeDecodeError"):
-        read_yaml(path)
+        read_yaml(path, PlanError, "a plan")
 
 
 def test_an_anchor_used_twice_is_no_second_key(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text("a: &x {b: 1}\nc: *x\n", encoding="utf-8")
-    assert read_yaml(path) == {"a": {"b": 1}, "c": {"b": 1}}
+    assert read_yaml(path, PlanError, "a plan") == {"a": {"b": 1}, "c": {"b": 1}}
 
 
 def test_the_base_error_catches_both_kinds() -> None:

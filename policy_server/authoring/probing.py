@@ -1,0 +1,28 @@
+"""Adds probes to a bundle: random observations, and what its graph answers to them here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from policy_server.authoring.findings import run_graph, values_of
+from policy_server.bundle import PolicyBundle
+from policy_server.files.probes import PROBES_FILE, Probe, Probes
+from policy_server.manifest import write_bundle
+from policy_server.manifest_parts import GraphFile
+from policy_server.onnx_policy import MAX_TOKENS
+
+STEPS = 3
+
+
+def add_probes(folder: Path, instruction: str, *, seed: int = 0, threads: int = 0) -> None:
+    """Writes `STEPS` probes into the bundle in `folder`, and its manifest anew: its hash changes."""
+    bundle = PolicyBundle.load(folder, threads=threads)
+    text, recurrent = bundle.encode_text(instruction, MAX_TOKENS), bundle.initial_state()
+    steps = []
+    for step in range(STEPS):
+        values = replace(values_of(bundle, instruction, seed + step), text=None, step=step, seed=seed)
+        answer, recurrent = run_graph(bundle, replace(values, text=text), recurrent)
+        steps.append(Probe(values, answer))
+    manifest = replace(bundle.manifest, probes=GraphFile(PROBES_FILE))
+    write_bundle(folder, manifest, {PROBES_FILE: Probes(instruction, tuple(steps)).to_bytes()})

@@ -1,0 +1,109 @@
+"""Foreign clients' episodes on a served bundle: the same sessions, limits and checks as Ferry's own clients have."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from policy_server.decision import Decision
+from policy_server.dialects.contract import Contract
+from policy_server.dialects.translation import F32Rows, Request, Translation
+from policy_server.errors import ContractError, SessionError
+from policy_server.graph_inputs import StepInput
+from policy_server.manifest import PolicyManifest
+from policy_server.serving.fair_pool import Account
+from policy_server.serving.service import Service
+from policy_server.wire.messages import ActRequest
+from robots.binding import bind
+from robots.errors import BindError
+
+OVER = ("horizon_exceeded", "session_expired", "session_evicted")
+"""Ends of a session that a policy without memory does not notice: its next decision is the same in a new one."""
+
+
+def has_memory(manifest: PolicyManifest) -> bool:
+    """Returns True if a decision depends on those before it, so that episodes must not be mixed."""
+    inputs = any(isinstance(one, StepInput) for one in manifest.inputs)
+    return bool(manifest.recurrent or manifest.previous_action or inputs)
+
+
+class Episodes:
+    """What all clients of one dialect share.
+
+    Args:
+        service: of the bundle.
+        contract: of the wire; ContractError unless the bundle binds to the robot that it describes.
+    """
+
+    def __init__(self, service: Service, contract: Contract) -> None:
+        self.service, self.contract, self.translation = service, contract, Translation(contract)
+        self.manifest = service.bundle.manifest
+        self.has_memory = has_memory(self.manifest)
+        body = contract.client_body
+        try:
+            bind(self.manifest.spec, body)
+        except BindError as error:
+            raise ContractError(f"contract '{contract.name}' and policy '{self.manifest.name}': {error}") from error
+        self.body = body.to_json()
+
+    def new(self) -> Episode:
+        """Returns a client's first episode; it takes a session when its first observation arrives."""
+        return Episode(self)
+
+
+@dataclass
+class Episode:
+    """One client's episode; used by one thread at a time.
+
+    A new instruction begins a new one, as does `reset`. So does a session that ended by itself, where the policy has no
+    memory; where it has one, the client is told and must reset or connect anew: a policy never loses its memory
+    silently.
+    """
+
+    shared: Episodes
+    account: Account = field(default_factory=Account)
+    _session: str = ""
+    _instruction: str = ""
+    _begun: int = 0
+
+    def act(self, message: Mapping[str, Any]) -> tuple[F32Rows, Decision]:
+        """Returns the chunk in SI and the whole decision; raises WireError, SessionError, NotFinite, OutOfRange."""
+        request = self.shared.translation.request_from_fields(message)
+        if not self._session or request.instruction != self._instruction:
+            self._begin(request.instruction)
+        try:
+            decision = self._decide(request)
+        except SessionError as error:
+            if self.shared.has_memory or error.code not in OVER:
+                raise
+            self._begin(request.instruction)
+            decision = self._decide(request)
+        assert decision.chunk is not None  # the contract binds chunks only
+        return decision.chunk, decision
+
+    @property
+    def has_session(self) -> bool:
+        """True while it holds one of the server's sessions."""
+        return bool(self._session)
+
+    def reset(self) -> None:
+        """Ends the episode; the next observation begins another one."""
+        session, self._session = self._session, ""
+        if session:
+            try:
+                self.shared.service.sessions.close(session)
+            except SessionError:  # it has ended already
+                return
+
+    def _begin(self, instruction: str) -> None:
+        self.reset()
+        opened = self.shared.service.open(self.shared.body, instruction, "greedy", self._begun)
+        self._session, self._instruction, self._begun = opened["session_id"], instruction, self._begun + 1
+
+    def _decide(self, request: Request) -> Decision:
+        service = self.shared.service
+        session = service.sessions.take(self._session)
+        asked = ActRequest(time.monotonic_ns(), request.images, request.state, reported=True)
+        return service.act(session, asked)
