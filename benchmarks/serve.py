@@ -27,13 +27,13 @@ import numpy as np
 import onnxruntime as ort
 import tyro
 
-from policy_server import wire
 from policy_server.bundle import PolicyBundle
 from policy_server.client import PolicyClient
-from policy_server.connection import Connection
 from policy_server.graph_inputs import StepValues
 from policy_server.images.image_codec import encode_image
 from policy_server.onnx_policy import OnnxPolicy
+from policy_server.wire import messages
+from policy_server.wire.connection import Connection
 from robots.embodiment import Embodiment
 from robots.embodiments.stretch_re1 import STRETCH_RE1
 from robots.observation import Observation
@@ -186,15 +186,15 @@ def whole_frames(connection: Connection, body: Embodiment, seen: Observation, in
                 connection.send("DELETE", path, timeout_s=60)
             message = {"embodiment": body.to_json(), "instruction": instruction}
             opened = connection.send("POST", "/v1/sessions", json.dumps(message).encode(), timeout_s=60)
-            path = f"/v1/sessions/{wire.unpack_json(opened)['session_id']}"
+            path = f"/v1/sessions/{messages.unpack_json(opened)['session_id']}"
         state = {"hand": seen.state["hand"]}
         started = time.perf_counter()
         executed = EXECUTED if step else None
-        request = wire.ActRequest(0, seen.images, state, executed, reported=step > 0, step=step)
+        request = messages.ActRequest(0, seen.images, state, executed, reported=step > 0, step=step)
         reply = connection.send(
-            "POST", f"{path}/act", wire.pack(request.to_fields()), kind=wire.MSGPACK, timeout_s=60, again=True
+            "POST", f"{path}/act", messages.pack(request.to_fields()), kind=messages.MSGPACK, timeout_s=60, again=True
         )
-        decision = wire.decision_from_fields(wire.unpack(reply))
+        decision = messages.decision_from_fields(messages.unpack(reply))
         return {"seen": time.perf_counter() - started, **decision.timing_s}
 
     return run

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from ferry.errors import DemoError
 from ferry.launcher.parent import end_with_parent
-from policy_server.connection import Connection
 from policy_server.errors import PolicyError
+from policy_server.wire.connection import Connection
 
 END_S = 30.0
 """Longer than the launcher needs to end a node and a fake that ignore signals: twice its grace period for each."""

@@ -13,7 +13,8 @@ import numpy.typing as npt
 import onnxruntime as ort
 from tokenizers import Tokenizer
 
-from policy_server.bundle_files import (
+from policy_server.errors import BundleError, PolicyError
+from policy_server.files.bundle_files import (
     MAX_GRAPH_BYTES,
     MAX_MANIFEST_BYTES,
     MAX_TOKENIZER_BYTES,
@@ -21,13 +22,12 @@ from policy_server.bundle_files import (
     line,
     reader,
 )
-from policy_server.errors import BundleError, PolicyError
+from policy_server.files.onnx_file import check_whole
 from policy_server.graph_inputs import StepValues, Tensor
 from policy_server.manifest import MANIFEST_FILE, PolicyManifest, sha256_of
 from policy_server.manifest_parts import GraphFile
-from policy_server.onnx_file import check_whole
-from policy_server.signature import check_policy_graph, check_text_graph
-from policy_server.wire import invalid
+from policy_server.onnx.signature import check_policy_graph, check_text_graph
+from policy_server.wire.messages import invalid
 
 Feed = dict[str, Tensor]
 

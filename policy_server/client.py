@@ -11,11 +11,11 @@ from typing import Any
 import httpx
 import numpy as np
 
-from policy_server import wire
-from policy_server.connection import Connection
 from policy_server.decision import Decision
 from policy_server.errors import PolicyError, Refused, Unreachable, WireError
 from policy_server.manifest import PolicyManifest
+from policy_server.wire import messages
+from policy_server.wire.connection import Connection
 from robots.binding import Binding, bind
 from robots.embodiment import Embodiment
 from robots.errors import SpecError
@@ -55,8 +55,8 @@ class PolicyClient:
     def served(self) -> tuple[PolicyManifest, str]:
         """Returns the manifest and the hash of the served bundle, in one request. Raises as `manifest`."""
         data = self._connection.send("GET", "/v1/manifest", timeout_s=SETUP_TIMEOUT_S)
-        reply = wire.unpack_json(data, "manifest reply", most=len(data))
-        wire.check_names("manifest reply", reply, required={"bundle_sha256", "manifest"}, optional=set(reply))
+        reply = messages.unpack_json(data, "manifest reply", most=len(data))
+        messages.check_names("manifest reply", reply, required={"bundle_sha256", "manifest"}, optional=set(reply))
         try:
             return PolicyManifest.from_json(reply["manifest"]), str(reply["bundle_sha256"])
         except (PolicyError, TypeError, AttributeError) as error:
@@ -77,7 +77,9 @@ class PolicyClient:
         viewed = binding.viewed_body.to_json()
         message = {"embodiment": viewed, "instruction": instruction, "sampling": sampling, "seed": seed}
         body_json = json.dumps(message, allow_nan=False).encode()
-        opened = wire.unpack_json(self._connection.send("POST", "/v1/sessions", body_json, timeout_s=SETUP_TIMEOUT_S))
+        opened = messages.unpack_json(
+            self._connection.send("POST", "/v1/sessions", body_json, timeout_s=SETUP_TIMEOUT_S)
+        )
         if opened.get("bundle_sha256") != sha256:
             raise WireError(f"session: got bundle {opened.get('bundle_sha256')}, expected {sha256} as in the manifest")
         if not isinstance(opened.get("session_id"), str):
@@ -131,7 +133,7 @@ class PolicySession:
         started = time.monotonic()
         if self.step == 0 and executed is not None:
             raise WireError(f"executed: got '{executed}' at the first step, expected None")
-        request = wire.ActRequest(
+        request = messages.ActRequest(
             stamp_ns=observation.stamp_ns,
             images={name: self._encoded(image) for name, image in self._images_of(observation).items()},
             state={name: observation.state[name] for name in self._groups if name in observation.state},
@@ -139,11 +141,11 @@ class PolicySession:
             reported=self.step > 0,
             step=self.step,
         )
-        body = wire.pack(request.to_fields())
+        body = messages.pack(request.to_fields())
         left_s = self._timeout_s - (time.monotonic() - started)
         path = f"{self._path}/act"  # carries its step, so that the server answers it only once
-        data = self._connection.send("POST", path, body, kind=wire.MSGPACK, timeout_s=left_s, again=True)
-        decision = wire.decision_from_fields(wire.unpack(data))
+        data = self._connection.send("POST", path, body, kind=messages.MSGPACK, timeout_s=left_s, again=True)
+        decision = messages.decision_from_fields(messages.unpack(data))
         check_decision(decision, self.binding, observation.stamp_ns, self.step)
         self.step += 1
         return decision
@@ -167,7 +169,7 @@ class PolicySession:
         try:
             return self.binding.images(observation)
         except SpecError as error:
-            raise wire.unfit(error) from error
+            raise messages.unfit(error) from error
 
     def _encoded(self, image: U8Image) -> Any:
         if self._images == "raw":

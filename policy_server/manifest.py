@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from policy_server.errors import BundleError
+from policy_server.files.manifest_schema_1 import ManifestSchema1
+from policy_server.files.onnx_file import check_whole
 from policy_server.graph_inputs import GraphInput, ImageInput, PreviousActionInput, StateInput, TextInput
 from policy_server.manifest_parts import GraphFile, Provenance, RecurrentTensor
-from policy_server.manifest_schema_1 import ManifestSchema1
-from policy_server.onnx_file import check_whole
 from robots.errors import SpecError
 from robots.spec import DiscreteActions, PolicySpec
 from robots.structure import Place, build

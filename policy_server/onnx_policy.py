@@ -12,8 +12,8 @@ from policy_server.bundle import Feed, PolicyBundle
 from policy_server.decision import Decision
 from policy_server.errors import NotFinite, OutOfRange, SessionError
 from policy_server.graph_inputs import StepValues, Tensor
-from policy_server.sampling import Sampling, choose
-from policy_server.wire import check_names, invalid, unfit
+from policy_server.onnx.sampling import Sampling, choose
+from policy_server.wire.messages import check_names, invalid, unfit
 from robots.binding import Binding, bind
 from robots.embodiment import Embodiment
 from robots.errors import SpecError

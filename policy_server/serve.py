@@ -17,11 +17,11 @@ import tyro
 import uvicorn
 from fastapi import FastAPI
 
-from policy_server.admission import BACKLOG, MAX_CONNECTIONS, Connection, Places, connection_limit
-from policy_server.app import create_app
 from policy_server.bundle import PolicyBundle
 from policy_server.errors import PolicyError
-from policy_server.service import ServiceOptions
+from policy_server.serving.admission import BACKLOG, MAX_CONNECTIONS, Connection, Places, connection_limit
+from policy_server.serving.app import create_app
+from policy_server.serving.service import ServiceOptions
 from robots.processes.drain import drained
 from robots.processes.signals import endings, on_end
 from robots.processes.text import printable

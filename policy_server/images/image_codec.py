@@ -12,7 +12,7 @@ import numpy as np
 from policy_server.errors import WireError
 from policy_server.images.jpeg import NotJpeg, checked_jpeg, jpeg_size
 from policy_server.images.png import PNG, NotPng, checked_png, png_size
-from policy_server.wire import invalid
+from policy_server.wire.messages import invalid
 from robots.spec import U8Image
 
 JPEG_QUALITY = 90

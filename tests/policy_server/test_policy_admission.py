@@ -15,7 +15,7 @@ import pytest
 from bundles import tiny_body, tiny_observation, write_tiny_bundle
 from servers import ferry_serve, serving, wait_until
 
-import policy_server.admission as admission
+import policy_server.serving.admission as admission
 from policy_server.client import PolicyClient
 
 

@@ -16,12 +16,12 @@ import pytest
 from bundles import HEIGHT, WIDTH, tiny_body, tiny_observation, write_tiny_bundle
 from servers import running, serving, wait_until
 
-from policy_server.app import create_app
 from policy_server.bundle import PolicyBundle
 from policy_server.errors import BundleError
 from policy_server.images.image_codec import encode_image
-from policy_server.service import ServiceOptions
-from policy_server.wire import MSGPACK, ActRequest, decision_from_fields, pack, unpack
+from policy_server.serving.app import create_app
+from policy_server.serving.service import ServiceOptions
+from policy_server.wire.messages import MSGPACK, ActRequest, decision_from_fields, pack, unpack
 
 OPTIONS = ServiceOptions(max_sessions=500, max_body_bytes=200_000, max_instruction_chars=40)
 GREY = np.full((HEIGHT, WIDTH, 3), 100, np.uint8)

@@ -23,7 +23,7 @@ from servers import ferry_serve, serving, wait_until
 from policy_server.bundle import PolicyBundle
 from policy_server.client import PolicyClient, PolicySession
 from policy_server.errors import Refused
-from policy_server.wire import JSON, MSGPACK
+from policy_server.wire.messages import JSON, MSGPACK
 
 MIB = 2**20
 INTEGERS = b"\x81\xa5state\x81\xa4hand\xdd" + struct.pack(">I", 15 * MIB) + bytes(15 * MIB)

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from policy_server.bundle import PolicyBundle
-from policy_server.bundle_files import line
 from policy_server.errors import BundleError
+from policy_server.files.bundle_files import line
+from policy_server.files.onnx_file import check_whole
 from policy_server.manifest import PolicyManifest, sha256_of, write_bundle
-from policy_server.onnx_file import check_whole
 from policy_server.serve import main
 
 

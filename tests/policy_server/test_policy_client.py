@@ -21,10 +21,10 @@ from bundles import SCRIPT, tiny_body, tiny_manifest, tiny_observation, write_ti
 from servers import serving
 
 from policy_server.client import PolicyClient, PolicySession
-from policy_server.connection import Connection
 from policy_server.errors import Refused, Unreachable, WireError
-from policy_server.service import ServiceOptions
-from policy_server.wire import MSGPACK, pack
+from policy_server.serving.service import ServiceOptions
+from policy_server.wire.connection import Connection
+from policy_server.wire.messages import MSGPACK, pack
 from robots.errors import BindError
 
 SHA = "a" * 64

@@ -17,9 +17,9 @@ from bundles import write_tiny_bundle
 from servers import serving
 
 from policy_server.client import PolicyClient
-from policy_server.connection import Connection
 from policy_server.errors import Refused, Unreachable, WireError
-from policy_server.service import ServiceOptions
+from policy_server.serving.service import ServiceOptions
+from policy_server.wire.connection import Connection
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 NOTHING = b""

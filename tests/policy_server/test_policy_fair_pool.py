@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from policy_server.fair_pool import Account, FairPool
+from policy_server.serving.fair_pool import Account, FairPool
 
 
 def test_a_client_that_asks_rarely_does_not_queue_behind_one_that_asks_much() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from policy_server.sampling import SAMPLINGS, Sampling, choose, softmax
+from policy_server.onnx.sampling import SAMPLINGS, Sampling, choose, softmax
 
 LOGITS = np.array([1.0, -np.inf, 3.0, 2.0], np.float32)
 

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from policy_server.bundle import PolicyBundle
 from policy_server.errors import PolicyError, WireError
-from policy_server.service import Service, ServiceOptions
-from policy_server.wire import ActRequest
+from policy_server.serving.service import Service, ServiceOptions
+from policy_server.wire.messages import ActRequest
 from robots.errors import BindError
 
 JUNK: tuple[Any, ...] = (None, True, -1, 0, 1.5, 10**30, math.nan, "", "text", [], [1], {}, {"a": 1})

@@ -11,7 +11,7 @@ from bundles import tiny_body, write_tiny_bundle
 from policy_server.bundle import PolicyBundle
 from policy_server.errors import SessionError
 from policy_server.onnx_policy import OnnxEpisode, OnnxPolicy
-from policy_server.sessions import IDLE_S, REMEMBERED, UNUSED_S, Sessions
+from policy_server.serving.sessions import IDLE_S, REMEMBERED, UNUSED_S, Sessions
 
 
 class Clock:

@@ -16,11 +16,11 @@ from servers import running
 
 import policy_server.client
 import policy_server.onnx_policy
-from policy_server.app import create_app
 from policy_server.bundle import PolicyBundle
 from policy_server.client import PolicyClient
 from policy_server.onnx_policy import OnnxPolicy
-from policy_server.wire import MSGPACK, ActRequest, pack, unpack
+from policy_server.serving.app import create_app
+from policy_server.wire.messages import MSGPACK, ActRequest, pack, unpack
 from robots.binding import Binding, bind
 from robots.embodiment import Embodiment
 from robots.embodiments.locobot import LOCOBOT

@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as hnp
 
 from policy_server.decision import Decision
 from policy_server.errors import WireError
-from policy_server.wire import (
+from policy_server.wire.messages import (
     ActRequest,
     decision_from_fields,
     decision_to_fields,

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulation.errors import HouseGenerationError, HouseOptionsError, SeedError, SimulationError
-from simulation.houses.categories import CATEGORIES, ROOM_KINDS
+from simulation.houses.categories import CATEGORIES
 from simulation.houses.clearance import clearance_grid
 from simulation.houses.floor_plan import MAX_ROOMS, Rectangle
 from simulation.houses.furniture import FURNITURE
@@ -47,12 +47,6 @@ class TestSeed:
     def test_the_same_seed_gives_the_same_house(self, seed: int) -> None:
         assert digest(generate_house(seed)) == digest(generate_house(seed))
 
-    def test_seeds_give_different_houses(self) -> None:
-        assert len({digest(house) for house in houses()}) == MANY
-
-    def test_the_house_remembers_its_seed(self) -> None:
-        assert generate_house(20_000_003).seed == 20_000_003
-
     def test_a_negative_seed_is_an_error(self) -> None:
         with pytest.raises(SeedError, match="house seed: got -1, expected a whole number from 0"):
             generate_house(-1)
@@ -73,20 +67,6 @@ class TestStatistics:
         shares = Counter(name for house in houses() for name in house.categories)
         assert set(shares) == set(CATEGORIES)
         assert min(shares.values()) > 0.45 * MANY
-
-    def test_larger_houses_hold_more_categories(self) -> None:
-        by_rooms = {n: [len(h.categories) for h in houses() if len(h.rooms) == n] for n in (1, 3, 6)}
-        one, three, six = (float(np.mean(by_rooms[n])) for n in (1, 3, 6))
-        assert 5.0 <= one <= 8.0
-        assert one < three < six
-        assert six >= 12.0
-
-    def test_a_category_has_few_instances(self) -> None:
-        for house in houses():
-            counts = Counter(thing.category for thing in house.objects)
-            assert all(
-                count <= (4 if name in ("chair", "bed", "sofa", "toilet") else 2) for name, count in counts.items()
-            )
 
     def test_the_options_choose_how_many_rooms(self) -> None:
         options = HouseOptions(rooms_min=2, rooms_max=3)
@@ -141,15 +121,6 @@ class TestContents:
         category = house.categories[0]
         assert {thing.category for thing in house.objects_of(category)} == {category}
         assert house.objects_of("no such thing") == ()
-
-    def test_categories_are_sorted_and_present(self) -> None:
-        for house in houses()[:20]:
-            assert list(house.categories) == sorted({thing.category for thing in house.objects})
-
-    def test_rooms_have_a_kind_and_a_name_of_their_own(self) -> None:
-        for house in houses()[:20]:
-            assert {room.kind for room in house.rooms} <= set(ROOM_KINDS)
-            assert len({room.name for room in house.rooms}) == len(house.rooms)
 
     def test_no_room_is_outside(self) -> None:
         assert houses()[0].room_at(100.0, 0.0) is None

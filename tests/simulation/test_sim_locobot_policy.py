@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from policy_server.bundle import PolicyBundle
+from policy_server.onnx.sampling import SAMPLINGS, Sampling, choose
 from policy_server.onnx_policy import OnnxPolicy
-from policy_server.sampling import SAMPLINGS, Sampling, choose
 from robots.binding import bind
 from robots.command import MoveJoint
 from robots.embodiments.locobot import LOCOBOT, TILT, locobot

@@ -21,24 +21,6 @@ def covered(walls: tuple[Wall, ...], x: float, y: float) -> bool:
     )
 
 
-def test_a_room_without_doors_has_four_walls() -> None:
-    walls = walls_of(FloorPlan((LEFT,), ()))
-    assert len(walls) == 4
-    assert sorted(wall.axis for wall in walls) == [0, 0, 1, 1]
-
-
-def test_a_door_splits_the_wall_of_both_rooms() -> None:
-    walls = walls_of(PLAN)
-    assert len(walls) == 10
-    assert [sum(wall.room == room for wall in walls) for room in (0, 1)] == [5, 5]
-
-
-def test_the_wall_between_two_rooms_is_half_each_rooms_own() -> None:
-    walls = walls_of(PLAN)
-    shared = [wall for wall in walls if wall.axis == 1 and abs(wall.outline.centre[0] - 4.0) < 0.2]
-    assert {round(wall.outline.centre[0], 3) for wall in shared} == {round(4.0 - HALF / 2, 3), round(4.0 + HALF / 2, 3)}
-
-
 @pytest.mark.parametrize("y", np.linspace(0.92, 2.08, 7))
 def test_the_opening_of_a_door_is_open(y: float) -> None:
     assert not covered(walls_of(PLAN), 4.0, y)
@@ -57,23 +39,6 @@ def test_the_outside_is_closed(x: float, y: float) -> None:
 def test_no_wall_stands_in_the_open_floor() -> None:
     inside = LEFT.shrunk(HALF + 0.01)
     assert all(wall.outline.gap(inside) > 0 for wall in walls_of(PLAN))
-
-
-def test_walls_stay_within_their_room() -> None:
-    for wall in walls_of(PLAN):
-        room = PLAN.rooms[wall.room].shrunk(-1e-9)
-        assert room.x_min <= wall.outline.x_min < wall.outline.x_max <= room.x_max
-        assert room.y_min <= wall.outline.y_min < wall.outline.y_max <= room.y_max
-
-
-def test_two_doors_in_one_wall_leave_three_pieces() -> None:
-    upper, lower = Rectangle(4.0, 3.5, 8.0, 7.0), Rectangle(4.0, 0.0, 8.0, 3.5)
-    tall = Rectangle(0.0, 0.0, 4.0, 7.0)
-    doors = (Door((4.0, 1.7), 1.2, (0, 1), 1), Door((4.0, 5.2), 1.2, (0, 2), 1))
-    walls = walls_of(FloorPlan((tall, lower, upper), doors))
-    east = [wall for wall in walls if wall.room == 0 and wall.axis == 1 and wall.outline.centre[0] > 2]
-    assert [wall.outline.y_min for wall in east] == pytest.approx([0.0, 2.3, 5.8])
-    assert [wall.outline.y_max for wall in east] == pytest.approx([1.1, 4.6, 7.0])
 
 
 def test_a_wall_as_an_obstacle_stands_on_the_floor() -> None:

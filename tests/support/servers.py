@@ -12,10 +12,10 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from policy_server.app import create_app
 from policy_server.bundle import PolicyBundle
 from policy_server.serve import DrainingServer, listen
-from policy_server.service import ServiceOptions
+from policy_server.serving.app import create_app
+from policy_server.serving.service import ServiceOptions
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 import tyro
 
-from policy_server.sampling import SAMPLINGS, choose
+from policy_server.onnx.sampling import SAMPLINGS, choose
 from robots.spec import F32Vector
 from simulation.episode import EpisodeSpec
 from simulation.errors import EpisodeGenerationError, HouseGenerationError

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 import tyro
 
-from policy_server.sampling import choose
+from policy_server.onnx.sampling import choose
 from robots.spec import F32Vector
 from simulation.task_registry import check_tasks
 from simulation.tasks.object_nav import TASK

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from policy_server.sampling import choose
+from policy_server.onnx.sampling import choose
 from robots.spec import F32Vector
 from simulation.worker_pool import Report
 from training.closed_loop.rollout import ActiveEpisode, KVCache, Rollout

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from policy_server.sampling import choose
+from policy_server.onnx.sampling import choose
 from robots.spec import F32Vector
 from simulation.episode import EpisodeSpec
 from simulation.tasks.object_nav import TASK

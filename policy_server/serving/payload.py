@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from starlette.requests import ClientDisconnect, Request
 
 from policy_server.errors import WireError
-from policy_server.form import form_parts
-from policy_server.wire import (
+from policy_server.serving.form import form_parts
+from policy_server.wire.messages import (
     JSON,
     MAX_JSON_BYTES,
     MSGPACK,

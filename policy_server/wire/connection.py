@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 import httpx
 
 from policy_server.errors import Refused, Unreachable, WireError
-from policy_server.wire import JSON
+from policy_server.wire.messages import JSON
 
 MAX_REPLY_BYTES = 16 * 2**20
 MAX_ERROR_BYTES = 64 * 1024

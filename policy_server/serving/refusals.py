@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from policy_server.errors import PolicyError, SessionError, WireError
-from policy_server.metrics import Metrics
+from policy_server.serving.metrics import Metrics
 from robots.errors import BindError
 
 # After an unexpected error uvicorn closes the connection; the header announces it to the client.

@@ -7,7 +7,7 @@ from email.message import Message
 from email.parser import HeaderParser
 
 from policy_server.errors import WireError
-from policy_server.wire import MULTIPART
+from policy_server.wire.messages import MULTIPART
 
 MAX_PARTS = 16
 MAX_HEADER_BYTES = 2048  # of one part

@@ -13,10 +13,10 @@ from policy_server.bundle import PolicyBundle
 from policy_server.decision import Decision
 from policy_server.errors import SessionError
 from policy_server.images.image_codec import decode_image
+from policy_server.onnx.sampling import Sampling
 from policy_server.onnx_policy import MAX_TOKENS, OnnxEpisode, OnnxPolicy
-from policy_server.sampling import Sampling
-from policy_server.sessions import Session, Sessions
-from policy_server.wire import ActRequest, check_names, invalid
+from policy_server.serving.sessions import Session, Sessions
+from policy_server.wire.messages import ActRequest, check_names, invalid
 from robots.binding import Binding
 from robots.embodiment import Embodiment
 from robots.errors import SpecError

@@ -22,16 +22,16 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ValidationError
 
-from policy_server import schema
 from policy_server.bundle import PolicyBundle
 from policy_server.decision import Decision
 from policy_server.errors import PolicyError, SessionError
-from policy_server.fair_pool import Account, FairPool
-from policy_server.metrics import Measured, Metrics
-from policy_server.payload import Payload
-from policy_server.refusals import add_error_handlers, authorisation
-from policy_server.service import Service, ServiceOptions
-from policy_server.wire import JSON, MSGPACK, decision_to_fields, invalid, pack, unpack_json
+from policy_server.serving import schema
+from policy_server.serving.fair_pool import Account, FairPool
+from policy_server.serving.metrics import Measured, Metrics
+from policy_server.serving.payload import Payload
+from policy_server.serving.refusals import add_error_handlers, authorisation
+from policy_server.serving.service import Service, ServiceOptions
+from policy_server.wire.messages import JSON, MSGPACK, decision_to_fields, invalid, pack, unpack_json
 
 log = logging.getLogger("ferry.policy_server")
 T = TypeVar("T")

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from policy_server.errors import SessionError
-from policy_server.fair_pool import Account
 from policy_server.onnx_policy import OnnxEpisode
+from policy_server.serving.fair_pool import Account
 
 UNUSED_S = 10.0  # a session that was opened and never used is evicted after this time
 IDLE_S = 30.0  # longer than a robot's motion between two decisions

@@ -1,0 +1,1 @@
+"""Messages between client and server, and requests with a deadline."""
