@@ -15,8 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import tyro
-from ruckig import InputParameter, Result, Ruckig
+from ruckig import InputParameter, Result, Ruckig  # type: ignore[import-not-found,unused-ignore]
 from ruckig import Trajectory as RuckigTrajectory
 
 from robots.arms.join import KEPT_S, MAX_JOIN_S, MIN_JOIN_S, POINT_S, Apart, follow_on, join, rounding_s, switched
@@ -134,9 +135,9 @@ def _spliced(
     return switched(running, later, at_s, begins_s), begins_s
 
 
-def ideal(at_s: F64 | float, speed: float) -> F64:
+def ideal(at_s: npt.ArrayLike, speed: float) -> F64:
     """The path that the policy foresees [rad]."""
-    t = np.asarray(at_s)
+    t = np.asarray(at_s, dtype=np.float64)
     return np.asarray(speed / 2 * np.sin(t) + speed / 6 * np.sin(3.0 * t))
 
 

@@ -6,19 +6,22 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
+from evaluation.pace import Pace
 from evaluation.step import Reason, RunEnd, Session, Step, Subscriber
 from policy_server.decision import Decision
 from robots.binding import Binding
-from robots.command import Command, Done, Stop
+from robots.command import Chunk, Command, Done, Stop
 from robots.errors import SpecError
-from robots.execution.freshness import STALE
+from robots.execution.freshness import LATE, STALE
 from robots.observation import Observation
 from robots.robot import Robot, Sent
+from robots.spec import ContinuousActions
 
 T = TypeVar("T")
 MAX_LATE = 3  # a single late decision is tolerated; three in a row mean that the policy cannot keep up
@@ -51,11 +54,13 @@ class Runner:
         self.robot, self.session, self.binding = robot, session, binding
         self.max_steps, self.max_late, self.subscribers = max_steps, max_late, subscribers
         self._clock, self._interruption = clock, ""
+        self._interrupted, self._pace = threading.Event(), Pace()
         self._steps = self._late = self._late_in_a_row = 0
 
     def interrupt(self, reason: str) -> None:
         """Stops the robot and ends the run before its next motion; may be called from any thread."""
         self._interruption = reason or "interrupted"
+        self._interrupted.set()
         self.robot.stop()
 
     def run(self) -> RunEnd:
@@ -90,6 +95,7 @@ class Runner:
             if command == Done() and step.sent.executed:
                 return self._end("done", "")
             executed = step.decision.name if step.sent.executed and step.decision.name else None
+            self._let_run(command, step)
         if self._interruption:
             return self._end("interrupted", self._interruption)
         return self._end("max_steps", f"no 'done' within {self.max_steps} decisions")
@@ -106,6 +112,16 @@ class Runner:
         timing = {name: (b - a) / 1e9 for name, a, b in zip(("observe", "decide", "execute"), times, times[1:])}
         return Step(observation, decision, sent, observed, late, timing), command
 
+    def _let_run(self, command: Command, step: Step) -> None:
+        """Waits until the chunk that runs has so many rows left that the next one comes just in time."""
+        actions = self.binding.policy.actions
+        if not (isinstance(command, Chunk) and command.joins and isinstance(actions, ContinuousActions)):
+            return
+        self._pace.measured((self._clock() - step.stamp_ns) / 1e9)
+        if step.sent.executed:
+            due_ns = step.stamp_ns + int(1e9 * self._pace.ask_after_s(command, actions))
+            self._interrupted.wait(max(0.0, (due_ns - self._clock()) / 1e9))
+
     def _command(self, observation: Observation, decision: Decision) -> Command:
         if decision.stamp_ns != observation.stamp_ns:
             raise SpecError("decision's observation", f"stamp {decision.stamp_ns}", f"stamp {observation.stamp_ns}")
@@ -116,13 +132,14 @@ class Runner:
     def _execute(self, command: Command, decision: Decision, observed_ns: int) -> tuple[Sent, bool]:
         age_s = (self._clock() - observed_ns) / 1e9
         if not age_s <= decision.valid_for_s < math.inf:  # also when it is NaN
-            _try("robot_failed", partial(self.robot.execute, Stop()))  # the trial goes on, and so must its lease
+            if not (isinstance(command, Chunk) and command.joins):  # a chunk that runs ends at rest by itself
+                _try("robot_failed", partial(self.robot.execute, Stop()))  # the trial goes on, and so must its lease
             late = f"late: {age_s:.3f} s after the observation, expected at most {decision.valid_for_s:.3f} s"
             return Sent(command, refused=late), True
         if self._interruption:
             return Sent(command, refused=f"interrupted: {self._interruption}"), False
         sent = _try("robot_failed", partial(self.robot.execute, command))
-        return sent, sent.refused.startswith(STALE)
+        return sent, sent.refused.startswith((STALE, LATE))
 
     def _stop(self, end: RunEnd) -> RunEnd:
         try:

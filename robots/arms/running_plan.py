@@ -45,6 +45,11 @@ class RunningPlan:
         return self._open
 
     @property
+    def active(self) -> bool:
+        """Whether there is a plan."""
+        return self._plan is not None
+
+    @property
     def plan(self) -> Plan:
         """The present one. RuntimeError where there is none."""
         if self._plan is None:

@@ -349,7 +349,7 @@ class Executor:
             stopped, self._observe_at_s = self._motion.end(), 0.0
             self._wake.notify_all()
             if told:
-                self._permission.fresh.settle()
+                self._permission.fresh.settle(sent.blocked)
                 sent = replace(sent, command=newest.command)
         if not told or stopped or sent.blocked:
             self._finish(newest, sent, stopped, began_ns)

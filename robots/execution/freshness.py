@@ -33,6 +33,7 @@ class Freshness:
         self._sensed_ns = -1
         self._seen: OrderedDict[int, tuple[float, int]] = OrderedDict()
         self.settled_ns = -1
+        self._settled_because = ""
         self._used_ns = -1
         self._void_ns = -1
         self._void_reason = ""
@@ -76,7 +77,7 @@ class Freshness:
         if self.voided(stamp_ns):
             return f"void: decided before the robot stopped ({self._void_reason})"
         if stamp_ns <= self.settled_ns:
-            return f"{LATE}it was decided while the robot moved, which has come to rest since"
+            return f"{LATE}decided while the robot moved, which has come to rest since{self._settled_because}"
         limit = min(valid_for_s, self.max_age_s)
         if age > limit:
             return f"{STALE}the observation is {age:.3f} s old, expected at most {limit:.3f} s"
@@ -86,9 +87,9 @@ class Freshness:
         """Marks decisions from this observation, or an older one, as replays from now on."""
         self._used_ns = max(self._used_ns, stamp_ns)
 
-    def settle(self) -> None:
+    def settle(self, because: str) -> None:
         """The robot came to rest after chunks that could be joined: what it saw on the way is of no use any more."""
-        self.settled_ns = self.latest_ns
+        self.settled_ns, self._settled_because = self.latest_ns, f": {because}" if because else ""
 
     def void(self, reason: str) -> None:
         """Voids decisions made from every observation published so far."""
