@@ -12,7 +12,7 @@ from robots.command import Chunk
 from robots.limits import limit
 from robots.robot import Sent
 
-LEAD_S = (0.03, 0.06, 0.12)
+LEAD_S = (0.03, 0.06, 0.12, 0.25)
 """A join begins so much after it was asked for, time enough to plan and check it; the later ones on a busy machine."""
 
 ENDED = "late: the chunk that it was to be joined on to has ended"

@@ -105,9 +105,7 @@ def test_joint_rows_are_absolute_and_due_after_the_observation() -> None:
     later = tuple((row[0] + 0.2, *row[1:-1], 0.06) for row in rows)
     joined, begins_s = PLANNER.join(plan, replace(chunk, rows=later), 0.4, 0.5)
     assert joined.arm is not None
-    assert joined.arm.at(1.2 - begins_s)[0] == pytest.approx(0.55, abs=0.03), (
-        "its row 8, half a round late"
-    )
+    assert joined.arm.at(1.2 - begins_s)[0] == pytest.approx(0.55, abs=0.03), "its row 8, half a round late"
     assert joined.arm.end[0] == pytest.approx(0.7)
     assert joined.gripper is not None
     assert joined.gripper.end[0] == pytest.approx(0.06)
