@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from evaluation.errors import PlanError, TrialError
+from evaluation.late_policy import LatePolicy
 from evaluation.plans.plan import Plan
 from evaluation.plans.trial import Outcome, Trial
 from evaluation.policies import Policy, PolicyIdentity, open_policy
@@ -159,7 +160,7 @@ class TrialRunner:
 
             assert isinstance(environment, TwinEnvironment)  # a plan has the expert on the twin only
             policy = ExpertPolicy(name, environment.twin)
-        return environment, policy
+        return environment, LatePolicy(policy, environment.robot, self.plan.latency, self.plan.chunks)
 
     def _new_environment(self, size: tuple[int, int] | None) -> TrialEnvironment:
         robot = self.plan.robot

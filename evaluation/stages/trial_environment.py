@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Protocol, TypeVar
 
+from evaluation.late_policy import clock_of
 from evaluation.plans.trial import Trial
 from evaluation.policies import Policy
 from evaluation.runner import Runner
@@ -63,7 +64,9 @@ def run_here(
     """Runs an episode of `policy` on the environment's robot, in this process."""
     session, binding = policy.open(environment.robot.spec, setup.instruction, trial.sampling_seed)
     try:
-        return Runner(environment.robot, session, binding, max_steps=trial.max_steps, subscribers=subscribers).run()
+        clock = clock_of(session)
+        steps = trial.max_steps
+        return Runner(environment.robot, session, binding, max_steps=steps, clock=clock, subscribers=subscribers).run()
     finally:
         session.close()
 

@@ -247,7 +247,7 @@ class PandaTwin(Connected):
     def _play(self, player: LiberoPlayer, chunk: Chunk) -> str:
         """Plays the rows, and those that are joined on; returns why not all of them, or ""."""
         if self.options.charge_latency:
-            self._hold(player)
+            self._wait(player)
         began_s, begun = time.monotonic(), self._actions
         with self._world:
             self._rows, self._joins = deque(chunk.rows), chunk.joins and self.options.real_time
@@ -268,9 +268,18 @@ class PandaTwin(Connected):
             self._note(player.step(action), player)
         return True
 
-    def _hold(self, player: LiberoPlayer) -> None:
+    def let_pass(self, duration_s: float) -> None:
+        """Holds the pose while simulated time passes, a policy's delay; less than a row is added to the next."""
+        self._owed_s += duration_s
+        with self._world:
+            self._hold(self._require("let_pass"))
+
+    def _wait(self, player: LiberoPlayer) -> None:
         """Holds the pose for as long as this chunk was waited for; what is less than a row is charged with the next."""
         self._owed_s += min(max(0.0, time.monotonic() - self._ended_s), LONGEST_HOLD_S)
+        self._hold(player)
+
+    def _hold(self, player: LiberoPlayer) -> None:
         while self._owed_s >= ROW_S:
             self._owed_s -= ROW_S
             self._note(player.step(np.array([*(0.0,) * 6, self._grip])), player)
