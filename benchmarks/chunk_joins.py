@@ -5,11 +5,11 @@ against chunks that end at rest, with the policy asked in between, and against n
     python benchmarks/chunk_joins.py --stops 20      # and the time to stop during a chunk and during a join
 
 The arm runs behind its executor in this process, in real time; its fake is a process of its own where it has one. The
-policy foresees a wave of one joint, each chunk with an error of its own, after a delay drawn evenly. Ways are interleaved:
-for each arm and rate, one run of each in turn. Pause: for how long around a join the commanded speed is below a tenth of
-the wave's. Jumps: of what the arm is commanded, from one millisecond to the next, at the joins; what a constant speed
-makes of a millisecond is no jump. Naive switching is what happens to a robot that takes the newest rows as they come,
-computed from the same chunks: no arm here does it.
+policy foresees a path of one joint, each chunk with an error of its own, after a delay drawn evenly. Ways are
+interleaved: for each arm and rate, one run of each in turn. Pause: for how long around a join the commanded speed is
+below a tenth of the path's mean. Jumps: of the command from one millisecond to the next, around the joins; in position,
+what three times the mean speed makes of a millisecond is no jump. Naive switching is computed from the same chunks:
+their rows played as they come. Tracking: measured joint against the path, behind its best constant delay.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tyro
-from joins.arms import ARMS, Arm
+from joins.arms import ARMS, TRAVEL_RAD, Arm, path
 from joins.trace import naive_jumps
 
 from evaluation.runner import Runner
@@ -62,10 +63,10 @@ class Benchmark:
 
 
 @dataclass
-class Wave:
-    """A policy: rows along a wave of the first joint from when it began."""
+class Foresight:
+    """A policy: rows along a path of the first joint."""
 
-    arm: Arm
+    joins: bool
     period_s: float
     benchmark: Benchmark
     begun_ns: int = 0
@@ -75,14 +76,21 @@ class Wave:
     def __post_init__(self) -> None:
         self.random = np.random.default_rng(self.benchmark.seed)
 
+    @property
+    def speed(self) -> float:
+        """Mean speed of the path [rad/s]."""
+        return TRAVEL_RAD / (self.benchmark.chunks * EXECUTED * self.period_s)
+
     def act(self, observation: Observation, executed: str | None = None) -> Decision:
-        """The next rows from the observation's time on."""
+        """The next rows: from the observation's time on, or from where the last chunk ended at rest."""
         if not self.begun_ns:
             self.begun_ns, self.start = observation.stamp_ns, observation.state["joints"].tolist()
-        since_s = (observation.stamp_ns - self.begun_ns) / 1e9 + self.period_s * np.arange(1, ROWS + 1)
+        done_s = len(self.chunks) * EXECUTED * self.period_s
+        since_s = (observation.stamp_ns - self.begun_ns) / 1e9 if self.joins else done_s
         rows = np.tile(np.array(self.start), (ROWS, 1))
         error = self.random.normal(0.0, self.benchmark.error_rad)
-        rows[:, 0] += self.arm.wave(since_s) + error * np.linspace(0.2, 1.0, ROWS)
+        rows[:, 0] += path(since_s + self.period_s * np.arange(1, ROWS + 1), self.speed)
+        rows[:, 0] += error * np.linspace(0.2, 1.0, ROWS)
         time.sleep(self.random.uniform(*self.benchmark.delay_s))
         self.chunks.append((observation.stamp_ns, rows))
         return Decision(observation.stamp_ns, len(self.chunks) - 1, chunk=rows.astype(np.float32), valid_for_s=1.5)
@@ -117,9 +125,10 @@ def main() -> None:
     args = tyro.cli(Benchmark, description=__doc__)
     print(f"machine: {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {platform.machine()}, seed {args.seed}")
     print(
-        "| arm | rate [Hz] | way | chunks | pause p50, max [ms] | jump [mrad] | in speed [mrad/s] | tracking rms, max [mrad] |"
+        "| arm | rate [Hz] | way | chunks | time for a row [ms] | pause p50, max [ms] | jump [mrad] | in speed [mrad/s]"
+        " | acceleration p99 [rad/s2] | tracking rms, max [mrad] |"
     )
-    print("|" + "---|" * 8)
+    print("|" + "---|" * 10)
     for name in args.arms:
         with ARMS[name]() as arm:
             for rate_hz in args.rates_hz:
@@ -128,7 +137,8 @@ def main() -> None:
                     print(line_of(line), flush=True)
                     write(args.out, line)
                     if way == "join":
-                        print(line_of({**line, **line["naive"], "way": "naive"}), flush=True)
+                        jump = "{jump_mrad:.1f} | {jump_mradps:.0f}".format(**line["naive"])
+                        print(f"| {name} | {rate_hz:g} | naive | {line['chunks']} | | | {jump} | | |", flush=True)
             if args.stops:
                 stops(arm, name, args)
 
@@ -147,12 +157,13 @@ def run(arm: Arm, name: str, rate_hz: float, way: str, args: Benchmark) -> dict[
     period_s = 1.0 / rate_hz
     actions = ContinuousActions(arm.vector, ROWS, period_s, EXECUTED, way == "join", 0.5)
     spec = PolicySpec((), EMPTY_VECTOR, actions, 10_000, 1.0)
-    session, noted = Wave(arm, period_s, args), Noted()
+    session, noted = Foresight(way == "join", period_s, args), Noted()
     arm.home()
     with driven(arm) as robot, arm.traced() as trace:
         Runner(robot, session, bind(spec, arm.robot.spec), max_steps=args.chunks, subscribers=(noted,)).run()
-    joins = noted.taken_s[1:]
-    figures = asdict(trace.figures(joins, arm.top_speed, arm.wave, session.begun_ns / 1e9))
+    way_of = partial(path, speed=session.speed)
+    rows = EXECUTED * (len(trace.plans) - 1)
+    figures = asdict(trace.figures(way_of, session.speed, session.begun_ns / 1e9, rows))
     naive = naive_jumps(session.chunks, noted.taken_s, period_s)
     known = {"arm": name, "rate_hz": rate_hz, "way": way, "chunks": len(noted.taken_s), "refused": noted.refused}
     return {**known, **figures, "naive": naive, "load": os.getloadavg()[0]}
@@ -174,7 +185,7 @@ def stops(arm: Arm, name: str, args: Benchmark) -> None:
 def stopped(arm: Arm, when: str, args: Benchmark, number: int) -> float:
     """Time from the request to stop until the arm is measured at rest [s]."""
     period_s = 0.1
-    session = Wave(arm, period_s, args)
+    session = Foresight(True, period_s, args)
     actions = ContinuousActions(arm.vector, ROWS, period_s, EXECUTED, True, 0.5)
     binding = bind(PolicySpec((), EMPTY_VECTOR, actions, 10_000, 1.0), arm.robot.spec)
 
@@ -196,11 +207,12 @@ def stopped(arm: Arm, when: str, args: Benchmark, number: int) -> float:
 
 
 def line_of(one: dict[str, Any]) -> str:
-    """One line of the table."""
+    """One line of the table; what ends at rest tracks no path in time."""
+    off = f"{one['off_rms_mrad']:.1f}, {one['off_max_mrad']:.1f}" if one["way"] == "join" else "-"
     return (
-        f"| {one['arm']} | {one['rate_hz']:g} | {one['way']} | {one['chunks']} | {one['pause_p50_ms']:.0f},"
-        f" {one['pause_max_ms']:.0f} | {one['jump_mrad']:.2f} | {one['jump_mradps']:.0f} |"
-        f" {one['off_rms_mrad']:.1f}, {one['off_max_mrad']:.1f} |"
+        f"| {one['arm']} | {one['rate_hz']:g} | {one['way']} | {one['chunks']} | {one['row_ms']:.0f} |"
+        f" {one['pause_p50_ms']:.0f}, {one['pause_max_ms']:.0f} | {one['jump_mrad']:.2f} | {one['jump_mradps']:.0f} |"
+        f" {one['acceleration']:.1f} | {off} |"
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 
 from joins.trace import F64, Trace
+from robots.arms.running_plan import RunningPlan
 from robots.command import JointTarget
 from robots.spec import VectorSpec
 
 sys.path.append(str(Path(__file__).parents[2] / "tests" / "support"))
 
-AMPLITUDE_RAD, RATE_RADPS = 0.25, 1.5
+TRAVEL_RAD, SWING = 1.2, 0.5
+"""Way of the first joint in a run, and by which fraction its speed rises and falls around the mean."""
 
 
 @dataclass
@@ -29,27 +31,17 @@ class Arm:
     Attributes:
         robot: driver or twin, not connected.
         vector: the chunks of joint positions.
-        commanded: returns the time and what the first joint is commanded then; called often.
-        measured: likewise, where it is.
+        running: returns the plan that it follows, once connected.
+        measured: returns when and where its first joint was measured last.
         reset: brings a twin back; None: by a motion.
     """
 
     robot: Any
     vector: VectorSpec
-    commanded: Callable[[], tuple[float, float]]
+    running: Callable[[], RunningPlan]
     measured: Callable[[], tuple[float, float]]
     reset: Callable[[], None] | None = None
     start: tuple[float, ...] = ()
-
-    @property
-    def top_speed(self) -> float:
-        """Of the wave [rad/s]."""
-        return AMPLITUDE_RAD * RATE_RADPS
-
-    def wave(self, since_s: F64) -> F64:
-        """The way of the first joint after so long [rad]; it begins at rest."""
-        fade = np.clip(since_s, 0.0, 1.0)
-        return np.asarray(AMPLITUDE_RAD * fade**2 * (3 - 2 * fade) * np.sin(RATE_RADPS * since_s))
 
     def home(self) -> None:
         """Brings it to where it began."""
@@ -58,41 +50,38 @@ class Arm:
         with self.robot as robot:
             here = tuple(robot.observe().state["joints"].tolist())
             self.start = self.start or here
-            names = robot.spec.state["joints"].names
-            wanted = dict(zip(names, self.start))
-            arm = tuple(name for name in names if "gripper" not in name)
+            wanted = dict(zip(robot.spec.state["joints"].names, self.start))
+            arm = tuple(name for name in wanted if "gripper" not in name)
             sent = robot.execute(JointTarget(arm, tuple(wanted[name] for name in arm), 0.5))
             assert sent.executed, sent
         return None
 
     @contextmanager
     def traced(self) -> Iterator[Trace]:
-        """Samples both at 200 Hz in a thread of its own."""
+        """Notes the plans, and samples the measured joint in a thread of its own; the arm is connected."""
         trace, ended = Trace(), threading.Event()
 
         def listen() -> None:
             while not ended.wait(0.005):
-                for heard, told in ((trace.commanded, self.commanded), (trace.measured, self.measured)):
-                    at = told()
-                    if not heard or at[0] > heard[-1][0]:
-                        heard.append(at)
+                at = self.measured()
+                if not trace.measured or at[0] > trace.measured[-1][0]:
+                    trace.measured.append(at)
 
-        thread = threading.Thread(target=listen)
+        thread, end = threading.Thread(target=listen), trace.watch(self.running())
         thread.start()
         try:
             yield trace
         finally:
             ended.set()
             thread.join()
+            end()
 
 
-def planned(running: Any, otherwise: Callable[[], tuple[float, float]]) -> tuple[float, float]:
-    """What the plan that runs asks of the first joint now."""
-    with running.lock:
-        if running.active and running.plan.arm is not None:
-            at = running.elapsed_s()
-            return running.began_s + at, float(running.plan.arm.at(at)[0])
-    return otherwise()
+def path(since_s: F64, speed: float) -> F64:
+    """Way of the first joint after so long [rad]: from rest, then at `speed`, now faster and now slower."""
+    t = np.maximum(since_s, 0.0)
+    begin = np.where(t < 1.0, t**2 / 2, t - 0.5)  # it takes a second to get under way
+    return np.asarray(speed * (begin - SWING / 2 * np.where(t < 1.0, 0.0, np.cos(2 * (t - 1.0)) - 1.0)))
 
 
 @contextmanager
@@ -101,17 +90,12 @@ def piper_twin() -> Iterator[Arm]:
     from simulation.tabletop.piper_twin import PiperTwin, PiperTwinOptions
 
     twin = PiperTwin(PiperTwinOptions(60, 80, real_time=True))
-    last = [0.0]
+    vector = next(one for one in twin.spec.chunks if "joint1" in one.names)
 
     def measured() -> tuple[float, float]:
-        return time.monotonic(), float(twin._positions()[0])
+        return twin._simulated_s, float(twin._positions()[0])
 
-    def commanded() -> tuple[float, float]:
-        return planned(twin._running, lambda: (time.monotonic(), float(twin._told[0])))
-
-    vector = next(one for one in twin.spec.chunks if "joint1" in one.names)
-    last[0] = 0.0
-    yield Arm(twin, vector, commanded, measured, lambda: twin.reset(0))
+    yield Arm(twin, vector, lambda: twin._running, measured, lambda: twin.reset(0))
 
 
 @contextmanager
@@ -122,47 +106,31 @@ def piper() -> Iterator[Arm]:
     from robots.drivers.piper.driver import PiperRobot
 
     with FakeProcess() as fake:
-        robot = PiperRobot(fake.options(speed=1.0))
+        robot: Any = PiperRobot(fake.options(speed=1.0))
 
         def measured() -> tuple[float, float]:
-            link = robot._link
-            return (link.stamp_ns / 1e9, float(link.positions()[0])) if link else (0.0, 0.0)
+            return robot._link.stamp_ns / 1e9, float(robot._link.positions()[0])
 
-        def commanded() -> tuple[float, float]:
-            motion = robot._motion
-            return planned(motion._running, measured) if motion else (0.0, 0.0)
-
-        yield Arm(robot, robot.spec.chunks[0], commanded, measured)
+        yield Arm(robot, robot.spec.chunks[0], lambda: robot._motion._running, measured)
 
 
 @contextmanager
 def ros2_control_arm() -> Iterator[Arm]:
     """A UR5e behind ros2_control, and the fake of its controllers."""
-    import tempfile
-
     import rclpy
     from fake_arm import fake_arm
-
-    from robots.embodiments.ros2_control_arms import UR5E
 
     with ExitStack() as stack:
         rclpy.init()
         stack.callback(rclpy.try_shutdown)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        fake = stack.enter_context(fake_arm(folder, rate_hz=125.0))
-        robot = fake.robot(camera_topic="")
-        first = next(iter(UR5E.joints))
+        robot: Any = stack.enter_context(fake_arm(folder, rate_hz=125.0)).robot(camera_topic="")
+        vector = next(one for one in robot.spec.chunks if "shoulder_pan_joint" in one.names)
 
         def measured() -> tuple[float, float]:
-            link = robot._link
-            return (link.feedback.stamp_ns / 1e9, float(link.positions()[first])) if link else (0.0, 0.0)
+            return robot._link.feedback.stamp_ns / 1e9, float(next(iter(robot._link.positions().values())))
 
-        def commanded() -> tuple[float, float]:
-            motion = robot._motion
-            return planned(motion._running, measured) if motion else (0.0, 0.0)
-
-        vector = next(one for one in robot.spec.chunks if first in one.names)
-        yield Arm(robot, vector, commanded, measured)
+        yield Arm(robot, vector, lambda: robot._motion._running, measured)
 
 
 ARMS: dict[str, Callable[[], AbstractContextManager[Arm]]] = {

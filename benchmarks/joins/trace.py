@@ -1,4 +1,4 @@
-"""What an arm's first joint was commanded and where it was, and the figures of it."""
+"""What an arm's first joint was commanded, exactly, and where it was measured; and the figures of both."""
 
 from __future__ import annotations
 
@@ -9,26 +9,29 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from robots.arms.running_plan import RunningPlan
+from robots.arms.trajectory import Trajectory
+
 F64 = npt.NDArray[np.float64]
-TICK_S = 0.001
-AROUND_S = 0.6
-"""What is looked at before and behind a join."""
+TICK_S, AROUND_S = 0.001, 0.6
+"""Spacing of what is looked at, and how far before and behind a join."""
 
 SLOW = 0.1
-"""Slower than this share of the wave's top speed is a pause."""
+"""Slower than this fraction of the path's mean speed is a pause."""
 
-STILL_RADPS, STILL_S = 0.02, 0.06
-MAX_LAG_S = 0.3
+STILL_RAD, STILL_S, MAX_LAG_S = 0.0012, 0.06, 0.3
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Pause and jump at the joins, and error of the measured joint against the wave, after its best constant delay."""
+    """Pause and jumps around joins, and error of the measured joint against the path behind its best constant delay."""
 
     pause_p50_ms: float
     pause_max_ms: float
     jump_mrad: float
     jump_mradps: float
+    acceleration: float
+    row_ms: float
     off_rms_mrad: float
     off_max_mrad: float
     lag_ms: float
@@ -36,54 +39,96 @@ class Figures:
 
 @dataclass
 class Trace:
-    """Samples of the first joint.
+    """One run.
 
     Attributes:
-        commanded: (time [s], position [rad]).
-        measured: likewise.
+        plans: when each plan was taken [s], when it began, and the arm's trajectory.
+        measured: (time [s], position [rad]) of the first joint.
+        joins: when each chunk after the first was taken.
     """
 
-    commanded: list[tuple[float, float]] = field(default_factory=list)
+    plans: list[tuple[float, float, Trajectory]] = field(default_factory=list)
     measured: list[tuple[float, float]] = field(default_factory=list)
 
-    def figures(self, joins: Sequence[float], top_speed: float, wave: Callable[[F64], F64], begun_s: float) -> Figures:
-        """Figures of a run whose chunks were taken at `joins` [s]."""
-        times, places = (np.array(column) for column in zip(*self.commanded))
-        speeds = np.gradient(places, times)
-        pauses = [_pause(times, speeds, at, SLOW * top_speed) for at in joins]
-        near = np.zeros(len(times), bool)
-        for at in joins:
-            near |= np.abs(times - at) < AROUND_S
-        steps, changes = np.abs(np.diff(places)), np.abs(np.diff(speeds))
-        spacing = np.diff(times)
-        jump = float(np.max(np.where(near[1:], steps - top_speed * 1.5 * spacing, 0.0), initial=0.0))
-        kink = float(np.max(np.where(near[1:], changes, 0.0), initial=0.0))
-        off, lag_s = self._off(wave, begun_s)
+    def watch(self, running: RunningPlan) -> Callable[[], None]:
+        """Notes every plan from now on; returns what ends that."""
+        begin, join = running.begin, running.join
+
+        def note() -> None:
+            with running.lock:
+                plan, began_s = running.state()
+                if plan.arm is not None:
+                    self.plans.append((began_s + running.elapsed_s(), began_s, plan.arm))
+
+        def begins(*given: Any) -> None:
+            begin(*given)
+            note()
+
+        def joins(*given: Any) -> Any:
+            sent = join(*given)
+            if not sent.refused:
+                note()
+            return sent
+
+        running.begin, running.join = begins, joins  # type: ignore[method-assign]
+
+        def end() -> None:
+            running.begin, running.join = begin, join  # type: ignore[method-assign]
+
+        return end
+
+    @property
+    def joins(self) -> list[float]:
+        """When each chunk but the first was taken [s]."""
+        return [taken_s for taken_s, _, _ in self.plans[1:]]
+
+    def commanded(self) -> tuple[F64, F64]:
+        """Times and positions (n,) of the first joint as commanded, every `TICK_S`."""
+        times, places = [], []
+        ends = [*self.joins, self.plans[-1][1] + self.plans[-1][2].duration_s]
+        for (taken_s, began_s, arm), end_s in zip(self.plans, ends):
+            here = np.arange(taken_s, end_s, TICK_S)
+            times.append(here)
+            places.append(arm.held(here - began_s)[0][:, 0])
+        return np.concatenate(times), np.concatenate(places)
+
+    def figures(self, path: Callable[[F64], F64], speed: float, begun_s: float, rows: int) -> Figures:
+        """Figures of a run along `path` at a mean `speed` [rad/s], which began at `begun_s`, of so many rows."""
+        times, places = self.commanded()
+        speeds = np.diff(places) / TICK_S
+        pauses = [_pause(times[1:], speeds, at, SLOW * speed) for at in self.joins]
+        near = np.zeros(len(speeds), bool)
+        for at in self.joins:
+            near |= np.abs(times[1:] - at) < AROUND_S
+        changes = np.abs(np.diff(speeds, prepend=speeds[0]))
+        off, lag_s = self._off(path, begun_s)
+        bends = np.abs(np.convolve(np.diff(speeds) / TICK_S, np.ones(10) / 10, "same"))
         return Figures(
-            1000 * float(np.median(pauses)) if pauses else 0.0,
-            1000 * max(pauses, default=0.0),
-            1000 * max(0.0, jump),
-            1000 * kink,
-            1000 * float(np.sqrt(np.mean(off**2))),
-            1000 * float(np.abs(off).max()),
-            1000 * lag_s,
+            1000 * float(np.median(pauses)),
+            1000 * max(pauses),
+            1000 * max(0.0, float((np.abs(np.diff(places)) - 3 * speed * TICK_S)[near].max())),
+            1000 * float(changes[near].max()),
+            float(np.percentile(bends[near[1:]], 99)),
+            1000 * (self.plans[-1][0] - self.plans[0][0]) / rows,
+            *(1000 * float(one) for one in (np.sqrt(np.mean(off**2)), np.abs(off).max(), lag_s)),
         )
 
     def rest_after(self, since_s: float) -> float:
-        """Time at which the measured joint is at rest for good after `since_s`."""
+        """Time from which the measured joint is at rest for good after `since_s`."""
         times, places = (np.array(column) for column in zip(*self.measured))
-        spans = [
-            (at, np.ptp(places[(times >= at - STILL_S) & (times <= at)])) for at in times if at > since_s + STILL_S
+        moving = [
+            at - STILL_S / 2
+            for at in times[times > since_s]
+            if np.ptp(places[(times >= at - STILL_S) & (times <= at)]) > STILL_RAD
         ]
-        moving = [at for at, span in spans if span > STILL_RADPS * STILL_S]
         return max([since_s, *moving])
 
-    def _off(self, wave: Callable[[F64], F64], begun_s: float) -> tuple[F64, float]:
+    def _off(self, path: Callable[[F64], F64], begun_s: float) -> tuple[F64, float]:
         times, places = (np.array(column) for column in zip(*self.measured))
-        kept = times > begun_s + 1.0
+        kept = (times > begun_s + 1.0) & (times < self.plans[-1][0])
         times, places = times[kept], places[kept] - places[0]
         lags = np.linspace(0.0, MAX_LAG_S, 61)
-        errors = [places - wave(times - begun_s - lag) for lag in lags]
+        errors = [places - path(times - begun_s - lag) for lag in lags]
         best = int(np.argmin([np.mean(error**2) for error in errors]))
         return errors[best], float(lags[best])
 
@@ -91,21 +136,21 @@ class Trace:
 def _pause(times: F64, speeds: F64, at_s: float, slow: float) -> float:
     """Longest time around `at_s` for which it is slower than `slow` [s]."""
     here = np.abs(times - at_s) < AROUND_S
-    longest = begun = 0.0
-    for time_s, speed in zip(times[here], np.abs(speeds[here])):
-        begun = begun or time_s if speed < slow else 0.0
-        longest = max(longest, time_s - begun if begun else 0.0)
-    return longest
+    longest = run = 0
+    for is_slow in speeds[here] < slow:
+        run = run + 1 if is_slow else 0
+        longest = max(longest, run)
+    gaps = np.diff(times[here], append=times[here][-1])
+    return longest * TICK_S + float(max(0.0, gaps.max() - TICK_S))
 
 
 def naive_jumps(chunks: Sequence[tuple[int, Any]], taken_s: Sequence[float], period_s: float) -> dict[str, float]:
-    """What the commanded position and speed would do if each chunk's rows were played from its first one on when it came."""
+    """What the command would do if each chunk were played from its first row on, from the moment it came."""
     jumps, kinks = [0.0], [0.0]
     for (_, old), (_, new), began_s, at_s in zip(chunks, chunks[1:], taken_s, taken_s[1:]):
         row = (at_s - began_s) / period_s - 1.0
-        at = float(np.interp(row, np.arange(len(old)), old[:, 0]))
         index = int(np.clip(row, 0, len(old) - 2))
         before = (old[index + 1, 0] - old[index, 0]) / period_s
-        jumps.append(abs(float(new[0, 0]) - at))
+        jumps.append(abs(float(new[0, 0] - np.interp(row + 1.0, np.arange(len(old)), old[:, 0]))))
         kinks.append(abs(float((new[1, 0] - new[0, 0]) / period_s - before)))
     return {"jump_mrad": 1000 * max(jumps), "jump_mradps": 1000 * max(kinks)}
