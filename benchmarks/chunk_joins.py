@@ -209,8 +209,9 @@ def stopped(arm: Arm, when: str, args: Benchmark, number: int) -> float:
 def line_of(one: dict[str, Any]) -> str:
     """One line of the table; what ends at rest tracks no path in time."""
     off = f"{one['off_rms_mrad']:.1f}, {one['off_max_mrad']:.1f}" if one["way"] == "join" else "-"
+    row_ms = one["row_ms"] if one["way"] == "rest" else 1000 / one["rate_hz"]
     return (
-        f"| {one['arm']} | {one['rate_hz']:g} | {one['way']} | {one['chunks']} | {one['row_ms']:.0f} |"
+        f"| {one['arm']} | {one['rate_hz']:g} | {one['way']} | {one['chunks']} | {row_ms:.0f} |"
         f" {one['pause_p50_ms']:.0f}, {one['pause_max_ms']:.0f} | {one['jump_mrad']:.2f} | {one['jump_mradps']:.0f} |"
         f" {one['acceleration']:.1f} | {off} |"
     )

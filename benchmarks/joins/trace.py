@@ -98,14 +98,14 @@ class Trace:
         speeds = np.diff(places) / TICK_S
         pauses = [_pause(times[1:], speeds, at, SLOW * speed) for at in self.joins]
         near = np.zeros(len(speeds), bool)
-        for at in self.joins:
+        for at in [*self.joins, times[-1]]:
             near |= np.abs(times[1:] - at) < AROUND_S
         changes = np.abs(np.diff(speeds, prepend=speeds[0]))
         off, lag_s = self._off(path, begun_s)
         bends = np.abs(np.convolve(np.diff(speeds) / TICK_S, np.ones(10) / 10, "same"))
         return Figures(
-            1000 * float(np.median(pauses)),
-            1000 * max(pauses),
+            1000 * float(np.median(pauses or [np.nan])),
+            1000 * max(pauses, default=np.nan),
             1000 * max(0.0, float((np.abs(np.diff(places)) - 3 * speed * TICK_S)[near].max())),
             1000 * float(changes[near].max()),
             float(np.percentile(bends[near[1:]], 99)),
@@ -125,7 +125,9 @@ class Trace:
 
     def _off(self, path: Callable[[F64], F64], begun_s: float) -> tuple[F64, float]:
         times, places = (np.array(column) for column in zip(*self.measured))
-        kept = (times > begun_s + 1.0) & (times < self.plans[-1][0])
+        kept = (times > begun_s + 0.3) & (times < self.plans[-1][0])
+        if not kept.any():
+            return np.full(1, np.nan), np.nan
         times, places = times[kept], places[kept] - places[0]
         lags = np.linspace(0.0, MAX_LAG_S, 61)
         errors = [places - path(times - begun_s - lag) for lag in lags]
