@@ -25,7 +25,7 @@ import numpy as np
 import tyro
 from attack_kinds import ATTACKS, body_of
 
-from policy_server.client import PolicyClient, PolicySession
+from policy_server.client import ClientSession, PolicyClient
 from policy_server.errors import PolicyError
 from robots.observation import Observation
 
@@ -64,7 +64,7 @@ class Robot:
 
     def __init__(self, url: str) -> None:
         self._client = PolicyClient(url, timeout_s=DEADLINE_S)
-        self._session: PolicySession | None = None
+        self._session: ClientSession | None = None
         self._executed: str | None = None
         images = {name: np.full((*SIZE, 3), 90, np.uint8) for name in ("navigation", "manipulation")}
         self._observation = Observation(1, images, {"hand": np.array([0.0], np.float32)})

@@ -33,7 +33,8 @@ from joins.trace import naive_jumps
 from evaluation.runner import Runner
 from evaluation.step import Step
 from policy_server.decision import Decision
-from robots.binding import bind
+from policy_server.policy import PolicySession
+from robots.binding import Binding, bind
 from robots.command import Chunk
 from robots.execution.executed_robot import ExecutedRobot
 from robots.execution.executor import ExecutorOptions
@@ -63,10 +64,10 @@ class Benchmark:
 
 
 @dataclass
-class Foresight:
+class Foresight(PolicySession):
     """A policy: rows along a path of the first joint."""
 
-    joins: bool
+    binding: Binding
     period_s: float
     benchmark: Benchmark
     begun_ns: int = 0
@@ -86,7 +87,9 @@ class Foresight:
         if not self.begun_ns:
             self.begun_ns, self.start = observation.stamp_ns, observation.state["joints"].tolist()
         done_s = len(self.chunks) * EXECUTED * self.period_s
-        since_s = (observation.stamp_ns - self.begun_ns) / 1e9 if self.joins else done_s
+        actions = self.binding.policy.actions
+        joins = isinstance(actions, ContinuousActions) and actions.joins
+        since_s = (observation.stamp_ns - self.begun_ns) / 1e9 if joins else done_s
         rows = np.tile(np.array(self.start), (ROWS, 1))
         error = self.random.normal(0.0, self.benchmark.error_rad)
         rows[:, 0] += path(since_s + self.period_s * np.arange(1, ROWS + 1), self.speed)
@@ -94,9 +97,6 @@ class Foresight:
         time.sleep(self.random.uniform(*self.benchmark.delay_s))
         self.chunks.append((observation.stamp_ns, rows))
         return Decision(observation.stamp_ns, len(self.chunks) - 1, chunk=rows.astype(np.float32), valid_for_s=1.5)
-
-    def close(self) -> None:
-        """Nothing."""
 
 
 @dataclass
@@ -157,10 +157,11 @@ def run(arm: Arm, name: str, rate_hz: float, way: str, args: Benchmark) -> dict[
     period_s = 1.0 / rate_hz
     actions = ContinuousActions(arm.vector, ROWS, period_s, EXECUTED, way == "join", 0.5)
     spec = PolicySpec((), EMPTY_VECTOR, actions, 10_000, 1.0)
-    session, noted = Foresight(way == "join", period_s, args), Noted()
+    binding = bind(spec, arm.robot.spec)
+    session, noted = Foresight(binding, period_s, args), Noted()
     arm.home()
     with driven(arm) as robot, arm.traced() as trace:
-        Runner(robot, session, bind(spec, arm.robot.spec), max_steps=args.chunks, subscribers=(noted,)).run()
+        Runner(robot, session, max_steps=args.chunks, subscribers=(noted,)).run()
     way_of = partial(path, speed=session.speed)
     rows = EXECUTED * (len(trace.plans) - 1)
     figures = asdict(trace.figures(way_of, session.speed, session.begun_ns / 1e9, rows))
@@ -185,9 +186,9 @@ def stops(arm: Arm, name: str, args: Benchmark) -> None:
 def stopped(arm: Arm, when: str, args: Benchmark, number: int) -> float:
     """Time from the request to stop until the arm is measured at rest [s]."""
     period_s = 0.1
-    session = Foresight(True, period_s, args)
     actions = ContinuousActions(arm.vector, ROWS, period_s, EXECUTED, True, 0.5)
     binding = bind(PolicySpec((), EMPTY_VECTOR, actions, 10_000, 1.0), arm.robot.spec)
+    session = Foresight(binding, period_s, args)
 
     def tell(robot: ExecutedRobot) -> None:
         chunk: Chunk = binding.chunk(session.act(robot.observe()).chunk)  # type: ignore[arg-type]

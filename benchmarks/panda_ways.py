@@ -22,12 +22,12 @@ from pathlib import Path
 import tyro
 from ros_latency import cpu
 
-from evaluation.policies import BoundSession
 from evaluation.reporting.statistics import wilson
 from evaluation.runner import Runner
 from policy_server.bundle import PolicyBundle
 from policy_server.client import PolicyClient
 from policy_server.onnx_policy import OnnxPolicy
+from policy_server.policy import Policy
 from robots.spec import ContinuousActions
 from simulation.libero.panda_twin import PandaTwin, PandaTwinOptions
 from simulation.libero.preparation import initial_states
@@ -92,10 +92,10 @@ def way(name: str, args: Benchmark, bundle: PolicyBundle, options: PandaTwinOpti
         if name == "training":
             yield as_in_training(twin, args, bundle)
         elif name == "bundle":
-            yield partial(in_process, twin, OnnxPolicy(bundle).open, bundle.manifest.spec.horizon)
+            yield partial(in_process, twin, OnnxPolicy(bundle))
         else:
             with ferry_serve(args.bundle) as (url, _), PolicyClient(url, timeout_s=20) as client:
-                yield partial(in_process, twin, client.open, bundle.manifest.spec.horizon)
+                yield partial(in_process, twin, client)
 
 
 def as_in_training(twin: PandaTwin, args: Benchmark, bundle: PolicyBundle) -> Way:
@@ -113,14 +113,11 @@ def as_in_training(twin: PandaTwin, args: Benchmark, bundle: PolicyBundle) -> Wa
     return play
 
 
-def in_process(twin: PandaTwin, opened: Callable[..., BoundSession], horizon: int, seed: int) -> bool:
+def in_process(twin: PandaTwin, policy: Policy, seed: int) -> bool:
     """Plays the twin in this process; time does not count."""
     twin.reset(twin.draw(seed))
-    session = opened(twin.spec, twin.episode.instruction)
-    try:
-        Runner(twin, session, session.binding, max_steps=horizon, clock=lambda: 0).run()
-    finally:
-        session.close()
+    with policy.open(twin.spec, twin.episode.instruction) as session:
+        Runner(twin, session, clock=lambda: 0).run()
     return twin.is_success()
 
 

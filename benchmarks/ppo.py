@@ -37,16 +37,12 @@ from training.data.demonstration import training_episodes
 from training.models.config import MINI, PolicyConfig, preset
 from training.models.spoc import SpocPolicy
 from training.rl.actor_critic import trained_weights
-from training.rl.ppo import Trainer
-from training.rl.ppo_options import PpoOptions
-from training.rl.rollout import (
-    RewardOptions,
-    RolloutJob,
-    RolloutOptions,
-    RolloutWorker,
-    Trajectory,
-    twin_options,
-)
+from training.rl.options import RolloutOptions
+from training.rl.ppo import PpoOptions, PpoTrainer
+from training.rl.reward import RewardOptions
+from training.rl.rollout import RolloutJob, RolloutWorker, twin_options
+from training.rl.rollout_buffer import RolloutBuffer
+from training.rl.trajectory import Trajectory
 from training.runtime.checkpoint import new_policy, policy_payload, save
 from training.runtime.weights import arrays
 
@@ -135,7 +131,7 @@ def clone(size: str) -> SpocPolicy:
 def end_to_end(run: Path, ranks: int, workers: int, options: Benchmark) -> dict[str, float]:
     """Measures the speeds of `ferry train ppo`, the mean over all updates but the first."""
     words = ["train", "ppo", "--run", str(run), "--name", f"{ranks}x{workers}", "--warmup", "0", "--target-kl", "inf"]
-    words += ["--episodes", str(options.episodes), "--workers", str(workers), "--shares", "2", "--evaluate-every", "0"]
+    words += ["--episodes", str(options.episodes), "--workers", str(workers), "--jobs", "2", "--evaluate-every", "0"]
     words += ["--threads", "1" if ranks > 1 else str(workers), "--steps", "1000000000"]
     launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks), "-m", "--", "ferry"]
     line = [sys.executable, "-m", *(launcher if ranks > 1 else ["ferry"]), *words]
@@ -250,10 +246,10 @@ def learner_line(config: PolicyConfig, episodes: int, epochs: int) -> str:
         save(Path(folder) / "bc" / "best.pt", "policy", policy_payload(new_policy(config)))
         threads = os.cpu_count() or 1
         torch.set_num_threads(threads)
-        trainer = Trainer(PpoOptions(Path(folder), epochs=epochs, warmup=0, threads=threads, target_kl=float("inf")))
-    trainer._update_policy([random_episode(config, 8, 0)])
-    some = [random_episode(config, LENGTH, seed) for seed in range(episodes)]
-    spent_s = took(lambda: trainer._update_policy(some))
+        trainer = PpoTrainer(PpoOptions(Path(folder), epochs=epochs, warmup=0, threads=threads, target_kl=float("inf")))
+    trainer.update_policy(RolloutBuffer.of([random_episode(config, 8, 0)]))
+    some = RolloutBuffer.of([random_episode(config, LENGTH, seed) for seed in range(episodes)])
+    spent_s = took(lambda: trainer.update_policy(some))
     return f"| {config.name} | {epochs * episodes * LENGTH / spent_s:.0f} | {epochs} x {episodes * LENGTH} |"
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from evaluation.policies import PolicyIdentity
-from evaluation.step import Session
 from policy_server.decision import Decision
+from policy_server.policy import Policy, PolicyInfo, PolicySession, Sampling
 from robots.binding import Binding, bind
 from robots.embodiment import Embodiment
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
@@ -17,25 +16,28 @@ EXPERT_SPEC = PolicySpec((), EMPTY_VECTOR, SPOC_ACTIONS, horizon=100_000, contro
 """Its inputs (none) and outputs. Without a real deadline: it is no policy for a robot."""
 
 
-class ExpertPolicy:
+class ExpertPolicy(Policy):
     """The expert of one twin; it reads the simulator's ground truth."""
 
-    def __init__(self, name: str, twin: Twin) -> None:
-        self.identity, self.spec, self._twin = PolicyIdentity(name, "", "expert"), EXPERT_SPEC, twin
+    def __init__(self, twin: Twin) -> None:
+        self._twin = twin
 
-    def open(self, body: Embodiment, instruction: str, seed: int) -> tuple[Session, Binding]:
-        """Starts an episode."""
-        return ExpertSession(self._twin), bind(self.spec, body)
+    def describe(self) -> PolicyInfo:
+        """Returns its spec; it has no bundle."""
+        return PolicyInfo("expert", EXPERT_SPEC)
 
-    def close(self) -> None:
-        """Nothing to close."""
+    def open(
+        self, embodiment: Embodiment, instruction: str, /, *, sampling: Sampling = "greedy", seed: int = 0
+    ) -> ExpertSession:
+        """Starts the episode that the twin was reset to; its instruction, sampling and seed are the twin's."""
+        return ExpertSession(self._twin, bind(EXPERT_SPEC, embodiment))
 
 
-class ExpertSession:
+class ExpertSession(PolicySession):
     """The expert of the task that the twin was reset to."""
 
-    def __init__(self, twin: Twin) -> None:
-        self._expert, self._step = task(twin.episode.task).expert(twin), 0
+    def __init__(self, twin: Twin, binding: Binding) -> None:
+        self._expert, self.binding, self._step = task(twin.episode.task).expert(twin), binding, 0
 
     def act(self, observation: Observation, executed: str | None = None) -> Decision:
         """Returns the expert's action in the twin's true state."""
@@ -44,6 +46,3 @@ class ExpertSession:
         decision = Decision(observation.stamp_ns, self._step, SPOC_ACTIONS.index(name), name, valid_for_s=valid_s)
         self._step += 1
         return decision
-
-    def close(self) -> None:
-        """Nothing to close."""

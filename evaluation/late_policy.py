@@ -8,8 +8,6 @@ chunks that join, the robot plays the rest of the chunk before for as long; what
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
@@ -17,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.plans.latency import LatencySettings
-from evaluation.policies import Policy
-from evaluation.step import Session
 from policy_server.decision import Decision
-from robots.binding import Binding, ChunkSettings
+from policy_server.policy import Policy, PolicyInfo, PolicySession, Sampling
+from robots.binding import OWN_CHUNKS, ChunkSettings
 from robots.embodiment import Embodiment
 from robots.observation import Observation
 from robots.robot import Robot
@@ -37,11 +34,11 @@ class Patient(Protocol):
         """Lets simulated time pass while the robot holds its pose."""
 
 
-class LatePolicy:
+class LatePolicy(Policy):
     """A policy whose answers take the time of `settings`.
 
     Args:
-        policy: the policy itself.
+        policy: the policy itself, which its owner closes.
         robot: of the trials.
         settings: the plan's.
         chunks: likewise.
@@ -49,36 +46,41 @@ class LatePolicy:
 
     def __init__(self, policy: Policy, robot: Robot, settings: LatencySettings, chunks: ChunkSettings) -> None:
         self._policy, self._robot, self._settings, self._chunks = policy, robot, settings, chunks
-        self.identity, self.spec = policy.identity, policy.spec
 
-    def open(self, body: Embodiment, instruction: str, seed: int) -> tuple[Session, Binding]:
+    def describe(self) -> PolicyInfo:
+        """That of the policy."""
+        return self._policy.describe()
+
+    def open(
+        self, embodiment: Embodiment, instruction: str, /, *, sampling: Sampling = "greedy", seed: int = 0
+    ) -> LateSession:
         """Starts an episode; the delays depend on the seed."""
-        session, binding = self._policy.open(body, instruction, seed)
-        binding = binding.with_chunks(self._chunks)
-        if self._settings == LatencySettings():
-            return session, binding
-        late = LateSession(session, binding, self._robot, self._settings, seed)
-        return late, binding.with_chunks(ChunkSettings(joins=False))  # it joins the rows itself
-
-    def close(self) -> None:
-        """Nothing: the policy is closed by whoever opened it."""
+        session = self._policy.open(embodiment, instruction, sampling=sampling, seed=seed)
+        return LateSession(session, self._robot, self._settings, seed, self._chunks)
 
 
-class LateSession:
+class LateSession(PolicySession):
     """One episode whose answers take time.
 
-    Attributes:
-        clock: the trial's monotonic time [ns]: nothing but the delays passes on it.
+    It joins the rows of chunks itself; to whoever executes them each is a chunk of its own.
     """
 
-    def __init__(self, session: Session, binding: Binding, robot: Robot, settings: LatencySettings, seed: int) -> None:
+    def __init__(
+        self,
+        session: PolicySession,
+        robot: object,
+        settings: LatencySettings,
+        seed: int,
+        chunks: ChunkSettings = OWN_CHUNKS,
+    ) -> None:
         self._session, self._robot, self._settings = session, robot, settings
-        self._actions, self._draw = binding.policy.actions, settings.draws(seed)
-        self._passed_ns = 0
+        self._actions = session.binding.with_chunks(chunks).policy.actions
+        self.binding = session.binding.with_chunks(replace(chunks, joins=False))
+        self._draw, self._passed_ns = settings.draws(seed), 0
         self._left = np.empty((0, 0), np.float32)
 
     def clock(self) -> int:
-        """Time of the trial [ns]."""
+        """Time of the trial [ns]: nothing but the delays passes on it."""
         return self._passed_ns
 
     def act(self, observation: Observation, executed: str | None = None) -> Decision:
@@ -111,8 +113,3 @@ class LateSession:
     def _pause(self, duration_s: float) -> None:
         if duration_s > 0.0 and isinstance(self._robot, Patient):
             self._robot.let_pass(duration_s)
-
-
-def clock_of(session: Session) -> Callable[[], int]:
-    """Clock of a runner for `session` [ns]: the trial's own where latency is charged, else this machine's."""
-    return session.clock if isinstance(session, LateSession) else time.monotonic_ns

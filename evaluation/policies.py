@@ -1,22 +1,16 @@
-"""Policies under evaluation: a bundle in this process, a policy server, or the simulator's expert."""
+"""Policies of a plan, opened: a bundle in this process, a policy server, or the simulator's expert."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from evaluation.errors import TrialError
 from evaluation.plans.plan import PolicyEntry
-from evaluation.step import Session
-from policy_server.client import PolicyClient, PolicySession
-from policy_server.manifest import PolicyManifest
-from robots.binding import Binding
-from robots.embodiment import Embodiment
-from robots.spec import PolicySpec
-
-Sampling = Literal["greedy", "sample", "uniform"]
+from policy_server.policies import open_policy
+from policy_server.policy import Policy, PolicyInfo
+from robots.binding import OWN_CHUNKS, ChunkSettings
 
 
 @dataclass(frozen=True)
@@ -30,85 +24,48 @@ class PolicyIdentity:
     manifest: Mapping[str, Any] = field(default_factory=dict)
 
 
-class BoundSession(Session, Protocol):
-    """A session with its binding to the robot."""
+@dataclass(frozen=True)
+class PlanPolicy:
+    """An entry of a plan, with the policy that it names, its description, and how the plan executes its chunks."""
+
+    entry: PolicyEntry
+    policy: Policy
+    info: PolicyInfo
+    chunks: ChunkSettings = OWN_CHUNKS
+
+    @classmethod
+    def of(cls, entry: PolicyEntry, policy: Policy) -> PlanPolicy:
+        """Asks the policy for its description; raises as `Policy.describe`."""
+        return cls(entry, policy, policy.describe())
 
     @property
-    def binding(self) -> Binding:
-        """Binding of the policy to the robot."""
+    def identity(self) -> PolicyIdentity:
+        """Identity, for records."""
+        return identity(self.entry, self.info)
 
 
-class PolicyBackend(Protocol):
-    """Opens sessions of an exported policy: `PolicyClient` or `OnnxPolicy`."""
-
-    def open(self, body: Embodiment, instruction: str, *, sampling: Sampling = ..., seed: int = ...) -> BoundSession:
-        """Starts an episode; BindError or Refused when policy and robot do not fit."""
-
-
-class Policy(Protocol):
-    """A policy under test."""
-
-    identity: PolicyIdentity
-    spec: PolicySpec
-
-    def open(self, body: Embodiment, instruction: str, seed: int) -> tuple[Session, Binding]:
-        """Starts an episode on the robot."""
-
-    def close(self) -> None:
-        """Called once at the end."""
+def identity(entry: PolicyEntry, info: PolicyInfo | None = None) -> PolicyIdentity:
+    """Returns the identity of a plan's entry; the expert has no `info` before its twin exists."""
+    if entry.expert or info is None:
+        return PolicyIdentity(entry.name, "", "expert")
+    return PolicyIdentity(entry.name, entry.sampling, _address(entry), info.bundle_sha256, info.manifest)
 
 
-class ExportedPolicy:
-    """An exported policy, in this process or behind a server."""
-
-    def __init__(self, backend: PolicyBackend, identity: PolicyIdentity, spec: PolicySpec, sampling: Sampling) -> None:
-        self._backend, self.identity, self.spec, self._sampling = backend, identity, spec, sampling
-
-    def open(self, body: Embodiment, instruction: str, seed: int) -> tuple[Session, Binding]:
-        """Starts an episode. TrialError when the server serves another bundle than when the evaluation began."""
-        session = self._backend.open(body, instruction, sampling=self._sampling, seed=seed)
-        self._check_bundle(session)
-        return session, session.binding
-
-    def close(self) -> None:
-        """Closes the connections to a server."""
-        if isinstance(self._backend, PolicyClient):
-            self._backend.close()
-
-    def _check_bundle(self, session: BoundSession) -> None:
-        """A bundle in this process cannot change; a server may have been started again with another one."""
-        if isinstance(session, PolicySession) and session.bundle_sha256 != self.identity.bundle_sha256:
-            session.close()
-            raise TrialError(
-                f"policy '{self.identity.name}': got bundle {session.bundle_sha256[:12]} from {self.identity.source}, "
-                f"expected {self.identity.bundle_sha256[:12]} as when the evaluation began; serve that bundle again"
-            )
-
-
-def open_policy(entry: PolicyEntry, *, token: str | None = None, threads: int = 0) -> Policy:
-    """Opens the exported policy of a plan's entry. `token` is for a server; `threads` for inference in this process.
+def open_entry(entry: PolicyEntry, *, token: str | None = None, threads: int = 0) -> PlanPolicy:
+    """Opens the policy of a plan's entry. `token` is for a server; `threads` for inference in this process.
 
     Raises BundleError for a bad bundle; Unreachable, Refused or WireError for a server that cannot be used.
     """
-    if entry.server is not None:
-        return _server(entry, entry.server, token)
-    if entry.bundle is None:
+    policy = open_policy(_address(entry), token=token, threads=threads)
+    try:
+        return PlanPolicy.of(entry, policy)
+    except BaseException:
+        policy.close()
+        raise
+
+
+def _address(entry: PolicyEntry) -> str:
+    address = entry.bundle if entry.server is None else entry.server
+    if address is None:
         raise TrialError(f"policy '{entry.name}': got no bundle and no server, expected one of them")
-    from policy_server.bundle import PolicyBundle  # onnxruntime only where a policy runs in this process
-    from policy_server.onnx_policy import OnnxPolicy
-
-    bundle = PolicyBundle.load(Path(entry.bundle), threads=threads)
-    bundle.warm_up()
-    return _network(OnnxPolicy(bundle), entry, entry.bundle, bundle.manifest, bundle.sha256)
-
-
-def _server(entry: PolicyEntry, url: str, token: str | None) -> Policy:
-    with PolicyClient(url, token=token) as client:
-        manifest, sha256 = client.served()
-    client = PolicyClient(url, token=token, timeout_s=manifest.spec.control_period_s)
-    return _network(client, entry, url, manifest, sha256)
-
-
-def _network(backend: PolicyBackend, entry: PolicyEntry, source: str, manifest: PolicyManifest, sha256: str) -> Policy:
-    identity = PolicyIdentity(entry.name, entry.sampling, source, sha256, manifest.to_json())
-    return ExportedPolicy(backend, identity, manifest.spec, entry.sampling)
+    return address

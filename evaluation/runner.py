@@ -1,6 +1,9 @@
 """The loop between a policy and a robot: observe, decide, check the deadline, execute, report what was executed.
 
-`ferry evaluate` runs it in its own process; the policy node runs the same loop over ROS topics.
+`ferry evaluate` runs it in its own process, the policy node runs the same loop over ROS topics, and so does Python:
+
+    with open_policy("policies/NAME") as policy, robot:
+        end = run_episode(robot, policy, "find a mug")
 """
 
 from __future__ import annotations
@@ -13,9 +16,10 @@ from functools import partial
 from typing import TypeVar
 
 from evaluation.pace import Pace
-from evaluation.step import Reason, RunEnd, Session, Step, Subscriber
+from evaluation.step import KeepsTime, Reason, RunEnd, Step, Subscriber
 from policy_server.decision import Decision
-from robots.binding import Binding
+from policy_server.policy import Policy, PolicySession, Sampling
+from robots.binding import OWN_CHUNKS, ChunkSettings
 from robots.command import Chunk, Command, Done, Stop
 from robots.errors import SpecError
 from robots.execution.freshness import LATE, STALE
@@ -32,28 +36,31 @@ class Runner:
 
     Args:
         robot: the robot.
-        session: the policy's episode; the caller closes it.
-        binding: converts the policy's actions to the robot's commands.
-        max_steps: maximum number of decisions, including late ones.
+        session: the policy's episode on this robot; the caller closes it.
+        chunks: how chunks are executed, where it differs from the policy's own.
+        max_steps: maximum number of decisions, including late ones; the policy's horizon by default.
         max_late: number of consecutive late decisions that ends the run.
-        clock: returns monotonic time [ns].
+        clock: returns monotonic time [ns]; None: that of a session that `KeepsTime`, else this machine's.
         subscribers: called at the start, after each step and at the end.
     """
 
     def __init__(
         self,
         robot: Robot,
-        session: Session,
-        binding: Binding,
+        session: PolicySession,
         *,
-        max_steps: int,
+        chunks: ChunkSettings = OWN_CHUNKS,
+        max_steps: int | None = None,
         max_late: int = MAX_LATE,
-        clock: Callable[[], int] = time.monotonic_ns,
+        clock: Callable[[], int] | None = None,
         subscribers: Sequence[Subscriber] = (),
     ) -> None:
-        self.robot, self.session, self.binding = robot, session, binding
-        self.max_steps, self.max_late, self.subscribers = max_steps, max_late, subscribers
-        self._clock, self._interruption = clock, ""
+        self.robot, self.session, self.subscribers = robot, session, subscribers
+        self._binding = session.binding.with_chunks(chunks)
+        self.max_steps = session.binding.policy.horizon if max_steps is None else max_steps
+        self.max_late = max_late
+        self._clock = clock or (session.clock if isinstance(session, KeepsTime) else time.monotonic_ns)
+        self._interruption = ""
         self._interrupted, self._pace = threading.Event(), Pace()
         self._steps = self._late = self._late_in_a_row = 0
 
@@ -94,7 +101,7 @@ class Runner:
                 return self._end("late", step.sent.refused)
             if command == Done() and step.sent.executed:
                 return self._end("done", "")
-            executed = step.decision.name if step.sent.executed and step.decision.name else None
+            executed = step.executed
             self._let_run(command, step)
         if self._interruption:
             return self._end("interrupted", self._interruption)
@@ -114,7 +121,7 @@ class Runner:
 
     def _let_run(self, command: Command, step: Step) -> None:
         """Waits until the chunk that runs has so many rows left that the next one comes just in time."""
-        actions = self.binding.policy.actions
+        actions = self._binding.policy.actions
         if not (isinstance(command, Chunk) and command.joins and isinstance(actions, ContinuousActions)):
             return
         self._pace.measured((self._clock() - step.stamp_ns) / 1e9)
@@ -126,8 +133,8 @@ class Runner:
         if decision.stamp_ns != observation.stamp_ns:
             raise SpecError("decision's observation", f"stamp {decision.stamp_ns}", f"stamp {observation.stamp_ns}")
         if decision.chunk is not None:
-            return self.binding.chunk(decision.chunk)
-        return self.binding.command(-1 if decision.action is None else decision.action)
+            return self._binding.chunk(decision.chunk)
+        return self._binding.command(-1 if decision.action is None else decision.action)
 
     def _execute(self, command: Command, decision: Decision, observed_ns: int) -> tuple[Sent, bool]:
         age_s = (self._clock() - observed_ns) / 1e9
@@ -159,6 +166,22 @@ class Runner:
 
     def _end(self, reason: Reason, message: str) -> RunEnd:
         return RunEnd(reason, message, self._steps, self._late)
+
+
+def run_episode(
+    robot: Robot,
+    policy: Policy,
+    instruction: str,
+    *,
+    sampling: Sampling = "greedy",
+    seed: int = 0,
+    chunks: ChunkSettings = OWN_CHUNKS,
+    max_steps: int | None = None,
+    subscribers: Sequence[Subscriber] = (),
+) -> RunEnd:
+    """Runs one episode of `policy` on a connected robot, as `Runner` does; BindError if the two do not fit."""
+    with policy.open(robot.spec, instruction, sampling=sampling, seed=seed) as session:
+        return Runner(robot, session, chunks=chunks, max_steps=max_steps, subscribers=subscribers).run()
 
 
 class _Failed(Exception):

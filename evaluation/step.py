@@ -1,10 +1,10 @@
-"""Interfaces of the loop: a policy's session, its steps, and the subscribers to them."""
+"""Interfaces of the loop: its steps, its end, and the subscribers to them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from policy_server.decision import Decision
 from robots.observation import Observation
@@ -13,14 +13,12 @@ from robots.robot import Sent
 Reason = Literal["done", "max_steps", "policy_failed", "robot_failed", "late", "interrupted"]
 
 
-class Session(Protocol):
-    """One episode of a policy: a `PolicySession`, an `OnnxEpisode`, the expert."""
+@runtime_checkable
+class KeepsTime(Protocol):
+    """A session of a trial in simulated time."""
 
-    def act(self, observation: Observation, executed: str | None = None) -> Decision:
-        """Called once per step; `executed` names the action executed since the last call, None if there was none."""
-
-    def close(self) -> None:
-        """Called once, by the caller who opened it."""
+    def clock(self) -> int:
+        """Time of the trial [ns], by which the runner holds decisions to their deadlines."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,11 @@ class Step:
     stamp_ns: int
     late: bool = False
     timing_s: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def executed(self) -> str | None:
+        """Name of the executed action, which the policy is told next; None if nothing was executed, or for a chunk."""
+        return self.decision.name or None if self.sent.executed else None
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 from evaluation.errors import PlanError, TrialError
 from evaluation.late_policy import LatePolicy
+from evaluation.plans.latency import LatencySettings
 from evaluation.plans.plan import Plan
 from evaluation.plans.trial import Outcome, Trial
-from evaluation.policies import Policy, PolicyIdentity, open_policy
+from evaluation.policies import PlanPolicy, PolicyIdentity, identity, open_entry
 from evaluation.records.episode import Episode
 from evaluation.records.recorder import Recorder, write_aborted
 from evaluation.records.run_folder import RunFolder
@@ -19,10 +20,11 @@ from evaluation.stages.failure import ABORTS
 from evaluation.stages.judge import DoneJudge, Verdict
 from evaluation.stages.trial_environment import RobotEnvironment, TrialEnvironment, TrialSkipped
 from evaluation.step import RunEnd, Subscriber
-from policy_server.errors import PolicyError
+from policy_server.errors import BundleChanged, PolicyError
 from robots.binding import bind
 from robots.errors import RobotError
 from robots.fakes.kinematic import FakeOptions, FakeRobot
+from robots.robot import Robot
 from robots.spec import PolicySpec
 
 MAX_ABORTED = 3
@@ -56,7 +58,7 @@ class TrialRunner:
     ) -> None:
         self.plan, self.options = plan, options or TrialRunnerOptions()
         self._factories, self._open = dict(environments or {}), ExitStack()
-        self._policies: dict[str, Policy] = {}
+        self._policies: dict[str, PlanPolicy] = {}
         self._environments: dict[object, TrialEnvironment] = {}
         self._aborted = 0
 
@@ -64,10 +66,10 @@ class TrialRunner:
         with self._open:  # if one cannot be opened, those before it are closed
             for entry in self.plan.policies:
                 if not entry.expert:
-                    policy = open_policy(entry, token=self.options.token, threads=self.options.threads)
-                    self._policies[entry.name] = policy
-                    self._open.callback(policy.close)
-                    self._check_horizon(entry.name, policy.spec)
+                    opened = open_entry(entry, token=self.options.token, threads=self.options.threads)
+                    self._policies[entry.name] = opened
+                    self._open.callback(opened.policy.close)
+                    self._check_horizon(entry.name, opened.info.spec)
             self._open = self._open.pop_all()
         return self
 
@@ -79,9 +81,9 @@ class TrialRunner:
     @property
     def policies(self) -> tuple[PolicyIdentity, ...]:
         """Identities of the policies, in the order of the plan."""
+        opened = self._policies
         return tuple(
-            PolicyIdentity(entry.name, "", "expert") if entry.expert else self._policies[entry.name].identity
-            for entry in self.plan.policies
+            opened[entry.name].identity if entry.name in opened else identity(entry) for entry in self.plan.policies
         )
 
     def run(self, trial: Trial, folder: RunFolder, subscribers: Sequence[Subscriber] = ()) -> Episode:
@@ -103,7 +105,7 @@ class TrialRunner:
         trial: Trial,
         folder: RunFolder,
         environment: TrialEnvironment,
-        policy: Policy,
+        policy: PlanPolicy,
         subscribers: Sequence[Subscriber],
     ) -> Episode:
         known = self._record(trial, folder, environment, policy)
@@ -114,6 +116,8 @@ class TrialRunner:
         recorder = Recorder(folder.trial(trial), known, setup, self.options.has_video, environment.pose)
         try:
             end = environment.run(trial, setup, policy, (recorder, *subscribers))
+        except BundleChanged as error:  # no longer the policy that this evaluation is of
+            raise TrialError(f"policy '{trial.policy}': {error}") from error
         except (PolicyError, RobotError) as error:
             end = RunEnd("policy_failed", f"{type(error).__name__}: {error}", len(recorder.steps))
         except KeyboardInterrupt:
@@ -123,13 +127,13 @@ class TrialRunner:
                 raise
         return recorder.finish(_verdict(environment, end))
 
-    def _record(self, trial: Trial, folder: RunFolder, environment: TrialEnvironment, policy: Policy) -> Episode:
-        before, identity = folder.episode(trial), policy.identity
+    def _record(self, trial: Trial, folder: RunFolder, environment: TrialEnvironment, policy: PlanPolicy) -> Episode:
+        before, info = folder.episode(trial), policy.info
         return Episode(
             trial,
             Outcome.ABORTED,
-            bundle_sha256=identity.bundle_sha256,
-            manifest=str(identity.manifest.get("name", "")),
+            bundle_sha256=info.bundle_sha256,
+            manifest=str(info.manifest.get("name", "")),
             embodiment=environment.robot.spec.name,
             robot=environment.name,
             git_commit=folder.info.git_commit,
@@ -142,16 +146,16 @@ class TrialRunner:
                 f"plan '{self.plan.name}': max_steps", self.plan.max_steps, f"<= {spec.horizon} of '{name}'"
             )
 
-    def _prepare(self, name: str) -> tuple[TrialEnvironment, Policy]:
+    def _prepare(self, name: str) -> tuple[TrialEnvironment, PlanPolicy]:
         """Returns a policy and its connected environment; simulated cameras get the policy's image size."""
         policy = self._policies.get(name)
-        cameras = policy.spec.cameras if policy else ()
+        cameras = policy.info.spec.cameras if policy else ()
         size = max(((camera.height, camera.width) for camera in cameras), default=None)
         key = size if self.plan.robot == "twin" else None
         if key not in self._environments:
             environment = self._new_environment(size)
             if policy is not None:
-                bind(policy.spec, environment.robot.spec)  # before anything moves or a house is built
+                bind(policy.info.spec, environment.robot.spec)  # before anything moves or a house is built
             self._environments[key] = self._open.enter_context(environment)
         environment = self._environments[key]
         if policy is None:
@@ -159,8 +163,15 @@ class TrialRunner:
             from evaluation.stages.twin_environment import TwinEnvironment
 
             assert isinstance(environment, TwinEnvironment)  # a plan has the expert on the twin only
-            policy = ExpertPolicy(name, environment.twin)
-        return environment, LatePolicy(policy, environment.robot, self.plan.latency, self.plan.chunks)
+            entry = next(entry for entry in self.plan.policies if entry.name == name)
+            policy = PlanPolicy.of(entry, ExpertPolicy(environment.twin))
+        return environment, self._as_planned(policy, environment.robot)
+
+    def _as_planned(self, policy: PlanPolicy, robot: Robot) -> PlanPolicy:
+        """Returns the policy with the plan's latency and chunks."""
+        if self.plan.latency == LatencySettings():
+            return replace(policy, chunks=self.plan.chunks)
+        return replace(policy, policy=LatePolicy(policy.policy, robot, self.plan.latency, self.plan.chunks))
 
     def _new_environment(self, size: tuple[int, int] | None) -> TrialEnvironment:
         robot = self.plan.robot

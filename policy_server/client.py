@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import math
 import time
-from types import TracebackType
 from typing import Any
 
 import httpx
 import numpy as np
 
 from policy_server.decision import Decision
-from policy_server.errors import PolicyError, Refused, Unreachable, WireError
+from policy_server.errors import BundleChanged, PolicyError, Refused, Unreachable, WireError
 from policy_server.manifest import PolicyManifest
+from policy_server.policy import Policy, PolicyInfo, PolicySession, Sampling
 from policy_server.wire import messages
 from policy_server.wire.connection import Connection
 from robots.binding import Binding, bind
@@ -25,13 +25,13 @@ from robots.spec import DiscreteActions, PolicySpec, U8Image
 SETUP_TIMEOUT_S = 10.0  # reading a manifest and opening a session are not bound to a control period
 
 
-class PolicyClient:
-    """Client of one policy server.
+class PolicyClient(Policy):
+    """Client of one policy server: the policy that it serves.
 
     Args:
         url: e.g. "http://127.0.0.1:8042".
         token: bearer token, if the server requires one.
-        timeout_s: deadline of `PolicySession.act`, from call to return [s].
+        timeout_s: deadline of `ClientSession.act`, from call to return [s]; None takes the policy's control period.
         images: encoding of images: "raw" (lossless), "png" (lossless, smaller, slower) or "jpeg" (lossy).
         transport: replaces the network, for tests.
     """
@@ -41,12 +41,13 @@ class PolicyClient:
         url: str,
         *,
         token: str | None = None,
-        timeout_s: float = 1.0,
+        timeout_s: float | None = 1.0,
         images: str = "raw",
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._connection = Connection(url, token=token, transport=transport)
-        self._timeout_s, self._images = timeout_s, images
+        self._url, self._timeout_s, self._images = url, timeout_s, images
+        self._described: PolicyInfo | None = None
 
     def manifest(self) -> PolicyManifest:
         """Returns the served policy's manifest. Raises Unreachable, Refused or WireError."""
@@ -62,18 +63,30 @@ class PolicyClient:
         except (PolicyError, TypeError, AttributeError) as error:
             raise WireError(f"manifest reply: {error}") from error
 
+    def describe(self) -> PolicyInfo:
+        """Returns what the server serves; from then on `open` expects that bundle. Raises as `manifest`."""
+        manifest, sha256 = self.served()
+        self._described = PolicyInfo(manifest.name, manifest.spec, sha256, manifest.to_json())
+        return self._described
+
     def ping(self, timeout_s: float) -> None:
         """Raises Unreachable unless the server answers in time; it answers during inference too."""
         self._connection.send("GET", "/healthz", timeout_s=timeout_s)
 
-    def open(self, body: Embodiment, instruction: str, *, sampling: str = "greedy", seed: int = 0) -> PolicySession:
-        """Starts an episode of the policy on `body`, whose images the session crops and resizes before it sends them.
+    def open(
+        self, embodiment: Embodiment, instruction: str, /, *, sampling: Sampling = "greedy", seed: int = 0
+    ) -> ClientSession:
+        """Starts an episode on `embodiment`, whose images the session crops and resizes before it sends them.
 
-        Raises BindError with code, got, expected and available if they do not fit, Unreachable without an answer,
-        Refused if the server refuses, WireError for a malformed answer.
+        Raises BindError with code, got, expected and available if they do not fit, BundleChanged if the server serves
+        another bundle than `describe` returned, Unreachable without an answer, Refused if the server refuses, WireError
+        for a malformed answer.
         """
         manifest, sha256 = self.served()
-        binding = bind(manifest.spec, body)
+        if self._described and sha256 != self._described.bundle_sha256:
+            expected = f"{self._described.bundle_sha256[:12]} as before; serve that one again, or begin anew"
+            raise BundleChanged(f"bundle at {self._url}: got {sha256[:12]}, expected {expected}")
+        binding = bind(manifest.spec, embodiment)
         viewed = binding.viewed_body.to_json()
         message = {"embodiment": viewed, "instruction": instruction, "sampling": sampling, "seed": seed}
         body_json = json.dumps(message, allow_nan=False).encode()
@@ -84,35 +97,23 @@ class PolicyClient:
             raise WireError(f"session: got bundle {opened.get('bundle_sha256')}, expected {sha256} as in the manifest")
         if not isinstance(opened.get("session_id"), str):
             raise WireError("the server's reply has no session_id")
-        return PolicySession(self._connection, opened["session_id"], binding, self._timeout_s, self._images, sha256)
+        timeout_s = manifest.spec.control_period_s if self._timeout_s is None else self._timeout_s
+        return ClientSession(self._connection, opened["session_id"], binding, timeout_s, self._images)
 
     def close(self) -> None:
         """Closes the connections."""
         self._connection.close()
 
-    def __enter__(self) -> PolicyClient:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class PolicySession:
-    """One episode of a policy on one robot. Context manager: closes itself.
+class ClientSession(PolicySession):
+    """One episode of a served policy on one robot.
 
     The binding's views are applied here, beside the robot: only what the network sees travels.
-
-    Attributes:
-        bundle_sha256: hash of the bundle that the server opened this session with.
     """
 
-    def __init__(
-        self, connection: Connection, id: str, binding: Binding, timeout_s: float, images: str, bundle_sha256: str = ""
-    ) -> None:
+    def __init__(self, connection: Connection, id: str, binding: Binding, timeout_s: float, images: str) -> None:
         self._connection, self._path, self.binding = connection, f"/v1/sessions/{id}", binding
-        self._timeout_s, self._images, self.bundle_sha256 = timeout_s, images, bundle_sha256
+        self._timeout_s, self._images = timeout_s, images
         self.step = 0
         """Number of the next decision."""
         self._groups = {group for group, _ in binding.state_sources}
@@ -156,14 +157,6 @@ class PolicySession:
             self._connection.send("DELETE", self._path, timeout_s=self._timeout_s)
         except (Refused, Unreachable):
             return
-
-    def __enter__(self) -> PolicySession:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _images_of(self, observation: Observation) -> dict[str, U8Image]:
         try:

@@ -2,6 +2,7 @@
 
     PolicyError
     ├── BundleError        a bundle is missing, truncated, corrupt or does not match its manifest
+    │   └── BundleChanged  a server serves another bundle than before
     ├── WireError          a request or reply cannot be read, or does not fit the session's specs
     ├── SessionError       a session is unknown, expired, busy, or past its horizon
     ├── NotFinite          the network answered with NaN or infinity
@@ -47,6 +48,12 @@ class BundleError(PolicyError):
     """A bundle is missing, truncated, corrupt or does not match its manifest."""
 
     code = "bundle"
+
+
+class BundleChanged(BundleError):
+    """A server serves another bundle than the one that was described: its actions or horizon may differ."""
+
+    code = "bundle_changed"
 
 
 class WireError(PolicyError):

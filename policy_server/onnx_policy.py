@@ -12,33 +12,44 @@ from policy_server.bundle import Feed, PolicyBundle
 from policy_server.decision import Decision
 from policy_server.errors import NotFinite, OutOfRange, SessionError
 from policy_server.graph_inputs import StepValues, Tensor
-from policy_server.onnx.sampling import Sampling, choose
+from policy_server.onnx.sampling import SAMPLINGS, choose
+from policy_server.policy import Policy, PolicyInfo, PolicySession, Sampling
 from policy_server.wire.messages import check_names, invalid, unfit
 from robots.binding import Binding, bind
 from robots.embodiment import Embodiment
 from robots.errors import SpecError
 from robots.observation import Observation
+from robots.previous_action import previous_action
 from robots.spec import Actions, ContinuousActions, DiscreteActions, F32Vector, U8Image
 
 MAX_TOKENS = 64
 
 
 @dataclass(frozen=True)
-class OnnxPolicy:
+class OnnxPolicy(Policy):
     """A policy that runs in this process, without a server."""
 
     bundle: PolicyBundle
     max_tokens: int = MAX_TOKENS
 
-    def open(self, body: Embodiment, instruction: str, *, sampling: Sampling = "greedy", seed: int = 0) -> OnnxEpisode:
-        """Starts an episode on `body`; BindError if the two do not fit, WireError for a bad instruction."""
-        binding = bind(self.bundle.manifest.spec, body)
+    def describe(self) -> PolicyInfo:
+        """Returns what the bundle's manifest says."""
+        manifest = self.bundle.manifest
+        return PolicyInfo(manifest.name, manifest.spec, self.bundle.sha256, manifest.to_json())
+
+    def open(
+        self, embodiment: Embodiment, instruction: str, /, *, sampling: Sampling = "greedy", seed: int = 0
+    ) -> OnnxSession:
+        """Starts an episode on `embodiment`; BindError if they do not fit, WireError for a bad instruction."""
+        if sampling not in SAMPLINGS:
+            raise invalid("sampling", repr(sampling)[:60], " or ".join(SAMPLINGS))
+        binding = bind(self.bundle.manifest.spec, embodiment)
         text = self.bundle.encode_text(instruction, self.max_tokens)
-        return OnnxEpisode(self.bundle, binding, text, sampling, seed)
+        return OnnxSession(self.bundle, binding, text, sampling, seed)
 
 
 @dataclass
-class OnnxEpisode:
+class OnnxSession(PolicySession):
     """One episode: the policy's recurrent state and its last action."""
 
     bundle: PolicyBundle
@@ -128,10 +139,9 @@ class OnnxEpisode:
             return 0
         if self.step == 0:
             return tokens.start
-        if executed is None:
-            return self.tried if tokens.blocked is None else tokens.blocked
         assert isinstance(actions, DiscreteActions)  # the manifest has no previous action with chunks
-        return actions.index(executed)
+        action = self.tried if executed is None else actions.index(executed)
+        return previous_action(action, executed is not None, tokens.blocked)
 
     def _inputs(self, observation: Observation) -> tuple[dict[str, U8Image], F32Vector]:
         groups = {group for group, _ in self.binding.state_sources}

@@ -41,6 +41,10 @@ class ChunkSettings:
         return cls(execute_rows or None, way == "join" if way else None, latency_s or None)
 
 
+OWN_CHUNKS = ChunkSettings()
+"""All as the policy says."""
+
+
 @dataclass(frozen=True)
 class Binding:
     """Mapping between one policy and one robot.

@@ -9,6 +9,7 @@ SimulationError
 ├── EpisodeError           an episode that contradicts itself, or cannot be played
 ├── EpisodeGenerationError this house and this seed gave no episode
 ├── WorkersLost            simulation workers die faster than they can be replaced
+│   └── JobFailed          a job raised an exception in its worker
 ├── LiberoMissing          LIBERO is not installed, or has no such suite
 ├── DemonstrationError     a file is no demonstration
 ├── MeshError              a mesh file cannot be read
@@ -89,6 +90,14 @@ class EpisodeGenerationError(SimulationError):
 
 class WorkersLost(SimulationError):
     """Simulation workers die faster than they can be replaced."""
+
+
+class JobFailed(WorkersLost):
+    """A job raised an exception in its worker, or its work could not be made; `reason` has its type and message."""
+
+    def __init__(self, job: object, reason: str, where: str) -> None:
+        super().__init__(f"job {job}: {reason} ({where})")
+        self.job, self.reason, self.where = job, reason, where
 
 
 class LiberoMissing(SimulationError):

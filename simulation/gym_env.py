@@ -12,6 +12,7 @@ import numpy as np
 from robots.command import Command, Done
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.errors import SpecError
+from robots.previous_action import previous_action
 from robots.robot import Sent
 from robots.spec import U8Image
 from simulation.episode import EpisodeSpec
@@ -121,7 +122,7 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
         command = self._command(SPOC_ACTIONS.names[int(action)])
         sent: Sent = self.twin.execute(command)
         self._step += 1
-        self._previous = int(action) if sent.executed else BLOCKED
+        self._previous = previous_action(int(action), sent.executed, BLOCKED)
         terminated = isinstance(command, Done) and not command.subgoal
         truncated = not terminated and self._step >= min(self._max_steps, self.twin.episode.max_steps)
         success = terminated and is_success(self.twin)

@@ -21,12 +21,12 @@ from simulation.tasks.object_nav import TASK
 from training.closed_loop.evaluate import EvaluateOptions, evaluate, plain, result_file
 from training.errors import CheckpointError, ConfigError, Diverged, TrainingError
 from training.rl import jsrl, pirlnav, ppo, sac
-from training.rl.ppo_options import FORMER_NAMES
+from training.rl.options import FORMER_NAMES
 from training.runtime.checkpoint import load
 
 SAMPLINGS = ("greedy", "sample")
 LAST, DIVERGED, ARGUMENTS = "last.pt", "diverged.txt", "words.txt"
-SCRATCH = "ppo --from-scratch --warmup 0 --lr 1e-3 --critic-lr 1e-3 --entropy-coefficient 0.01"
+SCRATCH = "ppo --from-scratch --warmup 0 --lr 1e-3 --critic-lr 1e-3 --ent-coef 0.01"
 """PoliFormer's settings: ten times FLaRe's learning rate and an entropy bonus, but without its shared network.
 JSRL's learner, also untrained at first, has the same rates."""
 
@@ -34,13 +34,13 @@ COMPARISONS: Mapping[str, str] = MappingProxyType({
     "clone": "",
     "flare": "ppo",
     "sac": "sac",
-    "sac_gentle": "sac --temperature 0.01 --entropy-share 0.2",
+    "sac_gentle": "sac --temperature 0.01 --target-entropy-scale 0.2",
     "lr_10x": "ppo --lr 1e-3 --critic-lr 5e-3",
     "shared": "ppo --shared",
-    "entropy_bonus": "ppo --entropy-coefficient 0.2",
+    "entropy_bonus": "ppo --ent-coef 0.2",
     "scratch_sparse": SCRATCH,
     "scratch_dense": f"{SCRATCH} --reward.step -0.01 --reward.shaping 1.0",
-    "jsrl": "jsrl --lr 1e-3 --critic-lr 1e-3 --entropy-coefficient 0.01",
+    "jsrl": "jsrl --lr 1e-3 --critic-lr 1e-3 --ent-coef 0.01",
     "pirlnav": "pirlnav",
     "step_penalty": "ppo --reward.step -0.01",
     "collision_penalty": "ppo --reward.collision -0.5",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from robots.arms.planner import Plan
 from robots.arms.running_plan import RunningPlan
 from robots.arms.trajectory import Trajectory
 
@@ -52,28 +53,24 @@ class Trace:
 
     def watch(self, running: RunningPlan) -> Callable[[], None]:
         """Notes every plan from now on; returns what ends that."""
-        begin, join = running.begin, running.join
+        begin, changed = running.begin, running._changed
 
-        def note() -> None:
-            with running.lock:
-                plan, began_s = running.state()
-                if plan.arm is not None:
-                    self.plans.append((began_s + running.elapsed_s(), began_s, plan.arm))
+        def note(plan: Plan) -> None:
+            if plan.arm is not None:
+                self.plans.append((running.began_s + running.elapsed_s(), running.began_s, plan.arm))
 
-        def begins(*given: Any) -> None:
-            begin(*given)
-            note()
+        def begins(plan: Plan, joins: bool) -> None:
+            begin(plan, joins)
+            note(plan)
 
-        def joins(*given: Any) -> Any:
-            sent = join(*given)
-            if not sent.refused:
-                note()
-            return sent
+        def joined(plan: Plan) -> None:
+            changed(plan)
+            note(plan)
 
-        running.begin, running.join = begins, joins  # type: ignore[method-assign]
+        running.begin, running._changed = begins, joined  # type: ignore[method-assign]
 
         def end() -> None:
-            running.begin, running.join = begin, join  # type: ignore[method-assign]
+            running.begin, running._changed = begin, changed  # type: ignore[method-assign]
 
         return end
 
@@ -109,7 +106,7 @@ class Trace:
             1000 * max(0.0, float((np.abs(np.diff(places)) - 3 * speed * TICK_S)[near].max())),
             1000 * float(changes[near].max()),
             float(np.percentile(bends[near[1:]], 99)),
-            1000 * (self.plans[-1][0] - self.plans[0][0]) / rows,
+            1000 * (self.plans[-1][0] - self.plans[0][0]) / max(1, rows),
             *(1000 * float(one) for one in (np.sqrt(np.mean(off**2)), np.abs(off).max(), lag_s)),
         )
 

@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Protocol, TypeVar
 
-from evaluation.late_policy import clock_of
 from evaluation.plans.trial import Trial
-from evaluation.policies import Policy
-from evaluation.runner import Runner
+from evaluation.policies import PlanPolicy
+from evaluation.runner import run_episode
 from evaluation.stages.judge import HumanJudge, Judge, Verdict
 from evaluation.stages.trial_setup import TrialSetup
 from evaluation.step import RunEnd, Subscriber
@@ -40,7 +39,7 @@ class TrialEnvironment(Protocol):
     def begin(self, trial: Trial) -> TrialSetup:
         """Called once per trial: places the robot at the start. Raises TrialSkipped if this trial cannot begin."""
 
-    def run(self, trial: Trial, setup: TrialSetup, policy: Policy, subscribers: Sequence[Subscriber]) -> RunEnd:
+    def run(self, trial: Trial, setup: TrialSetup, policy: PlanPolicy, subscribers: Sequence[Subscriber]) -> RunEnd:
         """Called once per trial that began: runs the policy's episode, here (`run_here`) or in another process."""
 
     def verdict(self, end: RunEnd) -> Verdict:
@@ -59,16 +58,23 @@ class TrialEnvironment(Protocol):
 
 
 def run_here(
-    environment: TrialEnvironment, trial: Trial, setup: TrialSetup, policy: Policy, subscribers: Sequence[Subscriber]
+    environment: TrialEnvironment,
+    trial: Trial,
+    setup: TrialSetup,
+    policy: PlanPolicy,
+    subscribers: Sequence[Subscriber],
 ) -> RunEnd:
     """Runs an episode of `policy` on the environment's robot, in this process."""
-    session, binding = policy.open(environment.robot.spec, setup.instruction, trial.sampling_seed)
-    try:
-        clock = clock_of(session)
-        steps = trial.max_steps
-        return Runner(environment.robot, session, binding, max_steps=steps, clock=clock, subscribers=subscribers).run()
-    finally:
-        session.close()
+    return run_episode(
+        environment.robot,
+        policy.policy,
+        setup.instruction,
+        sampling=policy.entry.sampling,
+        seed=trial.sampling_seed,
+        chunks=policy.chunks,
+        max_steps=trial.max_steps,
+        subscribers=subscribers,
+    )
 
 
 class RobotEnvironment:
@@ -109,7 +115,7 @@ class RobotEnvironment:
             raise TrialSkipped("skipped by the person beside the robot")
         return TrialSetup(start.instruction, start.target)
 
-    def run(self, trial: Trial, setup: TrialSetup, policy: Policy, subscribers: Sequence[Subscriber]) -> RunEnd:
+    def run(self, trial: Trial, setup: TrialSetup, policy: PlanPolicy, subscribers: Sequence[Subscriber]) -> RunEnd:
         """Runs the policy's episode in this process."""
         return run_here(self, trial, setup, policy, subscribers)
 

@@ -11,7 +11,7 @@ from types import TracebackType
 
 from evaluation.plans.plan import TwinSettings
 from evaluation.plans.trial import Trial
-from evaluation.policies import Policy
+from evaluation.policies import PlanPolicy
 from evaluation.stages.floor_map import FloorMap
 from evaluation.stages.judge import Verdict, twin_verdict
 from evaluation.stages.trial_environment import Pose, TrialSkipped, run_here
@@ -68,7 +68,7 @@ class TwinEnvironment:
         self.twin.reset(EpisodeSpec.from_json(setup.episode))
         return setup
 
-    def run(self, trial: Trial, setup: TrialSetup, policy: Policy, subscribers: Sequence[Subscriber]) -> RunEnd:
+    def run(self, trial: Trial, setup: TrialSetup, policy: PlanPolicy, subscribers: Sequence[Subscriber]) -> RunEnd:
         """Runs the policy's episode in this process."""
         return run_here(self, trial, setup, policy, subscribers)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from policy_server.policy import Sampling
 from robots.spec import F32Vector
 
-Sampling = Literal["greedy", "sample", "uniform"]
 SAMPLINGS: tuple[str, ...] = get_args(Sampling)
 
 

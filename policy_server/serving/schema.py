@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from policy_server.onnx.sampling import Sampling
+from policy_server.policy import Sampling
 from policy_server.wire.messages import JSON, MSGPACK, MULTIPART
 from robots.embodiments.stretch_re1 import STRETCH_RE1
 

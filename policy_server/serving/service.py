@@ -13,8 +13,8 @@ from policy_server.bundle import PolicyBundle
 from policy_server.decision import Decision
 from policy_server.errors import SessionError
 from policy_server.images.image_codec import decode_image
-from policy_server.onnx.sampling import Sampling
-from policy_server.onnx_policy import MAX_TOKENS, OnnxEpisode, OnnxPolicy
+from policy_server.onnx_policy import MAX_TOKENS, OnnxPolicy, OnnxSession
+from policy_server.policy import Sampling
 from policy_server.serving.sessions import Session, Sessions
 from policy_server.wire.messages import ActRequest, check_names, invalid
 from robots.binding import Binding
@@ -124,7 +124,7 @@ class Service:
             raise SpecError(f"camera '{camera.name}' size", sides, f"sides up to {MAX_SIDE}, {most} pixels at most")
 
 
-def _check_turn(episode: OnnxEpisode, request: ActRequest) -> None:
+def _check_turn(episode: OnnxSession, request: ActRequest) -> None:
     step = episode.step
     if request.step is not None and request.step != step:
         details = {"got": request.step, "expected": step}

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from policy_server.errors import SessionError
-from policy_server.onnx_policy import OnnxEpisode
+from policy_server.onnx_policy import OnnxSession
 from policy_server.serving.fair_pool import Account
 
 UNUSED_S = 10.0  # a session that was opened and never used is evicted after this time
@@ -32,7 +32,7 @@ class Session:
     """One episode with its use."""
 
     id: str
-    episode: OnnxEpisode
+    episode: OnnxSession
     used_s: float
     busy: bool = False
     account: Account = field(default_factory=Account)
@@ -64,7 +64,7 @@ class Sessions:
         with self._lock:
             self._check_room()
 
-    def open(self, episode: OnnxEpisode) -> Session:
+    def open(self, episode: OnnxSession) -> Session:
         """Opens a session with an id that cannot be guessed; SessionError as in `check_room`."""
         session = Session(secrets.token_urlsafe(16), episode, self._clock())
         with self._lock:

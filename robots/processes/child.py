@@ -7,9 +7,12 @@ import multiprocessing
 import os
 import pickle
 import signal
+import socket
+import struct
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
@@ -24,13 +27,30 @@ def start_child(target: Callable[..., None], *args: Any) -> tuple[SpawnProcess, 
     """Starts `target(pipe, *args)` in a process of its own; returns it with the other end of the pipe.
 
     It is killed when this process is gone. Call it from a thread that stays: to Linux the parent is the thread.
+    A Ctrl-C in the terminal is for this process alone, which decides what becomes of its children.
     """
     ours, theirs = CONTEXT.Pipe()
     work = pickle.dumps((target, args))  # what it imports takes seconds, in which it must not outlive us either
     process = CONTEXT.Process(target=_run, args=(os.getpid(), theirs, work), daemon=True)
-    process.start()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the child inherits it, from its first moment
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
     return process, ours
+
+
+def bounded(pipe: Connection, seconds: float) -> None:
+    """Limits the time that sending or receiving one message through `start_child`'s pipe may be stuck.
+
+    A process that was stopped takes no message larger than the buffer, and may have sent half of one. BlockingIOError
+    is raised then, and the pipe is of no further use. Nothing where a pipe is no socket.
+    """
+    limit = struct.pack("@ll", int(seconds), int(seconds % 1 * 1e6))
+    with suppress(OSError), socket.socket(fileno=os.dup(pipe.fileno())) as end:
+        for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
+            end.setsockopt(socket.SOL_SOCKET, option, limit)
 
 
 def signal_with_parent(parent: int, number: signal.Signals) -> None:

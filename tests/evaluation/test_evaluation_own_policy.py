@@ -18,8 +18,9 @@ from vision_bundles import ROWS, vision_graph
 from evaluation.runner import Runner
 from evaluation.step import RunEnd, Step
 from policy_server.bundle import PolicyBundle
-from policy_server.client import PolicyClient, PolicySession
-from policy_server.onnx_policy import OnnxEpisode, OnnxPolicy
+from policy_server.client import PolicyClient
+from policy_server.onnx_policy import OnnxPolicy
+from policy_server.policy import PolicySession
 from robots.command import Chunk
 from simulation.tabletop.piper_twin import PiperTwin, PiperTwinOptions
 
@@ -64,11 +65,11 @@ def twin() -> Iterator[PiperTwin]:
         yield made
 
 
-def check_drive(twin: PiperTwin, session: OnnxEpisode | PolicySession) -> None:
+def check_drive(twin: PiperTwin, session: PolicySession) -> None:
     """Drives `DECISIONS` decisions and asserts that the gripper rose by the rows executed of each, and by no more."""
     before = twin.observe().state["tip"]
     steps = Steps()
-    runner = Runner(twin, session, session.binding, max_steps=DECISIONS, subscribers=[steps], clock=lambda: 0)
+    runner = Runner(twin, session, max_steps=DECISIONS, subscribers=[steps], clock=lambda: 0)
     end = runner.run()
     assert (end.reason, end.steps) == ("max_steps", DECISIONS)
     for step in steps.taken:

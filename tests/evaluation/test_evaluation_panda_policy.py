@@ -21,8 +21,9 @@ from evaluation.runner import Runner
 from evaluation.stages.judge import twin_verdict
 from evaluation.step import RunEnd, Step
 from policy_server.bundle import PolicyBundle
-from policy_server.client import PolicyClient, PolicySession
-from policy_server.onnx_policy import OnnxEpisode, OnnxPolicy
+from policy_server.client import PolicyClient
+from policy_server.onnx_policy import OnnxPolicy
+from policy_server.policy import PolicySession
 from simulation.libero.panda_twin import PandaTwin, PandaTwinOptions
 from training.vla.model import VlaPolicy
 
@@ -48,11 +49,11 @@ class Chunks:
         pass
 
 
-def drive(twin: PandaTwin, session: OnnxEpisode | PolicySession) -> tuple[np.ndarray, np.ndarray]:
+def drive(twin: PandaTwin, session: PolicySession) -> tuple[np.ndarray, np.ndarray]:
     """Drives one episode; returns its chunks and the state of the world at its end."""
     twin.reset(twin.draw(4))
     chunks = Chunks()
-    runner = Runner(twin, session, session.binding, max_steps=DECISIONS, subscribers=[chunks], clock=lambda: 0)
+    runner = Runner(twin, session, max_steps=DECISIONS, subscribers=[chunks], clock=lambda: 0)
     end = runner.run()
     assert (end.reason, end.steps) == ("max_steps", DECISIONS)
     assert twin.info()["actions"] == DECISIONS * 8

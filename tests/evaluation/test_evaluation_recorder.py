@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import pytest
 from episodes import FLOOR, plan_of
-from scripted import ScriptedSession, WatchedFake, stretch_binding
+from scripted import ScriptedSession, WatchedFake
 
 from evaluation.plans.trial import Outcome
 from evaluation.records.episode import EPISODE_FILE, FILMSTRIP_FILE, VIDEO_FILE, Episode
@@ -27,7 +27,7 @@ def recorded(folder: Path, script: list[str], scene: TrialSetup = SCENE, **optio
     robot = WatchedFake()
     recorder = Recorder(folder, KNOWN, scene, pose=lambda: robot.pose, **options)  # type: ignore[arg-type]
     with robot:
-        end = Runner(robot, ScriptedSession(script), stretch_binding(), max_steps=6, subscribers=[recorder]).run()
+        end = Runner(robot, ScriptedSession(script), max_steps=6, subscribers=[recorder]).run()
     return recorder, end
 
 
@@ -82,7 +82,7 @@ def test_what_was_not_executed_says_why(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, KNOWN, SCENE, has_video=False)
     with robot:
         session = ScriptedSession(["move_ahead"])
-        Runner(robot, session, stretch_binding(), max_steps=4, subscribers=[recorder]).run()
+        Runner(robot, session, max_steps=4, subscribers=[recorder]).run()
     episode = recorder.finish(Verdict(Outcome.FAILURE, target_distance_m=2.5, target_visible=True))
     assert {step.why_not for step in episode.steps} == {"contact with the arena wall"}
     assert (episode.failure, episode.metrics.blocked) == ("stuck", 4)
@@ -95,7 +95,7 @@ def test_late_decisions_are_counted(tmp_path: Path) -> None:
     robot, recorder = WatchedFake(), Recorder(tmp_path, KNOWN, SCENE, has_video=False)
     with robot:
         session = ScriptedSession(["move_ahead"], valid_for_s=-1.0)
-        Runner(robot, session, stretch_binding(), max_steps=9, subscribers=[recorder]).run()
+        Runner(robot, session, max_steps=9, subscribers=[recorder]).run()
     episode = recorder.finish(Verdict(Outcome.FAILURE))
     assert (episode.failure, episode.metrics.late, episode.end) == ("late", 3, "late")
     assert all(step.late for step in episode.steps)

@@ -11,8 +11,9 @@ from episodes import MANIFEST, POLICIES, SHA256, episode_of, plan_of
 
 from evaluation.errors import PlanError
 from evaluation.expert_policy import ExpertPolicy
-from evaluation.plans.plan import Plan, TaskName, TwinSettings, read_plan
+from evaluation.plans.plan import Plan, PolicyEntry, TaskName, TwinSettings, read_plan
 from evaluation.plans.trial import Outcome, Trial
+from evaluation.policies import PlanPolicy
 from evaluation.records.episode import Metrics
 from evaluation.records.run_folder import RunFolder
 from evaluation.reporting.page import page
@@ -111,7 +112,9 @@ def test_a_visit_is_judged_by_its_rooms() -> None:
         trial = trial_of("room_visit")
         setup = environment.begin(trial)
         at_once = environment.verdict(DONE)
-        end = environment.run(trial, setup, ExpertPolicy("expert", environment.twin), ())
+        end = environment.run(
+            trial, setup, PlanPolicy.of(PolicyEntry("expert", expert=True), ExpertPolicy(environment.twin)), ()
+        )
         verdict = environment.verdict(end)
     rooms = len(environment.twin.house.rooms)
     assert (at_once.outcome, at_once.rooms_visited, at_once.rooms) == (Outcome.FAILURE, 1, rooms)
@@ -126,7 +129,9 @@ def test_the_locobot_is_tried_under_its_own_name_with_its_own_expert() -> None:
     with TwinEnvironment(replace(STILL, body="locobot"), SIZE) as environment:
         trial = trial_of("object_nav", 1)
         setup = environment.begin(trial)
-        end = environment.run(trial, setup, ExpertPolicy("expert", environment.twin), ())
+        end = environment.run(
+            trial, setup, PlanPolicy.of(PolicyEntry("expert", expert=True), ExpertPolicy(environment.twin)), ()
+        )
         assert environment.name == "locobot_twin"
         assert environment.verdict(end).outcome is Outcome.SUCCESS
         assert end.steps == setup.expert_steps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,6 +72,20 @@ def test_a_policy_behind_a_server_is_the_same_policy(bundle: Path, tmp_path: Pat
     assert [step.action for step in there.steps] == [step.action for step in here.steps]
     assert there.bundle_sha256 == here.bundle_sha256
     assert there.steps[0].probability == pytest.approx(here.steps[0].probability, abs=1e-4)
+
+
+def test_a_server_that_comes_back_with_another_bundle_ends_the_evaluation(bundle: Path, tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path / "other", script=("done",), control_period_s=30.0)
+    with ExitStack() as server:
+        url = server.enter_context(serving(bundle))
+        plan = fake_plan(bundle, *STARTS[:2], policies=(PolicyEntry("tiny", server=url),))
+        with TrialRunner(plan, QUIET) as runner:
+            folder = RunFolder.open(tmp_path / "run", plan, runner.policies)
+            first, second = folder.left()
+            assert runner.run(first, folder).outcome is Outcome.SUCCESS
+            server.close()
+            with serving(tmp_path / "other", port=int(url.rpartition(":")[2])), pytest.raises(TrialError):
+                runner.run(second, folder)
 
 
 def test_the_random_baseline_draws_anew_at_each_place_and_the_same_when_repeated(bundle: Path, tmp_path: Path) -> None:

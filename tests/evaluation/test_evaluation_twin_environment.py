@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from evaluation.expert_policy import EXPERT_SPEC, ExpertPolicy
-from evaluation.plans.plan import TwinSettings
+from evaluation.plans.plan import PolicyEntry, TwinSettings
 from evaluation.plans.trial import Outcome, Start, Trial
+from evaluation.policies import PlanPolicy
 from evaluation.runner import Runner
 from evaluation.stages.trial_environment import RobotEnvironment, TrialSkipped
 from evaluation.stages.twin_environment import TwinEnvironment, house_setup
@@ -34,6 +35,10 @@ STILL = TwinSettings(move_noise_m=0.0, turn_noise_deg=0.0)
 def environment() -> Iterator[TwinEnvironment]:
     with TwinEnvironment(STILL, (42, 72)) as environment:
         yield environment
+
+
+def expert(environment: TwinEnvironment) -> PlanPolicy:
+    return PlanPolicy.of(PolicyEntry("expert", expert=True), ExpertPolicy(environment.twin))
 
 
 def test_a_scene_says_what_is_asked_where_and_how_long_an_expert_needs() -> None:
@@ -79,7 +84,7 @@ def test_done_far_from_the_target_is_a_failure_with_the_distance(environment: Tw
 
 def test_the_expert_runs_through_the_same_loop_and_the_rule_calls_it_a_success(environment: TwinEnvironment) -> None:
     setup = environment.begin(TRIAL)
-    policy = ExpertPolicy("expert", environment.twin)
+    policy = expert(environment)
     end = environment.run(TRIAL, setup, policy, ())
     assert (end.reason, end.steps) == ("done", setup.expert_steps)
     verdict = environment.verdict(end)
@@ -89,13 +94,14 @@ def test_the_expert_runs_through_the_same_loop_and_the_rule_calls_it_a_success(e
 
 def test_being_near_the_target_is_no_success_unless_the_policy_says_done(environment: TwinEnvironment) -> None:
     setup = environment.begin(TRIAL)
-    environment.run(TRIAL, setup, ExpertPolicy("expert", environment.twin), ())
+    environment.run(TRIAL, setup, expert(environment), ())
     assert environment.verdict(RunEnd("max_steps", "", 40)).outcome is Outcome.FAILURE
 
 
 def test_the_experts_decisions_name_the_policys_actions(environment: TwinEnvironment) -> None:
     environment.begin(TRIAL)
-    session, binding = ExpertPolicy("expert", environment.twin).open(environment.robot.spec, "", 0)
+    session = ExpertPolicy(environment.twin).open(environment.robot.spec, "")
+    binding = session.binding
     decision = session.act(environment.robot.observe())
     assert decision.action is not None
     assert decision.name == SPOC_ACTIONS.names[decision.action]
@@ -104,7 +110,7 @@ def test_the_experts_decisions_name_the_policys_actions(environment: TwinEnviron
     assert binding.command(SPOC_ACTIONS.index("done")) == Done()
     with pytest.raises(SpecError, match="expected an available action"):
         binding.command(99)
-    Runner(environment.robot, session, binding, max_steps=1).run()
+    Runner(environment.robot, session, max_steps=1).run()
     assert session.act(environment.robot.observe()).step == 2  # the loop asked once in between
 
 

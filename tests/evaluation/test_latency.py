@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from episodes import POLICIES as IDENTITIES
 from episodes import episode_of, plan_of
-from scripted import ScriptedSession, fast_fake, stretch_binding
+from scripted import ScriptedSession, fast_fake
 
 from evaluation.errors import PlanError
 from evaluation.evaluate import Evaluate, _overridden
-from evaluation.late_policy import LateSession, clock_of
+from evaluation.late_policy import LateSession
 from evaluation.plans.latency import LatencySettings
 from evaluation.plans.plan import read_plan
 from evaluation.plans.trial import Outcome
@@ -25,6 +25,7 @@ from evaluation.reporting.report import write_report
 from evaluation.reporting.results import results_of
 from evaluation.runner import Runner
 from policy_server.decision import Decision
+from policy_server.policy import PolicySession
 from robots.binding import Binding, ChunkSettings
 from robots.observation import Observation
 from robots.spec import EMPTY_VECTOR, ContinuousActions, PolicySpec, VectorSpec
@@ -33,18 +34,16 @@ SHARE = VectorSpec(("a",), ("m",), (0.0,), (1000.0,))
 
 
 @dataclass
-class Rows:
+class Rows(PolicySession):
     """A session whose chunk k has the rows 100 k, 100 k + 1, ..."""
 
+    binding: Binding
     count: int = 0
 
     def act(self, observation: Observation, executed: str | None = None) -> Decision:
         rows = 100.0 * self.count + np.arange(8.0)[:, None]
         self.count += 1
         return Decision(observation.stamp_ns, self.count - 1, chunk=rows.astype(np.float32), valid_for_s=0.5)
-
-    def close(self) -> None:
-        """Nothing."""
 
 
 @dataclass
@@ -65,7 +64,9 @@ def chunk_binding(joins: bool) -> Binding:
 def played(joins: bool, delay_s: float, decisions: int = 3) -> tuple[list[float], list[float]]:
     """The rows that are executed, 4 of each chunk, and the pauses."""
     robot, seen = Standing(), Observation(1, {})
-    late = LateSession(Rows(), chunk_binding(joins), robot, LatencySettings(delay_s), seed=0)  # type: ignore[arg-type]
+    late = LateSession(Rows(chunk_binding(joins)), robot, LatencySettings(delay_s), seed=0)
+    assert isinstance(late.binding.policy.actions, ContinuousActions)
+    assert not late.binding.policy.actions.joins, "it joins the rows itself"
     chunks = [late.act(seen).chunk for _ in range(decisions)]
     return [float(row[0]) for chunk in chunks for row in chunk[:4]], robot.passed_s  # type: ignore[index]
 
@@ -98,9 +99,8 @@ def end_with(settings: LatencySettings) -> tuple[str, int]:
     """How a run of six decisions ends, and how many of them were late."""
     session = ScriptedSession(("move_ahead",) * 5 + ("done",), valid_for_s=0.5)
     with fast_fake() as robot:
-        binding = stretch_binding(robot)
-        late = LateSession(session, binding, robot, settings, seed=0)
-        end = Runner(robot, late, binding, max_steps=20, clock=clock_of(late)).run()
+        late = LateSession(session, robot, settings, seed=0)
+        end = Runner(robot, late, max_steps=20).run()
     return end.reason, end.late
 
 

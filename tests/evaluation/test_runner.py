@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
-from scripted import SPEC, ScriptedSession, WatchedFake, stretch_binding
+from scripted import SPEC, ScriptedSession, WatchedFake
 
 from evaluation.runner import Runner
 from evaluation.step import RunEnd, Step, Subscriber
@@ -59,7 +59,7 @@ class Clock:
 
 def runner(robot: WatchedFake, session: ScriptedSession, *subscribers: Subscriber, **options: int) -> Runner:
     robot.connect()
-    return Runner(robot, session, stretch_binding(), **{"max_steps": 10, **options}, subscribers=subscribers)
+    return Runner(robot, session, **{"max_steps": 10, **options}, subscribers=subscribers)
 
 
 def test_a_run_executes_the_script_feeds_it_back_and_ends_at_done() -> None:
@@ -102,7 +102,7 @@ def test_a_late_decision_is_never_executed_and_the_body_is_stopped_and_asked_aga
     robot.connect()
     session = ScriptedSession(["move_ahead", "rotate_left", "done"], valid_for_s=0.5)
     session.before_act = lambda step: clock.sleep(0.501 if step == 0 else 0.5)
-    end = Runner(robot, session, stretch_binding(), max_steps=10, clock=clock, subscribers=[diary]).run()
+    end = Runner(robot, session, max_steps=10, clock=clock, subscribers=[diary]).run()
     assert end == RunEnd("done", "", 3, late=1)
     assert MoveBase(0.2) not in robot.commands
     assert robot.calls[:4] == ["observe", "execute", "observe", "execute"]
@@ -116,7 +116,7 @@ def test_a_policy_that_is_always_late_ends_the_run_and_moves_nothing() -> None:
     robot, clock = WatchedFake(), Clock()
     robot.connect()
     session = ScriptedSession(["move_ahead"], before_act=lambda step: clock.sleep(2.0))
-    end = Runner(robot, session, stretch_binding(), max_steps=10, max_late=4, clock=clock).run()
+    end = Runner(robot, session, max_steps=10, max_late=4, clock=clock).run()
     assert (end.reason, end.steps, end.late) == ("late", 4, 4)
     assert "2.000 s after the observation" in end.message
     assert set(robot.commands) == {Stop()}
@@ -126,7 +126,7 @@ def test_what_the_robot_refuses_as_stale_counts_as_late() -> None:
     robot = WatchedFake()
     robot.connect()
     robot.execute = lambda command: Sent(command, refused=f"{STALE}0.6 s old")  # type: ignore[method-assign]
-    end = Runner(robot, ScriptedSession(["move_ahead"]), stretch_binding(), max_steps=9, max_late=3).run()
+    end = Runner(robot, ScriptedSession(["move_ahead"]), max_steps=9, max_late=3).run()
     assert end == RunEnd("late", "stale: 0.6 s old", 3, late=3)
 
 
@@ -134,7 +134,7 @@ def test_late_decisions_count_only_when_they_come_in_a_row() -> None:
     robot, clock = WatchedFake(), Clock()
     robot.connect()
     session = ScriptedSession(["rotate_left"], before_act=lambda step: clock.sleep(2.0 * (step % 3 < 2)))
-    end = Runner(robot, session, stretch_binding(), max_steps=9, max_late=3, clock=clock).run()
+    end = Runner(robot, session, max_steps=9, max_late=3, clock=clock).run()
     moves = [command for command in robot.commands if command != Stop()]
     assert (end.reason, end.late, len(moves)) == ("max_steps", 6, 3)
 
@@ -233,7 +233,8 @@ def test_a_chunk_is_one_command() -> None:
     here = [robot.positions[joint] for joint in joints]
     rows = np.array([here, here], np.float32) + np.array([[0.05, 0.0], [0.1, 0.0]], np.float32)
     session = ScriptedSession(["done"], change=lambda one: replace(one, action=None, name="", chunk=rows))
-    Runner(robot, session, bind(spec, robot.spec), max_steps=1, subscribers=[diary]).run()
+    session.binding = bind(spec, robot.spec)
+    Runner(robot, session, max_steps=1, subscribers=[diary]).run()
     assert robot.commands == [Chunk(joints, tuple(tuple(row) for row in rows.tolist()), 0.5)]
     assert diary.steps[0].sent.executed
     assert robot.positions["joint_lift"] == pytest.approx(here[0] + 0.1)

@@ -12,7 +12,7 @@ from bundles import SCRIPT, tiny_body, tiny_observation, write_tiny_bundle
 from policy_server.bundle import PolicyBundle
 from policy_server.errors import NotFinite, SessionError, WireError
 from policy_server.graph_inputs import PreviousActionInput
-from policy_server.onnx_policy import OnnxEpisode, OnnxPolicy
+from policy_server.onnx_policy import OnnxPolicy, OnnxSession
 from robots.errors import BindError
 from robots.observation import Observation
 
@@ -23,7 +23,7 @@ def policy(tmp_path: Path) -> OnnxPolicy:
     return OnnxPolicy(PolicyBundle.load(tmp_path, threads=1))
 
 
-def probabilities(episode: OnnxEpisode, observation: Observation, executed: str | None = None) -> np.ndarray:
+def probabilities(episode: OnnxSession, observation: Observation, executed: str | None = None) -> np.ndarray:
     got = episode.act(observation, executed).probabilities
     assert got is not None
     return got

@@ -21,7 +21,7 @@ from bundles import HEIGHT, WIDTH, tiny_body, tiny_observation, write_tiny_bundl
 from servers import ferry_serve, serving, wait_until
 
 from policy_server.bundle import PolicyBundle
-from policy_server.client import PolicyClient, PolicySession
+from policy_server.client import ClientSession, PolicyClient
 from policy_server.errors import Refused
 from policy_server.wire.messages import JSON, MSGPACK
 
@@ -128,7 +128,7 @@ def robot_beside(client: PolicyClient) -> Iterator[list[float]]:
         thread.join(20)
 
 
-def drive(session: PolicySession, over: threading.Event, slowest: list[float]) -> None:
+def drive(session: ClientSession, over: threading.Event, slowest: list[float]) -> None:
     executed = None
     while not over.wait(0.05):
         started = time.monotonic()
@@ -172,7 +172,7 @@ def test_a_slow_body_holds_its_own_session_alone(tmp_path: Path) -> None:
         wait_until(lambda: answers(other))  # its session is free again once it is gone
 
 
-def answers(session: PolicySession) -> bool:
+def answers(session: ClientSession) -> bool:
     try:
         return session.act(tiny_observation()).step == 0
     except Refused:

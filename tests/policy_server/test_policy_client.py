@@ -20,7 +20,7 @@ import pytest
 from bundles import SCRIPT, tiny_body, tiny_manifest, tiny_observation, write_tiny_bundle
 from servers import serving
 
-from policy_server.client import PolicyClient, PolicySession
+from policy_server.client import ClientSession, PolicyClient
 from policy_server.errors import Refused, Unreachable, WireError
 from policy_server.serving.service import ServiceOptions
 from policy_server.wire.connection import Connection
@@ -178,7 +178,7 @@ GOOD: dict[str, Any] = {
 }
 
 
-def session_with(reply: bytes, status: int = 200) -> PolicySession:
+def session_with(reply: bytes, status: int = 200) -> ClientSession:
     body = tiny_body()
     body = body.without("pickup")
     return scripted(lambda _: httpx.Response(status, content=reply)).open(body, "find a mug")
@@ -253,11 +253,6 @@ def test_a_manifest_that_is_none_is_refused(manifest: dict[str, Any]) -> None:
         scripted(manifest=manifest).manifest()
 
 
-def test_a_session_names_the_bundle_it_was_opened_with() -> None:
-    with scripted(act=lambda _: httpx.Response(204)).open(tiny_body(), "find a mug") as session:
-        assert session.bundle_sha256 == SHA
-
-
 def test_a_call_without_time_left_is_not_sent() -> None:
     asked: list[str] = []
 
@@ -276,7 +271,7 @@ def test_packing_that_takes_the_whole_limit_is_unreachable() -> None:
     binding = scripted().open(tiny_body(), "find a mug").binding
     transport = httpx.MockTransport(lambda _: httpx.Response(200))
     connection = Connection("http://scripted", transport=transport)
-    session = PolicySession(connection, "one", binding, timeout_s=1e-9, images="png")
+    session = ClientSession(connection, "one", binding, timeout_s=1e-9, images="png")
     with pytest.raises(Unreachable, match="deadline already passed"):
         session.act(tiny_observation())
     assert session.step == 0
@@ -357,7 +352,7 @@ SLOW = {
 def test_no_server_can_hold_a_call_beyond_its_limit(kind: str) -> None:
     with answering(SLOW[kind]) as url:
         binding = scripted().open(tiny_body(), "find a mug").binding
-        session = PolicySession(Connection(url), "one", binding, timeout_s=0.3, images="raw")
+        session = ClientSession(Connection(url), "one", binding, timeout_s=0.3, images="raw")
         started = time.monotonic()
         with pytest.raises(Unreachable, match=f"policy server {url}: no complete answer"):
             session.act(tiny_observation())

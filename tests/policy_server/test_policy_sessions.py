@@ -10,7 +10,7 @@ from bundles import tiny_body, write_tiny_bundle
 
 from policy_server.bundle import PolicyBundle
 from policy_server.errors import SessionError
-from policy_server.onnx_policy import OnnxEpisode, OnnxPolicy
+from policy_server.onnx_policy import OnnxPolicy, OnnxSession
 from policy_server.serving.sessions import IDLE_S, REMEMBERED, UNUSED_S, Sessions
 
 
@@ -24,7 +24,7 @@ class Clock:
 
 
 @pytest.fixture(scope="module")
-def episode(tmp_path_factory: pytest.TempPathFactory) -> OnnxEpisode:
+def episode(tmp_path_factory: pytest.TempPathFactory) -> OnnxSession:
     folder: Path = tmp_path_factory.mktemp("bundle")
     write_tiny_bundle(folder)
     return OnnxPolicy(PolicyBundle.load(folder, threads=1)).open(tiny_body(), "find a mug")
@@ -36,14 +36,14 @@ def code_of(sessions: Sessions, id: str) -> tuple[str, int]:
     return error.value.code, error.value.status
 
 
-def test_ids_differ_and_find_their_session(episode: OnnxEpisode) -> None:
+def test_ids_differ_and_find_their_session(episode: OnnxSession) -> None:
     sessions = Sessions(2, 10.0)
     one, other = sessions.open(episode), sessions.open(episode)
     assert one.id != other.id
     assert sessions.take(one.id) is one
 
 
-def test_the_number_is_limited(episode: OnnxEpisode) -> None:
+def test_the_number_is_limited(episode: OnnxSession) -> None:
     sessions = Sessions(1, 10.0)
     first = sessions.open(episode)
     with pytest.raises(SessionError, match="all 1 are in use") as error:
@@ -54,7 +54,7 @@ def test_the_number_is_limited(episode: OnnxEpisode) -> None:
     assert len(sessions) == 1
 
 
-def test_one_request_at_a_time(episode: OnnxEpisode) -> None:
+def test_one_request_at_a_time(episode: OnnxSession) -> None:
     sessions = Sessions(1, 10.0)
     session = sessions.open(episode)
     sessions.take(session.id)
@@ -63,7 +63,7 @@ def test_one_request_at_a_time(episode: OnnxEpisode) -> None:
     sessions.take(session.id)
 
 
-def test_idle_sessions_expire_and_are_told_from_unknown_ones(episode: OnnxEpisode) -> None:
+def test_idle_sessions_expire_and_are_told_from_unknown_ones(episode: OnnxSession) -> None:
     clock = Clock()
     sessions = Sessions(1, 10.0, clock)
     session = sessions.open(episode)
@@ -78,7 +78,7 @@ def test_idle_sessions_expire_and_are_told_from_unknown_ones(episode: OnnxEpisod
     sessions.open(episode)  # there is room again
 
 
-def test_a_busy_session_does_not_expire(episode: OnnxEpisode) -> None:
+def test_a_busy_session_does_not_expire(episode: OnnxSession) -> None:
     clock = Clock()
     sessions = Sessions(1, 10.0, clock)
     session = sessions.open(episode)
@@ -90,7 +90,7 @@ def test_a_busy_session_does_not_expire(episode: OnnxEpisode) -> None:
     assert sessions.take(session.id) is session
 
 
-def test_closed_sessions_are_remembered(episode: OnnxEpisode) -> None:
+def test_closed_sessions_are_remembered(episode: OnnxSession) -> None:
     sessions = Sessions(1, 10.0)
     session = sessions.open(episode)
     sessions.close(session.id)
@@ -99,7 +99,7 @@ def test_closed_sessions_are_remembered(episode: OnnxEpisode) -> None:
         sessions.close(session.id)
 
 
-def test_the_memory_of_gone_sessions_is_bounded(episode: OnnxEpisode) -> None:
+def test_the_memory_of_gone_sessions_is_bounded(episode: OnnxSession) -> None:
     sessions = Sessions(1, 10.0)
     first = sessions.open(episode)
     sessions.close(first.id)
@@ -108,7 +108,7 @@ def test_the_memory_of_gone_sessions_is_bounded(episode: OnnxEpisode) -> None:
     assert code_of(sessions, first.id) == ("unknown_session", 404)
 
 
-def test_room_is_made_by_a_session_that_was_opened_and_never_used(episode: OnnxEpisode) -> None:
+def test_room_is_made_by_a_session_that_was_opened_and_never_used(episode: OnnxSession) -> None:
     clock = Clock()
     sessions = Sessions(2, 600.0, clock)
     abandoned, used = sessions.open(episode), sessions.open(replace(episode, step=3))
@@ -121,7 +121,7 @@ def test_room_is_made_by_a_session_that_was_opened_and_never_used(episode: OnnxE
     assert sessions.take(fresh.id) is fresh
 
 
-def test_room_is_made_by_the_session_that_was_idle_longest(episode: OnnxEpisode) -> None:
+def test_room_is_made_by_the_session_that_was_idle_longest(episode: OnnxSession) -> None:
     clock = Clock()
     sessions = Sessions(3, 600.0, clock)
     ids = []
@@ -134,7 +134,7 @@ def test_room_is_made_by_the_session_that_was_idle_longest(episode: OnnxEpisode)
     assert sessions.take(ids[2])
 
 
-def test_room_is_made_by_an_episode_that_is_over(episode: OnnxEpisode) -> None:
+def test_room_is_made_by_an_episode_that_is_over(episode: OnnxSession) -> None:
     sessions = Sessions(1, 600.0, Clock())
     over = sessions.open(replace(episode, step=episode.binding.policy.horizon))
     sessions.open(episode)

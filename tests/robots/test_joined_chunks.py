@@ -16,7 +16,8 @@ from evaluation.pace import Pace
 from evaluation.runner import Runner
 from evaluation.step import RunEnd
 from policy_server.decision import Decision
-from robots.binding import ChunkSettings, bind
+from policy_server.policy import PolicySession
+from robots.binding import Binding, ChunkSettings, bind
 from robots.command import Chunk
 from robots.embodiments.piper import HOME_RAD
 from robots.embodiments.piper_urdf import ARM
@@ -202,9 +203,10 @@ def test_cameras_that_freeze_on_the_way_stop_it(host: Host, monkeypatch: pytest.
 
 
 @dataclass
-class Wave:
+class Wave(PolicySession):
     """A session whose chunks follow a wave of the first joint, after some thought."""
 
+    binding: Binding
     thinks_s: float
     before: Callable[[int], None] = lambda step: None
     count: int = 0
@@ -221,9 +223,6 @@ class Wave:
         self.count += 1
         return Decision(observation.stamp_ns, self.count - 1, chunk=rows, valid_for_s=4.0)
 
-    def close(self) -> None:
-        """Nothing."""
-
 
 def policy(joins: bool) -> PolicySpec:
     return PolicySpec((), EMPTY_VECTOR, ContinuousActions(SPEC.chunks[0], 16, PERIOD_S, 4, joins, 1.2), 100, 4.0)
@@ -233,7 +232,7 @@ def run(joins: bool, before: Callable[[int], None] = lambda step: None, steps: i
     """A run of the one loop of deployment, and its duration [s]."""
     with ExecutedRobot(PlannedArm(), OPTIONS) as robot:
         began_s = time.monotonic()
-        end = Runner(robot, Wave(0.25, before), bind(policy(joins), SPEC), max_steps=steps).run()
+        end = Runner(robot, Wave(bind(policy(joins), SPEC), 0.25, before), max_steps=steps).run()
         assert robot.executor.status.counts["executed"] >= end.steps
         return end, time.monotonic() - began_s
 

@@ -30,7 +30,7 @@ def test_a_bundle_drives_it_over_ros_as_it_does_here(tmp_path: Path) -> None:
     with PandaTwin(PandaTwinOptions(image_size=SIZE)) as twin:
         twin.reset(twin.draw(SEED))
         session = OnnxPolicy(PolicyBundle.load(tmp_path / "bundle", threads=1)).open(twin.spec, INSTRUCTION)
-        Runner(twin, session, session.binding, max_steps=DECISIONS).run()
+        Runner(twin, session, max_steps=DECISIONS).run()
         expected = twin.observe().state["joints"][:7]
     with graph(tmp_path) as here, ferry_serve(tmp_path / "bundle") as (url, _):
         parameters = {"panda_twin.image_size": SIZE, "house_seed": SEED, "publish_rate_hz": 2.0}

@@ -24,7 +24,7 @@ from std_srvs.srv import Trigger
 
 from evaluation.plans.plan import PolicyEntry
 from evaluation.plans.trial import Outcome, Start, Trial
-from evaluation.policies import Policy, open_policy
+from evaluation.policies import PlanPolicy, open_entry
 from evaluation.records.episode import Episode
 from evaluation.stages.trial_environment import TrialSkipped
 from evaluation.stages.trial_setup import TrialSetup
@@ -97,8 +97,8 @@ def interrupt() -> None:
     raise KeyboardInterrupt
 
 
-def at(url: str) -> Policy:
-    return open_policy(PolicyEntry("tiny", server=url))
+def at(url: str) -> PlanPolicy:
+    return open_entry(PolicyEntry("tiny", server=url))
 
 
 def test_the_policy_node_is_led_ended_and_missed(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_another_bundle_than_the_plans_is_not_tried(tmp_path: Path) -> None:
         policy = at(url)
         here.watcher.set("policy_node", bundle_sha256="0" * 64)
         answer = here.watcher.call("policy_node/run_trial")
-        assert f"bundle: got {policy.identity.bundle_sha256}, expected {'0' * 64}" in answer.message
+        assert f"bundle: got {policy.info.bundle_sha256}, expected {'0' * 64}" in answer.message
         assert not here.watcher.results
 
 
@@ -148,7 +148,7 @@ def test_a_person_places_and_judges_a_real_robot(tmp_path: Path) -> None:
         asked.append(question)
         return "s" if "outcome?" in question else ""
 
-    policy = open_policy(PolicyEntry("tiny", bundle=str(tmp_path)))
+    policy = open_entry(PolicyEntry("tiny", bundle=str(tmp_path)))
     with robot_node(), RosStage("/unit", ask=person) as stage:
         scene = stage.begin(AT_HOME)
         assert stage.attended

@@ -10,7 +10,7 @@ import pytest
 from bundles import write_tiny_bundle
 from ferry_ros import trial_record
 from ros_graph import graph
-from scripted import ScriptedSession, WatchedFake, stretch_binding
+from scripted import ScriptedSession, WatchedFake
 from servers import ferry_serve
 
 from evaluation.errors import FolderError
@@ -45,7 +45,7 @@ def test_a_trial_comes_to_its_end_whatever_becomes_of_its_record(tmp_path: Path,
     robot.connect()
     subscribers = (Loses(tmp_path / "records"), record) if lost else (record,)
     session = ScriptedSession(["move_ahead", "done"])
-    end = Runner(robot, session, stretch_binding(), max_steps=3, subscribers=subscribers).run()
+    end = Runner(robot, session, max_steps=3, subscribers=subscribers).run()
     assert (end.reason, end.steps, record.end) == ("done", 2, end)
     written = record.finish(JUDGED)
     if lost:
@@ -64,7 +64,7 @@ def test_a_trial_is_told_in_one_line_with_what_to_look_at(tmp_path: Path, kept: 
     record = trial_record.begin(folder, *ABOUT, lambda: next(poses))
     robot = WatchedFake()
     robot.connect()
-    Runner(robot, ScriptedSession(["move_ahead", "done"]), stretch_binding(), max_steps=3, subscribers=(record,)).run()
+    Runner(robot, ScriptedSession(["move_ahead", "done"]), max_steps=3, subscribers=(record,)).run()
     told = record.judged(JUDGED)
     driven = ", 2.5 m driven" if kept else ""
     assert (told["outcome"], told["summary"]) == ("failure", f"failure: done after 2 decisions{driven}; too far")

@@ -11,8 +11,10 @@ import torch
 from small_policies import TINY, random_tokens, tiny_policy
 
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
-from training.rl.ppo_options import PpoOptions
-from training.rl.rollout import RewardOptions, RolloutOptions, Trajectory
+from training.rl.options import RolloutOptions
+from training.rl.ppo import PpoOptions
+from training.rl.reward import RewardOptions
+from training.rl.trajectory import Trajectory
 from training.runtime.checkpoint import policy_payload, save
 
 PLAY = RolloutOptions(max_steps=6, slots=2, bf16=False)
@@ -31,7 +33,7 @@ def options(run: Path, name: str = "ppo", **changes: Any) -> PpoOptions:
     """Of a few seconds; `changes` on top."""
     made = PpoOptions(
         run, name, episodes=4, warmup=1, epochs=2, minibatches=2, lr=1e-3, critic_lr=1e-3, play=PLAY, context=16,
-        bf16=False, workers=1, shares=2, threads=1, evaluate_every=0,
+        bf16=False, workers=1, jobs=2, threads=1, evaluate_every=0,
         reward=RewardOptions(success=10.0, step=-0.1, collision=-0.5),
     )  # fmt: skip
     return replace(made, **changes)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from policy_server.decision import Decision
+from policy_server.policy import PolicySession
 from robots.binding import Binding, bind
 from robots.command import Command
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
@@ -37,7 +38,7 @@ def stretch_binding(robot: FakeRobot | None = None) -> Binding:
 
 
 @dataclass
-class ScriptedSession:
+class ScriptedSession(PolicySession):
     """Answers with `script`, one action name after the other, the last one for ever.
 
     `before_act` is called with the step's number first, e.g. to let time pass or to raise. `told` is what it was told
@@ -49,6 +50,7 @@ class ScriptedSession:
     before_act: Callable[[int], None] = lambda step: None
     change: Callable[[Decision], Decision] = lambda decision: decision
     told: list[str | None] = field(default_factory=list)
+    binding: Binding = field(default_factory=stretch_binding)
     closed: int = 0
 
     def act(self, observation: Observation, executed: str | None = None) -> Decision:

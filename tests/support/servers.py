@@ -19,19 +19,19 @@ from policy_server.serving.service import ServiceOptions
 
 
 @contextmanager
-def serving(folder: Path, options: ServiceOptions | None = None) -> Iterator[str]:
+def serving(folder: Path, options: ServiceOptions | None = None, port: int = 0) -> Iterator[str]:
     """Serves the bundle in `folder` from a thread; yields the URL once it is ready."""
     ready = threading.Event()
     app = create_app(PolicyBundle.load(folder, threads=1), options, announce=ready.set)
-    with running(app) as url:
+    with running(app, port) as url:
         assert ready.wait(20)
         yield url
 
 
 @contextmanager
-def running(app: FastAPI) -> Iterator[str]:
+def running(app: FastAPI, port: int = 0) -> Iterator[str]:
     """Runs `app` in a thread; yields its URL, at once."""
-    with listen("127.0.0.1", 0) as listener:
+    with listen("127.0.0.1", port) as listener:
         server = DrainingServer(app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

@@ -11,13 +11,14 @@ import torch
 from small_policies import TINY, random_tokens, tiny_policy
 
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
-from training.rl.rollout import RolloutOptions, Trajectory
+from training.rl.options import RolloutOptions
+from training.rl.trajectory import Trajectory
 from training.runtime.checkpoint import policy_payload, save
 
 PLAY = RolloutOptions(max_steps=6, slots=2, bf16=False)
 SMALL: dict[str, Any] = {
     "episodes": 4, "warmup": 1, "lr": 1e-3, "critic_lr": 1e-3, "play": PLAY, "context": 16, "bf16": False, "workers": 1,
-    "shares": 2, "threads": 1, "evaluate_every": 0,
+    "jobs": 2, "threads": 1, "evaluate_every": 0,
 }  # fmt: skip
 """Options of a run of seconds."""
 

@@ -46,6 +46,6 @@ def sft_options(run: Path, **changes: Any) -> SftOptions:
 
 def grpo_options(run: Path, **changes: Any) -> GrpoOptions:
     """Options of a short training."""
-    small = {"groups": 2, "group_size": 4, "minibatch": 4, "epochs": 1, "steps": 2, "most_tries": 8}
+    small = {"groups": 2, "group_size": 4, "minibatch": 4, "epochs": 1, "steps": 2, "max_tries": 8}
     machine = {"device": "cpu", "threads": 1, "workers": 1, "evaluate_every": 0}
     return GrpoOptions(run, **{**small, **machine, "temperature": 1.0, "lr": 1e-3, **changes})

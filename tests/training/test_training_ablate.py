@@ -17,12 +17,12 @@ from training.closed_loop.evaluate import wilson
 from training.errors import CheckpointError, ConfigError
 from training.rl.jsrl import JsrlOptions
 from training.rl.pirlnav import PirlnavOptions
-from training.rl.ppo_options import PpoOptions
+from training.rl.ppo import PpoOptions
 from training.rl.sac import SacOptions
 
 STAGES = {"ppo": PpoOptions, "sac": SacOptions, "jsrl": JsrlOptions, "pirlnav": PirlnavOptions}
 SMALL = (
-    "--evaluate-every 0 --episodes 2 --shares 1 --warmup 0 --context 16 --no-bf16 --play.max-steps 4 --play.slots 2 "
+    "--evaluate-every 0 --episodes 2 --jobs 1 --warmup 0 --context 16 --no-bf16 --play.max-steps 4 --play.slots 2 "
     "--play.no-bf16 --save-every-s 0"
 )
 
@@ -55,11 +55,11 @@ def test_the_comparisons_are_the_papers() -> None:
     assert made["lr_10x"].lr == pytest.approx(10 * made["flare"].lr)
     assert made["lr_10x"].critic_lr == pytest.approx(10 * made["flare"].critic_lr)
     assert made["shared"].shared
-    assert made["entropy_bonus"].entropy_coefficient == 0.2
+    assert made["entropy_bonus"].ent_coef == 0.2
     for name in ("scratch_sparse", "scratch_dense", "jsrl"):
         assert made[name].from_scratch
     for name in ("scratch_sparse", "scratch_dense", "jsrl"):  # PoliFormer's: ten times FLaRe's rate
-        assert (made[name].lr, made[name].critic_lr, made[name].entropy_coefficient) == (1e-3, 1e-3, 0.01)
+        assert (made[name].lr, made[name].critic_lr, made[name].ent_coef) == (1e-3, 1e-3, 0.01)
     assert made["scratch_dense"].reward.shaping == 1.0
     assert made["scratch_dense"].reward.step == made["step_penalty"].reward.step == -0.01
     assert made["collision_penalty"].reward.collision == -0.5

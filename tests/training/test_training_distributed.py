@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ import torch
 from small_policies import tiny_policy
 
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
-from simulation.worker_pool import WorkerPool
 from training.errors import ConfigError
-from training.rl.ppo import Trainer
-from training.rl.ppo_options import PpoOptions
-from training.rl.rank_minibatches import Minibatch, Outcome, RankShard
-from training.rl.rollout import RewardOptions, RolloutOptions, Trajectory
+from training.rl.options import RolloutOptions
+from training.rl.ppo import PpoOptions, PpoTrainer
+from training.rl.reward import RewardOptions
+from training.rl.rollout import RolloutCollector
+from training.rl.rollout_buffer import Minibatch, Outcome, RolloutBuffer
+from training.rl.trajectory import Trajectory
 from training.runtime.checkpoint import load, policy_payload, save
 from training.runtime.distributed import Ranks, alone, device_of
 
@@ -46,7 +48,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def options(run: Path, name: str, **changes: Any) -> PpoOptions:
     return PpoOptions(
         run, name, episodes=6, warmup=2, epochs=2, minibatches=3, lr=1e-3, critic_lr=1e-3, context=16, bf16=False,
-        play=RolloutOptions(max_steps=6, slots=2, bf16=False), workers=1, shares=3, threads=1, evaluate_every=0,
+        play=RolloutOptions(max_steps=6, slots=2, bf16=False), workers=1, jobs=3, threads=1, evaluate_every=0,
         save_every_s=0.0, reward=RewardOptions(success=10.0, step=-0.1, collision=-0.5), **changes,
     )  # fmt: skip
 
@@ -55,7 +57,7 @@ def words(run: Path, name: str) -> list[str]:
     """The same options as words."""
     line = (
         f"--run {run} --name {name} --episodes 6 --warmup 2 --epochs 2 --minibatches 3 --lr 1e-3 --critic-lr 1e-3 "
-        "--context 16 --no-bf16 --play.max-steps 6 --play.slots 2 --play.no-bf16 --workers 1 --shares 3 --threads 1 "
+        "--context 16 --no-bf16 --play.max-steps 6 --play.slots 2 --play.no-bf16 --workers 1 --jobs 3 --threads 1 "
         "--evaluate-every 0 --save-every-s 0 --reward.success 10 --reward.step -0.1 --reward.collision -0.5"
     )
     return line.split()
@@ -109,7 +111,7 @@ def interrupted(run: Path) -> str:
 
 
 def test_two_ranks_learn_what_one_learns(run: Path, interrupted: str, capsys: pytest.CaptureFixture[str]) -> None:
-    Trainer(options(run, "one")).run(updates=UPDATES)
+    PpoTrainer(options(run, "one")).run(updates=UPDATES)
     one, two = figures(capsys.readouterr().err), figures(interrupted)
     assert len(one) == UPDATES
     assert "policy_loss" not in two[1]  # warm-up
@@ -124,7 +126,7 @@ def test_ctrl_c_saves_and_one_rank_goes_on_where_two_stopped(
     assert "ferry train: interrupted" in interrupted
     saved = load(run / "two" / "last.pt", "policy")
     assert saved["update"] == len(figures(interrupted)) >= UPDATES
-    two, one = (Trainer(options(run, name)) for name in ("two", "one"))
+    two, one = (PpoTrainer(options(run, name)) for name in ("two", "one"))
     for trainer in (two, one):
         trainer.resume()
     capsys.readouterr()
@@ -136,7 +138,7 @@ def test_ctrl_c_saves_and_one_rank_goes_on_where_two_stopped(
 
 
 def test_a_rank_that_dies_ends_all_and_two_go_on_where_one_stopped(run: Path) -> None:
-    Trainer(options(run, "dies"))._save("last.pt")
+    PpoTrainer(options(run, "dies")).save("last.pt")
     heard: list[str] = []
     with torchrun(*words(run, "dies"), "--resume") as process:
         until(process, "update 2, ", heard)
@@ -185,7 +187,7 @@ def test_ranks_split_the_minibatches_of_one(ranks: int) -> None:
     rng = np.random.default_rng(ranks)
     jobs = {job: [outcome(int(steps)) for steps in rng.integers(1, 20, 4)] for job in range(5)}
     by_rank = [{job: jobs[job] for job in range(rank, 5, ranks)} for rank in range(ranks)]
-    whole = RankShard(tuple(each for outcomes in jobs.values() for each in outcomes), np.arange(20))
+    whole = RolloutBuffer([], tuple(each for outcomes in jobs.values() for each in outcomes), np.arange(20), Ranks())
     shards = [shard_of(Same(rank, by_rank)) for rank in range(ranks)]
     assert all(shard.outcomes == whole.outcomes for shard in shards)
     assert sorted(np.concatenate([shard.own for shard in shards])) == list(range(20))
@@ -207,10 +209,10 @@ def rows_of(minibatch: Minibatch) -> list[list[int]]:
     return [row for microbatch in minibatch.microbatches for row in microbatch.rows]
 
 
-def shard_of(ranks: Same) -> RankShard:
-    """What `RankShard.gathered` returns where every rank's outcomes are known."""
+def shard_of(ranks: Same) -> RolloutBuffer:
+    """What `RolloutBuffer.gathered` returns where every rank's outcomes are known."""
     by_job = {job: [hand_made(each) for each in some] for job, some in ranks.everyones[ranks.rank].items()}
-    return RankShard.gathered(ranks, by_job)
+    return RolloutBuffer.gathered(ranks, by_job)
 
 
 def hand_made(outcome: Outcome) -> Trajectory:
@@ -231,14 +233,14 @@ def test_a_job_that_was_dropped_is_missing_on_every_rank() -> None:
 
 
 def test_once_enough_ranks_have_played_the_rest_drop_their_jobs(run: Path) -> None:
-    store = torch.distributed.HashStore()
-    patient, hasty = (Trainer(options(run, "preempt", preempt=one)) for one in (1.0, 0.6))
-    patient.ranks = hasty.ranks = Ranks(2, 3, store)
+    ranks = Ranks(2, 3, torch.distributed.HashStore())
     for _ in range(2):
-        patient.ranks.post("played 0")
-    with WorkerPool(patient._make_worker(), 1) as pool:
-        assert sorted(patient._run_jobs(pool, lambda: False)) == [2]
-        assert sorted(hasty._run_jobs(pool, lambda: False)) == []
+        ranks.post("played 0")
+    trainer = PpoTrainer(options(run, "preempt"))
+    with RolloutCollector(trainer.make_worker(), trainer.options, ranks) as patient:
+        assert sorted(patient.run(0, trainer.jobs())) == [2]
+    with RolloutCollector(trainer.make_worker(), replace(trainer.options, preempt=0.6), ranks) as hasty:
+        assert sorted(hasty.run(0, trainer.jobs())) == []
 
 
 # Ranks and devices
@@ -266,8 +268,8 @@ def test_what_runs_alone_is_not_started_by_torchrun(monkeypatch: pytest.MonkeyPa
 
 
 def test_each_rank_needs_a_job(run: Path) -> None:
-    with pytest.raises(ConfigError, match="shares: got 3, expected at least one for each of 4 ranks"):
-        Trainer(options(run, "few"), ranks=Ranks(0, 4, torch.distributed.HashStore()))
+    with pytest.raises(ConfigError, match="jobs: got 3, expected at least one for each of 4 ranks"):
+        PpoTrainer(options(run, "few"), ranks=Ranks(0, 4, torch.distributed.HashStore()))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

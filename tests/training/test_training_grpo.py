@@ -38,7 +38,7 @@ def cloned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_success_rises(cloned: Path, capsys: pytest.CaptureFixture[str]) -> None:
     learning = trainer(
-        cloned, name="rises", steps=24, groups=8, group_size=8, most_tries=4, minibatch=16, epochs=3, lr=2e-3,
+        cloned, name="rises", steps=24, groups=8, group_size=8, max_tries=4, minibatch=16, epochs=3, lr=2e-3,
         last_lr=0.3, temperature=0.8, evaluate_every=24, evaluate_states=100,
     )  # fmt: skip
     learning.run()
@@ -91,7 +91,7 @@ def test_groups_that_teach_nothing_are_told_and_end_the_run(
 ) -> None:
     monkeypatch.setattr(group_health, "END_AFTER", 3)
     write_policy(tmp_path, small_policy())  # untrained: it trembles around the middle
-    dead = trainer(tmp_path, steps=9, most_tries=1)
+    dead = trainer(tmp_path, steps=9, max_tries=1)
     with pytest.raises(DeadGroups, match="begin from more demonstrations"):
         dead.run()
     assert "warning: 0 of 6 groups in 3 steps were mixed, 6 failed" in capsys.readouterr().err

@@ -80,7 +80,7 @@ def collected(
     run: Path, script: dict[int, list[bool]], at_once: int, **changes: Any
 ) -> tuple[Groups, Groups, Scripted]:
     pool = Scripted(script, at_once)
-    made = trainer(run, groups=2, most_tries=4, **changes)
+    made = trainer(run, groups=2, max_tries=4, **changes)
     return (*made._collect(pool, Bar(), lambda: False), pool)  # type: ignore[arg-type]
 
 
@@ -105,7 +105,7 @@ def test_the_first_mixed_groups_are_kept_however_many_play_at_once(run: Path, at
 def test_too_few_mixed_groups_are_better_than_none(run: Path) -> None:
     kept, tried, pool = collected(run, {6: MIXED}, 2)
     assert successes(kept) == [MIXED]
-    assert len(tried) == 8  # `most_tries` times `groups`
+    assert len(tried) == 8  # `max_tries` times `groups`
     assert pool.played == list(range(8))
 
 
@@ -167,7 +167,7 @@ def test_the_average_of_weights_follows_them(run: Path) -> None:
 
 
 def test_jobs_go_round_the_tasks_and_differ_from_step_to_step(run: Path) -> None:
-    made = trainer(run, ("red", "blue"), groups=4, most_tries=1)
+    made = trainer(run, ("red", "blue"), groups=4, max_tries=1)
     first = list(made._jobs())
     assert [job.number for job in first] == [0, 1, 2, 3]
     assert sorted(job.task for job in first) == [0, 0, 1, 1]
@@ -176,7 +176,7 @@ def test_jobs_go_round_the_tasks_and_differ_from_step_to_step(run: Path) -> None
     second = list(made._jobs())
     seeds = [seed for job in first + second for seed in (job.state, *job.samples)]
     assert len(set(seeds)) == len(seeds)
-    assert [job.state for job in trainer(run, seed=1, groups=4, most_tries=1)._jobs()] != [job.state for job in first]
+    assert [job.state for job in trainer(run, seed=1, groups=4, max_tries=1)._jobs()] != [job.state for job in first]
 
 
 class InProcess:

@@ -20,9 +20,11 @@ from training.imitation.loss import batch_logits
 from training.models.spoc import SpocPolicy
 from training.models.tokenizer import tokenizer_for
 from training.rl.actor_critic import trained_weights
-from training.rl.guided_rollout import GuidedRollout, GuidedRolloutWorker
-from training.rl.jsrl import Curriculum, JsrlOptions, JsrlTrainer, JumpStart
-from training.rl.rollout import RewardOptions, RolloutJob, Trajectory, joined
+from training.rl.jsrl import Curriculum, GuidedRollout, GuidedRolloutWorker, JsrlOptions, JsrlTrainer, JumpStart
+from training.rl.reward import RewardOptions
+from training.rl.rollout import RolloutJob
+from training.rl.rollout_buffer import RolloutBuffer
+from training.rl.trajectory import Trajectory, joined
 from training.runtime.checkpoint import load
 from training.runtime.weights import arrays
 
@@ -126,9 +128,9 @@ def test_the_guide_says_what_its_network_says_of_the_whole_episode(monkeypatch: 
 def test_the_guides_steps_are_not_learnt_from(run: Path) -> None:
     some = [episode(5, 1, guided=3), episode(4, 2, done=False, guided=4), episode(4, 3, guided=0)]
     made = JsrlTrainer(options(run))
-    acted = made._compute_returns([some[0], some[2]]).acted
+    acted = made.compute_advantages([some[0], some[2]]).acted
     assert acted.tolist() == [False] * 3 + [True] * 6
-    figures = made._update_policy(some)
+    figures = made.update_policy(RolloutBuffer.of(some))
     assert np.isfinite(list(figures.values())).all()
     assert figures["guide_steps"] == 4.0
     assert made.steps == 13  # the budget counts them all
@@ -143,7 +145,7 @@ def test_another_action_of_the_guide_changes_nothing(run: Path) -> None:
     states = []
     for played_one in (one, other):
         made = JsrlTrainer(options(run))
-        made._update_policy([played_one])
+        made.update_policy(RolloutBuffer.of([played_one]))
         states.append(made.model.state_dict())
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
@@ -151,7 +153,7 @@ def test_another_action_of_the_guide_changes_nothing(run: Path) -> None:
 def test_an_update_that_the_guide_did_alone_teaches_nothing(run: Path) -> None:
     made = JsrlTrainer(options(run))
     before = {name: one.clone() for name, one in made.model.state_dict().items()}
-    assert set(made._update_policy([episode(3, 1, guided=3)])) == {"guide_steps", "stage"}
+    assert set(made.update_policy(RolloutBuffer.of([episode(3, 1, guided=3)]))) == {"guide_steps", "stage"}
     assert (made.update, made.steps) == (1, 3)
     assert all(torch.equal(one, before[name]) for name, one in made.model.state_dict().items())
 
@@ -162,8 +164,10 @@ def test_a_resumed_run_equals_an_unbroken_one(run: Path) -> None:
         if first:
             made.resume()
         for seed in range(first, last):
-            made._update_policy([episode(5, seed, guided=2), episode(3, seed + 10, guided=3), episode(2, seed + 20)])
-        made._save("last.pt")
+            made.update_policy(
+                RolloutBuffer.of([episode(5, seed, guided=2), episode(3, seed + 10, guided=3), episode(2, seed + 20)])
+            )
+        made.save("last.pt")
         return made
 
     learnt("unbroken", 0, 4)
@@ -173,11 +177,11 @@ def test_a_resumed_run_equals_an_unbroken_one(run: Path) -> None:
     assert different(*saved) == []
     assert saved[0]["algorithm"] == "JSRL"
     assert saved[0]["jsrl"]["stage"] == 2
-    assert [job.guide_steps for job in made._jobs()] == [0, 0]
+    assert [job.guide_steps for job in made.jobs()] == [0, 0]
 
 
 def test_a_run_with_real_simulators(run: Path) -> None:
-    made = JsrlTrainer(options(run, "real", episodes=2, shares=1))
+    made = JsrlTrainer(options(run, "real", episodes=2, jobs=1))
     made.run(updates=1)
     saved = load(run / "real" / "last.pt", "policy")
     clone = load(run / "bc" / "best.pt", "policy")["weights"]
@@ -188,7 +192,7 @@ def test_a_run_with_real_simulators(run: Path) -> None:
 
 def test_the_guide_is_the_clone_that_the_run_began_with(tmp_path: Path) -> None:
     run = write_clone(tmp_path)
-    JsrlTrainer(options(run))._save("last.pt")
+    JsrlTrainer(options(run)).save("last.pt")
     clone = run / "bc" / "best.pt"
     clone.write_bytes(clone.read_bytes() + b" ")
     made = JsrlTrainer(options(run, resume=True))

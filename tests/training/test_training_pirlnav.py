@@ -13,6 +13,7 @@ from checkpoints import copied, different, same
 from variants import SMALL, episodes, write_clone
 
 from training.rl.pirlnav import PirlnavOptions, PirlnavTrainer, ramp
+from training.rl.rollout_buffer import RolloutBuffer
 from training.runtime.checkpoint import load
 
 
@@ -45,15 +46,15 @@ def test_at_first_the_critics_head_alone_learns(run: Path) -> None:
     assert [group["eps"] for group in made.optimiser.param_groups] == [1e-5, 1e-5]
     network, head = copied(made.model.actor.state_dict()), copied(made.model.value.state_dict())
     for _ in range(2):
-        figures = made._update_policy(episodes())
+        figures = made.update_policy(RolloutBuffer.of(episodes()))
         assert figures["actor_lr"] == 0.0
         assert figures["actor_norm"] == 0.0
     assert same(network, made.model.actor.state_dict())
     assert not same(head, made.model.value.state_dict())
     assert all(one not in made.optimiser.state for one in made.groups[0])  # nor has it any momentum
-    made._update_policy(episodes())  # its rate is still 0
+    made.update_policy(RolloutBuffer.of(episodes()))  # its rate is still 0
     assert same(network, made.model.actor.state_dict())
-    figures = made._update_policy(episodes())
+    figures = made.update_policy(RolloutBuffer.of(episodes()))
     assert figures["actor_lr"] == pytest.approx(made.options.lr / 2)
     assert not same(network, made.model.actor.state_dict())
     encoder = [name for name in network if name.startswith("image_encoder.")]
@@ -67,8 +68,8 @@ def test_a_resumed_run_equals_an_unbroken_one(run: Path) -> None:
         if resume:
             made.resume()
         for _ in range(updates):
-            made._update_policy(episodes())
-        made._save("last.pt")
+            made.update_policy(RolloutBuffer.of(episodes()))
+        made.save("last.pt")
         return made
 
     learnt(5, "unbroken")

@@ -19,9 +19,11 @@ from small_policies import TINY, start_ferry, tiny_policy
 
 from simulation.errors import WorkersLost
 from training.errors import CheckpointError, RanksLost, RewardError
-from training.rl.ppo import Trainer, main
-from training.rl.ppo_options import FORMER_NAMES
-from training.rl.rollout import RewardOptions
+from training.rl.options import FORMER_NAMES
+from training.rl.ppo import PpoTrainer, main
+from training.rl.reward import RewardOptions
+from training.rl.rollout import RolloutCollector
+from training.rl.rollout_buffer import RolloutBuffer
 from training.runtime.checkpoint import load, new_policy, policy_from, policy_payload, save
 
 UPDATES = 3
@@ -35,7 +37,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def unbroken(run: Path) -> dict[str, Any]:
     """The checkpoint of an uninterrupted run."""
-    made = Trainer(options(run, "unbroken"))
+    made = PpoTrainer(options(run, "unbroken"))
     made.run(updates=UPDATES)
     return load(run / "unbroken" / "last.pt", "policy")
 
@@ -51,16 +53,16 @@ def test_the_image_encoder_is_never_changed(run: Path, unbroken: dict[str, Any])
 def test_a_ppo_run_hands_its_critic_on(run: Path, unbroken: dict[str, Any]) -> None:
     clone = run / "unbroken" / "last.pt"
     critic = unbroken["critic"]
-    made, fresh = Trainer(options(run, clone=clone)), Trainer(options(run, clone=clone, from_scratch=True))
+    made, fresh = PpoTrainer(options(run, clone=clone)), PpoTrainer(options(run, clone=clone, from_scratch=True))
     own = made.model.state_dict()
     assert same(critic, {name: own[name] for name in critic})
     assert not torch.equal(critic["value.weight"], fresh.model.value.weight)
 
 
 def test_a_resumed_run_equals_an_unbroken_one(run: Path, unbroken: dict[str, Any]) -> None:
-    Trainer(options(run, "broken")).run(updates=1)
+    PpoTrainer(options(run, "broken")).run(updates=1)
     torch.manual_seed(12345)  # another process has other random numbers
-    second = Trainer(options(run, "broken"))
+    second = PpoTrainer(options(run, "broken"))
     second.resume()
     assert second.update == 1
     second.run(updates=UPDATES - 1)
@@ -70,7 +72,7 @@ def test_a_resumed_run_equals_an_unbroken_one(run: Path, unbroken: dict[str, Any
 class Accident:
     """Kills or freezes a simulator in the second update, while the run asks whether to stop."""
 
-    def __init__(self, what: signal.Signals, trainer: Trainer) -> None:
+    def __init__(self, what: signal.Signals, trainer: PpoTrainer) -> None:
         self.what, self.trainer = what, trainer
         self.struck = 0
         self.asked = 0
@@ -88,7 +90,7 @@ class Accident:
 def test_a_simulator_that_fails_is_replaced_and_changes_nothing(
     run: Path, unbroken: dict[str, Any], what: signal.Signals
 ) -> None:
-    trainer = Trainer(options(run, what.name, stall_s=3.0))
+    trainer = PpoTrainer(options(run, what.name, stall_s=3.0))
     accident = Accident(what, trainer)
     trainer.run(accident, updates=UPDATES)
     assert accident.struck
@@ -103,12 +105,12 @@ def after(calls: int) -> Callable[[], bool]:
 
 
 def test_stopping_in_the_middle_of_playing_loses_nothing(run: Path, unbroken: dict[str, Any]) -> None:
-    made = Trainer(options(run, "stopped"))
+    made = PpoTrainer(options(run, "stopped"))
     made.run(updates=1)
     with pytest.raises(KeyboardInterrupt):
         made.run(after(4))
     assert load(run / "stopped" / "last.pt", "policy")["update"] == 1
-    again = Trainer(options(run, "stopped"))
+    again = PpoTrainer(options(run, "stopped"))
     again.resume()
     again.run(updates=UPDATES - 1)
     assert different(unbroken, load(run / "stopped" / "last.pt", "policy")) == []
@@ -119,36 +121,36 @@ def test_stopping_in_the_middle_of_playing_loses_nothing(run: Path, unbroken: di
     ({"reward": RewardOptions()}, "got reward .*, expected .* as requested"),
 ])  # fmt: skip
 def test_a_run_is_not_resumed_with_other_options(run: Path, change: dict[str, Any], message: str) -> None:
-    Trainer(options(run, "other"))._save("last.pt")
+    PpoTrainer(options(run, "other")).save("last.pt")
     with pytest.raises(CheckpointError, match=message):
-        Trainer(options(run, "other", **change)).resume()
+        PpoTrainer(options(run, "other", **change)).resume()
 
 
 def test_a_run_whose_options_had_their_former_names_is_resumed(run: Path) -> None:
-    Trainer(options(run, "former", clip_coef=0.2))._save("last.pt")
+    PpoTrainer(options(run, "former", clip_coef=0.2)).save("last.pt")
     payload = load(run / "former" / "last.pt", "policy")
     former = {new: old for old, new in FORMER_NAMES.items()}
     payload["training"] = {former.get(name, name): value for name, value in payload["training"].items()}
     assert payload["training"]["clip"] == 0.2
     save(run / "former" / "last.pt", "policy", payload)
-    Trainer(options(run, "former", clip_coef=0.2)).resume()
+    PpoTrainer(options(run, "former", clip_coef=0.2)).resume()
     with pytest.raises(CheckpointError, match=r"got clip_coef 0\.2, expected 0\.1"):
-        Trainer(options(run, "former", clip_coef=0.1)).resume()
+        PpoTrainer(options(run, "former", clip_coef=0.1)).resume()
 
 
 def test_a_resumed_run_does_without_its_clone_but_takes_no_other(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run / "bc", tmp_path / "bc")
-    Trainer(options(tmp_path, "moved"))._save("last.pt")
+    PpoTrainer(options(tmp_path, "moved")).save("last.pt")
     (tmp_path / "bc").rename(tmp_path / "there")
-    again = Trainer(options(tmp_path, "moved", resume=True))
+    again = PpoTrainer(options(tmp_path, "moved", resume=True))
     again.resume()
     assert again.payload()["clone"] == str(tmp_path / "bc" / "best.pt")
     moved = tmp_path / "there" / "best.pt"
-    again = Trainer(options(tmp_path, "moved", resume=True, clone=moved))
+    again = PpoTrainer(options(tmp_path, "moved", resume=True, clone=moved))
     again.resume()
     assert again.payload()["clone"] == str(moved)
     save(moved, "policy", policy_payload(tiny_policy(77)))
-    other = Trainer(options(tmp_path, "moved", resume=True, clone=moved))
+    other = PpoTrainer(options(tmp_path, "moved", resume=True, clone=moved))
     with pytest.raises(CheckpointError, match=r"there/best.pt: got a clone with SHA-256 .*, which the run in .*moved"):
         other.resume()
 
@@ -157,14 +159,14 @@ def test_a_resumed_run_does_without_its_clone_but_takes_no_other(run: Path, tmp_
 def test_what_was_learnt_is_kept_when_playing_fails(
     run: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    made = Trainer(options(run, f"fails_{type(error).__name__}", save_every_s=1e9))
-    made._update_policy([episode(3, n) for n in range(4)])
+    made = PpoTrainer(options(run, f"fails_{type(error).__name__}", save_every_s=1e9))
+    made.update_policy(RolloutBuffer.of([episode(3, n) for n in range(4)]))
     assert not made.last.exists()
 
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(made, "_run_jobs", fail)
+    monkeypatch.setattr(RolloutCollector, "collect", fail)
     with pytest.raises(type(error)):
         made.run()
     assert load(made.last, "policy")["update"] == 1
@@ -172,11 +174,11 @@ def test_what_was_learnt_is_kept_when_playing_fails(
 
 def test_a_run_of_another_size_goes_on_with_its_own(run: Path, tmp_path: Path) -> None:
     """The policy comes from last.pt; the size of what --clone names by default does not matter."""
-    Trainer(options(run, "size"))._save("last.pt")
+    PpoTrainer(options(run, "size")).save("last.pt")
     shutil.copytree(run / "size", tmp_path / "size")
     (tmp_path / "bc").mkdir()
     save(tmp_path / "bc" / "best.pt", "policy", policy_payload(new_policy(replace(TINY, width=2 * TINY.width))))
-    again = Trainer(options(tmp_path, "size", resume=True))
+    again = PpoTrainer(options(tmp_path, "size", resume=True))
     again.resume()
     assert again.config == TINY
 
@@ -184,7 +186,7 @@ def test_a_run_of_another_size_goes_on_with_its_own(run: Path, tmp_path: Path) -
 def test_the_verb_trains_evaluates_and_keeps_the_best(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [
         *("--run", str(run), "--name", "verb", "--steps", "10", "--episodes", "3", "--warmup", "0", "--workers", "1"),
-        *("--shares", "1", "--context", "16", "--play.max-steps", "5", "--play.slots", "3", "--threads", "1"),
+        *("--jobs", "1", "--context", "16", "--play.max-steps", "5", "--play.slots", "3", "--threads", "1"),
         *("--evaluate-every", "1000", "--evaluate-episodes", "1", "--evaluate-steps", "8", "--no-bf16"),
     ]
     assert main(words) == 0
@@ -205,7 +207,7 @@ def test_the_verb_trains_evaluates_and_keeps_the_best(run: Path, capsys: pytest.
 @pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGHUP])
 def test_ctrl_c_or_sigterm_saves_and_the_run_goes_on(run: Path, tmp_path: Path, asked: signal.Signals) -> None:
     shutil.copytree(run / "bc", tmp_path / "bc")
-    words = ["train", "ppo", "--run", str(tmp_path), "--evaluate-every", "0", "--workers", "1", "--shares", "1"]
+    words = ["train", "ppo", "--run", str(tmp_path), "--evaluate-every", "0", "--workers", "1", "--jobs", "1"]
     words += ["--episodes", "3", "--play.max-steps", "5", "--context", "16", "--save-every-s", "1e9", "--threads", "1"]
     process = start_ferry(*words)
     try:

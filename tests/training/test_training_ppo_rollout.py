@@ -13,22 +13,15 @@ from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from training.data.packing import Instructions, collate
 from training.imitation.loss import batch_logits
 from training.models.config import START
+from training.models.image_encoder import HalfPrecision
 from training.models.spoc import SpocPolicy
 from training.models.tokenizer import tokenizer_for
 from training.rl.actor_critic import trained_weights
+from training.rl.options import RolloutOptions
 from training.rl.ppo_loss import log_probabilities, of_actions
-from training.rl.rollout import (
-    HalfPrecision,
-    RewardOptions,
-    RolloutJob,
-    RolloutOptions,
-    RolloutWorker,
-    Trajectory,
-    jobs,
-    joined,
-    per_step,
-    rewards,
-)
+from training.rl.reward import RewardOptions, rewards
+from training.rl.rollout import RolloutJob, RolloutWorker, jobs_of
+from training.rl.trajectory import Trajectory, joined, per_step
 from training.runtime.weights import arrays, tensors
 
 DONE = SPOC_ACTIONS.index("done")
@@ -165,10 +158,10 @@ def test_half_precision_is_close_to_the_encoder() -> None:
 
 
 def test_an_updates_episodes_are_shared_out() -> None:
-    made = list(jobs(7, 3, 10, 4, {}))
+    made = jobs_of(7, 3, 10, 4, {})
     assert [one.episodes for one in made] == [3, 3, 2, 2]
     assert len({one.seed for one in made}) == 4
-    assert not {one.seed for one in made} & {one.seed for one in jobs(7, 4, 10, 4, {})}
+    assert not {one.seed for one in made} & {one.seed for one in jobs_of(7, 4, 10, 4, {})}
     assert "weights" not in repr(made[0])
 
 

@@ -13,7 +13,7 @@ from variants import episode, episodes
 from training.errors import CheckpointError
 from training.models.tokenizer import tokenizer_for
 from training.rl.replay_buffer import ReplayBuffer, transitions
-from training.rl.rollout import Trajectory
+from training.rl.trajectory import Trajectory
 
 
 def equal(one: Trajectory, other: Trajectory) -> bool:

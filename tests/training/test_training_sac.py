@@ -16,7 +16,8 @@ from variants import SMALL, after, episode, episodes, write_clone
 
 from training.errors import CheckpointError, Diverged, RewardError
 from training.rl.replay_buffer import transitions
-from training.rl.rollout import RewardOptions
+from training.rl.reward import RewardOptions
+from training.rl.rollout_buffer import RolloutBuffer
 from training.rl.sac import SacOptions, SacTrainer
 from training.runtime.checkpoint import load, policy_from
 
@@ -43,14 +44,14 @@ def unbroken(run: Path) -> dict[str, Any]:
 def test_warm_up_leaves_the_actor_and_the_temperature_bit_identical(run: Path) -> None:
     made = SacTrainer(options(run))
     actor, critics, slow = (copied(one.state_dict()) for one in (made.model.actor, made.critics, made.slow))
-    figures = made._update_policy(episodes())
+    figures = made.update_policy(RolloutBuffer.of(episodes()))
     assert "policy_loss" not in figures
     assert figures["kl"] >= 0
     assert same(actor, made.model.actor.state_dict())
     assert made.log_temperature.item() == 0.0
     assert not same(critics, made.critics.state_dict())
     assert not same(slow, made.slow.state_dict())
-    assert "policy_loss" in made._update_policy(episodes())
+    assert "policy_loss" in made.update_policy(RolloutBuffer.of(episodes()))
     assert not same(actor["actor.weight"], made.model.actor.actor.weight)
     assert made.log_temperature.item() > 0.0  # less entropy than 0.98 of the largest
     encoder = {name: one for name, one in actor.items() if name.startswith("image_encoder.")}
@@ -75,8 +76,8 @@ def test_critics_learn_the_rewards(run: Path) -> None:
     good = episode(4, 1, reward=3.0)
     seen = transitions([good], made.tokenizer)
     for _ in range(60):
-        made._improve([good], warming=True)
-    _, q, _ = made._evaluate_networks(seen, warming=True)
+        made.optimiser_step([good], warming=True)
+    _, q, _ = made.evaluate_networks(seen, warming=True)
     taken = q[:, torch.arange(4), torch.from_numpy(good.actions.astype(np.int64))]
     assert taken[:, 3].tolist() == pytest.approx([3.0, 3.0], abs=0.5)
     assert taken[:, :3].abs().max() < 0.5
@@ -89,19 +90,19 @@ def test_targets_follow_the_next_step_and_end_with_done(run: Path) -> None:
         for head in made.slow.heads:
             head.weight.mul_(100.0)  # type: ignore[operator, union-attr]  # values of some size that differ by step
     seen = transitions([episode(2, 1, reward=3.0), episode(1, 2, done=False, reward=0.0)], made.tokenizer)
-    log_p, _, slow = made._evaluate_networks(seen, warming=True)
+    log_p, _, slow = made.evaluate_networks(seen, warming=True)
     value = (log_p.exp() * slow.amin(0)).sum(-1).tolist()  # of the four steps; the last was only seen
     assert len({round(one, 3) for one in value}) == 4
     expected = [0.5 * value[1], 3.0, 0.5 * value[3]]
-    _, figures = made._soft_loss(seen, warming=True)
+    _, figures = made.loss(seen, warming=True)
     assert figures["target"] == pytest.approx(np.mean(expected), abs=1e-5)
 
 
 def test_what_the_networks_say_lies_in_the_blocks_order(run: Path) -> None:
     made = SacTrainer(options(run))
     some = episodes(5)
-    together = made._evaluate_networks(transitions(some, made.tokenizer), warming=True)
-    alone = [made._evaluate_networks(transitions([one], made.tokenizer), warming=True) for one in some]
+    together = made.evaluate_networks(transitions(some, made.tokenizer), warming=True)
+    alone = [made.evaluate_networks(transitions([one], made.tokenizer), warming=True) for one in some]
     for number in range(3):
         parts = torch.cat([one[number] for one in alone], dim=-2)
         assert torch.allclose(together[number], parts, atol=1e-5)
@@ -111,11 +112,11 @@ def test_masked_actions_are_never_learnt(run: Path) -> None:
     made = SacTrainer(options(run, warmup=0))
     made.mask[10:] = False
     head = copied(made.model.actor.actor.state_dict())
-    made._update_policy(episodes())
+    made.update_policy(RolloutBuffer.of(episodes()))
     after_it = made.model.actor.actor.state_dict()
     assert torch.equal(after_it["weight"][10:], head["weight"][10:])
     assert not torch.equal(after_it["weight"][:10], head["weight"][:10])
-    log_p, _, _ = made._evaluate_networks(transitions(episodes(2), made.tokenizer), warming=True)
+    log_p, _, _ = made.evaluate_networks(transitions(episodes(2), made.tokenizer), warming=True)
     assert log_p.exp()[:, 10:].max() == 0.0
 
 
@@ -145,8 +146,8 @@ def test_a_replay_that_is_gone_is_named(run: Path, unbroken: dict[str, Any]) -> 
 
 
 def test_a_reward_that_is_no_number_stops_the_run(run: Path) -> None:
-    made = SacTrainer(options(run, "nan", episodes=1, shares=1, reward=RewardOptions(step=float("nan"))))
-    made._save("last.pt")
+    made = SacTrainer(options(run, "nan", episodes=1, jobs=1, reward=RewardOptions(step=float("nan"))))
+    made.save("last.pt")
     before = (run / "nan" / "last.pt").read_bytes()
     with pytest.raises(RewardError, match=r"reward in update 0, after step 0: got NaN or infinity"):
         made.run()
@@ -159,19 +160,19 @@ def test_a_loss_that_is_no_number_stops_the_run_before_anything_is_changed(run: 
         made.critics.heads[0].weight[0, 0] = float("nan")  # type: ignore[index]
     actor = copied(made.model.actor.state_dict())
     with pytest.raises(Diverged, match=r"loss or gradient at step 0: got nan, expected a number; .*loss/last.pt"):
-        made._update_policy(episodes())
+        made.update_policy(RolloutBuffer.of(episodes()))
     assert same(actor, made.model.actor.state_dict())
 
 
 def test_a_policy_that_changes_too_fast_stops_the_run(run: Path) -> None:
     made = SacTrainer(options(run, "fast", warmup=0, target_kl=1e-9))
     with pytest.raises(Diverged, match=r"KL divergence at step 1: got .*, expected at most 1e-09 \(target_kl\)"):
-        made._update_policy(episodes())
+        made.update_policy(RolloutBuffer.of(episodes()))
 
 
 def test_the_verb_survives_ctrl_c(tmp_path: Path) -> None:
     write_clone(tmp_path)
-    words = ["train", "sac", "--run", str(tmp_path), "--evaluate-every", "0", "--workers", "1", "--shares", "1"]
+    words = ["train", "sac", "--run", str(tmp_path), "--evaluate-every", "0", "--workers", "1", "--jobs", "1"]
     words += ["--episodes", "3", "--play.max-steps", "5", "--context", "16", "--save-every-s", "1e9", "--threads", "1"]
     process = start_ferry(*words, "--gradient-steps", "1", "--no-bf16")
     try:

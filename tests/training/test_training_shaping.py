@@ -16,8 +16,9 @@ from simulation.tasks.object_nav import sample_episode
 from simulation.twins.house_twin import StretchTwin, TwinOptions
 from training.errors import ConfigError
 from training.rl.actor_critic import trained_weights
-from training.rl.reward_shaping import MIDDLE_M, closer, distance_m
-from training.rl.rollout import RewardOptions, RolloutJob, RolloutOptions, RolloutWorker
+from training.rl.options import RolloutOptions
+from training.rl.reward import MIDDLE_M, RewardOptions, closer, distance_m
+from training.rl.rollout import RolloutJob, RolloutWorker
 from training.runtime.weights import arrays
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from robots.binding import Binding, bind
 from robots.observation import Observation
+from robots.previous_action import previous_action
 from robots.robot import Sent
 from robots.spec import DiscreteActions, F32Vector, PolicySpec, U8Image
 from simulation import task_registry
@@ -44,7 +45,7 @@ def policy_input(binding: Binding, observation: Observation, previous_action: in
 
 def previous_token(sent: Sent, action: int, blocked: int | None) -> int:
     """Token of the previous action: its index, or `blocked` (where there is one) if the robot did not execute it."""
-    return action if sent.executed or blocked is None else blocked
+    return previous_action(action, sent.executed, blocked)
 
 
 def record_episode(

@@ -11,10 +11,10 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -44,6 +44,7 @@ from training.runtime.commit import git_commit
 from training.runtime.distributed import device_of
 from training.runtime.interrupt import stop_request
 from training.runtime.learning_rate import lr_factor
+from training.runtime.options import RunOptions
 from training.runtime.progress import Bar
 
 FORMER_NAMES: Mapping[str, str] = MappingProxyType({"clip": "max_grad_norm"})
@@ -51,19 +52,15 @@ FORMER_NAMES: Mapping[str, str] = MappingProxyType({"clip": "max_grad_norm"})
 
 
 @dataclass(frozen=True)
-class BcOptions:
+class BcOptions(RunOptions):
     """Clones the expert's decisions."""
 
-    run: Path = Path("runs/mini")
-    """Folder of the run."""
     name: str = "bc"
     """Folder in the run for checkpoints (last.pt, best.pt) and TensorBoard files."""
     data: tuple[str, ...] = (FOLDER,)
     """Folders of the run with shards, e.g. data dagger."""
     init: Path | None = None
     """Checkpoint whose weights to start from; untrained ones by default."""
-    resume: bool = False
-    """Continue from last.pt, as if the run had not been interrupted."""
     size: str = "mini"
     """Policy size: mini or small_3."""
     epochs: int = 8
@@ -84,15 +81,10 @@ class BcOptions:
     """One in this many shards is kept for validation."""
     bf16: bool = True
     """Matrix products in bfloat16."""
-    device: str = "auto"
-    """Device of the updates: cpu, cuda, or auto for cuda where there is one."""
-    threads: int = 2
-    """Torch threads."""
-    save_every_s: float = 120.0
-    """Seconds between checkpoints within an epoch."""
-    seed: int = 0
     weights: str | None = None
     """Source of DINOv2's and T5's weights; "" for random ones."""
+
+    free: ClassVar[frozenset[str]] = RunOptions.free | {"init"}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -100,7 +92,7 @@ def main(argv: Sequence[str]) -> int:
     options = tyro.cli(BcOptions, args=list(argv), prog="ferry train bc")
     torch.set_num_threads(options.threads)
     if not options.resume:
-        expect_new(options.run / options.name / "last.pt")
+        expect_new(options.last)
     files = shard_files([options.run / folder for folder in options.data])
     held_out = files[:: options.hold_out] if len(files) > 1 else files
     trained_on = [path for path in files if path not in held_out] or files
@@ -120,7 +112,7 @@ class Trainer:
     def __init__(self, options: BcOptions, train: Episodes, held_out: Episodes, command: str = "") -> None:
         self.commit, self.command = git_commit(), command
         self.options, self.train_set, self.held_out = options, train, held_out
-        self.folder = options.run / options.name
+        self.folder = options.folder
         folders = [options.run / folder for folder in options.data]
         self.tasks = list(dict.fromkeys(name for folder in folders for name in read_metadata(folder, "task")))
         config = preset(options.size, options.weights)
@@ -181,7 +173,7 @@ class Trainer:
         """
         path = self.folder / "last.pt"
         payload = load(path, "policy")
-        expect_options(path, payload["training"], _comparable(self.options), renamed=FORMER_NAMES)
+        expect_options(path, payload["training"], self.options.comparable(), renamed=FORMER_NAMES)
         if payload["updates_per_epoch"] != self.per_epoch:
             raise CheckpointError(
                 f"{path}: got {payload['updates_per_epoch']} updates per epoch, expected {self.per_epoch}"
@@ -197,7 +189,7 @@ class Trainer:
         return {
             **policy_payload(self.policy),
             "algorithm": "behaviour cloning",
-            "training": _comparable(self.options),
+            "training": self.options.comparable(),
             "tasks": self.tasks,
             "episodes": len(self.train_set),
             "seed": self.options.seed,
@@ -259,10 +251,3 @@ class Trainer:
 
     def _save(self, name: str) -> None:
         save(self.folder / name, "policy", self.payload())
-
-
-def _comparable(options: BcOptions) -> dict[str, Any]:
-    """Returns the options that a resumed run must have in common with the first, as plain values."""
-    free = ("resume", "device", "threads", "save_every_s", "run", "init")
-    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(options).items()}
-    return {name: value for name, value in plain.items() if name not in free}

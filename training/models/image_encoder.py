@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from transformers import Dinov2Config, Dinov2Model
 
 from simulation.houses.categories import CATEGORIES
@@ -199,3 +200,28 @@ def image_encoder(config: ImageConfig) -> nn.Module:
     if config.kind not in kinds:
         raise ConfigError("image encoder", repr(config.kind), f"one of {', '.join(kinds)}")
     return kinds[config.kind](config).requires_grad_(False).eval()
+
+
+class HalfPrecision(nn.Module):
+    """An image encoder whose convolutions run in bfloat16, twice as fast on a CPU that has it."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = fused(inner).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Runs the inner encoder; float32."""
+        with torch.autocast("cpu", torch.bfloat16):
+            out: Tensor = self.inner(images).float()
+        return out
+
+
+def fused(module: nn.Module) -> nn.Module:
+    """Folds each batch normalisation into the convolution before it, in place; returns the network."""
+    for name, child in module.named_children():
+        layers = list(child.children()) if isinstance(child, nn.Sequential) else []
+        if len(layers) == 3 and isinstance(layers[0], nn.Conv2d) and isinstance(layers[1], nn.BatchNorm2d):
+            setattr(module, name, nn.Sequential(fuse_conv_bn_eval(layers[0], layers[1]), layers[2]))
+        else:
+            fused(child)
+    return module

@@ -1,4 +1,4 @@
-"""Actor and critic: two separate networks that start from the same clone.
+"""Actor and critics: separate networks that start from the same clone; PPO's critic, and SAC's two.
 
 FLaRe: one network with two heads loses the cloned behaviour as soon as the untrained value head's gradients reach it;
 two networks do not. The image encoder is frozen and belongs to neither: both take its tokens.
@@ -62,6 +62,28 @@ class ActorCritic(nn.Module):
         """Returns the parameters that the value loss trains, except those in the actor's list."""
         bodies: Iterator[nn.Parameter] = iter(()) if self.critic is None else self.critic.parameters()
         return [parameter for parameter in (*bodies, *self.value.parameters()) if parameter.requires_grad]
+
+
+class TwinQ(nn.Module):
+    """Action values of packed episodes, twice.
+
+    Args:
+        clone: both networks start from it; it is not changed.
+        seed: of the heads, which are new and differ.
+    """
+
+    def __init__(self, clone: SpocPolicy, seed: int = 0) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.bodies = nn.ModuleList(without_images(deepcopy(clone)) for _ in range(2))
+        actions = clone.actor.out_features
+        self.heads = nn.ModuleList(new_head(clone.config.width, actions, generator) for _ in range(2))
+        self.eval()  # no dropout, as for PPO
+
+    def forward(self, batch: Batch, instructions: Instructions) -> Tensor:
+        """Values (2, B, T, A), float32."""
+        pairs = zip(self.bodies, self.heads, strict=True)
+        return torch.stack([head(states(body, batch, instructions)).float() for body, head in pairs])  # type: ignore[arg-type]
 
 
 def new_head(width: int, outputs: int, generator: torch.Generator) -> nn.Linear:

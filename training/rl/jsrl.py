@@ -4,6 +4,9 @@ The frozen clone, the guide, acts in the first steps of every episode; a policy 
 in the rest and learns from its own steps alone. The guide's number of steps shrinks stage by stage as long as the
 success of both together stays near the best of the stages before (the paper's curriculum; its length, window and
 tolerance here are ours). Every step counts towards the budget, the guide's too.
+
+Both policies observe every step, because both attend to the whole episode. The guide may end the episode in its steps:
+`done` is an action here.
 """
 
 from __future__ import annotations
@@ -15,16 +18,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import torch
 import tyro
 
+from policy_server.onnx.sampling import choose
+from robots.spec import F32Vector
+from simulation.worker_pool import Report
+from training.closed_loop.rollout import ActiveEpisode, KVCache, Rollout
+from training.models.config import PolicyConfig
+from training.models.spoc import SpocPolicy
 from training.rl.actor_critic import trained_weights
-from training.rl.guided_rollout import GuidedRolloutWorker
-from training.rl.ppo import Trainer, train
-from training.rl.ppo_options import PpoOptions
-from training.rl.rank_minibatches import RankShard
-from training.rl.rollout import RolloutJob, RolloutWorker, Trajectory
-from training.runtime.checkpoint import load, policy_from
-from training.runtime.weights import Weights, arrays
+from training.rl.options import RolloutOptions
+from training.rl.ppo import PpoOptions, PpoTrainer
+from training.rl.reward import RewardOptions
+from training.rl.rollout import RolloutJob, RolloutWorker
+from training.rl.rollout_buffer import RolloutBuffer
+from training.rl.trainer import train
+from training.rl.trajectory import Trajectory
+from training.runtime.checkpoint import load, new_policy, policy_from
+from training.runtime.weights import Weights, arrays, tensors
 
 
 @dataclass(frozen=True)
@@ -93,8 +107,81 @@ def main(argv: Sequence[str]) -> int:
     return train(JsrlTrainer(options, shlex.join(["ferry", "train", "jsrl", *argv])))
 
 
-class JsrlTrainer(Trainer):
+class GuidedRollout(Rollout):
+    """A rollout that also runs a guide in the first steps of each episode.
+
+    Args:
+        guide: a policy with the same image encoder.
+
+    Attributes:
+        guide_steps: first steps of an episode in which the guide acts.
+        advice: the guide's logits at this step, by `id` of the slot.
+    """
+
+    def __init__(self, guide: SpocPolicy, policy: SpocPolicy, slots: int, *rest: Any) -> None:
+        super().__init__(policy, slots, *rest)
+        self.guide = KVCache(guide.eval(), slots, self.max_steps)
+        self.guide_steps = 0
+        self.advice: dict[int, F32Vector] = {}
+
+    def _logits(self, active: dict[int, ActiveEpisode]) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float32]]:
+        tokens, logits = super()._logits(active)
+        guided = [i for i, slot in enumerate(active.values()) if slot.steps < self.guide_steps]
+        self.advice = self._ask([*active.items()], tokens, guided) if guided else {}
+        return tokens, logits
+
+    def _ask(
+        self, active: list[tuple[int, ActiveEpisode]], tokens: npt.NDArray[np.float16], rows: list[int]
+    ) -> dict[int, F32Vector]:
+        """Runs the guide in the slots of the given rows."""
+        slots = torch.tensor([active[i][0] for i in rows])
+        for i in rows:
+            if active[i][1].steps == 0:
+                self.guide.clear(active[i][0])
+        inputs = [given for _, slot in active if (given := slot.policy_input) is not None]
+        previous = torch.tensor([inputs[i].previous_action for i in rows])
+        state = torch.from_numpy(np.stack([inputs[i].state for i in rows]))
+        with torch.inference_mode():
+            text = self.guide.policy.text(*self._instructions(slots))
+            logits = self.guide.step(slots, torch.from_numpy(tokens[rows]).float(), text, previous, state).numpy()
+        return {id(active[i][1]): row for i, row in zip(rows, logits)}
+
+
+class GuidedRolloutWorker(RolloutWorker):
+    """Plays the first `guide_steps` of each episode by sampling from the guide, the rest as RolloutWorker does."""
+
+    rollout: GuidedRollout
+
+    def __init__(
+        self, config: PolicyConfig, encoder: Weights, play: RolloutOptions, reward: RewardOptions, guide: Weights
+    ) -> None:
+        guide_policy = new_policy(config)
+        guide_policy.load_state_dict(tensors(guide), strict=False)
+        super().__init__(config, encoder, play, reward, partial(GuidedRollout, guide_policy))
+        self._guided: dict[int, int] = {}
+
+    def __call__(self, job: RolloutJob, report: Report) -> list[Trajectory]:
+        """Plays `job`; the same job gives the same episodes."""
+        self.rollout.guide_steps = job.guide_steps
+        return super().__call__(job, report)
+
+    def _decide(self, slot: ActiveEpisode, logits: F32Vector) -> str:
+        advice = self.rollout.advice.get(id(slot))
+        if advice is None:
+            return super()._decide(slot, logits)
+        action, _ = choose(self.rollout.binding.masked(advice), "sample", slot.rng)
+        self._guided[id(slot)] = slot.steps + 1
+        return self._recorded(slot, action, 0.0)
+
+    def _trajectory(self, slot: ActiveEpisode) -> Trajectory:
+        return replace(super()._trajectory(slot), guided=self._guided.pop(id(slot), 0))
+
+
+class JsrlTrainer(PpoTrainer):
     """PPO in which a guide acts in the first steps of every episode."""
+
+    options: JsrlOptions
+    algorithm = "JSRL"
 
     def __init__(self, options: JsrlOptions, command: str = "") -> None:
         super().__init__(options, command)
@@ -119,22 +206,25 @@ class JsrlTrainer(Trainer):
         """Returns the checkpoint's content; the policy in it is the learner, which acts alone in evaluations."""
         current = self.curriculum
         state = {"stage": current.stage, "best": current.best, "recent": list(map(int, current.recent))}
-        return {**super().payload(), "algorithm": "JSRL", "jsrl": state}
+        return {**super().payload(), "jsrl": state}
 
-    def _make_worker(self) -> Callable[[], RolloutWorker]:
-        encoder = arrays({name: value.cpu() for name, value in self.model.actor.image_encoder.state_dict().items()})
-        return partial(GuidedRolloutWorker, self.config, encoder, self.options.play, self.options.reward, self._guide)
+    def make_worker(self) -> Callable[[], RolloutWorker]:
+        """Returns what makes a worker, with the guide, in its process."""
+        options = self.options
+        return partial(GuidedRolloutWorker, self.config, self._encoder(), options.play, options.reward, self._guide)
 
-    def _jobs(self) -> list[RolloutJob]:
-        return [replace(job, guide_steps=self.curriculum.guide_steps) for job in super()._jobs()]
+    def jobs(self) -> list[RolloutJob]:
+        """Returns this update's rollout jobs."""
+        return [replace(job, guide_steps=self.curriculum.guide_steps) for job in super().jobs()]
 
-    def _update_policy(self, trajectories: Sequence[Trajectory], shard: RankShard | None = None) -> dict[str, float]:
+    def update_policy(self, rollouts: RolloutBuffer) -> dict[str, float]:
         """Runs one update on the learner's steps; none where the guide took all of them."""
+        trajectories = rollouts.trajectories
         own = [trajectory for trajectory in trajectories if trajectory.guided < len(trajectory)]
         rest = [trajectory for trajectory in trajectories if trajectory.guided == len(trajectory)]
         metrics = {"guide_steps": float(self.curriculum.guide_steps), "stage": float(self.curriculum.stage)}
         if own:
-            metrics |= super()._update_policy(own)
+            metrics |= super().update_policy(RolloutBuffer.of(own))
         else:
             self.update += 1
         self.steps += sum(map(len, rest))

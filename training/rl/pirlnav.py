@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 
 import tyro
 
-from training.rl.ppo import Trainer, train
-from training.rl.ppo_options import PpoOptions
-from training.rl.rank_minibatches import RankShard
-from training.rl.rollout import RewardOptions, Trajectory
+from training.rl.ppo import PpoOptions, PpoTrainer
+from training.rl.reward import RewardOptions
+from training.rl.rollout_buffer import RolloutBuffer
+from training.rl.trainer import train
 
 ADAM_EPS = 1e-5
 
@@ -46,7 +46,7 @@ class PirlnavOptions(PpoOptions):
     critic_lr: float = 2.5e-4
     clip_coef: float = 0.2
     value_clip: float = 0.2
-    entropy_coefficient: float = 0.01
+    ent_coef: float = 0.01
     max_grad_norm: float = 0.2
     epochs: int = 4
     minibatches: int = 2
@@ -71,20 +71,21 @@ def main(argv: Sequence[str]) -> int:
     return train(PirlnavTrainer(options, shlex.join(["ferry", "train", "pirlnav", *argv])))
 
 
-class PirlnavTrainer(Trainer):
+class PirlnavTrainer(PpoTrainer):
     """PPO with PIRLNav's schedule."""
+
+    options: PirlnavOptions
 
     def __init__(self, options: PirlnavOptions, command: str = "") -> None:
         super().__init__(options, command)
-        self.schedule = options
         for group in self.optimiser.param_groups:
             group["eps"] = ADAM_EPS
 
-    def _update_policy(self, trajectories: Sequence[Trajectory], shard: RankShard | None = None) -> dict[str, float]:
+    def update_policy(self, rollouts: RolloutBuffer) -> dict[str, float]:
         """Runs one update with its learning rates; a frozen network gets no gradient at all."""
-        for group, rate in zip(self.optimiser.param_groups, self.schedule.rates(self.update), strict=True):
+        for group, rate in zip(self.optimiser.param_groups, self.options.rates(self.update), strict=True):
             group["lr"] = rate
         for parameter in self.groups[0]:
-            parameter.requires_grad_(self.update >= self.schedule.warmup)
+            parameter.requires_grad_(self.update >= self.options.warmup)
         rates = [float(group["lr"]) for group in self.optimiser.param_groups]
-        return {**super()._update_policy(trajectories, shard), "actor_lr": rates[0], "critic_lr": rates[1]}
+        return {**super().update_policy(rollouts), "actor_lr": rates[0], "critic_lr": rates[1]}

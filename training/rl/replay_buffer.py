@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from training.data.packing import Instructions
 from training.data.shards import Episodes, write_arrays
 from training.errors import CheckpointError
-from training.rl.rollout import Trajectory, joined, per_step, trainable_mask
+from training.rl.trajectory import Trajectory, joined, per_step, trainable_mask
 
 OBSERVATIONS, STEPS = ("features", "previous", "in_hand"), ("actions", "log_p", "rewards")
 PLAIN = ("success", "said_done", "collisions", "guided")

@@ -1,4 +1,4 @@
-"""Rollouts of one PPO update: whole episodes, played by worker processes with the actor's current weights.
+"""Rollouts of one update: whole episodes, played by worker processes with the actor's current weights.
 
 An update plays a fixed number of whole episodes that are drawn from (seed, update), so its data is a function of those
 and the weights: nothing is carried over, short episodes are not over-represented, a resumed run equals an uninterrupted
@@ -14,56 +14,25 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from policy_server.onnx.sampling import choose
 from robots.spec import F32Vector
 from simulation.episode import EpisodeSpec
-from simulation.tasks.object_nav import TASK
 from simulation.twins.house_twin import TwinOptions
-from simulation.worker_pool import Report
+from simulation.worker_pool import Report, WorkerPool
 from training.closed_loop.rollout import ActiveEpisode, Rollout
 from training.data.demonstration import training_episodes
 from training.data.recording import policy_input
-from training.data.shards import Episodes
+from training.errors import RewardError
 from training.models.config import PolicyConfig
-from training.rl.reward_shaping import closer, distance_m
+from training.models.image_encoder import HalfPrecision
+from training.rl.options import RlOptions, RolloutOptions
+from training.rl.reward import RewardOptions, closer, distance_m, rewards
+from training.rl.rollout_buffer import RolloutBuffer
+from training.rl.trajectory import Trajectory
 from training.runtime.checkpoint import new_policy
+from training.runtime.distributed import Ranks
 from training.runtime.weights import Weights, tensors
-
-
-@dataclass(frozen=True)
-class RewardOptions:
-    """Reward terms; by default success alone."""
-
-    success: float = 10.0
-    """For a correct `done` (FLaRe's code; its paper states 1)."""
-    step: float = 0.0
-    """For every decision; FLaRe's behaviour shaping uses -0.01."""
-    collision: float = 0.0
-    """For every blocked motion, -0.5 in FLaRe's behaviour shaping; its code penalises every action that fails, also one
-    that the robot refuses (a `pickup` of nothing)."""
-    shaping: float = 0.0
-    """For every metre closer to the target than ever before; PoliFormer's dense reward is 1, with a step of -0.01."""
-
-
-@dataclass(frozen=True)
-class RolloutOptions:
-    """Options of the rollouts."""
-
-    max_steps: int = 150
-    """Longest episode; it is truncated there, not terminated."""
-    contact: str = "strict"
-    """strict, or slide (a curriculum only: no real base slides)."""
-    slots: int = 16
-    """Episodes that one worker plays in parallel, in one batch of the policy."""
-    bf16: bool = True
-    """Image encoder in bfloat16."""
-    task: tuple[str, ...] = (TASK,)
-    """Tasks in `simulation.task_registry`; with several, each episode's is drawn."""
-    body: str = "stretch_re1"
-    """Robot: stretch_re1 or locobot. Actions that it lacks are masked; two actions of the LoCoBot move its camera."""
 
 
 @dataclass(frozen=True)
@@ -81,39 +50,6 @@ class RolloutJob:
     episodes: int
     weights: Weights = field(repr=False)
     guide_steps: int = 0
-
-
-@dataclass(frozen=True)
-class Trajectory:
-    """One whole episode of T decisions.
-
-    Attributes:
-        instruction: given to the policy.
-        features: (T, cameras, K, C) float16; T + 1 where it was truncated, with the observation after the last action.
-        previous, in_hand: of the same steps, uint8.
-        actions: (T,) uint8.
-        log_p: (T,) float32, log-probability of each action when it was chosen.
-        rewards: (T,) float64.
-        success: whether the task was solved.
-        said_done: whether `done` terminated it; otherwise it was truncated.
-        collisions: blocked motions.
-        guided: number of first actions by another policy: inputs to the networks, but not trained on.
-    """
-
-    instruction: str
-    features: npt.NDArray[np.float16]
-    previous: npt.NDArray[np.uint8]
-    in_hand: npt.NDArray[np.uint8]
-    actions: npt.NDArray[np.uint8]
-    log_p: npt.NDArray[np.float32]
-    rewards: npt.NDArray[np.float64]
-    success: bool
-    said_done: bool
-    collisions: int
-    guided: int = 0
-
-    def __len__(self) -> int:
-        return len(self.actions)
 
 
 class RolloutWorker:
@@ -201,29 +137,69 @@ class RolloutWorker:
         slot.record.in_hand.append(round(float(final.state[0])))
 
 
-class HalfPrecision(nn.Module):
-    """An image encoder whose convolutions run in bfloat16, twice as fast on a CPU that has it."""
+class RolloutCollector:
+    """Has each update's episodes played by worker processes, by several ranks together; a context manager.
 
-    def __init__(self, inner: nn.Module) -> None:
-        super().__init__()
-        self.inner = fused(inner).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
+    Args:
+        make: makes the worker in its process.
+        options: of the training.
+        ranks: each runs every `ranks.count`-th job with workers of its own.
+        progress: called with a number of decisions whenever some were made.
+    """
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Runs the inner encoder; float32."""
-        with torch.autocast("cpu", torch.bfloat16):
-            out: Tensor = self.inner(images).float()
-        return out
+    def __init__(
+        self, make: Callable[[], RolloutWorker], options: RlOptions, ranks: Ranks,
+        progress: Callable[[int], None] = lambda steps: None,
+    ) -> None:  # fmt: skip
+        self._ranks, self._preempt = ranks, options.preempt
+        self._pool = WorkerPool[RolloutJob, list[Trajectory]](make, options.workers, progress, options.stall_s)
 
+    def __enter__(self) -> RolloutCollector:
+        self._pool.__enter__()
+        return self
 
-def fused(module: nn.Module) -> nn.Module:
-    """Folds each batch normalisation into the convolution before it, in place; returns the network."""
-    for name, child in module.named_children():
-        layers = list(child.children()) if isinstance(child, nn.Sequential) else []
-        if len(layers) == 3 and isinstance(layers[0], nn.Conv2d) and isinstance(layers[1], nn.BatchNorm2d):
-            setattr(module, name, nn.Sequential(fuse_conv_bn_eval(layers[0], layers[1]), layers[2]))
-        else:
-            fused(child)
-    return module
+    def __exit__(self, *error: object) -> None:
+        self._pool.__exit__(*error)
+
+    def collect(
+        self, update: int, jobs: Sequence[RolloutJob], stopping: Callable[[], bool] = lambda: False
+    ) -> RolloutBuffer | None:
+        """Runs the jobs of an update; None where this rank or another was asked to stop.
+
+        Raises:
+            RewardError: a reward is NaN or infinite.
+            WorkersLost: simulators die faster than they can be replaced.
+            RanksLost: another rank ended.
+        """
+        done = self.run(update, jobs, stopping)
+        if not all(np.isfinite(trajectory.rewards).all() for some in done.values() for trajectory in some):
+            raise RewardError(f"reward in update {update}: got NaN or infinity, expected a finite number")
+        self._ranks.post(f"played {update}")
+        stopped = self._ranks.any(self._should_stop(stopping))
+        rollouts = RolloutBuffer.gathered(self._ranks, done)
+        return None if stopped else rollouts
+
+    def run(
+        self, update: int, jobs: Sequence[RolloutJob], stopping: Callable[[], bool] = lambda: False
+    ) -> dict[int, list[Trajectory]]:
+        """Runs this rank's jobs and returns their episodes by job number.
+
+        Some are missing once `stopping()`, or once enough ranks have finished theirs (DD-PPO's preemption).
+        """
+        ranks, number = self._ranks, {job.seed: i for i, job in enumerate(jobs)}
+        run = self._pool.run(
+            jobs[ranks.rank :: ranks.count],
+            give_up=lambda: self._should_stop(stopping),
+            enough=lambda: self._preempt < 1.0 and ranks.posted(f"played {update}") >= self._preempt * ranks.count,
+        )
+        return {number[job.seed]: trajectories for job, trajectories in run}
+
+    def _should_stop(self, stopping: Callable[[], bool]) -> bool:
+        """Returns whether this rank or another was asked to stop."""
+        if stopping():
+            self._ranks.post("stop")
+            return True
+        return self._ranks.posted("stop") > 0
 
 
 def twin_options(config: PolicyConfig, play: RolloutOptions) -> TwinOptions:
@@ -232,44 +208,7 @@ def twin_options(config: PolicyConfig, play: RolloutOptions) -> TwinOptions:
     return TwinOptions(height, width, randomise_cameras=True, randomise_appearance=True, contact=play.contact)
 
 
-def rewards(options: RewardOptions, blocked: Sequence[bool], steps: int, success: bool) -> npt.NDArray[np.float64]:
-    """Computes the rewards (T,) of an episode of `steps` decisions; `blocked` has one entry per executed command."""
-    result = np.full(steps, options.step, np.float64)
-    result[: len(blocked)] += options.collision * np.array(blocked, np.float64)
-    result[-1] += options.success * success
-    return result
-
-
-def joined(trajectories: Sequence[Trajectory]) -> Episodes:
-    """Joins episodes into one block; the last step of a truncated one has no action (0 as a placeholder)."""
-    lengths = np.array([len(each.previous) for each in trajectories], np.int64)
-    actions = [np.pad(each.actions, (0, len(each.previous) - len(each))) for each in trajectories]
-    return Episodes(
-        features=np.concatenate([each.features for each in trajectories]),
-        labels=np.concatenate(actions),
-        previous=np.concatenate([each.previous for each in trajectories]),
-        in_hand=np.concatenate([each.in_hand for each in trajectories]),
-        starts=np.cumsum(lengths) - lengths,
-        lengths=lengths,
-        instructions=tuple(each.instruction for each in trajectories),
-    )
-
-
-def per_step(trajectories: Sequence[Trajectory], values: Sequence[npt.NDArray[np.floating]]) -> npt.NDArray[np.float32]:
-    """Joins one array (T,) per episode into one number per step of `joined`; 0 where there is no action."""
-    return np.concatenate([
-        np.pad(own.astype(np.float32), (0, len(each.previous) - len(own))) for each, own in zip(trajectories, values)
-    ])  # fmt: skip
-
-
-def trainable_mask(trajectories: Sequence[Trajectory]) -> npt.NDArray[np.bool_]:
-    """Marks the steps of `joined` whose action is the learner's own."""
-    steps = [(np.arange(len(each.previous)), each) for each in trajectories]
-    return np.concatenate([(step >= each.guided) & (step < len(each)) for step, each in steps])
-
-
-def jobs(seed: int, update: int, episodes: int, shares: int, weights: Weights) -> Iterator[RolloutJob]:
-    """Divides an update's episodes into `shares` jobs of nearly equal size."""
-    for number in range(shares):
-        count = episodes // shares + (number < episodes % shares)
-        yield RolloutJob((seed, 4, update, number), count, weights)
+def jobs_of(seed: int, update: int, episodes: int, jobs: int, weights: Weights) -> list[RolloutJob]:
+    """Divides an update's episodes into `jobs` jobs of nearly equal size."""
+    counts = [episodes // jobs + (number < episodes % jobs) for number in range(jobs)]
+    return [RolloutJob((seed, 4, update, number), count, weights) for number, count in enumerate(counts)]

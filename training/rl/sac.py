@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -19,26 +19,24 @@ import numpy as np
 import torch
 import tyro
 from torch import Tensor, nn
-from tyro.conf import Suppress
 
 from training.data.packing import Batch, Instructions, collate, pack
 from training.errors import Diverged
 from training.models.spoc import SpocPolicy
-from training.rl.actor_critic import ActorCritic
-from training.rl.advantages import places, predicted
-from training.rl.ppo import Trainer, train
+from training.rl.actor_critic import ActorCritic, TwinQ
+from training.rl.log import opened
+from training.rl.options import RlOptions
 from training.rl.ppo_loss import kl_estimate, log_probabilities
-from training.rl.ppo_options import PpoOptions
-from training.rl.q_networks import TwinQ
-from training.rl.rank_minibatches import RankShard
 from training.rl.replay_buffer import ReplayBuffer, Transitions, transitions
-from training.rl.rollout import Trajectory, per_step
+from training.rl.rollout_buffer import RolloutBuffer
 from training.rl.sac_loss import actor_loss, entropies, follow, q_loss, soft_values, targets, temperature_loss
+from training.rl.trainer import RlTrainer, train
+from training.rl.trajectory import Trajectory, per_step, places, predicted
 from training.runtime.checkpoint import load
 
 
 @dataclass(frozen=True)
-class SacOptions(PpoOptions):
+class SacOptions(RlOptions):
     """Fine-tunes a cloned policy by soft actor-critic, in one process."""
 
     name: str = "sac"
@@ -49,26 +47,16 @@ class SacOptions(PpoOptions):
     """Episodes per optimiser step, about 750 steps (the paper: 64 single steps)."""
     replay_steps: int = 100_000
     """Size of the replay buffer in steps, in memory and on disk: 0.8 GB for `mini` (the paper: 1,000,000)."""
-    follow: float = 0.005
-    """Coefficient (tau) of the target networks' update at each optimiser step (the paper's code)."""
+    tau: float = 0.005
+    """Coefficient of the target networks' update at each optimiser step (the paper's code)."""
     temperature: float = 1.0
     """Initial temperature (the paper's code)."""
     temperature_lr: float = 3e-4
-    entropy_share: float = 0.98
+    target_entropy_scale: float = 0.98
     """Target entropy as a fraction of the maximum (the paper); the `mini` clone's own is 0.2."""
     target_kl: float = float("inf")
     """Largest KL divergence [nat] between the policies before and after an update; beyond it the run ends as diverged.
     inf for no limit."""
-    epochs: Suppress[int] = 0
-    minibatches: Suppress[int] = 0
-    microbatch: Suppress[int] = 1
-    clip_coef: Suppress[float] = 0.0
-    gae_lambda: Suppress[float] = 0.0
-    value_coefficient: Suppress[float] = 0.0
-    value_clip: Suppress[float] = 0.0
-    entropy_coefficient: Suppress[float] = 0.0
-    shared: Suppress[bool] = False
-    """Not used: options of PPO alone."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -77,25 +65,57 @@ def main(argv: Sequence[str]) -> int:
     return train(SacTrainer(options, shlex.join(["ferry", "train", "sac", *argv])))
 
 
-class SacTrainer(Trainer):
-    """SAC, update by update; rollouts, evaluations and checkpoints are PPO's."""
+class SacTrainer(RlTrainer):
+    """SAC, update by update."""
+
+    options: SacOptions
+    algorithm = "SAC"
 
     def __init__(self, options: SacOptions, command: str = "") -> None:
         super().__init__(options, command)
-        self.soft = options
         self.critics = TwinQ(self.model.actor, options.seed).to(self.device)
         self.slow = deepcopy(self.critics).requires_grad_(False)
         self.log_temperature = nn.Parameter(torch.tensor(math.log(options.temperature), device=self.device))
         critics = [parameter for parameter in self.critics.parameters() if parameter.requires_grad]
-        self.groups = [self.model.actor_parameters(), critics, [self.log_temperature]]
-        rates = (options.lr, options.critic_lr, options.temperature_lr)
-        groups = [{"params": parameters, "lr": rate} for parameters, rate in zip(self.groups, rates)]
-        self.optimiser = torch.optim.Adam(groups, fused=True)
-        self.wanted_entropy = options.entropy_share * math.log(int(self.mask.sum()))
+        self.optimise(
+            (self.model.actor_parameters(), options.lr),
+            (critics, options.critic_lr),
+            ([self.log_temperature], options.temperature_lr),
+        )
+        self.wanted_entropy = options.target_entropy_scale * math.log(int(self.mask.sum()))
         self.replay = ReplayBuffer(self.folder / "replay", options.replay_steps)
 
-    def _make_networks(self, policy: SpocPolicy) -> ActorCritic:
-        return ActorCritic(policy, shared=True, seed=self.options.seed)  # without PPO's critic
+    def make_networks(self, policy: SpocPolicy) -> ActorCritic:
+        """Makes the actor, without PPO's critic."""
+        return ActorCritic(policy, shared=True, seed=self.options.seed)
+
+    def run(self, stopping: Callable[[], bool] = lambda: False, updates: int | None = None) -> None:
+        """Trains to the end, for `updates` updates, or until `stopping()`: then KeyboardInterrupt after a checkpoint.
+
+        Raises:
+            RewardError, WorkersLost: during a rollout; last.pt holds every update until then.
+            Diverged: last.pt is from before.
+        """
+        end, stopped = None if updates is None else self.update + updates, False
+        with (
+            opened(self.folder, self.options.steps, self.steps, self.ranks.first) as log,
+            self.make_collector(log) as collector,
+        ):
+            self.evaluate(log, stopping)
+            while not self.is_over(end):
+                with log.timed("playing"):
+                    rollouts = self.collect_rollouts(collector, stopping)
+                if rollouts is None:
+                    stopped = True
+                    break
+                with log.timed("learning"):
+                    metrics = self.update_policy(rollouts)
+                log.update(self.update, self.steps, rollouts.outcomes, float(np.mean(self.window)), metrics)
+                self.save_if_due()
+                self.evaluate(log, stopping)
+            self.save("last.pt")
+        if stopped:
+            raise KeyboardInterrupt
 
     def resume(self) -> None:
         """As PPO; restores the critics, their targets, the temperature and the replay buffer as well."""
@@ -111,55 +131,54 @@ class SacTrainer(Trainer):
         """Returns the checkpoint's content; the policy in it is the actor."""
         return {
             **super().payload(),
-            "algorithm": "SAC",
             "critics": self.critics.state_dict(),
             "slow": self.slow.state_dict(),
             "log_temperature": self.log_temperature.item(),
             "replay": list(self.replay.updates),
         }
 
-    def _save(self, name: str) -> None:
-        super()._save(name)
+    def save(self, name: str) -> None:
+        """Writes a checkpoint, and deletes the episodes that it no longer lists."""
+        super().save(name)
         if name == "last.pt":
             self.replay.prune()
 
-    def _update_policy(self, trajectories: Sequence[Trajectory], shard: RankShard | None = None) -> dict[str, float]:
+    def update_policy(self, rollouts: RolloutBuffer) -> dict[str, float]:
         """Runs one update: `gradient_steps` optimiser steps, each on episodes drawn from the replay buffer."""
-        options, warming = self.soft, self.update < self.soft.warmup
-        self.replay.add(self.update, list(trajectories))
+        options, warming = self.options, self.update < self.options.warmup
+        self.replay.add(self.update, rollouts.trajectories)
         rng = np.random.default_rng([options.seed, 6, self.update])
         metrics = [
-            self._improve(self.replay.draw(rng, options.batch_episodes), warming) for _ in range(options.gradient_steps)
+            self.optimiser_step(self.replay.draw(rng, options.batch_episodes), warming)
+            for _ in range(options.gradient_steps)
         ]
         mean = {name: float(np.mean([values[name] for values in metrics])) for name in metrics[0]}
-        self.update += 1
-        self.steps += sum(map(len, trajectories))
-        self.window.extend(trajectory.success for trajectory in trajectories)
-        kl = self._kl(trajectories)
+        self.count(rollouts)
+        kl = self._kl(rollouts.trajectories)
         if not kl <= options.target_kl:
             raise Diverged(self.update, kl, self.last, "KL divergence", f"at most {options.target_kl} (target_kl)")
         return {**mean, "kl": kl}
 
-    def _improve(self, episodes: list[Trajectory], warming: bool) -> dict[str, float]:
+    def optimiser_step(self, episodes: list[Trajectory], warming: bool) -> dict[str, float]:
         """Makes one optimiser step; while warming up, of the critics alone."""
-        loss, metrics = self._soft_loss(transitions(episodes, self.tokenizer), warming)
+        loss, metrics = self.loss(transitions(episodes, self.tokenizer), warming)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
-        norms = [float(torch.nn.utils.clip_grad_norm_(group, self.soft.max_grad_norm)) for group in self.groups]
+        norms = [float(torch.nn.utils.clip_grad_norm_(group, self.options.max_grad_norm)) for group in self.groups]
         if not np.isfinite([loss.item(), *norms]).all():
             raise Diverged(self.update, loss.item(), self.last, "loss or gradient")
         self.optimiser.step()
-        follow(self.slow.parameters(), self.critics.parameters(), self.soft.follow)
+        follow(self.slow.parameters(), self.critics.parameters(), self.options.tau)
         return {**metrics, "actor_norm": norms[0], "critic_norm": norms[1]}
 
-    def _soft_loss(self, block: Transitions, warming: bool) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, block: Transitions, warming: bool) -> tuple[Tensor, dict[str, float]]:
         """Computes the sum of all losses of whole episodes; no two losses have gradients in the same parameters."""
-        log_p, q, slow = self._evaluate_networks(block, warming)
+        log_p, q, slow = self.evaluate_networks(block, warming)
         temperature = self.log_temperature.exp().detach()
         following = soft_values(log_p.detach(), slow.amin(0), temperature).roll(-1)
         acted, ended = torch.from_numpy(block.acted).to(self.device), torch.from_numpy(block.ended).to(self.device)
         actions = torch.from_numpy(block.episodes.labels.astype(np.int64)).to(self.device)[acted]
-        wanted = targets(self._to_device(block.rewards), following, ended, self.soft.gamma)[acted]
+        wanted = targets(self.to_device(block.rewards), following, ended, self.options.gamma)[acted]
         critic_loss = q_loss(q[0, acted], actions, wanted) + q_loss(q[1, acted], actions, wanted)
         metrics = {"q_loss": critic_loss.item(), "target": wanted.mean().item(), "temperature": temperature.item()}
         if warming:
@@ -169,14 +188,14 @@ class SacTrainer(Trainer):
         metrics |= {"policy_loss": policy_loss.item(), "entropy": entropy.mean().item()}
         return critic_loss + policy_loss + temperature_loss(self.log_temperature, entropy, self.wanted_entropy), metrics
 
-    def _evaluate_networks(self, block: Transitions, warming: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def evaluate_networks(self, block: Transitions, warming: bool) -> tuple[Tensor, Tensor, Tensor]:
         """Returns a block's log-probabilities (S, A) and the values (2, S, A) of critics and target networks."""
-        rows = pack(block.episodes.lengths, np.arange(len(block.episodes)), self.soft.context)
-        batch = collate(block.episodes, block.words, rows, self.soft.context)
+        rows = pack(block.episodes.lengths, np.arange(len(block.episodes)), self.options.context)
+        batch = collate(block.episodes, block.words, rows, self.options.context)
         place, source = places(block.episodes, batch)
         order = torch.from_numpy(np.argsort(source)).to(self.device)  # of the rows' steps, as the block has them
         batch, place = batch.to(self.device), place.to(self.device)
-        with self._autocast():
+        with self.autocast():
             with torch.set_grad_enabled(not warming):
                 logits = self.model.logits(batch, block.words)
             q = self.critics(batch, block.words)
@@ -187,8 +206,8 @@ class SacTrainer(Trainer):
     def _kl(self, trajectories: Sequence[Trajectory]) -> float:
         """Estimates the KL divergence [nat] of the policy from the one that played."""
         block = transitions(list(trajectories), self.tokenizer)
-        with self._autocast():
-            new = predicted(block.episodes, block.words, self._taken, self.soft.context)
+        with self.autocast():
+            new = predicted(block.episodes, block.words, self._taken, self.options.context)
         old = per_step(trajectories, [trajectory.log_p for trajectory in trajectories])
         return float(kl_estimate(torch.from_numpy(new[block.acted]), torch.from_numpy(old[block.acted])))
 

@@ -20,6 +20,7 @@ from training.models.config import PolicyConfig
 from training.models.spoc import SpocPolicy
 from training.models.tokenizer import TABLE_ROWS
 from training.runtime import torch_file
+from training.runtime.options import plain
 
 SCHEMA = 1
 
@@ -86,7 +87,7 @@ def expect_options(
     Names in `saved` that have changed since are looked up in `renamed`. An option that did not exist yet when the run
     was made counts as its `default`.
     """
-    current = {renamed.get(name, name): value for name, value in saved.items()}
+    current = {renamed.get(name, name): plain(value) for name, value in saved.items()}
     for name, value in _completed(current, default or {}).items():
         if name in wanted and wanted[name] != value:
             raise CheckpointError(

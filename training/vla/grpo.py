@@ -43,7 +43,7 @@ from training.vla.batch import Batch, minibatches
 from training.vla.checkpoint import KIND, policy_from, policy_payload
 from training.vla.group_health import GroupHealth, Tried
 from training.vla.grpo_loss import clipped, is_mixed, row_weights, token_log_p, token_losses
-from training.vla.grpo_options import GrpoOptions, check, comparable
+from training.vla.grpo_options import FORMER_NAMES, GrpoOptions, check
 from training.vla.held_out import held_out_successes
 from training.vla.rollout import RolloutJob, RolloutWorker, Trajectory
 from training.vla.world import Tasks
@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
 
     torch.set_num_threads(options.threads)
     if not options.resume:
-        expect_new(options.run / options.name / "last.pt")
+        expect_new(options.last)
     command = shlex.join(["ferry", "train", "grpo", *argv])
     trainer = Trainer(options, partial(LiberoTasks, options.tasks), command)
     if options.resume:
@@ -96,7 +96,7 @@ class Trainer:
     @property
     def last(self) -> Path:
         """Checkpoint that a resumed run continues from."""
-        return self.options.run / self.options.name / "last.pt"
+        return self.options.last
 
     def run(self, stopping: Callable[[], bool] = lambda: False, steps: int | None = None) -> None:
         """Trains to the end, for `steps` steps, or until `stopping()`: then KeyboardInterrupt after a checkpoint.
@@ -174,7 +174,7 @@ class Trainer:
         """Yields this step's groups, whose states and samples depend on the seed, the step and the number alone."""
         options, weights = self.options, self._weights(self.policy.state_dict())
         first = int(np.random.default_rng([options.seed, 1, self.step]).integers(len(self.tasks.names)))
-        for number in range(options.groups * options.most_tries):
+        for number in range(options.groups * options.max_tries):
             samples = tuple((options.seed, 3, self.step, number, sample) for sample in range(options.group_size))
             yield RolloutJob(
                 number, (first + number) % len(self.tasks.names), (options.seed, 2, self.step, number), samples,
@@ -280,7 +280,8 @@ class Trainer:
             CheckpointError: last.pt is missing, or was made with other options.
         """
         payload = load(self.last, KIND)
-        expect_options(self.last, payload["training"], comparable(self.options), comparable(type(self.options)()))
+        wanted, defaults = self.options.comparable(), type(self.options)().comparable()
+        expect_options(self.last, payload["training"], wanted, defaults, renamed=FORMER_NAMES)
         self.start, self.start_sha256 = payload["start"], payload["start_sha256"]
         self.policy.load_state_dict(payload["learner"])
         if self.average is not None:
@@ -296,7 +297,7 @@ class Trainer:
             "weights": self._policy_weights(),
             "learner": self.policy.state_dict(),
             "algorithm": "GRPO (SimpleVLA-RL)",
-            "training": comparable(self.options),
+            "training": self.options.comparable(),
             "start": self.start,
             "start_sha256": self.start_sha256,
             "seed": self.options.seed,

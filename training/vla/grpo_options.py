@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import ClassVar
 
 from training.errors import ConfigError
+from training.runtime.options import RunOptions, WorkerOptions
 from training.vla.grpo_loss import AGGREGATIONS
+
+FORMER_NAMES: Mapping[str, str] = MappingProxyType({"most_tries": "max_tries"})
+"""Names of options in checkpoints that were written before they were renamed -> names now."""
 
 
 @dataclass(frozen=True)
@@ -25,17 +31,19 @@ class LiberoTaskOptions:
 
 
 @dataclass(frozen=True)
-class GrpoOptions:
+class GrpoOptions(WorkerOptions, RunOptions):
     """Fine-tunes a policy by its own success."""
 
     run: Path = Path("runs/vla")
     """Folder of the run."""
     name: str = "grpo"
     """Folder in the run for the checkpoint (last.pt) and TensorBoard files."""
+    threads: int = 1
+    """Torch threads of the update."""
+    save_every_s: float = 60.0
+    """Seconds between checkpoints."""
     start: Path | None = None
     """Checkpoint to start from; by default the run's sft/last.pt."""
-    resume: bool = False
-    """Continue from last.pt, as if the run had not been interrupted."""
     tasks: LiberoTaskOptions = field(default_factory=LiberoTaskOptions)
     steps: int = 60
     """Steps in total, each of a rollout and an update; 0 only evaluates."""
@@ -43,7 +51,7 @@ class GrpoOptions:
     """Mixed groups of a step (theirs: 64)."""
     group_size: int = 8
     """Trajectories of a group, which begin in the same state."""
-    most_tries: int = 4
+    max_tries: int = 4
     """At most so many times `groups` are played in a step to find the mixed ones (dynamic sampling)."""
     dynamic_sampling: bool = True
     """Keep only mixed groups; without it, the first `groups` (one of the paper's ablations)."""
@@ -79,17 +87,10 @@ class GrpoOptions:
     """Steps between evaluations on held-out states, with the most probable tokens; 0 for none."""
     evaluate_states: int = 50
     """States of an evaluation, divided among the tasks; always the same ones."""
-    device: str = "auto"
-    """Device of the update: cpu, cuda, or auto for cuda where there is one. Rollouts run on the CPU."""
-    workers: int = 2
-    """Simulator processes."""
-    stall_s: float = 300.0
-    """A simulator process that reports nothing for so long counts as hung and is replaced."""
-    threads: int = 1
-    """Torch threads of the update."""
-    save_every_s: float = 60.0
-    """Seconds between checkpoints."""
-    seed: int = 0
+
+    free: ClassVar[frozenset[str]] = RunOptions.free | {
+        "start", "evaluate_every", "evaluate_states", "microbatch", "workers", "stall_s",
+    }  # fmt: skip
 
     @property
     def source(self) -> Path:
@@ -104,7 +105,7 @@ def check(options: GrpoOptions, chunk: int) -> None:
         ("group_size", options.group_size, 2),
         ("minibatch", options.minibatch, 1),
         ("microbatch", options.microbatch, 1),
-        ("most_tries", options.most_tries, 1),
+        ("max_tries", options.max_tries, 1),
     ):
         if got < least:
             raise ConfigError(what, got, f"at least {least}")
@@ -116,12 +117,3 @@ def check(options: GrpoOptions, chunk: int) -> None:
         raise ConfigError("aggregation", repr(options.aggregation), f"one of {', '.join(AGGREGATIONS)}")
     if not 0 <= options.ema < 1:
         raise ConfigError("ema", options.ema, "from 0 to less than 1")
-
-
-def comparable(options: GrpoOptions) -> dict[str, Any]:
-    """Returns the options that a resumed run must have in common with the first, as plain values."""
-    free = {"resume", "run", "name", "start", "save_every_s", "evaluate_every", "evaluate_states"}
-    machine = {"device", "microbatch", "workers", "stall_s", "threads"}
-    plain = {name: value for name, value in asdict(options).items() if name not in free | machine}
-    plain["tasks"] = {name: list(one) if isinstance(one, tuple) else one for name, one in plain["tasks"].items()}
-    return plain

@@ -10,9 +10,9 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ from training.runtime.commit import git_commit
 from training.runtime.distributed import alone, device_of
 from training.runtime.interrupt import stop_request
 from training.runtime.learning_rate import lr_factor
+from training.runtime.options import RunOptions
 from training.runtime.progress import Bar
 from training.vla.checkpoint import KIND, load_policy, policy_payload
 from training.vla.config import preset
@@ -37,23 +38,25 @@ from training.vla.sft_data import SftData, action_error, config_of, read_demonst
 
 
 @dataclass(frozen=True)
-class SftOptions:
+class SftOptions(RunOptions):
     """Fine-tunes a policy on demonstrations."""
 
     run: Path = Path("runs/vla")
     """Folder of the run."""
     name: str = "sft"
     """Folder in the run for the checkpoint (last.pt) and TensorBoard files."""
+    save_every_s: float = 60.0
+    """Seconds between checkpoints."""
     data: tuple[str, ...] = ("demonstrations",)
-    """Folders of the run with demonstrations."""
+    """Folders of the run, or anywhere, with demonstrations: Ferry's own, LIBERO's *_demo.hdf5, or RLDS."""
     each: int = 0
     """Demonstrations of each task to train on; 0 for all."""
+    drop_idle: bool = False
+    """Leave out actions of LIBERO's files that do nothing, as OpenVLA does."""
     hold_out: int = 20
     """One in this many demonstrations is kept for validation; where there are fewer, all validate as well."""
     start: Path | None = None
     """Checkpoint to start from, whose words, scales and sizes stay; untrained weights by default."""
-    resume: bool = False
-    """Continue from last.pt, as if the run had not been interrupted."""
     size: str = "mini"
     """Policy size: mini."""
     proprio: bool = False
@@ -74,13 +77,8 @@ class SftOptions:
     """The gradient is clipped to this norm."""
     validate_every: int = 250
     """Updates between validations."""
-    device: str = "auto"
-    """Device: cpu, cuda, or auto for cuda where there is one."""
-    threads: int = 2
-    """Torch threads."""
-    save_every_s: float = 60.0
-    """Seconds between checkpoints."""
-    seed: int = 0
+
+    free: ClassVar[frozenset[str]] = RunOptions.free | {"validate_every", "start"}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -88,8 +86,9 @@ def main(argv: Sequence[str]) -> int:
     options = tyro.cli(SftOptions, args=list(argv), prog="ferry train sft")
     torch.set_num_threads(options.threads)
     if not options.resume:
-        expect_new(options.run / options.name / "last.pt")
-    demonstrations = read_demonstrations([options.run / folder for folder in options.data], options.each)
+        expect_new(options.last)
+    folders = [options.run / folder for folder in options.data]
+    demonstrations = read_demonstrations(folders, options.each, options.drop_idle)
     trainer = Trainer(options, demonstrations, shlex.join(["ferry", "train", "sft", *argv]))
     if options.resume:
         trainer.resume()
@@ -126,7 +125,7 @@ class Trainer:
     @property
     def last(self) -> Path:
         """Checkpoint that a resumed run continues from."""
-        return self.options.run / self.options.name / "last.pt"
+        return self.options.last
 
     def run(self, stopping: Callable[[], bool] = lambda: False, updates: int | None = None) -> None:
         """Trains to the end, for `updates` updates, or until `stopping()`: then KeyboardInterrupt after a checkpoint.
@@ -205,7 +204,7 @@ class Trainer:
             CheckpointError: last.pt is missing, or was made with other options.
         """
         payload = load(self.last, KIND)
-        expect_options(self.last, payload["training"], comparable(self.options), comparable(SftOptions()))
+        expect_options(self.last, payload["training"], self.options.comparable(), SftOptions().comparable())
         expect_options(
             self.last,
             {"steps of demonstrations": payload["data_steps"]},
@@ -221,7 +220,7 @@ class Trainer:
         return {
             **policy_payload(self.policy),
             "algorithm": "supervised fine-tuning",
-            "training": comparable(self.options),
+            "training": self.options.comparable(),
             "start": str(self.options.start or ""),
             "demonstrations": self.demonstrations,
             "data_steps": len(self.train_set),
@@ -241,10 +240,3 @@ class Trainer:
 def token_loss(logits: Tensor, tokens: Tensor) -> Tensor:
     """Computes the mean cross-entropy [nat] of tokens (...) under logits (..., bins)."""
     return functional.cross_entropy(logits.flatten(0, -2), tokens.flatten())
-
-
-def comparable(options: SftOptions) -> dict[str, Any]:
-    """Returns the options that a resumed run must have in common with the first, as plain values."""
-    free = ("resume", "device", "threads", "save_every_s", "validate_every", "run", "name", "start")
-    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(options).items()}
-    return {name: value for name, value in plain.items() if name not in free}

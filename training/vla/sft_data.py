@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from simulation.libero.demonstration import Demonstration
+from simulation.libero.published_files import SUFFIX, read_hdf5
+from simulation.libero.rlds_files import is_rlds, read_rlds
 from training.errors import DataError
 from training.vla.action_tokenizer import ActionTokenizer, Statistics
 from training.vla.config import VlaConfig, word_table
@@ -69,27 +71,39 @@ class SftData:
         return torch.from_numpy(self.images[steps]), self.words[steps], self.proprio[steps], tokens
 
 
-def read_demonstrations(folders: Sequence[Path], each: int = 0) -> list[Demonstration]:
+def read_demonstrations(folders: Sequence[Path], each: int = 0, drop_idle: bool = False) -> list[Demonstration]:
     """Reads the successful demonstrations in folders, in the order of their files' names.
 
     Args:
-        folders: with .npz files of `Demonstration`, also in folders below.
+        folders: with .npz files of `Demonstration`, LIBERO's own `*_demo.hdf5`, or TFRecord files of RLDS; also
+            in folders below.
         each: at most so many of each task; 0 for all.
+        drop_idle: leaves out the actions of HDF5 files that do nothing, as OpenVLA does.
 
     Raises:
         DataError: there is none.
+        DemonstrationError: a file is none.
     """
-    found: dict[tuple[str, int], list[Demonstration]] = {}
-    for path in sorted(path for folder in folders for path in folder.rglob("*.npz")):
-        one = Demonstration.load(path)
-        of_task = found.setdefault((one.suite, one.index), [])
+    found: dict[tuple[str, int, str], list[Demonstration]] = {}
+    for one in _demonstrations_in(folders, drop_idle):
+        of_task = found.setdefault((one.suite, one.index, one.instruction), [])
         if one.success and not 0 < each <= len(of_task):
             of_task.append(one)
     demonstrations = [one for of_task in found.values() for one in of_task]
     if not demonstrations:
         where = ", ".join(map(str, folders))
-        raise DataError(f"{where}: got no successful demonstration, expected .npz files of them")
+        raise DataError(f"{where}: got no successful demonstration, expected .npz, {SUFFIX} or TFRecord files of them")
     return demonstrations
+
+
+def _demonstrations_in(folders: Sequence[Path], drop_idle: bool) -> Iterator[Demonstration]:
+    for path in sorted(path for folder in folders for path in folder.rglob("*")):
+        if path.suffix == ".npz":
+            yield Demonstration.load(path)
+        elif path.name.endswith(SUFFIX):
+            yield from read_hdf5(path, drop_idle)
+        elif is_rlds(path):
+            yield from read_rlds(path)
 
 
 def validation_split(

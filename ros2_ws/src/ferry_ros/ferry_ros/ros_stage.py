@@ -23,7 +23,7 @@ from std_srvs.srv import Trigger
 
 from evaluation.plans.plan import Plan
 from evaluation.plans.trial import Outcome, Trial
-from evaluation.policies import Policy
+from evaluation.policies import PlanPolicy
 from evaluation.stages.judge import HumanJudge, Verdict
 from evaluation.stages.trial_environment import Pose, RobotEnvironment, TrialSkipped, run_here
 from evaluation.stages.trial_setup import TrialSetup
@@ -120,20 +120,21 @@ class RosStage:
         self._robot.renew()
         return setup
 
-    def run(self, trial: Trial, setup: TrialSetup, policy: Policy, subscribers: Sequence[Subscriber]) -> RunEnd:
+    def run(self, trial: Trial, setup: TrialSetup, policy: PlanPolicy, subscribers: Sequence[Subscriber]) -> RunEnd:
         """Lets the policy node run the episode, or runs it here when the policy was loaded here."""
-        if not policy.identity.source.startswith("http"):
+        url, sha256 = policy.entry.server, policy.info.bundle_sha256
+        if url is None:
             with self._robot.driving():
                 return run_here(self, trial, setup, policy, subscribers)
         values = {
             "instruction": setup.instruction,
-            "sampling": policy.identity.sampling,
+            "sampling": policy.entry.sampling,
             "seed": trial.sampling_seed,
             "max_steps": trial.max_steps,
-            "bundle_sha256": policy.identity.bundle_sha256,
+            "bundle_sha256": sha256,
             "record": "",  # the evaluation keeps its own
         }
-        self._prepare(policy.identity.source, policy.identity.bundle_sha256)
+        self._prepare(url, sha256)
         self._set("policy_node", values)
         return self._follower.follow(subscribers, self._robot.stop)
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from policy_server.client import PolicyClient
+from policy_server.policy import Policy
 
 PERIOD_S = 0.1
 
@@ -16,13 +16,13 @@ class ServerWatchdog:
     """Watches the policy server while the context is entered.
 
     Args:
-        client: of the server.
+        policy: behind the server.
         timeout_s: the server counts as lost after so long without a reply.
         on_lost: called once, with the reason, from the watchdog's thread.
     """
 
-    def __init__(self, client: PolicyClient, timeout_s: float, on_lost: Callable[[str], object]) -> None:
-        self._client, self._timeout_s, self._on_lost = client, timeout_s, on_lost
+    def __init__(self, policy: Policy, timeout_s: float, on_lost: Callable[[str], object]) -> None:
+        self._policy, self._timeout_s, self._on_lost = policy, timeout_s, on_lost
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="server watchdog", daemon=True)
 
@@ -40,7 +40,7 @@ class ServerWatchdog:
         heard_s = time.monotonic()
         while not self._ended.wait(PERIOD_S):
             try:
-                self._client.ping(self._timeout_s)
+                self._policy.ping(self._timeout_s)
             except Exception as error:  # whatever it is, there was no reply
                 if time.monotonic() - heard_s >= self._timeout_s and not self._ended.is_set():
                     self._on_lost(f"{type(error).__name__}: {error}")

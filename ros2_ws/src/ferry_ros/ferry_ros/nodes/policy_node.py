@@ -40,10 +40,10 @@ from ferry_ros.rclpy_support.timer import steady_timer
 from ferry_ros.ros_robot import RobotStopped, RosRobot, RosRobotOptions, find_body
 from ferry_ros.server_watchdog import ServerWatchdog
 from ferry_ros.trial_record import TrialRecord
-from policy_server.client import PolicyClient
 from policy_server.errors import BundleError, PolicyError, Unreachable
-from policy_server.manifest import PolicyManifest
-from robots.binding import Binding, ChunkSettings, bind
+from policy_server.policies import open_policy
+from policy_server.policy import Policy, PolicyInfo, Sampling
+from robots.binding import ChunkSettings, bind
 from robots.errors import ConnectionFailed, RobotError
 
 ODOMETRY_S = 0.5
@@ -121,12 +121,10 @@ class PolicyNode(LifecycleNode):
         self.create_service(Trigger, "~/end_trial", self._end_trial, callback_group=own())
         self._status = diagnostics.status(f"{self.get_name()}: policy", diagnostics.OK, "unconfigured", {})
         steady_timer(self, 1.0, self._repeat, own())
-        self._client: PolicyClient | None = None
-        self._manifest: PolicyManifest | None = None
-        self._binding: Binding | None = None
+        self._policy: Policy | None = None
+        self._info: PolicyInfo | None = None
         self._robot: RosRobot | None = None
         self._current: Trial | None = None
-        self._bundle_sha256 = ""
         self._trial = threading.Lock()
         self._permanent_failure, self._starting = False, False
         self._awaited = self._failure = ""
@@ -147,8 +145,8 @@ class PolicyNode(LifecycleNode):
             server = isinstance(error, Unreachable)
             awaited = f"the policy server at {self.options.server_url}" if server else "the robot"
             return self._fail(f"not configured: {type(error).__name__}: {error}", awaited)
-        assert self._manifest is not None  # `_bind` read it
-        self._report(diagnostics.OK, f"configured with policy {self._manifest.name}")
+        assert self._info is not None  # `_bind` read it
+        self._report(diagnostics.OK, f"configured with policy {self._info.name}")
         return SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -194,19 +192,20 @@ class PolicyNode(LifecycleNode):
             current.end(conflict)
 
     def _bind(self, options: PolicyNodeOptions) -> None:
-        with PolicyClient(options.server_url, token=options.token or None) as client:
-            self._manifest, self._bundle_sha256 = client.served()
-        period_s = self._manifest.spec.control_period_s
-        period_s = min(options.control_period_s or period_s, period_s)
+        with open_policy(options.server_url, token=options.token or None) as policy:
+            spec = policy.describe().spec
+        period_s = min(options.control_period_s or spec.control_period_s, spec.control_period_s)
         body = find_body(self, options.body, timeout_s=5.0)
-        self._binding = bind(self._manifest.spec, body)
+        bind(spec, body)
+        policy = open_policy(options.server_url, token=options.token or None, timeout_s=period_s)
+        info = policy.describe()
         waits = RosRobotOptions(
             valid_for_s=period_s,
             observe_timeout_s=options.observe_timeout_s,
             motion_timeout_s=options.motion_timeout_s,
         )
         self._robot = RosRobot(self, body, waits)
-        self._client = PolicyClient(options.server_url, token=options.token or None, timeout_s=period_s)
+        self._policy, self._info = policy, info
 
     def _end(self, reason: str) -> None:
         """Ends a running trial, waits for it, stops the robot and unsubscribes from it."""
@@ -221,9 +220,9 @@ class PolicyNode(LifecycleNode):
             self._robot.disconnect()
 
     def _release(self) -> None:
-        if self._client:
-            self._client.close()
-        self._client = self._manifest = self._binding = self._robot = None
+        if self._policy:
+            self._policy.close()
+        self._policy = self._info = self._robot = None
 
     def _run_trial(
         self, _: Trigger.Request, response: Trigger.Response, trial: Trial | None = None
@@ -259,34 +258,30 @@ class PolicyNode(LifecycleNode):
             return RunEnd("policy_failed", f"{type(error).__name__}: {error}", 0)
 
     def _run_session(self, trial: Trial, options: PolicyNodeOptions) -> RunEnd:
-        if not self._client or not self._binding or not self._robot or not self._manifest or not self._active():
+        if not self._policy or not self._info or not self._robot or not self._active():
             return RunEnd("interrupted", "policy_node is not active; configure and activate it first", 0)
-        if options.bundle_sha256 not in ("", self._bundle_sha256):
-            raise BundleError(f"bundle: got {self._bundle_sha256}, expected {options.bundle_sha256}")
+        if options.bundle_sha256 not in ("", self._info.bundle_sha256):
+            raise BundleError(f"bundle: got {self._info.bundle_sha256}, expected {options.bundle_sha256}")
         instruction = options.instruction or self._robot.instruction
-        session = self._client.open(self._binding.body, instruction, sampling=options.sampling, seed=options.seed)
-        try:
-            self._expect_configured(session.bundle_sha256)
+        sampling: Sampling = options.sampling  # type: ignore[assignment]  # the policy refuses what it does not know
+        with self._policy.open(self._robot.spec, instruction, sampling=sampling, seed=options.seed) as session:
             self._instruction.publish(String(data=instruction))  # the judge needs the instruction that was used
-            steps = options.max_steps or self._manifest.spec.horizon
+            steps = options.max_steps or self._info.spec.horizon
             recorded, watched = self._recorded(trial, options, instruction, steps), self._watched(trial, options)
             with recorded as record, self._robot.driving(), watched:
                 both = (self, record)
                 chunks = ChunkSettings.given(options.chunks, options.execute_rows, options.chunk_latency_s)
-                binding = session.binding.with_chunks(chunks)
-                runner = Runner(self._robot, session, binding, max_steps=steps, subscribers=both)
+                runner = Runner(self._robot, session, chunks=chunks, max_steps=steps, subscribers=both)
                 end = trial.begin(runner)
                 record.ended_as(end)  # with the reason of who ended it
             return replace(end, message="; ".join(filter(None, (end.message, record.fault))))
-        finally:
-            session.close()
 
     def _watched(self, trial: Trial, options: PolicyNodeOptions) -> AbstractContextManager[object]:
         """Ends the trial when the server is lost."""
-        assert self._client is not None  # a trial has one
+        assert self._policy is not None  # a trial has one
         lost = partial(trial.end, why="policy_failed")
         return (
-            ServerWatchdog(self._client, options.server_timeout_s, lost)
+            ServerWatchdog(self._policy, options.server_timeout_s, lost)
             if options.server_timeout_s > 0
             else nullcontext()
         )
@@ -296,12 +291,11 @@ class PolicyNode(LifecycleNode):
         self, trial: Trial, options: PolicyNodeOptions, instruction: str, steps: int
     ) -> Iterator[TrialRecord]:
         """Record of a trial; writes nothing without the parameter `record`; always finished."""
-        assert self._manifest is not None  # a trial has it, and the binding
-        assert self._binding is not None
-        folder = Path(options.record).expanduser() if options.record else None
-        known = (self._manifest.name, self._bundle_sha256, self._binding.body.name)
-        robot = self._robot
+        robot, info = self._robot, self._info
         assert robot is not None  # it is active
+        assert info is not None
+        folder = Path(options.record).expanduser() if options.record else None
+        known = (info.name, info.bundle_sha256, robot.spec.name)
         if folder is not None:  # where it begins; later on each result tells
             odometry, _ = one_message(self, Odometry, "odom", qos.NEWEST, ODOMETRY_S)
             robot.pose = convert.pose_of(odometry) if odometry else None
@@ -311,11 +305,6 @@ class PolicyNode(LifecycleNode):
         finally:
             if folder is not None or options.run_once:
                 trial.judged = record.judged(trial_record.verdict(self, record.end))
-
-    def _expect_configured(self, got: str) -> None:
-        """Raises BundleError when a restarted server serves another bundle: its actions or horizon may differ."""
-        if got != self._bundle_sha256:
-            raise BundleError(f"bundle: got {got}, expected {self._bundle_sha256}; configure policy_node again")
 
     def _active(self) -> bool:
         return bool(self._state_machine.current_state[1] == "active")
@@ -384,7 +373,7 @@ class PolicyNode(LifecycleNode):
 
     def _started(self) -> bool:
         """Configures, unless configured already, and activates."""
-        configured = self._client is not None or self.trigger_configure() == SUCCESS
+        configured = self._policy is not None or self.trigger_configure() == SUCCESS
         return configured and bool(self.trigger_activate() == SUCCESS)
 
 

@@ -1,19 +1,22 @@
-"""Splits each minibatch over DDP ranks so that the summed gradient equals single-process training.
+"""The episodes of one update, from which minibatches are drawn; also where several ranks played them.
 
-Ranks exchange a few numbers per episode, never its images. Minibatches are drawn from the lengths of all episodes; each
-rank computes the gradient of its own episodes in a minibatch, weighted by their fraction of its decisions.
+Each minibatch is split over DDP ranks so that the summed gradient equals single-process training. Ranks exchange a few
+numbers per episode, never its images. Minibatches are drawn from the lengths of all episodes; each rank computes the
+gradient of its own episodes in a minibatch, weighted by their fraction of its decisions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor, nn
 
 from training.data.packing import pack
-from training.rl.rollout import Trajectory
+from training.rl.trajectory import Trajectory
 from training.runtime.distributed import Ranks
 
 
@@ -73,24 +76,28 @@ class Minibatch:
 
 
 @dataclass(frozen=True)
-class RankShard:
-    """An update's episodes of all ranks, in the order in which they were drawn.
+class RolloutBuffer:
+    """The episodes of one update, in the order in which they were drawn.
 
     Attributes:
-        outcomes: of every episode.
-        own: indices of those that this rank played, in the order in which it holds them.
+        trajectories: those that this rank played.
+        outcomes: of every rank's.
+        own: for each of `trajectories`, its index in `outcomes`.
+        ranks: this one and the others.
     """
 
+    trajectories: list[Trajectory]
     outcomes: tuple[Outcome, ...]
     own: npt.NDArray[np.int64]
+    ranks: Ranks
 
     @classmethod
-    def single(cls, trajectories: Sequence[Trajectory]) -> RankShard:
-        """Makes the shard of a single process, which played all episodes."""
-        return cls(tuple(map(Outcome.of, trajectories)), np.arange(len(trajectories)))
+    def of(cls, trajectories: Sequence[Trajectory]) -> RolloutBuffer:
+        """Makes the buffer of a single process, which played all episodes."""
+        return cls(list(trajectories), tuple(map(Outcome.of, trajectories)), np.arange(len(trajectories)), Ranks())
 
     @classmethod
-    def gathered(cls, ranks: Ranks, by_job: Mapping[int, Sequence[Trajectory]]) -> RankShard:
+    def gathered(cls, ranks: Ranks, by_job: Mapping[int, Sequence[Trajectory]]) -> RolloutBuffer:
         """Gathers the outcomes of every rank's finished jobs, by job number; waits for all ranks."""
         mine = {job: [Outcome.of(trajectory) for trajectory in done] for job, done in by_job.items()}
         by_rank = ranks.gather(mine)
@@ -101,7 +108,18 @@ class RankShard:
             if rank == ranks.rank:
                 own += range(len(outcomes), len(outcomes) + len(done))
             outcomes += done
-        return cls(tuple(outcomes), np.array(own, np.int64))
+        trajectories = [trajectory for job in sorted(by_job) for trajectory in by_job[job]]
+        return cls(trajectories, tuple(outcomes), np.array(own, np.int64), ranks)
+
+    @property
+    def steps(self) -> int:
+        """Decisions of every rank's episodes."""
+        return sum(outcome.steps for outcome in self.outcomes)
+
+    @property
+    def successes(self) -> list[bool]:
+        """Whether each of every rank's episodes was solved."""
+        return [outcome.success for outcome in self.outcomes]
 
     def minibatches(self, rng: np.random.Generator, context: int, count: int, max_rows: int) -> Iterator[Minibatch]:
         """Yields one epoch: every episode once, in `count` minibatches of rows with `context` places.
@@ -136,9 +154,19 @@ class RankShard:
         own = np.array([index for row in rows for index in row], np.int64)
         return pack(lengths[self.own], own, context)
 
+    def sum_gradients(self, parameters: Sequence[nn.Parameter], loss: Tensor) -> Tensor:
+        """Sums a minibatch's gradients over ranks, in place, and returns the sum of `loss`; waits for all ranks."""
+        return self.ranks.add_up(parameters, loss)
 
-def mean_metrics(ranks: Ranks, metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Sums over ranks each rank's mean over minibatches of each metric; waits for all ranks."""
-    own = {name: float(np.mean([values.get(name, 0.0) for values in metrics])) for values in metrics for name in values}
-    by_rank = ranks.gather(own)
-    return {name: sum(values.get(name, 0.0) for values in by_rank) for some in by_rank for name in some}
+    def mean(self, metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
+        """Sums over ranks each rank's mean over minibatches of each metric; waits for all ranks."""
+        own = {
+            name: float(np.mean([values.get(name, 0.0) for values in metrics])) for values in metrics for name in values
+        }
+        by_rank = self.ranks.gather(own)
+        return {name: sum(values.get(name, 0.0) for values in by_rank) for some in by_rank for name in some}
+
+    def concatenated(self, own: tuple[npt.NDArray[Any], ...] | None) -> tuple[npt.NDArray[Any], ...]:
+        """Concatenates arrays of every rank; None from one that played no episode. Waits for all ranks."""
+        by_rank = [arrays for arrays in self.ranks.gather(own) if arrays is not None]
+        return tuple(np.concatenate(of_ranks) for of_ranks in zip(*by_rank))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
-from training.rl.rank_minibatches import Outcome
+from training.rl.rollout_buffer import Outcome
 from training.runtime.progress import Bar
 
 
@@ -18,6 +19,14 @@ class Log:
 
     def __init__(self, board: SummaryWriter | None = None, bar: Bar | None = None) -> None:
         self._board, self._bar = board, bar
+        self._spent_s: dict[str, float] = {}
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Measures a phase of the current update: "playing" or "learning"."""
+        began_s = time.monotonic()
+        yield
+        self._spent_s[phase] = time.monotonic() - began_s
 
     def advance(self, steps: int) -> None:
         """Advances the bar by steps that were just played."""
@@ -36,13 +45,16 @@ class Log:
             self._bar.write(line)
 
     def update(
-        self, number: int, steps: int, outcomes: Sequence[Outcome], window: float, metrics: Mapping[str, float],
-        playing_s: float, learning_s: float,
-    ) -> None:  # fmt: skip
-        """Logs one update, after which the run has `steps` steps; `window` is the running success rate."""
+        self, number: int, steps: int, outcomes: Sequence[Outcome], window: float, metrics: Mapping[str, float]
+    ) -> None:
+        """Logs one update, whose phases were `timed` and after which the run has `steps` steps.
+
+        `window` is the running success rate.
+        """
         if self._bar is None:
             return
-        scores, speed = scores_of(outcomes, window), speeds(sum(each.steps for each in outcomes), playing_s, learning_s)
+        scores = scores_of(outcomes, window)
+        speed = speeds(sum(each.steps for each in outcomes), self._spent_s["playing"], self._spent_s["learning"])
         for group, values in (("episodes", scores), ("learning", metrics), ("speed", speed)):
             self.curves(group, values, steps)
         cells = {**scores, **metrics, **speed}
