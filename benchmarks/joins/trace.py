@@ -81,13 +81,13 @@ class Trace:
 
     def commanded(self) -> tuple[F64, F64]:
         """Times and positions (n,) of the first joint as commanded, every `TICK_S`."""
-        times, places = [], []
-        ends = [*self.joins, self.plans[-1][1] + self.plans[-1][2].duration_s]
-        for (taken_s, began_s, arm), end_s in zip(self.plans, ends):
-            here = np.arange(taken_s, end_s, TICK_S)
-            times.append(here)
-            places.append(arm.held(here - began_s)[0][:, 0])
-        return np.concatenate(times), np.concatenate(places)
+        taken = np.array([taken_s for taken_s, _, _ in self.plans])
+        times = np.arange(taken[0], self.plans[-1][1] + self.plans[-1][2].duration_s, TICK_S)
+        which, places = np.searchsorted(taken, times, side="right") - 1, np.empty(len(times))
+        for index, (_, began_s, arm) in enumerate(self.plans):
+            here = which == index
+            places[here] = arm.held(times[here] - began_s)[0][:, 0]
+        return times, places
 
     def figures(self, path: Callable[[F64], F64], speed: float, begun_s: float, rows: int) -> Figures:
         """Figures of a run along `path` at a mean `speed` [rad/s], which began at `begun_s`, of so many rows."""
@@ -118,7 +118,7 @@ class Trace:
             for at in times[times > since_s]
             if np.ptp(places[(times >= at - STILL_S) & (times <= at)]) > STILL_RAD
         ]
-        return max([since_s, *moving])
+        return float(max([since_s, *moving]))
 
     def _off(self, path: Callable[[F64], F64], begun_s: float) -> tuple[F64, float]:
         times, places = (np.array(column) for column in zip(*self.measured))
