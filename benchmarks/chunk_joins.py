@@ -2,6 +2,7 @@
 against chunks that end at rest, with the policy asked in between, and against naive switching.
 
     python benchmarks/chunk_joins.py --out runs/chunk_joins.jsonl
+    python benchmarks/chunk_joins.py --simulated     # undisturbed by a busy machine: planner, join and models alone
     python benchmarks/chunk_joins.py --stops 20      # and the time to stop during a chunk and during a join
 
 The arm runs behind its executor in this process, in real time; its fake is a process of its own where it has one. The
@@ -28,7 +29,8 @@ from typing import Any
 import numpy as np
 import tyro
 from joins.arms import ARMS, TRAVEL_RAD, Arm, path
-from joins.trace import naive_jumps
+from joins.simulated import MODELS, Simulation, vector_of
+from joins.trace import F64, naive_jumps
 
 from evaluation.runner import Runner
 from evaluation.step import Step
@@ -50,12 +52,14 @@ class Benchmark:
 
     arms: tuple[str, ...] = ("piper_twin", "piper", "ros2_control_arm")
     rates_hz: tuple[float, ...] = (5.0, 10.0, 20.0, 30.0)
-    chunks: int = 12
+    chunks: int = 16
     """Of each run."""
     delay_s: tuple[float, float] = (0.05, 0.12)
     """Of the policy."""
-    error_rad: float = 0.01
+    error_rad: float = 0.003
     """Standard deviation of a chunk's own error."""
+    simulated: bool = False
+    """In simulated time, which a busy machine does not disturb: without executor, threads and wire."""
     stops: int = 0
     """Tries of a stop during a chunk and during a join."""
     seed: int = 0
@@ -130,17 +134,48 @@ def main() -> None:
     )
     print("|" + "---|" * 10)
     for name in args.arms:
+        if args.simulated:
+            for rate_hz in args.rates_hz:
+                for way in ("join", "rest"):
+                    show(args, simulated(name, rate_hz, way, args))
+            continue
         with ARMS[name]() as arm:
             for rate_hz in args.rates_hz:
                 for way in ("join", "rest"):
-                    line = run(arm, name, rate_hz, way, args)
-                    print(line_of(line), flush=True)
-                    write(args.out, line)
-                    if way == "join":
-                        jump = "{jump_mrad:.1f} | {jump_mradps:.0f}".format(**line["naive"])
-                        print(f"| {name} | {rate_hz:g} | naive | {line['chunks']} | | | {jump} | | |", flush=True)
+                    show(args, run(arm, name, rate_hz, way, args))
             if args.stops:
                 stops(arm, name, args)
+
+
+def show(args: Benchmark, line: dict[str, Any]) -> None:
+    """Prints a run, and what naive switching would have done with its chunks."""
+    print(line_of(line), flush=True)
+    write(args.out, line)
+    if line["way"] == "join":
+        jump = "{jump_mrad:.1f} | {jump_mradps:.0f}".format(**line["naive"])
+        print(f"| {line['arm']} | {line['rate_hz']:g} | naive | {line['chunks']} | | | {jump} | | |", flush=True)
+
+
+def simulated(name: str, rate_hz: float, way: str, args: Benchmark) -> dict[str, Any]:
+    """One run in simulated time; returns its figures."""
+    model, period_s = MODELS[name](), 1.0 / rate_hz
+    vector = next(one for one in model.planner.body.chunks if one.names == vector_of(model))
+    actions = ContinuousActions(vector, ROWS, period_s, EXECUTED, way == "join", 0.5)
+    random, speed = np.random.default_rng(args.seed), TRAVEL_RAD / (args.chunks * EXECUTED * period_s)
+
+    def rows(since_s: float, number: int, start: F64) -> F64:
+        begin_s = since_s if actions.joins else number * EXECUTED * period_s
+        found = np.tile(start, (ROWS, 1))
+        found[:, 0] += path(begin_s + period_s * np.arange(1, ROWS + 1), speed)
+        found[:, 0] += random.normal(0.0, args.error_rad) * np.linspace(0.2, 1.0, ROWS)
+        return found
+
+    one = Simulation(model, actions, rows, lambda: float(random.uniform(*args.delay_s)))
+    one.run(args.chunks)
+    figures = one.trace.figures(partial(path, speed=speed), speed, one.begun_s, EXECUTED * (len(one.trace.plans) - 1))
+    naive = naive_jumps([(0, chunk) for _, chunk in one.chunks], [at for at, _, _ in one.trace.plans], period_s)
+    known = {"arm": name, "rate_hz": rate_hz, "way": way, "chunks": len(one.trace.plans), "refused": one.refused}
+    return {**known, **asdict(figures), "naive": naive, "simulated": True}
 
 
 @contextmanager

@@ -17,6 +17,9 @@ F64 = npt.NDArray[np.float64]
 TICK_S, AROUND_S = 0.001, 0.6
 """Spacing of what is looked at, and how far before and behind a join."""
 
+BEGIN_S, END_S = 0.35, 0.2
+"""Left out of the pauses: the path itself is slow at its beginning, and the last chunk ends at rest."""
+
 SLOW = 0.1
 """Slower than this fraction of the path's mean speed is a pause."""
 
@@ -93,7 +96,8 @@ class Trace:
         """Figures of a run along `path` at a mean `speed` [rad/s], which began at `begun_s`, of so many rows."""
         times, places = self.commanded()
         speeds = np.diff(places) / TICK_S
-        pauses = [_pause(times[1:], speeds, at, SLOW * speed) for at in self.joins]
+        going = (times[1:] > times[0] + BEGIN_S) & (times[1:] < times[-1] - END_S)
+        pauses = [_pause(times[1:][going], speeds[going], at, SLOW * speed) for at in self.joins]
         near = np.zeros(len(speeds), bool)
         for at in [*self.joins, times[-1]]:
             near |= np.abs(times[1:] - at) < AROUND_S
