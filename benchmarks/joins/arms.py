@@ -125,10 +125,11 @@ def ros2_control_arm() -> Iterator[Arm]:
     """A UR5e behind ros2_control, and the fake of its controllers."""
     import rclpy
     from fake_arm import fake_arm
+    from rclpy.utilities import try_shutdown
 
     with ExitStack() as stack:
         rclpy.init()
-        stack.callback(rclpy.try_shutdown)
+        stack.callback(try_shutdown)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         robot: Any = stack.enter_context(fake_arm(folder, rate_hz=125.0)).robot(camera_topic="")
         vector = next(one for one in robot.spec.chunks if "shoulder_pan_joint" in one.names)

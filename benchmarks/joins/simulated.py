@@ -34,7 +34,10 @@ class Model(Protocol):
 
     planner: ArmPlanner
     running: RunningPlan
-    now_s: float
+
+    @property
+    def now_s(self) -> float:
+        """Simulated time."""
 
     def step(self) -> None:
         """Lets a moment pass."""
@@ -73,19 +76,24 @@ class PiperModel:
 
     def __init__(self) -> None:
         self.planner = ArmPlanner(PIPER, ARM, Kinematics(PIPER_URDF, ARM, TIP), ACCELERATION_RADPS2)
-        self.now_s = 0.0
-        self.running = RunningPlan(lambda: self.now_s)
+        self._now_s = 0.0
+        self.running = RunningPlan(lambda: self._now_s)
         self._arm = PiperArm(mode=CAN_CONTROL, move_mode=1, speed_fraction=1.0, enabled=True)
         self._begun = np.array([*HOME_RAD, 0.0])
+
+    @property
+    def now_s(self) -> float:
+        """Simulated time."""
+        return self._now_s
 
     def step(self) -> None:
         """A target, then 10 ms of the fake."""
         plan, began_s = self.running.state()
-        for joint, target in zip(self._arm.joints, plan.row(self._begun, self.now_s - began_s)):
+        for joint, target in zip(self._arm.joints, plan.row(self._begun, self._now_s - began_s)):
             joint.target = float(target)
         for _ in range(10):
             self._arm.step(0.001)
-        self.now_s += 0.01
+        self._now_s += 0.01
 
     def measured(self) -> F64:
         """As the fake has it."""
@@ -98,22 +106,27 @@ class Ros2ControlModel:
     def __init__(self) -> None:
         body, joints = UR5E.embodiment((), True, True, 0.0), tuple(UR5E.joints)
         self.planner = ArmPlanner(body, joints, Kinematics(UR5E.urdf(True), joints, "tip"), UR5E.decel_radps2)
-        self.now_s, self._renew_at_s = 0.0, 0.0
-        self.running = RunningPlan(lambda: self.now_s, lambda plan: setattr(self, "_renew_at_s", 0.0))
+        self._now_s, self._renew_at_s = 0.0, 0.0
+        self.running = RunningPlan(lambda: self._now_s, lambda plan: setattr(self, "_renew_at_s", 0.0))
         self._controller = JointController(UR5E.joints, np.array(UR5E.ready), UR5E.decel_radps2)
         self._tuning = ArmTuning()
+
+    @property
+    def now_s(self) -> float:
+        """Simulated time."""
+        return self._now_s
 
     def step(self) -> None:
         """A part where one is due, then 8 ms of the controller."""
         plan, began_s = self.running.state()
-        elapsed_s, tuning = self.now_s - began_s, self._tuning
-        if plan.arm is not None and self.now_s >= self._renew_at_s and elapsed_s < plan.arm.duration_s:
-            self._renew_at_s = self.now_s + tuning.renew_s
+        elapsed_s, tuning = self._now_s - began_s, self._tuning
+        if plan.arm is not None and self._now_s >= self._renew_at_s and elapsed_s < plan.arm.duration_s:
+            self._renew_at_s = self._now_s + tuning.renew_s
             decel = UR5E.decel_radps2
             part = self.planner.part(plan.arm, elapsed_s, tuning.window_s, tuning.lead_s, decel)
-            self._controller.accept(message(tuple(UR5E.joints), part), self.now_s)
-        self.now_s += 0.008
-        self._controller.tick(self.now_s, 0.008)
+            self._controller.accept(message(tuple(UR5E.joints), part), self._now_s)
+        self._now_s += 0.008
+        self._controller.tick(self._now_s, 0.008)
 
     def measured(self) -> F64:
         """As the controller has it."""
