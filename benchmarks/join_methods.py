@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import tyro
-from ruckig import InputParameter, Result, Ruckig  # type: ignore[import-not-found,unused-ignore]
+from ruckig import InputParameter, Result, Ruckig
 from ruckig import Trajectory as RuckigTrajectory
 
 from robots.arms.join import KEPT_S, MAX_JOIN_S, MIN_JOIN_S, POINT_S, Apart, follow_on, join, rounding_s, switched
