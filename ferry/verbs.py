@@ -38,7 +38,7 @@ def _export(argv: Sequence[str]) -> int | None:
 
 
 def _import(argv: Sequence[str]) -> int | None:
-    from training.released.main import main
+    from training.imports import main
 
     return main(argv)
 

@@ -91,12 +91,19 @@ class Statistics:
 
 
 class ActionTokenizer:
-    """Actions (..., D) in their units <-> tokens (..., D) in 0..bins-1."""
+    """Actions (..., D) in their units <-> tokens (..., D) in 0..bins-1.
 
-    def __init__(self, statistics: Statistics, bins: int = BINS) -> None:
+    Args:
+        statistics: range of each dimension.
+        bins: number of tokens.
+        gripper_opens: whether tokens stand for 1 (open) and 0 (closed) in the last dimension, where actions have
+            LIBERO's -1 and 1.
+    """
+
+    def __init__(self, statistics: Statistics, bins: int = BINS, gripper_opens: bool = False) -> None:
         if not 3 <= bins <= BINS:
             raise ConfigError("bins", bins, f"3 to {BINS}")
-        self.statistics, self.bins = statistics, bins
+        self.statistics, self.bins, self.gripper_opens = statistics, bins, gripper_opens
         self.edges = np.linspace(-1.0, 1.0, bins)
         self.centres = (2.0 * np.arange(bins - 1) + 2.0 - bins) / (bins - 1)
 
@@ -110,9 +117,14 @@ class ActionTokenizer:
         dimensions = len(self.statistics.low)
         if array.shape[-1:] != (dimensions,) or not np.isfinite(array).all():
             raise DataError(f"actions: got shape {array.shape}, NaN or infinity, expected finite (..., {dimensions})")
+        if self.gripper_opens:
+            array = np.concatenate([array[..., :-1], 0.5 * (1.0 - array[..., -1:])], axis=-1)
         return (np.digitize(self.statistics.normalise(array), self.edges) - 1).astype(np.uint8)
 
     def decode(self, tokens: npt.ArrayLike) -> Floats:
         """Decodes tokens to the centre of their interval: at most half of one, (high - low) / 510, from what it was."""
         indices = np.minimum(np.asarray(tokens, np.int64), self.bins - 2)
-        return self.statistics.unnormalise(self.centres[indices])
+        actions = self.statistics.unnormalise(self.centres[indices])
+        if self.gripper_opens:  # open or closed, nothing between, as OpenVLA's evaluation does
+            actions[..., -1] = np.where(actions[..., -1] > 0.5, -1.0, 1.0)
+        return actions

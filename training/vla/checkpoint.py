@@ -30,6 +30,10 @@ def policy_from(payload: Mapping[str, Any], path: Path) -> VlaPolicy:
         raise CheckpointError(f"{path}: got {sorted(payload)}, expected a policy and its weights")
     torch_file.expect_numbers(payload["weights"], f"{path}: the policy's weights")
     policy = VlaPolicy(VlaConfig.from_json(payload["policy"]))
+    if policy.config.lora_rank:
+        from training.vla.lora import with_adapters
+
+        with_adapters(policy)
     load_weights(policy, payload["weights"], path)
     return policy.eval()
 

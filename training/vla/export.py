@@ -151,7 +151,9 @@ def manifest_of(
 
 
 def tokenizer_of(config: VlaConfig) -> Tokenizer:
-    """Makes a tokenizers file of the policy's table of words: the ids of `VlaConfig.word_ids`."""
+    """Makes a tokenizers file of the policy's prompt or its table of words: the ids of `VlaConfig.word_ids`."""
+    if config.tokenizer:
+        return Tokenizer.from_str(config.tokenizer)
     words = [SPECIAL[number] for number in sorted(SPECIAL)] + list(config.words)
     vocabulary = {word: number for number, word in enumerate(words)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL[UNKNOWN]))

@@ -33,8 +33,16 @@ class VlaNetwork(Protocol):
         """
 
 
-NETWORKS: Mapping[str, Callable[[VlaConfig], nn.Module]] = MappingProxyType({"conv": ConvNetwork})
-"""Kinds of networks by name. A pre-trained backbone is one more."""
+def _token_network(config: VlaConfig) -> nn.Module:
+    from training.vla.token_network import TokenNetwork  # transformers takes seconds to import
+
+    return TokenNetwork(config)
+
+
+NETWORKS: Mapping[str, Callable[[VlaConfig], nn.Module]] = MappingProxyType(
+    {"conv": ConvNetwork, "tokens": _token_network}
+)
+"""Kinds of networks by name."""
 
 
 class VlaPolicy(nn.Module):
@@ -48,7 +56,7 @@ class VlaPolicy(nn.Module):
         super().__init__()
         if config.network not in NETWORKS:
             raise ConfigError("network", repr(config.network), f"one of {', '.join(NETWORKS)}")
-        self.config, self.tokenizer = config, ActionTokenizer(config.actions, config.bins)
+        self.config, self.tokenizer = config, ActionTokenizer(config.actions, config.bins, config.gripper_opens)
         self.network = NETWORKS[config.network](config)
 
     def forward(self, images: Tensor, words: Tensor, proprio: Tensor) -> Tensor:

@@ -72,7 +72,7 @@ def write_chunk_graph(policy: VlaPolicy, path: Path, form: Form = unchanged) -> 
     config = policy.config
     generator = torch.Generator().manual_seed(0)
     image = torch.randint(0, 256, (1, config.image_size, config.image_size, 3), dtype=torch.uint8, generator=generator)
-    example: tuple[Tensor, ...] = (image, torch.arange(2, 7)[None] % (len(config.words) + 2))
+    example: tuple[Tensor, ...] = (image, torch.arange(2, 7)[None] % max(len(config.words) + 2, 7))
     dynamic: tuple[Any, ...] = ({}, {1: torch.export.Dim.DYNAMIC})
     names: tuple[str, ...] = ("image", "words")
     if config.proprio is not None:

@@ -57,6 +57,8 @@ class SftOptions(RunOptions):
     """One in this many demonstrations is kept for validation; where there are fewer, all validate as well."""
     start: Path | None = None
     """Checkpoint to start from, whose words, scales and sizes stay; untrained weights by default."""
+    lora_rank: int = 0
+    """Rank of the adapters (LoRA) that alone are trained in an imported policy (OpenVLA: 32); 0 for all its weights."""
     size: str = "mini"
     """Policy size: mini."""
     proprio: bool = False
@@ -113,6 +115,10 @@ class Trainer:
             self.policy = new_vla(replace(preset(options.size, base), film=options.film), options.seed)
         else:
             self.policy = load_policy(options.start)
+            if options.lora_rank:
+                from training.vla.lora import add_lora
+
+                self.policy = add_lora(self.policy, options.lora_rank)
         self.train_set, self.held_out = SftData.of(train, self.policy), SftData.of(validation, self.policy)
         self.demonstrations = len(train)
         self.device = device_of(options.device)
