@@ -94,7 +94,7 @@ class Foresight(PolicySession):
         actions = self.binding.policy.actions
         joins = isinstance(actions, ContinuousActions) and actions.joins
         since_s = (observation.stamp_ns - self.begun_ns) / 1e9 if joins else done_s
-        rows = np.tile(np.array(self.start), (ROWS, 1))
+        rows = np.tile(np.array(self.start, dtype=np.float64), (ROWS, 1))
         error = self.random.normal(0.0, self.benchmark.error_rad)
         rows[:, 0] += path(since_s + self.period_s * np.arange(1, ROWS + 1), self.speed)
         rows[:, 0] += error * np.linspace(0.2, 1.0, ROWS)

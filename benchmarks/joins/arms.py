@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from joins.trace import F64, Trace
 from robots.arms.running_plan import RunningPlan
@@ -83,9 +84,9 @@ class Arm:
             end()
 
 
-def path(since_s: F64, speed: float) -> F64:
+def path(since_s: npt.ArrayLike, speed: float) -> F64:
     """Way of the first joint after so long [rad]: from rest, then at `speed`, now faster and now slower."""
-    t = np.maximum(since_s, 0.0)
+    t = np.maximum(np.asarray(since_s, dtype=np.float64), 0.0)
     begin = np.where(t < 1.0, t**2 / 2, t - 0.5)  # it takes a second to get under way
     return np.asarray(speed * (begin - SWING / 2 * np.where(t < 1.0, 0.0, np.cos(2 * (t - 1.0)) - 1.0)))
 
