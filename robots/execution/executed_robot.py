@@ -30,6 +30,7 @@ class ExecutedRobot(Connected):
         self._options = options or ExecutorOptions()
         self._changed = threading.Condition()
         self._newest: Observation | None = None
+        self._awaited: CommandRequest | None = None
         self._result: CommandResult | None = None
         self._seen_ns = self._after_ns = -1
         self._lease = self._stopped = ""
@@ -76,10 +77,10 @@ class ExecutedRobot(Connected):
         valid_for_s = self._options.max_age_periods * self._options.control_period_s
         request = CommandRequest(self._seen_ns, command, valid_for_s, self._lease)
         with self._changed:
-            self._result = None
+            self._awaited, self._result = request, None
         self.executor.submit(request)
         with self._changed:
-            if not self._changed.wait_for(lambda: self._answers(request), self._timeout_s):
+            if not self._changed.wait_for(lambda: self._result is not None, self._timeout_s):
                 raise RobotError(f"{self.spec.name}: no result of the command within {self._timeout_s} s")
             assert self._result is not None  # it answers
             self._after_ns = max(self._after_ns, self._result.after_ns)
@@ -97,19 +98,18 @@ class ExecutedRobot(Connected):
     def _has_news(self) -> bool:
         return self._newest is not None and self._newest.stamp_ns > self._after_ns
 
-    def _answers(self, request: CommandRequest) -> bool:
-        result = self._result
-        return result is not None and (result.stamp_ns, result.lease) == (request.stamp_ns, request.lease)
-
     def _take(self, observation: Observation) -> None:
         with self._changed:
             self._newest = observation
             self._changed.notify_all()
 
     def _take_result(self, result: CommandResult) -> None:
+        """Keeps the result that is awaited: a motion's end has one of its own."""
         with self._changed:
-            self._result = result
-            self._changed.notify_all()
+            awaited = self._awaited
+            if awaited and (result.stamp_ns, result.lease) == (awaited.stamp_ns, awaited.lease):
+                self._result = result
+                self._changed.notify_all()
 
     def _take_stop(self, reason: str, lease: str) -> None:
         with self._changed:

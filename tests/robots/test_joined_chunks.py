@@ -277,3 +277,18 @@ def test_so_many_rows_are_sent_as_run_while_the_policy_thinks() -> None:
     with pytest.raises(SpecError, match="'jump'"):
         ChunkSettings.given("jump", 0, 0.0)
     assert PolicySpec.from_json(spec.to_json()) == spec
+
+
+def test_the_end_of_a_motion_does_not_hide_the_answer_to_a_request() -> None:
+    arm = PlannedArm()
+    with ExecutedRobot(arm, OPTIONS, timeout_s=4.0) as robot:
+        told = robot.executor._on_result
+
+        def late(result: CommandResult) -> None:
+            told(result)
+            told(replace(result, stamp_ns=result.stamp_ns - 1))  # such as that of a motion that ends just then
+
+        robot.executor._on_result = late
+        robot.observe()
+        rows = tuple(tuple(arm.at.tolist()) for _ in range(LONG))
+        assert robot.execute(Chunk(NAMES, rows, PERIOD_S, joins=True)).executed
