@@ -278,7 +278,7 @@ class RosRobot(Connected):
         return is_news or bool(self._fault or self._stopped)
 
     def _keep(self, result: CommandResult) -> None:
-        """Keeps the result that is awaited; another robot node may answer too, and a motion's end has one of its own."""
+        """Keeps the result that is awaited; others may be answered too, and a motion's end has one of its own."""
         awaited = self._awaited
         if awaited and (result.stamp_ns, result.lease) == (awaited.stamp_ns, awaited.lease):
             self._result = result
