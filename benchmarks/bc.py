@@ -24,7 +24,7 @@ import tyro
 from training.data.packing import Instructions, collate, epoch_batches
 from training.data.shards import Episodes
 from training.imitation.loss import batch_logits, imitation_loss
-from training.models.config import PRESETS, START, PolicyConfig, preset
+from training.models.config import PRESETS, PolicyConfig, preset
 from training.models.spoc import SpocPolicy
 from training.models.tokenizer import instructions, tokenizer_for
 from training.runtime.checkpoint import new_policy
@@ -115,8 +115,8 @@ def random_episodes(config: PolicyConfig, steps: int) -> Episodes:
     lengths = rng.integers(10, 61, size=max(1, steps // 35)).astype(np.int64)
     total = int(lengths.sum())
     shape = (total, len(config.cameras), config.image.tokens, config.image.token_width)
-    labels = rng.integers(0, START, total).astype(np.uint8)
-    previous = rng.integers(0, START, total).astype(np.uint8)
+    labels = rng.integers(0, len(config.actions), total).astype(np.uint8)
+    previous = rng.integers(0, len(config.actions), total).astype(np.uint8)
     texts = tuple(rng.choice(instructions(), size=len(lengths)).tolist())
     features = rng.standard_normal(shape, np.float32).astype(np.float16)
     starts = np.cumsum(lengths) - lengths

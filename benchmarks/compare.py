@@ -14,7 +14,7 @@ from typing import Annotated
 
 import tyro
 
-from evaluation.reporting.statistics import paired
+from evaluation.statistics.pairs import paired
 
 Result = Annotated[Path, tyro.conf.Positional]
 """A file that `ferry train evaluate` wrote, of one task."""

@@ -17,13 +17,12 @@ from typing import Annotated, Literal
 
 import tyro
 
-from evaluation.reporting.statistics import wilson
-from simulation.episode import EpisodeSpec
+from evaluation.statistics.proportions import wilson
 from simulation.episode_info import episode_info
 from simulation.errors import EpisodeGenerationError, HouseGenerationError
-from simulation.expert_length import NOISELESS
+from simulation.expert_length import NOISELESS, played
 from simulation.houses.seeds import house_seed
-from simulation.task_registry import Expert, Task, is_success, task
+from simulation.task_registry import Task, task
 from simulation.twins.house_twin import Twin, TwinOptions
 from simulation.twins.registry import make_twin
 
@@ -46,17 +45,6 @@ class Arguments:
     """Without noise in the motions."""
     grasp: Literal["sphere", "physics"] = "sphere"
     """Grasp of the Stretch's twin: AI2-THOR's hand sphere, or contact physics."""
-
-
-def played(twin: Twin, expert: Expert, episode: EpisodeSpec) -> int | None:
-    """Plays an episode; returns the decisions until a successful `done`, None for a failure."""
-    twin.reset(episode)
-    for step in range(1, episode.max_steps + 1):
-        action = expert.action()
-        if action == "done":
-            return step if is_success(twin) else None
-        twin.execute(twin.spec.actions[action])
-    return None
 
 
 def measured(chosen: Task, twin: Twin, arguments: Arguments) -> str:

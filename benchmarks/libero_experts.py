@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import tyro
 
-from evaluation.reporting.statistics import wilson
+from evaluation.statistics.proportions import wilson
 from simulation.libero import preparation
 from simulation.libero.collect import play
 from simulation.libero.expert.expert import LiberoExpert

@@ -22,8 +22,8 @@ from pathlib import Path
 import tyro
 from ros_latency import cpu
 
-from evaluation.reporting.statistics import wilson
 from evaluation.runner import Runner
+from evaluation.statistics.proportions import wilson
 from policy_server.bundle import PolicyBundle
 from policy_server.client import PolicyClient
 from policy_server.onnx_policy import OnnxPolicy

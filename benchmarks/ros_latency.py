@@ -1,6 +1,7 @@
 """How long it takes from an observation to the motion decided from it, over ROS 2 on this machine.
 
     python benchmarks/ros_latency.py BUNDLE
+    python benchmarks/ros_latency.py BUNDLE --camera 720 1280 --whole-frames    whole frames and views, trial by trial
 
 A policy server, a robot node with the kinematic fake (its motions take no time) and a policy node run as processes of
 their own, as on a robot; this process counts. The age of an observation when its motion begins is measured by the robot
@@ -38,6 +39,7 @@ from policy_server.manifest import PolicyManifest
 from robots.execution.command_request import CommandResult
 
 NAMESPACE = "/latency"
+VIEWS, WHOLE = "what the network sees travels", "whole frames travel"
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,10 @@ class Benchmark:
     """Decisions before, not measured."""
     threads: int = 0
     """Threads of one inference; 0 for one per core."""
+    camera: tuple[int, int] | None = None
+    """Height and width of the robot's images; none: the policy's own."""
+    whole_frames: bool = False
+    """Every other trial sends the cameras' whole frames to the server, in place of what the network sees."""
     logs: Path = Path("/tmp/ferry_ros_latency")
     """Folder of the processes' logs."""
 
@@ -74,9 +80,10 @@ class Options(Protocol):
 
 @dataclass
 class Counts:
-    """What was heard: every step of the policy node and every result of the robot node."""
+    """What was heard: every step of the policy node, also by the way its trial sent images, and every result."""
 
     steps: list[Step] = field(default_factory=list)
+    ways: dict[str, list[Step]] = field(default_factory=dict)
     results: list[CommandResult] = field(default_factory=list)
 
     def take_step(self, message: DiagnosticArray) -> None:
@@ -97,8 +104,9 @@ def main() -> None:
         url, _ = stack.enter_context(serving(args))
         with PolicyClient(url) as client:
             manifest = client.manifest()
-        stack.enter_context(ros_node("robot_node", args, robot_parameters(manifest)))
-        stack.enter_context(ros_node("policy_node", args, policy_parameters(url)))
+        stack.enter_context(ros_node("robot_node", args, robot_parameters(manifest, args.camera)))
+        script = Path(__file__).with_name("whole_frames_node.py") if args.whole_frames else None
+        stack.enter_context(ros_node("policy_node", args, policy_parameters(url), script))
         counts, node = Counts(), stack.enter_context(listening())
         node.create_subscription(DiagnosticArray, "policy_node/decision", counts.take_step, qos.newest(100))
         node.create_subscription(DiagnosticArray, "result", counts.take_result, qos.newest(100))
@@ -106,10 +114,11 @@ def main() -> None:
     print_table(counts, manifest, args)
 
 
-def robot_parameters(manifest: PolicyManifest) -> dict[str, object]:
-    """A fake whose cameras have the policy's size, in an arena that it does not leave."""
+def robot_parameters(manifest: PolicyManifest, size: tuple[int, int] | None = None) -> dict[str, object]:
+    """A fake whose cameras have `size`, or the policy's, in an arena that it does not leave."""
     camera, period_s = manifest.spec.cameras[0], manifest.spec.control_period_s
-    fake = {"fake.height": camera.height, "fake.width": camera.width, "fake.real_time": "false", "fake.arena_m": 1e6}
+    height, width = size or (camera.height, camera.width)
+    fake = {"fake.height": height, "fake.width": width, "fake.real_time": "false", "fake.arena_m": 1e6}
     return {"robot": "fake", "control_period_s": period_s, **fake}
 
 
@@ -119,32 +128,38 @@ def policy_parameters(url: str) -> dict[str, object]:
 
 
 def measure(node: Node, counts: Counts, args: Benchmark) -> None:
-    """Runs trial after trial, each with another seed, until there are enough steps."""
+    """Runs trial after trial, each with another seed, until every way has enough steps."""
     client = node.create_client(Trigger, "policy_node/run_trial")
     deadline, seed = time.monotonic() + 60.0, 0
-    while len(counts.steps) < args.warm_up + args.steps:
+    ways = counts.ways = {way: [] for way in (VIEWS, *([WHOLE] if args.whole_frames else []))}
+    while min(len(steps) for steps in ways.values()) < args.warm_up + args.steps:
+        way, heard = list(ways)[seed % len(ways)], len(counts.steps)
         values: dict[str, object] = {"seed": seed}
         services.set_parameters(node, "policy_node", values, 30.0)
         answer = services.call(client, Trigger.Request(), 600.0)
         seed += 1
-        if not answer.success and time.monotonic() > deadline:
+        time.sleep(0.5)  # until its last steps and results are heard
+        ways[way] += counts.steps[heard:]
+        if not answer.success and time.monotonic() > deadline and not all(ways.values()):
             sys.exit(f"no trial within 60 s: {answer.message}; logs in {args.logs}")
-        if not counts.steps:
-            time.sleep(0.5)
-    time.sleep(0.5)
 
 
 def print_table(counts: Counts, manifest: PolicyManifest, args: Benchmark) -> None:
-    """Prints the machine and one row per part."""
-    steps = counts.steps[args.warm_up :][: args.steps]
-    stamps = {step.decision.stamp_ns for step in steps}
-    results = [result for result in counts.results if result.stamp_ns in stamps]
-    period_s = manifest.spec.control_period_s
+    """Prints the machine, and for each way one row per part."""
     cameras = ", ".join(f"{one.name} {one.height}x{one.width}" for one in manifest.spec.cameras)
+    images = "the policy's size" if args.camera is None else f"{args.camera[0]}x{args.camera[1]}"
     print(f"machine: {cpu()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {platform.platform()}")
     print(f"Python {platform.python_version()}, ROS 2 wheels, Fast DDS; bundle {manifest.name}; {cameras}")
-    print(f"{len(steps)} decisions, control period {period_s} s\n")
-    print(f"{'[ms]':<48}{'p50':>9}{'p99':>9}{'max':>9}")
+    print(f"images of the robot: {images}; control period {manifest.spec.control_period_s} s")
+    for way, steps in counts.ways.items():
+        print_way(way, steps[args.warm_up :][: args.steps], counts.results)
+
+
+def print_way(way: str, steps: Sequence[Step], heard: Sequence[CommandResult]) -> None:
+    """Prints the rows of the steps whose images were sent one way."""
+    stamps = {step.decision.stamp_ns for step in steps}
+    results = [result for result in heard if result.stamp_ns in stamps]
+    print(f"\n{way}: {len(steps)} decisions\n{'[ms]':<48}{'p50':>9}{'p99':>9}{'max':>9}")
     rows = {
         "observation to motion (age when it begins)": [r.age_s for r in results if r.age_s and r.began_ns > 0],
         "  policy node: decision asked and answered": [step.timing_s["decide"] for step in steps],
@@ -156,7 +171,7 @@ def print_table(counts: Counts, manifest: PolicyManifest, args: Benchmark) -> No
         print(row(name, seconds))
     late = sum(step.late for step in steps)
     stale = sum(result.sent.refused.startswith("stale") for result in results)
-    print(f"\ndeadline misses: {late} late at the policy node, {stale} stale at the robot node, of {len(steps)}")
+    print(f"deadline misses: {late} late at the policy node, {stale} stale at the robot node, of {len(steps)}")
 
 
 def row(name: str, seconds: Sequence[float]) -> str:
@@ -181,10 +196,13 @@ def serving(args: Options) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 
 
 @contextmanager
-def ros_node(name: str, args: Options, parameters: Mapping[str, object]) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs a node as a process until the block ends."""
+def ros_node(
+    name: str, args: Options, parameters: Mapping[str, object], script: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs a node, or `script` in its place, as a process until the block ends."""
     words = [part for key, value in parameters.items() for part in ("-p", f"{key}:={value}")]
-    command = [sys.executable, "-m", f"ferry_ros.nodes.{name}", "--ros-args", "-r", f"__ns:={NAMESPACE}", *words]
+    what = [str(script)] if script else ["-m", f"ferry_ros.nodes.{name}"]
+    command = [sys.executable, *what, "--ros-args", "-r", f"__ns:={NAMESPACE}", *words]
     with (args.logs / f"{name}.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:

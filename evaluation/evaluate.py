@@ -21,7 +21,7 @@ from evaluation.reporting.table import text_table
 from evaluation.trial_runner import EnvironmentFactory, TrialRunner, TrialRunnerOptions
 from evaluation.workers import STALL_S, Workers
 from robots.processes.signals import terminable
-from robots.processes.text import printable
+from robots.processes.text import counted, printable
 from robots.structure import Place
 
 SOME_ABORTED = 3
@@ -90,7 +90,8 @@ def _status(episodes: Sequence[Episode]) -> int:
 def _run(runner: TrialRunner, folder: RunFolder, options: Evaluate, count: int) -> None:
     trials = folder.left(retry_aborted=options.retry_aborted)
     done = len(runner.plan.trials()) - len(trials)
-    print(printable(runner.plan.name) + f": {len(trials)} trials to do" + (f", {done} done before" if done else ""))
+    before = f", {done} done before" if done else ""
+    print(printable(runner.plan.name) + f": {counted(len(trials), 'trial')} to do{before}")
     names = [policy.name for policy in runner.plan.policies]
     judged_by_person = bool(runner.plan.starts) and runner.plan.robot != "fake"
     progress = Progress(len(trials), names, blind=judged_by_person and not options.show_policies)

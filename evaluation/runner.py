@@ -24,6 +24,7 @@ from robots.command import Chunk, Command, Done, Stop
 from robots.errors import SpecError
 from robots.execution.freshness import LATE, STALE
 from robots.observation import Observation
+from robots.processes.text import counted
 from robots.robot import Robot, Sent
 from robots.spec import ContinuousActions
 
@@ -105,7 +106,7 @@ class Runner:
             self._let_run(command, step)
         if self._interruption:
             return self._end("interrupted", self._interruption)
-        return self._end("max_steps", f"no 'done' within {self.max_steps} decisions")
+        return self._end("max_steps", f"no 'done' within {counted(self.max_steps, 'decision')}")
 
     def _step(self, executed: str | None) -> tuple[Step, Command]:
         began = self._clock()

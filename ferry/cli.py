@@ -6,8 +6,9 @@ import sys
 from collections.abc import Sequence
 
 from ferry import __version__
-from ferry.errors import UsageError, nearest
+from ferry.errors import OptionError, UsageError, nearest
 from ferry.help import HELP, ROOMS, show
+from ferry.parse_errors import one_line_errors
 from ferry.verbs import VERBS, Verb
 from robots.processes.text import printable
 
@@ -30,7 +31,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if traceback or not is_user_error(error):
             raise
-        return _fail(words[0], " ".join(str(error).split()) or type(error).__name__, 2)
+        return _fail(_verb(words), _told(error, words), 2)
+
+
+def _verb(words: Sequence[str]) -> str:
+    """Returns the verb of a command line, with its stage: "train ppo"."""
+    return " ".join(words[:2]) if words[0] == "train" and words[1:] and not words[1].startswith("-") else words[0]
+
+
+def _told(error: Exception, words: Sequence[str]) -> str:
+    """Returns an error in one line; one about options names the help that lists them."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    return f"{said}; `ferry {_verb(words)} --help` lists the options" if isinstance(error, OptionError) else said
 
 
 def usage() -> str:
@@ -41,7 +53,7 @@ def usage() -> str:
             "",
             "Carries robot policies from simulation to real robots on ROS 2.",
             "",
-            *(f"  {name:<10}{verb.summary}" for name, verb in VERBS.items()),
+            *(f"  {name:<16}{verb.summary}" for name, verb in VERBS.items()),
             "",
             "`ferry VERB --help` lists a verb's options; `--traceback` shows where an error came from.",
         ]
@@ -63,7 +75,10 @@ def run_verb(name: str, argv: Sequence[str]) -> int:
     if name not in VERBS:
         raise UsageError(f"no such verb; available: {', '.join(VERBS)}{nearest(name, VERBS)}")
     try:
-        return show(VERBS[name].run, argv) if set(HELP) & set(argv) else VERBS[name].run(argv) or 0
+        if set(HELP) & set(argv):
+            return show(VERBS[name].run, argv)
+        with one_line_errors():
+            return VERBS[name].run(argv) or 0
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if not package:  # raised by a library that checks its own dependencies; its message names them

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ferry.errors import UsageError, nearest
-from ferry.help import Formatter
+from ferry.help import Parser
 from ferry.options import build, parse
 from robots.conformance import CHECKS, Make, Options, name_of, rule_of, run
 from robots.embodiment import Embodiment
@@ -125,9 +125,8 @@ def _agree(yes: bool) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="ferry conform",
-        formatter_class=Formatter,
         description="Runs the conformance suite on a robot, with small motions.",
     )
     parser.add_argument("robot", nargs="?", help="name in ferry_ros/robot_registry.py, e.g. fake, piper")

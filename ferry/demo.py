@@ -22,7 +22,7 @@ import yaml
 
 from ferry.errors import DemoError
 from ferry.graph import free_port, isolated, running, wait_for_server
-from ferry.help import Formatter
+from ferry.help import Parser
 from ferry.launcher.lookup import REPOSITORY
 
 SHIPPED, CLONED = "objectnav_stretch_mini", "objectnav_stretch_mini_cloned"
@@ -198,10 +198,9 @@ def _demo(options: argparse.Namespace) -> Demo:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="ferry demo",
         description="Evaluates the shipped policies on a simulated Stretch over ROS 2, and writes a report.",
-        formatter_class=Formatter,
     )
     parser.add_argument("--bundle", type=Path, help="a policy bundle other than the shipped one")
     parser.add_argument("--cloned", type=Path, default=argparse.SUPPRESS, help=CLONED_HELP)

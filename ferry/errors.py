@@ -2,6 +2,7 @@
 
 FerryError
 ├── UsageError      the command line names something that does not exist
+│   └── OptionError     ... an option, or a value that it does not take
 ├── LaunchError     a launch file or its arguments cannot be resolved: file, line, got, available
 └── DemoError       the demonstration failed
 """
@@ -20,6 +21,10 @@ class FerryError(Exception):
 
 class UsageError(FerryError):
     """The command line names something that does not exist."""
+
+
+class OptionError(UsageError):
+    """The options of a verb cannot be parsed."""
 
 
 class DemoError(FerryError):

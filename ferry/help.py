@@ -12,10 +12,13 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import Any, NoReturn
+
+from ferry.errors import OptionError
 
 HEAVY = frozenset(
     {
+        "av",
         "cv2",
         "fast_simplification",
         "fastapi",
@@ -23,12 +26,15 @@ HEAVY = frozenset(
         "gymnasium",
         "httpx",
         "jinja2",
+        "mcap",
+        "mcap_ros2",
         "mujoco",
         "numba",
         "onnx",
         "onnxruntime",
         "onnxscript",
         "prometheus_client",
+        "pyarrow",
         "pydantic",
         "scipy",
         "starlette",
@@ -39,6 +45,7 @@ HEAVY = frozenset(
         "transformers",
         "trimesh",
         "uvicorn",
+        "zstandard",
     }
 )
 """Packages that options do not need: a help text is written without them, also where they are not installed."""
@@ -60,6 +67,17 @@ class Formatter(argparse.HelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str | None:
         shown = action.option_strings and action.default not in (None, "", False, [], argparse.SUPPRESS)
         return f"{action.help} (default: %(default)s)" if shown and action.help else action.help
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, and whose help is in the style of all verbs."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=Formatter, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Raises OptionError instead of printing the usage and ending the process."""
+        raise OptionError(message)
 
 
 def show(run: Callable[[Sequence[str]], int | None], argv: Sequence[str]) -> int:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
-from ferry.help import Formatter
+from ferry.help import Parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `ferry stop` until Ctrl-C."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="ferry stop",
-        formatter_class=Formatter,
         description="Any key stops every robot that is found, and shows which ones confirmed; clearing takes a"
         " whole word. Closing the terminal stops them, too.",
     )

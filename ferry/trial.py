@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ferry.help import Formatter
+from ferry.help import Parser
 
 if TYPE_CHECKING:
     from ferry_ros.graph_trial import GraphTrial
@@ -33,16 +34,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(trial: GraphTrial) -> int:
+    from evaluation.reporting.film import film_aside
+
     status = INTERRUPTED
     try:
         status = 0 if trial.run(_say) else 1
     except KeyboardInterrupt:
         pass  # the trial was ended, and has its verdict
     finally:
-        record = Path(trial.record)
-        shown = record.relative_to(Path.cwd()) if record.is_relative_to(Path.cwd()) else record
-        _say(trial.summary + (f"; see {shown}" if trial.record else ""))
+        _say(trial.summary + (f"; see {_shown(Path(trial.record))}" if trial.record else ""))
+    if status != INTERRUPTED and (chase := film_aside(trial.record, threading.Event())):
+        _say(f"seen from behind the robot: {_shown(chase)}")
     return status
+
+
+def _shown(file: Path) -> Path:
+    return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
 
 
 def _say(line: str) -> None:
@@ -52,12 +59,11 @@ def _say(line: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="ferry trial",
         description="Begins a trial on a graph that runs already (`ferry run stretch_twin`), shows its decisions and"
         " prints the verdict. A twin begins a new episode that matches the instruction; a real robot starts from where"
         " it stands. Ctrl-C ends the trial.",
-        formatter_class=Formatter,
     )
     parser.add_argument("instruction", nargs="?", default="", help="in words; without one, that of the graph")
     parser.add_argument("--namespace", default="", help="of the graph; needed when more than one runs")

@@ -6,9 +6,12 @@ training dependencies.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from ferry.help import HELP
 
 if TYPE_CHECKING:
     from evaluation.plans.plan import Plan
@@ -26,6 +29,8 @@ class Verb:
 
 
 def _train(argv: Sequence[str]) -> int | None:
+    if argv and not set(HELP) & set(argv):
+        print(f"ferry train {argv[0]}: starting", file=sys.stderr, flush=True)  # torch takes seconds to import
     from training.train import main
 
     return main(argv)
@@ -73,8 +78,38 @@ def _ros_environment(plan: Plan) -> TrialEnvironment:
     return ros_stage(plan)
 
 
+def _trials(argv: Sequence[str]) -> int | None:
+    from evaluation.trials.main import main
+
+    return main(argv)
+
+
 def _report(argv: Sequence[str]) -> int | None:
     from evaluation.reporting.report import main
+
+    return main(argv)
+
+
+def _replay(argv: Sequence[str]) -> int | None:
+    from evaluation.recordings.replay_main import main
+
+    return main(argv)
+
+
+def _export_dataset(argv: Sequence[str]) -> int | None:
+    from evaluation.recordings.export_main import main
+
+    return main(argv)
+
+
+def _watch(argv: Sequence[str]) -> int | None:
+    from ferry.watch import main
+
+    return main(argv)
+
+
+def _film(argv: Sequence[str]) -> int | None:
+    from evaluation.reporting.film import main
 
     return main(argv)
 
@@ -117,7 +152,12 @@ VERBS: Mapping[str, Verb] = {
     "run": Verb("run a launch file: a robot, twin or fake with a policy, over ROS 2", "robot,ros", _run),
     "trial": Verb("begin a trial on a graph that runs, and print its verdict", "robot,ros", _trial),
     "evaluate": Verb("run an evaluation plan: tasks, houses, policies", "sim,server", _evaluate),
+    "trials": Verb("real trials: lock a plan, amend it, unseal it, analyse them", "report", _trials),
     "report": Verb("write a report of evaluations: HTML, JSON and Markdown", "report", _report),
+    "replay": Verb("run a bundle on what recorded trials saw, bit for bit", "record,server", _replay),
+    "watch": Verb("live view of a graph that runs, in Foxglove", "robot,ros,watch", _watch),
+    "export-dataset": Verb("write recorded trials as a LeRobotDataset v3", "dataset", _export_dataset),
+    "film": Verb("film recorded trials of a simulated robot from behind it", "sim,report", _film),
     "doctor": Verb("check this machine, or a robot before a session, and print the fixes", "robot", _doctor),
     "conform": Verb("run the conformance suite on a robot", "robot", _conform),
     "fake": Verb("run a fake of a robot's hardware, for its real driver", "robot", _fake),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -47,6 +50,18 @@ class PolicyBundle:
     policy: ort.InferenceSession
     text: ort.InferenceSession | None = None
     tokenizer: Tokenizer | None = None
+
+    @property
+    def runtime(self) -> dict[str, str | int]:
+        """What decides, besides the bundle, how its numbers come out: versions, processor, threads of one inference
+        (0: one per core)."""
+        return {
+            "onnxruntime": str(ort.__version__),
+            "numpy": np.__version__,
+            "threads": int(self.policy.get_session_options().intra_op_num_threads),
+            "cores": os.cpu_count() or 1,
+            "processor": _processor(),
+        }
 
     @classmethod
     def load(cls, path: Path, *, threads: int = 0) -> PolicyBundle:
@@ -120,6 +135,15 @@ class PolicyBundle:
             raise
         except Exception as error:  # onnxruntime's own exceptions have no common base
             raise BundleError(f"{self.manifest.name}: warm-up failed: {line(error)}") from error
+
+
+def _processor() -> str:
+    """The processor's name; its instructions choose onnxruntime's kernels."""
+    with suppress(OSError):
+        for text in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if text.startswith("model name"):
+                return text.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def _document(text: bytes) -> dict[str, Any]:

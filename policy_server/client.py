@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -55,19 +56,22 @@ class PolicyClient(Policy):
 
     def served(self) -> tuple[PolicyManifest, str]:
         """Returns the manifest and the hash of the served bundle, in one request. Raises as `manifest`."""
-        data = self._connection.send("GET", "/v1/manifest", timeout_s=SETUP_TIMEOUT_S)
-        reply = messages.unpack_json(data, "manifest reply", most=len(data))
-        messages.check_names("manifest reply", reply, required={"bundle_sha256", "manifest"}, optional=set(reply))
-        try:
-            return PolicyManifest.from_json(reply["manifest"]), str(reply["bundle_sha256"])
-        except (PolicyError, TypeError, AttributeError) as error:
-            raise WireError(f"manifest reply: {error}") from error
+        return _served(self._reply())
 
     def describe(self) -> PolicyInfo:
         """Returns what the server serves; from then on `open` expects that bundle. Raises as `manifest`."""
-        manifest, sha256 = self.served()
-        self._described = PolicyInfo(manifest.name, manifest.spec, sha256, manifest.to_json())
+        reply = self._reply()
+        manifest, sha256 = _served(reply)
+        runtime = reply.get("runtime")
+        told = runtime if isinstance(runtime, dict) else {}
+        self._described = PolicyInfo(manifest.name, manifest.spec, sha256, manifest.to_json(), told)
         return self._described
+
+    def _reply(self) -> dict[str, Any]:
+        data = self._connection.send("GET", "/v1/manifest", timeout_s=SETUP_TIMEOUT_S)
+        reply = messages.unpack_json(data, "manifest reply", most=len(data))
+        messages.check_names("manifest reply", reply, required={"bundle_sha256", "manifest"}, optional=set(reply))
+        return reply
 
     def ping(self, timeout_s: float) -> None:
         """Raises Unreachable unless the server answers in time; it answers during inference too."""
@@ -172,6 +176,13 @@ class ClientSession(PolicySession):
         )  # imported here: OpenCV is slow to import and rarely needed
 
         return encode_image(image, self._images)
+
+
+def _served(reply: Mapping[str, Any]) -> tuple[PolicyManifest, str]:
+    try:
+        return PolicyManifest.from_json(reply["manifest"]), str(reply["bundle_sha256"])
+    except (PolicyError, TypeError, AttributeError) as error:
+        raise WireError(f"manifest reply: {error}") from error
 
 
 def check_decision(decision: Decision, binding: Binding, stamp_ns: int, step: int) -> None:

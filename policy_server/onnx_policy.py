@@ -35,7 +35,7 @@ class OnnxPolicy(Policy):
     def describe(self) -> PolicyInfo:
         """Returns what the bundle's manifest says."""
         manifest = self.bundle.manifest
-        return PolicyInfo(manifest.name, manifest.spec, self.bundle.sha256, manifest.to_json())
+        return PolicyInfo(manifest.name, manifest.spec, self.bundle.sha256, manifest.to_json(), self.bundle.runtime)
 
     def open(
         self, embodiment: Embodiment, instruction: str, /, *, sampling: Sampling = "greedy", seed: int = 0

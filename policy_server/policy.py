@@ -31,12 +31,14 @@ class PolicyInfo:
         spec: inputs and outputs, horizon and control period.
         bundle_sha256: hash that identifies the policy's content; empty where there is none.
         manifest: of the bundle, as JSON values; empty without a bundle.
+        runtime: what it runs on, as far as that decides how its numbers come out: versions, threads; empty if unknown.
     """
 
     name: str
     spec: PolicySpec
     bundle_sha256: str = ""
     manifest: Mapping[str, Any] = field(default_factory=dict)
+    runtime: Mapping[str, Any] = field(default_factory=dict)
 
 
 class PolicySession(Protocol):

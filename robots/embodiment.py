@@ -10,6 +10,9 @@ from robots.command import Command, command_from_json, command_to_json
 from robots.errors import SpecError
 from robots.spec import CameraSpec, F32Vector, VectorSpec, vector_from_json
 
+NEEDED = "name, cameras, state, actions and joints"
+"""Fields that every embodiment has, in words."""
+
 
 @dataclass(frozen=True)
 class JointLimits:
@@ -123,8 +126,10 @@ class Embodiment:
                 camera_views=dict(data.get("camera_views", {})),
                 stop=dict(data.get("stop", {})),
             )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise SpecError("embodiment", f"{type(error).__name__} {error}", "the fields of Embodiment") from error
+        except KeyError as error:
+            raise SpecError("embodiment", f"no {error}", f"the fields {NEEDED}") from error
+        except (TypeError, AttributeError) as error:
+            raise SpecError("embodiment", error, f"the fields {NEEDED}, as `to_json` writes them") from error
 
 
 def _workspace_from_json(data: Mapping[str, Any] | None) -> Workspace | None:

@@ -29,8 +29,8 @@ BEYOND = {"rad": 0.1, "m": 0.03}
 SQUEEZE_M = 0.15
 """Squeezing fingers report a negative aperture: -0.13 m of a Stretch at its full force."""
 
-FAR_M, FAR_RAD = 1e4, 1e4
-"""Bounds of odometry: position and accumulated yaw."""
+FAR_M = 1e4
+"""Bound of odometry's position."""
 
 BASE_MARGIN_M, BASE_MARGIN_RAD = 0.05, 0.15
 
@@ -70,7 +70,13 @@ def of_joints(body: Embodiment) -> dict[str, Possible]:
 def of_base(base: BaseLimits) -> dict[str, Possible]:
     """Bounds of a base's odometry: x, y [m] and unwrapped yaw [rad]."""
     axis = Possible(-FAR_M, FAR_M, base.max_speed_mps, BASE_MARGIN_M, "m")
-    return {"x": axis, "y": axis, "yaw": Possible(-FAR_RAD, FAR_RAD, base.max_turn_radps, BASE_MARGIN_RAD, "rad")}
+    return {"x": axis, "y": axis, "yaw": Possible(-math.inf, math.inf, base.max_turn_radps, BASE_MARGIN_RAD, "rad")}
+
+
+def unwrapped(yaw_rad: float, before_rad: float) -> float:
+    """The angle that equals `yaw_rad` and is nearest to `before_rad`; NaN, which is never plausible, for no angle."""
+    turned = yaw_rad - before_rad
+    return before_rad + math.remainder(turned, math.tau) if math.isfinite(turned) else math.nan
 
 
 @dataclass(frozen=True)

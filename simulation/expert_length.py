@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from simulation.episode import EpisodeSpec
-from simulation.task_registry import is_success, task
+from simulation.episode_steps import EpisodeSteps
+from simulation.task_registry import Expert, task
 from simulation.twins.house_twin import StretchTwin, Twin, TwinOptions
 
 NOISELESS = TwinOptions(move_noise_m=0.0, turn_noise_rad=0.0)
@@ -15,12 +16,13 @@ def expert_length(episode: EpisodeSpec, twin: Twin | None = None) -> int | None:
     The episode is played by `twin`, which should be made with `NOISELESS` options; by a Stretch when None.
     """
     twin = twin or StretchTwin(NOISELESS)
-    expert = task(episode.task).expert(twin)
     with twin:
-        twin.reset(episode)
-        for step in range(1, episode.max_steps + 1):
-            action = expert.action()
-            if action == "done":
-                return step if is_success(twin) else None
-            twin.execute(twin.spec.actions[action])
-    return None
+        return played(twin, task(episode.task).expert(twin), episode)
+
+
+def played(twin: Twin, expert: Expert, episode: EpisodeSpec) -> int | None:
+    """Lets an expert play an episode on a connected twin; returns as `expert_length`."""
+    steps = EpisodeSteps(twin, episode)
+    for _ in steps:
+        steps.act(expert.action())
+    return steps.count if steps.success else None

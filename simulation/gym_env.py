@@ -9,26 +9,24 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from robots.command import Command, Done
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from robots.errors import SpecError
-from robots.previous_action import previous_action
-from robots.robot import Sent
+from robots.previous_action import PreviousActionTokens
 from robots.spec import U8Image
 from simulation.episode import EpisodeSpec
+from simulation.episode_steps import EpisodeSteps
 from simulation.errors import EpisodeGenerationError, HouseGenerationError
 from simulation.expert_length import NOISELESS, expert_length
 from simulation.houses.categories import CATEGORIES
 from simulation.houses.seeds import SPLITS, house_seed
 from simulation.navigation.rooms import rooms_at
-from simulation.task_registry import is_success
 from simulation.task_registry import task as task_named
 from simulation.tasks.metrics import failed_fraction, path_length, sel
 from simulation.twins.house_twin import TwinOptions
 from simulation.twins.registry import make_twin
 
-START, PADDING, BLOCKED = 20, 21, 22
-"""Previous-action tokens beside the 20 actions: start of episode, padding, and "not executed"."""
+TOKENS = PreviousActionTokens.after(len(SPOC_ACTIONS.names))
+"""Previous-action tokens beside the 20 actions."""
 
 TARGETS = tuple(CATEGORIES)
 """Target categories in the order of `goal`, which is `len(TARGETS)` where the instruction has none: RoomVisit,
@@ -44,7 +42,7 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
     """One robot in a sequence of houses.
 
     Observation: "navigation" and "manipulation", each (height, width, 3) uint8 RGB; "state" (1,) float32, the in-hand
-    flag; "previous_action", the last executed action (`START` at first, `BLOCKED` when it was not executed); "step"
+    flag; "previous_action", the last executed action (`TOKENS` at first, and when it was not executed); "step"
     (1,) int64, decisions so far; "goal", index into `TARGETS` or one past its end. `info` has the full instruction.
 
     Reward: 1.0 for `done` when the task's success predicate holds, else 0. Only `done` terminates an episode, not
@@ -91,12 +89,12 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
                 "navigation": image,
                 "manipulation": image,
                 "state": gym.spaces.Box(0.0, 1.0, (1,), np.float32),
-                "previous_action": gym.spaces.Discrete(BLOCKED + 1),
+                "previous_action": gym.spaces.Discrete(TOKENS.count),
                 "step": gym.spaces.Box(0, np.iinfo(np.int64).max, (1,), np.int64),
                 "goal": gym.spaces.Discrete(len(TARGETS) + 1),
             }
         )
-        self._previous, self._step = START, 0
+        self._play: EpisodeSteps
 
     @property
     def mask(self) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
@@ -113,20 +111,15 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
         if self._measure and episode.expert_steps is None:
             episode = episode.with_expert_steps(expert_length(episode, make_twin(self._body, NOISELESS)))
         self.twin.connect()
-        self.twin.reset(episode)
-        self._previous, self._step = START, 0
+        self._play = EpisodeSteps(self.twin, episode, max_steps=min(self._max_steps, episode.max_steps))
         return self._observation(), self._info(collided=False)
 
     def step(self, action: np.int64) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Executes one of the 20 actions; SpecError for one that the robot lacks."""
-        command = self._command(SPOC_ACTIONS.names[int(action)])
-        sent: Sent = self.twin.execute(command)
-        self._step += 1
-        self._previous = previous_action(int(action), sent.executed, BLOCKED)
-        terminated = isinstance(command, Done) and not command.subgoal
-        truncated = not terminated and self._step >= min(self._max_steps, self.twin.episode.max_steps)
-        success = terminated and is_success(self.twin)
-        info = self._info(collided=bool(sent.blocked), success=success)
+        self._play.act(self._available(SPOC_ACTIONS.names[int(action)]))
+        terminated, truncated = self._play.ended == "done", self._play.ended == "steps"
+        success, sent = self._play.success, self._play.sent
+        info = self._info(collided=sent is not None and bool(sent.blocked), success=success)
         if terminated or truncated:
             info |= self._result(success)
         return self._observation(), float(success), terminated, truncated, info
@@ -139,11 +132,11 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
         """Frees the renderers."""
         self.twin.disconnect()
 
-    def _command(self, action: str) -> Command:
+    def _available(self, action: str) -> str:
         body = self.twin.spec
         if action not in body.actions:
             raise SpecError("action", repr(action), f"an available action of {body.name}: {', '.join(body.actions)}")
-        return body.actions[action]
+        return action
 
     def _draw(self, house: int | None) -> EpisodeSpec:
         """Draws an episode in `house`, or in one of the split: with retries, since not every house can be generated."""
@@ -164,10 +157,14 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
         return {
             **{name: observation.images[views.get(name, name)] for name in NAMES},
             "state": observation.state["hand"],
-            "previous_action": np.int64(self._previous),
-            "step": np.array([self._step], dtype=np.int64),
+            "previous_action": np.int64(self._previous_action()),
+            "step": np.array([self._play.count], dtype=np.int64),
             "goal": np.int64(TARGETS.index(target) if target in TARGETS else len(TARGETS)),
         }
+
+    def _previous_action(self) -> int:
+        tried = None if self._play.tried is None else SPOC_ACTIONS.index(self._play.tried)
+        return TOKENS.token(tried, self._play.executed)
 
     def _info(self, *, collided: bool, success: bool = False) -> dict[str, Any]:
         return {
@@ -181,7 +178,7 @@ class FerryEnv(gym.Env[dict[str, Any], np.int64]):
     def _result(self, success: bool) -> dict[str, float]:
         expert = self.twin.episode.expert_steps
         return {
-            "sel": float("nan") if expert is None else sel(success, expert, self._step),
+            "sel": float("nan") if expert is None else sel(success, expert, self._play.count),
             "path_m": path_length(self.twin.path),
             "rooms_visited": len(rooms_at(self.twin.house, self.twin.path)),
             "rooms": len(self.twin.house.rooms),

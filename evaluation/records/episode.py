@@ -16,6 +16,8 @@ from robots.structure import Place, build
 
 EPISODE_FILE = "episode.json"
 VIDEO_FILE = "video.webm"
+CHASE_FILE = "chase.webm"
+POSTER_FILE = "chase.jpg"
 FILMSTRIP_FILE = "filmstrip.jpg"
 SCHEMA = 1
 

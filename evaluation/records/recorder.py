@@ -11,8 +11,9 @@ from pathlib import Path
 from evaluation.errors import FolderError
 from evaluation.plans.trial import Outcome
 from evaluation.records.episode import EPISODE_FILE, FILMSTRIP_FILE, VIDEO_FILE, Episode, Metrics, StepRecord
+from evaluation.records.states import State, States
 from evaluation.records.video import Video, filmstrip, to_height, write_jpeg
-from evaluation.records.video_frame import FloorImage, floor_height, video_frame
+from evaluation.records.video_frame import FloorImage, camera_boxes, floor_height, labelled, video_frame
 from evaluation.stages.failure import failure_kind, failure_note
 from evaluation.stages.judge import Verdict
 from evaluation.stages.trial_setup import TrialSetup
@@ -28,11 +29,13 @@ Pose = tuple[float, float, float]
 class Recorder:
     """Records one run (a `Subscriber`); from the start on, the record on disk says "aborted: cut off".
 
+    Beside the record it writes a video of what the policy sees and, where the pose is known, the robot's states.
+
     Attributes:
         folder: the trial's folder.
         episode: the record before the run: trial, policy, embodiment.
         setup: the trial's setup.
-        has_video: True to write video.webm and filmstrip.jpg.
+        has_video: True to write video.webm, filmstrip.jpg and states.json.
         pose: returns the base's (x_m, y_m, yaw_rad) for the map in the video; None if unknown.
     """
 
@@ -47,6 +50,9 @@ class Recorder:
     _strip: list[U8Image] = field(default_factory=list)
     _video: Video | None = None
     _floor: FloorImage | None = None
+    _states: list[State] = field(default_factory=list)
+    _cameras: tuple[tuple[int, int, int, int], ...] = ()
+    _pose: Pose | None = None
     _began_s: float = 0.0
     _duration_s: float = 0.0
 
@@ -61,9 +67,11 @@ class Recorder:
     def on_step(self, step: Step) -> None:
         """Records the decision and its video frame."""
         self.steps.append(step_record(step))
-        pose = self._locate()
+        before, pose = self._pose, self._locate()
         if self.has_video and step.observation.images:
             self._film(step, pose)
+            if before is not None:
+                self._states.append(State.of(before, step.observation))
 
     def on_end(self, end: RunEnd) -> None:
         """Closes the video and writes the filmstrip."""
@@ -72,6 +80,9 @@ class Recorder:
             self._video.close()
         if self._strip:
             write_jpeg(self.folder / FILMSTRIP_FILE, filmstrip(self._strip))
+        if self._states and len(self._states) == len(self.steps) and self._pose is not None:
+            last = State(self._pose, self._states[-1].state)
+            States(self._cameras, (*self._states, last)).write(self.folder)
 
     def finish(self, verdict: Verdict) -> Episode:
         """Writes the record with its verdict; returns it."""
@@ -87,24 +98,35 @@ class Recorder:
             steps=tuple(self.steps),
             path=verdict.path or tuple(self.path),
             end=end.reason,
+            scene=self._scene(verdict),
         )
         _write(self.folder, episode)
         return episode
+
+    def _scene(self, verdict: Verdict) -> TrialSetup:
+        """Returns the trial's setup, with the episode if the judge alone knows it."""
+        if self.setup.episode or not verdict.episode:
+            return self.setup
+        return replace(self.setup, target=str(verdict.episode.get("target", "")), episode=verdict.episode)
 
     def _locate(self) -> Pose | None:
         pose = self.pose()
         if pose is not None:
             self.path.append((round(float(pose[0]), 3), round(float(pose[1]), 3)))
+        self._pose = pose
         return pose
 
     def _film(self, step: Step, pose: Pose | None) -> None:
-        self._strip.append(to_height(next(iter(step.observation.images.values())), 84))
+        name, image = next(iter(step.observation.images.items()))
+        cell = to_height(image, 84)
+        self._strip.append(cell if self._strip else labelled(cell, name))
         if self._floor is None and self.setup.floor is not None:
             self._floor = FloorImage(self.setup.floor, floor_height(step))
         floor = self._floor.draw(self.path, pose[2] if pose else None) if self._floor else None
         frame = video_frame(step, len(self.steps), floor)
         if self._video is None:
             self._video = Video(self.folder / VIDEO_FILE, (frame.shape[0], frame.shape[1]))
+            self._cameras = camera_boxes(step, floor is not None)
         self._video.add(frame)
 
     def _metrics(self, end: RunEnd, verdict: Verdict) -> Metrics:

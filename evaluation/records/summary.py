@@ -6,6 +6,7 @@ from evaluation.plans.trial import Outcome
 from evaluation.stages.failure import ABORTS, target_note
 from evaluation.stages.judge import Verdict
 from evaluation.step import RunEnd
+from robots.processes.text import counted
 
 
 def summary(verdict: Verdict, end: RunEnd, driven_m: float | None = None) -> str:
@@ -18,10 +19,10 @@ def summary(verdict: Verdict, end: RunEnd, driven_m: float | None = None) -> str
     """
     unjudged = verdict.outcome is Outcome.ABORTED and end.reason not in ABORTS
     word = "not judged" if unjudged else verdict.outcome.value
-    count = f"{end.steps} decision{'' if end.steps == 1 else 's'}"
     driven = "" if driven_m is None else f", {driven_m:.1f} m driven"
     note = verdict.note or target_note(verdict) or end.message
-    return f"{word}: {end.reason.replace('_', ' ')} after {count}{driven}" + (note and f"; {note}")
+    ended = f"{end.reason.replace('_', ' ')} after {counted(end.steps, 'decision')}{driven}"
+    return f"{word}: {ended}" + (note and f"; {note}")
 
 
 def succeeded(end: RunEnd, outcome: str) -> bool:

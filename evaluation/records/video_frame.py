@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -57,9 +58,23 @@ def video_frame(step: Step, number: int, floor: U8Image | None = None) -> U8Imag
     """
     images = [labelled(to_height(image, HEIGHT), name) for name, image in step.observation.images.items()]
     row = np.concatenate(images, axis=1) if floor is None else np.concatenate([_column(images), floor], axis=1)
-    band = np.full((CAPTION, row.shape[1], 3), PAPER, np.uint8)
-    cv2.putText(band, caption(step, number), (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.42, INK, 1, cv2.LINE_AA)
-    return np.concatenate([row, band], axis=0)
+    return np.concatenate([row, caption_band(caption(step, number), row.shape[1])], axis=0)
+
+
+def caption_band(text: str, width: int) -> U8Image:
+    """Returns (CAPTION, width, 3) RGB: a line of text."""
+    band = np.full((CAPTION, width, 3), PAPER, np.uint8)
+    return np.asarray(cv2.putText(band, text, (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.42, INK, 1, cv2.LINE_AA), np.uint8)
+
+
+def camera_boxes(step: Step, has_floor: bool) -> tuple[tuple[int, int, int, int], ...]:
+    """Returns x, y, width and height of each camera's image in `video_frame`, with or without a floor beside them."""
+    widths = [to_height(image, HEIGHT).shape[1] for image in step.observation.images.values()]
+    lefts = [0, *itertools.accumulate(widths)]
+    return tuple(
+        (0, HEIGHT * number, width, HEIGHT) if has_floor else (lefts[number], 0, width, HEIGHT)
+        for number, width in enumerate(widths)
+    )
 
 
 def floor_height(step: Step) -> int:
@@ -88,9 +103,13 @@ def _column(images: Sequence[U8Image]) -> U8Image:
 def caption(step: Step, number: int) -> str:
     """Returns the decision in words, e.g. "12 move_ahead 83 % (blocked: contact with wall_3)"."""
     decision, sent = step.decision, step.sent
-    words = [str(number), decision.name or "chunk"]
-    if decision.probabilities is not None and decision.action is not None:
-        words.append(f"{100 * float(decision.probabilities[decision.action]):.0f} %")
-    if sent.refused or sent.blocked:
-        words.append(f"(refused: {sent.refused})" if sent.refused else f"(blocked: {sent.blocked})")
-    return " ".join(words)
+    known = decision.probabilities is not None and decision.action is not None
+    probability = float(decision.probabilities[decision.action]) if known else None  # type: ignore[index]
+    why = f"refused: {sent.refused}" if sent.refused else f"blocked: {sent.blocked}" if sent.blocked else ""
+    return words(number, decision.name, probability, why)
+
+
+def words(number: int, action: str, probability: float | None, why_not: str) -> str:
+    """Returns a decision in words; `why_not` is why it was not executed, empty if it was."""
+    likely = "" if probability is None else f" {100 * probability:.0f} %"
+    return f"{number} {action or 'chunk'}{likely}" + (f" ({why_not})" if why_not else "")

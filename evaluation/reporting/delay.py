@@ -10,7 +10,8 @@ from markupsafe import Markup
 from evaluation.plans.latency import LatencySettings
 from evaluation.records.episode import Episode
 from evaluation.reporting.results import Key, Results, judged
-from evaluation.reporting.statistics import Estimate, paired
+from evaluation.statistics.estimate import Estimate
+from evaluation.statistics.pairs import paired
 
 MARGIN = 0.1
 """A delay is tolerated where success is at most this much lower than without, with 95 % confidence."""

@@ -1,4 +1,4 @@
-"""The HTML page of a report: one self-contained file, with links to the videos."""
+"""The HTML page of a report: one self-contained file, and the videos beside it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,24 @@ from evaluation.reporting.delay import delay_curves, delay_svg
 from evaluation.reporting.floor_svg import floor_svg, path_svg, view_box
 from evaluation.reporting.provenance import bundles_of, differing
 from evaluation.reporting.results import Results, results_of
-from evaluation.reporting.statistics import Estimate
 from evaluation.stages.failure import KINDS
 from evaluation.stages.floor_map import FloorMap
+from evaluation.statistics.estimate import Estimate
+from robots.processes.text import counted
 
 TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A trial's video on the page: its place relative to the page, that of its first picture, and what it shows.
+
+    `is_chase` is True for one from behind the robot, with the policy's images beside it.
+    """
+
+    video: str
+    poster: str = ""
+    is_chase: bool = False
 
 
 @dataclass(frozen=True)
@@ -34,7 +47,7 @@ class Card:
     episode: Episode
     path: Markup
     filmstrip: str
-    video: str
+    clip: Clip | None
 
     @property
     def anchor(self) -> str:
@@ -56,8 +69,8 @@ class Block:
     cards: tuple[Card, ...]
 
 
-def page(folders: Sequence[RunFolder], videos: Mapping[Path, str]) -> str:
-    """Returns the page; `videos` maps a trial's folder to its video, relative to the page."""
+def page(folders: Sequence[RunFolder], clips: Mapping[Path, Clip]) -> str:
+    """Returns the page; `clips` maps a trial's folder to its video."""
     results = results_of(folders)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -67,11 +80,11 @@ def page(folders: Sequence[RunFolder], videos: Mapping[Path, str]) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(interval=table.interval, percent=table.percent, bar=bar, trials=table.trials)
-    environment.filters.update(success=table.success, where=table.where, unbroken=unbroken)
-    return environment.get_template("report.html.j2").render(context(results, folders, videos))
+    environment.filters.update(counted=counted, success=table.success, where=table.where, unbroken=unbroken)
+    return environment.get_template("report.html.j2").render(context(results, folders, clips))
 
 
-def context(results: Results, folders: Sequence[RunFolder], videos: Mapping[Path, str]) -> dict[str, Any]:
+def context(results: Results, folders: Sequence[RunFolder], clips: Mapping[Path, Clip]) -> dict[str, Any]:
     """Returns the values of the template."""
     categories = sorted({name for row in results.categories.values() for name in row if name})
     return {
@@ -88,7 +101,7 @@ def context(results: Results, folders: Sequence[RunFolder], videos: Mapping[Path
         "categories": categories,
         "kinds": _kinds(results),
         "early": table.wrong_done(results),
-        "blocks": list(_blocks(folders, videos)),
+        "blocks": list(_blocks(folders, clips)),
         "outcomes": sorted({episode.outcome.value for row in results.episodes.values() for episode in row}),
     }
 
@@ -115,7 +128,7 @@ def _kinds(results: Results) -> list[str]:
     return [kind for kind in KINDS if any(kind in row for row in results.failures.values())]
 
 
-def _blocks(folders: Sequence[RunFolder], videos: Mapping[Path, str]) -> Iterable[Block]:
+def _blocks(folders: Sequence[RunFolder], clips: Mapping[Path, Clip]) -> Iterable[Block]:
     """Groups trials of one simulated house and seed, from all folders."""
     grouped: dict[Hashable, list[tuple[Episode, Card]]] = {}
     for folder in folders:
@@ -123,7 +136,7 @@ def _blocks(folders: Sequence[RunFolder], videos: Mapping[Path, str]) -> Iterabl
         for episode in sorted(folder.episodes(), key=lambda each: (each.trial.block, order[each.trial.policy])):
             trial = episode.trial
             home = trial.house_seed if trial.house_seed is not None else (folder.path, trial.block)
-            card = _card(folder, episode, videos)
+            card = _card(folder, episode, clips)
             grouped.setdefault((trial.task, trial.seed, home, trial.episode), []).append((episode, card))
     for number, pairs in enumerate(grouped.values()):
         yield _block(str(number), [episode for episode, _ in pairs], [card for _, card in pairs])
@@ -146,9 +159,9 @@ def _block(name: str, episodes: Sequence[Episode], cards: Sequence[Card]) -> Blo
     )
 
 
-def _card(folder: RunFolder, episode: Episode, videos: Mapping[Path, str]) -> Card:
+def _card(folder: RunFolder, episode: Episode, clips: Mapping[Path, Clip]) -> Card:
     home = folder.trial(episode.trial)
     strip = folder.media(episode.trial, FILMSTRIP_FILE)
     data = base64.b64encode(strip.read_bytes()).decode() if strip else ""
     path = Markup(path_svg(episode.path, episode.outcome.value))
-    return Card(episode, path, f"data:image/jpeg;base64,{data}" if data else "", videos.get(home, ""))
+    return Card(episode, path, f"data:image/jpeg;base64,{data}" if data else "", clips.get(home))

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from evaluation.reporting.results import Results, Row
-from evaluation.reporting.statistics import Estimate
 from evaluation.reporting.table import interval
+from evaluation.statistics.estimate import Estimate
+from robots.processes.text import counted
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Bundle:
         results = self.manifest.get("provenance", {}).get("simulated", ())
         return tuple(
             f"{one['task']}{_on(one)}, {one['split']} houses, {one['sampling']}: {_rate(one)} "
-            f"in {one['episodes']} episodes{_length(one)}"
+            f"in {counted(one['episodes'], 'episode')}{_length(one)}"
             for one in results
         )
 

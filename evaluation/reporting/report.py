@@ -13,13 +13,15 @@ from typing import Any
 import tyro
 
 from evaluation.errors import FolderError
-from evaluation.records.episode import VIDEO_FILE, write_json, write_text
+from evaluation.records.episode import CHASE_FILE, POSTER_FILE, VIDEO_FILE, write_json, write_text
 from evaluation.records.run_folder import RunFolder
 from evaluation.reporting.delay import delay_curves
-from evaluation.reporting.page import page
+from evaluation.reporting.film import film_report
+from evaluation.reporting.grid import write_grids
+from evaluation.reporting.page import Clip, page
 from evaluation.reporting.provenance import bundles_of, differing
 from evaluation.reporting.results import Results, results_of
-from evaluation.reporting.table import comparisons, interval, text_table, transferred, where
+from evaluation.reporting.table import comparisons, grids, interval, text_table, transferred, where
 from evaluation.reporting.table import lines as table_lines
 from robots.processes.text import printable
 
@@ -29,18 +31,21 @@ MEDIA = "media"
 
 @dataclass(frozen=True)
 class Report:
-    """Writes report.html, report.json and report.md for one or more evaluations."""
+    """Writes report.html, report.json, report.md and tables (CSV, LaTeX) for one or more evaluations."""
 
     folders: tyro.conf.Positional[tuple[Path, ...]]
     """Output folders of `ferry evaluate`. A simulated and a real one together show the transfer."""
     output: Path = Path("report")
     """Output folder of the report."""
+    chase: int = 8
+    """Number of places whose trials are filmed from behind the robot, in simulation; `ferry film` films the others."""
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs the verb."""
     options = tyro.cli(Report, prog="ferry report", args=list(argv))
     folders = [RunFolder.read(path) for path in options.folders]
+    film_report(folders, options.chase)
     results = write_report(folders, options.output)
     print(printable(text_table(results)))
     print(f"\n{options.output / 'report.html'}")
@@ -48,7 +53,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def write_report(folders: Sequence[RunFolder], output: Path) -> Results:
-    """Writes the three files and the videos into `output`; returns the results. FolderError without any trial."""
+    """Writes page, JSON, Markdown, tables (CSV, LaTeX) and videos into `output`; returns the results.
+
+    FolderError without any trial.
+    """
     results = results_of(folders)
     if not results.rows:
         names = ", ".join(str(folder.path) for folder in folders) or "no folder given"
@@ -58,6 +66,7 @@ def write_report(folders: Sequence[RunFolder], output: Path) -> Results:
     write_json(output / "report.json", report_json(results))
     write_text(output / "report.md", markdown(results))
     write_text(output / "report.html", html)
+    write_grids(grids(results), output / "tables")
     return results
 
 
@@ -117,7 +126,8 @@ def markdown(results: Results) -> str:
     lines = [f"# {'; '.join(results.plans)}", "", _row(header), _row(["---"] * len(header)), *map(_row, rows)]
     lines += [
         "",
-        "Success with its 95 % Wilson interval, SEL with its 95 % bootstrap interval, over the judged trials.",
+        "Success with its 95 % interval (Wilson; Clopper and Pearson near 0 and 1), SEL with its 95 % bootstrap"
+        " interval, over the judged trials. Trials at one place count as alike.",
     ]
     lines += [
         f"With {row.aborted} aborted of {row.key.policy} on {row.key.robot} counted as no success: "
@@ -162,15 +172,27 @@ def _row(row: Sequence[str]) -> str:
     return f"| {' | '.join(row)} |"
 
 
-def _copy_videos(folders: Sequence[RunFolder], output: Path) -> dict[Path, str]:
-    """Copies the videos; returns trial folder -> path of its video, relative to the page."""
-    videos = {}
+def _copy_videos(folders: Sequence[RunFolder], output: Path) -> dict[Path, Clip]:
+    """Copies the videos, where there is one that from behind the robot; returns trial folder -> video."""
+    clips = {}
     for folder in folders:
         for episode in folder.episodes():
-            home, video = folder.trial(episode.trial), folder.media(episode.trial, VIDEO_FILE)
-            if video is not None:
-                place = Path(MEDIA) / f"{folder.path.name}-{episode.trial.id}.webm"
-                (output / MEDIA).mkdir(exist_ok=True)
-                shutil.copyfile(video, output / place)
-                videos[home] = place.as_posix()
-    return videos
+            home = folder.trial(episode.trial)
+            chase = folder.media(episode.trial, CHASE_FILE)
+            video = chase or folder.media(episode.trial, VIDEO_FILE)
+            if video is None:
+                continue
+            poster = folder.media(episode.trial, POSTER_FILE) if chase else None
+            name = f"{folder.path.name}-{episode.trial.id}"
+            clips[home] = Clip(
+                _copied(video, output, name), _copied(poster, output, name) if poster else "", bool(chase)
+            )
+    return clips
+
+
+def _copied(file: Path, output: Path, name: str) -> str:
+    """Copies a file into the report; returns its place relative to the page."""
+    place = Path(MEDIA) / f"{name}{file.suffix}"
+    (output / MEDIA).mkdir(exist_ok=True)
+    shutil.copyfile(file, output / place)
+    return place.as_posix()

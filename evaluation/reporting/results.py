@@ -11,8 +11,12 @@ from evaluation.plans.trial import Outcome
 from evaluation.policies import PolicyIdentity
 from evaluation.records.episode import Episode
 from evaluation.records.run_folder import RunFolder
-from evaluation.reporting.statistics import Estimate, PairedComparison, difference, mean, mean_fraction, paired, wilson
 from evaluation.stages.failure import KINDS
+from evaluation.statistics.estimate import Estimate
+from evaluation.statistics.means import mean, mean_fraction
+from evaluation.statistics.multiple import holm
+from evaluation.statistics.pairs import PairedComparison, paired
+from evaluation.statistics.proportions import clustered_difference, clustered_proportion
 
 
 @dataclass(frozen=True)
@@ -62,11 +66,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A policy against the baseline of its plan, over the blocks in which both were judged."""
+    """A policy against the baseline of its plan, over the blocks in which both were judged.
+
+    `adjusted` is the p-value by Holm's method over the comparisons of one task on one robot.
+    """
 
     first: Key
     second: Key
     result: PairedComparison
+    adjusted: float
 
 
 @dataclass(frozen=True)
@@ -126,11 +134,12 @@ def results_of(folders: Sequence[RunFolder]) -> Results:
     order = sorted((key for key in planned if key in episodes), key=lambda key: _order(key, folders))
     rows = tuple(_row(key, episodes[key], planned[key]) for key in order)
     plans = {folder.info.plan.name: folder.info.plan for folder in folders}
+    counted = {key: judged(episodes[key]) for key in order}
     return Results(
         plans=plans,
         rows=rows,
         comparisons=tuple(_comparisons(plans, {key: episodes[key] for key in order})),
-        transfers=tuple(_transfers([row for row in rows if policies[row.key].sampling != "uniform"])),
+        transfers=tuple(_transfers([row for row in rows if policies[row.key].sampling != "uniform"], counted)),
         categories={key: _categories(episodes[key]) for key in order},
         failures={key: _failures(episodes[key]) for key in order},
         policies=policies,
@@ -152,11 +161,10 @@ def judged(episodes: Iterable[Episode]) -> list[Episode]:
 
 def _row(key: Key, episodes: Sequence[Episode], planned: int) -> Row:
     counted = judged(episodes)
-    successes = sum(one.success for one in counted)
-    sel = [one.metrics.sel for one in counted if one.metrics.sel is not None]
-    collisions = [float(one.metrics.collisions) for one in counted if one.metrics.collisions is not None]
-    soft = [one.metrics.soft_success for one in counted if one.metrics.soft_success is not None]
-    rooms = [fraction for one in counted if (fraction := one.metrics.rooms_fraction) is not None]
+    sel = _known(counted, lambda one: one.metrics.sel)
+    collisions = _known(counted, lambda one: one.metrics.collisions)
+    soft = _known(counted, lambda one: one.metrics.soft_success)
+    rooms = _known(counted, lambda one: one.metrics.rooms_fraction)
     return Row(
         key=key,
         bundle_sha256=episodes[0].bundle_sha256,
@@ -164,14 +172,32 @@ def _row(key: Key, episodes: Sequence[Episode], planned: int) -> Row:
         planned=planned,
         aborted=len(episodes) - len(counted),
         interventions=sum(one.outcome is Outcome.INTERVENTION for one in counted),
-        success=wilson(successes, len(counted)),
-        success_of_all=wilson(successes, len(episodes)),
-        sel=mean_fraction(sel) if sel else None,
-        steps=mean([float(one.metrics.steps) for one in counted]),
-        collisions=mean(collisions) if collisions else None,
-        soft=wilson(sum(soft), len(soft)) if soft else None,
-        rooms=mean_fraction(rooms) if rooms else None,
+        success=_rate(counted),
+        success_of_all=_rate(episodes),
+        sel=mean_fraction(sel[0], clusters=sel[1]) if sel else None,
+        steps=mean([float(one.metrics.steps) for one in counted], clusters=[one.trial.place for one in counted]),
+        collisions=mean(collisions[0], clusters=collisions[1]) if collisions else None,
+        soft=clustered_proportion([bool(one) for one in soft[0]], soft[1]) if soft else None,
+        rooms=mean_fraction(rooms[0], clusters=rooms[1]) if rooms else None,
     )
+
+
+def _rate(episodes: Sequence[Episode]) -> Estimate:
+    """Returns the success rate; trials at one place are alike."""
+    return clustered_proportion(*_outcomes(episodes))
+
+
+def _outcomes(episodes: Sequence[Episode]) -> tuple[list[bool], list[str]]:
+    """Returns the successes and their places."""
+    return [one.success for one in episodes], [one.trial.place for one in episodes]
+
+
+def _known(
+    episodes: Sequence[Episode], value: Callable[[Episode], float | None]
+) -> tuple[list[float], list[str]] | None:
+    """Returns the values that are known, and their places; None without any."""
+    found = [(float(known), one.trial.place) for one in episodes if (known := value(one)) is not None]
+    return ([known for known, _ in found], [place for _, place in found]) if found else None
 
 
 def baseline_of(plan: Plan) -> str:
@@ -181,33 +207,37 @@ def baseline_of(plan: Plan) -> str:
 
 
 def _comparisons(plans: Mapping[str, Plan], episodes: Mapping[Key, Sequence[Episode]]) -> Iterable[Comparison]:
+    families: dict[Key, list[tuple[Key, PairedComparison]]] = {}
     for key in episodes:
         base = Key(key.plan, key.robot, key.task, baseline_of(plans[key.plan]))
         if base in episodes and base != key:
             ours, theirs = _by_block(episodes[key]), _by_block(episodes[base])
             blocks = [block for block in ours if block in theirs]
-            result = paired([ours[block] for block in blocks], [theirs[block] for block in blocks])
-            yield Comparison(key, base, result)
+            first, second = [ours[block].success for block in blocks], [theirs[block].success for block in blocks]
+            places = [ours[block].trial.place for block in blocks]
+            families.setdefault(base, []).append((key, paired(first, second, clusters=places)))
+    for base, results in families.items():
+        adjusted = holm([result.p_value for _, result in results])
+        yield from (Comparison(key, base, result, p) for (key, result), p in zip(results, adjusted, strict=True))
 
 
-def _by_block(episodes: Sequence[Episode]) -> dict[int, bool]:
-    return {one.trial.block: one.success for one in judged(episodes)}
+def _by_block(episodes: Sequence[Episode]) -> dict[int, Episode]:
+    return {one.trial.block: one for one in judged(episodes)}
 
 
-def _transfers(rows: Sequence[Row]) -> Iterable[Transfer]:
+def _transfers(rows: Sequence[Row], episodes: Mapping[Key, Sequence[Episode]]) -> Iterable[Transfer]:
     for simulated in rows:
         for real in rows:
             same = simulated.bundle_sha256 == real.bundle_sha256 != "" and simulated.key.task == real.key.task
             same_name = simulated.key.policy == real.key.policy
             if same and same_name and simulated.is_simulated and not real.is_simulated:
-                counts = [(round(one.success.value * one.success.n), one.success.n) for one in (real, simulated)]
-                gap = difference(counts[0], counts[1])
+                gap = clustered_difference(_outcomes(episodes[real.key]), _outcomes(episodes[simulated.key]))
                 yield Transfer(real.key.task, real.bundle_sha256, simulated.key, real.key, gap)
 
 
 def _categories(episodes: Sequence[Episode]) -> dict[str, Estimate]:
     groups = _grouped(judged(episodes), lambda one: one.scene.target if one.scene else "")
-    return {name: wilson(sum(one.success for one in group), len(group)) for name, group in sorted(groups.items())}
+    return {name: _rate(group) for name, group in sorted(groups.items())}
 
 
 def _failures(episodes: Sequence[Episode]) -> dict[str, int]:

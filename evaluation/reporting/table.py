@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
+from evaluation.reporting.grid import Grid, aligned
 from evaluation.reporting.results import Comparison, Results, Row, Transfer
-from evaluation.reporting.statistics import Estimate
+from evaluation.statistics.estimate import Estimate
+from robots.processes.text import counted
 
 HEADER = ("policy", "robot", "task", "success", "SEL", "trials")
 SOFT, ROOMS = "soft success", "rooms"
@@ -90,8 +92,8 @@ def wrong_done(results: Results) -> list[str]:
         random = results.policies[row.key].sampling == UNIFORM
         why = ": it chooses each action at random, done among them" if random else ""
         remarks.append(
-            f"{row.key.policy} ended {len(ended)} of {row.success.n} trials itself, by saying done in the wrong place"
-            f" after {steps:.0f} decisions on average{why}."
+            f"{row.key.policy} ended {len(ended)} of {counted(row.success.n, 'trial')} itself, by saying done in"
+            f" the wrong place after {steps:.0f} decisions on average{why}."
         )
     return remarks
 
@@ -101,22 +103,27 @@ def compared(one: Comparison) -> str:
     result = one.result
     if result.difference.n == 0:
         return f"{one.first.policy} against {one.second.policy} on {one.first.robot}: no trial in common"
-    gap = result.difference
-    points = f"{100 * gap.value:+.0f} points [{100 * gap.low:+.0f}, {100 * gap.high:+.0f}]"
-    where = f"paired over {gap.n} trials on {one.first.robot}"
-    return f"{one.first.policy} against {one.second.policy}: {points}, {where}, {p_value(result.p_value)}"
+    where = f"paired over {counted(result.difference.n, 'trial')} on {one.first.robot}"
+    p = p_value(result.p_value) + ("" if one.adjusted == result.p_value else f" ({p_value(one.adjusted)} by Holm)")
+    return f"{one.first.policy} against {one.second.policy}: {points(result.difference, ' points')}, {where}, {p}"
 
 
 def transferred(one: Transfer) -> str:
     """Returns a sim-to-real difference in one sentence."""
-    gap = one.difference
-    points = f"{100 * gap.value:+.0f} points [{100 * gap.low:+.0f}, {100 * gap.high:+.0f}]"
     where = f"{one.real.policy}, {one.task}: {one.real.robot} against {one.simulated.robot}"
-    return f"{where}: {points}; zero-shot: the same bundle {one.bundle_sha256[:12]} in both"
+    gap = points(one.difference, " points")
+    return f"{where}: {gap}; zero-shot: the same bundle {one.bundle_sha256[:12]} in both"
+
+
+def points(estimate: Estimate, unit: str = "") -> str:
+    """Returns a difference of fractions with its interval in points, e.g. "+64 [+53, +73]"; "-" if there is none."""
+    if math.isnan(estimate.value):
+        return "-"
+    return f"{100 * estimate.value:+.0f}{unit} [{100 * estimate.low:+.0f}, {100 * estimate.high:+.0f}]"
 
 
 def p_value(p: float) -> str:
-    """Returns e.g. "p = 0.013", "p < 0.001" (McNemar's exact test)."""
+    """Returns e.g. "p = 0.013", "p < 0.001"."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
@@ -127,7 +134,36 @@ def text_table(results: Results) -> str:
     return "\n".join([*table, *([""] if notes else []), *notes])
 
 
-def aligned(table: Sequence[Sequence[str]]) -> list[str]:
-    """Returns the lines of a table with aligned columns."""
-    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in table]
+def grids(results: Results) -> list[Grid]:
+    """Returns the tables of a report, for CSV and LaTeX: success, comparisons, simulation beside reality, failures."""
+    header, *rows = lines(results)
+    against = tuple(
+        (
+            one.first.task,
+            one.first.robot,
+            one.first.policy,
+            one.second.policy,
+            points(one.result.difference),
+            p_value(one.result.p_value),
+            p_value(one.adjusted),
+            str(one.result.difference.n),
+        )
+        for one in results.comparisons
+    )
+    gaps = tuple(
+        (one.task, one.real.policy, one.bundle_sha256[:12], one.real.robot, one.simulated.robot, points(one.difference))
+        for one in results.transfers
+    )
+    kinds = dict.fromkeys(kind for row in results.rows for kind in results.failures[row.key])
+    names = [f"{row.key.policy}{where(row, results.rows)}" for row in results.rows]
+    counts = tuple((kind, *(str(results.failures[row.key].get(kind, 0)) for row in results.rows)) for kind in kinds)
+    columns = ("task", "robot", "policy", "against", "points", "p", "p (Holm)", "trials")
+    return [
+        Grid("success", "Success rates with 95 % intervals", tuple(header), tuple(rows)),
+        Grid("comparisons", "Differences over the same trials, in points with 95 % intervals", columns, against),
+        Grid("transfer", "Robot minus simulation, the same bundle", (*_GAP, "points"), gaps),
+        Grid("failures", "Failures by kind", ("kind", *names), counts),
+    ]
+
+
+_GAP = ("task", "policy", "bundle", "robot", "simulation")

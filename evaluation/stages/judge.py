@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from evaluation.plans.trial import Outcome
 from evaluation.step import RunEnd
-from robots.processes.text import printable
+from robots.processes.text import counted, printable
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Verdict:
             physical, or not part of the task.
         rooms_visited: number of rooms that the robot entered; None if unknown.
         rooms: number of rooms in the house; None if unknown.
+        episode: the `EpisodeSpec` that repeats it in simulation, as JSON values; empty if unknown.
     """
 
     outcome: Outcome
@@ -39,6 +40,7 @@ class Verdict:
     soft_success: bool | None = None
     rooms_visited: int | None = None
     rooms: int | None = None
+    episode: Mapping[str, Any] = field(default_factory=dict)
 
 
 def twin_verdict(end: RunEnd, known: Mapping[str, Any]) -> Verdict:
@@ -48,7 +50,8 @@ def twin_verdict(end: RunEnd, known: Mapping[str, Any]) -> Verdict:
     instruction that the twin cannot judge is aborted.
     """
     if known["not_judged"]:
-        return Verdict(Outcome.ABORTED, f"not judged: {known['not_judged']}", path=_path(known))
+        why = f"not judged: {known['not_judged']}"
+        return Verdict(Outcome.ABORTED, why, path=_path(known), episode=known.get("episode", {}))
     if not known.get("needs_done", True):
         return Verdict(Outcome.SUCCESS if known["success"] else Outcome.FAILURE)
     is_done = end.reason == "done"
@@ -56,6 +59,7 @@ def twin_verdict(end: RunEnd, known: Mapping[str, Any]) -> Verdict:
     return Verdict(
         Outcome.SUCCESS if is_done and known["success"] else Outcome.FAILURE,
         path=_path(known),
+        episode=known.get("episode", {}),
         soft_success=None if soft is None else is_done and soft,
         **{name: known[name] for name in _KNOWN},
     )
@@ -97,7 +101,8 @@ class HumanJudge:
     def verdict(self, end: RunEnd) -> Verdict:
         """Returns the answer; aborted without one. Asks for the reason of an intervention or an aborted trial."""
         detail = f": {end.message}" if end.message else ""
-        question = printable(f"\nthe run ended after {end.steps} decisions ({end.reason}{detail})\n{QUESTION}")
+        ended = f"the run ended after {counted(end.steps, 'decision')} ({end.reason}{detail})"
+        question = printable(f"\n{ended}\n{QUESTION}")
         try:
             outcome = self._outcome(question)
             needs_reason = outcome in (Outcome.ABORTED, Outcome.INTERVENTION)

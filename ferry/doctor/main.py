@@ -26,7 +26,7 @@ from ferry.doctor.ros import (
     check_ros,
 )
 from ferry.doctor.server import check_server
-from ferry.help import Formatter
+from ferry.help import Parser
 from ferry.options import build, from_parameters, parse
 from ferry.requirements import table
 from robots.robot import Robot
@@ -124,9 +124,8 @@ def subject_of(options: argparse.Namespace) -> Subject:
 def parser() -> argparse.ArgumentParser:
     """Returns the command line."""
     choices = "; ".join(f"{robot}: {', '.join(drivers)}" for robot, drivers in ROBOTS.items() if len(drivers) > 1)
-    line = argparse.ArgumentParser(
+    line = Parser(
         prog="ferry doctor",
-        formatter_class=Formatter,
         description="Checks this machine's dependencies, and prints how to install missing ones. With --robot, checks a"
         " robot and its computer before a session: connects, observes for two seconds, and sends no motion.",
     )

@@ -46,15 +46,15 @@ def check_server(machine: Machine) -> str:
 
 def check_binding(body: Embodiment, machine: Machine) -> str:
     """Checks that the served policy binds to the robot, as policy_node will when it is configured."""
-    from policy_server.client import PolicyClient
     from policy_server.errors import PolicyError
+    from policy_server.policies import open_policy
     from robots.binding import bind
 
     assert machine.server is not None
     try:
-        with PolicyClient(machine.server, token=machine.token) as client:
-            manifest = client.manifest()
-        binding = bind(manifest.spec, body)
+        with open_policy(machine.server, token=machine.token) as policy:
+            info = policy.describe()
+        binding = bind(info.spec, body)
     except BindError as error:
         fix = f"serve a bundle for {body.name}, or change the item that the message names"
         raise CheckFailed(f"{type(error).__name__}: {error}", fix) from error
@@ -62,23 +62,24 @@ def check_binding(body: Embodiment, machine: Machine) -> str:
         raise CheckFailed(f"{type(error).__name__}: {error}", "see the server's output") from error
     views = ", ".join(f"{name} from {camera}" for name, (camera, _) in binding.views.items())
     has = f"{binding.mask.sum()} of {len(binding.mask)} actions" if binding.commands else "chunks of actions"
-    return f"{manifest.name} drives {body.name}: {has}; {views or 'no cameras'}"
+    return f"{info.name} drives {body.name}: {has}; {views or 'no cameras'}"
 
 
 def check_latency(body: Embodiment, observation: Observation, machine: Machine) -> str:
     """Checks that decisions on current observations return within the policy's control period."""
-    from policy_server.client import PolicyClient
     from policy_server.errors import PolicyError
+    from policy_server.policies import open_policy
 
     assert machine.server is not None
     times_s = []
     try:
         with (
-            PolicyClient(machine.server, token=machine.token, timeout_s=PATIENCE_S) as client,
-            client.open(body, "find a mug") as session,
+            open_policy(machine.server, token=machine.token, timeout_s=PATIENCE_S) as policy,
+            policy.open(body, "find a mug") as session,
         ):
-            period_s = session.spec.control_period_s
-            if not isinstance(session.spec.actions, DiscreteActions):
+            spec = session.binding.policy
+            period_s = spec.control_period_s
+            if not isinstance(spec.actions, DiscreteActions):
                 return "not measured: this policy returns chunks"
             for _ in range(DECISIONS):
                 began_s = time.monotonic()

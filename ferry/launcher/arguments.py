@@ -119,11 +119,12 @@ def parse_assignments(words: Iterable[str], file: Path, available: Mapping[str, 
     return values
 
 
-def describe(arguments: Iterable[Argument]) -> str:
-    """Returns the arguments as text, one paragraph each."""
+def describe(arguments: Iterable[Argument], values: Mapping[str, str]) -> str:
+    """Returns the arguments as text, one paragraph each, with the values that they have; without one, as written."""
     lines = []
     for argument in arguments:
-        default = "needs a value" if argument.default is None else f"default: {argument.default!r}"
+        value = values.get(argument.name, argument.default)
+        default = "needs a value" if value is None else f"default: {value}" if value else "default: empty"
         choices = f"; one of {', '.join(argument.choices)}" if argument.choices else ""
         lines += [f"  {argument.name}  ({default}{choices})", f"      {argument.description}"]
     return "\n".join(lines)

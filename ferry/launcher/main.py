@@ -11,10 +11,10 @@ from importlib import util
 from pathlib import Path
 
 from ferry.errors import LaunchError, UsageError, Where, nearest
-from ferry.help import Formatter
+from ferry.help import Parser
 from ferry.launcher.arguments import declared, describe, parse_assignments
 from ferry.launcher.lookup import REPOSITORY, Lookup
-from ferry.launcher.plan import Process, plan
+from ferry.launcher.plan import Process, defaults, plan
 from ferry.launcher.run import RunOptions, run
 from ferry.launcher.taken import taken
 from ferry.requirements import missing
@@ -30,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     file = find_launch_file(options.launch, lookup)
     arguments = declared(file, lookup)
     if options.show_args:
-        print(f"Arguments of {file} (name:=value):\n{describe(arguments.values())}")
+        values = defaults(file, parse_assignments(options.arguments, file, arguments), lookup)
+        print(f"Arguments of {file} (name:=value):\n{describe(arguments.values(), values)}")
         return 0
     processes = plan(file, parse_assignments(options.arguments, file, arguments), lookup)
     if options.dry_run:
@@ -59,6 +60,8 @@ def find_launch_file(name: str, lookup: Lookup) -> Path:
     files = {file.name[: -len(SUFFIX)]: file for folder in reversed(folders) for file in folder.glob(f"*{SUFFIX}")}
     if name not in files:
         listed = ", ".join(sorted(files)) or "none"
+        if not name:
+            raise UsageError(f"missing: the name of a launch file; available: {listed}")
         raise UsageError(f"no launch file named {name!r}; available: {listed}{nearest(name, files)}")
     return files[name]
 
@@ -94,12 +97,11 @@ def _need_ros(processes: Sequence[Process]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="ferry run",
-        formatter_class=Formatter,
         description="Runs a ROS 2 launch file where `ros2 launch` is not installed.",
     )
-    parser.add_argument("launch", help="name of a file in launch/ (stretch_twin), or a path")
+    parser.add_argument("launch", nargs="?", default="", help="name of a file in launch/ (stretch_twin), or a path")
     parser.add_argument("arguments", nargs="*", metavar="name:=value", help="arguments of the launch file")
     parser.add_argument("-s", "--show-args", action="store_true", help="list the launch file's arguments and exit")
     parser.add_argument("-n", "--dry-run", action="store_true", help="print the processes that would start and exit")

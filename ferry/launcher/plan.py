@@ -7,6 +7,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -92,11 +93,26 @@ def plan(file: Path, arguments: Mapping[str, str], lookup: Lookup | None = None)
     return tuple(unique)
 
 
-class _Planner:
-    """Walks the elements of one scope in order."""
+def defaults(file: Path, arguments: Mapping[str, str], lookup: Lookup | None = None) -> dict[str, str]:
+    """Returns the values of a launch file's arguments, as they are with the given ones; fewer if it cannot be resolved.
 
-    def __init__(self, scope: _Scope) -> None:
+    Raises:
+        LaunchError: the file cannot be read.
+    """
+    lookup = lookup or Lookup.from_environment()
+    planner = _Planner(_Scope(dict(arguments), None, file.resolve().parent, lookup))
+    root = read_launch_file(file)
+    with suppress(LaunchError):  # of what is missing, `plan` tells
+        planner.body(root)
+    return planner.values
+
+
+class _Planner:
+    """Walks the elements of one scope in order; `values` are those of the arguments that it met."""
+
+    def __init__(self, scope: _Scope, values: dict[str, str] | None = None) -> None:
         self.scope = scope
+        self.values: dict[str, str] = {} if values is None else values
         self.processes: list[Process] = []
         self.actions: Mapping[str, Callable[[Element], None]] = {
             "arg": self.arg,
@@ -131,6 +147,7 @@ class _Planner:
                 description = element.literal("description")
                 raise LaunchError(element.where, f"launch argument {name!r} ({description}) needs a value", "none")
             self.scope.variables[name] = self.text(element, "default")
+        self.values.setdefault(name, self.scope.variables[name])
         choices = [choice.literal("value") for choice in element.named("choice")]
         if choices and self.scope.variables[name] not in choices:
             raise LaunchError(element.where, f"launch argument {name!r}", self.scope.variables[name], choices)
@@ -143,7 +160,7 @@ class _Planner:
 
     def group(self, element: Element) -> None:
         own = dict(self.scope.variables), dict(self.scope.set_environment)
-        inner = _Planner(replace(self.scope, variables=own[0], set_environment=own[1]))
+        inner = _Planner(replace(self.scope, variables=own[0], set_environment=own[1]), self.values)
         inner.body(element)
         self.processes += inner.processes
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -63,7 +63,8 @@ class Api:
         self._payload = Payload(service.options.max_body_bytes)
         self._workers = FairPool(service.options.workers, "inference")
         self._openings, self._opening = Account(), 0
-        described = {"bundle_sha256": service.bundle.sha256, "manifest": service.bundle.document}
+        bundle = service.bundle
+        described = {"bundle_sha256": bundle.sha256, "manifest": bundle.document, "runtime": bundle.runtime}
         self._manifest = bytes(JSONResponse(described).body)
 
     @asynccontextmanager
@@ -237,7 +238,17 @@ def _parse(data: dict[str, object]) -> schema.OpenSession:
         where = ".".join(map(str, first["loc"]))
         codes = {"missing": "missing_field", "extra_forbidden": "unknown_field"}
         got = "nothing" if first["type"] == "missing" else f"{first['input']!r:.60}"
-        raise invalid(where, got, first["msg"], code=codes.get(first["type"], "invalid")) from error
+        raise invalid(where, got, _expected(where, first), code=codes.get(first["type"], "invalid")) from error
+
+
+def _expected(where: str, error: Mapping[str, Any]) -> str:
+    """Returns what a field of OpenSession should have been, in words."""
+    fields = schema.OpenSession.model_fields
+    if error["type"] == "extra_forbidden":
+        return f"only {', '.join(fields)}"
+    if error["type"] == "missing" and where in fields:
+        return f"{fields[where].description}"
+    return str(error["msg"]).removeprefix("Input should be ").replace("valid dictionary", "JSON object")
 
 
 def _decision_response(decision: Decision, kind: str) -> Response:

@@ -2,7 +2,7 @@
 
 From the state that the arm is commanded to at one time to the state that the next chunk asks for a moment later leads
 the motion of least jerk, a polynomial of the fifth degree; the moment is as long as the joints' limits need. Measured
-against blending over the overlap and `ruckig` in docs/decisions/0011-chunks-without-a-pause.md.
+against blending over the overlap and `ruckig` in docs/decisions/0014-chunks-without-a-pause.md.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ CameraError (RobotError)
 ├── CameraDenied    it may not be opened
 ├── CameraSize      it does not deliver images of the size asked for
 ├── CameraLost      it delivers no images any more
+│   └── CameraEnded its recording has ended
 └── CameraFrozen    it delivers the same image again and again
 """
 
@@ -17,11 +18,15 @@ from typing import Protocol
 
 import numpy as np
 
+from robots.cameras.freeze import FreezeDetector
 from robots.errors import ConnectionFailed, RobotError
 from robots.spec import U8Image
 
 SAMPLE = 8
-"""Images are compared at every SAMPLEth pixel of both sides: sensor noise makes those of a live camera differ."""
+"""Images are compared at every SAMPLEth pixel of both sides."""
+
+REOPEN_S = 1.0
+"""Pause before a source that failed is opened again: its cable may have been out."""
 
 
 class CameraError(RobotError):
@@ -42,6 +47,10 @@ class CameraSize(CameraError, ConnectionFailed):
 
 class CameraLost(CameraError):
     """The camera delivers no images any more."""
+
+
+class CameraEnded(CameraLost):
+    """The recording has ended."""
 
 
 class CameraFrozen(CameraError):
@@ -97,6 +106,8 @@ class CameraOptions:
 class Camera:
     """Keeps the newest image of a source, which a thread of its own reads as fast as it delivers.
 
+    A source that fails is opened again until it delivers, or is closed.
+
     Attributes:
         source: of the images.
         rotation_deg: clockwise rotation that makes the images upright: 0, 90, 180 or 270.
@@ -111,14 +122,14 @@ class Camera:
         self._news = threading.Condition()
         self._frame: Frame | None = None
         self._error: Exception | None = None
-        self._changed_ns = 0
+        self._freeze = self._detector()
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
 
     def open(self) -> None:
         """Opens the source and waits for its first image; raises what opening raises, CameraLost without one."""
         self.close()
-        self._frame, self._error, self._ended = None, None, threading.Event()
+        self._frame, self._error, self._ended, self._freeze = None, None, threading.Event(), self._detector()
         self._thread = threading.Thread(target=self._run, args=(self._ended,), name=self.source.name, daemon=True)
         self._thread.start()
         try:
@@ -143,18 +154,10 @@ class Camera:
     def fault(self) -> str:
         """Current fault, beginning with "camera lost" or "camera frozen"; empty when there is none. Does not block."""
         with self._news:
-            frame, error, changed_ns = self._frame, self._error, self._changed_ns
+            frame, error = self._frame, self._error
         if error is not None:
             return f"camera lost: {error}"
-        if frame is None:
-            return f"camera lost: {self.source.name} was not opened"
-        age_s = (time.monotonic_ns() - frame.stamp_ns) / 1e9
-        if age_s > self._options.stale_s:
-            return f"camera lost: {self.source.name} delivered nothing for {age_s:.2f} s"
-        same_s = (frame.stamp_ns - changed_ns) / 1e9
-        if same_s > self._options.frozen_s:
-            return f"camera frozen: {self.source.name} delivers the same image for {same_s:.2f} s"
-        return ""
+        return self._freeze.fault if frame else f"camera lost: {self.source.name} was not opened"
 
     def close(self) -> None:
         """Ends the thread and closes the source; idempotent."""
@@ -176,19 +179,29 @@ class Camera:
                 self._news.wait(left_s)
             return self._frame
 
+    def _detector(self) -> FreezeDetector:
+        return FreezeDetector(self.source.name, self._options.stale_s, self._options.frozen_s)
+
     def _run(self, ended: threading.Event) -> None:
-        try:
-            self.source.open()
-            while not ended.is_set():
-                self._take(self.source.grab(), ended)
-        except Exception as error:  # whatever a vendor's library raises is re-raised to the readers of the image
-            known = isinstance(error, CameraError)
-            with self._news:
-                if not ended.is_set():
-                    self._error = error if known else CameraLost(f"{self.source.name}: {type(error).__name__}: {error}")
-                    self._news.notify_all()
-        finally:
-            self.source.close()
+        while not ended.is_set():
+            try:
+                self.source.open()
+                while not ended.is_set():
+                    self._take(self.source.grab(), ended)
+            except Exception as error:  # whatever a vendor's library raises is re-raised to the readers of the image
+                self._fail(error, ended)
+                if isinstance(error, CameraEnded):
+                    return
+            finally:
+                self.source.close()
+            ended.wait(REOPEN_S)
+
+    def _fail(self, error: Exception, ended: threading.Event) -> None:
+        known = isinstance(error, CameraError)
+        with self._news:
+            if not ended.is_set():
+                self._error = error if known else CameraLost(f"{self.source.name}: {type(error).__name__}: {error}")
+                self._news.notify_all()
 
     def _take(self, frame: Frame, ended: threading.Event) -> None:
         image = frame.image
@@ -198,46 +211,6 @@ class Camera:
             before = self._frame
             if ended.is_set() or (before is not None and frame.stamp_ns <= before.stamp_ns):
                 return
-            if before is None or not np.array_equal(before.image[::SAMPLE, ::SAMPLE], image[::SAMPLE, ::SAMPLE]):
-                self._changed_ns = frame.stamp_ns
-            self._frame = Frame(frame.stamp_ns, image)
+            self._freeze.take(np.ascontiguousarray(image[::SAMPLE, ::SAMPLE]), frame.stamp_ns)
+            self._frame, self._error = Frame(frame.stamp_ns, image), None
             self._news.notify_all()
-
-
-class Pushed:
-    """Source whose images are pushed, e.g. by a ROS subscription.
-
-    Args:
-        name: in messages.
-        wait_s: timeout of `grab`.
-    """
-
-    lens_fov_deg = 0.0
-
-    def __init__(self, name: str, wait_s: float = 5.0) -> None:
-        self.name, self._wait_s = name, wait_s
-        self._news = threading.Condition()
-        self._frame: Frame | None = None
-
-    def push(self, frame: Frame) -> None:
-        """Passes an image, from any thread; replaces one that was not fetched yet."""
-        with self._news:
-            self._frame = frame
-            self._news.notify_all()
-
-    def open(self) -> None:
-        """Does nothing."""
-
-    def grab(self) -> Frame:
-        """Returns the next image; CameraLost when none is pushed in time."""
-        with self._news:
-            if not self._news.wait_for(lambda: self._frame is not None, self._wait_s):
-                raise CameraLost(f"{self.name}: no image came within {self._wait_s} s")
-            frame, self._frame = self._frame, None
-        assert frame is not None  # waited for
-        return frame
-
-    def close(self) -> None:
-        """Drops a pushed image."""
-        with self._news:
-            self._frame = None

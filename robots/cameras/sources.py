@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from robots.cameras.camera import CameraDenied, CameraLost, CameraMissing, CameraSize, Frame, Source
+from robots.cameras.camera import CameraDenied, CameraEnded, CameraLost, CameraMissing, CameraSize, Frame, Source
 from robots.cameras.letterbox import lens_fov_deg
 
 KINDS = "realsense:SERIAL, opencv:INDEX, opencv:/dev/videoN, url:ADDRESS, file:VIDEO, synthetic or synthetic:FLEET"
@@ -91,7 +91,11 @@ class OpenCV:
             self._pace(float(self._capture.get(cv2.CAP_PROP_FPS)) or FPS)
         ok, image = self._capture.read()
         if not ok:
-            raise CameraLost(f"{self.name} {'ended' if self._recorded else 'delivers no more images'}")
+            raise (
+                CameraEnded(f"{self.name} ended")
+                if self._recorded
+                else CameraLost(f"{self.name} delivers no more images")
+            )
         stamp_ns = time.monotonic_ns()
         return Frame(stamp_ns, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
 

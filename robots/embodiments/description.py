@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from importlib import metadata
 
 from robots.embodiment import Embodiment
-from robots.embodiments import locobot, locobot_urdf, stretch_re1
+from robots.embodiments import locobot, locobot_urdf, panda, stretch_re1
 from robots.embodiments.mount import Mount
-from robots.embodiments.piper import PIPER_URDF
+from robots.embodiments.piper import MOUNTS, PIPER, PIPER_URDF
 from robots.embodiments.ros2_control_arms import ARMS
 from robots.limits import GRIPPER_JOINT
 from robots.spec import CameraSpec
@@ -26,11 +26,16 @@ def description(body: Embodiment, mounts: Mapping[str, Mount] | None = None) -> 
     Args:
         body: one of the robots that ship, or any other.
         mounts: camera name -> where this very robot has it, beyond or instead of what the tables say. A camera that
-            nobody's table places has no frame.
+            nobody's table places has no frame. Those of an arm are a choice until they are measured.
     """
     known = {**_mounts(body), **(mounts or {})}
     frames = (_camera(camera.name, known[camera.name]) for camera in body.cameras if camera.name in known)
     return _links(body).replace("</robot>", "\n".join((*frames, "</robot>")))
+
+
+def is_measured(body: Embodiment) -> bool:
+    """Whether the tables know where a robot's cameras are; beside an arm they are where somebody put them."""
+    return body.name not in (PIPER.name, *ARMS)
 
 
 def joint_positions(body: Embodiment, named: Mapping[str, float]) -> dict[str, float]:
@@ -57,7 +62,7 @@ def optical_frame(camera: str) -> str:
 
 
 def _links(body: Embodiment) -> str:
-    if body.name == "piper":
+    if body.name == PIPER.name:
         return PIPER_URDF
     if body.name in ARMS:
         return ARMS[body.name].urdf(GRIPPER_JOINT in body.joints)
@@ -83,7 +88,11 @@ def _mounts(body: Embodiment) -> dict[str, Mount]:
     tables: dict[str, dict[str, Mount]] = {
         stretch_re1.STRETCH_RE1.name: stretch_re1.MOUNTS,
         locobot.LOCOBOT.name: dict.fromkeys((camera.name for camera in locobot.LOCOBOT.cameras), locobot_urdf.MOUNT),
+        PIPER.name: MOUNTS,
+        panda.PANDA.name: panda.MOUNTS,
     }
+    if body.name in ARMS:
+        return {camera.name: ARMS[body.name].mount(camera.name) for camera in body.cameras}
     if body.name in tables:
         return tables[body.name]
     return {camera.name: mount for camera in body.cameras if (mount := _fixed(camera))}

@@ -7,11 +7,13 @@ product manual; [robosuite] robosuite 1.4 (controllers/config/osc_pose.json, mod
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from robots.arms.action_chunks import aim
 from robots.command import Done
 from robots.embodiment import Embodiment, JointLimits
+from robots.embodiments.mount import Mount
 from robots.limits import GRIPPER_JOINT
 from robots.spec import CameraSpec, VectorSpec
 
@@ -50,6 +52,9 @@ HAND = VectorSpec(
 """State in LIBERO's observations: point between the fingertips and rotation vector of the hand in the frame of the
 scene, whose axes are the base's; the fingers. [robosuite] The rotation vector may be longer than pi, up to 2 pi; one
 finger counts up from 0, the other down."""
+
+MOUNTS = {CAMERA: Mount("base_link", (1.249, 0.0, 0.578), (0.0, 0.679, math.pi))}
+"""[libero] Of its table-tops, seen from the arm's base; the twin says where its own scene has it."""
 
 PANDA = Embodiment(
     name="panda",

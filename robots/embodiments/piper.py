@@ -6,11 +6,13 @@ agilexrobotics/piper_ros, [d400] Intel RealSense D400 series datasheet, [robotwi
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from robots.arms.action_chunks import cartesian_delta, joint_positions
 from robots.command import Done
 from robots.embodiment import Embodiment, JointLimits, Workspace
+from robots.embodiments.mount import Mount
 from robots.embodiments.piper_urdf import ARM, urdf
 from robots.limits import GRIPPER_JOINT
 from robots.spec import CameraSpec, VectorSpec
@@ -60,6 +62,11 @@ CAMERAS = (
     CameraSpec("scene", 480, 640, 42.0),
     CameraSpec("wrist", 480, 640, 42.0),
 )
+
+MOUNTS = {  # a choice, and where the twin has them: 1.15 m ahead of the arm, looking back at it; above the gripper
+    "scene": Mount("base_link", (1.15, 0.0, 0.6), (0.0, math.atan2(0.381, 0.925), math.pi)),
+    "wrist": Mount("link6", (-0.07, 0.0, 0.02), (0.0, -math.radians(65.0), 0.0)),
+}
 
 PIPER = Embodiment(
     name="piper",

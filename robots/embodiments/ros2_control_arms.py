@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from robots.arms.action_chunks import cartesian_delta, joint_positions
 from robots.command import Done
 from robots.embodiment import Embodiment, JointLimits, Workspace
+from robots.embodiments.mount import Mount
 from robots.errors import SpecError
 from robots.limits import GRIPPER_JOINT
 from robots.plausibility import Possible, of_joint
@@ -145,6 +146,12 @@ class Arm:
         far = self.reach_m + self.gripper.tip.xyz[2]
         top = far + self.chain[0].xyz[2]
         return Workspace((-far, -far, floor_m), (far, far, top))
+
+    def mount(self, camera: str) -> Mount:
+        """Where a camera of that name is, until it is measured: "wrist" looks at the fingertips, others at the arm."""
+        if "wrist" in camera:
+            return Mount(f"link_{len(self.joints)}", (-0.07, 0.0, 0.02), (0.0, -math.radians(65.0), 0.0))
+        return Mount("base_link", (1.3 * self.reach_m, 0.0, 0.6), (0.0, math.radians(25.0), math.pi))
 
     def urdf(self, gripper: bool) -> str:
         """The chain as a URDF from `base_link` to `tip`, frames alone."""

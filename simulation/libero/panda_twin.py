@@ -306,7 +306,7 @@ class PandaTwin(Connected):
             try:
                 from simulation.libero.player import LiberoPlayer
             except ModuleNotFoundError as error:
-                raise LiberoMissing(f"LIBERO's physics need {error.name}: pip install 'ferry[libero]'") from error
+                raise LiberoMissing(f"LIBERO's physics need {error.name}: scripts/libero") from error
             from simulation.libero.preparation import initial_states
 
             states = initial_states(scene.suite, scene.index)

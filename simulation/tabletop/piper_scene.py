@@ -8,14 +8,9 @@ from __future__ import annotations
 
 import math
 
-from robots.embodiments.mount import Mount
 from robots.embodiments.piper import GRIPPER_OPEN_M, JOINTS
 from robots.embodiments.piper_urdf import ARM, CHAIN, GRIPPER_M, Link
 
-MOUNTS = {  # the poses of both cameras in the XML below
-    "scene": Mount("base_link", (1.15, 0.0, 0.6), (0.0, math.atan2(0.381, 0.925), math.pi)),
-    "wrist": Mount("link6", (-0.07, 0.0, 0.02), (0.0, -math.radians(65.0), 0.0)),
-}
 FINGERS = ("finger_left", "finger_right")
 CUBE_SIDE_M = 0.03
 TIMESTEP_S = 0.002

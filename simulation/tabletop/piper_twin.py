@@ -20,7 +20,7 @@ from robots.arms.tracking import HELD_S, SettleDetector, goal_error, tracking_er
 from robots.command import Chunk, Command, Done, Stop
 from robots.embodiment import Embodiment
 from robots.embodiments.mount import Mount
-from robots.embodiments.piper import ACCELERATION_RADPS2, CAMERAS, HOME_RAD, PIPER_URDF, piper
+from robots.embodiments.piper import ACCELERATION_RADPS2, CAMERAS, HOME_RAD, MOUNTS, PIPER_URDF, piper
 from robots.embodiments.piper_urdf import ARM, TIP
 from robots.errors import NotConnected
 from robots.limits import limit
@@ -28,7 +28,7 @@ from robots.observation import Observation
 from robots.robot import Connected, Sent
 from robots.spec import F32Vector
 from simulation.rendering.renderer import FAST, Renderer
-from simulation.tabletop.piper_scene import CUBE_SIDE_M, FINGERS, MOUNTS, TIMESTEP_S, scene_xml
+from simulation.tabletop.piper_scene import CUBE_SIDE_M, FINGERS, TIMESTEP_S, scene_xml
 from simulation.twins.motion import ASLEEP_S
 
 STOPPED = "stopped"

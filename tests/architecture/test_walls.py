@@ -36,7 +36,7 @@ def test_import_linter_finds_every_wall_standing() -> None:
     "modules",
     [
         "robots, robots.fakes.kinematic, robots.execution.executor",
-        "policy_server.client",
+        "policy_server.client, policy_server.policies",
         "evaluation.runner",
         "ferry.cli",
         "ferry_ros.messages.convert",

@@ -73,7 +73,7 @@ def test_the_same_command_goes_on_and_does_nothing_twice(
     (gone / "episode.json").unlink()
     capsys.readouterr()
     assert main(words) == 0
-    assert capsys.readouterr().out.startswith("rehearsal: 1 trials to do, 3 done before")
+    assert capsys.readouterr().out.startswith("rehearsal: 1 trial to do, 3 done before")
     after = folder.episodes()
     assert [one for one in after if one.trial.index != 2] == [one for one in before if one.trial.index != 2]
     assert not list(tmp_path.glob("run/trials/*/*.webm"))

@@ -89,7 +89,7 @@ def test_a_worker_that_hangs_is_replaced(plan: Path, tmp_path: Path) -> None:
             for pid in stopped:
                 os.kill(pid, signal.SIGSTOP)
 
-    Workers(folder.info.plan, folder, TrialRunnerOptions(has_video=False, threads=1), hear, 30.0).run(folder.left(), 2)
+    Workers(folder.info.plan, folder, TrialRunnerOptions(has_video=False, threads=1), hear, 8.0).run(folder.left(), 2)
     assert sorted(one.trial.index for one in heard) == list(range(6))
     assert stopped
     assert not any(map(runs, stopped))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,8 @@ from evaluation.runner import run_episode
 from policy_server.errors import BundleChanged, BundleError, PolicyError, WireError
 from policy_server.policies import open_policy
 from robots.fakes.kinematic import FakeOptions, FakeRobot
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +51,17 @@ def test_an_episode_runs_on_a_robot_with_either(bundle: Path) -> None:
             with open_policy(address, timeout_s=20.0) as policy:
                 end = run_episode(robot, policy, "find a mug")
             assert (end.reason, end.steps) == ("done", 2)
+
+
+def test_the_example_of_the_page_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    page = (ROOT / "docs" / "policy_server.md").read_text(encoding="utf-8")
+    example = next(code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "run_episode" in code)
+    (tmp_path / "example.py").write_text(example)
+    monkeypatch.chdir(ROOT)
+    runpy.run_path(str(tmp_path / "example.py"))
+    assert capsys.readouterr().out in ("max_steps 5\n", "done 5\n")
 
 
 def test_a_server_that_serves_another_bundle_than_before_is_another_policy(bundle: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from scripted import ScriptedSession, WatchedFake
 from evaluation.plans.trial import Outcome
 from evaluation.records.episode import EPISODE_FILE, FILMSTRIP_FILE, VIDEO_FILE, Episode
 from evaluation.records.recorder import CUT_OFF, Recorder, write_aborted
+from evaluation.records.states import STATES_FILE, States
 from evaluation.runner import Runner
 from evaluation.stages.judge import Verdict
 from evaluation.stages.trial_setup import TrialSetup
@@ -36,7 +37,7 @@ def test_a_run_leaves_record_video_and_filmstrip(tmp_path: Path) -> None:
     verdict = Verdict(Outcome.SUCCESS, collisions=0, target_distance_m=1.1, target_visible=True)
     episode = recorder.finish(verdict)
     assert Episode.read(tmp_path) == episode
-    assert sorted(one.name for one in tmp_path.iterdir()) == [EPISODE_FILE, FILMSTRIP_FILE, VIDEO_FILE]
+    assert sorted(one.name for one in tmp_path.iterdir()) == [EPISODE_FILE, FILMSTRIP_FILE, STATES_FILE, VIDEO_FILE]
     assert [step.action for step in episode.steps] == ["move_ahead", "rotate_left", "move_ahead", "done"]
     assert [step.probability for step in episode.steps] == [1.0] * 4
     assert (episode.outcome, episode.failure, episode.note, episode.end) == (Outcome.SUCCESS, "", "", "done")
@@ -51,6 +52,20 @@ def test_the_video_has_a_frame_for_each_decision(tmp_path: Path) -> None:
     recorded(tmp_path, ["move_ahead", "done"])
     assert cv2.VideoCapture(str(tmp_path / VIDEO_FILE)).get(cv2.CAP_PROP_FRAME_COUNT) == 2
     assert cv2.imread(str(tmp_path / FILMSTRIP_FILE)).shape == (84, 2 * 144 + 2, 3)
+
+
+def test_the_states_are_those_of_the_images_and_one_after_the_last(tmp_path: Path) -> None:
+    recorded(tmp_path, ["move_ahead", "rotate_left", "done"])
+    states = States.read(tmp_path)
+    assert [round(state.pose[0], 3) for state in states.states] == [0.0, 0.2, 0.2, 0.2]
+    assert states.states[1].pose[2] == 0.0
+    assert states.states[2].pose[2] > 0.1
+    assert len(states.states[0].state["joints"]) == len(WatchedFake().spec.state["joints"].names)
+    frame = cv2.VideoCapture(str(tmp_path / VIDEO_FILE)).read()[1]
+    assert len(states.cameras) == 2
+    for x, y, width, height in states.cameras:
+        assert y + height <= frame.shape[0]
+        assert x + width <= frame.shape[1]
 
 
 def test_without_video_there_is_a_record_alone(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from episodes import FLOOR, SHA256, episode_of, run_folder
 
 from evaluation.errors import FolderError, RecordError
 from evaluation.plans.trial import Outcome
-from evaluation.records.episode import Metrics
+from evaluation.records.episode import CHASE_FILE, POSTER_FILE, Metrics
 from evaluation.records.run_folder import RunFolder
 from evaluation.records.video import Video, write_jpeg
 from evaluation.reporting.page import unbroken
@@ -75,9 +75,9 @@ def page(folder: RunFolder, tmp_path: Path) -> Page:
 
 def test_the_first_section_is_the_table_with_intervals_and_both_denominators(page: Page) -> None:
     text = page.text["summary"]
-    assert re.search(r"mini 5e5e5e5e twin object_nav 67 % \[21, 94\], 50 % of all 53 % \[0, 80\] 3 \(1 aborted\)", text)
-    assert "random 5e5e5e5e twin object_nav 0 % [0, 49] 0 % [0, 49] 4 (1 intervention)" in text
-    assert "With 1 aborted trial of mini on twin counted as no success: 50 % [15, 85] of 4." in text
+    assert re.search(r"mini 5e5e5e5e twin object_nav 67 % \[9, 99\], 50 % of all 53 % \[0, 80\] 3 \(1 aborted\)", text)
+    assert "random 5e5e5e5e twin object_nav 0 % [0, 60] 0 % [0, 49] 4 (1 intervention)" in text
+    assert "With 1 aborted trial of mini on twin counted as no success: 50 % [7, 93] of 4." in text
     assert "mini against random: +67 points" in text
 
 
@@ -114,6 +114,19 @@ def test_the_bundle_stands_with_its_hash_its_provenance_and_what_may_be_claimed(
     assert "object_nav, val houses, greedy: 64 % [57, 70] in 200 episodes" in text
     assert "ferry train bc" in text
     assert "Simulated results only" in text
+
+
+def test_a_trial_that_was_filmed_has_a_player_that_shows_its_picture_first(folder: RunFolder, tmp_path: Path) -> None:
+    first, second = (folder.trial(trial) for trial in folder.info.plan.trials()[:2])
+    for name in (CHASE_FILE, POSTER_FILE):
+        (first / name).write_bytes(name.encode())
+    write_report([folder], tmp_path / "report")
+    page = Page((tmp_path / "report" / "report.html").read_text(encoding="utf-8"))
+    (player,) = [values for tag, values in page.elements if tag == "video"]
+    assert "controls" in player
+    assert (tmp_path / "report" / player["src"]).read_bytes() == CHASE_FILE.encode()
+    assert (tmp_path / "report" / player["poster"]).read_bytes() == POSTER_FILE.encode()
+    assert not (second / CHASE_FILE).exists()
 
 
 def test_every_trial_has_a_card_with_its_path_and_what_became_of_it(page: Page) -> None:
@@ -197,7 +210,7 @@ def test_the_markdown_is_a_table_with_notes(folder: RunFolder, tmp_path: Path) -
     lines = (tmp_path / "report" / "report.md").read_text(encoding="utf-8").splitlines()
     assert lines[0] == "# test houses"
     assert lines[2] == "| policy | robot | task | success | SEL | trials |"
-    assert lines[4] == "| mini | twin | object_nav | 67 % [21, 94], 50 % of all | 53 % [0, 80] | 3 (1 aborted) |"
+    assert lines[4] == "| mini | twin | object_nav | 67 % [9, 99], 50 % of all | 53 % [0, 80] | 3 (1 aborted) |"
     assert "| timeout | 1 | 3 |" in lines
     assert f"- bundle `{SHA256}`" in lines
     assert any(line.startswith("With 1 aborted of mini") for line in lines)

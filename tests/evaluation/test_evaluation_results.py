@@ -13,9 +13,10 @@ from evaluation.plans.trial import Outcome
 from evaluation.records.run_folder import RunFolder
 from evaluation.reporting.provenance import bundles_of, differing
 from evaluation.reporting.results import Key, Results, baseline_of, results_of
-from evaluation.reporting.statistics import difference, mean, wilson
 from evaluation.reporting.table import aligned, compared, interval, p_value, percent, text_table, transferred, trials
 from evaluation.stages.trial_setup import TrialSetup
+from evaluation.statistics.means import mean
+from evaluation.statistics.proportions import difference, proportion
 
 S, F, A, I = Outcome.SUCCESS, Outcome.FAILURE, Outcome.ABORTED, Outcome.INTERVENTION  # noqa: E741
 MINI = Key("test houses", "twin", "object_nav", "mini")
@@ -30,14 +31,14 @@ def results(tmp_path: Path) -> Results:
 def test_a_row_has_both_denominators_and_aborted_is_in_one_of_them(results: Results) -> None:
     mini, _ = results.rows
     assert mini.key == MINI
-    assert mini.success == wilson(3, 5)
-    assert mini.success_of_all == wilson(3, 6)
+    assert mini.success == proportion(3, 5)
+    assert mini.success_of_all == proportion(3, 6)
     assert (mini.planned, mini.aborted, mini.interventions) == (6, 1, 1)
 
 
 def test_a_trial_that_was_not_run_is_counted_nowhere_but_in_the_plan(results: Results) -> None:
     _, random = results.rows
-    assert random.success == random.success_of_all == wilson(1, 5)
+    assert random.success == random.success_of_all == proportion(1, 5)
     assert (random.planned, random.aborted) == (6, 0)
 
 
@@ -84,7 +85,7 @@ def test_failures_are_counted_by_kind_in_a_fixed_order(results: Results) -> None
 
 
 def test_categories_are_over_judged_trials(results: Results) -> None:
-    assert results.categories[MINI] == {"sofa": wilson(3, 5)}
+    assert results.categories[MINI] == {"sofa": proportion(3, 5)}
 
 
 def test_categories_are_told_apart(tmp_path: Path) -> None:
@@ -159,7 +160,7 @@ def test_the_provenance_names_commit_command_and_network(results: Results) -> No
 def test_the_table_is_aligned_and_says_how_many_trials(results: Results) -> None:
     lines = text_table(results).splitlines()
     assert lines[0].split() == ["policy", "robot", "task", "success", "SEL", "trials"]
-    success, noted = "60 % [23, 88], 50 % of all", "5 (1 aborted, 1 intervention)"
+    success, noted = "60 % [15, 95], 50 % of all", "5 (1 aborted, 1 intervention)"
     assert lines[1] == f"mini    twin   object_nav  {success}  48 % [16, 80]  {noted}"
     assert lines[2].endswith("5 (1 not yet run)")
     assert {line.index("object_nav") for line in lines[1:3]} == {lines[0].index("task")}
@@ -175,7 +176,7 @@ def test_a_row_of_aborted_trials_knows_nothing(tmp_path: Path) -> None:
     row = results_of([run_folder(tmp_path, {"mini": [A, A], "random": [A, A]})]).rows[0]
     assert math.isnan(row.success.value)
     assert (interval(row.success), trials(row)) == ("-", "0 (2 aborted)")
-    assert row.success_of_all == wilson(0, 2)
+    assert row.success_of_all == proportion(0, 2)
 
 
 @pytest.mark.parametrize(("p", "words"), [(0.0001, "p < 0.001"), (0.0129, "p = 0.013"), (0.5, "p = 0.50")])
@@ -186,5 +187,5 @@ def test_a_p_value_is_short(p: float, words: str) -> None:
 def test_numbers_in_words() -> None:
     assert percent(0.645) == "64 %"
     assert percent(math.nan) == "-"
-    assert interval(wilson(17, 18)) == "94 % [74, 99]"
+    assert interval(proportion(17, 18)) == "94 % [73, 100]"
     assert aligned([("a", "bb"), ("ccc", "d")]) == ["a    bb", "ccc  d"]

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.reporting.statistics import (
-    Estimate,
+from evaluation.statistics.estimate import Estimate
+from evaluation.statistics.means import mean, mean_fraction
+from evaluation.statistics.multiple import holm
+from evaluation.statistics.pairs import mcnemar, paired, sign_flip, tango
+from evaluation.statistics.proportions import (
+    boschloo,
+    clopper_pearson,
+    clustered_proportion,
     difference,
-    mcnemar,
-    mean,
-    mean_fraction,
-    paired,
+    proportion,
     wilson,
 )
+from evaluation.statistics.times import success_curve, successes_per_hour, time_to_success
 
+pytestmark = pytest.mark.skipif(find_spec("scipy") is None, reason="needs scipy (extra 'report')")
 quick = settings(deadline=None, max_examples=40)  # a busy machine is no reason to fail
 
 
@@ -129,12 +136,13 @@ def trials(both: int, only_first: int, only_second: int, neither: int) -> tuple[
 @pytest.mark.parametrize(
     ("counts", "low", "high"),
     [
-        # Newcombe 1998, "Improved confidence intervals for the difference between binomial proportions based on paired
-        # data", table III, method 10.
-        ((36, 12, 2, 0), 0.0569, 0.3404),
-        ((20, 12, 2, 16), 0.0562, 0.3292),
-        ((18, 12, 2, 18), 0.0562, 0.3290),
+        # Fagerland, Lydersen and Laake 2014, airway hyper-responsiveness before and after transplantation: -0.517 to
+        # -0.026. The others are fieldtrial 0.3.0's `tango_interval`; no discordant pair gives z^2 / (n + z^2).
+        ((1, 1, 7, 12), -0.5172, -0.0260),
+        ((36, 12, 2, 0), 0.0611, 0.3447),
         ((54, 0, 0, 0), -0.0664, 0.0664),
+        ((0, 8, 0, 0), 0.3512, 1.0),
+        ((10, 3, 14, 13), -0.4536, -0.0803),
     ],
 )
 def test_the_paired_difference_is_that_of_the_paper(counts: tuple[int, int, int, int], low: float, high: float) -> None:
@@ -218,3 +226,100 @@ def test_fractions_that_are_all_the_same_are_not_held_for_certain() -> None:
     assert bounds(mean_fraction([0.0] * 20)) == bounds(wilson(0, 20)) == (0.0, 0.1611)
     assert mean_fraction([0.5] * 8) == wilson(4, 8)
     assert mean_fraction([0.0, 1.0, 0.5]) == mean([0.0, 1.0, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    # Newcombe 1998, table I, method 5, which statsmodels 0.15.0 (`proportion_confint(method="beta")`) gives too.
+    [(0, 20, 0.0, 0.1684), (1, 29, 0.0009, 0.1776), (15, 148, 0.0578, 0.1617), (17, 18, 0.7271, 0.9986)],
+)
+def test_clopper_and_pearson_are_those_of_the_paper(successes: int, n: int, low: float, high: float) -> None:
+    assert bounds(clopper_pearson(successes, n)) == (low, high)
+
+
+@pytest.mark.parametrize("n", [10, 18, 50, 200])
+def test_a_rate_is_covered_more_often_than_by_wilson_near_the_edge(n: int) -> None:
+    def worst(method: Callable[[int, int], Estimate]) -> float:
+        found = [method(k, n) for k in range(n + 1)]
+        ways = np.array([math.comb(n, k) for k in range(n + 1)], np.float64)
+        k = np.arange(n + 1)
+        return min(
+            float(sum((ways * p**k * (1 - p) ** (n - k))[i] for i, one in enumerate(found) if one.low <= p <= one.high))
+            for p in np.linspace(0.01, 0.99, 99)
+        )
+
+    assert worst(proportion) >= 0.925
+    assert worst(proportion) >= worst(wilson)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "p"),
+    # SimpleVLA-RL's real trials, 50 for each policy and task; fieldtrial 0.3.0's `boschloo_test`.
+    [((19, 50), (35, 50), 0.001442), ((1, 50), (5, 50), 0.144864), ((0, 50), (7, 50), 0.007342), ((4, 8), (2, 4), 1.0)],
+)
+def test_boschloo_is_that_of_the_oracle(first: tuple[int, int], second: tuple[int, int], p: float) -> None:
+    assert boschloo(first, second) == pytest.approx(p, abs=1e-6)
+    assert boschloo(second, first) == pytest.approx(p, abs=1e-6)
+
+
+def test_holm_is_that_of_the_oracle() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx((0.03, 0.06, 0.06, 0.02))  # statsmodels 0.15.0
+    assert holm([0.9, 0.8]) == (1.0, 1.0)
+    assert holm([]) == ()
+
+
+def test_repeats_at_one_place_tell_less_than_places() -> None:
+    outcomes = [place < 6 for place in range(10) for _ in range(5)]  # every repeat ends alike
+    repeated = clustered_proportion(outcomes, [place for place in range(10) for _ in range(5)])
+    assert (repeated.value, repeated.n) == (0.6, 50)
+    places = proportion(6, 10)
+    assert repeated.low == pytest.approx(places.low, abs=0.1)
+    assert repeated.high - repeated.low >= 0.95 * (places.high - places.low)
+    assert clustered_proportion(outcomes, range(50)) == proportion(30, 50)
+
+
+def test_repeats_that_never_failed_count_as_one_each() -> None:
+    found = clustered_proportion([True] * 20, [index // 5 for index in range(20)])
+    assert (found.low, found.high) == (proportion(4, 4).low, 1.0)
+    assert found.n == 20
+
+
+@pytest.mark.parametrize(("rate", "alike"), [(0.6, 0.0), (0.6, 0.5), (0.9, 0.3)])
+def test_the_interval_covers_the_rate_of_repeated_trials(rate: float, alike: float) -> None:
+    rng = np.random.default_rng(3)
+    places, repeats, clusters = 15, 4, [index // 4 for index in range(60)]
+    covered = naive = 0
+    for _ in range(300):
+        own = rng.beta(rate * (1 / alike - 1), (1 - rate) * (1 / alike - 1), places) if alike else np.full(places, rate)
+        outcomes = (rng.random((places, repeats)) < own[:, None]).ravel().tolist()
+        found, plain = clustered_proportion(outcomes, clusters), proportion(sum(outcomes), 60)
+        covered += found.low <= rate <= found.high
+        naive += plain.low <= rate <= plain.high
+    assert covered / 300 >= 0.92
+    assert covered >= naive
+
+
+def test_flipping_places_is_mcnemars_test_without_repeats() -> None:
+    assert sign_flip([1] * 12 + [-1] * 2 + [0] * 6, range(20)) == mcnemar(12, 2)
+    alike = sign_flip([1] * 12 + [-1] * 2, [*([0] * 6), *([1] * 6), 2, 3])
+    assert alike == 2 * (1 + 2 + 1) / 2**4  # 6 + 6 - 1 - 1 or more, of 16 ways to sign 6, 6, 1, 1
+    assert sign_flip([1, -1], [0, 0]) == 1.0
+
+
+def test_the_interval_of_pairs_widens_with_repeats() -> None:
+    first, second = trials(20, 12, 2, 16)
+    clusters = [index // 5 for index in range(50)]
+    alone, repeated = paired(first, second), paired(first, second, clusters=clusters)
+    assert repeated.difference.value == alone.difference.value
+    assert repeated.difference.high - repeated.difference.low > alone.difference.high - alone.difference.low
+    assert repeated.p_value > alone.p_value
+    assert tango(12, 2, 50) == alone.difference
+
+
+def test_a_failure_takes_all_the_time_there_is() -> None:
+    times, solved = [10.0, 20.0, 5.0, 90.0], [True, True, False, False]
+    assert success_curve(times, solved) == [(10.0, 0.25), (20.0, 0.5)]
+    assert time_to_success(times, solved, 60.0).value == (10 + 20 + 60 + 60) / 4
+    hourly = successes_per_hour(times, solved)
+    assert hourly.value == pytest.approx(2 * 3600 / 125)
+    assert hourly.low <= hourly.value <= hourly.high

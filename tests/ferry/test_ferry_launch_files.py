@@ -40,6 +40,7 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     "stretch_twin": ("stretch_twin", {}),
     "stretch_twin_remote": ("stretch_twin", {"serve": "false", "server_url": "http://gpu-box:8042"}),
     "stretch_twin_random": ("stretch_twin", {"sampling": "uniform", "seed": "7", "server_port": "9000"}),
+    "stretch_twin_recorded": ("stretch_twin", {"recorder": "true", "watch": "true", "watch_port": "9001"}),
     "stretch_re1": ("stretch_re1", {}),
     "stretch_re1_ros2": ("stretch_re1", {"driver": "stretch_ros2", "mode": "slow", "record": "runs/stretch"}),
     "stretch_re1_fake": ("stretch_re1", {"robot": "fake", "fake_folder": "/tmp/mine"}),

@@ -13,7 +13,7 @@ from ferry_ros.robot_registry import ROBOTS
 from ferry.doctor.choice import choose
 from ferry.errors import UsageError
 from ferry.launcher.lookup import REPOSITORY
-from ferry.requirements import REQUIREMENTS, STRETCH_SDK, table
+from ferry.requirements import REQUIREMENTS, STRETCH_SDK, markdown, table
 
 WITHOUT = "import sys; sys.modules.update(dict.fromkeys({names!r})); "
 FERRY = "from ferry.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -33,6 +33,8 @@ def without(names: tuple[str, ...], code: str, *words: str) -> subprocess.Comple
         (("can", "piper_sdk"), ("piper", "robot:=fake"), "pip install -e '.[piper,ros]'"),
         (("pinocchio",), ("ros2_control_arm", "robot:=fake"), "pip install -e '.[arm,ros]'"),
         (("stretch_body",), ("stretch_re1",), STRETCH_SDK),
+        (("mcap", "mcap_ros2"), ("fake", "recorder:=true"), "pip install -e '.[record]'"),
+        (("foxglove",), ("fake", "watch:=true"), "pip install -e '.[watch]'"),
     ],
 )
 def test_a_launch_whose_robot_lacks_a_package_says_so_and_starts_nothing(
@@ -55,12 +57,16 @@ def test_a_robot_node_without_its_package_ends_at_once() -> None:
     assert "Traceback" not in said
 
 
-def test_every_robot_has_its_row_and_every_row_a_line_in_the_readme_that_pip_understands() -> None:
+@pytest.mark.parametrize("page", ["README.md", "docs/install.md"])
+def test_a_page_that_shows_the_table_shows_the_one_that_the_programs_use(page: str) -> None:
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    assert markdown() in text, "put in what `python -m ferry.requirements` prints"
+
+
+def test_every_robot_has_its_row_and_every_row_a_line_that_pip_understands() -> None:
     assert {body for row in REQUIREMENTS for body in row.bodies} == set(ROBOTS) - {"fake"}
-    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     for row in REQUIREMENTS:
-        assert f"`{row.install}`" in readme
         assert f"  {row.robot}" in table()
         for extras in re.findall(r"\[([\w,]+)\]", row.install):
             assert set(extras.split(",")) <= set(project["optional-dependencies"])

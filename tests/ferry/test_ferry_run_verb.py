@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ferry.errors import LaunchError, UsageError
 from ferry.launcher.arguments import declared, describe, parse_assignments, written
 from ferry.launcher.lookup import REPOSITORY, Lookup
 from ferry.launcher.main import find_launch_file, main
+from ferry.launcher.plan import defaults
 from ferry.launcher.template import parse_template
 
 ARGUMENTS = """
@@ -34,9 +36,12 @@ def test_a_file_declares_what_it_includes_declares(workspace: Workspace) -> None
 
 
 def test_arguments_describe_themselves(workspace: Workspace) -> None:
-    text = describe(declared(outer(workspace), workspace.lookup).values())
-    assert "  near  (default: '$(env HOME /)/x')\n      how near" in text
-    assert "  far  (needs a value; one of a, b)\n      how far" in text
+    file = outer(workspace)
+    text = describe(declared(file, workspace.lookup).values(), defaults(file, {"far": "a"}, workspace.lookup))
+    assert f"  near  (default: {os.environ.get('HOME', '/')}/x)\n      how near" in text
+    assert "  far  (default: a; one of a, b)\n      how far" in text
+    without = describe(declared(file, workspace.lookup).values(), {})
+    assert "  far  (needs a value; one of a, b)\n      how far" in without
 
 
 def test_an_include_that_sets_an_argument_nobody_declares(workspace: Workspace) -> None:
@@ -92,8 +97,14 @@ def test_a_launch_file_that_is_not_there() -> None:
 def test_show_args_prints_and_starts_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stretch_twin", "--show-args"]) == 0
     text = capsys.readouterr().out
-    assert "  server_url  (default: 'http://127.0.0.1:$(var server_port)')" in text
+    assert "  server_url  (default: http://127.0.0.1:8042)" in text
+    assert "  mode  (default: full; one of shadow, slow, full)" in text  # of a twin
     assert "  robot  " not in text
+    assert main(["stretch_re1", "server_port:=9", "--show-args"]) == 0
+    text = capsys.readouterr().out
+    assert "  server_url  (default: http://127.0.0.1:9)" in text
+    assert "  mode  (default: shadow; one of shadow, slow, full)" in text
+    assert "$(" not in text
 
 
 def test_dry_run_prints_commands_a_shell_would_take(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:

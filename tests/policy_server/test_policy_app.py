@@ -242,9 +242,13 @@ def test_bodies_are_limited_while_they_stream(http: httpx.Client) -> None:
         ({"instruction": "a " * 20 + "mug"}, "instruction", "got 43 characters, expected at most 40 characters"),
         ({"sampling": "best"}, "invalid", "sampling: got 'best'"),
         ({"seed": -1}, "invalid", "seed: got -1"),
-        ({"speed": 1}, "unknown_field", "speed"),
-        ({"embodiment": {}}, "embodiment", "expected the fields of Embodiment"),
-        ({"embodiment": []}, "invalid", "embodiment: got []"),
+        ({"speed": 1}, "unknown_field", "speed: got 1, expected only embodiment, instruction, sampling, seed"),
+        (
+            {"embodiment": {}},
+            "embodiment",
+            "got no 'name', expected the fields name, cameras, state, actions and joints",
+        ),
+        ({"embodiment": []}, "invalid", "embodiment: got [], expected a JSON object"),
     ],
 )
 def test_sessions_that_cannot_be_opened(http: httpx.Client, changes: Fields, code: str, message: str) -> None:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from hosts import wait_for
+from support.pushed_camera import Pushed
 from support.stretch_fake import running_fake
 
 from robots.cameras.camera import (
@@ -24,7 +25,6 @@ from robots.cameras.camera import (
     CameraOptions,
     CameraSize,
     Frame,
-    Pushed,
 )
 from robots.cameras.sources import OpenCV, RealSense, source
 from robots.errors import ConnectionFailed
@@ -117,6 +117,45 @@ def test_camera_before_open_and_after_close() -> None:
 def test_camera_that_delivers_nothing_does_not_open() -> None:
     with pytest.raises(CameraLost, match=r"topic delivered nothing for 0\.20 s"):
         Camera(Pushed("topic", wait_s=0.5), CameraOptions(open_s=0.2)).open()
+
+
+class Failing:
+    """A source whose cable is out at times: `out` while it is, `opened` how often it was opened."""
+
+    name, lens_fov_deg = "cable", 0.0
+
+    def __init__(self) -> None:
+        self.out, self.opened, self._count = False, 0, 0
+
+    def open(self) -> None:
+        if self.out:
+            raise CameraMissing("cable: it is out")
+        self.opened += 1
+
+    def grab(self) -> Frame:
+        time.sleep(0.02)
+        if self.out:
+            raise CameraLost("cable: it is out")
+        self._count += 1
+        return Frame(time.monotonic_ns(), picture(self._count % 256))
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def test_camera_whose_cable_was_out_for_a_moment_is_opened_again() -> None:
+    cable = Failing()
+    camera = Camera(cable, QUICK)
+    camera.open()
+    cable.out = True
+    wait_for(lambda: camera.fault == "camera lost: cable: it is out")
+    with pytest.raises(CameraLost, match="it is out"):
+        camera.newest(time.monotonic_ns())
+    cable.out, out_ns = False, time.monotonic_ns()
+    wait_for(lambda: camera.fault == "")
+    assert camera.newest(out_ns).stamp_ns > out_ns
+    assert cable.opened == 2
+    camera.close()
 
 
 @pytest.fixture(scope="module")

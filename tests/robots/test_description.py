@@ -11,9 +11,11 @@ from robots.embodiment import Embodiment
 from robots.embodiments.description import description, joint_positions
 from robots.embodiments.locobot import LOCOBOT
 from robots.embodiments.mount import Mount
+from robots.embodiments.panda import PANDA
 from robots.embodiments.piper import PIPER
 from robots.embodiments.ros2_control_arms import ARMS
 from robots.embodiments.stretch_re1 import STRETCH_RE1
+from robots.spec import CameraSpec
 
 ROBOTS = [STRETCH_RE1, LOCOBOT, PIPER, *(arm.embodiment((), True, True, 0.0) for arm in ARMS.values())]
 
@@ -33,14 +35,37 @@ def test_a_urdf_is_one_tree_and_has_every_joint_that_is_reported(body: Embodimen
     assert set(joint_positions(body, dict.fromkeys(body.joints, 0.1))) <= moving
 
 
-@pytest.mark.parametrize(("body", "placed"), [(STRETCH_RE1, 2), (LOCOBOT, 1), (PIPER, 0)], ids=lambda one: str(one)[:9])
-def test_cameras_have_an_optical_frame_where_their_place_is_known(body: Embodiment, placed: int) -> None:
-    urdf = description(body)
-    assert [f'"{camera.name}_optical_frame"' in urdf for camera in body.cameras].count(True) == placed
+SEEING = (CameraSpec("external", 72, 128, 42.5), CameraSpec("wrist", 48, 64, 42.5))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [STRETCH_RE1, LOCOBOT, PIPER, PANDA, *(arm.embodiment(SEEING, True, False, 0.0) for arm in ARMS.values())],
+    ids=lambda body: body.name,
+)
+def test_every_camera_has_an_optical_frame_in_the_robots_tree(body: Embodiment) -> None:
+    urdf = ElementTree.fromstring(description(body))
+    parents = {
+        joint.find("child").attrib["link"]: joint.find("parent").attrib["link"]  # type: ignore[union-attr]
+        for joint in urdf.findall("joint")
+    }
+    for camera in body.cameras:
+        link = f"{camera.name}_optical_frame"
+        while link in parents:
+            link = parents[link]
+        assert link == "base_link", camera.name
+
+
+def test_a_camera_at_the_wrist_moves_with_it() -> None:
+    for arm in ARMS.values():
+        urdf = description(arm.embodiment(SEEING, True, False, 0.0))
+        assert f'<parent link="link_{len(arm.joints)}"/><child link="wrist_frame"/>' in urdf
 
 
 def test_a_robot_may_say_where_its_cameras_are() -> None:
-    assert '"scene_optical_frame"' in description(PIPER, {"scene": Mount("link3", (0.0, 0.0, 0.1))})
+    assert '<parent link="link3"/><child link="scene_frame"/>' in description(
+        PIPER, {"scene": Mount("link3", (0.0, 0.0, 0.1))}
+    )
 
 
 def test_the_telescope_is_four_joints() -> None:

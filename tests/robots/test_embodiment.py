@@ -77,7 +77,7 @@ def test_the_embodiment_survives_json() -> None:
 def test_a_missing_field_is_named(field: str) -> None:
     data = STRETCH_RE1.to_json()
     del data[field]
-    with pytest.raises(SpecError, match=f"KeyError '{field}'"):
+    with pytest.raises(SpecError, match=f"no '{field}'"):
         Embodiment.from_json(data)
 
 

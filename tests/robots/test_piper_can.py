@@ -97,6 +97,19 @@ def test_frames_that_cannot_be_sent_mean_that_the_bus_is_off() -> None:
     assert watch.fault == "bus-off: 3 frames in a row could not be sent (no buffer space)"
 
 
+def test_a_bus_that_carries_frames_again_is_not_off_for_good() -> None:
+    watch, ms = Watch(), 1_000_000
+    for _ in range(FAILED_SENDS):
+        watch.sent(OSError("no buffer space"))
+    for at_ms in (*range(0, 300, 5), *range(600, 1095, 5)):  # with a pause between: it starts to count again
+        watch.heard(frame(0x2A5), at_ms * ms)
+        assert watch.fault.startswith("bus-off"), at_ms
+    watch.heard(frame(0x2A5), 1100 * ms)
+    assert watch.fault == ""
+    watch.sent(OSError("no buffer space"))
+    assert watch.fault == "", "one that fails now is the first"
+
+
 @pytest.fixture
 def buses() -> Iterator[tuple[Any, Any, Watch]]:
     name, watch = f"wire-{time.monotonic_ns()}", Watch()

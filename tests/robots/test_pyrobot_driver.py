@@ -164,6 +164,19 @@ def test_a_place_that_no_base_comes_to_stops_it_and_is_not_believed() -> None:
         assert robot.execute(MoveBase(0.05)).executed
 
 
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_odometry_that_was_no_number_once_is_not_doubted_for_good(wrong: float) -> None:
+    with running() as server, server.client() as robot:
+        server.robot.body.misread_rad = wrong
+        deadline = time.monotonic() + 10
+        while not robot.health().fault.startswith("feedback impossible: yaw at nan"):
+            assert time.monotonic() < deadline, robot.health()
+        server.robot.body.misread_rad = 0.0
+        while robot.health().fault:
+            assert time.monotonic() < deadline, robot.health()
+        assert robot.execute(RotateBase(0.1)).executed
+
+
 def test_a_base_that_slips_makes_no_headway() -> None:
     with running(freeze_odometry_after_s=0.0) as server, server.client() as robot:
         server.robot.body.advance = lambda dt_s: False  # type: ignore[method-assign]
@@ -215,7 +228,7 @@ def test_a_frozen_camera_alone_is_a_fault() -> None:
 
 
 def test_connecting_says_what_is_wrong() -> None:
-    with pytest.raises(ConnectionFailed, match=r"127.0.0.1:1: .*; is pyrobot_server.py running on the robot"):
+    with pytest.raises(ConnectionFailed, match=r"127.0.0.1:1: .*; is pyrobot_server running on the robot"):
         PyrobotLocobot(PyrobotOptions(address="127.0.0.1:1")).connect()
     with pytest.raises(SpecError, match="address of the PyRobot server: got 'robot', expected host:port"):
         PyrobotLocobot(PyrobotOptions(address="robot")).connect()

@@ -47,7 +47,7 @@ def test_a_server_killed_in_a_motion_is_a_connection_lost() -> None:
         assert robot.execute(LookAt(0.1, 0.0)).blocked.startswith("lost: ")
         robot.stop()
         robot.disconnect()
-        with pytest.raises(ConnectionFailed, match=r"is pyrobot_server\.py running"):
+        with pytest.raises(ConnectionFailed, match=r"is pyrobot_server running"):
             robot.connect()
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import ast
 import math
+import os
+import shutil
 import socket
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +19,7 @@ import pytest
 from pyrobot_fake import Running, running
 
 from robots.drivers.pyrobot import pyrobot_server
-from robots.drivers.pyrobot.pyrobot_server import VERSION, read_message, write_message
+from robots.drivers.pyrobot.pyrobot_server.messages import VERSION, read_message, write_message
 
 DRIVE = {"op": "drive", "amount": 0.1, "speed": 0.2, "decel": 0.6, "limit_s": 5.0}
 
@@ -66,10 +70,19 @@ class Wire:
         return self.answers[number]
 
 
+def test_its_folder_runs_alone_beside_pyrobot(tmp_path: Path) -> None:
+    shutil.copytree(Path(pyrobot_server.__file__).parent, tmp_path / "pyrobot_server")
+    command = [sys.executable, "-m", "pyrobot_server", "--port", "0"]
+    ended = subprocess.run(command, cwd=tmp_path, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("pyrobot cannot be imported (")
+
+
 def test_it_runs_on_python_3_6_with_the_standard_library_alone() -> None:
-    source = Path(pyrobot_server.__file__).read_text()
-    tree = ast.parse(source, feature_version=(3, 6))
-    modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    sources = [path.read_text() for path in Path(pyrobot_server.__file__).parent.glob("*.py")]
+    nodes = [node for source in sources for node in ast.walk(ast.parse(source, feature_version=(3, 6)))]
+    modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    assert {node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level} == {"typing"}
     assert modules - {"pyrobot"} <= {
         "argparse",
         "json",
@@ -82,7 +95,7 @@ def test_it_runs_on_python_3_6_with_the_standard_library_alone() -> None:
         "threading",
         "time",
     }
-    assert "__future__" not in source
+    assert not any("__future__" in source for source in sources)
 
 
 def test_a_message_is_a_length_a_header_and_a_body() -> None:

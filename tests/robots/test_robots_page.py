@@ -45,3 +45,15 @@ def test_what_fails_when_it_connects_says_what_to_do(page: dict[str, Any], monke
 def test_checks_that_the_page_names_exist() -> None:
     names = {name_of(check) for check in CHECKS}
     assert set(re.search(r"--check (.*)", PAGE)[1].split()) <= names  # type: ignore[index]
+
+
+def test_the_launch_file_of_the_page_can_be_planned(tmp_path: Path) -> None:
+    from ferry.launcher.lookup import Lookup
+    from ferry.launcher.plan import plan
+
+    (source,) = re.findall(r"```xml\n(.*?)```", PAGE, re.DOTALL)
+    file = tmp_path / "lamp.launch.xml"
+    file.write_text(source, encoding="utf-8")
+    names = [process.name for process in plan(file, {"port": "/dev/lamp"}, Lookup(()))]
+    assert names == ["robot_node", "supervisor_node"]
+    assert len(plan(file, {"serve": "true", "bundle": "mine"}, Lookup(()))) == 4

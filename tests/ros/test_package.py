@@ -16,8 +16,9 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "ros2_ws" / "src" / "ferry_ros"
 WINGS = (".", "nodes", "messages", "rclpy_support", "estop")
 SOURCES = sorted(path for wing in WINGS for path in (PACKAGE / "ferry_ros" / wing).glob("*.py"))
-EXECUTABLES = ("robot_node", "policy_node", "trial_node", "supervisor_node", "estop_key")
-APT = {"numpy": "python3-numpy", "cv2": "python3-opencv"}
+EXECUTABLES = ("robot_node", "policy_node", "trial_node", "supervisor_node", "recorder_node", "watch_node", "estop_key")
+APT = {"numpy": "python3-numpy", "cv2": "python3-opencv", "yaml": "python3-yaml"}
+PIP = {"foxglove"}  # rosdep has no key for it; the extra `watch`
 OURS = {"ferry_ros", "robots", "policy_server", "evaluation", "simulation"}
 
 
@@ -33,7 +34,7 @@ def imported(path: Path) -> set[str]:
 
 def test_package_xml_names_every_ros_package_that_is_imported() -> None:
     depends = {one.text for one in ET.parse(PACKAGE / "package.xml").getroot().iter("exec_depend")}
-    used = set().union(*map(imported, SOURCES)) - OURS - set(sys.stdlib_module_names)
+    used = set().union(*map(imported, SOURCES)) - OURS - PIP - set(sys.stdlib_module_names)
     used = {APT.get(name, name) for name in used}
     assert used <= depends, f"missing in package.xml: {used - depends}"
 
@@ -53,8 +54,10 @@ def test_it_builds_with_colcon_and_a_node_runs_from_the_build(tmp_path: Path) ->
     prefix = tmp_path / "install" / "ferry_ros"
     assert {one.name for one in (prefix / "share" / "ferry_ros" / "config").iterdir()} == {
         "policy_node.yaml",
+        "recorder_node.yaml",
         "robot_node.yaml",
         "supervisor_node.yaml",
+        "watch_node.yaml",
     }
     libraries = next(prefix.glob("lib/python*/site-packages"))
     path = os.pathsep.join((str(libraries), str(Path(__file__).parents[2])))

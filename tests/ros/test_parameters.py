@@ -19,6 +19,7 @@ from rclpy.parameter import Parameter
 
 from robots.errors import SpecError
 from robots.fakes.kinematic import FakeOptions, FakeRobot
+from robots.processes.text import documented
 
 CONFIG = Path(__file__).parents[2] / "ros2_ws" / "src" / "ferry_ros" / "config"
 
@@ -76,7 +77,7 @@ def test_an_option_needs_a_default(node: Node) -> None:
 
 @pytest.mark.parametrize("kind", [RobotNodeOptions, PolicyNodeOptions, FakeOptions])
 def test_every_parameter_says_what_it_means(kind: type) -> None:
-    described = parameters.documented(kind)
+    described = documented(kind)
     assert set(described) == {one.name for one in fields(kind)}
     assert all(described.values())
 

@@ -56,5 +56,6 @@ def test_a_server_that_came_back_with_another_bundle_is_not_tried(tmp_path: Path
             with RosStage(here.namespace) as stage:  # an evaluation configures it anew
                 trial = Trial(0, 0, "object_nav", "tiny", 0, 2, start=Start("door", "find a mug", "mug"))
                 policy = open_entry(PolicyEntry("tiny", server=url))
+                policy.policy.close()  # the policy node asks the server
                 end = stage.run(trial, TrialSetup("find a mug", "mug"), policy, [])
                 assert (end.reason, end.steps) == ("max_steps", 2)

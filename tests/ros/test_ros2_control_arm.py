@@ -285,7 +285,7 @@ def test_lost_feedback_is_a_fault_and_nothing_is_done_after_it_is_back(fake: Fak
     sent = during(robot, target, lambda: joints(robot)[PAN] > start[PAN] + 0.05, lambda: fake.set(lost=True))
     assert sent.blocked.startswith("feedback stale: joint_states is 0.")
     assert robot.health().fault.startswith("feedback stale: ")
-    with pytest.raises(RobotError, match=r"camera frozen|feedback stale"):
+    with pytest.raises(RobotError, match=r"camera lost|camera frozen|feedback stale"):
         robot.observe()
     fake.set(lost=False)
     wait_until(lambda: not robot.health().fault)
@@ -297,7 +297,7 @@ def test_lost_feedback_is_a_fault_and_nothing_is_done_after_it_is_back(fake: Fak
 
 def test_a_frozen_camera_is_a_fault(fake: FakeArm, robot: Ros2ControlArm) -> None:
     fake.set(freeze_camera=True)
-    wait_until(lambda: robot.health().fault.startswith("camera frozen: external sends the same pixels"))
+    wait_until(lambda: robot.health().fault.startswith("camera frozen: external"))
     with pytest.raises(RobotError, match="camera frozen"):
         [robot.observe() for _ in range(3)]
     fake.set(freeze_camera=False)

@@ -89,11 +89,11 @@ def test_a_newer_picture_is_waited_for(link: Link, camera: RosCamera) -> None:
     assert np.array_equal(camera.image(second), picture(2))
 
 
-def test_silence_is_a_frozen_camera(link: Link, camera: RosCamera) -> None:
+def test_a_silent_camera_is_lost(link: Link, camera: RosCamera) -> None:
     publisher = Publisher(link)
     publisher.send(message_of(picture()))
     shot = camera.wait(-1, 2.0)
-    with pytest.raises(RobotError, match=f"camera frozen: no image of navigation on {TOPIC} for 0."):
+    with pytest.raises(RobotError, match=f"camera lost: .*navigation on {TOPIC} "):
         camera.wait(shot.stamp_ns, 0.4)
 
 
@@ -105,7 +105,7 @@ def test_the_same_pixels_are_a_frozen_camera_unless_it_renders(link: Link) -> No
     for _ in range(8):
         publisher.send(message_of(picture()))
         time.sleep(0.05)
-    wait_until(lambda: "camera frozen: navigation sends the same pixels for 0." in real.fault, 1.0)
+    wait_until(lambda: real.fault.startswith("camera frozen: navigation"), 1.0)
     assert rendered.fault == ""
     publisher.send(message_of(picture(1)))
     wait_until(lambda: real.fault == "", 1.0)

@@ -98,7 +98,10 @@ def interrupt() -> None:
 
 
 def at(url: str) -> PlanPolicy:
-    return open_entry(PolicyEntry("tiny", server=url))
+    """The plan's policy at `url`; the policy node asks it, not this process."""
+    policy = open_entry(PolicyEntry("tiny", server=url))
+    policy.policy.close()
+    return policy
 
 
 def test_the_policy_node_is_led_ended_and_missed(tmp_path: Path) -> None:
@@ -108,7 +111,7 @@ def test_the_policy_node_is_led_ended_and_missed(tmp_path: Path) -> None:
         here.robot()
         policy = here.policy("http://127.0.0.1:9", autostart=False)
         here.watcher.call("policy_node/end_trial")
-        with RosStage(here.namespace, silence_s=3.0) as stage:
+        with RosStage(here.namespace) as stage:
             listener = Listener()
             end = stage.run(AT_HOME, SCENE, at(url), [listener])
             assert (end.reason, end.steps, listener.ends) == ("done", 3, [end])
@@ -121,6 +124,7 @@ def test_the_policy_node_is_led_ended_and_missed(tmp_path: Path) -> None:
                 stage.run(AT_HOME, SCENE, at(url), [Listener(interrupt)])
             wait_until(lambda: here.watcher.heard("policy_node", "trial ended: interrupted: end_trial was called"))
 
+        with RosStage(here.namespace, silence_s=3.0) as stage:
             listener = Listener(lambda: policy.send(signal.SIGKILL))
             end = stage.run(AT_HOME, SCENE, at(url), [listener])
             assert (end.reason, end.message) == ("policy_failed", "policy_node was silent for 3.0 s")

@@ -129,8 +129,8 @@ def test_somebody_who_takes_the_mode_away_ends_the_motion(fake: FakeStretch, rob
 
 def test_frozen_cameras_are_a_fault_until_they_live_again(fake: FakeStretch, robot: StretchRos2) -> None:
     fake.set(frozen_cameras=True)
-    wait_until(lambda: "camera frozen: navigation sends the same pixels" in robot.health().fault)
-    with pytest.raises(RobotError, match="camera frozen: navigation sends the same pixels"):
+    wait_until(lambda: robot.health().fault.startswith("camera frozen: navigation"))
+    with pytest.raises(RobotError, match="camera frozen: navigation"):
         robot.observe()
     assert robot.execute(MoveBase(0.05)).refused.startswith("camera frozen")
     fake.set(frozen_cameras=False)
@@ -145,7 +145,7 @@ def test_a_driver_that_falls_silent_is_a_fault_and_nothing_moves_when_it_speaks_
     sent = during(robot, MoveBase(0.2), lambda: robot.pose[0] > begun + 0.02, lambda: fake.set(silent=True))
     assert sent.blocked.startswith("feedback stale: stretch_driver has been silent for 0.")
     assert robot.health().fault.startswith("feedback stale")
-    with pytest.raises(RobotError, match=r"camera frozen|feedback stale"):
+    with pytest.raises(RobotError, match=r"camera lost|camera frozen|feedback stale"):
         robot.observe()
     fake.set(silent=False)
     wait_until(lambda: not robot.health().fault)

@@ -1,11 +1,12 @@
-"""The Piper twin says where its cameras are."""
+"""The Piper twin has its cameras where the arm's table says."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from simulation.tabletop.piper_scene import MOUNTS, scene_xml
+from robots.embodiments.piper import MOUNTS
+from simulation.tabletop.piper_scene import scene_xml
 
 mujoco = pytest.importorskip("mujoco")
 pin = pytest.importorskip("pinocchio")

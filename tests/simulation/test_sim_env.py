@@ -12,7 +12,7 @@ from gymnasium.utils.env_checker import check_env
 
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from simulation.errors import EpisodeError, SeedError
-from simulation.gym_env import BLOCKED, IDS, START, TARGETS, FerryEnv
+from simulation.gym_env import IDS, TARGETS, TOKENS, FerryEnv
 from simulation.houses.seeds import SPLITS, house_seed, split_of
 from simulation.task_registry import TASKS, task
 from simulation.tasks.object_nav import sample_episode
@@ -43,7 +43,7 @@ def test_the_first_observation(env: FerryEnv) -> None:
     seen, info = env.reset(seed=1, options={"episode": episode})
     assert env.observation_space.contains(seen)
     assert seen["navigation"].shape == (24, 40, 3)
-    assert (seen["previous_action"], seen["step"].tolist(), seen["state"].tolist()) == (START, [0], [0.0])
+    assert (seen["previous_action"], seen["step"].tolist(), seen["state"].tolist()) == (TOKENS.start, [0], [0.0])
     assert TARGETS[seen["goal"]] == episode.target
     assert info["instruction"] == episode.instruction
     assert info["episode"] == episode.to_json()
@@ -116,7 +116,7 @@ def test_the_previous_action_is_what_was_executed(env: FerryEnv) -> None:
     assert seen["previous_action"] == SPOC_ACTIONS.index("rotate_left")
     assert seen["step"].tolist() == [1]
     seen, _, _, _, info = act(env, "pickup")
-    assert seen["previous_action"] == BLOCKED
+    assert seen["previous_action"] == TOKENS.blocked
     assert not info["collided"]  # refused, not blocked
 
 
@@ -128,7 +128,7 @@ def test_a_bump_is_told(env: FerryEnv) -> None:
             break
     assert info["collided"]
     assert info["collisions"] == 1
-    assert seen["previous_action"] == BLOCKED
+    assert seen["previous_action"] == TOKENS.blocked
 
 
 def test_there_is_an_action_for_every_logit(env: FerryEnv) -> None:

@@ -19,7 +19,7 @@ from robots.spec import U8Image
 from simulation.episode import EpisodeSpec
 from simulation.expert_length import NOISELESS, expert_length
 from simulation.experts.object_nav import ObjectNavExpert
-from simulation.gym_env import BLOCKED, FerryEnv
+from simulation.gym_env import TOKENS, FerryEnv
 from simulation.houses.house import HouseObject
 from simulation.houses.seeds import house_seed
 from simulation.robot_models.locobot import LOCOBOT_EYE, Locobot
@@ -210,7 +210,7 @@ def test_an_environment_has_the_20_actions_and_refuses_those_it_lacks() -> None:
         env.step(np.int64(SPOC_ACTIONS.index("pickup")))
     before = seen["navigation"]
     seen, reward, *_ = env.step(np.int64(SPOC_ACTIONS.index("move_arm_down")))
-    assert seen["previous_action"] == SPOC_ACTIONS.index("move_arm_down") != BLOCKED
+    assert seen["previous_action"] == SPOC_ACTIONS.index("move_arm_down") != TOKENS.blocked
     assert not np.array_equal(before, seen["navigation"])
     assert reward == 0.0
     for _ in range(3):

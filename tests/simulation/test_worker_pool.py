@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from jobs import Deadly, Double, Pid, Refuse, Slow, Trouble
+from jobs import Deadly, Double, NoWork, Pid, Refuse, Size, Slow, Trouble
 
-from simulation.errors import WorkersLost
+from simulation.errors import JobFailed, WorkersLost
 from simulation.worker_pool import ATTEMPTS, WorkerPool
 
 
@@ -110,6 +110,57 @@ def test_a_job_that_fails_says_why_and_where() -> None:
     expected = r"job 3: ValueError: no mug in house 3 \(__call__, line \d+\)"
     with WorkerPool(Refuse, 1) as pool, pytest.raises(WorkersLost, match=expected):
         list(pool.run([3]))
+
+
+def test_work_that_cannot_be_made_says_why_at_once() -> None:
+    with WorkerPool(NoWork, 1) as pool, pytest.raises(JobFailed) as raised:
+        list(pool.run([3]))
+    assert raised.value.reason == "FileNotFoundError: no policy in the bundle"
+    assert pool.replaced == 0
+
+
+def test_the_jobs_of_a_group_stay_together_in_their_order() -> None:
+    groups = [[0, 1, 2], [3, 4, 5], [6, 7]]
+    with WorkerPool(Pid, 2) as pool:
+        done = list(pool.run_groups(groups))
+    processes = dict(done)
+    assert sorted(processes) == list(range(8))
+    for group in groups:
+        assert len({processes[job] for job in group}) == 1
+        assert [job for job, _ in done if job in group] == group
+
+
+def test_a_lost_job_is_reported_and_the_rest_of_its_group_goes_on(tmp_path: Path) -> None:
+    mark = tmp_path / "killed"
+    lost = WorkerPool[int, str](partial(Trouble, "dies", mark), 1, attempts=1, lost=lambda job, why: f"{job}: {why}")
+    with lost as pool:
+        results = dict(pool.run_groups([[0, 1, 2]]))
+    assert sorted(results) == [0, 1, 2]
+    assert results[1] == "1: its process died with exit code -9"
+    assert results[0].endswith(mark.read_text())
+    assert not results[2].endswith(mark.read_text())
+    assert pool.replaced == 1
+
+
+def test_a_worker_that_stopped_between_jobs_does_not_hold_up_a_large_one() -> None:
+    large = bytes(50_000_000)  # more than a pipe takes that nobody reads
+    with WorkerPool(Size, 1, stall_s=2.0) as pool:
+        [(_, (_, stopped))] = pool.run([b""])
+        os.kill(stopped, signal.SIGSTOP)
+        [(_, (length, another))] = pool.run([large])
+        assert pool.replaced == 1
+    assert length == len(large)
+    assert another != stopped
+    assert not is_alive(stopped)
+
+
+def test_ctrl_c_is_for_the_parent_alone() -> None:
+    with WorkerPool(Pid, 1) as pool:
+        jobs = pool.run(range(3))
+        _, pid = next(jobs)
+        os.kill(pid, signal.SIGINT)  # as a terminal does for every process of the foreground
+        assert {worker for _, worker in jobs} == {pid}
+        assert pool.replaced == 0
 
 
 def test_workers_end_with_their_parent() -> None:

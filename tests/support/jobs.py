@@ -74,3 +74,23 @@ class Slow:
             time.sleep(0.01)
             report(1)
         return job
+
+
+class NoWork:
+    """Cannot even be made."""
+
+    def __init__(self) -> None:
+        raise FileNotFoundError("no policy in the bundle")
+
+    def __call__(self, job: int, report: Report) -> int:
+        """Never called."""
+        raise AssertionError
+
+
+class Size:
+    """Says how long a job is, and which process it is."""
+
+    def __call__(self, job: bytes, report: Report) -> tuple[int, int]:
+        """Returns the length and the process id."""
+        report(0)
+        return len(job), os.getpid()

@@ -16,7 +16,8 @@ from typing import Any
 from hardware import FIRST
 
 from robots.drivers.pyrobot.driver import PyrobotLocobot, PyrobotOptions
-from robots.drivers.pyrobot.pyrobot_server import Machine, Server
+from robots.drivers.pyrobot.pyrobot_server.machine import Machine
+from robots.drivers.pyrobot.pyrobot_server.server import Server
 from robots.fakes.pyrobot.parts import FakeOptions
 from robots.fakes.pyrobot.process import Robot
 

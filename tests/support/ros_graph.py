@@ -245,6 +245,18 @@ class Graph:
         """Starts a supervisor_node."""
         return self._start("supervisor_node", parameters)
 
+    def recorder(self, **parameters: object) -> NodeProcess:
+        """Starts a recorder_node and waits until it has subscribed."""
+        process = self._start("recorder_node", parameters)
+        wait_until(lambda: self.watcher.heard("recorder_node", "waiting for a trial"), 60.0, process)
+        return process
+
+    def watch(self, **parameters: object) -> NodeProcess:
+        """Starts a watch_node and waits until it serves."""
+        process = self._start("watch_node", parameters)
+        wait_until(lambda: "ws://" in process.text(), 60.0, process)
+        return process
+
     def ready(self, timeout_s: float = 20.0) -> None:
         """Waits until the robot node has spoken and the policy node, if there is one, is active."""
         wait_until(lambda: self.watcher.odometry and self.watcher.stamps_ns, timeout_s, self.processes["robot_node"])

@@ -16,7 +16,7 @@ from training.data.demonstration import Demonstration
 from training.data.features import encoder_path
 from training.data.shards import shard_path, write_shard
 from training.models import config
-from training.models.config import START, ImageConfig, PolicyConfig, TextConfig
+from training.models.config import ImageConfig, PolicyConfig, TextConfig
 from training.models.image_encoder import image_encoder
 from training.models.spoc import SpocPolicy
 from training.models.tokenizer import instructions
@@ -84,7 +84,7 @@ def learnable_episode(number: int, steps: int, seed: int = 0) -> Demonstration:
     """An episode in which what to do is written into the features: the first number of the label's own channel."""
     rng = np.random.default_rng([seed, number])
     episode = EpisodeSpec("object_nav", 100 + number, (0.0, 0.0, 0.0), "mug", _TEXTS[number % len(_TEXTS)], number)
-    shown, previous = Demonstration(episode, success=True, collisions=number % 3), START
+    shown, previous = Demonstration(episode, success=True, collisions=number % 3), TINY.tokens.start
     for step in range(steps):
         action = "done" if step == steps - 1 else ("move_ahead", "rotate_left")[int(rng.integers(2))]
         tokens = rng.normal(0, 0.1, (2, TINY.image.tokens, TINY.image.token_width)).astype(np.float16)

@@ -13,7 +13,7 @@ from small_policies import tiny_policy, write_run
 
 from training.data.packing import IGNORE, Instructions, collate, epoch_batches, pack
 from training.data.shards import Episodes, load_shards, shard_files
-from training.models.config import START
+from training.models.config import MINI
 from training.models.tokenizer import word_tokenizer
 
 LENGTHS = st.lists(st.integers(1, 80), min_size=1, max_size=40)
@@ -83,7 +83,7 @@ def test_a_batch_holds_each_step_of_its_episodes(episodes: Episodes) -> None:
             assert torch.equal(batch.tokens[place], torch.from_numpy(episodes.features[source]).float())
             texts = {instructions.texts[i] for i in batch.instruction[place].tolist()}
             assert texts == {episodes.instructions[episode]}
-            assert batch.previous[number, at] == START
+            assert batch.previous[number, at] == MINI.tokens.start
             at += count
         assert set(batch.labels[number, at:].tolist()) <= {IGNORE}
         assert set(batch.trajectory[number, at:].tolist()) <= {-1}

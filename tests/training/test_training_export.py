@@ -25,7 +25,6 @@ from training.data.recording import Recording, random_recording, record_episode
 from training.errors import ExportError
 from training.export.bundle import export, git_commit, main, provenance_of, read_result, write_files
 from training.export.parity import TOLERANCE, Parity, compare
-from training.models.config import BLOCKED, START
 from training.models.spoc import SpocPolicy
 from training.runtime.checkpoint import policy_payload, save
 
@@ -44,7 +43,7 @@ def policy() -> SpocPolicy:
 
 @pytest.fixture(scope="module")
 def recording() -> Recording:
-    return record_episode(TINY.spec(), BLOCKED, steps=STEPS)
+    return record_episode(TINY.spec(), TINY.tokens, steps=STEPS)
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +72,8 @@ def test_the_graphs_name_no_source_and_no_path_of_this_machine(folder: Path) -> 
 def test_the_recording_is_a_real_episode(recording: Recording) -> None:
     assert len(recording.steps) == STEPS
     assert recording.instruction.split()[0] in ("go", "locate", "find", "search", "navigate")
-    assert recording.steps[0].previous_action == START
-    assert all(0 <= one.previous_action <= BLOCKED for one in recording.steps[1:])
+    assert recording.steps[0].previous_action == TINY.tokens.start
+    assert all(0 <= one.previous_action < TINY.tokens.count for one in recording.steps[1:])
     images = [one.images["navigation"] for one in recording.steps]
     assert all(one.shape == (28, 48, 3) and one.std() > 5 for one in images)
     assert any(not np.array_equal(images[0], one) for one in images[1:])
@@ -99,7 +98,7 @@ def test_the_manifest_says_what_the_policy_is(folder: Path) -> None:
         ("step", "step"),
     ]
     assert manifest.previous_action is not None
-    assert (manifest.previous_action.start, manifest.previous_action.blocked) == (START, BLOCKED)
+    assert (manifest.previous_action.start, manifest.previous_action.blocked) == (20, 22)
     assert manifest.tasks == ("object_nav",)
     assert [one.initial_shape for one in manifest.recurrent] == [(1, 1, 2, 0, 16)] * 2
     assert set(manifest.parity) == {"text_features", "logits", "present_keys", "present_values"}
@@ -286,7 +285,7 @@ def test_every_action_has_a_logit(folder: Path) -> None:
     bundle = PolicyBundle.load(folder, threads=1)
     noise = random_recording(TINY.spec(), "find a mug", steps=1).steps[0]
     features = bundle.encode_text("find a mug", 10)
-    logits, _ = bundle.run(StepValues(noise.images, noise.state, features, START), bundle.initial_state())
+    logits, _ = bundle.run(StepValues(noise.images, noise.state, features, TINY.tokens.start), bundle.initial_state())
     assert logits.shape == (len(SPOC_ACTIONS.names),)
 
 

@@ -18,7 +18,7 @@ from simulation.episode import EpisodeSpec
 from training.closed_loop.evaluate import EvaluateOptions, evaluation_episodes
 from training.data.demonstration import demonstrate, training_episodes
 from training.imitation.collect import training_twin
-from training.models.config import BLOCKED, MINI
+from training.models.config import MINI
 
 GOLDEN = Path(__file__).parent / "goldens" / "object_nav.json"
 FIELDS = ("task", "house_seed", "target", "instruction", "seed", "expert_steps", "max_steps")
@@ -33,7 +33,7 @@ def shown_with_noise() -> dict[str, Any]:
     rng, twin = np.random.default_rng([3, 0]), training_twin(MINI)
     with twin:
         for episode in islice(training_episodes(rng), 2):
-            *_, shown = demonstrate(twin, bind(MINI.spec(), twin.spec), episode, rng, BLOCKED)
+            *_, shown = demonstrate(twin, bind(MINI.spec(), twin.spec), episode, rng, MINI.tokens)
     return {"labels": shown.labels, "previous": shown.previous, "collisions": shown.collisions}
 
 

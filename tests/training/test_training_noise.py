@@ -20,8 +20,6 @@ from training.data.demonstration import (
     Noise,
     training_episodes,
 )
-from training.data.recording import previous_token
-from training.models.config import BLOCKED
 
 FREE = Sent(Stop())
 BUMP = Sent(Stop(), blocked="contact")
@@ -92,13 +90,6 @@ def test_a_bump_of_the_experts_own_does_not_end_a_random_burst() -> None:
     noise = Noise(0.3, np.random.default_rng(0))
     noise._plan = ["move_back"]
     assert noise.replace(EXPERT, BUMP) == "move_back"
-
-
-def test_what_was_not_executed_is_told_as_blocked() -> None:
-    assert previous_token(FREE, 3, BLOCKED) == 3
-    assert previous_token(BUMP, 3, BLOCKED) == BLOCKED
-    assert previous_token(Sent(Stop(), refused="runstop"), 3, BLOCKED) == BLOCKED
-    assert previous_token(BUMP, 3, None) == 3  # no such token: what was tried
 
 
 def test_a_demonstration_holds_indices() -> None:

@@ -10,7 +10,7 @@ from small_policies import SPOC_LIKE, TINY, random_tokens, tiny_policy
 from torch import Tensor
 
 from training.closed_loop.rollout import KVCache
-from training.models.config import START, PolicyConfig
+from training.models.config import PolicyConfig
 from training.models.spoc import Adapter, SpocPolicy, Text, VisualTokens, time_encoding
 from training.models.tokenizer import encode, tokenizer_for
 
@@ -29,7 +29,7 @@ def episode(shape: PolicyConfig, steps: int, seed: int = 0) -> tuple[Tensor, Ten
     """Tokens (T, cameras, K, C), previous actions (T,) and in-hand flags (T, 1)."""
     generator = torch.Generator().manual_seed(seed)
     previous = torch.randint(0, 20, (steps,), generator=generator)
-    previous[0] = START
+    previous[0] = shape.tokens.start
     state = torch.randint(0, 2, (steps, 1), generator=generator).float()
     return random_tokens(shape, steps, seed=seed), previous, state
 

@@ -12,7 +12,6 @@ from small_policies import TINY, tiny_policy
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from training.data.packing import Instructions, collate
 from training.imitation.loss import batch_logits
-from training.models.config import START
 from training.models.image_encoder import HalfPrecision
 from training.models.spoc import SpocPolicy
 from training.models.tokenizer import tokenizer_for
@@ -68,7 +67,7 @@ def test_episodes_are_whole(played: list[Trajectory]) -> None:
         looks = len(one) if one.said_done else len(one) + 1  # cut off: one more look
         assert one.features.shape == (looks, 2, TINY.image.tokens, TINY.image.token_width)
         assert len(one.previous) == len(one.in_hand) == looks
-        assert one.previous[0] == START
+        assert one.previous[0] == TINY.tokens.start
         assert len(one.actions) == len(one.log_p) == len(one.rewards)
 
 

@@ -39,3 +39,15 @@ def test_steps_alone_move_the_line(capsys: pytest.CaptureFixture[str], monkeypat
         time.sleep(0.3)  # longer than the bar's own interval
         bar.steps(40)
         assert "40 steps" in capsys.readouterr().err
+
+
+def test_the_clock_of_a_bar_moves_while_nothing_is_counted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    shown, until = "", time.monotonic() + 20
+    with Bar("collect", 8, "episodes"):
+        while "[00:01<" not in shown and "[00:02<" not in shown and time.monotonic() < until:
+            time.sleep(0.1)
+            shown += capsys.readouterr().err
+    assert re.search(r"\[00:0[12]<", shown)

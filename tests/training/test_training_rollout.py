@@ -32,7 +32,6 @@ from training.errors import ConfigError
 from training.imitation.collect import CollectOptions, Collector
 from training.imitation.dagger import PATIENCE, DaggerCollector, DaggerOptions
 from training.models import config
-from training.models.config import BLOCKED, START
 from training.runtime.checkpoint import policy_payload, save
 
 STEPS = 60
@@ -64,8 +63,8 @@ def test_collection_writes_what_the_expert_says(run: Path, monkeypatch: pytest.M
     assert episodes.features.shape[1:] == (2, 4, 86)
     ends = episodes.starts + episodes.lengths - 1
     assert [SPOC_ACTIONS.names[label] for label in episodes.labels[ends]] == ["done", "done"]
-    assert episodes.previous[episodes.starts].tolist() == [START, START]
-    assert set(episodes.previous.tolist()) <= {*range(20), START, BLOCKED}
+    assert episodes.previous[episodes.starts].tolist() == [TINY.tokens.start, TINY.tokens.start]
+    assert set(episodes.previous.tolist()) <= {*range(20), TINY.tokens.start, TINY.tokens.blocked}
     collector(0, quiet)  # a shard depends on its number and the seed alone
     assert shard_path(tmp_path / "data", 0).read_bytes() == first
 
@@ -103,10 +102,10 @@ def test_the_policy_is_told_what_was_executed() -> None:
 
     (slot,) = rollout.run([episode], decide)
     rollout.close()
-    assert inputs[0] == (START, 0)
+    assert inputs[0] == (TINY.tokens.start, 0)
     assert slot.record.collisions > 0
     for (_, before), (previous, after) in itertools.pairwise(inputs):
-        assert previous == (BLOCKED if after > before else SPOC_ACTIONS.index("move_ahead"))
+        assert previous == (TINY.tokens.blocked if after > before else SPOC_ACTIONS.index("move_ahead"))
 
 
 def test_dagger_labels_every_step_with_the_experts_action(run: Path) -> None:

@@ -14,7 +14,7 @@ from torch import nn
 from robots.binding import bind
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS, STRETCH_RE1
 from training.errors import ConfigError
-from training.models.config import BLOCKED, MINI, PADDING, PRESETS, SMALL_3, START, PolicyConfig, config_hash, preset
+from training.models.config import MINI, PRESETS, SMALL_3, PolicyConfig, config_hash, preset
 from training.models.spoc import SpocPolicy
 
 
@@ -85,14 +85,18 @@ def test_every_size_fits_the_stretch(shape: PolicyConfig) -> None:
     assert shape.spec().actions == SPOC_ACTIONS
 
 
-def test_special_tokens_stand_behind_the_actions() -> None:
-    assert (START, PADDING, BLOCKED) == (20, 21, 22)
-    assert len(SPOC_ACTIONS.names) == START
-
-
 def test_only_a_table_with_room_has_a_token_for_blocked() -> None:
-    assert MINI.blocked_token == BLOCKED
-    assert SMALL_3.blocked_token is None
+    assert (MINI.tokens.start, MINI.tokens.blocked) == (20, 22)
+    assert (SMALL_3.tokens.start, SMALL_3.tokens.blocked) == (20, None)
+
+
+def test_a_policy_of_other_actions_has_its_own_tokens_head_and_json() -> None:
+    shape = replace(TINY, actions=("move_ahead", "rotate_left", "rotate_right", "done"), previous_tokens=7)
+    assert (shape.tokens.start, shape.tokens.blocked) == (4, 6)
+    assert SpocPolicy(shape, vocabulary=10).actor.out_features == 4
+    assert PolicyConfig.from_json(shape.to_json()) == shape
+    assert bind(shape.spec(), STRETCH_RE1).actions.names == shape.actions
+    assert "actions" not in TINY.to_json()  # files and hashes stay those of before they could be others
 
 
 def test_weights_can_be_replaced_by_a_folder() -> None:

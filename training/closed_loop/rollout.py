@@ -13,12 +13,12 @@ from torch import Tensor
 from robots.binding import Binding, bind
 from robots.spec import F32Vector
 from simulation.episode import EpisodeSpec
-from simulation.task_registry import Expert, is_success, task
+from simulation.episode_steps import EpisodeSteps
+from simulation.task_registry import Expert, task
 from simulation.twins.house_twin import Twin, TwinOptions
 from simulation.twins.registry import make_twin
 from training.data.demonstration import Demonstration
-from training.data.recording import PolicyInput, policy_input, previous_token
-from training.models.config import START
+from training.data.recording import PolicyInput, policy_input
 from training.models.spoc import SpocPolicy, Text
 from training.models.tokenizer import encode, tokenizer_for
 
@@ -64,23 +64,33 @@ class ActiveEpisode:
     """One twin and the episode that it plays.
 
     Attributes:
+        play: the episode's steps.
         record: the episode so far.
-        previous: previous-action token.
-        steps: decisions so far.
-        ended: why the episode is over: "done", or "steps" when it took too many; empty while it runs.
         policy_input: input of the current decision.
     """
 
-    twin: Twin
+    play: EpisodeSteps
     expert: Expert
     record: Demonstration
     rng: np.random.Generator
-    previous: int = START
-    steps: int = 0
-    ended: str = ""
     ignored: int = 0
     policy_input: PolicyInput | None = None
     actions: list[str] = field(default_factory=list)
+
+    @property
+    def twin(self) -> Twin:
+        """The twin."""
+        return self.play.twin
+
+    @property
+    def steps(self) -> int:
+        """Decisions so far."""
+        return self.play.count
+
+    @property
+    def ended(self) -> str:
+        """Why the episode is over; see `EpisodeSteps`."""
+        return self.play.ended
 
 
 Decide = Callable[[ActiveEpisode, F32Vector], str]
@@ -129,20 +139,19 @@ class Rollout:
         episode = next(waiting, None)
         if episode is None:
             return
-        twin = self.twins[number]
-        twin.reset(episode)
+        play = EpisodeSteps(self.twins[number], episode, self.binding, self.max_steps)
         self.cache.clear(number)
         ids, _ = encode(self.tokenizer, [episode.instruction])
         self.words[number], self.present[number] = 0, False
         self.words[number, : ids.shape[1]], self.present[number, : ids.shape[1]] = ids[0], True
         rng = np.random.default_rng([episode.house_seed, episode.seed, 2])
-        active[number] = ActiveEpisode(twin, task(episode.task).expert(twin), Demonstration(episode), rng)
+        active[number] = ActiveEpisode(play, task(episode.task).expert(play.twin), Demonstration(episode), rng)
 
     def _logits(self, active: dict[int, ActiveEpisode]) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float32]]:
         """Computes image tokens (n, cameras, K, C) and logits (n, A) of the active episodes."""
         slots = torch.tensor(list(active))
         for slot in active.values():
-            slot.policy_input = policy_input(self.binding, slot.twin.observe(), slot.previous)
+            slot.policy_input = self.observe(slot)
         inputs = [slot.policy_input for slot in active.values() if slot.policy_input is not None]
         names = self.policy.config.cameras
         images = [torch.from_numpy(np.stack([given.images[name] for given in inputs])) for name in names]
@@ -160,15 +169,13 @@ class Rollout:
         wide = MAX_INSTRUCTION_TOKENS if bool(present[:, SHORT_INSTRUCTION_TOKENS:].any()) else SHORT_INSTRUCTION_TOKENS
         return words[:, :wide], present[:, :wide]
 
-    def _act(self, slot: ActiveEpisode, action: str) -> None:
-        slot.steps += 1
+    def observe(self, slot: ActiveEpisode) -> PolicyInput:
+        """Returns the policy's input at this moment of an episode."""
+        previous = slot.play.previous_action(self.policy.config.tokens)
+        return policy_input(self.binding, slot.twin.observe(), previous)
+
+    @staticmethod
+    def _act(slot: ActiveEpisode, action: str) -> None:
         slot.actions.append(action)
-        if action == "done":
-            slot.record.success, slot.ended = is_success(slot.twin), "done"
-            return
-        index = self.binding.actions.index(action)
-        sent = slot.twin.execute(self.binding.command(index))
-        slot.record.collisions += bool(sent.blocked)
-        slot.previous = previous_token(sent, index, self.policy.config.blocked_token)
-        if slot.steps >= self.max_steps:
-            slot.ended = "steps"
+        slot.play.act(action)
+        slot.record.success, slot.record.collisions = slot.play.success, slot.play.collisions

@@ -13,19 +13,19 @@ import numpy as np
 import numpy.typing as npt
 
 from robots.binding import Binding
+from robots.previous_action import PreviousActionTokens
 from robots.robot import Sent
 from robots.spec import U8Image
 from simulation.episode import EpisodeSpec
+from simulation.episode_steps import DONE, EpisodeSteps
 from simulation.errors import EpisodeGenerationError, HouseGenerationError
 from simulation.experts.recovery_search import base_moves
 from simulation.houses.seeds import SPLITS
 from simulation.robot_models.body import Eye
 from simulation.robot_models.stretch import STRETCH_EYE
-from simulation.task_registry import Task, is_success, task
+from simulation.task_registry import Task, task
 from simulation.tasks.object_nav import TASK
 from simulation.twins.house_twin import Twin
-from training.data.recording import previous_token
-from training.models.config import START
 
 LEVELS = (0.0, 0.1, 0.3)
 """Noise levels, one drawn per episode: about this fraction of its actions is not the expert's."""
@@ -131,29 +131,27 @@ def _drawn(tasks: Sequence[str], rng: np.random.Generator) -> Task:
 
 
 def demonstrate(
-    twin: Twin, binding: Binding, episode: EpisodeSpec, rng: np.random.Generator, blocked: int | None
+    twin: Twin, binding: Binding, episode: EpisodeSpec, rng: np.random.Generator, tokens: PreviousActionTokens
 ) -> Iterator[Demonstration]:
     """Plays one episode; yields the growing demonstration after each step is labelled and before it is executed.
 
     The last one yielded is complete; `success` states whether it should be learned from.
     """
-    twin.reset(episode)
+    play = EpisodeSteps(twin, episode, binding)
     expert, can = task(episode.task).expert(twin), base_moves(twin.spec.actions)
     noise = Noise(float(rng.choice(LEVELS, p=LEVEL_PROBABILITIES)), rng, [name for name in MOVES if name in can])
-    shown, previous, last = Demonstration(episode), START, None
-    for _ in range(episode.max_steps):
+    shown = Demonstration(episode)
+    for _ in play:
         observation = twin.observe()
         label = expert.action()
         images = binding.images(observation)
         shown.images.append(tuple(images[camera.name] for camera in binding.policy.cameras))
-        shown.add(binding.actions.index(label), previous, float(binding.state(observation)[0]))
-        action = noise.replace(label, last)
-        if action == "done":
-            shown.success = is_success(twin)
+        in_hand = float(binding.state(observation)[0])
+        shown.add(binding.actions.index(label), play.previous_action(tokens), in_hand)
+        action = noise.replace(label, play.sent)
+        if action != DONE:
             yield shown
-            return
-        yield shown
-        index = binding.actions.index(action)
-        last = twin.execute(binding.command(index))
-        shown.collisions += bool(last.blocked)
-        previous = previous_token(last, index, blocked)
+        play.act(action)
+        shown.success, shown.collisions = play.success, play.collisions
+        if action == DONE:
+            yield shown

@@ -9,16 +9,15 @@ import numpy as np
 
 from robots.binding import Binding, bind
 from robots.observation import Observation
-from robots.previous_action import previous_action
-from robots.robot import Sent
+from robots.previous_action import PreviousActionTokens
 from robots.spec import DiscreteActions, F32Vector, PolicySpec, U8Image
 from simulation import task_registry
+from simulation.episode_steps import DONE, EpisodeSteps
 from simulation.errors import EpisodeGenerationError, HouseGenerationError
 from simulation.houses.seeds import house_seed
 from simulation.tasks.object_nav import TASK
-from simulation.twins.house_twin import Twin, TwinOptions
+from simulation.twins.house_twin import TwinOptions
 from simulation.twins.registry import make_twin
-from training.models.config import START
 
 
 @dataclass(frozen=True)
@@ -43,14 +42,9 @@ def policy_input(binding: Binding, observation: Observation, previous_action: in
     return PolicyInput(binding.images(observation), binding.state(observation), previous_action)
 
 
-def previous_token(sent: Sent, action: int, blocked: int | None) -> int:
-    """Token of the previous action: its index, or `blocked` (where there is one) if the robot did not execute it."""
-    return previous_action(action, sent.executed, blocked)
-
-
 def record_episode(
     spec: PolicySpec,
-    blocked: int | None,
+    tokens: PreviousActionTokens,
     *,
     steps: int = 40,
     split: str = "val",
@@ -68,38 +62,35 @@ def record_episode(
     with twin:
         for index in range(50):
             try:
-                twin.reset(task_registry.task(task).sample(house_seed(split, index), eye=twin.eye))
+                episode = task_registry.task(task).sample(house_seed(split, index), eye=twin.eye)
+                recorded = _record(EpisodeSteps(twin, episode, binding, steps), binding, tokens)
             except (HouseGenerationError, EpisodeGenerationError):
                 continue
-            recorded = _play(twin, binding, blocked, steps)
             longest = max(longest, recorded, key=lambda recording: len(recording.steps))
             if len(longest.steps) >= steps // 2:
                 break
     return longest
 
 
-def _play(twin: Twin, binding: Binding, blocked: int | None, steps: int) -> Recording:
-    expert, inputs, previous = task_registry.task(twin.episode.task).expert(twin), list[PolicyInput](), START
-    while len(inputs) < steps:
-        inputs.append(policy_input(binding, twin.observe(), previous))
+def _record(play: EpisodeSteps, binding: Binding, tokens: PreviousActionTokens) -> Recording:
+    expert, inputs = task_registry.task(play.episode.task).expert(play.twin), list[PolicyInput]()
+    for _ in play:
+        inputs.append(policy_input(binding, play.twin.observe(), play.previous_action(tokens)))
         action = expert.action()
-        if action == "done":
-            break
-        action = "move_ahead" if len(inputs) % 5 == 0 else action
-        index = binding.actions.index(action)
-        previous = previous_token(twin.execute(binding.command(index)), index, blocked)
-    return Recording(twin.episode.instruction, tuple(inputs))
+        play.act("move_ahead" if action != DONE and len(inputs) % 5 == 0 else action)
+    return Recording(play.episode.instruction, tuple(inputs))
 
 
 def random_recording(spec: PolicySpec, instruction: str, *, steps: int, seed: int = 0) -> Recording:
     """Makes a recording with noise instead of images, for comparisons without a simulator; of discrete actions."""
     assert isinstance(spec.actions, DiscreteActions)
     count, rng = len(spec.actions.names), np.random.default_rng(seed)
+    start = PreviousActionTokens.after(count).start
     made = []
     for step in range(steps):
         images = {
             each.name: rng.integers(0, 256, (each.height, each.width, 3), dtype=np.uint8) for each in spec.cameras
         }
         state = np.zeros(len(spec.state), np.float32)
-        made.append(PolicyInput(images, state, START if step == 0 else int(rng.integers(count))))
+        made.append(PolicyInput(images, state, start if step == 0 else int(rng.integers(count))))
     return Recording(instruction, tuple(made))

@@ -23,7 +23,7 @@ from training.data.recording import Recording, record_episode
 from training.errors import ExportError
 from training.export.onnx_graphs import INPUTS, OUTPUTS, write_policy_graph, write_text_graph
 from training.export.parity import TOLERANCE, compare
-from training.models.config import START, config_hash
+from training.models.config import config_hash
 from training.models.spoc import SpocPolicy
 from training.models.tokenizer import tokenizer_for
 from training.runtime.checkpoint import load, policy_from
@@ -64,8 +64,8 @@ def main(argv: Sequence[str]) -> int:
     policy = policy_from(payload, options.checkpoint)
     tasks, body = trained_for(payload)
     tasks, body = options.task or tasks, options.body or body
-    spec, blocked = policy.config.spec(), policy.config.blocked_token
-    recording = record_episode(spec, blocked, steps=options.steps, task=tasks[0], body=body)
+    spec, tokens = policy.config.spec(), policy.config.tokens
+    recording = record_episode(spec, tokens, steps=options.steps, task=tasks[0], body=body)
     provenance = provenance_of(payload, [read_result(path, options.checkpoint) for path in options.results])
     manifest = export(
         policy, options.out, recording, provenance, name=options.name, tasks=tasks, tolerance=options.tolerance
@@ -154,7 +154,7 @@ def inputs_of(policy: SpocPolicy) -> tuple[GraphInput, ...]:
         *(ImageInput(camera, camera) for camera in policy.config.cameras),
         TextInput(text),
         StateInput(state),
-        PreviousActionInput(previous, START, policy.config.blocked_token),
+        PreviousActionInput(previous, policy.config.tokens.start, policy.config.tokens.blocked),
         StepInput(step),
     )
 

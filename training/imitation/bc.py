@@ -21,6 +21,7 @@ import torch
 import tyro
 from torch.utils.tensorboard import SummaryWriter
 
+from robots.processes.text import counted
 from training.data.features import encoder_name, run_encoder
 from training.data.packing import Batch, Instructions, collate, epoch_batches
 from training.data.shards import Episodes, expect_encoder, load_shards, read_metadata, shard_files
@@ -102,7 +103,7 @@ def main(argv: Sequence[str]) -> int:
         trainer.resume()
     with stop_request() as stopping:
         trainer.run(stopping)
-    print(f"{trainer.folder / 'best.pt'}: validation loss {trainer.best:.3f} after {trainer.step} updates")
+    print(f"{trainer.folder / 'best.pt'}: validation loss {trainer.best:.3f} after {counted(trainer.step, 'update')}")
     return 0
 
 

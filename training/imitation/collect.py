@@ -17,6 +17,7 @@ import torch
 import tyro
 
 from robots.binding import bind
+from robots.processes.text import counted
 from simulation.task_registry import check_tasks
 from simulation.tasks.object_nav import TASK
 from simulation.twins.house_twin import Twin, TwinOptions
@@ -88,8 +89,9 @@ def main(argv: Sequence[str]) -> int:
     )
     failure_rate = total.failed / max(total.failed + total.episodes, 1)
     print(
-        f"{folder}: {len(numbers) - len(missing)} shards existed, {len(reports)} made: {total.episodes} episodes, "
-        f"{total.steps} steps, {total.bumps} collisions, {failure_rate:.1%} failed and dropped"
+        f"{folder}: {counted(len(numbers) - len(missing), 'shard')} existed, {len(reports)} made: "
+        f"{counted(total.episodes, 'episode')}, {total.steps} steps, {counted(total.bumps, 'collision')}, "
+        f"{failure_rate:.1%} failed and dropped"
     )
     return 0
 
@@ -126,7 +128,7 @@ class Collector:
         kept, failed = [], 0
         drawn = training_episodes(rng, max_steps=self.options.max_steps, tasks=self.options.task, eye=self.twin.eye)
         for episode in drawn:
-            *_, demonstration = demonstrate(self.twin, self.binding, episode, rng, self.config.blocked_token)
+            *_, demonstration = demonstrate(self.twin, self.binding, episode, rng, self.config.tokens)
             report(len(demonstration.labels))
             if not demonstration.success:
                 failed += 1

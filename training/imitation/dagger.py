@@ -20,6 +20,7 @@ import torch
 import tyro
 
 from policy_server.onnx.sampling import choose
+from robots.processes.text import counted
 from robots.spec import F32Vector
 from simulation.task_registry import check_tasks
 from simulation.tasks.object_nav import TASK
@@ -93,7 +94,8 @@ def main(argv: Sequence[str]) -> int:
             bar.advance(report.episodes)
     steps, failed = sum(report.steps for report in reports), sum(report.failed for report in reports)
     print(
-        f"{folder}: {len(reports)} shards made, {steps} steps, {failed} episodes unsolved (kept: the labels are valid)"
+        f"{folder}: {counted(len(reports), 'shard')} made, {steps} steps, "
+        f"{counted(failed, 'episode')} unsolved (kept: the labels are valid)"
     )
     return 0
 

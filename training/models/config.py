@@ -9,12 +9,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
-from robots.spec import CameraInput, PolicySpec, VectorSpec
+from robots.previous_action import PreviousActionTokens
+from robots.spec import CameraInput, DiscreteActions, PolicySpec, VectorSpec
 from training.errors import ConfigError
-
-START, PADDING, BLOCKED = 20, 21, 22
-"""Previous-action tokens after the 20 actions. 20 and 21 are FLaRe's (inference_agent.py); 22 is ours: the action was
-not executed, because the robot was blocked or refused it."""
 
 MINI_TOKEN_WIDTH = 86
 """Numbers per visual token of `CnnEncoder`: 15 categories x 3 columns, 3 + 3 depths, 3 floor fractions, 32 features."""
@@ -83,7 +80,9 @@ class PolicyConfig:
             layer of `mini` cannot learn the product of "what is seen" and "what is wanted" by itself).
         grid_position: add a learned vector per grid cell (DINOv2's features carry their position, the CNN's do not).
         summary: channels per token of a linear summary of both grids that is added to the fusion token; 0 for none.
-        previous_tokens: size of the previous-action table; 23 has a token for "blocked", 22 as published has not.
+        actions: names in the order of the logits.
+        previous_tokens: size of the previous-action table: the actions, "start" and "padding" as published, and with
+            one more "blocked"; see `robots.previous_action`.
         horizon: decisions in the longest episode: capacity of the key-value cache.
         control_period_s: how long one decision may be executed.
     """
@@ -108,35 +107,46 @@ class PolicyConfig:
     decoder: str = "causal"
     fov_deg: float = 59.0
     cameras: tuple[str, ...] = ("navigation", "manipulation")
+    actions: tuple[str, ...] = SPOC_ACTIONS.names
 
     def __post_init__(self) -> None:
         for heads in (self.fusion_heads, self.decoder_heads):
             if self.width % heads:
                 raise ConfigError("policy width", self.width, f"a multiple of its {heads} heads")
-        if self.previous_tokens not in (PADDING + 1, BLOCKED + 1):
-            raise ConfigError("previous_tokens", self.previous_tokens, f"{PADDING + 1} or {BLOCKED + 1}")
+        sizes = [PreviousActionTokens.after(len(self.actions), blocked).count for blocked in (False, True)]
+        if self.previous_tokens not in sizes:
+            raise ConfigError("previous_tokens", self.previous_tokens, f"{sizes[0]} or {sizes[1]}")
 
     @property
-    def blocked_token(self) -> int | None:
-        """Previous-action token for "not executed", None where the policy has none."""
-        return BLOCKED if self.previous_tokens > BLOCKED else None
+    def tokens(self) -> PreviousActionTokens:
+        """Tokens of the previous action beside the actions."""
+        count = len(self.actions)
+        return PreviousActionTokens.after(count, self.previous_tokens == PreviousActionTokens.after(count).count)
 
     def spec(self) -> PolicySpec:
         """Returns the policy's inputs and outputs as in its manifest."""
         cameras = tuple(CameraInput(name, self.image.height, self.image.width, self.fov_deg) for name in self.cameras)
         in_hand = VectorSpec(("in_hand",), ("bool",), (0.0,), (1.0,))
-        return PolicySpec(cameras, in_hand, SPOC_ACTIONS, self.horizon, self.control_period_s)
+        return PolicySpec(cameras, in_hand, DiscreteActions(self.actions), self.horizon, self.control_period_s)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain JSON values, from which `from_json` makes an equal configuration."""
-        return {**asdict(self), "cameras": list(self.cameras)}
+        """Returns plain JSON values, from which `from_json` makes an equal configuration.
+
+        SPOC's actions are left out, so that files and hashes are those of before they could be others.
+        """
+        data = {**asdict(self), "cameras": list(self.cameras), "actions": list(self.actions)}
+        if self.actions == SPOC_ACTIONS.names:
+            del data["actions"]
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> PolicyConfig:
         """Inverse of `to_json`; ConfigError lists missing or unknown fields."""
         try:
             image, text = ImageConfig(**data["image"]), TextConfig(**data["text"])
-            return cls(**{**data, "image": image, "text": text, "cameras": tuple(data["cameras"])})
+            actions = tuple(data.get("actions", SPOC_ACTIONS.names))
+            cameras = tuple(data["cameras"])
+            return cls(**{**data, "image": image, "text": text, "cameras": cameras, "actions": actions})
         except (KeyError, TypeError) as error:
             raise ConfigError("policy configuration", f"{type(error).__name__} {error}", "its fields") from error
 

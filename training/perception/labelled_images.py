@@ -80,7 +80,7 @@ class FrameCollector:
     ) -> None:
         labeller: Labeller | None = None
         try:
-            steps = demonstrate(self.twin, self.binding, episode, rng, self.config.blocked_token)
+            steps = demonstrate(self.twin, self.binding, episode, rng, self.config.tokens)
             for number, shown in enumerate(steps):
                 labeller = labeller or Labeller(self.twin)
                 if number % EVERY == 0:

@@ -79,7 +79,8 @@ def main(argv: Sequence[str]) -> int:
     """Runs `ferry import`."""
     options = tyro.cli(ImportOptions, args=list(argv), prog="ferry import")
     imported = import_released(options)
-    recording = record_episode(imported.policy.config.spec(), None, steps=options.steps, task=options.task[0])
+    config = imported.policy.config
+    recording = record_episode(config.spec(), config.tokens, steps=options.steps, task=options.task[0])
     manifest = write(imported, recording, options)
     print(summary(imported, manifest, options.out, len(recording.steps)))
     return 0

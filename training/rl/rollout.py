@@ -22,7 +22,6 @@ from simulation.twins.house_twin import TwinOptions
 from simulation.worker_pool import Report, WorkerPool
 from training.closed_loop.rollout import ActiveEpisode, Rollout
 from training.data.demonstration import training_episodes
-from training.data.recording import policy_input
 from training.errors import RewardError
 from training.models.config import PolicyConfig
 from training.models.image_encoder import HalfPrecision
@@ -128,8 +127,7 @@ class RolloutWorker:
 
     def _add_final_observation(self, slot: ActiveEpisode) -> None:
         """Adds the observation after the last action, for the bootstrap value of a truncated episode."""
-        policy = self.rollout.policy
-        final = policy_input(self.rollout.binding, slot.twin.observe(), slot.previous)
+        policy, final = self.rollout.policy, self.rollout.observe(slot)
         images = [torch.from_numpy(final.images[name])[None] for name in policy.config.cameras]
         with torch.inference_mode():
             slot.record.features.append(policy.images(*images)[0].to(torch.float16).numpy())

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sys
+import threading
 from types import TracebackType
 
 from tqdm import tqdm  # type: ignore[import-untyped]  # tqdm ships no types
+
+TICK_S = 1.0
+"""Period at which a bar on a terminal shows its time, whatever it counts."""
 
 
 class Bar:
@@ -24,6 +28,9 @@ class Bar:
             smoothing=0.0,  # the mean since the start: progress in bursts has no meaningful current rate
         )  # fmt: skip
         self._steps = 0
+        self._ended = threading.Event()
+        if sys.stderr.isatty():
+            threading.Thread(target=self._tick, daemon=True).start()
 
     def advance(self, count: int = 1) -> None:
         """Adds to the count."""
@@ -55,4 +62,10 @@ class Bar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._ended.set()
         self._bar.close()
+
+    def _tick(self) -> None:
+        """Moves the clock while nothing is counted, as while simulators start."""
+        while not self._ended.wait(TICK_S):
+            self._bar.refresh()

@@ -27,6 +27,7 @@ import tyro
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from robots.processes.text import counted
 from simulation.errors import WorkersLost
 from simulation.worker_pool import WorkerPool
 from training.closed_loop.evaluate import wilson
@@ -69,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
         trainer.resume()
     with stop_request() as stopping:
         trainer.run(stopping)
-    print(f"{trainer.last}: {trainer.step} steps, {trainer.trajectories} trajectories")
+    print(f"{trainer.last}: {counted(trainer.step, 'step')}, {trainer.trajectories} trajectories")
     return 0
 
 

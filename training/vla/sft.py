@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.tensorboard import SummaryWriter
 
+from robots.processes.text import counted
 from simulation.libero.demonstration import Demonstration
 from training.errors import ConfigError, Diverged
 from training.runtime.checkpoint import expect_new, expect_options, load, save
@@ -97,7 +98,7 @@ def main(argv: Sequence[str]) -> int:
     with stop_request() as stopping:
         trainer.run(stopping)
     accuracy = f"{trainer.scores.get('accuracy', float('nan')):.1%}"
-    print(f"{trainer.last}: {accuracy} of the validation tokens after {trainer.step} updates")
+    print(f"{trainer.last}: {accuracy} of the validation tokens after {counted(trainer.step, 'update')}")
     return 0
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from robots.drivers.piper.can_bus import open_bus
 from robots.errors import NotInstalled
+from robots.plausibility import CLEAR_S
 
 # Linux include/uapi/linux/can/error.h: classes in the identifier of an error frame.
 ERROR_BUS_OFF, ERROR_RESTARTED = 0x40, 0x100
@@ -23,12 +24,17 @@ ERROR_BUS_OFF, ERROR_RESTARTED = 0x40, 0x100
 FAILED_SENDS = 3
 """Consecutive failed frames after which no other node on the bus acknowledges."""
 
+GAP_NS = 100_000_000
+"""Frames of a Piper come every 5 ms: a longer pause is a bus that does not carry."""
+
 SLICE_S = 0.03
 """Receive timeout, after which the thread checks whether to end; the SDK's own 1 s would outlive a disconnect."""
 
 
 class Watch:
     """Records when each kind of frame was last received, and whether the bus carries frames. Thread-safe.
+
+    A fault ends when frames have come in without a pause for `CLEAR_S`, which they do on no bus that is off.
 
     Args:
         listener: called with the identifier of each frame that the SDK has read, and when it came.
@@ -38,6 +44,7 @@ class Watch:
         self._listener = listener
         self._heard_ns: dict[int, int] = {}
         self._failed = 0
+        self._carries_ns = self._last_ns = -1  # since when, after a fault, and when the last one came
         self._lock = threading.Lock()
         self.fault = ""
 
@@ -48,6 +55,8 @@ class Watch:
                 self._judge(message.arbitration_id)
                 return
             self._heard_ns[message.arbitration_id] = at_ns
+            if self.fault:
+                self._note_carried(at_ns)
         self._listener(message.arbitration_id, at_ns)
 
     def sent(self, error: Exception | None) -> None:
@@ -55,7 +64,7 @@ class Watch:
         with self._lock:
             self._failed = 0 if error is None else self._failed + 1
             if self._failed >= FAILED_SENDS:
-                self.fault = f"bus-off: {self._failed} frames in a row could not be sent ({error})"
+                self._fail(f"bus-off: {self._failed} frames in a row could not be sent ({error})")
 
     def last_ns(self, identifiers: Iterable[int]) -> int:
         """Monotonic time of the oldest of these frames; -1 when one was never received."""
@@ -64,11 +73,21 @@ class Watch:
 
     def _judge(self, error_class: int) -> None:
         if error_class & ERROR_BUS_OFF:
-            self.fault = (
+            self._fail(
                 "bus-off: the CAN controller left the bus; check cable and termination, then `ip link set` it up"
             )
         elif error_class & ERROR_RESTARTED:
             self.fault, self._failed = "", 0
+
+    def _fail(self, fault: str) -> None:
+        self.fault, self._carries_ns = fault, -1
+
+    def _note_carried(self, at_ns: int) -> None:
+        if self._carries_ns < 0 or at_ns - self._last_ns > GAP_NS:
+            self._carries_ns = at_ns
+        elif at_ns - self._carries_ns >= CLEAR_S * 1e9:
+            self.fault, self._failed = "", 0
+        self._last_ns = at_ns
 
 
 def open_sdk(channel: str, interface: str, watch: Watch) -> Any:

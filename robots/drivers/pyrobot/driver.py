@@ -1,12 +1,11 @@
 """A LoCoBot driven by PyRobot (ROS 1), which runs in a process of its own: this is its client, without ROS.
 
-On the robot: `python3 pyrobot_server.py`, see docs/pyrobot_protocol.md.
+On the robot: `python3 -m pyrobot_server`, see docs/pyrobot_protocol.md.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -17,13 +16,15 @@ import numpy as np
 from robots.cameras.letterbox import fov_scale, lens_fov_deg, letterbox
 from robots.command import Command, JointTarget, LookAt, MoveBase, MoveJoint, RotateBase, Stop
 from robots.drivers.pyrobot.link import ConnectionLost, Link, Refused
-from robots.drivers.pyrobot.pyrobot_server import FROZEN_S, STALE_S, Message
+from robots.drivers.pyrobot.pyrobot_server.machine import STALE_S
+from robots.drivers.pyrobot.pyrobot_server.messages import Message
+from robots.drivers.pyrobot.pyrobot_server.server import FROZEN_S
 from robots.embodiment import Embodiment
 from robots.embodiments.locobot import IMAGE_FOV_DEG, PAN, TILT, camera_slots, locobot
 from robots.errors import ConnectionFailed, NotConnected, RobotError
 from robots.limits import limit
 from robots.observation import Observation
-from robots.plausibility import Plausibility, of_base, of_joints
+from robots.plausibility import Plausibility, of_base, of_joints, unwrapped
 from robots.processes.lock import Lock, claim
 from robots.robot import Connected, Health, Sent
 
@@ -41,7 +42,7 @@ class PyrobotOptions:
     """Connection and motion options of a LoCoBot behind PyRobot.
 
     Attributes:
-        address: "host:port" of pyrobot_server.py.
+        address: "host:port" of the PyRobot server.
         speed: fraction of the robot's top speeds, in (0, 1].
         height: of the images in observations, pixels.
         width: of the images in observations, pixels.
@@ -193,7 +194,10 @@ class PyrobotLocobot(Connected):
         """Takes a heartbeat's answer; keeps the previous pose and head when the new ones are implausible."""
         if not _missing(state):
             with self._checking:
-                if not self._is_plausible({**_head(state), **self._place(state)}, asked_ns, state):
+                place = self._place(state)
+                if self._is_plausible({**_head(state), **place}, asked_ns, state):
+                    self._turned = place["yaw"]
+                else:
                     state = {**state, **{name: self._state.get(name) for name in ("pose", "pan", "tilt")}}
                     self._end_motion()
         self._state, self._state_ns = state, asked_ns
@@ -214,9 +218,7 @@ class PyrobotLocobot(Connected):
     def _place(self, state: Message) -> dict[str, float]:
         """x, y [m] and unwrapped yaw [rad]."""
         x, y, yaw = (float(value) for value in state["pose"])
-        before = self._turned
-        self._turned = before + math.remainder(yaw - before, math.tau)
-        return {"x": x, "y": y, "yaw": self._turned}
+        return {"x": x, "y": y, "yaw": unwrapped(yaw, self._turned)}
 
     def _reconnected(self, lost: Link) -> Link:
         """Connects again, at most once in `RETRY_S`: the server was restarted, or one of the two was suspended.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from robots.drivers.pyrobot.pyrobot_server import VERSION, Message, read_message, write_message
+from robots.drivers.pyrobot.pyrobot_server.messages import VERSION, Message, read_message, write_message
 from robots.errors import ConnectionFailed, RobotError, SpecError
 
 BEAT_S = 0.03
@@ -163,7 +163,7 @@ def _connected(address: str, timeout_s: float) -> socket.socket:
     try:
         connection = socket.create_connection(parse_address(address), timeout_s)
     except OSError as error:
-        hint = "is pyrobot_server.py running on the robot, and does it listen on this network?"
+        hint = "is pyrobot_server running on the robot, and does it listen on this network?"
         raise ConnectionFailed(f"PyRobot server at {address}: {error.strerror or error}; {hint}") from error
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.settimeout(None)  # answers have time limits of their own; the beat notices a server that hangs

@@ -152,7 +152,7 @@ class StretchRE1(Connected):
 
     def _begin(self) -> None:
         options = self.options
-        self._reader = reader = Reader(self._robot, options.feedback_stale_s)
+        self._reader = reader = Reader(self._robot, options.feedback_stale_s, self.stop)
         reader.start()
         received = reader.wait(time.monotonic_ns(), 3.0)
         if silence := reader.silence:
@@ -307,8 +307,11 @@ class StretchRE1(Connected):
         return reader, motion, grip
 
     def _joints(self, status: Status) -> np.ndarray[Any, np.dtype[np.float32]]:
-        names = self._spec.state["joints"].names
-        return np.array([status.joints[name].position for name in names], dtype=np.float32)
+        """Positions; a joint that was turned beyond its range by hand counts as at its end."""
+        spec, at = self._spec.state["joints"], status.positions
+        return np.array(
+            [min(max(at[n], low), high) for n, low, high in zip(spec.names, spec.low, spec.high)], np.float32
+        )
 
     def _view(self, spec: CameraSpec, image: U8Image) -> U8Image:
         """Image as the table declares it: unchanged when size and field of view agree, else letterboxed."""

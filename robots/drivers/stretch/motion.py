@@ -17,7 +17,8 @@ from functools import partial
 from typing import Any
 
 from robots.drivers.stretch.base_speed_limit import BaseSpeedLimit
-from robots.drivers.stretch.sdk import flush, servos, transport_errors
+from robots.drivers.stretch.ports import flush, transport_errors
+from robots.drivers.stretch.sdk import servos
 from robots.drivers.stretch.status import SERVO_JOINTS, Measured, Reader, Status, aperture_per_rad
 from robots.embodiment import BaseLimits, Embodiment
 from robots.errors import RobotError
@@ -67,6 +68,7 @@ class Motion:
         self._robot, self._reader, self._spec, self._options, self._fault = robot, reader, spec, options, fault
         self._wire = threading.RLock()
         self._pushed_s, self._velocity_mode = 0.0, False
+        self._goals: dict[str, float] = {}
         self._speed_limit, self._speed = BaseSpeedLimit().scaled(options.speed), options.speed
         self.stopping = threading.Event()
 
@@ -142,6 +144,7 @@ class Motion:
 
     def _to(self, joint: str, target: float) -> None:
         robot, (speed, acceleration) = self._robot, self._pace(joint)
+        self._goals[joint] = target
         contact = self._options.contact_pct or None
         if joint in ("joint_lift", "joint_arm"):
             part = robot.lift if joint == "joint_lift" else robot.arm
@@ -155,6 +158,7 @@ class Motion:
 
     def grip_to(self, pct: float) -> None:
         """Moves the gripper to `pct`: 0 the fingertips touch, below they squeeze."""
+        self._goals["gripper_aperture"] = self._gripper.gripper_conversion.robotis_to_aperture(pct)
         speed, acceleration = (pace / aperture_per_rad(self._gripper) for pace in self._pace("gripper_aperture"))
         self._robot.end_of_arm.move_to("stretch_gripper", pct, speed, acceleration)
 
@@ -223,14 +227,21 @@ class Motion:
             logging.getLogger(__name__).warning("a part of the Stretch did not take the stop", exc_info=True)
 
     def _brake(self, joint: str) -> None:
-        """Sends a servo to the position where it can stop; reads it again, as the last reading may be 70 ms old."""
-        servo = servos(self._robot)[SERVO_JOINTS[joint]]
-        servo.pull_status()
-        acceleration = servo.params["motion"]["max"]["accel"]
-        target = servo.status["pos"] + math.copysign(servo.status["vel"] ** 2 / (2 * acceleration), servo.status["vel"])
+        """Sends a servo to the position where it can stop: between its last accepted position and its goal.
+
+        It isn't read again for that: after a stall its bus answers with replies that are late.
+        """
+        servo, status = servos(self._robot)[SERVO_JOINTS[joint]], self._reader.status()
+        measured, age_s = status.joints[joint], (time.monotonic_ns() - status.servos_ns) / 1e9
+        top, hardest = (servo.params["motion"]["max"][name] for name in ("vel", "accel"))
+        unit = aperture_per_rad(self._gripper) if joint == "gripper_aperture" else 1.0
+        way = measured.velocity * age_s + math.copysign(measured.velocity**2 / (2 * hardest * unit), measured.velocity)
+        goal = self._goals.get(joint, measured.position)
+        low, high = sorted((measured.position, goal))
+        target = min(max(measured.position + way, low), high)
         if joint == "gripper_aperture":
-            target = servo.world_rad_to_pct(target)
-        servo.move_to(target, servo.params["motion"]["max"]["vel"], acceleration)
+            target = self._gripper.gripper_conversion.aperture_to_robotis(target)
+        servo.move_to(target, top, hardest)
 
     def _limit_s(self, distance: float, speed: float, acceleration: float) -> float:
         """Time limit: twice the duration of a trapezoidal profile of this speed and acceleration, plus a margin."""

@@ -17,9 +17,7 @@ import logging.config
 import os
 import signal
 import sys
-import termios
 import threading
-import time
 import types
 import warnings
 from collections.abc import Iterator, Mapping
@@ -27,13 +25,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from robots.drivers.stretch import ports
 from robots.errors import ConnectionFailed, NotInstalled
 
 INSTALL = "run scripts/stretch_sdk (installs hello-robot-stretch-body 0.7.31 and what it needs)"
 FILES = ("stretch_configuration_params.yaml", "stretch_user_params.yaml")
-LATE_S = 0.02
-"""A late reply has come by then, or the device is lost."""
-
 JOINTS = ("wrist_yaw", "stretch_gripper")
 
 
@@ -116,52 +112,13 @@ def end(robot: Any) -> None:
             robot.stop()
     except (Exception, SystemExit):  # a robot that was switched off cannot be released
         logging.getLogger(__name__).info("stretch_body did not stop cleanly; closing its ports", exc_info=True)
-        for port in _ports(robot):
-            _close(port)
+        ports.close(robot)
     thread = getattr(robot, "non_dxl_thread", None)
     if thread is not None:
         thread.loop.close()
     robot.collision.shared_joint_cfg.close()
     robot.collision.shared_collision_status.close()
     forget()
-
-
-def transports(robot: Any) -> list[Any]:
-    """The SDK's connections to the boards."""
-    base = robot.base
-    boards = (robot.pimu, robot.wacc, robot.lift.motor, robot.arm.motor, base.left_wheel, base.right_wheel)
-    return [board.transport for board in boards]
-
-
-def transport_errors(robot: Any) -> int:
-    """Number of failed requests to boards so far; the SDK only counts them, and drops the command."""
-    counts = (transport.status["sync"] for transport in transports(robot))
-    return sum(count["read_error"] + count["write_error"] for count in counts)
-
-
-def flush(robot: Any) -> None:
-    """Throws replies away that came too late: the SDK would take each for the answer to the next request."""
-    time.sleep(LATE_S)
-    for transport in transports(robot):
-        try:
-            with transport.lock:
-                transport.ser.reset_input_buffer()
-        except (OSError, termios.error):
-            logging.getLogger(__name__).debug("%s cannot be flushed", transport.port_name, exc_info=True)
-
-
-def _ports(robot: Any) -> list[Any]:
-    """The serial ports that are open still."""
-    ports = [getattr(transport, "ser", None) for transport in transports(robot)]
-    ports += [chain.port_handler and chain.port_handler.ser for chain in (robot.head, robot.end_of_arm)]
-    return [port for port in ports if port is not None]
-
-
-def _close(port: Any) -> None:
-    try:
-        port.close()
-    except OSError:  # the device behind it is gone
-        logging.getLogger(__name__).debug("%s did not close", port, exc_info=True)
 
 
 def forget() -> None:

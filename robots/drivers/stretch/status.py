@@ -7,22 +7,25 @@ own clock has advanced, and a servo bus when no communication error was counted 
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from robots.drivers.stretch.sdk import flush, servos
+from robots.drivers.stretch import ports
+from robots.drivers.stretch.sdk import servos
 from robots.embodiments.stretch_re1 import STRETCH_RE1
-from robots.plausibility import Plausibility, of_base, of_joints
+from robots.plausibility import BEYOND, CLEAR_S, HEADROOM, Plausibility, Possible, of_base, of_joints, unwrapped
 
 BOARDS_PERIOD_S, SERVOS_PERIOD_S = 1 / 25, 1 / 15
 """The SDK's own rates (robot_params_RE1V0.py robot.rates)."""
 
+ANY_CHANGE = 1e9
+"""Bound of the change of a speed per second: a blow stops a joint at once."""
+
 RETRY_S = 1.0
-"""Retry period of a lost device; the SDK logs an error each time."""
+"""Retry period of a lost device, whose line is opened again each time; the SDK logs an error each time."""
 
 SERVO_JOINTS = {
     "joint_wrist_yaw": "wrist_yaw",
@@ -104,22 +107,24 @@ class Status:
 class Reader:
     """Polls a started SDK robot until `close`, and steps its sentries, which protect the servos.
 
-    A reading with an implausible value of a joint or of the wheels is rejected as a whole.
+    A reading with an implausible value of a joint or of the wheels is rejected as a whole. The line of a device that
+    has been silent is opened again; its readings are a fault until they have been plausible for `CLEAR_S`.
+
+    Args:
+        robot: the SDK's.
+        stale_s: longest silence of a device.
+        on_back: called, in a thread of its own, once a device that had been silent answers: it missed every stop.
     """
 
-    def __init__(self, robot: Any, stale_s: float) -> None:
-        self._robot, self._stale_s = robot, stale_s
+    def __init__(self, robot: Any, stale_s: float, on_back: Callable[[], None] = lambda: None) -> None:
+        self._robot, self._stale_s, self._on_back = robot, stale_s, on_back
         self._news = threading.Condition()
         now = time.monotonic_ns()
         self._boards, self._servos = self._boards_at(now), self._servos_at(now)
         self._answered_ns = {"boards": now, "servos": now}
-        possible = of_joints(STRETCH_RE1)
-        assert STRETCH_RE1.base is not None  # an RE1 has one
-        axes = {name: possible[name] for name in ("joint_lift", "joint_arm")}
-        self._plausible = {
-            "boards": Plausibility({**axes, **of_base(STRETCH_RE1.base)}),
-            "servos": Plausibility({name: possible[name] for name in SERVO_JOINTS}),
-        }
+        self._back_ns: dict[str, int] = {}
+        axes, servo_joints = _possible(servos(robot))
+        self._plausible = {"boards": Plausibility(axes), "servos": Plausibility(servo_joints)}
         self._turned, self._asked = 0.0, {"boards": "", "servos": ""}
         self._clocks: dict[str, float] = {}
         self._ended = threading.Event()
@@ -146,14 +151,15 @@ class Reader:
 
     @property
     def silence(self) -> str:
-        """Fault of a silent device; empty when all answer. Does not block."""
+        """Fault of a silent device, also for a while after it is back; empty when all answer. Does not block."""
         now = time.monotonic_ns()
         for group, answered_ns in self._answered_ns.items():
-            age_s = (now - answered_ns) / 1e9
+            age_s, name = (now - answered_ns) / 1e9, self._asked[group] or group
             if age_s > self._stale_s:
-                return (
-                    f"feedback stale: {self._asked[group] or group} silent for {age_s:.2f} s; is the robot switched on?"
-                )
+                return f"feedback stale: {name} silent for {age_s:.2f} s; is the robot switched on?"
+            back_s = (now - self._back_ns[group]) / 1e9 if group in self._back_ns else CLEAR_S
+            if back_s < CLEAR_S:
+                return f"feedback stale: the {group} came back {back_s:.2f} s ago, expected {CLEAR_S} s"
         return ""
 
     def wait(self, after_ns: int, limit_s: float) -> bool:
@@ -182,7 +188,7 @@ class Reader:
             lift=_prismatic(robot.lift),
             arm=_prismatic(robot.arm),
             wheels=(self._wheel(robot.base.left_wheel), self._wheel(robot.base.right_wheel)),
-            pose=(float(base["x"]), float(base["y"]), math.remainder(float(base["theta"]), math.tau)),
+            pose=(float(base["x"]), float(base["y"]), unwrapped(float(base["theta"]), 0.0)),
             voltage_v=float(pimu["voltage"]),
             runstop=bool(pimu["runstop_event"]),
         )
@@ -213,13 +219,21 @@ class Reader:
             began_ns = time.monotonic_ns()
             try:
                 if read(began_ns):
-                    self._answered_ns[group] = began_ns
+                    self._note_answer(group, began_ns)
             except (Exception, SystemExit) as error:  # a lost reply shows as an IndexError, a lost port as any other
                 logging.getLogger(__name__).debug("%s: %s: %s", self._asked[group], type(error).__name__, error)
                 if group == "boards":
-                    flush(self._robot)
+                    ports.flush(self._robot)
             lost = began_ns - self._answered_ns[group] > self._stale_s * 1e9
+            if lost and not self._ended.is_set():
+                ports.reopen(self._robot, self._asked[group])
             self._ended.wait(RETRY_S if lost else period_s - (time.monotonic_ns() - began_ns) / 1e9)
+
+    def _note_answer(self, group: str, at_ns: int) -> None:
+        if at_ns - self._answered_ns[group] > self._stale_s * 1e9:
+            self._back_ns[group] = time.monotonic_ns()
+            threading.Thread(target=self._on_back, name="device back", daemon=True).start()
+        self._answered_ns[group] = at_ns
 
     def _read_boards(self, began_ns: int) -> bool:
         robot = self._robot
@@ -250,7 +264,8 @@ class Reader:
             self._asked["servos"] = name
             errors = chain.comm_errors.status["n_rx"]
             chain.pull_status()
-            if not chain.hw_valid or chain.comm_errors.status["n_rx"] != errors:
+            if not chain.hw_valid or chain.comm_errors.status["n_rx"] != errors or not ports.whole(chain):
+                ports.flush_chain(chain)
                 return False
             chain.step_sentry(self._robot)
         self._take_servos(self._servos_at(began_ns))
@@ -258,7 +273,7 @@ class Reader:
 
     def _take_boards(self, reading: _Boards) -> None:
         x, y, yaw = reading.pose
-        turned = self._turned + math.remainder(yaw - self._turned, math.tau)
+        turned = unwrapped(yaw, self._turned)
         axes = {"joint_lift": reading.lift.position, "joint_arm": reading.arm.position}
         if self._is_plausible("boards", {**axes, "x": x, "y": y, "yaw": turned}, reading.at_ns):
             self._turned = turned
@@ -269,15 +284,36 @@ class Reader:
             self._boards = replace(self._boards, runstop=reading.runstop)
 
     def _take_servos(self, reading: _Servos) -> None:
-        if self._is_plausible(
-            "servos", {name: joint.position for name, joint in reading.joints.items()}, reading.at_ns
-        ):
+        values = {name: joint.position for name, joint in reading.joints.items()}
+        speeds = {_speed_of(name): joint.velocity for name, joint in reading.joints.items()}
+        if self._is_plausible("servos", {**values, **speeds}, reading.at_ns):
             with self._news:
                 self._servos = reading
                 self._news.notify_all()
 
     def _is_plausible(self, group: str, values: dict[str, float], began_ns: int) -> bool:
         return self._plausible[group].take(values, time.monotonic(), asked_s=began_ns / 1e9)
+
+
+def _possible(found: Mapping[str, Any]) -> tuple[dict[str, Possible], dict[str, Possible]]:
+    """Bounds of what the boards and the servos can report, by joint; of a servo also its speed."""
+    joints, base = of_joints(STRETCH_RE1), STRETCH_RE1.base
+    assert base is not None  # an RE1 has one
+    boards = {**{name: joints[name] for name in ("joint_lift", "joint_arm")}, **of_base(base)}
+    turning = {joint: joints[joint] for joint in SERVO_JOINTS}
+    for joint, name in SERVO_JOINTS.items():
+        can = turning[joint]
+        fastest = HEADROOM * can.max_speed + can.margin / SERVOS_PERIOD_S
+        turning[_speed_of(joint)] = Possible(-fastest, fastest, ANY_CHANGE, 0.0, f"{can.unit}/s")
+        if can.unit == "rad":  # by hand, and by other programs, it can be turned beyond the robot's range
+            low, high = found[name].soft_motion_limits["hard"]
+            low, high = min(can.low, low - BEYOND["rad"]), max(can.high, high + BEYOND["rad"])
+            turning[joint] = replace(can, low=low, high=high)
+    return boards, turning
+
+
+def _speed_of(joint: str) -> str:
+    return f"the speed of {joint}"
 
 
 def aperture_per_rad(gripper: Any) -> float:

@@ -73,7 +73,8 @@ class BaseState:
 
 @dataclass
 class Body:
-    """The truth: pose, speeds [m/s, rad/s], head, and what was commanded; the odometry is off by `misread_m`."""
+    """The truth: pose, speeds [m/s, rad/s], head, and what was commanded; the odometry is off by
+    `misread_m` and `misread_rad`."""
 
     options: FakeOptions
     pose: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -83,6 +84,7 @@ class Body:
     way_m: float = 0.0
     pressed: bool = False
     misread_m: float = 0.0
+    misread_rad: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
     _commands: list[tuple[float, tuple[float, float]]] = field(default_factory=list)
     _wanted: tuple[float, float] = (0.0, 0.0)

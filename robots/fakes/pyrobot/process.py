@@ -1,6 +1,6 @@
 """A LoCoBot behind PyRobot, without ROS: served by `python -m robots.fakes.pyrobot.process`.
 
-The server is the real one (robots/drivers/pyrobot/pyrobot_server.py); what it imports as `pyrobot` on a robot is this.
+The server is the real one (robots/drivers/pyrobot/pyrobot_server); what it imports as `pyrobot` on a robot is this.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from robots.drivers.pyrobot.pyrobot_server import serve
+from robots.drivers.pyrobot.pyrobot_server.server import serve
 from robots.fakes.pyrobot.arm import Arm, Gripper
 from robots.fakes.pyrobot.parts import Base, Body, Camera, FakeOptions, XYTState
 
@@ -76,7 +76,7 @@ class Robot:
         state, cliff_m = self.base.base_state, self.options.cliff_after_m
         if not _past(self.options.freeze_odometry_after_s, since_s):
             x, y, yaw = self.body.pose
-            state.state = XYTState(x + self.body.misread_m, y, yaw)
+            state.state = XYTState(x + self.body.misread_m, y, yaw + self.body.misread_rad)
         self.camera.pan, self.camera.tilt = self.body.head
         if touched:  # pressed or released: PyRobot reports both alike
             state.bumper = state.should_stop = True

@@ -52,6 +52,11 @@ class Axis:
         """Takes `speed` and keeps it."""
         self.goal, self.speed, self.acceleration = None, speed, abs(acceleration)
 
+    def put(self, place: float) -> None:
+        """Is turned to `place` by hand, at once, and stays there."""
+        self.position = self.goal = min(max(place, self.low), self.high)
+        self.velocity = 0.0
+
     def obstruct(self, place: float) -> None:
         """Places an obstacle at `place` [u]; it blocks from both sides."""
         if place >= self.position:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Sequence
 
 from robots.fakes.stretch.axis import Axis
@@ -147,14 +148,28 @@ class Servo:
 
 
 class ServoBus:
-    """Servos on one serial line: bytes in, bytes out."""
+    """Servos on one serial line: bytes in, bytes out.
+
+    Attributes:
+        lag: number of requests by which every reply is late, as after a stall of the computer: each is then taken for
+            the reply to a later request.
+    """
 
     def __init__(self, servos: Sequence[Servo]) -> None:
         self._servos = {servo.number: servo for servo in servos}
         self._received = bytearray()
+        self._late: deque[bytes] = deque()
+        self.lag = 0
 
     def feed(self, data: bytes) -> bytes:
         """Takes bytes as they arrive; returns the bytes to send back. Damaged packets get no answer."""
+        self._late.append(self._answers(data))
+        sent = b""
+        while len(self._late) > self.lag:
+            sent = self._late.popleft()  # without a lag the last one only: what was late is lost
+        return sent
+
+    def _answers(self, data: bytes) -> bytes:
         self._received += data
         sent = b""
         while (start := self._received.find(HEADER)) >= 0:

@@ -28,7 +28,8 @@ SERVOS = {"head_pan": (11, -1.0), "head_tilt": (12, -1.0), "wrist_yaw": (13, -2.
 
 CONTROLS = (
     "state, runstop on|off, contact JOINT=PLACE, clear, voltage V, silent on|off, freeze_camera on|off, overload SERVO,"
-    " misread lift|arm|base=METRES"
+    " misread lift|arm|base=METRES, lag head|wrist=REQUESTS, unplug DEVICE, plug DEVICE,"
+    " by_hand SERVO=PLACE"
 )
 """Lines that the control socket takes."""
 
@@ -95,6 +96,7 @@ class FakeStretch:
         self.pimu = Pimu(options.voltage_v, self._sync)
         self.pimu.runstop = options.runstop
         self.camera_frozen = self.silent = False
+        self.unplugged: set[str] = set()
         for item in filter(None, options.contact.split(",")):
             joint, _, place = item.partition("=")
             self.obstruct(joint.strip(), float(place))
@@ -120,6 +122,7 @@ class FakeStretch:
         }
         head = ServoBus([self._servos["head_pan"], self._servos["head_tilt"]])
         wrist = ServoBus([self._servos["wrist_yaw"], self._servos["stretch_gripper"]])
+        self._buses = {"head": head, "wrist": wrist}
         lines: dict[str, Callable[[bytes], bytes]] = {n: BoardLink(board.answer).feed for n, board in boards.items()}
         return {**lines, "hello-dynamixel-head": head.feed, "hello-dynamixel-wrist": wrist.feed}
 
@@ -149,6 +152,12 @@ class FakeStretch:
             raise ValueError(f"misread: got {joint!r}, expected lift, arm or base")
         for name in parts[joint]:
             self._steppers[name].misread = metres / {"lift": LIFT_M, "arm": ARM_M}.get(name, WHEEL_M)
+
+    def _plug(self, device: str, into: bool) -> None:
+        """Puts a serial device's cable in, or takes it out; the process follows `unplugged`."""
+        if device not in self.devices:
+            raise ValueError(f"device: got {device!r}, expected one of {', '.join(self.devices)}")
+        self.unplugged = self.unplugged - {device} if into else self.unplugged | {device}
 
     def step(self, seconds: float) -> None:
         """Lets time pass."""
@@ -188,7 +197,7 @@ class FakeStretch:
         word, _, rest = line.strip().partition(" ")
         try:
             self._do(word, rest)
-        except ValueError as error:
+        except (KeyError, ValueError) as error:
             return json.dumps({"error": str(error)})
         return json.dumps(self.state())
 
@@ -201,6 +210,14 @@ class FakeStretch:
         elif word == "misread":
             joint, _, metres = rest.partition("=")
             self.misread(joint, float(metres))
+        elif word == "lag":
+            bus, _, requests = rest.partition("=")
+            self._buses[bus].lag = int(requests)
+        elif word == "by_hand":
+            joint, _, place = rest.partition("=")
+            self._servos[joint].axis.put(ticks(joint, float(place)))
+        elif word in ("unplug", "plug"):
+            self._plug(rest, word == "plug")
         elif word == "clear":
             self.clear()
         elif word == "voltage":

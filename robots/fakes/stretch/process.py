@@ -24,6 +24,7 @@ from robots.fakes.stretch.calibration_files import write_fleet
 from robots.fakes.stretch.control_socket import listen
 from robots.fakes.stretch.hardware import FakeStretch, FakeStretchOptions
 from robots.processes.signals import on_end
+from robots.processes.text import documented
 
 TICK_S = 0.004
 """Longest time between two steps of the motors."""
@@ -34,16 +35,26 @@ class Ports:
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.paths: dict[str, Path] = {}
+        self.paths = {name: folder / name for name in names}
         self.masters: dict[int, str] = {}
-        for name in names:
+        self._open: dict[str, tuple[int, int]] = {}
+        self.keep(set(names))
+
+    def keep(self, plugged: set[str]) -> None:
+        """Opens and closes devices until those in `plugged` are there, each time as a new device, as USB does."""
+        for name in plugged - self._open.keys():
             master, slave = pty.openpty()  # the slave stays open, so that the master outlives its clients
             tty.setraw(slave)
             os.set_blocking(master, False)
-            path = folder / name
-            path.unlink(missing_ok=True)
-            path.symlink_to(os.ttyname(slave))
-            self.paths[name], self.masters[master] = path, name
+            self.paths[name].unlink(missing_ok=True)
+            self.paths[name].symlink_to(os.ttyname(slave))
+            self.masters[master], self._open[name] = name, (master, slave)
+        for name in self._open.keys() - plugged:
+            self.paths[name].unlink(missing_ok=True)
+            master, slave = self._open.pop(name)
+            del self.masters[master]
+            os.close(master)
+            os.close(slave)
 
 
 class FakeProcess:
@@ -61,9 +72,9 @@ class FakeProcess:
     def run(self) -> None:
         """Until `ended`."""
         began = stepped = time.monotonic()
-        sources: list[int] = [*self._ports.masters, self._control.fileno()]
         while not self.ended:
-            ready, _, _ = select.select(sources, [], [], TICK_S)
+            self._ports.keep(self._robot.devices.keys() - self._robot.unplugged)
+            ready, _, _ = select.select([*self._ports.masters, self._control.fileno()], [], [], TICK_S)
             before, stepped = stepped, time.monotonic()
             self._robot.step(stepped - before)
             self._age(stepped - began)
@@ -89,7 +100,8 @@ class FakeProcess:
     def _send(self, now: float) -> None:
         while self._late and self._late[0][0] <= max(now, time.monotonic()):
             _, master, answer = heapq.heappop(self._late)
-            os.write(master, answer)
+            if master in self._ports.masters:  # its cable may be out by now
+                os.write(master, answer)
 
     def _obey(self) -> None:
         line, sender = self._control.recvfrom(4096)
@@ -98,24 +110,22 @@ class FakeProcess:
 
     def close(self) -> None:
         """Closes the ports and the control socket."""
-        for master in self._ports.masters:
-            os.close(master)
+        self._ports.keep(set())
         self._control.close()
 
 
 def options_parser() -> argparse.ArgumentParser:
     """The command line: every field of `FakeStretchOptions` is an option."""
-    parser = argparse.ArgumentParser(
-        prog="ferry fake stretch", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--fleet", type=Path, required=True, help="folder for devices, calibration files and logs")
+    parser = argparse.ArgumentParser(prog="ferry fake stretch", description=(__doc__ or "").splitlines()[0])
+    fleet = "folder for devices, calibration files and logs (`ferry run stretch_re1 robot:=fake` makes one)"
+    parser.add_argument("--fleet", type=Path, required=True, help=fleet)
+    helps = documented(FakeStretchOptions)
     for field in fields(FakeStretchOptions):
-        name = "--" + field.name.replace("_", "-")
+        name, text = "--" + field.name.replace("_", "-"), f"{helps[field.name]} (default: {field.default})"
         if isinstance(field.default, bool):
-            parser.add_argument(name, action=argparse.BooleanOptionalAction, default=field.default)
+            parser.add_argument(name, action=argparse.BooleanOptionalAction, default=field.default, help=text)
         else:
-            parser.add_argument(name, type=type(field.default), default=field.default)
-    parser.epilog = FakeStretchOptions.__doc__
+            parser.add_argument(name, type=type(field.default), default=field.default, help=text)
     return parser
 
 

@@ -29,6 +29,8 @@ setup(
             "fake_arm_controller = ferry_ros.fakes.arm_controller:main",
             "fake_xs_sdk = ferry_ros.fakes.xs_sdk:main",
             "supervisor_node = ferry_ros.nodes.supervisor_node:main",
+            "recorder_node = ferry_ros.nodes.recorder_node:main",
+            "watch_node = ferry_ros.nodes.watch_node:main",
             "estop_key = ferry_ros.nodes.estop_key:main",
         ],
     },

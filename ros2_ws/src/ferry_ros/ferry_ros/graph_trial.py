@@ -18,8 +18,10 @@ from evaluation.step import RunEnd, Step
 from ferry_ros.rclpy_support import services
 from ferry_ros.rclpy_support.context import enter
 from ferry_ros.rclpy_support.spinner import Spinner
+from ferry_ros.ros_robot import find_body
 from ferry_ros.trial_follower import TrialFollower
 from robots.errors import ConnectionFailed, RobotError
+from robots.processes.text import counted
 
 RUN_TRIAL = "/policy_node/run_trial"
 FIND_S = 10.0  # DDS discovers a graph that runs in less
@@ -38,11 +40,30 @@ def graph_trial(namespace: str = "") -> Iterator[GraphTrial]:
     """
     enter(["ferry trial"])
     try:
-        trial = GraphTrial(f"/{namespace.strip('/')}" if namespace else _only())
+        trial = GraphTrial(f"/{namespace.strip('/')}" if namespace else only_graph())
         try:
             yield trial
         finally:
             trial.close()
+    finally:
+        try_shutdown()
+
+
+def find_graph(namespace: str = "") -> tuple[str, tuple[str, ...]]:
+    """The namespace of the graph, the only one where none is named, and its robot's cameras.
+
+    Raises:
+        ConnectionFailed: there is none, more than one, or no robot node in it.
+    """
+    enter(["ferry watch"])
+    try:
+        name = f"/{namespace.strip('/')}" if namespace else only_graph()
+        node = Node("finder", namespace=name, enable_rosout=False)
+        try:
+            body = find_body(node, "", CALL_S)
+        finally:
+            node.destroy_node()
+        return name, tuple(camera.name for camera in body.cameras)
     finally:
         try_shutdown()
 
@@ -67,7 +88,9 @@ class GraphTrial:
     def summary(self) -> str:
         """The verdict in one line, or how the run ended where nothing judged it."""
         end = self._end or RunEnd("interrupted", "no answer from policy_node", self._steps)
-        plain = f"not judged: {end.reason} after {end.steps} decisions" + (end.message and f"; {end.message}")
+        plain = f"not judged: {end.reason} after {counted(end.steps, 'decision')}" + (
+            end.message and f"; {end.message}"
+        )
         return self._follower.judged.get("summary", plain)
 
     @property
@@ -124,7 +147,7 @@ class GraphTrial:
             time.sleep(0.0 if state == "active" else 0.2)
 
 
-def _only() -> str:
+def only_graph() -> str:
     """Returns the namespace of the only policy node.
 
     Raises:

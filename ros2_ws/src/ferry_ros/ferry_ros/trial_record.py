@@ -47,6 +47,11 @@ class TrialRecord:
     fault: str = ""
     end: RunEnd | None = None
 
+    @property
+    def folder(self) -> str:
+        """Where the record is written; empty without one."""
+        return str(self.recorder.folder.absolute()) if self.recorder else ""
+
     def on_start(self) -> None:
         """The trial begins."""
         self._write(lambda recorder: recorder.on_start())

@@ -81,7 +81,7 @@ def judge(robot: Robot, instruction: str = "") -> dict[str, Any]:
         from simulation.episode_info import episode_info
 
         twin: Any = robot
-        known.update(episode_info(twin, instruction).to_json())
+        known.update(episode_info(twin, instruction).to_json(), episode=twin.episode.to_json())
     return known
 
 

@@ -17,6 +17,9 @@ from robots.embodiment import BaseLimits
 Pose = tuple[float, float, float]
 """(x_m, y_m, yaw_rad) of `base_link` in `odom`."""
 
+Fault = Callable[[], str]
+"""Returns why a step must end now, or ""."""
+
 
 @dataclass(frozen=True)
 class BasePort:
@@ -30,7 +33,7 @@ class BasePort:
 
     send: Callable[[float, float], None]
     pose: Callable[[], Pose]
-    fault: Callable[[], str]
+    fault: Fault
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ Takes `sensor_msgs/Image` (`images.CHANNELS`), and `sensor_msgs/CompressedImage`
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
 from ferry_ros.messages import convert, images
+from robots.cameras.freeze import FreezeDetector
 from robots.errors import ConnectionFailed, RobotError, SpecError
 from robots.spec import CameraSpec, U8Image
 
@@ -33,8 +34,8 @@ class CameraTuning:
     """Liveness and rotation of a camera.
 
     Attributes:
-        stale_s: without a new image for so long it counts as frozen; a RealSense sends 15 a second.
-        same_is_frozen: the same pixels for so long count as frozen too. A sensor has noise; False for a renderer.
+        stale_s: without a new image for so long it counts as lost; a RealSense sends 15 a second.
+        same_is_frozen: the same pixels for so long count as frozen. A sensor has noise; False for a renderer.
         quarter_turns_cw: clockwise rotation of the images in steps of 90 degrees, for a camera that is mounted on its
             side (the RE1's own D435i: 1).
     """
@@ -66,20 +67,15 @@ class RosCamera:
         self._clock = node.get_clock()
         self._changed = threading.Condition()
         self._newest: Shot | None = None
-        self._arrived_s = self._differed_s = time.monotonic()
-        self._checksum = -1
+        frozen_s = self.tuning.stale_s if self.tuning.same_is_frozen else math.inf
+        self._freeze = FreezeDetector(f"{spec.name} on {topic}", self.tuning.stale_s, frozen_s)
         kind: Any = CompressedImage if topic.endswith("/compressed") else Image
         node.create_subscription(kind, topic, self._take, SENSOR)
 
     @property
     def fault(self) -> str:
-        """Fault of the camera, beginning with "camera frozen"; empty while it is alive."""
-        now, max_s = time.monotonic(), self.tuning.stale_s
-        if now - self._arrived_s > max_s:
-            return f"camera frozen: no image of {self.spec.name} on {self.topic} for {now - self._arrived_s:.2f} s"
-        if self.tuning.same_is_frozen and now - self._differed_s > max_s:
-            return f"camera frozen: {self.spec.name} sends the same pixels for {now - self._differed_s:.2f} s"
-        return ""
+        """Fault of the camera, beginning with "camera lost" or "camera frozen"; empty while it is alive."""
+        return self._freeze.fault
 
     def connect(self, timeout_s: float) -> None:
         """Waits for a valid image; ConnectionFailed, with the fault of the last one, when none comes in time."""
@@ -102,7 +98,7 @@ class RosCamera:
         """Returns the newest shot sensed after `after_ns`; RobotError, with the fault, when none comes in time."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._sensed(after_ns), timeout_s):
-                silent = f"camera frozen: no new image of {self.spec.name} on {self.topic} within {timeout_s} s"
+                silent = f"camera lost: no new image of {self.spec.name} on {self.topic} within {timeout_s} s"
                 raise RobotError(self.fault or silent)
             shot = self._newest
         if self.fault:
@@ -125,11 +121,8 @@ class RosCamera:
         now_ns = time.monotonic_ns()
         age_s = (self._clock.now().nanoseconds - convert.stamp_of(message.header)) / 1e9
         sensed_ns = now_ns - round(age_s * 1e9) if 0.0 <= age_s <= MAX_HEADER_AGE_S else now_ns
-        checksum = zlib.adler32(message.data)
         with self._changed:
-            self._arrived_s = now_ns / 1e9
-            if checksum != self._checksum:
-                self._checksum, self._differed_s = checksum, self._arrived_s
+            self._freeze.take(message.data, now_ns)
             if self._newest is None or sensed_ns > self._newest.stamp_ns:
                 self._newest = Shot(sensed_ns, message)
             self._changed.notify_all()

@@ -25,12 +25,14 @@ from std_srvs.srv import Trigger
 
 from evaluation.errors import EvaluationError
 from evaluation.records.summary import succeeded
+from evaluation.reporting.film import film_aside
 from evaluation.runner import Runner
 from evaluation.step import RunEnd, Step
 from ferry_ros import trial_record
 from ferry_ros.driven_trial import Trial
 from ferry_ros.messages import convert, diagnostics, qos
 from ferry_ros.messages.steps import step_msg
+from ferry_ros.messages.trial_marks import Begun, begun_msg
 from ferry_ros.rclpy_support import parameters
 from ferry_ros.rclpy_support.claim import Claim
 from ferry_ros.rclpy_support.one_message import one_message
@@ -116,6 +118,7 @@ class PolicyNode(LifecycleNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVERY)
         self._decisions = self.create_publisher(DiagnosticArray, "~/decision", qos.ALL)
         self._trials = self.create_publisher(DiagnosticArray, "~/trial", qos.LATCHED)
+        self._begun = self.create_publisher(DiagnosticArray, "~/trial_begun", qos.LATCHED)
         self._instruction = self.create_publisher(String, "~/instruction", qos.LATCHED)
         self.create_service(Trigger, "~/run_trial", self._run_trial, callback_group=ReentrantCallbackGroup())
         self.create_service(Trigger, "~/end_trial", self._end_trial, callback_group=own())
@@ -300,6 +303,8 @@ class PolicyNode(LifecycleNode):
             odometry, _ = one_message(self, Odometry, "odom", qos.NEWEST, ODOMETRY_S)
             robot.pose = convert.pose_of(odometry) if odometry else None
         record = trial_record.begin(folder, instruction, *known, steps, lambda: robot.pose)
+        begun = Begun(instruction, info.bundle_sha256, options.sampling, options.seed, steps, record.folder)
+        self._begun.publish(begun_msg(ros_now(self), begun, info))
         try:
             yield record
         finally:
@@ -369,6 +374,8 @@ class PolicyNode(LifecycleNode):
         """Runs one trial; returns True if it was completed and not judged a failure."""
         trial = Trial()
         self._run_trial(Trigger.Request(), Trigger.Response(), trial)
+        if chase := film_aside(trial.judged.get("record", ""), self.finished):
+            self.get_logger().info(f"{trial.judged['summary']}; seen from behind the robot: {chase}")
         return trial.succeeded
 
     def _started(self) -> bool:

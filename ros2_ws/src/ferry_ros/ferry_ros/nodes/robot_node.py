@@ -25,7 +25,7 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from ferry_ros import robot_registry, twin_episodes
-from ferry_ros.messages import convert, diagnostics, qos
+from ferry_ros.messages import camera_calibration, convert, diagnostics, qos
 from ferry_ros.nodes.robot_topics import RobotTopics
 from ferry_ros.rclpy_support import parameters, shared_memory
 from ferry_ros.rclpy_support.claim import Claim
@@ -67,6 +67,10 @@ class RobotNodeOptions:
         publish_tf: publish odom -> base_link and the links; false leaves them to the vendor's nodes. The cameras'
             frames, which those do not know, are published in any case.
         frame_prefix: prefix of every frame's name, such as "left/", where several robots share one tree.
+        camera_info_urls: calibrations of cameras as "NAME=FILE, NAME=FILE", FILE as ROS's camera_calibration writes it
+            (YAML), of the images that are published; a camera without one is published as an ideal pinhole.
+        camera_mounts: measured places of cameras as "NAME=LINK X Y Z ROLL PITCH YAW; NAME=..." [m, rad], of the frame
+            that looks along +x, in the frame of LINK.
         episode: episode of `reset`, as JSON of an EpisodeSpec; empty takes house_seed. Simulated robots only.
         house_seed: house of the twin when `episode` is empty.
         task: task in that house, one of `simulation.task_registry`.
@@ -86,6 +90,8 @@ class RobotNodeOptions:
     odom_rate_hz: float = 20.0
     publish_tf: bool = True
     frame_prefix: str = ""
+    camera_info_urls: str = ""
+    camera_mounts: str = ""
     episode: str = ""
     house_seed: int = 10_000_000
     task: str = "object_nav"
@@ -183,8 +189,14 @@ class RobotNode(Node):
         return min(1.0 / self.options.publish_rate_hz, self.options.control_period_s / 2)
 
     def _advertise(self) -> None:
-        options = self.options
-        self._topics = RobotTopics(self, self.robot.spec, options.frame_prefix, options.publish_tf)
+        options, cameras = self.options, self.robot.spec.cameras
+        calibrations = camera_calibration.calibrations(options.camera_info_urls, cameras)
+        mounts = camera_calibration.mounts(options.camera_mounts, cameras)
+        for warning in camera_calibration.other_lens(calibrations, cameras):
+            self.get_logger().warning(warning)
+        self._topics = RobotTopics(
+            self, self.robot.spec, options.frame_prefix, options.publish_tf, calibrations, mounts
+        )
         self._results = self.create_publisher(DiagnosticArray, "result", qos.EVERY)
         self._stopped = self.create_publisher(DiagnosticStatus, "stopped", qos.EVERY)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVERY)

@@ -25,7 +25,8 @@ from ferry_ros.messages.mean_speed import MeanSpeed
 from ferry_ros.rclpy_support.ros_stamps import RosStamps, ros_now
 from ferry_ros.rclpy_support.transforms import TransformPublisher
 from robots.embodiment import Embodiment
-from robots.embodiments.description import camera_frames, description, joint_positions, optical_frame
+from robots.embodiments.description import camera_frames, description, is_measured, joint_positions, optical_frame
+from robots.embodiments.mount import Mount
 from robots.embodiments.piper import TIP_NAMES
 from robots.limits import GRIPPER_JOINT
 from robots.observation import Observation
@@ -39,10 +40,23 @@ class RobotTopics:
         body: the robot's embodiment.
         prefix: of every frame's name.
         publish_tf: whether odom -> base_link and the links are published here; the cameras' frames are in any case.
+        calibrations: of cameras, by name; those without are published as ideal pinholes.
+        mounts: camera name -> where it was measured to be.
     """
 
-    def __init__(self, node: Node, body: Embodiment, prefix: str = "", publish_tf: bool = True) -> None:
+    def __init__(
+        self,
+        node: Node,
+        body: Embodiment,
+        prefix: str = "",
+        publish_tf: bool = True,
+        calibrations: Mapping[str, CameraInfo] | None = None,
+        mounts: Mapping[str, Mount] | None = None,
+    ) -> None:
         self._node, self._body, self._prefix = node, body, prefix
+        self._mounts = dict(mounts or {})
+        ideal = {camera.name: images.camera_info_msg(camera, 0, "") for camera in body.cameras}
+        self._calibrations = {**ideal, **(calibrations or {})}
         self._frames, self._odom_stamps = LinkFrames("", prefix), RosStamps(node.get_clock())
         self._joint_speed, self._base_speed = MeanSpeed(), MeanSpeed()
         self._turned = 0.0
@@ -67,16 +81,23 @@ class RobotTopics:
 
     def describe(self, robot: Any) -> None:
         """Publishes the URDF of a connected robot, and the frames of it that do not move."""
-        urdf = description(robot.spec, getattr(robot, "mounts", None))
+        own = {**getattr(robot, "mounts", {}), **self._mounts}
+        urdf = description(robot.spec, own)
         self._frames = LinkFrames(urdf, self._prefix)
         self._description.publish(String(data=urdf))
         cameras = {f"{self._prefix}{frame}" for camera in self._body.cameras for frame in camera_frames(camera.name)}
         fixed = self._frames.fixed(ros_now(self._node))
         self._transforms.send_fixed([one for one in fixed if self._publish_tf or one.child_frame_id in cameras])
+        guessed = [] if is_measured(robot.spec) else [one.name for one in self._body.cameras if one.name not in own]
+        if guessed:
+            self._node.get_logger().info(
+                f"where {' and '.join(guessed)} stand is a guess: set camera_mounts, if you project their images"
+            )
         lost = [camera.name for camera in self._body.cameras if optical_frame(camera.name) not in urdf]
         if lost:
+            what = f"camera{'' if len(lost) == 1 else 's'}"
             self._node.get_logger().info(
-                f"where {' and '.join(lost)} stand is not known: publish base_link -> {optical_frame(lost[0])} with"
+                f"unknown place of {what} {' and '.join(lost)}: publish base_link -> {optical_frame(lost[0])} with"
                 " static_transform_publisher, if you project its images"
             )
 
@@ -91,7 +112,9 @@ class RobotTopics:
             frame, image = self._prefix + optical_frame(camera.name), observation.images[camera.name]
             message = images.image_msg(image, stamp_ns, frame)
             self._images[camera.name].publish(message)
-            self._infos[camera.name].publish(images.camera_info_msg(camera, stamp_ns, frame))
+            info = self._calibrations[camera.name]
+            info.header = message.header
+            self._infos[camera.name].publish(info)
             if (compressed := self._compressed[camera.name]).get_subscription_count():
                 compressed.publish(images.compressed_msg(image, message.header))
         self._state.publish(convert.state_msg(observation.state, self._body, stamp_ns))

@@ -5,13 +5,13 @@ None is no ROS parameter: a field that may be None is a number whose negative va
 
 from __future__ import annotations
 
-import inspect
-import re
 from dataclasses import MISSING, Field, fields
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
+
+from robots.processes.text import documented
 
 T = TypeVar("T")
 
@@ -35,13 +35,6 @@ def read(node: Node, kind: type[T], prefix: str = "") -> T:
         value = node.get_parameter(prefix + item.name).value
         values[item.name] = None if _default(item) is None and value < 0 else value
     return kind(**values)
-
-
-def documented(kind: type[Any]) -> dict[str, str]:
-    """Description of each field, on one line, from the `Attributes:` section of a dataclass."""
-    text = inspect.getdoc(kind) or ""
-    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {8,}.*)*)", text.partition("Attributes:")[2], re.MULTILINE)
-    return {name: " ".join(words.split()) for name, words in entries}
 
 
 def _default(item: Field[Any]) -> Any:

@@ -6,28 +6,22 @@ positions, which are streamed here at the table's speed. A motion ends when both
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-
-import numpy as np
 
 from ferry_ros.drivers import base_motion
 from ferry_ros.drivers.interbotix.link import MOTORS, InterbotixLink
 from ferry_ros.drivers.joint_stream import SHORT, Arrival, JointPort, JointStream, Positions, wait_at_rest
-from ferry_ros.drivers.ros_camera import CameraTuning, RosCamera
-from ferry_ros.drivers.vendor_node import claim_in_domain
+from ferry_ros.drivers.mobile_robot import MobileRobot
+from ferry_ros.drivers.ros_camera import CameraTuning, RosCamera, Shot
 from robots.cameras.letterbox import fov_scale, letterbox
-from robots.command import Command, Done, JointTarget, LookAt, MoveBase, MoveJoint, RotateBase, Stop
-from robots.embodiment import Embodiment
+from robots.command import Command, JointTarget, LookAt, MoveBase, MoveJoint, RotateBase
 from robots.embodiments.locobot import IMAGE_FOV_DEG, LENS_FOV_DEG, camera_slots, locobot
-from robots.errors import NotConnected, RobotError
-from robots.limits import HEAD_JOINTS, limit
-from robots.observation import Observation
-from robots.processes.lock import Lock
-from robots.robot import Connected, Health, Sent
-from robots.spec import CameraSpec
+from robots.errors import RobotError
+from robots.limits import HEAD_JOINTS
+from robots.robot import Health
+from robots.spec import CameraSpec, U8Image
 
 ARRIVAL = Arrival(0.01, 0.03)
 """A Dynamixel ends within its dead band and backlash of 0.25 degrees (XL430 data sheet); 0.03 rad under load."""
@@ -84,122 +78,58 @@ class LocobotInterbotixOptions:
     observe_timeout_s: float = 1.0
 
 
-class LocobotInterbotix(Connected):
+class LocobotInterbotix(MobileRobot[InterbotixLink]):
     """Drives the vendor's nodes, which must run already."""
 
     def __init__(self, options: LocobotInterbotixOptions | None = None) -> None:
-        self.options = options or LocobotInterbotixOptions()
-        table = locobot(camera_slots(self.options.camera_slots), self.options.image_fov_deg)
-        camera = replace(table.cameras[0], height=self.options.height, width=self.options.width)
-        self._table = table.with_cameras(camera).slowed(self.options.speed)
-        self._spec = self._table
-        self._link: InterbotixLink | None = None
-        self._camera: RosCamera | None = None
-        self._lock: Lock | None = None
-        self._ready = False
-        self._stop, self._motion = threading.Event(), threading.Lock()
-        self._seen_ns = -1
-
-    @property
-    def spec(self) -> Embodiment:
-        """The robot; once connected, narrowed to the head's limits in the xs_sdk."""
-        return self._spec
-
-    @property
-    def pose(self) -> base_motion.Pose:
-        """(x_m, y_m, yaw_rad) of the wheel odometry."""
-        return self._link.odometry.pose if self._link else (0.0, 0.0, 0.0)
-
-    def connect(self) -> None:
-        """Waits for head, base and camera; ConnectionFailed names the missing one. Moves nothing."""
-        if self._link is not None:
-            return
-        o = self.options
-        lock = claim_in_domain("interbotix", o.namespace)
-        try:
-            link = self._link = InterbotixLink(o.namespace, self._topics())
-            lens = CameraSpec("navigation", o.camera_height, o.camera_width, LENS_FOV_DEG[1])
-            self._camera = RosCamera(link.link.node, lens, o.camera_topic, CameraTuning(o.camera_stale_s))
-            link.link.spin()
-            self._narrow(link.wait(o.connect_timeout_s))
-            self._camera.connect(o.connect_timeout_s)
-            self._lock, self._ready = lock, True
-        except BaseException:
-            self._let_go()
-            lock.release()
-            raise
-
-    def disconnect(self) -> None:
-        """Leaves with a zero to the base. Also called twice."""
-        self._stop.set()
-        with self._motion:
-            if self._link is not None and self._ready:
-                self._link.send_velocity(0.0, 0.0)
-            self._let_go()
-
-    def observe(self) -> Observation:
-        """An image and the head, both sensed after the last observation and the last motion.
-
-        Raises RobotError ("camera frozen: ...", "feedback stale: ...") when one of them does not come in time.
-        """
-        link, camera = self._require("observe")
-        shot = camera.wait(self._seen_ns, self.options.observe_timeout_s)
-        if not link.feedback.wait(self._seen_ns, self.options.observe_timeout_s):
-            raise RobotError(f"feedback stale: {link.feedback.topic} is silent for {link.feedback.age_s:.2f} s")
-        self._seen_ns = min(shot.stamp_ns, link.feedback.stamp_ns)
-        head, spec = link.head(), self._spec.state["joints"]
-        ours = [min(max(head[name], low), high) for name, low, high in zip(spec.names, spec.low, spec.high)]
-        declared = self._spec.cameras[0]
-        image = letterbox(camera.image(shot), link.lens_deg, declared)
-        state = {"joints": np.array(ours, dtype=np.float32), "hand": np.zeros(1, dtype=np.float32)}
-        return Observation(self._seen_ns, {declared.name: image}, state)
-
-    def execute(self, command: Command) -> Sent:
-        """Executes a command within the limits; returns once the robot is measured at rest."""
-        link, _ = self._require("execute")
-        with self._motion:
-            self._stop.clear()
-            here = link.head()
-            sent = limit(command, self._spec, here)
-            if sent.refused or isinstance(command, (Done, Stop)):
-                return sent
-            if refusal := self._fault(link):
-                return Sent(command, refused=refusal)
-            reason = "the motion failed"
-            try:
-                reason = self._perform(link, sent.command, here)
-            finally:
-                if reason:
-                    self._halt(link)
-                if reason and not isinstance(command, (MoveBase, RotateBase)):  # a base was measured to be at rest
-                    wait_at_rest(lambda: self._news(link), dict.fromkeys(MOTORS, ARRIVAL))
-                self._seen_ns = time.monotonic_ns()
-            return replace(sent, blocked=reason)
-
-    def stop(self) -> None:
-        """The base ramps down to an explicit zero, the head holds where it was measured."""
-        self._stop.set()
-        link = self._link
-        if link and self._ready and not self._motion.locked():  # a running motion ends itself
-            link.send_velocity(0.0, 0.0)
+        self.options = o = options or LocobotInterbotixOptions()
+        table = locobot(camera_slots(o.camera_slots), o.image_fov_deg)
+        camera = replace(table.cameras[0], height=o.height, width=o.width)
+        table = table.with_cameras(camera).slowed(o.speed)
+        super().__init__(table, ("interbotix", o.namespace), o.observe_timeout_s)
+        self._looking = False  # the head was sent somewhere and has not been measured at rest
 
     def health(self) -> Health:
         """Health by the last messages: stale feedback, motors without torque, a frozen camera."""
-        link, camera = self._link, self._camera
-        if link is None or camera is None or not self._ready:
+        link, cameras = self._link, list(self._cameras.values())
+        if link is None or not self._ready or not cameras:
             return Health(fault="not connected")
         filled = min(1.0, fov_scale(link.lens_deg, self._spec.cameras[0].vertical_fov_deg)) if link.lens_deg else 0.0
         notes = {"picture_filled": filled, "odom_age_s": link.odometry.age_s}
-        return Health(fault=self._fault(link) or camera.fault, battery=link.battery, notes=notes)
+        return Health(fault=self._fault(link) or cameras[0].fault, battery=link.battery, notes=notes)
 
-    def _perform(self, link: InterbotixLink, command: Command, here: dict[str, float]) -> str:
-        """Carries out a command that is within the limits; returns why it did not happen, or nothing."""
-        base = self._spec.base
-        assert base is not None  # the table has one
-        if isinstance(command, MoveBase):
-            return base_motion.drive(self._port(link, command.distance_m > 0), base, command.distance_m)
-        if isinstance(command, RotateBase):
-            return base_motion.turn(self._port(link, False), base, command.angle_rad)
+    def _open(self) -> InterbotixLink:
+        o = self.options
+        link = InterbotixLink(o.namespace, self._topics())
+        lens = CameraSpec("navigation", o.camera_height, o.camera_width, LENS_FOV_DEG[1])
+        camera = RosCamera(link.link.node, lens, o.camera_topic, CameraTuning(o.camera_stale_s))
+        self._cameras = {self._table.cameras[0].name: camera}
+        return link
+
+    def _prepare(self, link: InterbotixLink) -> None:
+        link.link.spin()
+        self._narrow(link.wait(self.options.connect_timeout_s))
+        for camera in self._cameras.values():
+            camera.connect(self.options.connect_timeout_s)
+
+    def _leave(self, link: InterbotixLink) -> None:
+        link.send_velocity(0.0, 0.0)
+
+    def _positions(self, link: InterbotixLink) -> dict[str, float]:
+        return link.head()
+
+    def _joints_after(self, link: InterbotixLink, after_ns: int) -> tuple[int, Positions]:
+        if not link.feedback.wait(after_ns, self.options.observe_timeout_s):
+            raise RobotError(f"feedback stale: {link.feedback.topic} is silent for {link.feedback.age_s:.2f} s")
+        return link.feedback.stamp_ns, link.head()
+
+    def _image(self, link: InterbotixLink, camera: str, shot: Shot) -> U8Image:
+        return letterbox(self._cameras[camera].image(shot), link.lens_deg, self._spec.cameras[0])
+
+    def _perform(self, link: InterbotixLink, command: Command, here: Mapping[str, float]) -> str:
+        if isinstance(command, (MoveBase, RotateBase)):
+            assert self._spec.base is not None  # the table has one
+            return self._drive(link, command, self._spec.base)
         if isinstance(command, MoveJoint):
             return self._look(link, {command.joint: here[command.joint] + command.delta}, 0.0)
         if isinstance(command, JointTarget):
@@ -208,19 +138,19 @@ class LocobotInterbotix(Connected):
             return self._look(link, dict(zip(HEAD_JOINTS, (command.pan_rad, command.tilt_rad))), 0.0)
         return f"{self._spec.name} cannot {type(command).__name__.lower()}"
 
-    def _port(self, link: InterbotixLink, forwards: bool) -> base_motion.BasePort:
+    def _interruption_of_base(self, link: InterbotixLink, command: MoveBase | RotateBase) -> base_motion.Fault:
         """A pressed bumper ends a step; away from it, a step may begin."""
-        presses = link.presses
+        forwards, presses = isinstance(command, MoveBase) and command.distance_m > 0, link.presses
 
         def fault() -> str:
             if link.bumper and (forwards or link.presses > presses):
                 return f"contact: the {link.bumper} bumper is pressed"
             return self._interruption(link)
 
-        return base_motion.BasePort(link.send_velocity, lambda: link.odometry.pose, fault)
+        return fault
 
     def _look(self, link: InterbotixLink, targets: dict[str, float], duration_s: float) -> str:
-        here = link.head()
+        self._looking, here = True, link.head()
         speeds = {name: self._spec.joints[name].max_speed for name in targets}
         if duration_s > 0:
             speeds = {n: max(1e-3, min(s, abs(targets[n] - here[n]) / duration_s)) for n, s in speeds.items()}
@@ -229,11 +159,15 @@ class LocobotInterbotix(Connected):
         if not reason.startswith(SHORT):
             if not reason:
                 link.send_head(targets)
+                self._looking = False
             return reason
         return f"contact: {reason.removeprefix(SHORT)}"
 
     def _interruption(self, link: InterbotixLink) -> str:
         return "stopped" if self._stop.is_set() else self._fault(link)
+
+    def _unready(self, link: InterbotixLink) -> str:
+        return self._fault(link)
 
     def _fault(self, link: InterbotixLink) -> str:
         if link.implausible:
@@ -250,10 +184,14 @@ class LocobotInterbotix(Connected):
         return "" if link.torque else "motors off: the head has no torque; call torque_enable, or reboot_motors"
 
     def _halt(self, link: InterbotixLink) -> None:
-        """Zero to the base, and the head holds where it was measured, if that can be believed."""
+        """Zero to the base, and a head that was moving holds where it was measured, if that can be believed."""
         link.send_velocity(0.0, 0.0)
-        if link.feedback.age_s < self.options.stale_s and not link.feedback.fault:
+        if self._looking and link.feedback.age_s < self.options.stale_s and not link.feedback.fault:
             link.send_head(link.head())
+
+    def _wait_at_rest(self, link: InterbotixLink) -> None:
+        wait_at_rest(lambda: self._news(link), dict.fromkeys(MOTORS, ARRIVAL))
+        self._looking = False
 
     def _news(self, link: InterbotixLink) -> Positions | None:
         """The head as measured from now on; None when nothing comes that can be believed."""
@@ -277,16 +215,3 @@ class LocobotInterbotix(Connected):
             "bumper": o.bumper_topic,
             "battery": o.battery_topic,
         }
-
-    def _let_go(self) -> None:
-        link, lock = self._link, self._lock
-        self._link, self._camera, self._lock, self._ready, self._spec = None, None, None, False, self._table
-        if link:
-            link.close()
-        if lock:
-            lock.release()
-
-    def _require(self, operation: str) -> tuple[InterbotixLink, RosCamera]:
-        if self._link is None or self._camera is None or not self._ready:
-            raise NotConnected(self._spec.name, operation)
-        return self._link, self._camera

@@ -38,6 +38,9 @@ BUMPERS = ("left", "centre", "right")
 TORQUE_PERIOD_S = 1.0
 """Period of the torque query to the head motors."""
 
+ANSWER_S = 3.0
+"""Longest wait for its answer: an xs_sdk that was started anew never answers what the one before was asked."""
+
 MATCH_S = 0.5
 """DDS may report a reader before that reader receives: messages in between are lost. During this time two publishers of
 one quantity are detected as well [s]."""
@@ -49,7 +52,7 @@ class InterbotixLink:
     Attributes:
         feedback: of the two head motors.
         odometry: of the wheels.
-        pressed: the bumpers that are pressed now.
+        pressed: the bumpers that are pressed now, and the monotonic time when they were.
         presses: number of presses so far.
         torque: the head motors have torque, by their last report.
         battery: charge in [0, 1]; None where the base does not report it.
@@ -60,10 +63,11 @@ class InterbotixLink:
         for package in ("interbotix_xs_msgs", *(["kobuki_ros_interfaces"] if topics["bumper"] else [])):
             interfaces.ensure(package)
         self.link = Link("ferry_locobot", namespace)
-        self.pressed: set[int] = set()
+        self.pressed: dict[int, float] = {}
         self.presses, self.torque, self.lens_deg = 0, True, 0.0
         self.battery: float | None = None
         self._asking: Any = None
+        self._asked_s = 0.0
         self._topics = topics
         self._connect_head(topics)
         self._connect_base(topics)
@@ -154,10 +158,9 @@ class InterbotixLink:
 
     @property
     def bumper(self) -> str:
-        """The pressed bumpers in words; empty when none is."""
-        return " and ".join(
-            BUMPERS[number] if number < len(BUMPERS) else str(number) for number in sorted(self.pressed)
-        )
+        """The pressed bumpers in words; empty when none is. A base that was started anew reports new presses."""
+        now = [number for number, at_s in sorted(self.pressed.items()) if at_s >= self.odometry.back_at_s]
+        return " and ".join(BUMPERS[number] if number < len(BUMPERS) else str(number) for number in now)
 
     def head(self) -> dict[str, float]:
         """Our two joints [rad]."""
@@ -185,7 +188,9 @@ class InterbotixLink:
         return self._registers.Request(cmd_type="group", name=GROUP, reg="Torque_Enable")
 
     def _ask_torque(self) -> None:
-        if self._torque.service_is_ready() and (self._asking is None or self._asking.done()):
+        waiting = self._asking is not None and not self._asking.done()
+        if self._torque.service_is_ready() and not (waiting and time.monotonic() - self._asked_s < ANSWER_S):
+            self._asked_s = time.monotonic()
             self._asking = self._torque.call_async(self._torque_request())
             self._asking.add_done_callback(self._take_torque)
 
@@ -202,7 +207,7 @@ class InterbotixLink:
 
     def _take_bumper(self, message: Any) -> None:
         if message.state == message.PRESSED:
-            self.pressed.add(int(message.bumper))
+            self.pressed[int(message.bumper)] = time.monotonic()
             self.presses += 1
         else:
-            self.pressed.discard(int(message.bumper))
+            self.pressed.pop(int(message.bumper), None)

@@ -11,23 +11,19 @@ silence), the base's speed while the arm is out (hello-robot/stretch_body issue 
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from ferry_ros.drivers import base_motion
-from ferry_ros.drivers.ros_camera import CameraTuning, RosCamera
+from ferry_ros.drivers.joint_stream import Positions
+from ferry_ros.drivers.mobile_robot import MobileRobot
+from ferry_ros.drivers.ros_camera import CameraTuning, RosCamera, Shot
 from ferry_ros.drivers.stretch import qpos, readiness
 from ferry_ros.drivers.stretch.joints import StretchJoints
 from ferry_ros.drivers.stretch.link import StretchLink
 from ferry_ros.drivers.stretch.qpos import GRIPPER
-from ferry_ros.drivers.vendor_node import claim_in_domain
 from robots.command import (
     Command,
-    Done,
     Grasp,
     JointTarget,
     LookAt,
@@ -36,16 +32,13 @@ from robots.command import (
     Release,
     RotateBase,
     SetGripper,
-    Stop,
 )
-from robots.embodiment import BaseLimits, Embodiment
+from robots.embodiment import BaseLimits
 from robots.embodiments.stretch_re1 import STRETCH_RE1
-from robots.errors import ConnectionFailed, NotConnected, RobotError
-from robots.limits import HEAD_JOINTS, limit
-from robots.observation import Observation
-from robots.processes.lock import Lock
-from robots.robot import Connected, Health, Sent
-from robots.spec import F32Vector
+from robots.errors import RobotError
+from robots.limits import HEAD_JOINTS
+from robots.robot import Health
+from robots.spec import U8Image
 
 
 @dataclass(frozen=True)
@@ -85,99 +78,15 @@ class StretchRos2Options:
     observe_timeout_s: float = 1.0
 
 
-class StretchRos2(Connected):
+class StretchRos2(MobileRobot[StretchLink]):
     """Drives the vendor's `stretch_driver`, which must run already, with a robot that is homed and not runstopped."""
 
     def __init__(self, options: StretchRos2Options | None = None) -> None:
-        self.options = options or StretchRos2Options()
-        height, width = self.options.camera_height, self.options.camera_width
-        cameras = (replace(camera, height=height, width=width) for camera in STRETCH_RE1.cameras)
-        self._table = STRETCH_RE1.with_cameras(*cameras).slowed(self.options.speed)
-        self._spec = self._table
-        self._link: StretchLink | None = None
-        self._lock: Lock | None = None
+        self.options = o = options or StretchRos2Options()
+        cameras = (replace(camera, height=o.camera_height, width=o.camera_width) for camera in STRETCH_RE1.cameras)
+        table = STRETCH_RE1.with_cameras(*cameras).slowed(o.speed)
+        super().__init__(table, ("stretch_ros2", o.namespace), o.observe_timeout_s)
         self._joints: StretchJoints | None = None
-        self._cameras: dict[str, RosCamera] = {}
-        self._stop, self._motion = threading.Event(), threading.Lock()
-        self._seen_ns = -1
-
-    @property
-    def spec(self) -> Embodiment:
-        """The robot; once connected, narrowed to what this one robot's calibration allows."""
-        return self._spec
-
-    @property
-    def pose(self) -> base_motion.Pose:
-        """(x_m, y_m, yaw_rad) of the wheel odometry."""
-        return self._link.odometry.pose if self._link else (0.0, 0.0, 0.0)
-
-    def connect(self) -> None:
-        """Finds the driver, checks that the robot may move, reads its limits and makes it ready; moves nothing.
-
-        Raises ConnectionFailed, which names what to check, and SpecError for images of another size.
-        """
-        if self._link is not None:
-            return
-        link = self._link = StretchLink(self.options.namespace)
-        try:
-            self._lock = claim_in_domain("stretch_ros2", self.options.namespace)
-            self._prepare(link)
-        except BaseException as error:
-            self._let_go(link)
-            if type(error) is RobotError:  # what went wrong with the driver, named
-                raise ConnectionFailed(str(error)) from error
-            raise
-
-    def disconnect(self) -> None:
-        """Lets the driver go, with streaming off; it keeps every joint where it is. Also called twice."""
-        link = self._link
-        if link is None:
-            return
-        try:
-            link.await_stop(1.0)
-            if link.offers("deactivate_streaming_position", 0.0):
-                link.ask("deactivate_streaming_position", 1.0)
-        except RobotError as error:
-            link.node.get_logger().warning(f"streaming position stays on: {error}")
-        finally:
-            self._let_go(link)
-
-    def observe(self) -> Observation:
-        """An image of each camera and the joints, all sensed after the last observation and the last motion.
-
-        Raises RobotError ("camera frozen: ...", "feedback stale: ...") when one of them does not come in time.
-        """
-        link, joints = self._require("observe")
-        after_ns, timeout_s = self._seen_ns, self.options.observe_timeout_s
-        shots = {name: camera.wait(after_ns, timeout_s) for name, camera in self._cameras.items()}
-        feedback = link.wait(after_ns, timeout_s)
-        self._seen_ns = min(feedback.stamp_ns, *(shot.stamp_ns for shot in shots.values()))
-        images = {name: self._cameras[name].image(shot) for name, shot in shots.items()}
-        hand = np.array([float(joints.in_hand)], dtype=np.float32)
-        return Observation(self._seen_ns, images, {"joints": self._told(feedback.positions), "hand": hand})
-
-    def execute(self, command: Command) -> Sent:
-        """Executes a command within the limits; returns once the robot is measured at rest."""
-        link, joints = self._require("execute")
-        with self._motion:
-            self._stop.clear()
-            here = link.feedback.positions
-            sent = limit(command, self._spec, here)
-            if sent.refused or isinstance(command, Done):
-                return sent
-            if isinstance(command, Stop):
-                self._halt(link, joints)
-                return sent
-            if refusal := self._unready(link, joints):
-                return replace(sent, refused=refusal)
-            return replace(sent, blocked=self._move(link, joints, sent.command, here))
-
-    def stop(self) -> None:
-        """The base ramps down, the joints hold where they were measured, the gripper keeps what it was sent to."""
-        self._stop.set()
-        link, joints = self._link, self._joints
-        if link and joints and not self._motion.locked():  # a running motion ends itself
-            self._halt(link, joints)
 
     def health(self) -> Health:
         """Health by the driver's last messages."""
@@ -187,12 +96,17 @@ class StretchRos2(Connected):
         notes = {} if link.voltage_v is None else {"voltage_v": link.voltage_v}
         return Health(link.flags.get("is_runstopped", False), self._fault(link), link.percentage, notes)
 
-    def _prepare(self, link: StretchLink) -> None:
-        o, topics = self.options, (self.options.navigation_topic, self.options.manipulation_topic)
+    def _open(self) -> StretchLink:
+        o, link = self.options, StretchLink(self.options.namespace)
         tuning = CameraTuning(o.camera_stale_s, o.same_is_frozen, o.quarter_turns_cw)
+        topics = (o.navigation_topic, o.manipulation_topic)
         self._cameras = {
             spec.name: RosCamera(link.node, spec, topic, tuning) for spec, topic in zip(self._table.cameras, topics)
         }
+        return link
+
+    def _prepare(self, link: StretchLink) -> None:
+        o = self.options
         link.spin()
         readiness.find(link, o.connect_timeout_s)
         ranges = link.limits(o.connect_timeout_s)
@@ -204,23 +118,32 @@ class StretchRos2(Connected):
             link, self._spec.joints, ranges, o.squeeze_pct, o.held_effort_pct, lambda: self._interruption(link)
         )
 
-    def _let_go(self, link: StretchLink) -> None:
-        lock, self._lock = self._lock, None
-        self._link, self._joints, self._cameras, self._spec = None, None, {}, self._table
-        link.close()
-        if lock:
-            lock.release()
+    def _leave(self, link: StretchLink) -> None:
+        """Turns streaming off; the driver keeps every joint where it is."""
+        try:
+            link.await_stop(1.0)
+            if link.offers("deactivate_streaming_position", 0.0):
+                link.ask("deactivate_streaming_position", 1.0)
+        except RobotError as error:
+            link.node.get_logger().warning(f"streaming position stays on: {error}")
 
-    def _require(self, operation: str) -> tuple[StretchLink, StretchJoints]:
-        if self._link is None or self._joints is None:
-            raise NotConnected(self._spec.name, operation)
-        return self._link, self._joints
+    def _positions(self, link: StretchLink) -> dict[str, float]:
+        return link.feedback.positions
 
-    def _told(self, positions: Mapping[str, float]) -> F32Vector:
-        """Fingers that press on each other are closed; a joint that is pushed past its range is at its end."""
-        spec = self._spec.state["joints"]
-        values = [min(max(positions[name], low), high) for name, low, high in zip(spec.names, spec.low, spec.high)]
-        return np.array(values, dtype=np.float32)
+    def _joints_after(self, link: StretchLink, after_ns: int) -> tuple[int, Positions]:
+        feedback = link.wait(after_ns, self.options.observe_timeout_s)
+        return feedback.stamp_ns, feedback.positions
+
+    def _image(self, link: StretchLink, camera: str, shot: Shot) -> U8Image:
+        return self._cameras[camera].image(shot)
+
+    def _in_hand(self) -> bool:
+        return self._moving_joints.in_hand
+
+    @property
+    def _moving_joints(self) -> StretchJoints:
+        assert self._joints is not None  # it is connected
+        return self._joints
 
     def _fault(self, link: StretchLink) -> str:
         frozen = (camera.fault for camera in list(self._cameras.values()))
@@ -228,7 +151,7 @@ class StretchRos2(Connected):
         reasons = (link.implausible, stale, readiness.fault(link), *frozen)
         return next((reason for reason in reasons if reason), "")
 
-    def _unready(self, link: StretchLink, joints: StretchJoints) -> str:
+    def _unready(self, link: StretchLink) -> str:
         """Reason why nothing may be sent, or "". Prepares a driver again that was restarted or in another mode."""
         if refusal := self._fault(link) or readiness.runstop(link):
             return refusal
@@ -239,7 +162,7 @@ class StretchRos2(Connected):
                 readiness.engage(link, 2.0)
             except RobotError as error:
                 return str(error)
-        joints.settle()
+        self._moving_joints.settle()
         return ""
 
     def _interruption(self, link: StretchLink) -> str:
@@ -251,22 +174,16 @@ class StretchRos2(Connected):
             return reason
         return "" if readiness.engaged(link) else f"mode: the driver went to '{link.texts.get('mode')}'"
 
-    def _move(self, link: StretchLink, joints: StretchJoints, command: Command, here: Mapping[str, float]) -> str:
-        reason = "the motion failed"
-        try:
-            reason = self._perform(link, joints, command, here)
-        finally:
-            if reason:
-                self._halt(link, joints)
-            if reason and not isinstance(command, (MoveBase, RotateBase)):  # a base was measured to be at rest
-                joints.wait_at_rest(self.options.stale_s)
-            self._seen_ns = time.monotonic_ns()
-        return reason
+    def _interruption_of_base(self, link: StretchLink, command: MoveBase | RotateBase) -> base_motion.Fault:
+        return lambda: self._interruption(link)
 
-    def _perform(self, link: StretchLink, joints: StretchJoints, command: Command, here: Mapping[str, float]) -> str:
-        """Carries out a command that is within the limits; returns why it did not happen, or nothing."""
+    def _perform(self, link: StretchLink, command: Command, here: Mapping[str, float]) -> str:
+        joints = self._moving_joints
         if isinstance(command, (MoveBase, RotateBase)):
-            return self._drive(link, command)
+            assert self._spec.base is not None  # an RE1 has one
+            return self._drive(
+                link, command, speed_limited(self._spec.base, link.feedback.positions, self.options.speed)
+            )
         if isinstance(command, MoveJoint):
             return joints.reach({command.joint: here[command.joint] + command.delta})
         if isinstance(command, SetGripper):
@@ -280,18 +197,11 @@ class StretchRos2(Connected):
         assert isinstance(command, Release)  # limits let nothing else through
         return joints.reach({GRIPPER: self._spec.joints[GRIPPER].high})
 
-    def _drive(self, link: StretchLink, command: MoveBase | RotateBase) -> str:
-        assert self._spec.base is not None  # an RE1 has one
-        limits = speed_limited(self._spec.base, link.feedback.positions, self.options.speed)
-        port = base_motion.BasePort(link.send_velocity, lambda: link.odometry.pose, lambda: self._interruption(link))
-        if isinstance(command, MoveBase):
-            return base_motion.drive(port, limits, command.distance_m)
-        return base_motion.turn(port, limits, command.angle_rad)
-
-    def _halt(self, link: StretchLink, joints: StretchJoints) -> None:
+    def _halt(self, link: StretchLink) -> None:
         """Zero to the base, a hold to the joints, the driver's own stop; and then the hold again, because that stop
         takes the force away with which a gripper holds what is in it."""
         link.send_velocity(0.0, 0.0)
+        joints = self._moving_joints
         unknown = link.implausible or readiness.stale(link, self.options.stale_s)
         driven = readiness.engaged(link) and not unknown
         if driven:
@@ -299,6 +209,9 @@ class StretchRos2(Connected):
         stopping = link.stop_all()
         if stopping is not None and driven:
             stopping.add_done_callback(lambda _: joints.repeat())
+
+    def _wait_at_rest(self, link: StretchLink) -> None:
+        self._moving_joints.wait_at_rest(self.options.stale_s)
 
 
 def speed_limited(base: BaseLimits, positions: Mapping[str, float], fraction: float = 1.0) -> BaseLimits:

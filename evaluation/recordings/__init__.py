@@ -1,0 +1,1 @@
+"""Recordings of trials in MCAP: written, read, replayed, exported. Nothing here needs ROS."""

@@ -1,0 +1,1 @@
+"""Statistics of trials: intervals, comparisons, sequential decisions, power."""

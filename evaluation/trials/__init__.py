@@ -1,0 +1,1 @@
+"""Real trials: plan them, keep them, analyse them (`ferry trials`)."""

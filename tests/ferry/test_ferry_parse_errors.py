@@ -1,0 +1,40 @@
+"""Options that a verb does not take: one line that names the option, what came, what was expected, and the help."""
+
+from __future__ import annotations
+
+import pytest
+
+from ferry.cli import main
+
+HELP = "`ferry evaluate --help` lists the options"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("", "missing: PATH, --output PATH"),
+        ("x.yaml", "missing: --output PATH"),
+        ("x.yaml --output", "--output: got no value, expected one"),
+        ("x.yaml --output o --wrokers 3", "no such option: --wrokers, 3; did you mean '--workers'?"),
+        ("x.yaml --output o --workers many", "--workers: got 'many', expected INT"),
+        ("x.yaml --output o --robot spot", "--robot: got 'spot', expected one of fake, ros, twin"),
+    ],
+)
+def test_an_option_of_a_verb_with_tyro(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", *words.split()]) == 2
+    assert capsys.readouterr().err == f"ferry evaluate: {told}; {HELP}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("run", "ferry run: missing: the name of a launch file; available: "),
+        ("demo --houses x", "ferry demo: argument --houses: invalid int value: 'x'; `ferry demo --help` lists"),
+        ("conform --chk", "ferry conform: unrecognized arguments: --chk; `ferry conform --help` lists the options"),
+        ("train bpo", "ferry train bpo: stage: got 'bpo', expected one of perception, "),
+    ],
+)
+def test_an_option_of_any_other_verb(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words.split()) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(told)
