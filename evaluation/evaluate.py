@@ -11,7 +11,7 @@ from typing import Literal
 import tyro
 
 from evaluation.errors import PlanError
-from evaluation.plans.plan import Plan, PolicyEntry, read_plan
+from evaluation.plans.plan import Plan, PolicyEntry, check_latency, read_plan
 from evaluation.progress import Progress
 from evaluation.records.episode import Episode
 from evaluation.records.folder_lock import sole
@@ -22,6 +22,7 @@ from evaluation.trial_runner import EnvironmentFactory, TrialRunner, TrialRunner
 from evaluation.workers import STALL_S, Workers
 from robots.processes.signals import terminable
 from robots.processes.text import counted, printable
+from robots.structure import Place
 
 SOME_ABORTED = 3
 """Exit status when some trials were judged and others aborted; 1 is Python's own after an uncaught error."""
@@ -41,6 +42,12 @@ class Evaluate:
     """URL of a policy server to use for all policies, instead of loading their bundles in this process."""
     token_file: Path | None = None
     """File with the server's bearer token."""
+    delay_s: float | None = None
+    """Charge this much simulated time between each observation and its action; overrides the plan's. Twin only."""
+    jitter_s: float | None = None
+    """Standard deviation of that delay [s]."""
+    deadline_s: float | None = None
+    """Use answers up to this age of their observation, in place of the policy's own deadline [s]."""
     workers: int = 1
     """Number of parallel worker processes; for the twin only. 0: one per core."""
     stall_s: float = STALL_S
@@ -106,6 +113,7 @@ def _overridden(plan: Plan, options: Evaluate) -> Plan:
     if options.server is not None:
         policies = tuple(_at(policy, options.server) for policy in policies)
     plan = replace(plan, policies=policies, robot=options.robot or plan.robot)
+    plan = _delayed(plan, options)
     experts = [policy.name for policy in policies if policy.expert]
     if experts and plan.robot != "twin":
         raise PlanError(
@@ -114,6 +122,17 @@ def _overridden(plan: Plan, options: Evaluate) -> Plan:
             "'twin': the expert reads the simulator's state",
         )
     return plan
+
+
+def _delayed(plan: Plan, options: Evaluate) -> Plan:
+    """Returns the plan with the latency of the command line, which its name tells: reports keep it apart."""
+    names = ("delay_s", "jitter_s", "deadline_s")
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    if not given:
+        return plan
+    latency = replace(plan.latency, **given)
+    check_latency(latency, plan.robot, Place("command line", "latency", error=PlanError))
+    return replace(plan, latency=latency, name=f"{plan.name}, {latency}")
 
 
 def _at(policy: PolicyEntry, server: str) -> PolicyEntry:

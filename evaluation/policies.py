@@ -10,6 +10,7 @@ from evaluation.errors import TrialError
 from evaluation.plans.plan import PolicyEntry
 from policy_server.policies import open_policy
 from policy_server.policy import Policy, PolicyInfo
+from robots.binding import OWN_CHUNKS, ChunkSettings
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,12 @@ class PolicyIdentity:
 
 @dataclass(frozen=True)
 class PlanPolicy:
-    """An entry of a plan, with the policy that it names and its description."""
+    """An entry of a plan, with the policy that it names, its description, and how the plan executes its chunks."""
 
     entry: PolicyEntry
     policy: Policy
     info: PolicyInfo
+    chunks: ChunkSettings = OWN_CHUNKS
 
     @classmethod
     def of(cls, entry: PolicyEntry, policy: Policy) -> PlanPolicy:

@@ -9,20 +9,24 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from evaluation.step import Reason, RunEnd, Step, Subscriber
+from evaluation.pace import Pace
+from evaluation.step import KeepsTime, Reason, RunEnd, Step, Subscriber
 from policy_server.decision import Decision
 from policy_server.policy import Policy, PolicySession, Sampling
-from robots.command import Command, Done, Stop
+from robots.binding import OWN_CHUNKS, ChunkSettings
+from robots.command import Chunk, Command, Done, Stop
 from robots.errors import SpecError
-from robots.execution.freshness import STALE
+from robots.execution.freshness import LATE, STALE
 from robots.observation import Observation
 from robots.processes.text import counted
 from robots.robot import Robot, Sent
+from robots.spec import ContinuousActions
 
 T = TypeVar("T")
 MAX_LATE = 3  # a single late decision is tolerated; three in a row mean that the policy cannot keep up
@@ -34,9 +38,10 @@ class Runner:
     Args:
         robot: the robot.
         session: the policy's episode on this robot; the caller closes it.
+        chunks: how chunks are executed, where it differs from the policy's own.
         max_steps: maximum number of decisions, including late ones; the policy's horizon by default.
         max_late: number of consecutive late decisions that ends the run.
-        clock: returns monotonic time [ns].
+        clock: returns monotonic time [ns]; None: that of a session that `KeepsTime`, else this machine's.
         subscribers: called at the start, after each step and at the end.
     """
 
@@ -45,20 +50,25 @@ class Runner:
         robot: Robot,
         session: PolicySession,
         *,
+        chunks: ChunkSettings = OWN_CHUNKS,
         max_steps: int | None = None,
         max_late: int = MAX_LATE,
-        clock: Callable[[], int] = time.monotonic_ns,
+        clock: Callable[[], int] | None = None,
         subscribers: Sequence[Subscriber] = (),
     ) -> None:
         self.robot, self.session, self.subscribers = robot, session, subscribers
+        self._binding = session.binding.with_chunks(chunks)
         self.max_steps = session.binding.policy.horizon if max_steps is None else max_steps
         self.max_late = max_late
-        self._clock, self._interruption = clock, ""
+        self._clock = clock or (session.clock if isinstance(session, KeepsTime) else time.monotonic_ns)
+        self._interruption = ""
+        self._interrupted, self._pace = threading.Event(), Pace()
         self._steps = self._late = self._late_in_a_row = 0
 
     def interrupt(self, reason: str) -> None:
         """Stops the robot and ends the run before its next motion; may be called from any thread."""
         self._interruption = reason or "interrupted"
+        self._interrupted.set()
         self.robot.stop()
 
     def run(self) -> RunEnd:
@@ -93,6 +103,7 @@ class Runner:
             if command == Done() and step.sent.executed:
                 return self._end("done", "")
             executed = step.executed
+            self._let_run(command, step)
         if self._interruption:
             return self._end("interrupted", self._interruption)
         return self._end("max_steps", f"no 'done' within {counted(self.max_steps, 'decision')}")
@@ -109,23 +120,34 @@ class Runner:
         timing = {name: (b - a) / 1e9 for name, a, b in zip(("observe", "decide", "execute"), times, times[1:])}
         return Step(observation, decision, sent, observed, late, timing), command
 
+    def _let_run(self, command: Command, step: Step) -> None:
+        """Waits until the chunk that runs has so many rows left that the next one comes just in time."""
+        actions = self._binding.policy.actions
+        if not (isinstance(command, Chunk) and command.joins and isinstance(actions, ContinuousActions)):
+            return
+        self._pace.measured((self._clock() - step.stamp_ns) / 1e9)
+        if step.sent.executed:
+            due_ns = step.stamp_ns + int(1e9 * self._pace.ask_after_s(command, actions))
+            self._interrupted.wait(max(0.0, (due_ns - self._clock()) / 1e9))
+
     def _command(self, observation: Observation, decision: Decision) -> Command:
         if decision.stamp_ns != observation.stamp_ns:
             raise SpecError("decision's observation", f"stamp {decision.stamp_ns}", f"stamp {observation.stamp_ns}")
         if decision.chunk is not None:
-            return self.session.binding.chunk(decision.chunk)
-        return self.session.binding.command(-1 if decision.action is None else decision.action)
+            return self._binding.chunk(decision.chunk)
+        return self._binding.command(-1 if decision.action is None else decision.action)
 
     def _execute(self, command: Command, decision: Decision, observed_ns: int) -> tuple[Sent, bool]:
         age_s = (self._clock() - observed_ns) / 1e9
         if not age_s <= decision.valid_for_s < math.inf:  # also when it is NaN
-            _try("robot_failed", partial(self.robot.execute, Stop()))  # the trial goes on, and so must its lease
+            if not (isinstance(command, Chunk) and command.joins):  # a chunk that runs ends at rest by itself
+                _try("robot_failed", partial(self.robot.execute, Stop()))  # the trial goes on, and so must its lease
             late = f"late: {age_s:.3f} s after the observation, expected at most {decision.valid_for_s:.3f} s"
             return Sent(command, refused=late), True
         if self._interruption:
             return Sent(command, refused=f"interrupted: {self._interruption}"), False
         sent = _try("robot_failed", partial(self.robot.execute, command))
-        return sent, sent.refused.startswith(STALE)
+        return sent, sent.refused.startswith((STALE, LATE))
 
     def _stop(self, end: RunEnd) -> RunEnd:
         try:
@@ -154,12 +176,13 @@ def run_episode(
     *,
     sampling: Sampling = "greedy",
     seed: int = 0,
+    chunks: ChunkSettings = OWN_CHUNKS,
     max_steps: int | None = None,
     subscribers: Sequence[Subscriber] = (),
 ) -> RunEnd:
     """Runs one episode of `policy` on a connected robot, as `Runner` does; BindError if the two do not fit."""
     with policy.open(robot.spec, instruction, sampling=sampling, seed=seed) as session:
-        return Runner(robot, session, max_steps=max_steps, subscribers=subscribers).run()
+        return Runner(robot, session, chunks=chunks, max_steps=max_steps, subscribers=subscribers).run()
 
 
 class _Failed(Exception):

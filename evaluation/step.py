@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from policy_server.decision import Decision
 from robots.observation import Observation
 from robots.robot import Sent
 
 Reason = Literal["done", "max_steps", "policy_failed", "robot_failed", "late", "interrupted"]
+
+
+@runtime_checkable
+class KeepsTime(Protocol):
+    """A session of a trial in simulated time."""
+
+    def clock(self) -> int:
+        """Time of the trial [ns], by which the runner holds decisions to their deadlines."""
 
 
 @dataclass(frozen=True)

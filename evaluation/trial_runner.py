@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 from evaluation.errors import PlanError, TrialError
+from evaluation.late_policy import LatePolicy
+from evaluation.plans.latency import LatencySettings
 from evaluation.plans.plan import Plan
 from evaluation.plans.trial import Outcome, Trial
 from evaluation.policies import PlanPolicy, PolicyIdentity, identity, open_entry
@@ -22,6 +24,7 @@ from policy_server.errors import BundleChanged, PolicyError
 from robots.binding import bind
 from robots.errors import RobotError
 from robots.fakes.kinematic import FakeOptions, FakeRobot
+from robots.robot import Robot
 from robots.spec import PolicySpec
 
 MAX_ABORTED = 3
@@ -162,7 +165,13 @@ class TrialRunner:
             assert isinstance(environment, TwinEnvironment)  # a plan has the expert on the twin only
             entry = next(entry for entry in self.plan.policies if entry.name == name)
             policy = PlanPolicy.of(entry, ExpertPolicy(environment.twin))
-        return environment, policy
+        return environment, self._as_planned(policy, environment.robot)
+
+    def _as_planned(self, policy: PlanPolicy, robot: Robot) -> PlanPolicy:
+        """Returns the policy with the plan's latency and chunks."""
+        if self.plan.latency == LatencySettings():
+            return replace(policy, chunks=self.plan.chunks)
+        return replace(policy, policy=LatePolicy(policy.policy, robot, self.plan.latency, self.plan.chunks))
 
     def _new_environment(self, size: tuple[int, int] | None) -> TrialEnvironment:
         robot = self.plan.robot

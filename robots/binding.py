@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,26 @@ from robots.spec import (
     U8Image,
 )
 from robots.view import View
+
+
+@dataclass(frozen=True)
+class ChunkSettings:
+    """What a plan or a node sets in place of `ContinuousActions` of that name; None leaves the policy's own."""
+
+    execute_rows: int | None = None
+    joins: bool | None = None
+    latency_s: float | None = None
+
+    @classmethod
+    def given(cls, way: str, execute_rows: int, latency_s: float) -> ChunkSettings:
+        """Settings from plain values: `way` "join", "rest" or empty; 0 and empty take the policy's own. SpecError."""
+        if way not in ("", "join", "rest"):
+            raise SpecError("chunks", repr(way), "'', 'join' or 'rest'")
+        return cls(execute_rows or None, way == "join" if way else None, latency_s or None)
+
+
+OWN_CHUNKS = ChunkSettings()
+"""All as the policy says."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +139,9 @@ class Binding:
     def chunk(self, rows: npt.NDArray[np.float32]) -> Chunk:
         """The robot's command for a chunk of shape (horizon, n), one row every `period_s`; each row is checked.
 
-        It has the rows that are executed before the next chunk is asked for: the first `execute_rows`, or all. A value
-        that is up to `OVERSHOOT` beyond its range stays: the robot clips it, and says so.
+        It has the rows that are executed before the next chunk is asked for, the first `execute_rows` or all, and with
+        `joins` those that are played until that one comes. A value that is up to `OVERSHOOT` beyond its range stays:
+        the robot clips it, and says so.
         """
         actions = self.policy.actions
         if not isinstance(actions, ContinuousActions):
@@ -129,8 +150,16 @@ class Binding:
             actions.vector.check(row, "chunk", OVERSHOOT)
         if not 1 <= len(rows) <= actions.horizon:
             raise SpecError("chunk", f"{len(rows)} rows", f"1 to {actions.horizon}")
-        executed = tuple(tuple(row.tolist()) for row in rows[: actions.execute_rows])
-        return Chunk(actions.vector.names, executed, actions.period_s)
+        sent = tuple(tuple(row.tolist()) for row in rows[: actions.rows_sent(self.policy.control_period_s)])
+        return Chunk(actions.vector.names, sent, actions.period_s, actions.joins)
+
+    def with_chunks(self, settings: ChunkSettings) -> Binding:
+        """Copy with other chunk settings than the policy's own; the same for a policy of discrete actions."""
+        actions = self.policy.actions
+        if not isinstance(actions, ContinuousActions):
+            return self
+        given = {name: value for name, value in asdict(settings).items() if value is not None}
+        return replace(self, policy=replace(self.policy, actions=replace(actions, **given)))
 
 
 def bind(policy: PolicySpec, body: Embodiment) -> Binding:

@@ -54,11 +54,16 @@ class Chunk:
 
     `names` are the columns of a row, and equal those of one of the robot's `chunks`: joint positions, or
     increments of the gripper's pose (`robots.arms.action_chunks.CARTESIAN_DELTA`).
+
+    With `joins` the next such chunk may be joined on to this one while it runs. Its result comes when it has begun or
+    was joined, and its rows count from its observation: row k is due k periods after that. A robot that cannot join
+    takes it as any other chunk.
     """
 
     names: tuple[str, ...]
     rows: tuple[tuple[float, ...], ...]
     period_s: float
+    joins: bool = False
 
 
 @dataclass(frozen=True)

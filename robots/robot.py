@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
-from robots.command import Command
+from robots.command import Chunk, Command
 from robots.embodiment import Embodiment
 from robots.observation import Observation
 
@@ -88,6 +88,22 @@ class Robot(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stops and disconnects, also after an exception."""
+
+
+@runtime_checkable
+class JoinsChunks(Protocol):
+    """A robot that goes on from one chunk to the next without a pause; `observe` may be called while `execute` runs."""
+
+    @property
+    def following(self) -> bool:
+        """Whether `execute` plays a chunk that another may be joined on to. Any thread may ask at any time."""
+
+    def join(self, chunk: Chunk, sensed_ns: int) -> Sent:
+        """Joins `chunk` on to the one that `execute` plays, which then returns at the end of both; does not wait.
+
+        `sensed_ns` is the stamp of the observation that it was decided from. Refused, and the running chunk goes on
+        unchanged: as `execute`, and when there is none, or a stop came, before the whole path was checked. Any thread.
+        """
 
 
 RobotT = TypeVar("RobotT", bound=Robot)

@@ -122,12 +122,19 @@ class ContinuousActions:
     """A chunk of `horizon` vectors, one every `period_s` seconds, each described by `vector`. Shape (horizon, n).
 
     `execute_rows` is the number of its first rows that are executed before the next chunk is asked for; None for all.
+
+    With `joins` the next chunk is asked for while one runs, and joined on to it without a pause: the rows count from
+    the observation, those that are over when the answer comes are dropped, and meanwhile the robot plays rows beyond
+    `execute_rows`, for `latency_s` at most (None: the policy's control period). A robot that cannot join chunks ends
+    each at rest.
     """
 
     vector: VectorSpec
     horizon: int
     period_s: float
     execute_rows: int | None = None
+    joins: bool = False
+    latency_s: float | None = None
     kind: ClassVar[str] = "continuous"
 
     def __post_init__(self) -> None:
@@ -135,6 +142,16 @@ class ContinuousActions:
             raise SpecError("chunk", (self.horizon, self.period_s), "horizon >= 1 and period_s > 0")
         if self.execute_rows is not None and not 1 <= self.execute_rows <= self.horizon:
             raise SpecError("chunk execute_rows", self.execute_rows, f"1 to {self.horizon}, the horizon, or null")
+        if self.latency_s is not None and not 0.0 < self.latency_s < math.inf:
+            raise SpecError("chunk latency_s", self.latency_s, "a finite number above 0, or null")
+
+    def rows_sent(self, control_period_s: float) -> int:
+        """Number of first rows that a robot is given: those to execute, and with `joins` those to play meanwhile."""
+        executed = self.execute_rows or self.horizon
+        if not self.joins:
+            return executed
+        latency_s = control_period_s if self.latency_s is None else self.latency_s
+        return min(self.horizon, executed + math.ceil(latency_s / self.period_s - 1e-9))
 
 
 Actions = DiscreteActions | ContinuousActions

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from evaluation.errors import PlanError
+from evaluation.plans.latency import LatencySettings
 from evaluation.plans.trial import Start, Trial
 from policy_server.yaml_lines import read_yaml
+from robots.binding import ChunkSettings
 from robots.structure import Place, build
 
 RobotKind = Literal["twin", "ros", "fake"]
@@ -82,6 +85,8 @@ class Plan:
         max_steps: maximum number of decisions in a trial; CHORES ObjectNav has 600.
         baseline: name of the policy that the others are compared with; empty for the first uniform one.
         twin: settings of the simulated robot.
+        latency: charged in simulated time between each observation and its action; for the twin only.
+        chunks: how chunks are executed, where it differs from the policy's own.
     """
 
     name: str
@@ -96,6 +101,8 @@ class Plan:
     max_steps: int = 600
     baseline: str = ""
     twin: TwinSettings = TwinSettings()
+    latency: LatencySettings = field(default_factory=LatencySettings)
+    chunks: ChunkSettings = field(default_factory=ChunkSettings)
 
     @property
     def sha256(self) -> str:
@@ -169,9 +176,19 @@ def _check(plan: Plan, data: Mapping[str, object], place: Place) -> None:
     if plan.houses is not None:
         _check_houses(plan.houses, place.key(data, "houses"))
     _check_policies(plan, data, place.key(data, "policies"))
+    check_latency(plan.latency, plan.robot, place.key(data, "latency"))
     names = [policy.name for policy in plan.policies]
     if plan.baseline and plan.baseline not in names:
         raise place.key(data, "baseline").wrong(f"'{plan.baseline}'", f"one of {', '.join(names)}")
+
+
+def check_latency(latency: LatencySettings, robot: str, place: Place) -> None:
+    """Raises the place's error for a time below 0, and for latency charged to a robot whose time is not simulated."""
+    for name, value in asdict(latency).items():
+        if not 0.0 <= value < math.inf:
+            raise place.key({}, name).wrong(value, "a finite number of seconds, at least 0")
+    if latency != LatencySettings() and robot != "twin":
+        raise place.wrong(f"latency on robot '{robot}'", "robot 'twin': a real robot's latency is its own")
 
 
 def _check_body(plan: Plan, place: Place) -> None:
@@ -197,7 +214,7 @@ def _read_episodes(name: str, place: Place) -> list[dict[str, Any]]:
 
 
 _LATER: Mapping[str, Mapping[str, object]] = {
-    "plan": {"episodes": ()},
+    "plan": {"episodes": (), "latency": asdict(LatencySettings()), "chunks": asdict(ChunkSettings())},
     "twin": {"body": "stretch_re1", "grasp": "sphere"},
 }
 """Keys that were added later, with their defaults: older evaluations can then be resumed."""

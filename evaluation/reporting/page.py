@@ -16,6 +16,7 @@ from markupsafe import Markup
 from evaluation.records.episode import FILMSTRIP_FILE, Episode
 from evaluation.records.run_folder import RunFolder
 from evaluation.reporting import table
+from evaluation.reporting.delay import delay_curves, delay_svg
 from evaluation.reporting.floor_svg import floor_svg, path_svg, view_box
 from evaluation.reporting.provenance import bundles_of, differing
 from evaluation.reporting.results import Results, results_of
@@ -95,6 +96,7 @@ def context(results: Results, folders: Sequence[RunFolder], clips: Mapping[Path,
         "comparisons": table.comparisons(results),
         "transfers": [table.transferred(transfer) for transfer in results.transfers],
         "bundles": bundles_of(results),
+        "curves": [(curve, delay_svg(curve)) for curve in delay_curves(results)],
         "differing": differing(results),
         "categories": categories,
         "kinds": _kinds(results),

@@ -15,6 +15,7 @@ import tyro
 from evaluation.errors import FolderError
 from evaluation.records.episode import CHASE_FILE, POSTER_FILE, VIDEO_FILE, write_json, write_text
 from evaluation.records.run_folder import RunFolder
+from evaluation.reporting.delay import delay_curves
 from evaluation.reporting.film import film_report
 from evaluation.reporting.grid import write_grids
 from evaluation.reporting.page import Clip, page
@@ -92,6 +93,7 @@ def report_json(results: Results) -> dict[str, Any]:
         "comparisons": comparisons,
         "transfers": transfers,
         "bundles": bundles,
+        "delay": [{**asdict(curve), "tolerated_s": curve.tolerated_s} for curve in delay_curves(results)],
         "differing": differing(results),
     }
     plain: dict[str, Any] = _plain(everything)
@@ -136,12 +138,25 @@ def markdown(results: Results) -> str:
     notes = comparisons(results) + [transferred(one) for one in results.transfers]
     notes += [f"the name {name} refers to different bundles" for name in differing(results)]
     lines += ["", *(f"- {note}" for note in notes)] if notes else []
+    lines += _delays(results)
     lines += _failures(results)
     for bundle in bundles_of(results):
         lines += ["", f"## {bundle.manifest.get('name', '')}", "", bundle.claim, "", f"- bundle `{bundle.sha256}`"]
         lines += [f"- at export: {line}" for line in bundle.simulated]
         lines += [f"- {name}: `{value}`" for name, value in bundle.provenance.items()]
     return "\n".join(lines) + "\n"
+
+
+def _delays(results: Results) -> list[str]:
+    lines: list[str] = []
+    for curve in delay_curves(results):
+        lines += ["", f"## Success against delay: {curve.policy}", "", curve.sentence(), ""]
+        lines += [_row(["latency", "success", "trials", "difference"]), _row(["---"] * 4)]
+        lines += [
+            _row([str(one.latency), interval(one.success), str(one.success.n), interval(one.difference)])
+            for one in curve.points
+        ]
+    return lines
 
 
 def _failures(results: Results) -> list[str]:

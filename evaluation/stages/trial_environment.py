@@ -71,6 +71,7 @@ def run_here(
         setup.instruction,
         sampling=policy.entry.sampling,
         seed=trial.sampling_seed,
+        chunks=policy.chunks,
         max_steps=trial.max_steps,
         subscribers=subscribers,
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from robots.arms.action_chunks import POSE
+from robots.arms.join import Apart, follow_on, join, rounding_s, switched
 from robots.arms.kinematics import Kinematics, Unreachable, rotation_of
 from robots.arms.trajectory import F64, Row, Trajectory, through, towards
 from robots.command import Chunk, Command, JointTarget, MoveJoint, SetGripper
@@ -85,6 +86,34 @@ class ArmPlanner:
             raise Refused(violation)
         return plan
 
+    def base(self, running: Plan, chunk: Chunk, sensed_s: float) -> dict[str, float]:
+        """Joints as `running` asked for at `sensed_s`, from which the rows of the next `chunk` count, by name."""
+        assert running.arm is not None  # it plays a chunk
+        at_s = sensed_s + rounding_s(chunk.period_s) / 2  # its corners are rounded that much later
+        joints = dict(zip(self.joints, running.arm.at(at_s).tolist()))
+        return joints | ({GRIPPER_JOINT: float(running.gripper.at(sensed_s)[0])} if running.gripper else {})
+
+    def join(self, running: Plan, chunk: Chunk, sensed_s: float, at_s: float) -> tuple[Plan, float]:
+        """Plan that leaves `running` at `at_s` for the rows of `chunk`, decided from what was sensed at `sensed_s`.
+
+        Row k is due k periods after `sensed_s`; those that are due before the join are dropped. Both times count from
+        the start of `running`. Returns the plan and the time in `running` from which its own times count.
+
+        Raises:
+            Refused: as `plan`; "jump: ..." also where the chunk cannot be joined on to what runs.
+        """
+        assert running.arm is not None  # it plays a chunk
+        rows, apertures = self._rows(chunk, base := self.base(running, chunk, sensed_s))
+        speed = running.arm.sample(sensed_s)[1]
+        following = follow_on(self._start(base), speed, np.asarray(rows), chunk.period_s)
+        try:
+            arm, begins_s = join(running.arm, following, sensed_s, at_s, self._speeds, self.acceleration)
+        except Apart as error:
+            raise Refused(f"jump: {error}") from error
+        if violation := self.workspace_violation(arm.since(at_s - begins_s)):
+            raise Refused(violation)
+        return Plan(arm, self._gripper_on(running, apertures, chunk.period_s, sensed_s, at_s, begins_s)), begins_s
+
     def tip(self, positions: Row) -> F64:
         """Position (3,) [m] of the fingertips for the chain's joints (k,)."""
         assert self.kinematics is not None  # the caller has a workspace
@@ -139,14 +168,27 @@ class ArmPlanner:
             gripper = towards([initial], [wanted[GRIPPER_JOINT]], [speed], speed / GRIPPER_RAMP_S, min_duration_s)
         return Plan(arm, gripper)
 
-    def _follow(self, chunk: Chunk, current: Mapping[str, float]) -> Plan:
+    def _rows(self, chunk: Chunk, current: Mapping[str, float]) -> tuple[list[F64], list[float]]:
+        """Joints (k,) and aperture [m] of each row; no apertures where the chunk has none."""
         if chunk.names[: len(POSE)] == POSE:
-            rows, apertures = self._pose_rows(chunk, current), self._apertures(chunk)
-        else:
-            columns = [chunk.names.index(name) for name in self.joints]
-            rows = [self._inside([row[column] for column in columns]) for row in chunk.rows]
-            column = chunk.names.index(GRIPPER_JOINT) if GRIPPER_JOINT in chunk.names else -1
-            apertures = [row[column] for row in chunk.rows] if column >= 0 else []
+            return self._pose_rows(chunk, current), self._apertures(chunk)
+        columns = [chunk.names.index(name) for name in self.joints]
+        rows = [self._inside([row[column] for column in columns]) for row in chunk.rows]
+        column = chunk.names.index(GRIPPER_JOINT) if GRIPPER_JOINT in chunk.names else -1
+        return rows, [row[column] for row in chunk.rows] if column >= 0 else []
+
+    def _gripper_on(
+        self, running: Plan, apertures: list[float], period_s: float, sensed_s: float, at_s: float, begins_s: float
+    ) -> Trajectory | None:
+        """Trajectory of the gripper: as before until `at_s`, then through the apertures of the rows due after that."""
+        if running.gripper is None:
+            return None
+        now = float(running.gripper.at(at_s)[0])
+        left = apertures[min(int((at_s - sensed_s) / period_s), len(apertures) - 1) :] or [now]
+        return switched(running.gripper, self._paced(left, {GRIPPER_JOINT: now}, period_s), at_s, begins_s)
+
+    def _follow(self, chunk: Chunk, current: Mapping[str, float]) -> Plan:
+        rows, apertures = self._rows(chunk, current)
         gripper = self._paced(apertures, current, chunk.period_s) if apertures else None
         return Plan(through(self._start(current), rows, chunk.period_s, self._speeds), gripper)
 

@@ -78,6 +78,29 @@ class Trajectory:
         velocities = 6 * s * (1 - s) * (after - before) + (1 - s) * (1 - 3 * s) * v0 + s * (3 * s - 2) * v1
         return positions, velocities / length
 
+    def held(self, times_s: F64) -> tuple[F64, F64]:
+        """Positions and velocities (m, k) at any times (m,): at rest before the start and after the end."""
+        positions, velocities = self.samples(np.clip(times_s, 0.0, self.duration_s))
+        outside = (times_s < 0.0) | (times_s >= self.duration_s)
+        return positions, np.where(outside[:, None], 0.0, velocities)
+
+    def acceleration(self, at_s: float) -> F64:
+        """Accelerations (k,) at a time, right behind it where it changes; 0 before the start and after the end."""
+        if not 0.0 <= at_s < self.duration_s:
+            return np.zeros(self.positions.shape[1])
+        index = min(int(np.searchsorted(self.times_s, at_s, side="right")) - 1, len(self.times_s) - 2)
+        length = float(self.times_s[index + 1] - self.times_s[index])
+        s = (at_s - float(self.times_s[index])) / length
+        chord = (self.positions[index + 1] - self.positions[index]) / length
+        begin, end = self.velocities[index], self.velocities[index + 1]
+        return np.asarray(((6 - 12 * s) * chord + (6 * s - 4) * begin + (6 * s - 2) * end) / length)
+
+    def since(self, begin_s: float) -> Trajectory:
+        """The rest of it from `begin_s` on, as fast as it is there; times count from there."""
+        later = self.times_s[self.times_s > begin_s + MIN_S]
+        positions, velocities = self.samples(np.append(begin_s, later))
+        return Trajectory(np.append(0.0, later - begin_s), positions, velocities)
+
     def dense(self, longest: float) -> F64:
         """Positions (m, k) from start to end, so near that between two the joints' ways add up to `longest` at most."""
         lengths, chords = np.diff(self.times_s)[:, None], np.abs(np.diff(self.positions, axis=0))
@@ -183,8 +206,8 @@ def through(start: Row, rows: Sequence[Row] | F64, period_s: float, speeds: Row)
     long behind them. Where `speeds` ask for it, all of it takes longer.
     """
     points = np.vstack([np.asarray(start, dtype=np.float64), np.asarray(rows, dtype=np.float64)])
-    blended = _blended(points, period_s, min(BLEND_S, period_s))
-    return blended.slower(max(1.0, float((blended.peaks() / np.asarray(speeds)).max())))
+    rounded = blended(points, period_s, min(BLEND_S, period_s))
+    return rounded.slower(max(1.0, float((rounded.peaks() / np.asarray(speeds)).max())))
 
 
 def towards(start: Row, target: Row, speeds: Row, acceleration: float, min_duration_s: float = 0.0) -> Trajectory:
@@ -203,7 +226,7 @@ def towards(start: Row, target: Row, speeds: Row, acceleration: float, min_durat
     need_s = max(MIN_S, math.sqrt(furthest / acceleration), float((distances / np.asarray(speeds)).max()))
     travel_s = max(need_s, min_duration_s - furthest / need_s / acceleration)
     blend_s = max(MIN_S, furthest / travel_s / acceleration)
-    return _blended(points, travel_s, min(blend_s, travel_s))
+    return blended(points, travel_s, min(blend_s, travel_s))
 
 
 def halt(positions: Row, velocities: Row, decelerations: Sequence[float]) -> Trajectory:
@@ -214,7 +237,7 @@ def halt(positions: Row, velocities: Row, decelerations: Sequence[float]) -> Tra
     return Trajectory(np.array([0.0, ramp_s]), points, np.vstack([speed, np.zeros_like(speed)]))
 
 
-def _blended(rows: F64, period_s: float, blend_s: float) -> Trajectory:
+def blended(rows: F64, period_s: float, blend_s: float) -> Trajectory:
     """Straight lines from row to row, averaged over `blend_s`: parabolas round the corners, exact at the points."""
     corners = period_s * np.arange(len(rows))
     slopes = np.vstack([np.zeros_like(rows[:1]), np.diff(rows, axis=0) / period_s, np.zeros_like(rows[:1])])

@@ -27,6 +27,7 @@ from robots.errors import RobotError
 from robots.execution.command_request import CommandRequest, CommandResult, Status
 from robots.execution.interlocks import CAMERA, CLOSED, RUNSTOP, WATCH, ask
 from robots.execution.jobs import Jobs, answer_of
+from robots.execution.joining import Joining
 from robots.execution.listeners import Listener, StopListener, guarded, ignore
 from robots.execution.motion_state import MotionState, Phase
 from robots.execution.options import ExecutorOptions
@@ -69,6 +70,7 @@ class Executor:
         self._permission = Permission(self.options, stamp)
         self._motion = MotionState()
         self._watchdog = Watchdog(self.options)
+        self._joining = Joining(robot, self._wake, self._motion, self._permission, self._watchdog)
         self._jobs = Jobs()
         self._counts: Counter[str] = Counter()
         self._positions: dict[str, float] = {}
@@ -98,9 +100,8 @@ class Executor:
         if self._permission.closed:
             return
         with self._wake:
-            self._permission.interlocks.hold(
-                CLOSED, f"closed: {reason}"
-            )  # accepts no request between the stop and the end
+            # accepts no request between the stop and the end
+            self._permission.interlocks.hold(CLOSED, f"closed: {reason}")
         self.stop(reason)
         with self._wake:
             self._permission.closed = True
@@ -137,16 +138,16 @@ class Executor:
             at_rest = self._await_rest() == ""
             self._finish(request, Sent(request.command, blocked="" if at_rest else "the robot has not come to rest"))
             return
+        began_ns = time.monotonic_ns()
         with self._wake:
-            busy = self._motion.phase is not Phase.IDLE
-            refusal = (
-                "busy: another command is running" if busy else self._permission.refusal(request, time.monotonic())
-            )
-            if not refusal:
+            joins, refusal = self._joining.takes(request), "busy: another command is running"
+            if self._motion.phase is Phase.IDLE and not (refusal := self._permission.refusal(request, began_ns / 1e9)):
                 self._motion.accept(request)
                 self._wake.notify_all()
                 return
-        self._finish(request, Sent(request.command, refused=refusal))
+        sent = self._joining.join(request) if joins else Sent(request.command, refused=refusal)
+        self._counts["started"] += not sent.refused
+        self._finish(request, sent, began_ns=began_ns)
 
     def begin(self) -> str:
         """Grants the lease that every request must carry from now on; its holder must `renew` it.
@@ -277,10 +278,13 @@ class Executor:
         except Exception as error:
             if job == self._execute:
                 self._motion.end()
-            self.hold(CAMERA, f"{type(error).__name__}: {error}")
+            self._fail(error)
         finally:
             with self._wake:
                 self._watchdog.rest()
+
+    def _fail(self, error: Exception) -> None:
+        self.hold(CAMERA, f"{type(error).__name__}: {error}")
 
     def _next(self) -> Callable[[], None] | None:
         """Waits for the next job: a call, the request, or an observation that is due. None at the end."""
@@ -333,12 +337,22 @@ class Executor:
                 self._permission.fresh.use(request.stamp_ns)
                 self._motion.start(time.monotonic(), awaits_next=not is_done)
                 self._counts["started"] += 1
-        began_ns = time.monotonic_ns()
-        sent = allowed if allowed.refused else self._move(allowed)
+        began_ns, told = time.monotonic_ns(), False
+        if not allowed.refused and self._joining.begins(allowed.command):
+            begun = partial(self._finish, request, allowed, "", began_ns)
+            sent = self._joining.play(partial(self._move, allowed), begun, self._observe, self._fail)
+            told = self._joining.begun
+        else:
+            sent = allowed if allowed.refused else self._move(allowed)
         with self._wake:
+            newest = self._motion.request or request
             stopped, self._observe_at_s = self._motion.end(), 0.0
             self._wake.notify_all()
-        self._finish(request, sent, stopped, began_ns)
+            if told:
+                self._permission.fresh.settle(sent.blocked)
+                sent = replace(sent, command=newest.command)
+        if not told or stopped or sent.blocked:
+            self._finish(newest, sent, stopped, began_ns)
 
     def _move(self, allowed: Sent) -> Sent:
         try:
@@ -354,7 +368,8 @@ class Executor:
         with self._wake:
             self._counts["refused" if sent.refused else "blocked" if sent.blocked else "executed"] += 1
             age = self._permission.fresh.age_s(request.stamp_ns, checked_ns / 1e9)
-            after = request.stamp_ns if sent.refused else self._permission.fresh.latest_ns
+            fresh, going_on = self._permission.fresh, sent.refused or self._motion.is_moving
+            after = max(request.stamp_ns, fresh.settled_ns) if going_on else fresh.latest_ns
             if sent.refused:
                 stopped = self._permission.ended(request)
         began_ns, duration_s = (-1, 0.0) if sent.refused else (checked_ns, (ended_ns - checked_ns) / 1e9)

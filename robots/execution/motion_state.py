@@ -3,6 +3,8 @@
     IDLE --accept--> ACCEPTED --start--> MOVING --stop--> STOPPING
       ^                  |                  |                 |
       +------ end -------+------- end ------+------ end ------+
+                                        | ^
+                                        join: another chunk goes on with the one that runs
 
 A stop while nothing moves changes no phase: it voids the permission to move (`permission.py`), so that an accepted
 request is refused before it starts. What may start at all is the permission's decision, not this machine's.
@@ -62,6 +64,11 @@ class MotionState:
         """ACCEPTED -> MOVING."""
         self._leave(Phase.ACCEPTED)
         self.phase, self.began_s, self.awaits_next = Phase.MOVING, now_s, awaits_next
+
+    def join(self, request: CommandRequest, now_s: float) -> None:
+        """MOVING -> MOVING: the motion is that of another request from now on; after a stop it changes nothing."""
+        if self.phase is Phase.MOVING:
+            self.request, self.began_s = request, now_s
 
     def stop(self, reason: str) -> None:
         """MOVING -> STOPPING; counts in every phase."""

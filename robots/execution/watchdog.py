@@ -27,11 +27,12 @@ class Watchdog:
 
     Attributes:
         busy: the body thread does a job or a motion; an observation does not count: one that blocks must be detected.
+        observing: it observes during a motion that chunks are joined on to.
     """
 
     def __init__(self, options: ExecutorOptions) -> None:
         self._options = options
-        self.busy = False
+        self.busy = self.observing = False
         self._idle_since_s = self._advanced_s = time.monotonic()
 
     def work(self) -> None:
@@ -42,6 +43,7 @@ class Watchdog:
         """Records that it has ended."""
         if self.busy:
             self.busy, self._idle_since_s = False, time.monotonic()
+        self.observing = False
 
     def observed(self) -> None:
         """Records an observation that advances."""
@@ -57,12 +59,12 @@ class Watchdog:
         options, now = self._options, time.monotonic()
         if motion.is_moving and now - motion.began_s > options.longest_motion_s:
             return Overdue(hold=f"the motion took longer than {options.longest_motion_s} s")
-        if self.busy:
+        if self.busy and not self.observing:
             return Overdue()
         unseen = now - max(self._idle_since_s, self._advanced_s)
         if unseen > options.frozen_periods * options.control_period_s:
             return Overdue(hold=f"camera frozen: no new observation for {unseen:.2f} s")
-        silent = now - self._idle_since_s if motion.awaits_next else 0.0
+        silent = now - self._idle_since_s if motion.awaits_next and not self.busy else 0.0
         if silent > options.silence_periods * options.control_period_s:
             return Overdue(stop=f"no fresh order for {silent:.2f} s")
         return Overdue()

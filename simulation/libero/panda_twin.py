@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,9 @@ BASE = "robot0_base"
 LONGEST_HOLD_S = 1.0
 """No more latency than this is charged before one chunk."""
 
+SEEN = 64
+"""Number of observations of which is known how many rows were played before."""
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -54,7 +58,8 @@ class PandaTwinOptions:
         fixtures_m: how far each fixture is [m].
         image_size: pixels along each side of the image; the policy's own is best.
         light: draw the light looks of training instead of LIBERO's own.
-        real_time: a row takes as long as on a real arm, and `stop` interrupts a chunk between two rows.
+        real_time: a row takes as long as on a real arm, `stop` interrupts a chunk between two rows, and chunks may be
+            joined.
         charge_latency: the arm holds its pose in simulated time for as long as it waited for a chunk since the last.
         speed: fraction of the distance by which a row pulls the hand, in (0, 1].
     """
@@ -78,7 +83,7 @@ class PandaTwinOptions:
 
 
 class PandaTwin(Connected):
-    """The Panda in a task of LIBERO. All but `stop` belongs to one thread, that of the images' GL context."""
+    """The Panda in a task of LIBERO. All but `stop`, `join` and `execute` belongs to the thread of the GL context."""
 
     def __init__(self, options: PandaTwinOptions = PandaTwinOptions()) -> None:
         self.options = options
@@ -90,6 +95,9 @@ class PandaTwin(Connected):
         self._moving, self._stopped = threading.Lock(), threading.Event()
         self._actions, self._done_after, self._held = 0, 0, 0
         self._ended_s, self._owed_s, self._grip = math.inf, 0.0, 0.0
+        self._world, self._joins = threading.RLock(), False
+        self._rows: deque[tuple[float, ...]] = deque()
+        self._seen: deque[tuple[int, int]] = deque(maxlen=SEEN)
 
     @property
     def spec(self) -> Embodiment:
@@ -184,9 +192,11 @@ class PandaTwin(Connected):
     def observe(self) -> Observation:
         """Returns the image, the joints and the hand. Raises NotConnected."""
         player = self._require("observe")
-        stamp_ns = time.monotonic_ns()
-        seen = player.observe()
-        state = {"joints": self._joints(player), "hand": seen.proprio}
+        with self._world:
+            stamp_ns = time.monotonic_ns()
+            self._seen.append((stamp_ns, self._actions))
+            seen = player.observe()
+            state = {"joints": self._joints(player), "hand": seen.proprio}
         return Observation(stamp_ns, {CAMERA: seen.image}, state, self.episode.instruction)
 
     def execute(self, command: Command) -> Sent:
@@ -201,34 +211,75 @@ class PandaTwin(Connected):
             if not isinstance(sent.command, Chunk):
                 kind = type(command).__name__
                 return Sent(command, refused=f"{self._spec.name} in LIBERO cannot {kind}: its controller takes chunks")
-            if not math.isclose(sent.command.period_s, ROW_S):
-                rate = f"a row every {sent.command.period_s} s"
-                return Sent(command, refused=f"chunk with {rate}, expected one every {ROW_S} s: LIBERO's controller")
+            if refusal := _other_rate(sent.command):
+                return Sent(command, refused=refusal)
             return replace(sent, blocked=self._play(player, sent.command))
 
     def stop(self) -> None:
         """Ends a running chunk after the row at hand; no more of it is played."""
         self._stopped.set()
 
+        self._joins = False
+
+    @property
+    def following(self) -> bool:
+        """Whether a chunk runs that another may be joined on to."""
+        return self._joins
+
+    def join(self, chunk: Chunk, sensed_ns: int) -> Sent:
+        """Goes on with the rows of `chunk` that are due after those played since the observation of that stamp.
+
+        A row pulls the hand like a spring, so that nothing jumps where one chunk takes over from another.
+        """
+        sent = limit(chunk, self._spec, {})
+        if sent.refused or not isinstance(sent.command, Chunk):
+            return sent
+        if refusal := _other_rate(sent.command):
+            return Sent(chunk, refused=refusal)
+        with self._world:
+            begun = next((actions for stamp_ns, actions in self._seen if stamp_ns == sensed_ns), None)
+            left = [] if begun is None else sent.command.rows[self._actions - begun :]
+            if not self._joins or not left:
+                return replace(sent, refused="late: the chunk that it was to be joined on to has ended")
+            self._rows = deque(left)
+        return sent
+
     def _play(self, player: LiberoPlayer, chunk: Chunk) -> str:
-        """Plays the rows; returns why not all of them, or ""."""
+        """Plays the rows, and those that are joined on; returns why not all of them, or ""."""
         if self.options.charge_latency:
-            self._hold(player)
-        began_s = time.monotonic()
-        for number, row in enumerate(chunk.rows, 1):
-            if self._stopped.is_set():
-                break
-            action = self._pull * action_of(row)
-            self._actions, self._grip = self._actions + 1, float(action[6])
-            self._note(player.step(action), player)
+            self._wait(player)
+        began_s, begun = time.monotonic(), self._actions
+        with self._world:
+            self._rows, self._joins = deque(chunk.rows), chunk.joins and self.options.real_time
+        while not self._stopped.is_set() and self._step(player):
             if self.options.real_time:
-                self._stopped.wait(max(0.0, began_s + number * ROW_S - time.monotonic()))
-        self._ended_s = time.monotonic()
+                self._stopped.wait(max(0.0, began_s + (self._actions - begun) * ROW_S - time.monotonic()))
+        self._joins, self._ended_s = False, time.monotonic()
         return STOPPED if self._stopped.is_set() else ""
 
-    def _hold(self, player: LiberoPlayer) -> None:
+    def _step(self, player: LiberoPlayer) -> bool:
+        """Plays the next row; False where there is none, from when on no chunk can be joined on."""
+        with self._world:
+            if not self._rows:
+                self._joins = False
+                return False
+            action = self._pull * action_of(self._rows.popleft())
+            self._actions, self._grip = self._actions + 1, float(action[6])
+            self._note(player.step(action), player)
+        return True
+
+    def let_pass(self, duration_s: float) -> None:
+        """Holds the pose while simulated time passes, a policy's delay; less than a row is added to the next."""
+        self._owed_s += duration_s
+        with self._world:
+            self._hold(self._require("let_pass"))
+
+    def _wait(self, player: LiberoPlayer) -> None:
         """Holds the pose for as long as this chunk was waited for; what is less than a row is charged with the next."""
         self._owed_s += min(max(0.0, time.monotonic() - self._ended_s), LONGEST_HOLD_S)
+        self._hold(player)
+
+    def _hold(self, player: LiberoPlayer) -> None:
         while self._owed_s >= ROW_S:
             self._owed_s -= ROW_S
             self._note(player.step(np.array([*(0.0,) * 6, self._grip])), player)
@@ -264,3 +315,10 @@ class PandaTwin(Connected):
                 self._playing[2].close()
             self._playing = (scene.suite, scene.index, player, states)
         return self._playing[2:]
+
+
+def _other_rate(chunk: Chunk) -> str:
+    """Reason to refuse a chunk whose rows are not those of LIBERO's controller; empty when they are."""
+    if math.isclose(chunk.period_s, ROW_S):
+        return ""
+    return f"chunk with a row every {chunk.period_s} s, expected one every {ROW_S} s: LIBERO's controller"

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from robots.arms.kinematics import Kinematics, rotation_vector
 from robots.arms.planner import ArmPlanner, Plan, Refused
+from robots.arms.running_plan import RunningPlan
 from robots.arms.tracking import HELD_S, SettleDetector, goal_error, tracking_error
-from robots.command import Command, Done, Stop
+from robots.command import Chunk, Command, Done, Stop
 from robots.embodiment import Embodiment
 from robots.embodiments.mount import Mount
 from robots.embodiments.piper import ACCELERATION_RADPS2, CAMERAS, HOME_RAD, MOUNTS, PIPER_URDF, piper
@@ -44,7 +45,7 @@ class PiperTwinOptions:
     Attributes:
         height: of the camera images, pixels.
         width: of the camera images, pixels.
-        real_time: motions take as long as on the real arm, and `stop` interrupts them.
+        real_time: motions take as long as on the real arm, `stop` interrupts them, and chunks may be joined.
         speed: fraction of the arm's top speeds at which it moves, in (0, 1].
         floor_m: the fingertips stay above this height over the table [m].
         seed: of the cube's place, which each `reset` draws.
@@ -72,6 +73,8 @@ class PiperTwin(Connected):
         self._renderer: Renderer | None = None
         self._lock, self._moving, self._stopped = threading.RLock(), threading.Lock(), threading.Event()
         self._told = np.zeros(len(self._spec.joints))
+        self._simulated_s = 0.0  # simulated time of a motion, as the clock's that it keeps up with
+        self._running = RunningPlan(lambda: self._simulated_s)
         self.reset(options.seed)
 
     @property
@@ -124,7 +127,7 @@ class PiperTwin(Connected):
         if self._renderer is None:
             self._renderer = Renderer(self._model, self.options.height, self.options.width, FAST)
         with self._lock:
-            stamp_ns = time.monotonic_ns()
+            stamp_ns = int(self._simulated_s * 1e9) if self._running.open else time.monotonic_ns()
             images = self._renderer.render(self._data, [camera.name for camera in self._spec.cameras])
             return Observation(stamp_ns, images, self._state(planner))
 
@@ -140,11 +143,22 @@ class PiperTwin(Connected):
                 plan = planner.plan(sent.command, dict(zip(self._spec.joints, self._told.tolist(), strict=True)))
             except Refused as refusal:
                 return replace(sent, refused=str(refusal))
-            return replace(sent, blocked=self._follow(plan))
+            joins = isinstance(command, Chunk) and command.joins and self.options.real_time
+            return replace(sent, blocked=self._follow(plan, joins))
+
+    @property
+    def following(self) -> bool:
+        """Whether a chunk runs that another may be joined on to."""
+        return self._running.open
+
+    def join(self, chunk: Chunk, sensed_ns: int) -> Sent:
+        """Joins `chunk` on to the one that runs; in real time only."""
+        return self._running.join(self._require("join"), chunk, sensed_ns / 1e9)
 
     def stop(self) -> None:
         """Ends a running motion: the joints hold, the gripper keeps its aperture."""
         self._stopped.set()
+        self._running.close()
 
     def _require(self, operation: str) -> ArmPlanner:
         if self._planner is None:
@@ -163,36 +177,44 @@ class PiperTwin(Connected):
         tip = np.concatenate([place, rotation_vector(rotation)])
         return {"joints": positions.astype(np.float32), "tip": tip.astype(np.float32)}
 
-    def _follow(self, plan: Plan) -> str:
-        blocked = self._play(plan)
+    def _follow(self, plan: Plan, joins: bool) -> str:
+        self._simulated_s = time.monotonic()
+        self._running.begin(plan, joins)
+        try:
+            blocked = self._play()
+        finally:
+            self._running.end()
         if blocked:
             self._hold()
         return blocked
 
-    def _play(self, plan: Plan) -> str:
+    def _play(self) -> str:
         """Simulates until the joints are at rest at the plan's end; returns why they are not, or ""."""
         names, detector, begun = tuple(self._spec.joints), SettleDetector(), self._told.copy()
-        goal = dict(zip(names, plan.row(begun, plan.duration_s).tolist(), strict=True))
-        began_s, elapsed = time.monotonic(), 0.0
-        while elapsed < plan.duration_s + MARGIN_S:
-            elapsed = self._advance(plan, begun, elapsed)
-            measured = self._positions()
+        while True:
+            plan, elapsed = self._advance(begun)
+            measured, now = self._positions(), self._simulated_s
             trouble = self._touched() or tracking_error(plan.arm, elapsed, names[:-1], measured[:-1])
-            if trouble or self._waited(began_s + elapsed):
+            if trouble or self._waited(now):
                 return trouble or STOPPED
-            still = detector.settled(elapsed, measured)
-            held = bool(detector.settled(elapsed, measured, HELD_S)[-1])
+            goal = dict(zip(names, plan.row(begun, plan.duration_s).tolist(), strict=True))
+            still = detector.settled(now, measured)
+            held = bool(detector.settled(now, measured, HELD_S)[-1])
             if elapsed >= plan.duration_s and still.all() and not goal_error(goal, measured, held):
                 return ""
-        return f"time limit: {goal_error(goal, measured, False) or 'the arm does not stand'}"
+            if elapsed >= plan.duration_s + MARGIN_S:
+                return f"time limit: {goal_error(goal, measured, False) or 'the arm does not stand'}"
 
-    def _advance(self, plan: Plan, begun: NDArray[np.float64], elapsed: float) -> float:
-        """Simulates a slice of the plan; returns the time since its start [s]."""
-        with self._lock:
+    def _advance(self, begun: NDArray[np.float64]) -> tuple[Plan, float]:
+        """Simulates a slice of the plan that runs; returns it and the time since its start [s]."""
+        with self._lock, self._running.lock:
+            plan = self._running.plan
+            elapsed = self._simulated_s - self._running.began_s
             for step in range(1, SLICE + 1):
                 self._tell(plan.row(begun, elapsed + step * TIMESTEP_S))
                 mujoco.mj_step(self._model, self._data)
-        return elapsed + SLICE * TIMESTEP_S
+            self._simulated_s += SLICE * TIMESTEP_S
+            return plan, self._running.elapsed_s()
 
     def _hold(self) -> None:
         """Commands the joints to hold their positions and waits until they are at rest."""

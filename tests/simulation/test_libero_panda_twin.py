@@ -6,6 +6,7 @@ import importlib.util
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from robots.command import Chunk, MoveJoint
 from robots.embodiments.panda import PANDA, ROW_S
 from robots.errors import NotConnected
+from robots.robot import Sent
 from simulation.errors import EpisodeError
 from simulation.libero.chunk_rows import action_of, rows_of
 
@@ -145,6 +147,32 @@ def test_a_stop_ends_a_chunk_between_two_rows() -> None:
         assert twin.execute(chunk(np.zeros(7))).executed
     with pytest.raises(NotConnected, match=r"panda: execute\(\) was called before connect"):
         twin.execute(chunk(np.zeros(7)))
+
+
+def test_a_chunk_goes_on_with_the_rows_that_are_due_after_those_played() -> None:
+    with PandaTwin(PandaTwinOptions("libero_goal", 6, image_size=32, real_time=True)) as twin:
+        still = replace(chunk(*[np.zeros(7)] * 60), joins=True)
+        got = list[Sent]()
+        moving = threading.Thread(target=lambda: got.append(twin.execute(still)))
+        moving.start()
+        while not twin.following or twin.info()["actions"] < 2:
+            time.sleep(0.001)
+        seen = twin.observe()
+        played = twin.info()["actions"]
+        assert twin.join(replace(still, rows=still.rows[:20]), seen.stamp_ns).executed
+        assert twin.join(still, 17).refused.startswith("late: "), "nothing was sensed then"
+        moving.join()
+        assert got[0].executed
+        assert abs(twin.info()["actions"] - played - 20) <= 2, "20 rows from where it was seen, not 60"
+        assert twin.join(still, seen.stamp_ns).refused.startswith("late: ")
+
+
+def test_simulated_time_passes_while_it_holds_its_pose(twin: PandaTwin) -> None:
+    twin.reset(twin.draw(0))
+    twin.let_pass(0.12)
+    assert twin.info()["rows_held"] == 2
+    twin.let_pass(0.04)
+    assert twin.info()["rows_held"] == 3
 
 
 def test_latency_is_charged_where_it_is_asked_for(twin: PandaTwin) -> None:

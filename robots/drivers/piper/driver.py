@@ -18,7 +18,7 @@ from robots.arms.kinematics import Kinematics, rotation_vector
 from robots.arms.planner import ArmPlanner, Refused
 from robots.cameras.camera import Camera
 from robots.cameras.sources import source
-from robots.command import Command, Done, Stop
+from robots.command import Chunk, Command, Done, Stop
 from robots.drivers.piper.link import PiperLink
 from robots.drivers.piper.motion import POLL_S, PiperMotion
 from robots.embodiment import Embodiment
@@ -147,6 +147,20 @@ class PiperRobot(Connected):
                 return replace(sent, refused=fault)
             return self._move(motion, sent)
 
+    @property
+    def following(self) -> bool:
+        """Whether a chunk runs that another may be joined on to."""
+        return self._motion is not None and self._motion.following
+
+    def join(self, chunk: Chunk, sensed_ns: int) -> Sent:
+        """Joins `chunk` on to the one that runs; the arm keeps moving."""
+        self._require("join")
+        assert self._motion is not None  # made with the link, as is the planner
+        assert self._planner is not None
+        if fault := self.health().fault:
+            return Sent(chunk, refused=fault)
+        return self._motion.join(self._planner, chunk, sensed_ns)
+
     def stop(self) -> None:
         """Holds the arm at its position; the gripper keeps its command. Also callable before `connect`."""
         if (motion := self._motion) is not None:
@@ -220,7 +234,8 @@ class PiperRobot(Connected):
             plan = self._planner.plan(sent.command, motion.current())
         except Refused as refusal:
             return replace(sent, refused=str(refusal))
-        return replace(sent, blocked=motion.follow(plan))
+        joins = isinstance(sent.command, Chunk) and sent.command.joins
+        return replace(sent, blocked=motion.follow(plan, joins))
 
     def _state(self, positions: list[float]) -> dict[str, F32Vector]:
         assert self._planner is not None

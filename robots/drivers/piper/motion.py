@@ -10,10 +10,13 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from robots.arms.planner import Plan
+from robots.arms.planner import ArmPlanner, Plan
+from robots.arms.running_plan import RunningPlan
 from robots.arms.tracking import ASLEEP_S, HELD_S, SettleDetector, goal_error, tracking_error
+from robots.command import Chunk
 from robots.drivers.piper.link import PiperLink
 from robots.embodiment import JointLimits
+from robots.robot import Sent
 
 F64 = npt.NDArray[np.float64]
 
@@ -39,7 +42,7 @@ STOPPED = "stopped"
 
 
 class PiperMotion:
-    """Streams joint targets to one arm. `follow` belongs to one thread; `stop` may come from any.
+    """Streams joint targets to one arm. `follow` belongs to one thread; `stop` and `join` may come from any.
 
     Args:
         link: the open connection.
@@ -56,6 +59,7 @@ class PiperMotion:
         self._gripper_commanded = False
         self._sent_s, self._stale_until_s = math.inf, 0.0  # of a motion that is streamed; of feedback after a sleep
         self._stopped, self._wire = threading.Event(), threading.RLock()
+        self._running = RunningPlan()
 
     def begin(self) -> None:
         """Permits a new motion; clears an earlier stop."""
@@ -64,9 +68,19 @@ class PiperMotion:
     def stop(self) -> None:
         """Ends a running motion: the arm holds its position, the gripper keeps its command."""
         self._stopped.set()
+        self._running.close()
         with self._wire:
             if not self._link.lost():
                 self.hold()
+
+    @property
+    def following(self) -> bool:
+        """Whether it plays a chunk that another may be joined on to."""
+        return self._running.open
+
+    def join(self, planner: ArmPlanner, chunk: Chunk, sensed_ns: int) -> Sent:
+        """Joins `chunk`, decided from what was sensed then, on to the one that `follow` plays."""
+        return self._running.join(planner, chunk, sensed_ns / 1e9)
 
     def current(self) -> dict[str, float]:
         """Start of a motion: the commanded positions of joints that reached them, so that sag does not accumulate."""
@@ -95,28 +109,38 @@ class PiperMotion:
         self._link.send_joints(held[:-1].tolist())
         self._commanded = held
 
-    def follow(self, plan: Plan) -> str:
-        """Executes a plan and waits until the measured joints are at rest at its end; returns the failure, or ""."""
+    def follow(self, plan: Plan, joins: bool = False) -> str:
+        """Executes a plan, and what is joined on to it, and waits until the measured joints are at rest at its end.
+
+        Returns the failure, or "".
+        """
         initial = np.array(list(self.current().values()))
         self._sent_s = time.monotonic()
-        blocked = self._play(plan, initial)
-        self._sent_s = math.inf
-        blocked = blocked or self._arrive(plan.row(initial, plan.duration_s))
+        self._running.begin(plan, joins)
+        try:
+            blocked = self._play(initial)
+            self._sent_s = math.inf
+            plan = self._running.plan
+            blocked = blocked or self._arrive(plan.row(initial, plan.duration_s))
+        finally:
+            self._running.end()
         if blocked:
             self.stop()
             self._settle()
         return blocked
 
-    def _play(self, plan: Plan, initial: F64) -> str:
-        began, gripper = time.monotonic(), plan.gripper is not None
-        checked = began
-        while (elapsed := time.monotonic() - began) < plan.duration_s:
+    def _play(self, initial: F64) -> str:
+        checked = time.monotonic()
+        while True:
             if asleep := self._slept(checked):
                 return asleep
-            checked = began + elapsed
-            if not self._send(plan.row(initial, elapsed), gripper, checked):
+            checked = time.monotonic()
+            if not self._send(initial):
                 return self._slept(checked) or STOPPED
-            measured_s = self._link.stamp_ns / 1e9 - began  # as old as the feedback is
+            plan, began_s = self._running.state()
+            if checked - began_s >= plan.duration_s:
+                return ""
+            measured_s = self._link.stamp_ns / 1e9 - began_s  # as old as the feedback is
             fault = self._link.lost() or self._link.fault()
             fault = fault or tracking_error(
                 plan.arm, measured_s, self._names[:-1], np.array(self._link.positions()[:-1])
@@ -124,9 +148,6 @@ class PiperMotion:
             if fault:
                 return fault
             self._stopped.wait(self._period_s)
-        if asleep := self._slept(checked):
-            return asleep
-        return "" if self._send(plan.row(initial, plan.duration_s), gripper, time.monotonic()) else STOPPED
 
     def _slept(self, checked: float) -> str:
         """Reason to abort after the process was suspended: the next target would be a jump of the arm; or ""."""
@@ -159,15 +180,17 @@ class PiperMotion:
                 return
             time.sleep(POLL_S)
 
-    def _send(self, row: F64, gripper: bool, computed_s: float) -> bool:
-        """Sends one row unless a stop came first, or this process was suspended since, which end this motion."""
-        with self._wire:
+    def _send(self, initial: F64) -> bool:
+        """Sends the row that is due unless a stop came first, or this process was suspended: these end the motion."""
+        with self._wire, self._running.lock:
+            computed_s = time.monotonic()
+            plan, elapsed_s = self._running.plan, self._running.elapsed_s()
+            row = np.clip(plan.row(initial, elapsed_s), self._low, self._high)
             if self._stopped.is_set() or self._slept(computed_s):
                 return False
-            row = np.clip(row, self._low, self._high)
             self._link.send_joints(row[:-1].tolist())
             self._sent_s = time.monotonic()
-            if gripper:
+            if plan.gripper is not None:
                 self._link.send_gripper(float(row[-1]))
                 self._gripper_commanded = True
             self._commanded = row

@@ -88,6 +88,7 @@ class RosRobot(Connected):
         self._sync = ObservationSync(body, remembered=max(4, self.options.kept))
         self._newest: Observation | None = None
         self._recent: deque[Observation] = deque(maxlen=self.options.kept)
+        self._awaited: CommandRequest | None = None
         self._result: CommandResult | None = None
         self._fault = self._stopped = self._lease = ""
         self._heartbeat: Heartbeat | None = None
@@ -186,10 +187,10 @@ class RosRobot(Connected):
         self._require("execute")
         request = CommandRequest(self._seen_ns, command, self.options.valid_for_s, self._lease)
         with self._changed:
-            self._result = None
+            self._awaited, self._result = request, None
         self._command.publish(convert.request_msg(request))
         with self._changed:
-            if not self._changed.wait_for(lambda: self._fault or self._answers(request), self.options.motion_timeout_s):
+            if not self._changed.wait_for(lambda: self._fault or self._result, self.options.motion_timeout_s):
                 raise RobotError(
                     f"{self._body.name}: no result of the command within {self.options.motion_timeout_s} s;"
                     " check robot_node"
@@ -276,9 +277,11 @@ class RosRobot(Connected):
         is_news = self._newest is not None and self._newest.stamp_ns > self._after_ns
         return is_news or bool(self._fault or self._stopped)
 
-    def _answers(self, request: CommandRequest) -> bool:
-        result = self._result  # another robot node may answer too
-        return result is not None and (result.stamp_ns, result.lease) == (request.stamp_ns, request.lease)
+    def _keep(self, result: CommandResult) -> None:
+        """Keeps the result that is awaited; others may be answered too, and a motion's end has one of its own."""
+        awaited = self._awaited
+        if awaited and (result.stamp_ns, result.lease) == (awaited.stamp_ns, awaited.lease):
+            self._result = result
 
     def _take_instruction(self, message: String) -> None:
         self.instruction = message.data
@@ -317,7 +320,7 @@ class RosRobot(Connected):
     def _take_result(self, message: DiagnosticArray) -> None:
         with self._changed:
             try:
-                self._result = diagnostics.result_of(message)
+                self._keep(diagnostics.result_of(message))
                 self.pose = diagnostics.pose_of(message) or self.pose
             except RobotError as error:
                 self._fault = str(error)

@@ -3,10 +3,11 @@
 A command is a `trajectory_msgs/JointTrajectory`:
 
 - `header.stamp` is the stamp of the observation it was decided from, echoed: the robot's own clock, never ours.
-- `header.frame_id` holds words: "current" for increments from the current position, "chunk" for a Chunk, none for
-  absolute values; then "lease=" and the lease that the robot node granted for this trial. A Stop needs none.
+- `header.frame_id` holds words: "current" for increments from the current position, "chunk" for a Chunk, "joining" for
+  one that others may be joined on to, none for absolute values; then "lease=" and the lease that the robot node
+  granted for this trial. A Stop needs none.
 - A Chunk: `points[0]` has no positions, the points after it are its rows, `time_from_start` of
-  each counted from when the first motion starts.
+  each counted from when the first motion starts, or from the observation for a chunk that is joined on.
 - `points[0].positions` holds one number per joint name; `points[0].time_from_start` is the maximum age of the
 observation
   at which the motion may start.
@@ -53,6 +54,9 @@ CURRENT = "current"
 
 CHUNK = "chunk"
 """Word in `frame_id` of a command whose points are the rows of a Chunk."""
+
+JOINING = "joining"
+"""The same for a Chunk that others may be joined on to while it runs."""
 
 LEASE = "lease="
 """Prefix of the word with the lease."""
@@ -141,13 +145,14 @@ def _words(header: Header) -> tuple[str, str]:
     leases: list[str] = []
     for word in header.frame_id.split():
         (leases if word.startswith(LEASE) else kinds).append(word)
-    if len(kinds) > 1 or len(leases) > 1 or not {*kinds} <= {CURRENT, CHUNK}:
-        raise SpecError("command frame_id", repr(header.frame_id), f"'', '{CURRENT}' or '{CHUNK}', and '{LEASE}...'")
+    if len(kinds) > 1 or len(leases) > 1 or not {*kinds} <= {CURRENT, CHUNK, JOINING}:
+        kinds_known = f"'', '{CURRENT}', '{CHUNK}' or '{JOINING}'"
+        raise SpecError("command frame_id", repr(header.frame_id), f"{kinds_known}, and '{LEASE}...'")
     return "".join(kinds), "".join(leases)[len(LEASE) :]
 
 
 def _chunk_msg(order: CommandRequest, chunk: Chunk) -> JointTrajectory:
-    message = JointTrajectory(header=_header(order, CHUNK))
+    message = JointTrajectory(header=_header(order, JOINING if chunk.joins else CHUNK))
     message.joint_names = list(chunk.names)
     message.points = [JointTrajectoryPoint(time_from_start=_duration_msg(order.valid_for_s))]
     for number, row in enumerate(chunk.rows, start=1):
@@ -168,8 +173,8 @@ def _seconds(duration: Duration) -> float:
 def request_of(message: JointTrajectory) -> CommandRequest:
     """Inverse of `request_msg`; SpecError when the message is no command."""
     kind, lease = _words(message.header)
-    if kind == CHUNK:
-        return _chunk_order(message, lease)
+    if kind in (CHUNK, JOINING):
+        return _chunk_order(message, lease, joins=kind == JOINING)
     if len(message.points) != 1:
         raise SpecError("command points", len(message.points), "exactly one")
     point = message.points[0]
@@ -179,7 +184,7 @@ def request_of(message: JointTrajectory) -> CommandRequest:
     return CommandRequest(stamp_of(message.header), command, _seconds(point.time_from_start), lease)
 
 
-def _chunk_order(message: JointTrajectory, lease: str) -> CommandRequest:
+def _chunk_order(message: JointTrajectory, lease: str, joins: bool) -> CommandRequest:
     if len(message.points) < 2 or message.points[0].positions:
         raise SpecError("chunk points", len(message.points), "one without positions, then at least one row")
     start, *rows = message.points
@@ -189,7 +194,7 @@ def _chunk_order(message: JointTrajectory, lease: str) -> CommandRequest:
     period_s, *later = times = [_seconds(row.time_from_start) for row in rows]
     if any(abs(due_s - number * period_s) > 1e-6 for number, due_s in enumerate(later, start=2)):
         raise SpecError("chunk times", times, f"rows that are even, one every {period_s} s")
-    chunk = Chunk(tuple(message.joint_names), tuple(tuple(row.positions) for row in rows), period_s)
+    chunk = Chunk(tuple(message.joint_names), tuple(tuple(row.positions) for row in rows), period_s, joins)
     return CommandRequest(stamp_of(message.header), chunk, _seconds(start.time_from_start), lease)
 
 

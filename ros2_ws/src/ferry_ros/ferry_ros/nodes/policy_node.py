@@ -45,7 +45,7 @@ from ferry_ros.trial_record import TrialRecord
 from policy_server.errors import BundleError, PolicyError, Unreachable
 from policy_server.policies import open_policy
 from policy_server.policy import Policy, PolicyInfo, Sampling
-from robots.binding import bind
+from robots.binding import ChunkSettings, bind
 from robots.errors import ConnectionFailed, RobotError
 
 ODOMETRY_S = 0.5
@@ -70,6 +70,11 @@ class PolicyNodeOptions:
         observe_timeout_s: longest wait for a new observation.
         motion_timeout_s: longest wait for the result of a command.
         instruction: instruction in words; empty takes that of the robot's episode.
+        chunks: "join" asks for the next chunk while one runs and joins it on without a pause, "rest" lets each end at
+            rest; empty takes the policy's own way.
+        execute_rows: rows of a chunk that are executed before the next is asked for; 0 takes the policy's.
+        chunk_latency_s: with joined chunks, the longest time from an observation to its chunk for which rows are played
+            on [s]; 0 takes the policy's.
         sampling: greedy, sample, or uniform (the random baseline).
         seed: of the sampling.
         max_steps: decisions until a trial ends; 0 takes the policy's horizon.
@@ -88,6 +93,9 @@ class PolicyNodeOptions:
     observe_timeout_s: float = 2.0
     motion_timeout_s: float = 10.0
     instruction: str = ""
+    chunks: str = ""
+    execute_rows: int = 0
+    chunk_latency_s: float = 0.0
     sampling: str = "greedy"
     seed: int = 0
     max_steps: int = 0
@@ -265,7 +273,8 @@ class PolicyNode(LifecycleNode):
             recorded, watched = self._recorded(trial, options, instruction, steps), self._watched(trial, options)
             with recorded as record, self._robot.driving(), watched:
                 both = (self, record)
-                runner = Runner(self._robot, session, max_steps=steps, subscribers=both)
+                chunks = ChunkSettings.given(options.chunks, options.execute_rows, options.chunk_latency_s)
+                runner = Runner(self._robot, session, chunks=chunks, max_steps=steps, subscribers=both)
                 end = trial.begin(runner)
                 record.ended_as(end)  # with the reason of who ended it
             return replace(end, message="; ".join(filter(None, (end.message, record.fault))))

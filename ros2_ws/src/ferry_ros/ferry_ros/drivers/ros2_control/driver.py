@@ -18,7 +18,7 @@ from ferry_ros.drivers.ros_camera import CameraTuning, RosCamera
 from ferry_ros.drivers.vendor_node import claim_in_domain
 from robots.arms.kinematics import Kinematics
 from robots.arms.planner import ArmPlanner, Refused
-from robots.command import Command, Stop
+from robots.command import Chunk, Command, Stop
 from robots.embodiment import Embodiment
 from robots.embodiments import ros2_control_arms
 from robots.errors import NotConnected, RobotError
@@ -176,7 +176,21 @@ class Ros2ControlArm(Connected):
                 return sent
             if fault := self._fault(link):
                 return Sent(command, refused=fault)
-            return replace(sent, blocked=motion.run(plan))
+            joins = isinstance(sent.command, Chunk) and sent.command.joins
+            return replace(sent, blocked=motion.run(plan, joins))
+
+    @property
+    def following(self) -> bool:
+        """Whether a chunk runs that another may be joined on to."""
+        return self._motion is not None and self._motion.following
+
+    def join(self, chunk: Chunk, sensed_ns: int) -> Sent:
+        """Joins `chunk` on to the one that runs; the arm keeps moving."""
+        link = self._require("join")
+        assert self._motion is not None  # made with the link
+        if fault := self._fault(link):
+            return Sent(chunk, refused=fault)
+        return self._motion.join(chunk, sensed_ns)
 
     def stop(self) -> None:
         """Ends a running motion: the arm slows down evenly and holds, the gripper keeps its command."""

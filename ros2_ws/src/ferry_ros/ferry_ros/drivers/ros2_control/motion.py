@@ -12,9 +12,12 @@ import numpy as np
 
 from ferry_ros.drivers.ros2_control.link import ArmLink
 from robots.arms.planner import ArmPlanner, Plan
+from robots.arms.running_plan import RunningPlan
 from robots.arms.tracking import ASLEEP_S
 from robots.arms.trajectory import F64, Trajectory, halt
+from robots.command import Chunk
 from robots.limits import GRIPPER_JOINT
+from robots.robot import Sent
 
 CALM = 3
 """So many joint states in a row must show the arm at rest after a ramp; one may be an old one."""
@@ -99,9 +102,8 @@ class ArmMotion:
     ) -> None:
         self._link, self._planner, self._decel, self._fault, self._tuning = link, planner, decel_radps2, fault, tuning
         self._stopping = threading.Event()
-        self._state = threading.Lock()
-        self._plan: Plan | None = None
-        self._began_s = self._renew_at_s = 0.0
+        self._running = RunningPlan(changed=self._renew_now)
+        self._renew_at_s = 0.0
         self._halted_s = math.inf  # time in its plan at which the motion was ended
         self._checked_s, self._slept = 0.0, False  # the last part ended at rest while this process did not run
         self._held_m = math.inf  # aperture at which the gripper last closed on an object
@@ -112,26 +114,41 @@ class ArmMotion:
 
     def stop(self) -> None:
         """Ends a running motion; idempotent, from any thread."""
-        with self._state:
+        with self._running.lock:
             first = not self._stopping.is_set()
             self._stopping.set()
-            if first and self._plan is not None:
-                self._halt(self._plan)
+            self._running.close()
+            if first and self._running.active:
+                self._halt()
 
-    def run(self, plan: Plan) -> str:
-        """Executes `plan`; returns, once the joints are at rest, why they are not at its end, or ""."""
-        with self._state:
+    @property
+    def following(self) -> bool:
+        """Whether it plays a chunk that another may be joined on to."""
+        return self._running.open
+
+    def join(self, chunk: Chunk, sensed_ns: int) -> Sent:
+        """Joins `chunk`, decided from what was sensed then, on to the one that `run` plays."""
+        return self._running.join(self._planner, chunk, sensed_ns / 1e9)
+
+    def run(self, plan: Plan, joins: bool = False) -> str:
+        """Executes `plan`, and what is joined on to it; returns, once the joints are at rest, why they are not at its
+        end, or "".
+        """
+        with self._running.lock:
             if self._stopping.is_set():
                 return "stopped"
-            self._plan, self._began_s, self._halted_s = plan, time.monotonic(), math.inf
-            self._checked_s, self._slept = self._began_s, False
+            self._running.begin(plan, joins)
+            self._halted_s, self._checked_s, self._slept = math.inf, self._running.began_s, False
             self._send(plan, 0.0)
         try:
-            reason = self._await(plan)
-            return reason and self._end(plan, reason)
+            reason = self._await()
+            return reason and self._end(reason)
         finally:
-            with self._state:
-                self._plan = None
+            self._running.end()
+
+    def _renew_now(self, plan: Plan) -> None:
+        """Lets the next check send the plan that was changed; until then the controller has a part of the old one."""
+        self._renew_at_s = 0.0
 
     def _send(self, plan: Plan, begin_s: float) -> None:
         """Sends the part of the plan from `begin_s` on."""
@@ -152,35 +169,41 @@ class ArmMotion:
         """True when this process did not run since the last check, which the next one reports."""
         return time.monotonic() - self._checked_s > ASLEEP_S
 
-    def _renew(self, plan: Plan, elapsed_s: float) -> None:
+    def _renew(self) -> None:
         """Sends the next part of a long trajectory, from the point reached: the vendor may slow the arm down."""
+        plan, began_s = self._running.state()
+        elapsed_s = time.monotonic() - began_s
         if elapsed_s < self._renew_at_s or elapsed_s >= plan.duration_s:
             return
         reached_s = elapsed_s
         if plan.arm and elapsed_s < plan.arm.duration_s:
             reached_s = plan.arm.progress(self._arm(), elapsed_s, self._tuning.window_s)
-        with self._state:
-            if self._stopping.is_set():
+        with self._running.lock:
+            if self._stopping.is_set() or self._running.plan is not plan:
                 return
-            self._began_s += elapsed_s - reached_s
+            self._running.began_s += elapsed_s - reached_s
             self._send(plan, reached_s)
 
-    def _await(self, plan: Plan) -> str:
+    def _await(self) -> str:
         """Waits for the end of the motion; returns why it must end earlier, or ""."""
-        return (self._await_arm(plan, plan.arm) if plan.arm else "") or (
-            self._await_gripper(plan, plan.gripper) if plan.gripper else ""
-        )
+        reason = self._await_arm() if self._running.plan.arm else ""
+        gripper = self._running.plan.gripper
+        return reason or (self._await_gripper(gripper) if gripper else "")
 
-    def _await_arm(self, plan: Plan, trajectory: Trajectory) -> str:
-        tuning, target = self._tuning, trajectory.positions[-1]
-        start, started_s = self._arm(), self._began_s
+    def _await_arm(self) -> str:
+        tuning, before = self._tuning, self._running.plan
+        start, started_s = self._arm(), self._running.began_s
         watch = _Watch(tuning.stall_rad, start, started_s)
         while True:
             current, now = self._arm(), time.monotonic()
-            elapsed = now - self._began_s
+            plan, _ = self._running.state()
+            started_s, before = started_s if plan is before else now, plan  # what was joined on takes its own time
+            trajectory, elapsed = plan.arm, self._running.elapsed_s()
+            assert trajectory is not None  # what is joined on moves the arm too
+            target = trajectory.positions[-1]
             if reason := self._interruption():
                 return reason
-            self._renew(plan, elapsed)
+            self._renew()
             near = bool(np.abs(current - target).max() <= tuning.near_rad)
             if near and elapsed >= trajectory.duration_s and self._at_rest():
                 return ""
@@ -200,17 +223,17 @@ class ArmMotion:
             return f"not followed: the arm did not move and is {left}; is its controller active, its e-stop released?"
         return f"contact: the arm is at rest {left} although it is driven"
 
-    def _await_gripper(self, plan: Plan, trajectory: Trajectory) -> str:
+    def _await_gripper(self, trajectory: Trajectory) -> str:
         """Waits for the gripper; one that closed on an object ends short of its target, which is no failure."""
         tuning, target, start = self._tuning, float(trajectory.positions[-1, 0]), float(trajectory.positions[0, 0])
         started_s = time.monotonic()
         watch = _Watch(tuning.near_m / 4, np.array([self._aperture()]), started_s, tuning.grip_s / 2)
         while True:
             current, now = self._aperture(), time.monotonic()
-            elapsed = now - self._began_s
+            elapsed = now - self._running.began_s
             if reason := self._interruption():
                 return reason
-            self._renew(plan, elapsed)
+            self._renew()
             still_s = watch.still_s(np.array([current]), self._link.feedback.stamp_ns / 1e9)
             if elapsed >= trajectory.duration_s and abs(current - target) <= tuning.near_m and still_s > 0.05:
                 return ""
@@ -243,7 +266,7 @@ class ArmMotion:
         self._slept = self._slept or asleep > self._tuning.window_s
         return asleep
 
-    def _end(self, plan: Plan, reason: str) -> str:
+    def _end(self, reason: str) -> str:
         """Slows the arm down, repeatedly until it is at rest; returns the reason, and whether it is not at rest."""
         self.stop()
         for _ in range(3):
@@ -258,17 +281,19 @@ class ArmMotion:
                     return reason
             if self._fault():
                 return reason  # without feedback rest cannot be measured
-            with self._state:
-                self._halt(plan)
+            with self._running.lock:
+                self._halt()
         return f"{reason}; the arm does not come to rest"
 
-    def _halt(self, plan: Plan) -> None:
+    def _halt(self) -> None:
         """Sends a ramp to rest along the plan from the measured position, or from the commanded one without plausible
-        feedback."""
+        feedback; the lock is held.
+        """
         self._sleep_s()
         if self._slept:
             return
-        elapsed, again = time.monotonic() - self._began_s, self._halted_s < math.inf
+        plan, began_s = self._running.state()
+        elapsed, again = time.monotonic() - began_s, self._halted_s < math.inf
         self._halted_s = elapsed = min(elapsed, self._halted_s)
         feedback = self._link.feedback
         if plan.arm:
