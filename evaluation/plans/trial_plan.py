@@ -15,10 +15,10 @@ import numpy as np
 from evaluation.errors import PlanError
 from evaluation.plans.plan import PolicyEntry
 from evaluation.plans.trial import Start
-from evaluation.plans.yaml_lines import read_yaml
 from evaluation.statistics.group_sequential import Spending
 from evaluation.statistics.power import Effect, effect_of, pairs_needed
 from evaluation.statistics.rules import Rule, RuleName
+from policy_server.yaml_lines import read_yaml
 from robots.structure import Place, build
 
 Measure = Literal["strict", "soft", "progress"]
@@ -154,7 +154,7 @@ class TrialPlan:
 
 def read_trial_plan(path: Path) -> TrialPlan:
     """Reads a plan of real trials and computes its number of blocks; PlanError names file, line, got and expected."""
-    data, place = read_yaml(path), Place(path.name, error=PlanError)
+    data, place = read_yaml(path, PlanError, "a plan of real trials"), Place(path.name, error=PlanError)
     plan: TrialPlan = build(TrialPlan, data, place)
     return checked(plan, data if isinstance(data, Mapping) else {}, place)
 

@@ -38,10 +38,11 @@ class TokenNetwork(nn.Module):
         if config.backbone is None:
             raise ConfigError("backbone", None, "sizes of image encoders and a language model for network 'tokens'")
         backbone, self.config = config.backbone, config
-        self.encoders = nn.ModuleList([ImageEncoder(one, config.image_size) for one in backbone.vision])
+        encoders = [ImageEncoder(one, config.image_size) for one in backbone.vision]
+        self.encoders = nn.ModuleList(encoders)
         self.language: Any = parts.AutoModel.from_config(_config(backbone.language), attn_implementation="eager")
         width = int(self.language.config.hidden_size)
-        self.projector = projector(sum(one.width for one in self.encoders), width, len(self.encoders))
+        self.projector = projector(sum(one.width for one in encoders), width, len(encoders))
         if not config.bins <= backbone.last_token < self.language.config.vocab_size:
             raise ConfigError("backbone last_token", backbone.last_token, f"{config.bins} to the size of its table")
         self.head = nn.Linear(width, self.language.config.vocab_size, bias=False)
