@@ -352,8 +352,8 @@ def test_gr00ts_errors_are_maps_with_an_error(gr00t: Served, data: bytes) -> Non
 
 
 @needs_zmq
-def test_a_request_that_gr00ts_own_client_sent(gr00t: Served) -> None:
-    """Recorded from MsgSerializer of NVIDIA/Isaac-GR00T@ade260e, gr00t/policy/server_client.py."""
+def test_a_request_as_gr00ts_client_packs_it(gr00t: Served) -> None:
+    """Packed by a copy of MsgSerializer of NVIDIA/Isaac-GR00T@ade260e, gr00t/policy/server_client.py, typed from it."""
     recorded = (Path(__file__).parent / "goldens" / "gr00t_get_action.msgpack").read_bytes()
     with gr00t_socket(gr00t) as socket:
         action, _ = gr00t_call(socket, recorded)

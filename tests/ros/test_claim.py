@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -61,6 +62,20 @@ def test_of_two_that_start_at_the_same_moment_one_stays(tmp_path: Path) -> None:
         wait_until(lambda: sum(map(has, two)) == 1, 20.0)
         time.sleep(1.0)
         assert sum(map(has, two)) == 1
+
+
+def test_a_second_one_waits_for_a_first_one_that_has_no_time_to_answer(tmp_path: Path) -> None:
+    with graph(tmp_path) as here:
+        first = start(here, tmp_path, "supervisor_node", "first")
+        wait_until(lambda: here.watcher.get_publishers_info_by_topic(f"{here.namespace}/claim/supervisor_node"), 20.0)
+        time.sleep(1.5)
+        node = rclpy.create_node("supervisor_node", namespace=here.namespace)
+        first.send(signal.SIGSTOP)
+        second = Claim(node, "supervisor_node", lambda _: None, lambda _: None)
+        threading.Timer(2.0 * LISTEN_S, lambda: first.send(signal.SIGCONT)).start()
+        with pytest.raises(NameTaken, match=f"process {first.process.pid} of"):
+            second.settle()
+        node.destroy_node()
 
 
 def test_two_that_meet_later_let_nothing_move_and_one_ends(tmp_path: Path) -> None:

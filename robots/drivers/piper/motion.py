@@ -32,9 +32,6 @@ POLL_S = 0.02
 NEAR = 0.03
 """A joint this near to its commanded position has reached it, apart from sag [rad]."""
 
-STALE_S = 0.3
-"""After a suspension the bus first delivers what it buffered before; by then it is read [s]."""
-
 BRAKE_RAD = 0.05
 """Largest distance of a stopped joint's target from its measured position."""
 
@@ -57,12 +54,13 @@ class PiperMotion:
         )
         self._commanded: F64 | None = None
         self._gripper_commanded = False
-        self._sent_s, self._stale_until_s = math.inf, 0.0  # of a motion that is streamed; of feedback after a sleep
+        self._sent_s, self._suspended = math.inf, False  # of a motion that is streamed; whether it was suspended
         self._stopped, self._wire = threading.Event(), threading.RLock()
         self._running = RunningPlan()
 
     def begin(self) -> None:
         """Permits a new motion; clears an earlier stop."""
+        self._suspended = False
         self._stopped.clear()
 
     def stop(self) -> None:
@@ -95,11 +93,11 @@ class PiperMotion:
         """Commands the arm to hold its position; a moving arm continues to its commanded position if that is near.
 
         The measured position of a moving arm lags: commanded to it, the arm would swing back. When this process was
-        suspended in a motion nothing is sent at first: the arm stands where it was commanded to, and what the bus
-        delivers now was measured before.
+        suspended in a motion nothing is sent until the next one: the arm stands where it was commanded to, and the bus
+        first delivers what it buffered before, for as long as this process takes to read it.
         """
         self._slept(self._sent_s)
-        if time.monotonic() < self._stale_until_s:
+        if self._suspended:
             return
         held = measured = np.array(self._link.positions())
         if self._commanded is not None:
@@ -154,7 +152,7 @@ class PiperMotion:
         now = time.monotonic()
         if now - checked <= ASLEEP_S:
             return ""
-        self._stale_until_s = now + STALE_S
+        self._suspended = True
         return f"asleep: this process did not run for {now - checked:.2f} s"
 
     def _arrive(self, end: F64) -> str:

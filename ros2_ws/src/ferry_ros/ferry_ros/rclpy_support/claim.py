@@ -31,6 +31,9 @@ LISTEN_S = 0.8
 """Longer than discovery takes, which announces a node twice a second (`fast_dds.xml`)."""
 LAST_S = 0.3
 """Listening goes on for at least so long after `settle` was called: creating a robot may have held up this process."""
+SILENT_S = 3.0
+"""Listening goes on for so long while another claimant is discovered that has said nothing yet: its process may have no
+time. One that was killed is discovered for a while as well, so that its follower waits that long."""
 SAME_S = 0.3
 """Claims that began within so short a time of each other count as one moment: ids decide."""
 FORGET_S = 1.0
@@ -84,22 +87,22 @@ class Claim:
         self, node: Node, part: str, on_conflict: Callable[[str], None], on_lost: Callable[[RobotError], None]
     ) -> None:
         self._part, self._on_conflict, self._on_lost = part, on_conflict, on_lost
-        self._namespace = node.get_namespace()
+        self._namespace, self._topic = node.get_namespace(), f"claim/{part}"
         self._me = Claimant()
         self._others: dict[str, tuple[Claimant, float]] = {}
         self._lock = threading.Lock()
         self._conflict, self._began_s = "", time.monotonic()
-        sibling = sibling_node(node, "claim")
-        self._publisher = sibling.create_publisher(String, f"claim/{part}", qos.EVERY)
-        sibling.create_subscription(String, f"claim/{part}", self._take, qos.EVERY)
+        self._sibling = sibling = sibling_node(node, "claim")
+        self._publisher = sibling.create_publisher(String, self._topic, qos.EVERY)
+        sibling.create_subscription(String, self._topic, self._take, qos.EVERY)
         steady_timer(sibling, PERIOD_S, self._check)
         self._spinner = Spinner(sibling)
         self._settles_s = time.monotonic() + LISTEN_S
 
     def settle(self) -> None:
         """Waits for objections to the claim; NameTaken, which names the other process, when there is one."""
-        until = max(self._settles_s, time.monotonic() + LAST_S)
-        while time.monotonic() < until:
+        until, silent_until = max(self._settles_s, time.monotonic() + LAST_S), time.monotonic() + SILENT_S
+        while (now := time.monotonic()) < until or (now < silent_until and self._somebody_is_silent()):
             time.sleep(PERIOD_S / 2)
             if rival := self._rival():
                 self.close()
@@ -110,6 +113,11 @@ class Claim:
     def close(self) -> None:
         """Withdraws the claim."""
         self._spinner.close()
+
+    def _somebody_is_silent(self) -> bool:
+        """Whether more others publish their claim than have been heard."""
+        with self._lock:
+            return self._sibling.count_publishers(self._topic) - 1 > len(self._others)
 
     def _words(self, rival: Claimant) -> str:
         return f"two of {self._namespace}/{self._part}: {rival} has that name already"
