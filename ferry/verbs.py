@@ -29,10 +29,10 @@ class Verb:
 
 
 def _train(argv: Sequence[str]) -> int | None:
-    if argv and not set(HELP) & set(argv):
-        print(f"ferry train {argv[0]}: starting", file=sys.stderr, flush=True)  # torch takes seconds to import
-    from training.train import main
+    from training.train import STAGES, main
 
+    if argv and argv[0] in STAGES and not set(HELP) & set(argv):
+        print(f"ferry train {argv[0]}: starting", file=sys.stderr, flush=True)  # torch takes seconds to import
     return main(argv)
 
 

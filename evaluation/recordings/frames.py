@@ -8,6 +8,8 @@ observation of that moment.
 from __future__ import annotations
 
 import json
+import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -54,7 +56,7 @@ def frames(recording: Recording) -> Iterator[Frame]:
 
 
 def _rows(recording: Recording) -> Iterator[Frame]:
-    due = sorted(((at_ns, row) for step in recording.steps for at_ns, row in _played(recording, step)), key=_first)
+    due = sorted(_due(recording), key=_first)
     observations = recording.observations()
     newest, following = next(observations, None), next(observations, None)
     for at_ns, row in due:
@@ -69,12 +71,49 @@ def _first(due: tuple[int, tuple[float, ...]]) -> int:
     return due[0]
 
 
-def _played(recording: Recording, step: Step) -> Iterator[tuple[int, tuple[float, ...]]]:
-    """(ROS time [ns], row) of every row of a step's chunk that was played before the motion's end."""
+def _due(recording: Recording) -> Iterator[tuple[int, tuple[float, ...]]]:
+    """(ROS time [ns], row) of every row that was played; of a chunk that others join, until the next one joins it."""
+    played = [one for step in recording.steps if (one := _played(recording, step)) is not None]
+    ends_ns = [one.begins_ns if played[number].chunk.joins else sys.maxsize for number, one in enumerate(played[1:])]
+    over_ns = 0
+    for one, end_ns in zip(played, [*ends_ns, sys.maxsize]):
+        chunk, period_ns = one.chunk, 1e9 * one.period_s
+        joined = chunk.joins and one.begins_ns < over_ns  # its rows count from the observation, else from the beginning
+        first_ns = one.sensed_ns if joined else one.begins_ns
+        over_ns = first_ns + round(len(chunk.rows) * period_ns)
+        for number, row in enumerate(chunk.rows):
+            at_ns = first_ns + round(number * period_ns)
+            if number < one.rows and one.begins_ns <= at_ns < end_ns:
+                yield at_ns, row
+
+
+@dataclass(frozen=True)
+class _Played:
+    """A chunk that moved the robot.
+
+    Attributes:
+        sensed_ns, begins_ns: ROS times of its observation and of its beginning.
+        period_s: of its rows: shorter than the chunk's on a twin that runs faster than the clock.
+        rows: how many of its rows were played, where no other chunk joined it.
+    """
+
+    chunk: Chunk
+    sensed_ns: int
+    begins_ns: int
+    period_s: float
+    rows: int
+
+
+def _played(recording: Recording, step: Step) -> _Played | None:
     chunk, result = step.sent.command, recording.results.get(step.decision.stamp_ns)
     if not isinstance(chunk, Chunk) or result is None or step.sent.refused:
-        return
+        return None
     age_s, lasted_s = json.loads(result["age_s"]) or 0.0, json.loads(result["duration_s"])
-    for number, row in enumerate(chunk.rows):
-        if number * chunk.period_s < lasted_s:
-            yield step.decision.stamp_ns + round((age_s + number * chunk.period_s) * 1e9), row
+    begins_ns, count = step.decision.stamp_ns + round(age_s * 1e9), len(chunk.rows)
+    if chunk.joins:
+        return _Played(chunk, step.decision.stamp_ns, begins_ns, chunk.period_s, count)
+    if step.sent.executed:
+        period_s = min(chunk.period_s, lasted_s / count)
+        return _Played(chunk, step.decision.stamp_ns, begins_ns, period_s, count)
+    rows = min(count, math.ceil(lasted_s / chunk.period_s))
+    return _Played(chunk, step.decision.stamp_ns, begins_ns, chunk.period_s, rows)

@@ -65,7 +65,7 @@ class VideoFiles:
 
     def begin(self) -> None:
         """Begins an episode, in the next file where this one is large."""
-        if self._container is None or self.path.stat().st_size > VIDEO_MB * 2**20:
+        if self._container is None or self._bytes() > VIDEO_MB * 2**20:
             self.close()
             self.file, self.frames = self.file + 1, 0
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,6 +74,10 @@ class VideoFiles:
             self._stream.height, self._stream.width = self._size
             self._stream.pix_fmt = "yuv420p"
             self._stream.time_base = Fraction(1, self._fps)
+
+    def _bytes(self) -> int:
+        """Size of the present file; an encoder that holds its first images back has not made it yet."""
+        return self.path.stat().st_size if self.path.exists() else 0
 
     def add(self, image: U8Image) -> None:
         """Adds one image of (H, W, 3) uint8 RGB."""

@@ -56,7 +56,7 @@ def test_a_plan_is_run_and_its_table_printed(plan: Path, tmp_path: Path, capsys:
     lines = said.out.splitlines()
     assert lines[0] == "rehearsal: 4 trials to do"
     assert lines[1].split() == ["policy", "robot", "task", "success", "SEL", "trials"]
-    assert lines[2].split()[:6] == ["tiny", "fake", "object_nav", "100", "%", "[34,"]
+    assert lines[2].split()[:6] == ["tiny", "fake", "object_nav", "100", "%", "[16,"]
     assert "tiny against random:" in said.out
     assert "[4/4] tiny 2/2" in said.err
     assert max(map(len, lines[:-1])) <= 100  # the last one is a path

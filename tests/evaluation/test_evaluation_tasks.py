@@ -167,7 +167,7 @@ def test_the_report_has_a_row_for_each_task_and_columns_for_what_is_known(tmp_pa
     lines = text_table(results).splitlines()
     assert lines[0].split() == ["policy", "robot", "task", "success", "SEL", "trials", "soft", "success", "rooms"]
     assert [line.split()[2] for line in lines[1:5]] == ["pick_up", "pick_up", "room_visit", "room_visit"]
-    assert lines[1].rstrip().endswith("100 % [21, 100]  -")
+    assert lines[1].rstrip().endswith("100 % [3, 100]  -")
     assert lines[3].split()[-2:] == ["40", "%"]
     assert "pick_up: mini against random:" in "\n".join(lines[5:])
     html = page([folder], {})

@@ -48,6 +48,9 @@ class Watched:
         outputs: list[np.ndarray] = self.session.run(names, feed)
         return outputs
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.session, name)
+
 
 class Counting(httpx.HTTPTransport):
     """The network, and what was sent over it: (method, path, bytes of the body)."""

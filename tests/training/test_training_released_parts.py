@@ -103,7 +103,7 @@ def test_an_imported_policy_only_decides(tmp_path: Path) -> None:
     policy = imported(CLONE, tmp_path).policy
     assert not any(one.requires_grad for one in policy.parameters())
     assert not any(one.training for one in policy.modules())
-    assert policy.config.blocked_token is None
+    assert policy.config.tokens.blocked is None
 
 
 def test_both_cameras_keep_their_own_token(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from training.data.demonstration import training_episodes
 from training.data.shards import load_shards, shard_path, write_metadata
 from training.export.bundle import trained_for
 from training.imitation.bc import BcOptions
-from training.imitation.bc import PpoTrainer as BcTrainer
+from training.imitation.bc import Trainer as BcTrainer
 from training.imitation.collect import CollectOptions, Collector
 from training.models import config
 from training.rl.options import RolloutOptions

@@ -43,8 +43,8 @@ class OdometryFeedback:
 
     @property
     def back_at_s(self) -> float:
-        """Monotonic time when it came back after a silence of more than `RESTART_S`."""
-        return self._back_s
+        """Monotonic time when its node was started anew, by its numbers or a silence of more than `RESTART_S`."""
+        return max(self._back_s, self._publishers.restarted_s)
 
     @property
     def fault(self) -> str:

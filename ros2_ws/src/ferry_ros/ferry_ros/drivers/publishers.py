@@ -9,6 +9,7 @@ On ROS 2 Humble rclpy does not give the number: there only the names of an exclu
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -53,6 +54,11 @@ class Publishers:
         if fell:
             self._falls.append(time.monotonic())
             self._what = fell[0]
+
+    @property
+    def restarted_s(self) -> float:
+        """Monotonic time of the last fall: a driver that was started anew; -inf before."""
+        return self._falls[-1] if self._falls else -math.inf
 
     @property
     def fault(self) -> str:
