@@ -42,8 +42,8 @@ from robots.drivers.piper.can_bus import open_bus
 from robots.errors import RobotError
 from robots.execution.command_request import CommandRequest, CommandResult
 from robots.execution.executor import Executor, ExecutorOptions
-from robots.fakes.stretch.control_socket import tell
 from robots.observation import Observation
+from robots.processes.control_socket import tell
 
 DRIVERS = ("stretch_re1", "stretch_re1_ros2", "locobot_pyrobot", "locobot_interbotix", "piper", "ros2_control_arm")
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ferry.errors import UsageError, nearest
-from ferry.requirements import STRETCH_SDK
+from ferry.launcher.requirements import STRETCH_SDK
 
 _HELP = ("-h", "--help")
 

@@ -99,7 +99,7 @@ def _fleet(here: Here) -> Path:
 
 
 def _tell_stretch(on: str, off: str) -> Hurt:
-    from robots.fakes.stretch.control_socket import tell
+    from robots.processes.control_socket import tell
 
     return lambda here, hurt: (tell(_fleet(here), on if hurt else off), None)[1]
 

@@ -18,7 +18,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState
 
 from robots.arms.kinematics import Kinematics
-from robots.fakes.stretch.control_socket import tell
+from robots.processes.control_socket import tell
 
 Place = tuple[float, ...]
 INTRUDER = "intruder"

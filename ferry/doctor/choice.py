@@ -9,7 +9,7 @@ from typing import Any
 from ferry.doctor.check import Machine
 from ferry.doctor.devices import check_can, check_files, check_sdk
 from ferry.errors import UsageError, nearest
-from ferry.requirements import STRETCH_SDK
+from ferry.launcher.requirements import STRETCH_SDK
 
 INSTALL_STRETCH = f"{STRETCH_SDK}; preinstalled on a Stretch: python3 -m venv --system-site-packages .venv"
 

@@ -27,8 +27,8 @@ from ferry.doctor.ros import (
 )
 from ferry.doctor.server import check_server
 from ferry.help import Parser
+from ferry.launcher.requirements import table
 from ferry.options import build, from_parameters, parse
-from ferry.requirements import table
 from robots.robot import Robot
 
 CHECKS: Mapping[str, Callable[[Machine], str]] = {

@@ -15,9 +15,9 @@ from ferry.help import Parser
 from ferry.launcher.arguments import declared, describe, parse_assignments
 from ferry.launcher.lookup import REPOSITORY, Lookup
 from ferry.launcher.plan import Process, defaults, plan
+from ferry.launcher.requirements import missing
 from ferry.launcher.run import RunOptions, run
 from ferry.launcher.taken import taken
-from ferry.requirements import missing
 
 RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 SUFFIX = ".launch.xml"

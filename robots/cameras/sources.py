@@ -15,6 +15,7 @@ import numpy as np
 
 from robots.cameras.camera import CameraDenied, CameraEnded, CameraLost, CameraMissing, CameraSize, Frame, Source
 from robots.cameras.letterbox import lens_fov_deg
+from robots.cameras.synthetic import Synthetic
 
 KINDS = "realsense:SERIAL, opencv:INDEX, opencv:/dev/videoN, url:ADDRESS, file:VIDEO, synthetic or synthetic:FLEET"
 FPS = 30
@@ -39,8 +40,6 @@ def source(choice: str, height: int, width: int, yaw_deg: float = 0.0) -> Source
     if kind in ("url", "file") and what:
         return OpenCV(what, height, width, recorded=kind == "file")
     if kind == "synthetic":
-        from robots.fakes.stretch.synthetic_camera import Synthetic  # only where a fake's camera is asked for
-
         return Synthetic(what, height, width, yaw_deg)
     raise CameraMissing(f"camera: got {choice!r}, expected {KINDS}")
 

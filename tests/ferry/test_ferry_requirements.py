@@ -13,7 +13,7 @@ from ferry_ros.robot_registry import ROBOTS
 from ferry.doctor.choice import choose
 from ferry.errors import UsageError
 from ferry.launcher.lookup import REPOSITORY
-from ferry.requirements import REQUIREMENTS, STRETCH_SDK, markdown, table
+from ferry.launcher.requirements import REQUIREMENTS, STRETCH_SDK, markdown, table
 
 WITHOUT = "import sys; sys.modules.update(dict.fromkeys({names!r})); "
 FERRY = "from ferry.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -60,7 +60,7 @@ def test_a_robot_node_without_its_package_ends_at_once() -> None:
 @pytest.mark.parametrize("page", ["README.md", "docs/install.md"])
 def test_a_page_that_shows_the_table_shows_the_one_that_the_programs_use(page: str) -> None:
     text = (REPOSITORY / page).read_text(encoding="utf-8")
-    assert markdown() in text, "put in what `python -m ferry.requirements` prints"
+    assert markdown() in text, "put in what `python -m ferry.launcher.requirements` prints"
 
 
 def test_every_robot_has_its_row_and_every_row_a_line_that_pip_understands() -> None:

@@ -27,8 +27,8 @@ from robots.cameras.camera import (
     Frame,
 )
 from robots.cameras.sources import OpenCV, RealSense, source
+from robots.cameras.synthetic import Synthetic
 from robots.errors import ConnectionFailed
-from robots.fakes.stretch.synthetic_camera import Synthetic
 from robots.spec import U8Image
 
 SIZE = (48, 64, 3)

@@ -23,9 +23,9 @@ from robots.fakes.stretch import process as stretch
 from robots.fakes.stretch.axis import Axis
 from robots.fakes.stretch.boards import POS_TRAJ, Pimu, Stepper
 from robots.fakes.stretch.calibration_files import configuration
-from robots.fakes.stretch.control_socket import NAME, tell
 from robots.fakes.stretch.dynamixel import Servo, ServoBus
 from robots.fakes.stretch.hardware import FakeStretch, FakeStretchOptions, ticks, value
+from robots.processes.control_socket import NAME, tell
 
 
 def sdk_framing() -> ModuleType:

@@ -16,8 +16,8 @@ import pytest
 from support.hardware import FIRST
 
 from robots.drivers.stretch.driver import StretchOptions
-from robots.fakes.stretch import control_socket
 from robots.fakes.stretch.calibration_files import ROBOT_ID
+from robots.processes import control_socket
 
 needs_sdk = pytest.mark.skipif(
     importlib.util.find_spec("stretch_body") is None, reason="stretch_body is not installed: run scripts/stretch_sdk"

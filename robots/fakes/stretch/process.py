@@ -2,7 +2,7 @@
 
 It opens pseudo-terminals in place of the robot's serial devices, speaks the boards' and the servos' own protocols on
 them, and writes the calibration files that the SDK reads. Point the driver at FOLDER. Lines on FOLDER/control.sock
-change it while it runs (`robots.fakes.stretch.control_socket`). Killing it is switching the robot off.
+change it while it runs (`robots.processes.control_socket`). Killing it is switching the robot off.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from robots.fakes.stretch.calibration_files import write_fleet
-from robots.fakes.stretch.control_socket import listen
 from robots.fakes.stretch.hardware import FakeStretch, FakeStretchOptions
+from robots.processes.control_socket import listen
 from robots.processes.signals import on_end
 from robots.processes.text import documented
 

@@ -1,6 +1,6 @@
 """What each robot needs on this machine beyond Ferry itself, and the line that installs it.
 
-`python -m ferry.requirements` prints the table of README.md and docs/install.md; a test compares both with it.
+`python -m ferry.launcher.requirements` prints the table of README.md and docs/install.md; a test compares both with it.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from robots.cameras.camera import CameraLost, CameraMissing, Frame
-from robots.fakes.stretch.control_socket import tell
+from robots.processes.control_socket import tell
 from robots.spec import U8Image
 
 WALLS = np.array([[200, 60, 60], [60, 180, 60], [60, 60, 200], [200, 180, 60]], dtype=np.uint8)
