@@ -13,6 +13,7 @@ import numpy as np
 
 from policy_server.dialects.arrays import KINDS, array_from, scalar_from
 from policy_server.errors import WireError
+from policy_server.wire.value_count import ValueCount
 
 MAX_VALUES = 100_000
 """Values of all lists and maps of a message: a client may send a vector as a list, but no image."""
@@ -32,7 +33,7 @@ def unpack(data: bytes, hook: Any = None) -> dict[str, Any]:
     Unpacking stops after `MAX_VALUES` values, before it costs much memory or time. `hook` replaces the reading of
     arrays, for a protocol that marks them otherwise.
     """
-    count = _Count()
+    count = ValueCount(MAX_VALUES)
     read = hook or _unpack
 
     def mapping(pairs: dict[Any, Any]) -> Any:
@@ -49,19 +50,6 @@ def unpack(data: bytes, hook: Any = None) -> dict[str, Any]:
     if not isinstance(message, dict):
         raise WireError(f"message: got {type(message).__name__}, expected a map", status=422, code="invalid")
     return message
-
-
-class _Count:
-    """Counts the values of a message; ValueError if there are too many."""
-
-    def __init__(self) -> None:
-        self._left = MAX_VALUES
-
-    def __call__(self, value: Any) -> Any:
-        self._left -= 1 + len(value)
-        if self._left < 0:
-            raise ValueError(f"more than {MAX_VALUES} values")
-        return value
 
 
 def _text(key: object) -> str:

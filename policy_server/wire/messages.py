@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from policy_server.decision import Decision
 from policy_server.errors import WireError
+from policy_server.wire.value_count import ValueCount
 from robots.errors import SpecError
 
 MSGPACK = "application/msgpack"
@@ -88,7 +89,7 @@ def unpack(data: bytes) -> dict[str, Any]:
     WireError if it is not a map with text keys, or has more than `MAX_VALUES` values: unpacking stops early, before it
     costs much memory or time.
     """
-    count = _Count()
+    count = ValueCount(MAX_VALUES)
     hooks = {"object_hook": count, "list_hook": count, "max_array_len": MAX_LIST, "max_map_len": MAX_LIST}
     try:
         return _map("message", msgpack.unpackb(data, raw=False, strict_map_key=True, **hooks))
@@ -192,19 +193,6 @@ def check_names(what: str, got: Mapping[str, Any], *, required: set[str], option
         if names:
             wrong = f"{code} {', '.join(sorted(names))}"
             raise invalid(what, wrong, ", ".join(sorted(allowed)) or "none", code=f"{code}_field")
-
-
-class _Count:
-    """Counts the values of a message while it is unpacked; ValueError if there are too many."""
-
-    def __init__(self) -> None:
-        self._left = MAX_VALUES
-
-    def __call__(self, value: Any) -> Any:
-        self._left -= 1 + len(value)
-        if self._left < 0:
-            raise ValueError(f"more than {MAX_VALUES} values")
-        return value
 
 
 def _pack_array(value: object) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import concurrent.futures
 import json
 import statistics
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,13 +13,13 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from dialects import Served, SlowBundle, dialect_serving, needs_json_numpy, needs_openpi, needs_zmq
+from dialects import Served, SlowBundle, busy, dialect_serving, needs_json_numpy, needs_openpi
 from foreign_bundles import POISON, ROWS, SIDE, expected, seen, write_arm_bundle
 from servers import ferry_serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from policy_server.dialects import json_codec, msgpack_codec, npy_codec
+from policy_server.dialects import json_codec, msgpack_codec
 from policy_server.errors import ContractError
 from policy_server.serving.service import ServiceOptions
 
@@ -53,12 +52,6 @@ def openvla(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     path: Path = tmp_path_factory.mktemp("one")
     write_arm_bundle(path, rows=1, one_camera=True)
     with dialect_serving(path, "openvla", OPTIONS) as served:
-        yield served
-
-
-@pytest.fixture(scope="module")
-def gr00t(folder: Path) -> Iterator[Served]:
-    with dialect_serving(folder, "gr00t", OPTIONS) as served:
         yield served
 
 
@@ -300,82 +293,6 @@ def test_a_policy_with_a_memory_is_never_given_a_new_one_silently(tmp_path: Path
         assert refused(socket, msgpack_codec.pack(fields)).startswith("horizon_exceeded: ")
 
 
-def gr00t_socket(served: Served) -> Any:
-    import zmq
-
-    socket = zmq.Context.instance().socket(zmq.REQ)
-    socket.setsockopt(zmq.LINGER, 0)
-    socket.setsockopt(zmq.RCVTIMEO, 20_000)
-    socket.connect(f"tcp://127.0.0.1:{served.port}")
-    return socket
-
-
-def gr00t_call(socket: Any, data: bytes) -> Any:
-    socket.send(data)
-    return npy_codec.unpack_reply(socket.recv())
-
-
-@needs_zmq
-def test_gr00ts_endpoints(gr00t: Served) -> None:
-    with gr00t_socket(gr00t) as socket:
-        assert gr00t_call(socket, npy_codec.pack({"endpoint": "ping"}))["status"] == "ok"
-        modalities = gr00t_call(socket, npy_codec.pack({"endpoint": "get_modality_config"}))
-        assert modalities["video"] == {"delta_indices": [0], "modality_keys": ["outside", "wrist"]}
-        assert modalities["action"]["delta_indices"] == list(range(ROWS))
-        assert gr00t_call(socket, npy_codec.pack({"endpoint": "reset", "data": {"options": None}})) == {}
-        data = {"observation": gr00t.fields(seen()), "options": None}
-        action, info = gr00t_call(socket, npy_codec.pack({"endpoint": "get_action", "data": data}))
-        np.testing.assert_allclose(action["actions"], expected()[None], rtol=1e-5)
-        assert info["inference_s"] > 0
-
-
-@needs_zmq
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"\xc1",
-        npy_codec.pack([1]),
-        npy_codec.pack({"endpoint": "kill"}),
-        npy_codec.pack({"endpoint": 5}),
-        npy_codec.pack({"endpoint": "get_action"}),
-        npy_codec.pack({"endpoint": "get_action", "data": {"observation": {"video": 5}}}),
-        npy_codec.pack({"data": {"observation": {"video": {"outside": np.zeros(3)}}}}),
-    ],
-)
-def test_gr00ts_errors_are_maps_with_an_error(gr00t: Served, data: bytes) -> None:
-    with gr00t_socket(gr00t) as socket:
-        reply = gr00t_call(socket, data)
-        assert set(reply) == {"error"}
-        assert "Traceback" not in reply["error"]
-        assert gr00t_call(socket, npy_codec.pack({"endpoint": "ping"}))["status"] == "ok"
-
-
-@needs_zmq
-def test_a_request_as_gr00ts_client_packs_it(gr00t: Served) -> None:
-    """Packed by a copy of MsgSerializer of NVIDIA/Isaac-GR00T@ade260e, gr00t/policy/server_client.py, typed from it."""
-    recorded = (Path(__file__).parent / "goldens" / "gr00t_get_action.msgpack").read_bytes()
-    with gr00t_socket(gr00t) as socket:
-        action, _ = gr00t_call(socket, recorded)
-    np.testing.assert_allclose(action["actions"], expected()[None], rtol=1e-5)
-    data = {"observation": gr00t.fields(seen()), "options": None}
-    assert npy_codec.pack({"endpoint": "get_action", "data": data}) == recorded
-
-
-def busy(call: Any, ping: Any) -> tuple[float, list[float]]:
-    """Returns the duration of `call`, and those of pings meanwhile."""
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        started, times = time.monotonic(), []
-        running = pool.submit(call)
-        while not running.done():
-            began = time.monotonic()
-            ping()
-            times.append(time.monotonic() - began)
-        running.result()
-        return time.monotonic() - started, times
-
-
-@needs_zmq
 def test_pings_are_answered_during_inference(folder: Path) -> None:
     with dialect_serving(folder, "openpi", kind=SlowBundle) as served, socket_to(served) as one, httpx.Client() as http:
         one.recv(20)
@@ -386,16 +303,6 @@ def test_pings_are_answered_during_inference(folder: Path) -> None:
         assert statistics.median(times) < took_s / 5
         took_s, times = busy(lambda: ask(one, fields), lambda: one.ping().wait(20))
         assert statistics.median(times) < took_s / 5  # on the very connection whose request is being answered
-    with (
-        dialect_serving(folder, "gr00t", kind=SlowBundle) as served,
-        gr00t_socket(served) as one,
-        gr00t_socket(served) as other,
-    ):
-        data = npy_codec.pack({"data": {"observation": served.fields(seen())}})
-        took_s, times = busy(
-            lambda: gr00t_call(one, data), lambda: gr00t_call(other, npy_codec.pack({"endpoint": "ping"}))
-        )
-        assert statistics.median(times) < took_s / 5
 
 
 @needs_openpi

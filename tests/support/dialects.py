@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import importlib.util
 import threading
 import time
@@ -83,3 +84,16 @@ def dialect_serving(
         finally:
             server.should_exit = True
             thread.join()
+
+
+def busy(call: Any, ping: Any) -> tuple[float, list[float]]:
+    """Returns the duration of `call`, and those of pings meanwhile."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        started, times = time.monotonic(), []
+        running = pool.submit(call)
+        while not running.done():
+            began = time.monotonic()
+            ping()
+            times.append(time.monotonic() - began)
+        running.result()
+        return time.monotonic() - started, times
