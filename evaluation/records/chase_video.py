@@ -113,8 +113,8 @@ def _fitted(image: U8Image, height: int, width: int) -> U8Image:
     return sheet
 
 
-def write_picture(path: Path, images: Sequence[U8Image], frames_per_s: float, height: int, quality: int = 75) -> None:
-    """Writes frames as an animated picture, .webp or .gif, `height` pixels high, that repeats for ever.
+def write_animation(path: Path, images: Sequence[U8Image], frames_per_s: float, height: int, quality: int = 75) -> None:
+    """Writes frames as an animation, .webp or .gif, `height` pixels high, that repeats for ever.
 
     Raises:
         VideoFailed: OpenCV cannot write it.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from evaluation.errors import FolderError, RecordError
-from evaluation.records.chase_video import PER_DECISION, can_film, film, frames, write_picture
+from evaluation.records.chase_video import PER_DECISION, can_film, film, frames, write_animation
 from evaluation.records.episode import CHASE_FILE, EPISODE_FILE
 from evaluation.records.run_folder import RUN_FILE, TRIALS, RunFolder
 from evaluation.records.video import FRAMES_PER_S
@@ -23,7 +23,7 @@ from robots.processes.text import counted, printable
 
 _NULL = subprocess.DEVNULL
 SMOOTH = 4
-"""Frames for each decision in a moving picture."""
+"""Frames for each decision in a animation."""
 
 if TYPE_CHECKING:  # a robot's computer has no simulator
     from simulation.worker_pool import Work
@@ -44,21 +44,21 @@ class Film:
     """Number of parallel processes. 0: one per core."""
     again: bool = False
     """Film again what has been filmed."""
-    picture: Path | None = None
-    """Instead, write this moving picture (.webp or .gif) of one trial, the first one."""
+    animation: Path | None = None
+    """Instead, write this animation (.webp or .gif) of one trial, the first one."""
     height: int = 270
-    """Height of the moving picture [pixels]."""
+    """Height of the animation [pixels]."""
     seconds: float = 12.0
-    """Longest time of the moving picture: it shows the end of a longer trial [s]."""
+    """Longest time of the animation: it shows the end of a longer trial [s]."""
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs the verb."""
     options = tyro.cli(Film, prog="ferry film", args=list(argv))
     trials = _trials(options.folders)
-    if options.picture is not None:
-        write_moving_picture(trials[0], options.picture, options.height, options.seconds)
-        print(f"{options.picture}   {options.picture.stat().st_size / 1e6:.1f} MB")
+    if options.animation is not None:
+        write_trial_animation(trials[0], options.animation, options.height, options.seconds)
+        print(f"{options.animation}   {options.animation.stat().st_size / 1e6:.1f} MB")
         return 0
     left = [one for one in trials if options.again or not (one / CHASE_FILE).exists()]
     with terminable():
@@ -122,13 +122,13 @@ def film_aside(record: str, ended: threading.Event) -> Path | None:
     return folder / CHASE_FILE if process.returncode == 0 else None
 
 
-def write_moving_picture(trial: Path, picture: Path, height: int, seconds: float) -> None:
-    """Writes a moving picture of the end of a trial; raises as `chase_video.film` and `write_picture`."""
+def write_trial_animation(trial: Path, path: Path, height: int, seconds: float) -> None:
+    """Writes a animation of the end of a trial; raises as `chase_video.film` and `write_animation`."""
     images = list(frames(trial, SMOOTH, randomise_appearance=_has_own_colours(trial)))
     rate = FRAMES_PER_S * SMOOTH
     last = images[-1:] * round(rate)  # the end stands for a second
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(picture, [*images[-round(seconds * rate) :], *last], rate, height)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_animation(path, [*images[-round(seconds * rate) :], *last], rate, height)
 
 
 def _make_work() -> Work[Job, None]:

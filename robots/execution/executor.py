@@ -337,21 +337,21 @@ class Executor:
                 self._permission.fresh.use(request.stamp_ns)
                 self._motion.start(time.monotonic(), awaits_next=not is_done)
                 self._counts["started"] += 1
-        began_ns, told = time.monotonic_ns(), False
+        began_ns, reported = time.monotonic_ns(), False
         if not allowed.refused and self._joining.begins(allowed.command):
             begun = partial(self._finish, request, allowed, "", began_ns)
             sent = self._joining.play(partial(self._move, allowed), begun, self._observe, self._fail)
-            told = self._joining.begun
+            reported = self._joining.begun
         else:
             sent = allowed if allowed.refused else self._move(allowed)
         with self._wake:
             newest = self._motion.request or request
             stopped, self._observe_at_s = self._motion.end(), 0.0
             self._wake.notify_all()
-            if told:
+            if reported:
                 self._permission.fresh.settle(sent.blocked)
                 sent = replace(sent, command=newest.command)
-        if not told or stopped or sent.blocked:
+        if not reported or stopped or sent.blocked:
             self._finish(newest, sent, stopped, began_ns)
 
     def _move(self, allowed: Sent) -> Sent:

@@ -65,8 +65,8 @@ def read_hdf5(path: Path, drop_idle: bool = False) -> Iterator[Demonstration]:
 def _instruction(path: Path, data: h5py.Group) -> str:
     """Of the task: what the file says, else its name without the scene."""
     if "problem_info" in data.attrs:
-        told = json.loads(data.attrs["problem_info"])["language_instruction"]
-        return str(told if isinstance(told, str) else "".join(told)).strip()
+        text = json.loads(data.attrs["problem_info"])["language_instruction"]
+        return str(text if isinstance(text, str) else "".join(text)).strip()
     return SCENE.sub("", path.name.removesuffix(SUFFIX)).replace("_", " ")
 
 

@@ -106,9 +106,9 @@ def test_the_camera_sees_the_robot_wherever_it_stands(folder: Path) -> None:
 
 
 def test_a_moving_picture_repeats_and_is_as_high_as_asked(folder: Path, tmp_path: Path) -> None:
-    picture = tmp_path / "pictures" / "demo.webp"
-    assert main([str(folder), "--picture", str(picture), "--height", "128", "--seconds", "1"]) == 0
-    ok, frames = cv2.imreadmulti(str(picture))
+    animation = tmp_path / "pictures" / "demo.webp"
+    assert main([str(folder), "--animation", str(animation), "--height", "128", "--seconds", "1"]) == 0
+    ok, frames = cv2.imreadmulti(str(animation))
     assert ok
     assert {frame.shape[0] for frame in frames} == {128}
     assert len(frames) >= 2

@@ -63,8 +63,8 @@ def test_msgpack_and_multipart_give_the_same_decision(http: httpx.Client) -> Non
     assert fast.headers["content-type"] == MSGPACK
     decision = decision_from_fields(unpack(fast.content))
     observation = {"stamp_ns": 7, "state": {"hand": [0.0]}}
-    pictures = {name: encode_image(GREY, "png") for name in ("navigation", "manipulation")}
-    slow = post_form(http, open_path(http), observation, pictures)
+    images = {name: encode_image(GREY, "png") for name in ("navigation", "manipulation")}
+    slow = post_form(http, open_path(http), observation, images)
     assert slow.headers["content-type"] == "application/json"
     assert (slow.json()["name"], slow.json()["stamp_ns"]) == (decision.name, 7) == ("move_ahead", 7)
     assert decision.probabilities is not None
@@ -72,8 +72,8 @@ def test_msgpack_and_multipart_give_the_same_decision(http: httpx.Client) -> Non
 
 
 def test_msgpack_takes_jpeg_files_too(http: httpx.Client) -> None:
-    pictures = {name: encode_image(GREY, "jpeg") for name in ("navigation", "manipulation")}
-    assert act(http, open_path(http), images=pictures).status_code == 200
+    images = {name: encode_image(GREY, "jpeg") for name in ("navigation", "manipulation")}
+    assert act(http, open_path(http), images=images).status_code == 200
 
 
 def test_every_reply_carries_its_timing(http: httpx.Client) -> None:
@@ -146,7 +146,7 @@ def test_what_was_executed_must_be_said(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("observation", "pictures", "code"),
+    ("observation", "images", "code"),
     [
         ({"stamp_ns": 1, "state": {"hand": [0]}}, {"navigation": b"x", "manipulation": b"x"}, "not_an_image"),
         ({"stamp_ns": 1, "state": {"hand": [0]}}, {"navigation": b"x"}, "missing_field"),
@@ -154,8 +154,8 @@ def test_what_was_executed_must_be_said(http: httpx.Client) -> None:
         ({"state": {}}, {"navigation": b"x"}, "missing_field"),
     ],
 )
-def test_forms_that_do_not_fit(http: httpx.Client, observation: Fields, pictures: dict[str, bytes], code: str) -> None:
-    refusal(post_form(http, open_path(http), observation, pictures), 422, code)
+def test_forms_that_do_not_fit(http: httpx.Client, observation: Fields, images: dict[str, bytes], code: str) -> None:
+    refusal(post_form(http, open_path(http), observation, images), 422, code)
 
 
 def test_broken_forms(http: httpx.Client) -> None:
@@ -311,5 +311,5 @@ def test_the_documented_examples_work(http: httpx.Client) -> None:
     assert reply.status_code == 201
     assert reply.json()["cameras"]["navigation"] == {"height": 720, "width": 1280}
     form = api["paths"]["/v1/sessions/{session_id}/act"]["post"]["requestBody"]["content"]["multipart/form-data"]
-    pictures = {name: encode_image(GREY, "png") for name in ("navigation", "manipulation")}
-    assert post_form(http, open_path(http), form["example"]["observation"], pictures).status_code == 200
+    images = {name: encode_image(GREY, "png") for name in ("navigation", "manipulation")}
+    assert post_form(http, open_path(http), form["example"]["observation"], images).status_code == 200

@@ -38,8 +38,8 @@ def act(http: httpx.Client, path: str, **changes: Any) -> httpx.Response:
     return http.post(f"{path}/act", content=pack(act_fields(**changes)), headers={"Content-Type": MSGPACK})
 
 
-def post_form(http: httpx.Client, path: str, observation: Fields, pictures: dict[str, bytes]) -> httpx.Response:
-    return http.post(f"{path}/act", data={"observation": json.dumps(observation)}, files=pictures)
+def post_form(http: httpx.Client, path: str, observation: Fields, images: dict[str, bytes]) -> httpx.Response:
+    return http.post(f"{path}/act", data={"observation": json.dumps(observation)}, files=images)
 
 
 def refusal(reply: httpx.Response, status: int, code: str) -> Fields:

@@ -66,12 +66,12 @@ def read_openvla(folder: Path, dataset: str = "", crop: float = 0.9, mirrored: b
         CheckpointError: a file is missing or damaged, a parameter is unknown, missing or of another shape, or the
             policy has another head.
     """
-    told = _json(folder / "config.json")
+    fields = _json(folder / "config.json")
     for path in sorted(folder.glob("*.pt")):
         if path.name.startswith(OTHER_HEADS):
             raise CheckpointError(f"{path}: got a policy with another head, expected one that answers with tokens")
     theirs = _tensors(folder)
-    config = _config(folder, told, theirs, dataset, crop, mirrored)
+    config = _config(folder, fields, theirs, dataset, crop, mirrored)
     policy = VlaPolicy(config).to(next(iter(theirs.values())).dtype)
     _fill(policy, _renamed(theirs, config), folder)
     return policy.eval()
@@ -96,10 +96,10 @@ def prompting(content: str) -> str:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        told: dict[str, Any] = json.loads(path.read_text())
+        fields: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: {error}; expected the file of that name in a folder of OpenVLA's") from error
-    return told
+    return fields
 
 
 def _tensors(folder: Path) -> Tensors:
@@ -121,16 +121,16 @@ def _tensors(folder: Path) -> Tensors:
 
 
 def _config(
-    folder: Path, told: Mapping[str, Any], tensors: Tensors, dataset: str, crop: float, mirrored: bool
+    folder: Path, fields: Mapping[str, Any], tensors: Tensors, dataset: str, crop: float, mirrored: bool
 ) -> VlaConfig:
     try:
-        statistics = told.get("norm_stats") or _json(folder / "dataset_statistics.json")
+        statistics = fields.get("norm_stats") or _json(folder / "dataset_statistics.json")
         name = dataset or (next(iter(statistics)) if len(statistics) == 1 else "")
         if name not in statistics:
             raise CheckpointError(f"{folder}: dataset: got {dataset!r}, expected one of {', '.join(statistics)}")
         of = statistics[name]
-        text = told["text_config"]
-        last = int(tensors["language_model.model.embed_tokens.weight"].shape[0]) - int(told["pad_to_multiple_of"]) - 1
+        text = fields["text_config"]
+        last = int(tensors["language_model.model.embed_tokens.weight"].shape[0]) - int(fields["pad_to_multiple_of"]) - 1
         backbone = Backbone(
             vision=tuple(_encoder(tensors, prefix) for prefix in FEATURIZERS if f"{prefix}pos_embed" in tensors),
             language=_language(tensors, text),
@@ -146,9 +146,9 @@ def _config(
             network="tokens",
             backbone=backbone,
             tokenizer=prompting((folder / "tokenizer.json").read_text()),
-            image_size=int(told["image_sizes"][0]),
-            chunk=int(told.get("chunk", 8)),
-            bins=int(told["n_action_bins"]),
+            image_size=int(fields["image_sizes"][0]),
+            chunk=int(fields.get("chunk", 8)),
+            bins=int(fields["n_action_bins"]),
             gripper_opens=True,
         )
     except (KeyError, TypeError, ValueError, IndexError, OSError) as error:
@@ -156,10 +156,10 @@ def _config(
         raise CheckpointError(f"{folder}: got {got}, expected the files and fields of OpenVLA's") from error
 
 
-def _statistics(told: Mapping[str, Any]) -> Statistics:
+def _statistics(fields: Mapping[str, Any]) -> Statistics:
     """Their q01, q99 and mask; a dimension without a mask is scaled."""
-    low, high = told["q01"], told["q99"]
-    mask = told.get("mask") or [True] * len(low)
+    low, high = fields["q01"], fields["q99"]
+    mask = fields.get("mask") or [True] * len(low)
     return Statistics(tuple(map(float, low)), tuple(map(float, high)), tuple(map(bool, mask)))
 
 
@@ -178,10 +178,10 @@ def _encoder(tensors: Tensors, prefix: str) -> Part:
     return {"model_type": "siglip_vision_model", **both, **own, "layer_norm_eps": 1e-6}
 
 
-def _language(tensors: Tensors, told: Mapping[str, Any]) -> Part:
+def _language(tensors: Tensors, fields: Mapping[str, Any]) -> Part:
     """Sizes of the language model: what config.json says, else Llama 2's; table, widths and layers from the shapes."""
     vocabulary, width = tensors["language_model.model.embed_tokens.weight"].shape
-    heads = int(told.get("num_attention_heads", 32))
+    heads = int(fields.get("num_attention_heads", 32))
     return {
         "model_type": "llama",
         "vocab_size": vocabulary,
@@ -189,9 +189,9 @@ def _language(tensors: Tensors, told: Mapping[str, Any]) -> Part:
         "intermediate_size": int(tensors["language_model.model.layers.0.mlp.gate_proj.weight"].shape[0]),
         "num_hidden_layers": _count(tensors, "language_model.model.layers."),
         "num_attention_heads": heads,
-        "num_key_value_heads": int(told.get("num_key_value_heads", heads)),
-        "max_position_embeddings": int(told.get("max_position_embeddings", 2048)),
-        "rms_norm_eps": float(told.get("rms_norm_eps", 1e-6)),
+        "num_key_value_heads": int(fields.get("num_key_value_heads", heads)),
+        "max_position_embeddings": int(fields.get("max_position_embeddings", 2048)),
+        "rms_norm_eps": float(fields.get("rms_norm_eps", 1e-6)),
     }
 
 
