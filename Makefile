@@ -6,7 +6,7 @@ DEMO_EXTRAS := robot,server,sim,report,ros
 ROBOT_EXTRAS := $(DEMO_EXTRAS),piper
 DEV_EXTRAS := $(DEMO_EXTRAS),train,dev
 
-.PHONY: help demo robots test lint docs colcon clean
+.PHONY: help demo robots test coverage lint docs colcon clean
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -21,6 +21,11 @@ test: $(VENV)/.dev lint  ## lint, the whole test suite, and the robot side under
 	@$(BIN)/ferry doctor --only gl
 	@scripts/test_lanes
 	@scripts/test_python310
+
+coverage: $(VENV)/.dev  ## the whole test suite, and whether it covers as many branches as it should
+	@scripts/test_lanes --cov --cov-report=
+	@$(BIN)/coverage combine --quiet build/computing/.coverage* build/real_time/.coverage*
+	@$(BIN)/coverage report
 
 lint: $(VENV)/.dev  ## ruff, mypy --strict, codespell and the walls between the rooms
 	$(BIN)/ruff check .

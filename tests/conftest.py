@@ -6,6 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
@@ -20,3 +21,11 @@ settings.load_profile("ferry")
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Lets a test that failed while the machine stood still run again (tests/support/stalls.py)."""
+    if config.pluginmanager.hasplugin("rerunfailures"):
+        from stalls import AgainAfterStall
+
+        config.pluginmanager.register(AgainAfterStall())
