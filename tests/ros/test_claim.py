@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
 import time
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import rclpy
-from ferry_ros.rclpy_support.claim import LISTEN_S, Claim, Claimant, NameTaken
+from ferry_ros.messages import qos
+from ferry_ros.rclpy_support.claim import Claim, Claimant, NameTaken
 from ros_graph import Graph, NodeProcess, graph, wait_until
+from std_msgs.msg import String
+
+from robots.errors import RobotError
+
+QUIET_S = 0.8
+"""About as long as a claim takes to settle where nobody else is."""
 
 PARTS = {"robot_node": {"robot": "fake"}, "supervisor_node": {}, "policy_node": {}}
 
@@ -48,7 +58,7 @@ def test_a_second_one_that_takes_long_to_create_its_robot_is_refused_as_well(tmp
         first = Claim(nodes[0], "robot_node", lambda _: None, lambda _: None)
         first.settle()
         second = Claim(nodes[1], "robot_node", lambda _: None, lambda _: None)
-        time.sleep(2 * LISTEN_S)
+        time.sleep(2 * QUIET_S)
         with pytest.raises(NameTaken, match=f"process {os.getpid()} of"):
             second.settle()
         first.close()
@@ -72,7 +82,7 @@ def test_a_second_one_waits_for_a_first_one_that_has_no_time_to_answer(tmp_path:
         node = rclpy.create_node("supervisor_node", namespace=here.namespace)
         first.send(signal.SIGSTOP)
         second = Claim(node, "supervisor_node", lambda _: None, lambda _: None)
-        threading.Timer(2.0 * LISTEN_S, lambda: first.send(signal.SIGCONT)).start()
+        threading.Timer(2.0 * QUIET_S, lambda: first.send(signal.SIGCONT)).start()
         with pytest.raises(NameTaken, match=f"process {first.process.pid} of"):
             second.settle()
         node.destroy_node()
@@ -89,6 +99,56 @@ def test_two_that_meet_later_let_nothing_move_and_one_ends(tmp_path: Path) -> No
         robot.send(signal.SIGCONT)
         wait_until(lambda: has(robot) != has(other), 10.0)
         wait_until(here.watcher.begin, 10.0)
+
+
+def test_while_another_policy_node_is_heard_no_trial_begins(tmp_path: Path) -> None:
+    with graph(tmp_path) as here:
+        first = start(here, tmp_path, "policy_node", "first")
+        talker = here.watcher.create_publisher(String, f"{here.namespace}/claim/policy_node", qos.EVERY)
+        wait_until(lambda: talker.get_subscription_count() == 1, 20.0, first)
+        wait_until(lambda: "not active" in here.watcher.call("policy_node/run_trial").message, 20.0, first)
+        younger = json.dumps(asdict(Claimant(held=True, pid=4711)))
+        with repeated(lambda: talker.publish(String(data=younger))):
+            wait_until(lambda: "process 4711 of" in here.watcher.call("policy_node/run_trial").message, 10.0, first)
+        wait_until(lambda: "not active" in here.watcher.call("policy_node/run_trial").message, 10.0, first)
+        assert has(first)
+
+
+@contextmanager
+def repeated(action: Callable[[], object]) -> Iterator[None]:
+    """Does it again and again meanwhile."""
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(0.1):
+            action()
+
+    thread = threading.Thread(target=repeat)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_claim_that_nobody_defends_any_more_ends_its_node(tmp_path: Path) -> None:
+    with graph(tmp_path) as here:
+        node = rclpy.create_node("robot_node", namespace=here.namespace)
+        lost: list[RobotError] = []
+
+        def fails(conflict: str) -> None:
+            raise ValueError(conflict)
+
+        first = Claim(node, "robot_node", fails, lost.append)
+        first.settle()
+        talker = here.watcher.create_publisher(String, f"{here.namespace}/claim/robot_node", qos.EVERY)
+        with repeated(lambda: talker.publish(String(data=json.dumps(asdict(Claimant(held=True)))))):
+            wait_until(lambda: lost, 10.0)
+        assert "ValueError" in str(lost[0])
+        first.close()
+        node.destroy_node()
 
 
 def test_a_killed_one_is_followed_by_another(tmp_path: Path) -> None:

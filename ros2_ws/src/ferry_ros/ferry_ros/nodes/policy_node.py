@@ -112,6 +112,8 @@ class PolicyNode(LifecycleNode):
         super().__init__("policy_node")
         self.finished, self.exit_code = threading.Event(), 0
         parameters.declare(self, PolicyNodeOptions)
+        self._current: Trial | None = None
+        self._conflict = ""
         self._claim = Claim(self, "policy_node", self._take_conflict, partial(fail, self))
         self._claim.settle()
         own = MutuallyExclusiveCallbackGroup  # so that no callback waits for another
@@ -127,7 +129,6 @@ class PolicyNode(LifecycleNode):
         self._policy: Policy | None = None
         self._info: PolicyInfo | None = None
         self._robot: RosRobot | None = None
-        self._current: Trial | None = None
         self._trial = threading.Lock()
         self._permanent_failure, self._starting = False, False
         self._awaited = self._failure = ""
@@ -191,8 +192,14 @@ class PolicyNode(LifecycleNode):
         self._claim.close()
 
     def _take_conflict(self, conflict: str) -> None:
+        self._conflict = conflict
         if conflict and (current := self._current):
             current.end(conflict)
+
+    @property
+    def _refusal(self) -> str:
+        """Reason why no trial may begin; empty when one may."""
+        return "this node is ending" if self.finished.is_set() else self._conflict
 
     def _bind(self, options: PolicyNodeOptions) -> None:
         with open_policy(options.server_url, token=options.token or None) as policy:
@@ -235,6 +242,8 @@ class PolicyNode(LifecycleNode):
             return response
         self._current = trial = trial or Trial()
         try:
+            if refusal := self._refusal:  # checked once `_current` is set, which whoever has a reason looks at next
+                trial.end(refusal)
             end = self._play(trial)
             response.success = end.reason in ("done", "max_steps")
             trial.succeeded = succeeded(end, trial.judged.get("outcome", ""))
@@ -261,6 +270,8 @@ class PolicyNode(LifecycleNode):
             return RunEnd("policy_failed", f"{type(error).__name__}: {error}", 0)
 
     def _run_session(self, trial: Trial, options: PolicyNodeOptions) -> RunEnd:
+        if trial.ending:
+            return RunEnd(trial.why, trial.ending, 0)
         if not self._policy or not self._info or not self._robot or not self._active():
             return RunEnd("interrupted", "policy_node is not active; configure and activate it first", 0)
         if options.bundle_sha256 not in ("", self._info.bundle_sha256):

@@ -27,8 +27,11 @@ from ferry_ros.rclpy_support.timer import steady_timer
 from robots.errors import RobotError
 
 PERIOD_S = 0.1
-LISTEN_S = 0.8
-"""Longer than discovery takes, which announces a node twice a second (`fast_dds.xml`)."""
+ECHOES = 8
+"""Listening goes on until this node has heard so many of its own claims: 0.8 s, longer than discovery takes, which
+announces a node twice a second (`fast_dds.xml`). A process that has no processor hears itself later, and others too."""
+DEAF_S = 10.0
+"""After it, a node that heard nothing of itself gives up."""
 LAST_S = 0.3
 """Listening goes on for at least so long after `settle` was called: creating a robot may have held up this process."""
 SILENT_S = 3.0
@@ -91,22 +94,30 @@ class Claim:
         self._me = Claimant()
         self._others: dict[str, tuple[Claimant, float]] = {}
         self._lock = threading.Lock()
-        self._conflict, self._began_s = "", time.monotonic()
+        self._conflict, self._began_s, self._echoes = "", time.monotonic(), 0
         self._sibling = sibling = sibling_node(node, "claim")
         self._publisher = sibling.create_publisher(String, self._topic, qos.EVERY)
         sibling.create_subscription(String, self._topic, self._take, qos.EVERY)
         steady_timer(sibling, PERIOD_S, self._check)
-        self._spinner = Spinner(sibling)
-        self._settles_s = time.monotonic() + LISTEN_S
+        self._spinner = Spinner(sibling, on_error=self._fail)
 
     def settle(self) -> None:
-        """Waits for objections to the claim; NameTaken, which names the other process, when there is one."""
-        until, silent_until = max(self._settles_s, time.monotonic() + LAST_S), time.monotonic() + SILENT_S
-        while (now := time.monotonic()) < until or (now < silent_until and self._somebody_is_silent()):
+        """Waits for objections to the claim.
+
+        Raises NameTaken, which names the other process, when there is one; RobotError when this node does not hear its
+        own claim: it would not hear another's.
+        """
+        begun = time.monotonic()
+        while self._listens(time.monotonic() - begun):
             time.sleep(PERIOD_S / 2)
             if rival := self._rival():
                 self.close()
                 raise NameTaken(self._words(rival) + "; end it, or give this one another namespace")
+        if not self._echoes:
+            self.close()
+            raise RobotError(
+                f"{self._topic}: heard nothing in {DEAF_S} s, not even this node's own claim; start it again"
+            )
         self._me = replace(self._me, held=True)
         self._check()
 
@@ -114,10 +125,22 @@ class Claim:
         """Withdraws the claim."""
         self._spinner.close()
 
+    def _listens(self, past_s: float) -> bool:
+        """Whether `settle`, begun so long ago, should go on listening."""
+        return (
+            past_s < LAST_S
+            or (self._echoes < ECHOES and past_s < DEAF_S)
+            or (self._somebody_is_silent() and past_s < SILENT_S)
+        )
+
     def _somebody_is_silent(self) -> bool:
         """Whether more others publish their claim than have been heard."""
         with self._lock:
             return self._sibling.count_publishers(self._topic) - 1 > len(self._others)
+
+    def _fail(self, error: BaseException) -> None:
+        """Ends a node whose claim nobody defends any more."""
+        self._on_lost(RobotError(f"{self._topic}: {type(error).__name__}: {error}"))
 
     def _words(self, rival: Claimant) -> str:
         return f"two of {self._namespace}/{self._part}: {rival} has that name already"
@@ -150,8 +173,10 @@ class Claim:
             other = Claimant(**json.loads(message.data))
         except (ValueError, TypeError):  # not from a node of ours
             return
-        if other.id != self._me.id:
-            with self._lock:
+        with self._lock:
+            if other.id == self._me.id:
+                self._echoes += 1
+            else:
                 self._others[other.id] = (other, time.monotonic())
 
 

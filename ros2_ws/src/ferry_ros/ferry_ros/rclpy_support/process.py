@@ -78,8 +78,10 @@ def run(create: Callable[[], Any], args: Sequence[str] | None = None, threads: i
 
 def fail(node: Any, error: BaseException) -> None:
     """Ends the process of `node` for what a callback of it raised: a node that serves no more must not go on."""
-    node.failure, node.exit_code = f"{type(error).__name__}: {error}", 1
-    node.finished.set()
+    if not node.finished.is_set():
+        node.failure, node.exit_code = f"{type(error).__name__}: {error}", 1
+        node.finished.set()
+        node.get_logger().fatal(node.failure)
 
 
 def _check_memory(node: Any, reported: list[str]) -> None:
