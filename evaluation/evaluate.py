@@ -11,7 +11,7 @@ from typing import Literal
 import tyro
 
 from evaluation.errors import PlanError
-from evaluation.plans.plan import Plan, PolicyEntry, check_latency, read_plan
+from evaluation.plans.plan import Plan, PolicyEntry, check_latency, check_perturbation, read_plan
 from evaluation.progress import Progress
 from evaluation.records.episode import Episode
 from evaluation.records.folder_lock import sole
@@ -48,6 +48,8 @@ class Evaluate:
     """Standard deviation of that delay [s]."""
     deadline_s: float | None = None
     """Use answers up to this age of their observation, in place of the policy's own deadline [s]."""
+    perturb: str | None = None
+    """How the twin differs from the one of training, e.g. "camera_pitch=2"; overrides the plan's."""
     workers: int = 1
     """Number of parallel worker processes; for the twin only. 0: one per core."""
     stall_s: float = STALL_S
@@ -113,7 +115,7 @@ def _overridden(plan: Plan, options: Evaluate) -> Plan:
     if options.server is not None:
         policies = tuple(_at(policy, options.server) for policy in policies)
     plan = replace(plan, policies=policies, robot=options.robot or plan.robot)
-    plan = _delayed(plan, options)
+    plan = _perturbed(_delayed(plan, options), options)
     experts = [policy.name for policy in policies if policy.expert]
     if experts and plan.robot != "twin":
         raise PlanError(
@@ -133,6 +135,15 @@ def _delayed(plan: Plan, options: Evaluate) -> Plan:
     latency = replace(plan.latency, **given)
     check_latency(latency, plan.robot, Place("command line", "latency", error=PlanError))
     return replace(plan, latency=latency, name=f"{plan.name}, {latency}")
+
+
+def _perturbed(plan: Plan, options: Evaluate) -> Plan:
+    """Returns the plan with the perturbation of the command line, which its name tells."""
+    if options.perturb is None:
+        return plan
+    plan = replace(plan, perturb=options.perturb, name=", ".join(filter(None, (plan.name, options.perturb))))
+    check_perturbation(plan, Place("command line", "perturb", error=PlanError))
+    return plan
 
 
 def _at(policy: PolicyEntry, server: str) -> PolicyEntry:

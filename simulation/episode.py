@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from simulation.errors import EpisodeError
+from simulation.perturbation import Perturbation
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class EpisodeSpec:
             online_evaluation/max_episode_configs.py).
         objects: names of the objects of the house that count as target; empty for all of the category `target`.
         scene: where it plays, if that is no house; `house_seed`, `start` and `target` then say nothing.
+        perturb: how the robot and its world differ from those of training, e.g. "camera_pitch=2 drive=1"; see
+            `simulation.perturbation`.
     """
 
     task: str
@@ -57,6 +60,7 @@ class EpisodeSpec:
     max_steps: int = 600
     objects: tuple[str, ...] = ()
     scene: LiberoScene | None = None
+    perturb: str = ""
 
     @classmethod
     def of_scene(cls, scene: LiberoScene, instruction: str, seed: int, max_steps: int) -> EpisodeSpec:
@@ -73,6 +77,8 @@ class EpisodeSpec:
         data = {**asdict(self), "start": list(self.start), "objects": list(self.objects)}
         if self.scene is None:
             del data["scene"]
+        if not self.perturb:
+            del data["perturb"]
         return data
 
     @classmethod
@@ -83,9 +89,10 @@ class EpisodeSpec:
             raise EpisodeError(sorted(data) if isinstance(data, Mapping) else data, f"fields {sorted(names)}")
         try:
             x, y, yaw = (float(value) for value in data["start"])
+            Perturbation.parse(data.get("perturb", ""))
             scene = None if data.get("scene") is None else LiberoScene(**data["scene"])
             return cls(**{**data, "start": (x, y, yaw), "objects": _names(data.get("objects", ())), "scene": scene})
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise EpisodeError(f"{type(error).__name__} {error}", "the fields of EpisodeSpec") from error
 
 

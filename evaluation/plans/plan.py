@@ -87,6 +87,8 @@ class Plan:
         twin: settings of the simulated robot.
         latency: charged in simulated time between each observation and its action; for the twin only.
         chunks: how chunks are executed, where it differs from the policy's own.
+        perturb: how twins differ from the one of training, e.g. "camera_pitch=2 drive=1"; see
+            `simulation.perturbation`.
     """
 
     name: str
@@ -103,6 +105,7 @@ class Plan:
     twin: TwinSettings = TwinSettings()
     latency: LatencySettings = field(default_factory=LatencySettings)
     chunks: ChunkSettings = field(default_factory=ChunkSettings)
+    perturb: str = ""
 
     @property
     def sha256(self) -> str:
@@ -127,7 +130,7 @@ class Plan:
 
     def _templates(self, repeat: int) -> Iterator[Trial]:
         """Yields a trial without a policy for each task at each place."""
-        empty = Trial(0, 0, "", "", self.seed + repeat, self.max_steps)
+        empty = Trial(0, 0, "", "", self.seed + repeat, self.max_steps, perturb=self.perturb)
         for episode in self.episodes:
             steps = min(self.max_steps, int(episode.get("max_steps", self.max_steps)))
             trial = replace(empty, task=episode["task"], house_seed=episode["house_seed"], max_steps=steps)
@@ -177,6 +180,7 @@ def _check(plan: Plan, data: Mapping[str, object], place: Place) -> None:
         _check_houses(plan.houses, place.key(data, "houses"))
     _check_policies(plan, data, place.key(data, "policies"))
     check_latency(plan.latency, plan.robot, place.key(data, "latency"))
+    check_perturbation(plan, place.key(data, "perturb"))
     names = [policy.name for policy in plan.policies]
     if plan.baseline and plan.baseline not in names:
         raise place.key(data, "baseline").wrong(f"'{plan.baseline}'", f"one of {', '.join(names)}")
@@ -189,6 +193,21 @@ def check_latency(latency: LatencySettings, robot: str, place: Place) -> None:
             raise place.key({}, name).wrong(value, "a finite number of seconds, at least 0")
     if latency != LatencySettings() and robot != "twin":
         raise place.wrong(f"latency on robot '{robot}'", "robot 'twin': a real robot's latency is its own")
+
+
+def check_perturbation(plan: Plan, place: Place) -> None:
+    """Raises the place's error for an unknown axis or severity, and for trials that are not in simulated houses."""
+    if not plan.perturb:
+        return
+    from simulation.perturbation import Perturbation
+
+    if plan.starts or plan.robot == "fake":
+        raise place.wrong(f"'{plan.perturb}' without a twin", "'houses' or 'episodes', on robot 'twin' or 'ros'")
+    try:
+        Perturbation.parse(plan.perturb)
+    except ValueError as error:
+        got, _, expected = str(error).partition(", expected ")
+        raise place.wrong(got, expected) from error
 
 
 def _check_body(plan: Plan, place: Place) -> None:
@@ -214,7 +233,7 @@ def _read_episodes(name: str, place: Place) -> list[dict[str, Any]]:
 
 
 _LATER: Mapping[str, Mapping[str, object]] = {
-    "plan": {"episodes": (), "latency": asdict(LatencySettings()), "chunks": asdict(ChunkSettings())},
+    "plan": {"episodes": (), "latency": asdict(LatencySettings()), "chunks": asdict(ChunkSettings()), "perturb": ""},
     "twin": {"body": "stretch_re1", "grasp": "sphere"},
 }
 """Keys that were added later, with their defaults: older evaluations can then be resumed."""

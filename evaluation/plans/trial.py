@@ -52,6 +52,7 @@ class Trial:
         house_seed: seed of the simulated house; None in a real home.
         start: start in a real home; None in simulation.
         episode: its `EpisodeSpec` as JSON; empty if it is drawn from house and seed.
+        perturb: how the twin differs from the one of training; see `simulation.perturbation`.
     """
 
     index: int
@@ -63,6 +64,7 @@ class Trial:
     house_seed: int | None = None
     start: Start | None = None
     episode: str = ""
+    perturb: str = ""
 
     @property
     def id(self) -> str:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from evaluation.plans.latency import LatencySettings
-from evaluation.records.episode import Episode
-from evaluation.reporting.results import Key, Results, judged
+from evaluation.reporting.results import Key, Results, evaluations_of_one_policy, outcomes
 from evaluation.statistics.estimate import Estimate
 from evaluation.statistics.pairs import paired
 
@@ -69,36 +68,27 @@ class DelayCurve:
 
 
 def delay_curves(results: Results) -> tuple[DelayCurve, ...]:
-    """Returns a curve for each policy that was evaluated with more than one latency."""
-    groups: dict[tuple[str, str, str, str], list[Key]] = {}
-    for row in results.rows:
-        groups.setdefault((row.key.policy, row.key.robot, row.key.task, row.bundle_sha256), []).append(row.key)
-    return tuple(_curve(*group, keys, results) for group, keys in groups.items() if _differ(keys, results))
+    """Returns a curve for each policy that was evaluated with more than one latency, on the unperturbed twin."""
+    curves = []
+    for keys in evaluations_of_one_policy(results):
+        plain = [key for key in keys if not results.plans[key.plan].perturb]
+        if len({results.plans[key.plan].latency.delay_s for key in plain}) > 1:
+            curves.append(_curve(plain, results))
+    return tuple(curves)
 
 
-def _differ(keys: Sequence[Key], results: Results) -> bool:
-    return len({results.plans[key.plan].latency.delay_s for key in keys}) > 1
-
-
-def _curve(policy: str, robot: str, task: str, sha256: str, keys: Sequence[Key], results: Results) -> DelayCurve:
-    success = {row.key: row.success for row in results.rows}
+def _curve(keys: Sequence[Key], results: Results) -> DelayCurve:
+    rows = {row.key: row for row in results.rows}
     ordered = sorted(keys, key=lambda key: results.plans[key.plan].latency.delay_s)
-    first = _outcomes(results.episodes[ordered[0]])
+    first = outcomes(results.episodes[ordered[0]])
     points = []
     for key in ordered:
-        ours = _outcomes(results.episodes[key])
+        ours = outcomes(results.episodes[key])
         common = [trial for trial in ours if trial in first]
         difference = paired([ours[one] for one in common], [first[one] for one in common]).difference
-        points.append(DelayPoint(results.plans[key.plan].latency, success[key], difference))
-    return DelayCurve(policy, robot, task, sha256, tuple(points))
-
-
-def _outcomes(episodes: Sequence[Episode]) -> dict[tuple[object, ...], bool]:
-    """Success by what makes a trial the same one: place, seeds and task."""
-    return {
-        (one.trial.place, one.trial.seed, one.trial.sampling_seed, one.trial.task): one.success
-        for one in judged(episodes)
-    }
+        points.append(DelayPoint(results.plans[key.plan].latency, rows[key].success, difference))
+    key = ordered[0]
+    return DelayCurve(key.policy, key.robot, key.task, rows[key].bundle_sha256, tuple(points))
 
 
 def delay_svg(curve: DelayCurve) -> Markup:

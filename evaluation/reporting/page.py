@@ -20,6 +20,8 @@ from evaluation.reporting.delay import delay_curves, delay_svg
 from evaluation.reporting.floor_svg import floor_svg, path_svg, view_box
 from evaluation.reporting.provenance import bundles_of, differing
 from evaluation.reporting.results import Results, results_of
+from evaluation.reporting.robustness import robustness
+from evaluation.reporting.robustness_table import robustness_grids
 from evaluation.stages.failure import KINDS
 from evaluation.stages.floor_map import FloorMap
 from evaluation.statistics.estimate import Estimate
@@ -97,6 +99,8 @@ def context(results: Results, folders: Sequence[RunFolder], clips: Mapping[Path,
         "transfers": [table.transferred(transfer) for transfer in results.transfers],
         "bundles": bundles_of(results),
         "curves": [(curve, delay_svg(curve)) for curve in delay_curves(results)],
+        "robustness": [curve.sentence() for curve in robustness(results)],
+        "perturbed": robustness_grids(results),
         "differing": differing(results),
         "categories": categories,
         "kinds": _kinds(results),

@@ -21,6 +21,8 @@ from evaluation.reporting.grid import write_grids
 from evaluation.reporting.page import Clip, page
 from evaluation.reporting.provenance import bundles_of, differing
 from evaluation.reporting.results import Results, results_of
+from evaluation.reporting.robustness import rankings, robustness
+from evaluation.reporting.robustness_table import robustness_grids
 from evaluation.reporting.table import comparisons, grids, interval, text_table, transferred, where
 from evaluation.reporting.table import lines as table_lines
 from robots.processes.text import printable
@@ -66,7 +68,7 @@ def write_report(folders: Sequence[RunFolder], output: Path) -> Results:
     write_json(output / "report.json", report_json(results))
     write_text(output / "report.md", markdown(results))
     write_text(output / "report.html", html)
-    write_grids(grids(results), output / "tables")
+    write_grids(grids(results) + robustness_grids(results), output / "tables")
     return results
 
 
@@ -94,6 +96,8 @@ def report_json(results: Results) -> dict[str, Any]:
         "transfers": transfers,
         "bundles": bundles,
         "delay": [{**asdict(curve), "tolerated_s": curve.tolerated_s} for curve in delay_curves(results)],
+        "robustness": [asdict(curve) for curve in robustness(results)],
+        "rankings": [asdict(one) for one in rankings(results)],
         "differing": differing(results),
     }
     plain: dict[str, Any] = _plain(everything)
@@ -139,6 +143,7 @@ def markdown(results: Results) -> str:
     notes += [f"the name {name} refers to different bundles" for name in differing(results)]
     lines += ["", *(f"- {note}" for note in notes)] if notes else []
     lines += _delays(results)
+    lines += _robustness(results)
     lines += _failures(results)
     for bundle in bundles_of(results):
         lines += ["", f"## {bundle.manifest.get('name', '')}", "", bundle.claim, "", f"- bundle `{bundle.sha256}`"]
@@ -157,6 +162,11 @@ def _delays(results: Results) -> list[str]:
             for one in curve.points
         ]
     return lines
+
+
+def _robustness(results: Results) -> list[str]:
+    sentences = [line for curve in robustness(results) for line in ("", curve.sentence())]
+    return [*(line for grid in robustness_grids(results) for line in ("", grid.markdown())), *sentences]
 
 
 def _failures(results: Results) -> list[str]:

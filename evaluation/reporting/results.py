@@ -250,3 +250,19 @@ def _grouped(episodes: Iterable[Episode], name: Callable[[Episode], str]) -> dic
     for one in episodes:
         groups.setdefault(name(one), []).append(one)
     return groups
+
+
+def outcomes(episodes: Sequence[Episode]) -> dict[tuple[object, ...], bool]:
+    """Success by what makes a trial the same one in another evaluation: place, seeds and task."""
+    return {
+        (one.trial.place, one.trial.seed, one.trial.sampling_seed, one.trial.task): one.success
+        for one in judged(episodes)
+    }
+
+
+def evaluations_of_one_policy(results: Results) -> Iterable[Sequence[Key]]:
+    """Groups rows that differ in nothing but their plan: policy and bundle, robot and task are the same."""
+    groups: dict[tuple[str, str, str, str], list[Key]] = {}
+    for row in results.rows:
+        groups.setdefault((row.key.policy, row.key.robot, row.key.task, row.bundle_sha256), []).append(row.key)
+    return groups.values()

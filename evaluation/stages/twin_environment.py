@@ -103,9 +103,10 @@ def house_setup(trial: Trial, body: str = "stretch_re1") -> TrialSetup:
     if trial.house_seed is None:
         raise TrialSkipped(f"{trial.place}: got a start in a real home, expected a simulated house")
     try:
-        return _house_setup(body, trial.task, trial.house_seed, trial.seed, trial.max_steps, trial.episode)
+        setup = _house_setup(body, trial.task, trial.house_seed, trial.seed, trial.max_steps, trial.episode)
     except (EpisodeError, EpisodeGenerationError, HouseGenerationError) as error:
         raise TrialSkipped(str(error)) from error
+    return replace(setup, episode={**setup.episode, "perturb": trial.perturb}) if trial.perturb else setup
 
 
 @lru_cache(maxsize=2)

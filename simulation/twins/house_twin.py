@@ -33,6 +33,7 @@ from simulation.episode import EpisodeSpec
 from simulation.houses.appearance import Appearance
 from simulation.houses.cache import cached_house
 from simulation.houses.house import House
+from simulation.perturbation import Perturbation
 from simulation.rendering.renderer import FAST, HIGH_QUALITY, Renderer
 from simulation.robot_models.body import BasePose, Body, Eye
 from simulation.robot_models.stretch import STRETCH_EYE, Stretch
@@ -40,6 +41,7 @@ from simulation.robot_models.stretch_cameras import StretchCameras
 from simulation.twins.grasp_physics import holds
 from simulation.twins.grasp_sphere import Hand
 from simulation.twins.motion import ASLEEP, ASLEEP_S, STOPPED, Motion, joint_targets
+from simulation.twins.perturbed_episode import PerturbedEpisode
 from simulation.twins.world import World, swept
 
 
@@ -116,6 +118,7 @@ class Twin(Connected):
         self._renderers: dict[tuple[int, int], Renderer] = {}
         self._old: list[Renderer] = []
         self._rng = np.random.default_rng(0)
+        self._perturbed = PerturbedEpisode(Perturbation({}), (0,))
         self.held: str | None = None
         self.reached: str | None = None
         self.marks: list[tuple[float, float]] = []
@@ -149,12 +152,15 @@ class Twin(Connected):
         body = self._body(rng if self.options.randomise_cameras else None)
         aspect = self.options.width / self.options.height
         world = World(cached_house(episode.house_seed), body, appearance=appearance, aspect=aspect)
+        seed = episode.house_seed, episode.seed, 2
+        perturbed = PerturbedEpisode(Perturbation.parse(episode.perturb), seed)
+        perturbed.change(world.model)
         world.base = episode.start
         world.settle()
         self.stop()
         with self._moving, self._lock:
             self._retire()
-            self._world, self._episode, self._rng = world, episode, rng
+            self._world, self._episode, self._rng, self._perturbed = world, episode, rng, perturbed
             self.collisions, self.held, self.reached = 0, None, None
             self.path, self.history, self.marks = [episode.start[:2]], [], []
 
@@ -233,7 +239,8 @@ class Twin(Connected):
 
     def _images(self) -> dict[str, U8Image]:
         names = [camera.name for camera in self._spec.cameras]
-        return self._renderer(self.options.height, self.options.width).render(self.world.data, names)
+        images = self._renderer(self.options.height, self.options.width).render(self.world.data, names)
+        return {name: self._perturbed.image(image) for name, image in images.items()}
 
     def _check_connected(self, operation: str) -> None:
         if not self._connected:
@@ -292,12 +299,12 @@ class Twin(Connected):
         return replace(sent, blocked=blocked)
 
     def _with_noise(self, command: MoveBase | RotateBase) -> MoveBase | RotateBase:
-        draw = float(self._rng.normal())
+        draw, perturbed = self._perturbed.motion_noise * float(self._rng.normal()), self._perturbed
         if isinstance(command, MoveBase):
             scale = abs(command.distance_m) / STEP_M
-            return MoveBase(command.distance_m + scale * self.options.move_noise_m * draw)
+            return MoveBase(perturbed.drive * command.distance_m + scale * self.options.move_noise_m * draw)
         scale = abs(command.angle_rad) / TURN_RAD
-        return RotateBase(command.angle_rad + scale * self.options.turn_noise_rad * draw)
+        return RotateBase(perturbed.turn * command.angle_rad + scale * self.options.turn_noise_rad * draw)
 
 
 class StretchTwin(Twin):

@@ -41,6 +41,13 @@ def expert(environment: TwinEnvironment) -> PlanPolicy:
     return PlanPolicy.of(PolicyEntry("expert", expert=True), ExpertPolicy(environment.twin))
 
 
+def test_a_perturbed_trial_is_of_the_same_episode_in_a_twin_that_differs(environment: TwinEnvironment) -> None:
+    plain = environment.begin(TRIAL).episode
+    setup = environment.begin(replace(TRIAL, perturb="drive=5"))
+    assert setup.episode == {**plain, "perturb": "drive=5"}
+    assert environment.twin.episode.perturb == "drive=5"
+
+
 def test_a_scene_says_what_is_asked_where_and_how_long_an_expert_needs() -> None:
     setup = house_setup(TRIAL)
     episode = EpisodeSpec.from_json(setup.episode)
