@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,6 @@ from pyrobot_fake import Running, running
 from robots.command import Done, Grasp, JointTarget, LookAt, MoveBase, MoveJoint, RotateBase, SetGripper, Stop
 from robots.conformance import CHECKS, Check, Options, Subject, examine, name_of
 from robots.drivers.pyrobot.driver import PyrobotLocobot, PyrobotOptions
-from robots.drivers.pyrobot.link import Refused
 from robots.embodiments.locobot import PAN, TILT
 from robots.errors import ConnectionFailed, NotConnected, RobotError, SpecError
 
@@ -206,25 +206,46 @@ def test_half_the_speed_takes_more_than_half_longer() -> None:
         assert took[0.25] > took[1.0] + 0.6
 
 
+def fail(server: Running, **faults: float) -> None:
+    """Turns faults of the running fake on."""
+    server.robot.options = replace(server.robot.options, **faults)
+
+
+def observe_for(robot: PyrobotLocobot, seconds: float) -> None:
+    end_s = time.monotonic() + seconds
+    while time.monotonic() < end_s:
+        robot.observe()
+
+
 def test_frozen_feedback_is_a_fault_and_keeps_it_from_moving() -> None:
-    with running(freeze_odometry_after_s=0.5, freeze_camera_after_s=0.5) as server, server.client() as robot:
+    with running() as server, server.client() as robot:
+        fail(server, freeze_odometry_after_s=1e-9, freeze_camera_after_s=1e-9)
         deadline = time.monotonic() + 5
         while not robot.health().fault.startswith("feedback stale: no odometry for"):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         assert robot.execute(MoveBase(0.1)).blocked.startswith("feedback stale: no odometry for")
         assert server.robot.body.pose[0] < 0.05
-        time.sleep(1.0)  # until the last image is too old
-        with pytest.raises(Refused, match="camera frozen: no new image for"):
-            robot.observe()
+        with pytest.raises(RobotError, match="camera lost"):
+            observe_for(robot, 10.0)
 
 
-def test_a_frozen_camera_alone_is_a_fault() -> None:
-    with running(freeze_camera_after_s=0.3) as server, server.client() as robot:
-        deadline = time.monotonic() + 5
-        while not robot.health().fault.startswith("camera frozen: no new image for"):
+def test_a_camera_without_new_images_is_lost() -> None:
+    with running() as server, server.client() as robot:
+        fail(server, freeze_camera_after_s=1e-9)
+        deadline = time.monotonic() + 10
+        while not robot.health().fault.startswith("camera lost"):
             assert time.monotonic() < deadline
             time.sleep(0.02)
+
+
+def test_a_camera_that_repeats_an_image_is_frozen() -> None:
+    with running() as server, server.client() as robot:
+        assert robot.observe().images
+        fail(server, repeat_image_after_s=1e-9)
+        with pytest.raises(RobotError, match="camera frozen"):
+            observe_for(robot, 10.0)
+        assert robot.health().fault.startswith("camera frozen")
 
 
 def test_connecting_says_what_is_wrong() -> None:
