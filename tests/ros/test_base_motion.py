@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -98,9 +99,9 @@ def test_a_wall_is_a_contact() -> None:
 
 def test_a_stop_ramps_down_and_is_the_reason() -> None:
     with moving(Base()) as base:
-        threading.Timer(0.5, lambda: setattr(base, "fault", "stopped")).start()
-        assert drive(base.port, LIMITS, 0.2) == "stopped"
-        assert 0.0 < base.pose[0] < 0.15
+        port = replace(base.port, fault=lambda: "stopped" if base.pose[0] > 0.05 else "")
+        assert drive(port, LIMITS, 0.2) == "stopped"
+        assert 0.05 < base.pose[0] < 0.2
         stands = base.pose
         time.sleep(0.2)
         assert base.pose == stands

@@ -113,9 +113,10 @@ def test_a_result_counts_only_from_the_robot_that_was_asked() -> None:
 
 
 def test_no_new_observation_is_an_error_in_time() -> None:
-    frozen = {"fake.freeze_camera_after_s": 1.5}
-    with robot_node(**frozen) as (_, client), RosRobot(client, find_body(client, "", 5.0), QUICK) as robot:
-        time.sleep(1.7)
+    with robot_node() as (node, client), RosRobot(client, find_body(client, "", 5.0), QUICK) as robot:
+        assert isinstance(node.robot, FakeRobot)
+        node.robot.options = replace(node.robot.options, freeze_camera_after_s=0.0)
+        time.sleep(0.5)  # until every image that was on its way has come
         robot.renew()
         began = time.monotonic()
         with pytest.raises(RobotError, match=r"no new observation for 0\.8 s after the last motion"):
