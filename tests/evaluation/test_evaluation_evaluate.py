@@ -179,7 +179,7 @@ def test_workers_run_every_trial_once_and_a_dead_one_is_replaced(bundle: Path, t
     assert multiprocessing.active_children() == []
 
 
-def test_what_a_worker_cannot_do_is_told_here(tmp_path: Path) -> None:
+def test_what_a_worker_cannot_do_is_reported_here(tmp_path: Path) -> None:
     write_tiny_bundle(tmp_path / "bad", bad="garbage")
     plan = twin_plan(tmp_path / "bad", 1)
     with pytest.raises(TrialError, match=r"BundleError: policy.onnx"):

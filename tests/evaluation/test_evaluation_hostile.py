@@ -74,7 +74,7 @@ def test_a_report_follows_no_link(tmp_path: Path, name: str) -> None:
     assert not list((tmp_path / "report").rglob("*.webm"))
 
 
-def test_a_record_of_elsewhere_is_not_looked_at(tmp_path: Path) -> None:
+def test_a_record_of_elsewhere_is_ignored(tmp_path: Path) -> None:
     run = written(tmp_path / "run")
     (tmp_path / "away").mkdir()
     (tmp_path / "away" / VIDEO_FILE).write_text("secret", encoding="utf-8")

@@ -31,7 +31,7 @@ def test_the_line_counts_trials_and_successes_by_policy() -> None:
     assert line.endswith(" left")
 
 
-def test_who_judges_is_not_told_whom() -> None:
+def test_the_judge_does_not_learn_which_policy_it_judges() -> None:
     progress = Progress(4, ["mini", "random"], io.StringIO(), blind=True)
     first, second, *_ = plan_of().trials()
     progress.episode(episode_of(first))

@@ -116,7 +116,7 @@ def test_the_bundle_stands_with_its_hash_its_provenance_and_what_may_be_claimed(
     assert "Simulated results only" in text
 
 
-def test_a_trial_that_was_filmed_has_a_player_that_shows_its_picture_first(folder: RunFolder, tmp_path: Path) -> None:
+def test_a_trial_that_was_filmed_has_a_player_that_shows_its_image_first(folder: RunFolder, tmp_path: Path) -> None:
     first, second = (folder.trial(trial) for trial in folder.info.plan.trials()[:2])
     for name in (CHASE_FILE, POSTER_FILE):
         (first / name).write_bytes(name.encode())

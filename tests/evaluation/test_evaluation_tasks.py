@@ -192,6 +192,6 @@ def test_a_table_of_objectnav_on_a_robot_is_as_it_was(tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_not_known_is_not_said() -> None:
+def test_what_is_not_known_is_not_reported() -> None:
     assert failure_note("timeout", Verdict(Outcome.FAILURE)) == ""
     assert failure_note("timeout", Verdict(Outcome.FAILURE, target_distance_m=1.24)) == "nearest target 1.2 m away"

@@ -71,7 +71,7 @@ def played(joins: bool, delay_s: float, decisions: int = 3) -> tuple[list[float]
     return [float(row[0]) for chunk in chunks for row in chunk[:4]], robot.passed_s  # type: ignore[index]
 
 
-def test_without_joining_the_robot_stands_for_the_delay() -> None:
+def test_without_joining_the_robot_waits_for_the_delay() -> None:
     assert played(False, 0.25) == ([0, 1, 2, 3, 100, 101, 102, 103, 200, 201, 202, 203], [0.25] * 3)
 
 
@@ -79,7 +79,7 @@ def test_with_joining_the_rest_of_the_chunk_before_runs_on_and_what_is_over_is_d
     assert played(True, 0.15) == ([0, 1, 2, 3, 4, 5, 102, 103, 104, 105, 202, 203], [0.15])
 
 
-def test_where_the_chunk_before_is_too_short_the_robot_stands_for_the_rest() -> None:
+def test_where_the_chunk_before_is_too_short_the_robot_waits_for_the_rest() -> None:
     rows, pauses = played(True, 0.6, decisions=2)
     assert rows == [0, 1, 2, 3, 4, 5, 6, 7]
     assert pauses == [0.6, 0.2]

@@ -88,7 +88,7 @@ def test_the_last_allowed_decision_is_still_executed() -> None:
     assert len(robot.commands) == 4
 
 
-def test_what_was_blocked_is_told_as_nothing_executed() -> None:
+def test_a_blocked_action_is_reported_as_nothing_executed() -> None:
     robot = WatchedFake()
     robot.pose = (2.9, 0.0, 0.0)  # 0.1 m before the arena's wall
     session, diary = ScriptedSession(["move_ahead", "move_back", "done"]), Diary()

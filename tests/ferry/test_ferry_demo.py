@@ -210,7 +210,7 @@ def test_a_verb_that_fails_ends_the_demo(tmp_path: Path) -> None:
         ferry("report", tmp_path / "nothing", "--output", tmp_path / "report")
 
 
-def test_the_launch_gets_the_pictures_and_the_period_of_the_bundle(bundle: Path, tmp_path: Path) -> None:
+def test_the_launch_gets_the_images_and_the_period_of_the_bundle(bundle: Path, tmp_path: Path) -> None:
     demo = _demo(_parser().parse_args(["--bundle", str(bundle), "--output", str(tmp_path / "demo")]))
     spec = json.loads((bundle / "manifest.json").read_text())["spec"]
     given = arguments(demo, 9)

@@ -55,7 +55,7 @@ def test_a_piper_on_its_bus_is_well_and_a_second_look_is_too(capsys: pytest.Capt
     assert "ok    connect      piper answers" in said
 
 
-def test_a_piper_that_is_switched_off_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_piper_that_is_switched_off_is_reported_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     words = [f"channel={multicast_channel()}", "interface=udp_multicast", "connect_timeout_s=0.5"]
     assert main(["--robot", "piper", "--set", *words]) == 1
     lines = capsys.readouterr().out.splitlines()
@@ -132,7 +132,7 @@ def test_a_camera_that_freezes_and_one_that_is_unplugged() -> None:
     assert "cameras" not in unplugged
 
 
-def test_pictures_that_are_all_the_same_are_doubtful() -> None:
+def test_images_that_are_all_the_same_are_doubtful() -> None:
     found = look(["fake"])
     assert found["cameras"].level is Level.WARNING
     assert "images of navigation and manipulation are identical" in found["cameras"].found
@@ -175,7 +175,7 @@ def test_observations_are_counted_per_second() -> None:
         check_observation(watched_of(silent_s=0.6), 2.0)
 
 
-def test_a_camera_is_as_fast_as_its_pictures_differ() -> None:
+def test_a_camera_is_as_fast_as_its_images_differ() -> None:
     fake = FakeRobot()
     sums = {"navigation": [1, 1, 2], "manipulation": [1, 2, 3]}
     with pytest.raises(

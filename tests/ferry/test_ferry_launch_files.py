@@ -197,7 +197,7 @@ def test_an_arm_behind_ros2_control_has_no_twin() -> None:
         planned_with("ros2_control_arm", robot="twin")
 
 
-def test_only_a_vendor_that_may_be_there_is_told_to_stand() -> None:
+def test_only_a_vendor_that_may_be_there_is_sent_a_stop() -> None:
     """A twin's supervisor must not speak to the controllers of a real robot in the same network."""
     for name, robot, topic in [
         ("stretch_re1", "real", ""),

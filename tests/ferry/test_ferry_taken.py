@@ -92,7 +92,7 @@ def test_who_finds_the_nodes(
     assert discovery(processes).startswith(f"DDS: {told[expected]}")
 
 
-def test_humble_is_told_with_its_own_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_humble_gets_its_own_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROS_DISTRO", "humble")
     assert {one.environment["ROS_LOCALHOST_ONLY"] for one in planned(discovery="localhost")} == {"1"}
     assert not any("ROS_LOCALHOST_ONLY" in one.environment for one in planned(discovery="subnet"))

@@ -64,7 +64,7 @@ def test_what_was_executed_matters(policy: OnnxPolicy) -> None:
     assert not np.array_equal(answers[0], answers[2])
 
 
-def test_a_policy_without_a_blocked_token_is_told_what_was_tried(policy: OnnxPolicy) -> None:
+def test_a_policy_without_a_blocked_token_gets_what_was_tried(policy: OnnxPolicy) -> None:
     manifest = policy.bundle.manifest
     inputs = [replace(one, blocked=None) if isinstance(one, PreviousActionInput) else one for one in manifest.inputs]
     manifest = replace(manifest, inputs=tuple(inputs))

@@ -383,7 +383,7 @@ def test_importing_the_client_needs_no_server_packages() -> None:
     assert "httpx" in loaded
 
 
-def test_sessions_speak_msgpack() -> None:
+def test_sessions_use_msgpack() -> None:
     kinds = []
 
     def act(request: httpx.Request) -> httpx.Response:

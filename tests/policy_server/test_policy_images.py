@@ -86,7 +86,7 @@ def test_a_bomb_is_refused_by_its_header() -> None:
         decode_image("navigation", bomb, (6, 8))
 
 
-def test_grey_pictures_become_rgb(gradient: U8Image) -> None:
+def test_grey_images_become_rgb(gradient: U8Image) -> None:
     _, data = cv2.imencode(".png", gradient[..., 0])
     got = decode_image("navigation", data.tobytes(), (6, 8))
     np.testing.assert_array_equal(got, np.repeat(gradient[..., :1], 3, axis=2))

@@ -50,7 +50,7 @@ def pushed() -> Iterator[tuple[Pushed, Camera]]:
     camera.close()
 
 
-def test_newest_is_never_an_old_picture(pushed: tuple[Pushed, Camera]) -> None:
+def test_newest_is_never_an_old_image(pushed: tuple[Pushed, Camera]) -> None:
     feed, camera = pushed
     first = time.monotonic_ns()
     feed.push(Frame(first, picture(10)))
@@ -62,7 +62,7 @@ def test_newest_is_never_an_old_picture(pushed: tuple[Pushed, Camera]) -> None:
     assert camera.newest().image[0, 0, 0] == 20
 
 
-def test_camera_without_pictures_is_lost(pushed: tuple[Pushed, Camera]) -> None:
+def test_camera_without_images_is_lost(pushed: tuple[Pushed, Camera]) -> None:
     feed, camera = pushed
     feed.push(Frame(time.monotonic_ns(), picture(10)))
     stamp_ns = camera.newest(1).stamp_ns
@@ -72,7 +72,7 @@ def test_camera_without_pictures_is_lost(pushed: tuple[Pushed, Camera]) -> None:
     assert camera.fault.startswith("camera lost: topic delivered nothing for 0.")
 
 
-def test_camera_that_repeats_a_picture_is_frozen(pushed: tuple[Pushed, Camera]) -> None:
+def test_camera_that_repeats_an_image_is_frozen(pushed: tuple[Pushed, Camera]) -> None:
     feed, camera = pushed
     end = time.monotonic() + 0.6
     while time.monotonic() < end:
@@ -85,7 +85,7 @@ def test_camera_that_repeats_a_picture_is_frozen(pushed: tuple[Pushed, Camera]) 
     wait_for(lambda: camera.fault == "")
 
 
-def test_pictures_are_turned_upright() -> None:
+def test_images_are_turned_upright() -> None:
     image = picture(0)
     image[0, :] = 200  # the sensor's upper edge
     feed = Pushed("topic")
@@ -291,7 +291,7 @@ def opened(monkeypatch: pytest.MonkeyPatch, module: ModuleType, serial: str = ""
     return camera
 
 
-def test_realsense_tells_its_field_of_view(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_realsense_reports_its_field_of_view(monkeypatch: pytest.MonkeyPatch) -> None:
     camera = opened(monkeypatch, realsense(["817"]))
     assert camera.lens_fov_deg == pytest.approx(59.0, abs=0.1)
     assert camera.grab().image.shape == (720, 1280, 3)

@@ -36,7 +36,7 @@ def test_an_observation_fits_the_spec() -> None:
         assert robot.observe().stamp_ns > observation.stamp_ns
 
 
-def test_it_drives_and_turns_as_told() -> None:
+def test_it_drives_and_turns_as_commanded() -> None:
     with FakeRobot(INSTANT) as robot:
         robot.execute(RotateBase(math.radians(30)))
         robot.execute(MoveBase(0.2))

@@ -35,7 +35,7 @@ def test_the_body_itself_may_forbid_motion(health: Health, reason: str) -> None:
     assert interlocks.reason == ""
 
 
-def test_a_battery_that_is_not_told_or_full_is_no_trouble() -> None:
+def test_a_battery_that_is_not_told_or_full_is_no_fault() -> None:
     assert Interlocks().update(0.0, 0.0, Health(battery=0.9)) == ([], [])
     assert Interlocks().update(0.0, 0.0, WELL) == ([], [])
 

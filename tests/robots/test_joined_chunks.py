@@ -193,7 +193,7 @@ def test_a_chunk_that_joins_nothing_is_busy_while_one_runs(host: Host) -> None:
     assert host.executor.stop("enough")
 
 
-def test_cameras_that_freeze_on_the_way_stop_it(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cameras_that_freeze_during_a_motion_stop_it(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host.moving()
     last = host.fresh()
     monkeypatch.setattr(host.arm, "observe", lambda: last)
@@ -243,7 +243,7 @@ def test_the_runner_asks_while_the_arm_moves() -> None:
     assert longer_s > took_s + 0.5, "the arm stands while each chunk is thought of"
 
 
-def test_a_policy_that_fails_on_the_way_stops_the_arm() -> None:
+def test_a_policy_that_fails_during_a_motion_stops_the_arm() -> None:
     def fail(step: int) -> None:
         if step == 2:
             raise ValueError("not a number")

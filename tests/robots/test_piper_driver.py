@@ -287,7 +287,7 @@ def wait_for(ready: object, limit_s: float = 5.0) -> None:
         ("lose", "no feedback from the arm on .* is it switched on and plugged in"),
     ],
 )
-def test_an_arm_that_is_not_ready_is_told_at_connecting(fake: FakeProcess, fault: str, says: str) -> None:
+def test_an_arm_that_is_not_ready_is_reported_at_connecting(fake: FakeProcess, fault: str, says: str) -> None:
     fake.fail(fault)
     time.sleep(0.1)
     robot = PiperRobot(fake.options(connect_timeout_s=0.6))

@@ -78,14 +78,14 @@ def test_positions_are_in_radians_and_metres(wire: Wire) -> None:
     assert wire.link.positions() == pytest.approx(expected)
 
 
-def test_a_healthy_arm_has_no_trouble(wire: Wire) -> None:
+def test_a_healthy_arm_has_no_fault(wire: Wire) -> None:
     wire.healthy()
     assert (wire.link.lost(), wire.link.fault(), wire.link.estop()) == ("", "", False)
     assert wire.link.enabled()
     assert wire.link.in_control()
 
 
-def test_motors_tell_voltage_and_the_hotter_of_two_temperatures(wire: Wire) -> None:
+def test_motors_report_voltage_and_the_hotter_of_two_temperatures(wire: Wire) -> None:
     wire.healthy()
     wire.motor(2, ENABLED, volts=22.5)
     motor = wire.link.motors()[2]
@@ -237,7 +237,7 @@ def test_received_numbers_may_be_anything(wire: Wire) -> None:
     assert wire.link.fault() == ""
 
 
-def test_a_joint_that_jumps_is_told_and_not_believed() -> None:
+def test_a_joint_that_jumps_is_reported_and_not_believed() -> None:
     wire = Wire()
     wire.tell(0x2A5, struct.pack(">ii", 0, 57296))
     wire.tell(0x2A5, struct.pack(">ii", 0, 57300))

@@ -51,7 +51,7 @@ class Joint:
         self._bus.shutdown()
 
 
-def test_an_arm_whose_driver_was_suspended_stands_when_it_is_back() -> None:
+def test_an_arm_whose_driver_was_suspended_stays_stopped_when_it_is_back() -> None:
     with FakeProcess() as fake:
         joint = Joint(fake.channel)
         driver = subprocess.Popen(

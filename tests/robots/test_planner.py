@@ -45,7 +45,7 @@ def test_increments_add_up_in_the_base_frame() -> None:
     assert plan.gripper.end.tolist() == pytest.approx([0.035])
 
 
-def test_the_way_between_rows_is_nearly_straight() -> None:
+def test_the_path_between_rows_is_nearly_straight() -> None:
     path = arm_of(chunk(0.02, 0.0, 0.01, 0.0, 0.0, 0.0, 0.3))
     begun = PLANNER.tip(path.at(0.0))
     way = PLANNER.tip(path.end) - begun

@@ -89,7 +89,7 @@ def test_looking_down_shows_more_floor(robot: PyrobotLocobot) -> None:
     assert floor() > level + 200
 
 
-def test_a_picture_has_the_tables_size_and_angles(robot: PyrobotLocobot) -> None:
+def test_an_image_has_the_tables_size_and_angles(robot: PyrobotLocobot) -> None:
     image = robot.observe().images["navigation"]
     robot.spec.cameras[0].check(image)
     rows = np.nonzero(image.any(axis=(1, 2)))[0]

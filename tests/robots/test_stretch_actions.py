@@ -148,7 +148,7 @@ def test_velocities_that_are_not_finite_are_refused(robot: StretchRE1, speeds: t
         robot.drive(*speeds)
 
 
-def test_observation_carries_both_pictures(fake: RunningFake, robot: StretchRE1) -> None:
+def test_observation_carries_both_images(fake: RunningFake, robot: StretchRE1) -> None:
     seen = robot.observe()
     assert {name: image.shape for name, image in seen.images.items()} == {
         "navigation": (90, 160, 3),

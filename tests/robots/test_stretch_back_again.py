@@ -72,7 +72,7 @@ def test_a_line_that_was_out_for_a_moment_is_opened_again(fake: RunningFake, rob
 
 
 @pytest.mark.parametrize("lag", [1, 2])
-def test_late_replies_do_not_turn_the_head_beyond_its_way(fake: RunningFake, robot: StretchRE1, lag: int) -> None:
+def test_late_replies_do_not_turn_the_head_beyond_its_path(fake: RunningFake, robot: StretchRE1, lag: int) -> None:
     sents: list[Sent] = []
     move = JointTarget((PAN,), (0.8,))
     thread = threading.Thread(target=lambda: sents.append(robot.execute(move)))

@@ -113,7 +113,7 @@ def test_wheels_stop_though_the_boards_are_silent_at_first(fake: RunningFake) ->
     braked(fake, before)
 
 
-def test_a_keeper_says_that_the_boards_do_not_answer(fake: RunningFake) -> None:
+def test_a_watchdog_says_that_the_boards_do_not_answer(fake: RunningFake) -> None:
     fake.tell("silent on")
     command = [sys.executable, "-m", "robots.drivers.stretch.watchdog", str(fake.robot)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
@@ -122,7 +122,7 @@ def test_a_keeper_says_that_the_boards_do_not_answer(fake: RunningFake) -> None:
     assert "the wheels do not answer" in done.stderr
 
 
-def test_a_keeper_goes_with_its_driver(fake: RunningFake) -> None:
+def test_a_watchdog_goes_with_its_driver(fake: RunningFake) -> None:
     with drive(fake, "rest") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "let go\n"

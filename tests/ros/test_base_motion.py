@@ -107,7 +107,7 @@ def test_a_stop_ramps_down_and_is_the_reason() -> None:
         assert base.pose == stands
 
 
-def test_a_base_that_does_not_stand_is_told_of() -> None:
+def test_a_base_that_does_not_stop_is_reported() -> None:
     with moving(Base(deaf=True)) as base:
         assert "the base is not at rest 0.3 s after zero was sent" in drive(base.port, LIMITS, 0.1, QUICK)
 

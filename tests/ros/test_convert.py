@@ -82,7 +82,7 @@ def test_every_action_of_the_stretch_survives_the_wire(name: str) -> None:
     assert convert.request_of(convert.request_msg(CommandRequest(1, ACTIONS[name], 0.5))).command == ACTIONS[name]
 
 
-def test_increments_and_absolute_values_are_told_apart_by_the_frame() -> None:
+def test_increments_and_absolute_values_are_distinguished_by_the_frame() -> None:
     moved = convert.request_msg(CommandRequest(1, MoveJoint("gripper_aperture", 0.02), 0.5))
     assert (moved.header.frame_id, moved.joint_names) == ("current", ["gripper_aperture"])
     opened = convert.request_msg(CommandRequest(1, SetGripper(0.02), 0.5))
@@ -222,7 +222,7 @@ def test_something_else_is_no_result() -> None:
         result_of(message)
 
 
-def test_the_executor_tells_how_it_stands() -> None:
+def test_the_executor_reports_its_state() -> None:
     one = executor_status(Status("held", "camera frozen", "camera frozen", {"executed": 3}, 1.5))
     assert (ord(one.level), one.message) == (2, "camera frozen")
     assert values_of(one) == {

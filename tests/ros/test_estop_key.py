@@ -173,7 +173,7 @@ def test_shared_memory_of_a_container_or_removed_keeps_no_stop_from_a_robot(
             keys.wait_for(f"LATCHED in {here.namespace} after")
 
 
-def test_a_supervisor_that_hangs_is_not_said_to_be_there(tmp_path: Path) -> None:
+def test_a_supervisor_that_hangs_is_not_reported_as_running(tmp_path: Path) -> None:
     with graph(tmp_path) as here, keyboard(here, tmp_path, "/") as keys:
         supervisor = here.supervisor()
         keys.wait_for("found")

@@ -70,7 +70,7 @@ def test_up_is_up(robot: LocobotInterbotix) -> None:
     assert robot.execute(LookAt(0.0, 0.0)).executed
 
 
-def test_a_picture_is_at_its_true_angles(robot: LocobotInterbotix) -> None:
+def test_an_image_is_at_its_true_angles(robot: LocobotInterbotix) -> None:
     seen = robot.observe()
     image = seen.images["navigation"]
     assert image.shape == (45, 80, 3)
@@ -128,7 +128,7 @@ def test_motors_without_torque_are_a_fault(fake: FakeLocobot, robot: LocobotInte
     assert robot.execute(LookAt(0.0, 0.0)).executed
 
 
-def test_lost_in_mid_motion_it_is_told_and_nothing_is_done_when_it_is_back(
+def test_a_driver_lost_during_a_motion_is_reported_and_nothing_moves_when_it_is_back(
     fake: FakeLocobot, robot: LocobotInterbotix
 ) -> None:
     begun = robot.pose
@@ -157,7 +157,7 @@ def test_a_frozen_camera_is_a_fault(fake: FakeLocobot, robot: LocobotInterbotix)
     assert robot.observe().images
 
 
-def test_killed_in_mid_motion_it_is_told_and_comes_back(tmp_path: Path) -> None:
+def test_a_driver_killed_during_a_motion_is_reported_and_comes_back(tmp_path: Path) -> None:
     with fake_locobot(tmp_path, wall_m=0.1) as fake, fake.robot() as robot:
         assert robot.execute(MoveBase(0.2)).blocked == "contact: the centre bumper is pressed"
         kill = lambda: fake.process.send(signal.SIGKILL)  # noqa: E731

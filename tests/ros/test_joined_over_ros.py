@@ -99,7 +99,7 @@ def test_a_trial_joins_its_chunks(driven: Graph) -> None:
     assert all(one.duration_s < 1.0 for one in done), "told when it begins or joins, not at the end"
 
 
-def test_a_stop_in_the_middle_ends_the_trial_and_the_arm_stands(driven: Graph) -> None:
+def test_a_stop_in_the_middle_ends_the_trial_and_the_arm_stops(driven: Graph) -> None:
     count = len(driven.watcher.results)
     trial = driven.watcher.call_async("policy_node/run_trial")
     wait_until(lambda: trial.done() or len([r for r in driven.watcher.results[count:] if r.sent.executed]) >= 3)

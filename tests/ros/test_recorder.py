@@ -155,7 +155,7 @@ def test_a_trial_is_one_file_that_other_tools_read(recorded: Recorded) -> None:
     assert {name for name, encoding in encodings.items() if encoding != "cdr"} == {"decision_view"}
 
 
-def test_the_recording_tells_of_every_decision_and_the_end(recorded: Recorded) -> None:
+def test_the_recording_has_every_decision_and_the_end(recorded: Recorded) -> None:
     recording = Recording.read(recorded.whole)
     assert [step.decision.step for step in recording.steps] == list(range(STEPS))
     assert recording.end["reason"] == "max_steps"
@@ -238,7 +238,7 @@ def test_what_a_kill_left_open_is_closed_by_the_next_recorder(recorded: Recorded
     assert replay(recording, PolicyBundle.load(recorded.bundle, threads=1)).is_same
 
 
-def test_a_full_disk_is_told_and_ends_nothing_else(recorded: Recorded) -> None:
+def test_a_full_disk_is_reported_and_ends_nothing_else(recorded: Recorded) -> None:
     assert "this trial is not recorded any further" in recorded.told
     assert "end_trial was called" in recorded.answers[2]
     assert recorded.full.stat().st_size <= LIMIT_BYTES
@@ -271,7 +271,7 @@ def test_a_file_that_is_cut_anywhere_is_read_up_to_there_and_closed(
     assert close_unfinished(tmp_path) == []
 
 
-def test_what_is_no_recording_is_said_so(tmp_path: Path) -> None:
+def test_what_is_no_recording_is_reported(tmp_path: Path) -> None:
     (tmp_path / "text.mcap").write_text("not one")
     with pytest.raises(RecordError, match=r"text\.mcap"):
         Recording.read(tmp_path / "text.mcap")

@@ -214,7 +214,7 @@ def test_a_stop_of_an_action_gripper_comes_last(fake: FakeArm, monkeypatch: pyte
     assert goals[0] == 0.0 < goals[1]  # where it was at the stop
 
 
-def test_an_arm_whose_driver_was_killed_comes_to_rest_on_its_way(tmp_path: Path) -> None:
+def test_an_arm_whose_driver_was_killed_comes_to_rest_on_its_path(tmp_path: Path) -> None:
     script = """
 import sys
 from ferry_ros.drivers.ros2_control.driver import Ros2ControlArm, Ros2ControlArmOptions
@@ -258,7 +258,7 @@ def test_stop_ends_a_chunk_within_the_deceleration(robot: Ros2ControlArm) -> Non
     assert robot.execute(JointTarget((PAN,), (start[PAN],))).executed  # the stop holds nothing back
 
 
-def test_an_estop_ends_the_motion_is_told_and_released(fake: FakeArm, robot: Ros2ControlArm) -> None:
+def test_an_estop_ends_the_motion_is_reported_and_released(fake: FakeArm, robot: Ros2ControlArm) -> None:
     start = joints(robot)
     target = JointTarget((PAN,), (start[PAN] + 0.6,))
     sent = during(robot, target, lambda: joints(robot)[PAN] > start[PAN] + 0.05, lambda: fake.set(estop=True))
@@ -305,7 +305,7 @@ def test_a_frozen_camera_is_a_fault(fake: FakeArm, robot: Ros2ControlArm) -> Non
     assert robot.observe().images["external"].shape == (48, 64, 3)
 
 
-def test_killed_in_mid_motion_it_is_told_and_comes_back(tmp_path: Path) -> None:
+def test_a_driver_killed_during_a_motion_is_reported_and_comes_back(tmp_path: Path) -> None:
     with fake_arm(tmp_path, camera_topics="camera/color/image_raw,wrist/image_raw") as fake:
         robot = fake.robot(speed=0.3, camera2_topic="wrist/image_raw", camera2_height=48, camera2_width=64)
         with robot:

@@ -65,7 +65,7 @@ def message_of(image: Pixels, encoding: str = "rgb8") -> Image:
     return message
 
 
-def test_a_picture_comes_with_the_moment_it_was_sensed(link: Link, camera: RosCamera) -> None:
+def test_an_image_comes_with_the_moment_it_was_sensed(link: Link, camera: RosCamera) -> None:
     publisher, before_ns = Publisher(link), time.monotonic_ns()
     publisher.send(message_of(picture()), age_s=0.1)
     shot = camera.wait(-1, 2.0)
@@ -80,7 +80,7 @@ def test_a_stamp_of_another_clock_is_not_believed(link: Link, camera: RosCamera)
     assert camera.wait(-1, 2.0).stamp_ns > before_ns
 
 
-def test_a_newer_picture_is_waited_for(link: Link, camera: RosCamera) -> None:
+def test_a_newer_image_is_waited_for(link: Link, camera: RosCamera) -> None:
     publisher = Publisher(link)
     publisher.send(message_of(picture(1)))
     first = camera.wait(-1, 2.0)
@@ -111,19 +111,19 @@ def test_the_same_pixels_are_a_frozen_camera_unless_it_renders(link: Link) -> No
     wait_until(lambda: real.fault == "", 1.0)
 
 
-def test_nobody_on_the_topic_is_told_at_connect(camera: RosCamera) -> None:
+def test_nobody_on_the_topic_is_reported_at_connect(camera: RosCamera) -> None:
     with pytest.raises(ConnectionFailed, match=f"no image of camera 'navigation' on {TOPIC} within 0.2 s; is its"):
         camera.connect(0.2)
 
 
-def test_another_size_is_told_at_connect(link: Link, camera: RosCamera) -> None:
+def test_another_size_is_reported_at_connect(link: Link, camera: RosCamera) -> None:
     Publisher(link).send(message_of(picture(0, 6, 4)))
     with pytest.raises(ConnectionFailed, match=r"'navigation': got shape \(6, 4, 3\), expected shape \(4, 6, 3\)"):
         camera.connect(0.5)
 
 
 @pytest.mark.parametrize("first", [b"", b"no picture"], ids=["empty", "broken"])
-def test_a_bad_first_picture_is_waited_over(link: Link, first: bytes) -> None:
+def test_a_bad_first_image_is_waited_over(link: Link, first: bytes) -> None:
     camera = RosCamera(link.node, SPEC, f"{TOPIC}/compressed")
     link.spin()
     publisher = Publisher(link, CompressedImage, f"{TOPIC}/compressed")
@@ -173,7 +173,7 @@ def test_a_damaged_jpeg_is_refused(what: str) -> None:
         decode(CompressedImage(format="jpeg", data=bad))
 
 
-def test_pictures_with_an_alpha_channel_and_of_shared_colour() -> None:
+def test_images_with_an_alpha_channel_and_of_shared_colour() -> None:
     alpha = np.dstack([picture(), np.full((4, 6), 255, np.uint8)])
     for encoding, pixels in (("rgba8", alpha), ("bgra8", alpha[:, :, [2, 1, 0, 3]])):
         message = message_of(picture(), encoding)

@@ -56,7 +56,7 @@ def entered(folder: Path, **said: str) -> tuple[str, int]:
     return profile, int(size)
 
 
-def test_shared_memory_holds_several_pictures(tmp_path: Path) -> None:
+def test_shared_memory_holds_several_images(tmp_path: Path) -> None:
     profile, size = entered(tmp_path)
     assert profile == str(LOCAL)
     assert size > 16 * 640 * 480 * 3

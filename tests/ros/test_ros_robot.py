@@ -74,7 +74,7 @@ def test_a_stopped_robot_is_an_error_for_whoever_drives_it() -> None:
             pytest.fail("nothing may move")
 
 
-def test_a_stop_while_nothing_moves_is_told_to_whoever_drives() -> None:
+def test_a_stop_while_nothing_moves_is_reported_to_the_client() -> None:
     with robot_node() as (node, client), RosRobot(client, find_body(client, "", 5.0), QUICK) as robot:
         node.executor_.stop("before any trial")
         with robot.driving():

@@ -53,7 +53,7 @@ def test_a_node_says_that_its_shared_memory_was_removed(tmp_path: Path) -> None:
         wait_until(told, 40.0, node)
 
 
-def test_a_robot_that_is_seen_but_silent_is_told_from_one_that_is_heard(tmp_path: Path) -> None:
+def test_a_robot_that_is_seen_but_silent_is_distinguished_from_one_that_is_heard(tmp_path: Path) -> None:
     with graph(tmp_path) as here:
         here.supervisor()
         away = f"{here.namespace}/away"

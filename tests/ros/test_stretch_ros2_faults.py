@@ -42,7 +42,7 @@ def moved(robot: StretchRos2) -> bool:
         ({"tool": "tool_stretch_dex_wrist"}, "tool: got 'tool_stretch_dex_wrist', expected 'tool_stretch_gripper'"),
     ],
 )
-def test_a_robot_that_cannot_be_driven_is_told_of_at_connect(
+def test_a_robot_that_cannot_be_driven_is_reported_at_connect(
     tmp_path: Path, parameters: dict[str, object], reason: str
 ) -> None:
     with fake_stretch(tmp_path, home_s=0.1, **parameters) as fake:
@@ -55,7 +55,7 @@ def test_a_robot_that_cannot_be_driven_is_told_of_at_connect(
                 assert robot.health().fault == ""
 
 
-def test_no_driver_no_camera_and_pictures_of_another_size(fake: FakeStretch) -> None:
+def test_no_driver_no_camera_and_images_of_another_size(fake: FakeStretch) -> None:
     with pytest.raises(ConnectionFailed, match="is stretch_driver running on this ROS domain"):
         StretchRos2(StretchRos2Options(namespace="/nobody", connect_timeout_s=0.6)).connect()
     lost = fake.robot(manipulation_topic="camera/color/image_raw", connect_timeout_s=5.0)
@@ -138,7 +138,7 @@ def test_frozen_cameras_are_a_fault_until_they_live_again(fake: FakeStretch, rob
     robot.observe()
 
 
-def test_a_driver_that_falls_silent_is_a_fault_and_nothing_moves_when_it_speaks_again(
+def test_a_driver_that_falls_silent_is_a_fault_and_nothing_moves_when_it_is_back(
     fake: FakeStretch, robot: StretchRos2
 ) -> None:
     begun = robot.pose[0]

@@ -58,7 +58,7 @@ def test_a_trial_comes_to_its_end_whatever_becomes_of_its_record(tmp_path: Path,
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_a_trial_is_told_in_one_line_with_what_to_look_at(tmp_path: Path, kept: bool) -> None:
+def test_a_trial_is_reported_in_one_line_with_what_to_look_at(tmp_path: Path, kept: bool) -> None:
     poses = iter([(0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (1.0, 1.5, 0.0)])
     folder = tmp_path / "records" if kept else None
     record = trial_record.begin(folder, *ABOUT, lambda: next(poses))

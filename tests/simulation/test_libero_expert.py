@@ -67,7 +67,7 @@ def test_the_expert_succeeds_from_wide_states_although_it_is_disturbed(player: L
 
 
 @pytest.mark.parametrize("yaw", [-1.5, 0.0, 0.7])
-def test_the_hand_points_where_it_is_told(yaw: float) -> None:
+def test_the_hand_points_where_it_is_commanded(yaw: float) -> None:
     down = downwards(yaw)
     assert np.allclose(down[:, 2], [0, 0, -1])
     assert np.allclose(np.abs(down[:, 0] @ [-np.sin(yaw), np.cos(yaw), 0]), 1.0)

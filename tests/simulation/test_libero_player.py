@@ -38,9 +38,7 @@ def states() -> np.ndarray:
     return preparation.initial_states(SUITE, INDEX)
 
 
-def test_a_policy_sees_the_table_upright_and_feels_what_robosuite_tells(
-    player: LiberoPlayer, states: np.ndarray
-) -> None:
+def test_a_policy_gets_upright_images_and_the_state_of_robosuite(player: LiberoPlayer, states: np.ndarray) -> None:
     player.reset(states[0])
     seen = player.observe()
     assert seen.image.shape == (96, 96, 3)
@@ -145,7 +143,7 @@ def test_fixtures_are_moved_with_a_state_and_stand_where_they_stood_without(
     assert np.array_equal(world.data.xpos[body], stood)
 
 
-def test_a_spread_wider_than_the_table_is_told(
+def test_a_spread_wider_than_the_table_is_reported(
     player: LiberoPlayer, states: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("simulation.libero.states.ATTEMPTS", 10)

@@ -52,7 +52,7 @@ def drive_until_blocked(twin: StretchTwin) -> str:
     raise AssertionError("nothing in the way for 12 m")
 
 
-def test_it_is_a_stretch_with_its_own_picture_size() -> None:
+def test_it_is_a_stretch_with_its_own_image_size() -> None:
     spec = StretchTwin(TwinOptions(height=60, width=100)).spec
     assert spec.name == STRETCH_RE1.name
     assert spec.actions == STRETCH_RE1.actions

@@ -86,7 +86,7 @@ def test_a_stop_during_a_rollout_saves_the_last_step(cloned: Path) -> None:
     assert load(stopped.last, KIND)["step"] == 1
 
 
-def test_groups_that_teach_nothing_are_told_and_end_the_run(
+def test_groups_that_teach_nothing_are_reported_and_end_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(group_health, "END_AFTER", 3)

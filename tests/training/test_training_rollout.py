@@ -90,7 +90,7 @@ def test_a_rollout_plays_every_episode_once(run: Path) -> None:
     }
 
 
-def test_the_policy_is_told_what_was_executed() -> None:
+def test_the_policy_gets_what_was_executed() -> None:
     episode = sample_episode(house_seed("val", 0), max_steps=STEPS)
     rollout = Rollout(tiny_policy(), 1, TwinOptions(height=28, width=48), 40)
     inputs: list[tuple[int, int]] = []

@@ -114,7 +114,7 @@ def test_the_words_of_objectnav_keep_their_numbers() -> None:
     assert [TOKENIZER.token_to_id(word) for word in words] == [0, 1, 2, 19, 28, 29, 71, 87]
 
 
-def test_every_task_tells_its_instructions_apart() -> None:
+def test_every_task_has_distinct_instructions() -> None:
     lists = [
         [f"{verb} an apple" for verb in PICK_UP_VERBS],
         [f"find a mug and {verb} that mug" for verb in PICK_UP_VERBS],
