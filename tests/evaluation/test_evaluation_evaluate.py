@@ -52,13 +52,13 @@ def plan(bundle: Path, tmp_path: Path) -> Path:
 
 def test_a_plan_is_run_and_its_table_printed(plan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(plan), "--output", str(tmp_path / "run")]) == 0
-    said = capsys.readouterr()
-    lines = said.out.splitlines()
+    output = capsys.readouterr()
+    lines = output.out.splitlines()
     assert lines[0] == "rehearsal: 4 trials to do"
     assert lines[1].split() == ["policy", "robot", "task", "success", "SEL", "trials"]
     assert lines[2].split()[:6] == ["tiny", "fake", "object_nav", "100", "%", "[16,"]
-    assert "tiny against random:" in said.out
-    assert "[4/4] tiny 2/2" in said.err
+    assert "tiny against random:" in output.out
+    assert "[4/4] tiny 2/2" in output.err
     assert max(map(len, lines[:-1])) <= 100  # the last one is a path
 
 

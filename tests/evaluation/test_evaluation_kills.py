@@ -56,9 +56,9 @@ def test_a_killed_evaluation_leaves_nobody_behind_and_goes_on_where_it_was(plan:
         assert first.poll() is None
         time.sleep(0.01)
     beside = start(plan)
-    _, told = beside.communicate(timeout=60)
+    _, errors = beside.communicate(timeout=60)
     assert beside.returncode == 2
-    assert f"process {first.pid}" in told
+    assert f"process {first.pid}" in errors
     workers = children(first.pid)
     first.kill()
     first.communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""What evaluations came to: who counts, who does not, and which bundle stands behind it."""
+"""What evaluations came to: who counts, who does not, and which bundle it is of."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Rows(PolicySession):
 
 @dataclass
 class Standing:
-    """A robot that notes for how long it stood."""
+    """A robot that notes how long it was at rest."""
 
     passed_s: list[float] = field(default_factory=list)
 
@@ -156,8 +156,8 @@ def test_a_delay_is_tolerated_where_success_is_shown_not_to_fall(
     (curve,) = delay_curves(results_of(folders))
     assert [point.latency.delay_s for point in curve.points] == [0.0, 0.2, 0.4]
     assert curve.tolerated_s == tolerated_s
-    said = f"tolerates {1000 * tolerated_s:.0f} ms" if tolerated_s else "no delay is shown to be tolerated"
-    assert said in curve.sentence()
+    expected = f"tolerates {1000 * tolerated_s:.0f} ms" if tolerated_s else "no delay is shown to be tolerated"
+    assert expected in curve.sentence()
 
 
 def test_few_trials_show_nothing_and_one_latency_draws_nothing(tmp_path: Path) -> None:

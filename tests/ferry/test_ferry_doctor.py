@@ -57,9 +57,9 @@ def test_this_machine_is_well(name: str, tmp_path: Path) -> None:
     assert CHECKS[name](Machine(tmp_path))
 
 
-@pytest.mark.parametrize(("version", "said"), [((3, 10, 4), "3.10.4: enough for a robot"), ((3, 12, 0), "3.12.0")])
-def test_python_that_is_new_enough(version: tuple[int, ...], said: str, tmp_path: Path) -> None:
-    assert machine.check_python(Machine(tmp_path, python=version)).startswith(said)
+@pytest.mark.parametrize(("version", "expected"), [((3, 10, 4), "3.10.4: enough for a robot"), ((3, 12, 0), "3.12.0")])
+def test_python_that_is_new_enough(version: tuple[int, ...], expected: str, tmp_path: Path) -> None:
+    assert machine.check_python(Machine(tmp_path, python=version)).startswith(expected)
 
 
 def test_python_that_is_too_old(tmp_path: Path) -> None:

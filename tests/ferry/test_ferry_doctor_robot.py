@@ -50,9 +50,9 @@ def test_a_piper_on_its_bus_is_well_and_a_second_look_is_too(capsys: pytest.Capt
     )
     assert first["connect"].found == "piper answers"
     assert "wrist 640x480 at " in first["cameras"].found
-    said = capsys.readouterr().out
-    assert "ok    sdk          piper_sdk 0.6.2" in said
-    assert "ok    connect      piper answers" in said
+    output = capsys.readouterr().out
+    assert "ok    sdk          piper_sdk 0.6.2" in output
+    assert "ok    connect      piper answers" in output
 
 
 def test_a_piper_that_is_switched_off_is_reported_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,8 +182,8 @@ def test_a_camera_is_as_fast_as_its_images_differ() -> None:
         CheckWarning, match=r"navigation 144x84 at 1.0 Hz, manipulation 144x84 at 2.0 Hz; 2 Hz are needed"
     ):
         check_cameras(replace(watched_of(), checksums=sums), fake.spec, 2.0)
-    told = check_cameras(replace(watched_of(), checksums=sums), fake.spec, 1.0)
-    assert told == "navigation 144x84 at 1.0 Hz, manipulation 144x84 at 2.0 Hz"
+    summary = check_cameras(replace(watched_of(), checksums=sums), fake.spec, 1.0)
+    assert summary == "navigation 144x84 at 1.0 Hz, manipulation 144x84 at 2.0 Hz"
 
 
 def test_options_from_a_command_line_and_from_the_parameter_file_of_a_launch(tmp_path: Path) -> None:
@@ -191,24 +191,24 @@ def test_options_from_a_command_line_and_from_the_parameter_file_of_a_launch(tmp
     file.write_text(
         json.dumps({"/**": {"ros__parameters": {"fake": {"height": 48}, "fake.width": 64, "mode": "slow"}}})
     )
-    said = from_parameters(file, "fake.")
-    assert said == {"height": 48, "width": 64}
-    built = build(FakeOptions, {**said, **parse(["width=80", "real_time=false", "freeze_camera_after_s=2"])})
+    parameters = from_parameters(file, "fake.")
+    assert parameters == {"height": 48, "width": 64}
+    built = build(FakeOptions, {**parameters, **parse(["width=80", "real_time=false", "freeze_camera_after_s=2"])})
     assert built == FakeOptions(height=48, width=80, real_time=False, freeze_camera_after_s=2.0)
     subject = subject_of(doctor_parser().parse_args(["--robot", "fake", "--config", str(file), "--set", "width=80"]))
     assert (subject.options.height, subject.options.width) == (48, 80)
 
 
 @pytest.mark.parametrize(
-    ("word", "said"),
+    ("word", "expected"),
     [
         ("height", "got 'height', expected name=value"),
         ("height=tall", "option height: got 'tall', expected a value like 84"),
         ("real_time=yes", "option real_time: got 'yes', expected a value like True"),
     ],
 )
-def test_an_option_that_cannot_be_read(word: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_an_option_that_cannot_be_read(word: str, expected: str) -> None:
+    with pytest.raises(UsageError, match=expected):
         build(FakeOptions, parse([word]))
 
 

@@ -1,4 +1,4 @@
-"""`ferry bundle`: an ONNX graph and a contract written by hand; what does not fit is said in words."""
+"""`ferry bundle`: an ONNX graph and a contract written by hand; what does not fit is reported in words."""
 
 from __future__ import annotations
 

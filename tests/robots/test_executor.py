@@ -112,10 +112,10 @@ def test_stop_ends_a_motion_and_voids_what_was_decided_before(slow: Host) -> Non
     slow.executor.submit(slow.order(MoveBase(0.2)))
     wait_for(lambda: slow.robot.pose[0] > 0.003)
     late = CommandRequest(slow.observations[-1].stamp_ns, MoveBase(0.2), 10.0, slow.lease)
-    assert slow.executor.stop("a person said so")
-    assert slow.stops == ["a person said so"]
+    assert slow.executor.stop("operator stop")
+    assert slow.stops == ["operator stop"]
     wait_for(lambda: slow.results)
-    assert slow.results[0].stopped == "a person said so"
+    assert slow.results[0].stopped == "operator stop"
     assert slow.results[0].sent.blocked == "stopped"
     stood_at = slow.robot.pose
     assert stood_at[0] < 0.2
@@ -309,12 +309,12 @@ def test_a_listener_of_observations_that_fails_stops_the_body_once_and_is_surviv
     def full(_: Observation) -> None:
         raise OSError("no space left")
 
-    told, host.executor._on_observation = host.executor._on_observation, full
+    listener, host.executor._on_observation = host.executor._on_observation, full
     wait_for(lambda: host.stops)
     time.sleep(0.2)
     assert host.stops == ["OSError: no space left"]
     assert host.executor.status.state == "held"
-    host.executor._on_observation = told
+    host.executor._on_observation = listener
     wait_for(lambda: not host.executor.status.reason)
     assert host.do(MoveBase(0.05)).sent.executed
 
@@ -323,11 +323,11 @@ def test_a_listener_of_results_that_fails_does_not_leave_it_busy(host: Host) -> 
     def full(_: CommandResult) -> None:
         raise OSError("no space left")
 
-    told, host.executor._on_result = host.executor._on_result, full
+    listener, host.executor._on_result = host.executor._on_result, full
     host.executor.submit(host.order(MoveBase(0.05)))
     wait_for(lambda: host.stops)
     assert host.stops == ["OSError: no space left"]
-    host.executor._on_result = told
+    host.executor._on_result = listener
     wait_for(lambda: not host.executor.status.reason)
     assert host.do(MoveBase(0.05)).sent.executed
 
@@ -337,8 +337,8 @@ def test_a_listener_of_stops_that_fails_is_logged(caplog: pytest.LogCaptureFixtu
         raise OSError("no space left")
 
     with Executor(FakeRobot(), OPTIONS, on_stop=full) as executor:
-        assert executor.stop("a person said so")
-    assert "a listener failed at the stop: a person said so" in caplog.text
+        assert executor.stop("operator stop")
+    assert "a listener failed at the stop: operator stop" in caplog.text
 
 
 def test_a_job_without_an_answer_in_time_is_an_error_and_never_begins(host: Host) -> None:

@@ -136,7 +136,7 @@ def test_what_was_sensed_before_a_stop_is_not_handed_out_after_it(host: Host) ->
 
     host.robot.observe = slow  # type: ignore[method-assign]
     sensed.wait(2.0)
-    host.executor.stop("a person said so")
+    host.executor.stop("operator stop")
     go.set()
     wait_for(lambda: len(stamps) > 2 and host.observations[-1].stamp_ns > stamps[0])
     assert stamps[0] not in [one.stamp_ns for one in host.observations]

@@ -30,7 +30,7 @@ def test_the_body_itself_may_forbid_motion(health: Health, reason: str) -> None:
     interlocks = Interlocks()
     assert interlocks.update(0.0, 100.0, health) == ([reason], [])
     assert interlocks.reason == reason
-    assert interlocks.update(0.1, 100.1, health) == ([], [])  # told once
+    assert interlocks.update(0.1, 100.1, health) == ([], [])  # reported once
     assert interlocks.update(0.2, 100.2, WELL) == ([], ["body"])
     assert interlocks.reason == ""
 

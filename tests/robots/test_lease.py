@@ -67,7 +67,7 @@ def test_heartbeats_of_another_lease_keep_none(host: Host) -> None:
 
 def test_every_stop_ends_the_lease(host: Host) -> None:
     for stop in (
-        lambda: host.executor.stop("a person said so"),
+        lambda: host.executor.stop("operator stop"),
         lambda: (host.executor.hold("x", "y"), host.executor.release("x")),
         lambda: host.executor.restart(lambda: None),
         lambda: (host.executor.runstop(True), host.executor.runstop(False)),

@@ -189,14 +189,14 @@ def test_chunks_of_joint_rows_one_after_the_other_are_followed(robot: PiperRobot
 def test_sag_does_not_add_up(robot: PiperRobot) -> None:
     motion = robot._motion
     assert motion is not None
-    told = joints(robot)[1]
+    commanded = joints(robot)[1]
     robot.execute(MoveJoint("joint1", 0.1))
     motion._commanded = np.array(joints(robot)) + np.array(
         [0.0, 0.02, 0.0, 0.0, 0.0, 0.0, 0.0]
     )  # as if it hung 0.02 low
-    assert motion.current()["joint2"] == pytest.approx(told + 0.02, abs=0.005)
+    assert motion.current()["joint2"] == pytest.approx(commanded + 0.02, abs=0.005)
     motion._commanded = np.array(joints(robot)) + np.array([0.0, 0.2, 0.0, 0.0, 0.0, 0.0, 0.0])  # moved by hand
-    assert motion.current()["joint2"] == pytest.approx(told, abs=0.005)
+    assert motion.current()["joint2"] == pytest.approx(commanded, abs=0.005)
 
 
 def test_stop_ends_a_motion_and_nothing_of_it_follows(robot: PiperRobot) -> None:

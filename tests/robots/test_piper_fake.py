@@ -1,4 +1,4 @@
-"""The fake Piper: how its arm moves, and the frames it speaks on a bus inside this process."""
+"""The fake Piper: how its arm moves, and the frames it sends on a bus inside this process."""
 
 import math
 import struct
@@ -129,7 +129,7 @@ def test_it_reports_joints_gripper_status_and_motors(bench: Bench) -> None:
     heard = bench.hear()
     assert set(heard) == {0x2A1, 0x2A5, 0x2A6, 0x2A7, 0x2A8, *range(0x261, 0x267)}
     assert struct.unpack(">ii", heard[0x2A5].data) == (0, round(HOME_RAD[1] * MILLIDEGREES))
-    assert heard[0x2A1].data[0] == 0, "standby until it is told otherwise"
+    assert heard[0x2A1].data[0] == 0, "standby until it is commanded otherwise"
     assert not heard[0x261].data[5] & 0x40, "not enabled"
 
 

@@ -39,7 +39,7 @@ def robot(shared: tuple[Running, PyrobotLocobot]) -> PyrobotLocobot:
 
 
 def believed(robot: PyrobotLocobot) -> PyrobotLocobot:
-    """Waits until the place that the robot was put to is told and believed."""
+    """Waits until the place that the robot was put to is reported and believed."""
     time.sleep(0.1)
     deadline = time.monotonic() + 10
     while robot.health().fault or max(map(abs, robot.pose)) > 0.01:
@@ -133,7 +133,7 @@ def test_the_wall_is_a_contact_and_the_way_out_of_it_is_free() -> None:
         assert blocked[0].blocked == "contact: bumper"
         assert not blocked[0].executed
         assert server.robot.body.speed == (0.0, 0.0)
-        assert robot.execute(RotateBase(math.radians(6))).executed  # a release may be told here
+        assert robot.execute(RotateBase(math.radians(6))).executed  # a release may be reported here
         assert robot.execute(MoveBase(-0.1)).executed
         assert robot.execute(MoveBase(0.04)).executed  # the bumper is forgotten
 

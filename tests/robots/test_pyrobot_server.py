@@ -1,4 +1,4 @@
-"""What goes over the socket of the PyRobot server, and how it moves a base that must be told to stop."""
+"""What goes over the socket of the PyRobot server, and how it stops a base that does not stop by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong with a Stretch, planted in the fake: a clear message each, and a robot that stands."""
+"""What goes wrong with a Stretch, planted in the fake: a clear message each, and a robot at rest."""
 
 from __future__ import annotations
 
@@ -90,11 +90,11 @@ def test_runstop_ends_a_motion_and_refuses_the_next(fake: RunningFake, robot: St
     assert sent.blocked == "runstop: the robot's runstop is on"
     assert not fake.state()["moving"]
     assert robot.health().runstop
-    stood = fake.state()
+    at_rest = fake.state()
     assert robot.execute(MoveBase(0.1)).refused.startswith("runstop")
     fake.tell("runstop off")
     time.sleep(0.3)
-    assert fake.state()["travelled_m"] == stood["travelled_m"]  # nothing resumes by itself
+    assert fake.state()["travelled_m"] == at_rest["travelled_m"]  # nothing resumes by itself
     assert robot.execute(MoveBase(-0.02)).executed
 
 

@@ -64,10 +64,10 @@ def test_wheels_stop_when_their_driver_is_killed(fake: RunningFake) -> None:
         until(lambda: abs(fake.state()["travelled_m"] - before) > 0.02)
         process.kill()
     until(lambda: not watchdogs(fake) and not fake.state()["moving"])
-    stood = fake.state()
+    at_rest = fake.state()
     time.sleep(0.2)
-    assert fake.state()["travelled_m"] == stood["travelled_m"]
-    assert 0.02 < before - stood["travelled_m"] < 0.15  # and not the whole step
+    assert fake.state()["travelled_m"] == at_rest["travelled_m"]
+    assert 0.02 < before - at_rest["travelled_m"] < 0.15  # and not the whole step
     with StretchRE1(fake.options()) as robot:
         assert robot.execute(MoveBase(-0.05)).executed
 

@@ -1,4 +1,4 @@
-"""The fake of the vendor's driver has the vendor's manners: it is told the same things over the same topics."""
+"""The fake of the vendor's driver behaves as the vendor's: the same commands over the same topics."""
 
 from __future__ import annotations
 

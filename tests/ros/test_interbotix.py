@@ -100,12 +100,12 @@ def test_stop_ends_a_turn_within_the_deceleration(fake: FakeLocobot, robot: Loco
     begun = robot.pose[2]
     sent = during(robot, RotateBase(0.5), lambda: robot.pose[2] > begun + 0.1, robot.stop)
     assert sent.blocked == "stopped"
-    stood = robot.pose[2]
-    assert 0.1 < stood - begun < 0.35
+    at_rest = robot.pose[2]
+    assert 0.1 < at_rest - begun < 0.35
     time.sleep(0.3)
-    assert robot.pose[2] == pytest.approx(stood, abs=0.01)
+    assert robot.pose[2] == pytest.approx(at_rest, abs=0.01)
     assert fake.velocities[-1] == (0.0, 0.0)
-    assert robot.execute(RotateBase(begun - stood)).executed
+    assert robot.execute(RotateBase(begun - at_rest)).executed
 
 
 def test_a_wall_is_contact_and_driving_away_from_it_works(tmp_path: Path) -> None:
@@ -141,9 +141,9 @@ def test_a_driver_lost_during_a_motion_is_reported_and_nothing_moves_when_it_is_
     assert fake.velocities[-1] == (0.0, 0.0)
     fake.set(lost=False)
     wait_until(lambda: not robot.health().fault)
-    stood = robot.pose
+    at_rest = robot.pose
     time.sleep(0.3)
-    assert robot.pose == pytest.approx(stood, abs=1e-3)
+    assert robot.pose == pytest.approx(at_rest, abs=1e-3)
     assert robot.execute(MoveBase(-0.05)).executed
 
 
@@ -168,7 +168,7 @@ def test_a_driver_killed_during_a_motion_is_reported_and_comes_back(tmp_path: Pa
         fake.start()
         wait_until(lambda: not robot.health().fault, 20.0)
         assert robot.pose == pytest.approx((0.0, 0.0, 0.0), abs=1e-3)  # nothing of before is executed
-        assert robot.execute(MoveBase(0.05)).executed  # no press of before is either: its release was never told
+        assert robot.execute(MoveBase(0.05)).executed  # no press of before is either: its release was never reported
 
 
 @pytest.mark.parametrize(

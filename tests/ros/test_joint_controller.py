@@ -103,10 +103,10 @@ def test_an_inactive_controller_slows_down_stops_and_ignores() -> None:
     assert one.accept(way(0.0, 0.0), 0.5) == "the controller is not active"
     tick(one, 0.5, 1.5)
     assert 0.4 < one.positions[0] < 0.61  # 1.2 rad/s at 4 rad/s^2 is 0.18 rad
-    stood = one.positions.copy()
+    at_rest = one.positions.copy()
     one.activate()
     tick(one, 1.5, 2.0)
-    assert one.positions.tolist() == stood.tolist()
+    assert one.positions.tolist() == at_rest.tolist()
 
 
 def test_joints_are_no_faster_than_their_drives_and_falling_behind_aborts() -> None:

@@ -88,11 +88,11 @@ def test_runstop_while_it_drives(fake: FakeStretch, robot: StretchRos2) -> None:
     assert robot.health().runstop
     assert robot.execute(MoveBase(0.1)).refused.startswith("runstop: it is on")
     fake.runstop(False)
-    stands = robot.pose
+    at_rest = robot.pose
     time.sleep(0.3)
-    assert robot.pose == stands
+    assert robot.pose == at_rest
     wait_until(lambda: not robot.health().runstop)
-    assert robot.execute(MoveBase(-stands[0])).executed
+    assert robot.execute(MoveBase(-at_rest[0])).executed
 
 
 def test_a_wall_is_a_contact(fake: FakeStretch, robot: StretchRos2) -> None:
@@ -149,9 +149,9 @@ def test_a_driver_that_falls_silent_is_a_fault_and_nothing_moves_when_it_is_back
         robot.observe()
     fake.set(silent=False)
     wait_until(lambda: not robot.health().fault)
-    stands = robot.pose
+    at_rest = robot.pose
     time.sleep(0.5)
-    assert robot.pose == stands
+    assert robot.pose == at_rest
     assert robot.execute(MoveBase(-0.05)).executed
 
 

@@ -64,7 +64,7 @@ def with_ball(
 def middle_of_ball(image: U8Image) -> tuple[float, float]:
     """(row, column) of the orange pixels."""
     rows, columns = np.nonzero(image[..., 0].astype(int) - image[..., 2] > 90)
-    assert len(rows) > 50, "no ball in the picture"
+    assert len(rows) > 50, "no ball in the image"
     return float(rows.mean() + 0.5), float(columns.mean() + 0.5)
 
 

@@ -147,7 +147,7 @@ def test_stored_features_are_the_encoders_numbers(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     steps = [tuple(rng.integers(0, 256, (28, 48, 3), dtype=np.uint8) for _ in range(2)) for _ in range(30)]
     features = encode_images(encoder, steps)
-    assert features.shape == (30, 2, 4, 86)  # more pictures than are encoded at once
+    assert features.shape == (30, 2, 4, 86)  # more images than are encoded at once
     expected = encoder(torch.from_numpy(steps[25][1])[None])[0].half().numpy()
     assert np.allclose(features[25, 1], expected, atol=2e-3)
 

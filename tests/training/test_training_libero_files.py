@@ -37,8 +37,8 @@ def write(path: Path, own: bool, success: bool = True) -> Path:
     with h5py.File(path, "w") as file:
         data = file.create_group("data")
         if own:
-            told = {"problem_name": "libero_tabletop", "language_instruction": TASK.replace("_", " ")}
-            data.attrs.update(problem_info=json.dumps(told), num_demos=2, macros_image_convention="opengl")
+            problem = {"problem_name": "libero_tabletop", "language_instruction": TASK.replace("_", " ")}
+            data.attrs.update(problem_info=json.dumps(problem), num_demos=2, macros_image_convention="opengl")
         for number in (10, 9):  # in the order of numbers, not of names
             demo = data.create_group(f"demo_{number}")
             actions = np.zeros((STEPS, 7))

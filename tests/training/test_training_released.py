@@ -56,8 +56,8 @@ def test_each_release_answers_as_its_own_network_did(tmp_path: Path) -> None:
         policy = imported.policy
         if not encoders:
             encoders = {name: one.clone() for name, one in policy.image_encoder.state_dict().items()}
-            pictures = torch.from_numpy(recipe.pictures())
-            tokens = policy.images(pictures[:, 0], pictures[:, 1])
+            images = torch.from_numpy(recipe.images())
+            tokens = policy.images(images[:, 0], images[:, 1])
         same = policy.image_encoder.state_dict()
         assert all(torch.equal(one, same[name]) for name, one in encoders.items())  # from either kind of file
         answer = logits(policy, recipe.text(release), tokens)
@@ -71,8 +71,8 @@ def test_the_network_on_siglip_answers_as_it_did(tmp_path: Path) -> None:
     shallow = replace(config, image=replace(config.image, layers=1), text=replace(config.text, layers=1))
     release = replace(SIGLIP, config=shallow)
     policy = import_released(write_files(release, tmp_path), (SPOC, release)).policy
-    pictures = torch.from_numpy(recipe.pictures())
-    answer = logits(policy, recipe.text(release), policy.images(pictures[:, 0], pictures[:, 1]))
+    images = torch.from_numpy(recipe.images())
+    answer = logits(policy, recipe.text(release), policy.images(images[:, 0], images[:, 1]))
     assert (answer - torch.tensor(json.loads(GOLDEN.read_text())[release.name])).abs().max() < 1e-4
 
 
