@@ -64,7 +64,7 @@ class EpisodeSteps(EpisodeLoop):
         return self.sent is None or self.sent.executed
 
     def previous_action(self, tokens: PreviousActionTokens) -> int:
-        """Returns the previous action as the policy of the binding is told it."""
+        """Returns the previous action as the policy of the binding gets it."""
         assert self.binding is not None  # without a policy nobody asks
         return tokens.token(None if self.tried is None else self.binding.actions.index(self.tried), self.executed)
 

@@ -193,7 +193,7 @@ def test_a_missing_part_is_named_at_connect(tmp_path: Path, options: dict[str, s
 
 def test_the_fakes_base_holds_a_velocity_for_its_timeout() -> None:
     base = Kobuki()
-    base.tell((0.2, 0.0), 0.0)
+    base.command((0.2, 0.0), 0.0)
     for tick in range(100 * int(TIMEOUT_S + 1)):
         base.advance(tick / 100, 0.01)
     assert base.moving == (0.0, 0.0)

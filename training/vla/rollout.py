@@ -91,7 +91,7 @@ class RolloutWorker:
 def play_group(
     world: World, state: npt.NDArray[np.float64], policy: VlaPolicy, job: RolloutJob, report: Report
 ) -> list[Trajectory]:
-    """Plays a job's trajectories from one state, which is looked at once."""
+    """Plays a job's trajectories from one state, which is observed once."""
     player = _Player(world, policy, job, report)
     return [player.play(state, np.random.default_rng(seed)) for seed in job.samples]
 
