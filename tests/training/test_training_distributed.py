@@ -220,7 +220,7 @@ def hand_made(outcome: Outcome) -> Trajectory:
     observed, steps = np.zeros(outcome.observations, np.uint8), np.zeros(outcome.steps, np.uint8)
     floats = np.zeros(outcome.steps, np.float32)
     success, said_done, collisions = outcome.success, outcome.said_done, outcome.collisions
-    return Trajectory("", floats, observed, observed, steps, floats, floats, success, said_done, collisions)
+    return Trajectory("", floats, observed, floats, steps, floats, floats, success, said_done, collisions)
 
 
 def test_a_job_that_was_dropped_is_missing_on_every_rank() -> None:

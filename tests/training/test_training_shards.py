@@ -23,7 +23,17 @@ def test_a_shard_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert got.instructions == tuple(one.episode.instruction for one in shown)
     assert got.labels.tolist() == [label for one in shown for label in one.labels]
     assert got.previous.tolist() == [token for one in shown for token in one.previous]
+    assert np.array_equal(got.state, np.concatenate([np.stack(one.state) for one in shown]))
     assert np.array_equal(got.features, np.concatenate([np.stack(one.features) for one in shown]))
+
+
+def test_an_older_shard_has_the_object_in_hand_as_its_state(tmp_path: Path) -> None:
+    path = shard_path(tmp_path, 0)
+    write_shard(path, [learnable_episode(0, 3)])
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files if name != "state"}
+    write_arrays(path, {**arrays, "in_hand": np.array([0, 1, 1], np.uint8)})
+    assert np.array_equal(load_shards([path]).state, np.array([[0.0], [1.0], [1.0]], np.float32))
 
 
 def test_what_is_known_of_each_episode_is_kept(tmp_path: Path) -> None:
