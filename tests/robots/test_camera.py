@@ -299,9 +299,9 @@ def test_realsense_reports_its_field_of_view(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_realsense_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(CameraMissing, match="realsense:1 is not connected; connected: 817, 818"):
+    with pytest.raises(CameraMissing, match="realsense:1 is not connected"):
         opened(monkeypatch, realsense(["817", "818"]), "1")
-    with pytest.raises(CameraMissing, match="realsense is not connected; connected: 817, 818"):
+    with pytest.raises(CameraMissing, match="realsense is not connected"):
         opened(monkeypatch, realsense(["817", "818"]))  # which one?
 
 

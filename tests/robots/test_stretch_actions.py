@@ -170,9 +170,9 @@ def test_battery_and_voltage(fake: RunningFake, robot: StretchRE1) -> None:
 
 def test_nothing_works_before_connect() -> None:
     robot = StretchRE1()
-    with pytest.raises(NotConnected, match="observe"):
+    with pytest.raises(NotConnected):
         robot.observe()
-    with pytest.raises(NotConnected, match="pose"):
+    with pytest.raises(NotConnected):
         _ = robot.pose
     assert robot.health().fault.startswith("not connected")
     robot.stop()

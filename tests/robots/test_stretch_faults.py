@@ -221,9 +221,7 @@ def test_denied_device_is_named(tmp_path: Path) -> None:
     if user == 0:
         os.seteuid(65534)  # root may open everything
     try:
-        with pytest.raises(
-            ConnectionFailed, match=r"hello-pimu: .*permission denied; add the user to the group 'dialout'"
-        ):
+        with pytest.raises(ConnectionFailed, match=r"hello-pimu: .*permission denied"):
             sdk.check_device("hello-pimu", device)
     finally:
         os.seteuid(user)

@@ -74,7 +74,7 @@ def test_a_flat_image_stays_flat(height: int, width: int, value: int) -> None:
 
 
 def test_an_image_of_another_size_is_refused() -> None:
-    with pytest.raises(SpecError, match=r"got shape \(10, 10, 3\), expected shape \(84, 144, 3\)"):
+    with pytest.raises(SpecError, match=r"got shape \(10, 10, 3\)"):
         View(84, 144, 84, 144)(np.zeros((10, 10, 3), np.uint8))
 
 

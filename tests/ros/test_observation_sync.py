@@ -51,9 +51,7 @@ def test_what_never_becomes_complete_is_given_up() -> None:
 
 
 def test_an_image_of_the_wrong_size_is_refused() -> None:
-    with pytest.raises(
-        SpecError, match=r"image of camera 'navigation': got shape \(4, 3, 3\), expected shape \(2, 3, 3\)"
-    ):
+    with pytest.raises(SpecError, match=r"image of camera 'navigation': got shape \(4, 3, 3\)"):
         ObservationSync(BODY).add_image(1, "navigation", np.zeros((4, 3, 3), np.uint8))
 
 

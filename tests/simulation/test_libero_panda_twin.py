@@ -142,7 +142,7 @@ def test_a_stop_ends_a_chunk_between_two_rows() -> None:
         assert sent.blocked == "stopped"
         assert 2 <= twin.info()["actions"] < 200
         assert twin.execute(chunk(np.zeros(7))).executed
-    with pytest.raises(NotConnected, match=r"panda: execute\(\) was called before connect"):
+    with pytest.raises(NotConnected):
         twin.execute(chunk(np.zeros(7)))
 
 

@@ -206,7 +206,7 @@ def test_an_environment_has_the_20_actions_and_refuses_those_it_lacks() -> None:
     assert [name for name, there in zip(SPOC_ACTIONS.names, env.mask, strict=True) if not there] == [
         name for name in ACTIONS if name in env.twin.spec.masked
     ]
-    with pytest.raises(SpecError, match=r"action: got 'pickup', expected an available action of locobot: move_ahead, "):
+    with pytest.raises(SpecError, match="action: got 'pickup'"):
         env.step(np.int64(SPOC_ACTIONS.index("pickup")))
     before = seen["navigation"]
     seen, reward, *_ = env.step(np.int64(SPOC_ACTIONS.index("move_arm_down")))
@@ -221,7 +221,7 @@ def test_an_environment_has_the_20_actions_and_refuses_those_it_lacks() -> None:
 def test_an_environment_takes_the_stretchs_options_for_it_too() -> None:
     env = FerryEnv(NOISELESS, body="locobot")
     assert (env.twin.spec.name, env.twin.options.move_noise_m) == ("locobot", 0.0)
-    with pytest.raises(SpecError, match="body of the twin: got 'spot', expected one of stretch_re1, locobot"):
+    with pytest.raises(SpecError, match="body of the twin: got 'spot'"):
         FerryEnv(body="spot")
 
 

