@@ -309,12 +309,12 @@ def test_a_listener_of_observations_that_fails_stops_the_body_once_and_is_surviv
     def full(_: Observation) -> None:
         raise OSError("no space left")
 
-    listener, host.executor._on_observation = host.executor._on_observation, full
+    host.on_observation = full
     wait_for(lambda: host.stops)
     time.sleep(0.2)
     assert host.stops == ["OSError: no space left"]
     assert host.executor.status.state == "held"
-    host.executor._on_observation = listener
+    host.on_observation = host.observations.append
     wait_for(lambda: not host.executor.status.reason)
     assert host.do(MoveBase(0.05)).sent.executed
 
@@ -323,11 +323,11 @@ def test_a_listener_of_results_that_fails_does_not_leave_it_busy(host: Host) -> 
     def full(_: CommandResult) -> None:
         raise OSError("no space left")
 
-    listener, host.executor._on_result = host.executor._on_result, full
+    host.on_result = full
     host.executor.submit(host.order(MoveBase(0.05)))
     wait_for(lambda: host.stops)
     assert host.stops == ["OSError: no space left"]
-    host.executor._on_result = listener
+    host.on_result = host.results.append
     wait_for(lambda: not host.executor.status.reason)
     assert host.do(MoveBase(0.05)).sent.executed
 

@@ -30,11 +30,13 @@ class Host:
         self.results: list[CommandResult] = []
         self.stops: list[str] = []
         self.lease = ""
+        self.on_observation: Callable[[Observation], object] = self.observations.append
+        self.on_result: Callable[[CommandResult], object] = self.results.append
         self.executor = Executor(
             robot,
             options,
-            on_observation=self.observations.append,
-            on_result=self.results.append,
+            on_observation=lambda observation: self.on_observation(observation),
+            on_result=lambda result: self.on_result(result),
             on_stop=lambda reason, _: self.stops.append(reason),
         )
 
