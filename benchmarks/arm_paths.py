@@ -95,7 +95,7 @@ def sweep(name: str, count: int, seed: int) -> Sweep:
             continue
         found = replace(found, accepted=found.accepted + 1)
         for way, followed in (streamed if name == "piper" else renewed)(arm, plan.arm, rng):
-            found = looked(found, arm, way, followed)
+            found = measured(found, arm, way, followed)
     return replace(found, plan_ms=1e3 * took_s / count)
 
 
@@ -171,7 +171,7 @@ def until(way: Trajectory, end_s: float) -> Trajectory:
     return Trajectory(times, *way.samples(times))
 
 
-def looked(found: Sweep, arm: ArmPlanner, sent: Trajectory, followed: Trajectory) -> Sweep:
+def measured(found: Sweep, arm: ArmPlanner, sent: Trajectory, followed: Trajectory) -> Sweep:
     """`found` with what this motion adds."""
     limits, box = [arm.body.joints[name] for name in arm.joints], arm.body.workspace
     assert box is not None  # every arm here has one

@@ -130,11 +130,11 @@ def try_(call: Callable[[], object]) -> None:
         return
 
 
-def observation(picture: bytes) -> bytes:
-    """A message with `picture` of both cameras."""
+def observation(image: bytes) -> bytes:
+    """A message with `image` of both cameras."""
     import msgpack
 
-    images = dict.fromkeys(("navigation", "manipulation"), picture)
+    images = dict.fromkeys(("navigation", "manipulation"), image)
     packed: bytes = msgpack.packb({"stamp_ns": 1, "images": images, "state": {"hand": [0.0]}, "step": 0})
     return packed
 

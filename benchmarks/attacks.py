@@ -104,8 +104,8 @@ def main() -> None:
             with serving(args.bundle, log) as (url, pid):
                 print(row(name, url, pid, args.seconds), flush=True)
         log.seek(0)
-        said = log.read()
-    print(f"\nThe server's log: {len(said)} characters, {said.count('Traceback')} tracebacks")
+        text = log.read()
+    print(f"\nThe server's log: {len(text)} characters, {text.count('Traceback')} tracebacks")
 
 
 def row(name: str, url: str, pid: int, seconds: float) -> str:

@@ -225,16 +225,16 @@ def stopped(arm: Arm, when: str, args: Benchmark, number: int) -> float:
     binding = bind(PolicySpec((), EMPTY_VECTOR, actions, 10_000, 1.0), arm.robot.spec)
     session = Foresight(binding, period_s, args)
 
-    def tell(robot: ExecutedRobot) -> None:
+    def report(robot: ExecutedRobot) -> None:
         chunk: Chunk = binding.chunk(session.act(robot.observe()).chunk)  # type: ignore[arg-type]
         sent = robot.execute(chunk)
         assert sent.executed, sent
 
     with driven(arm) as robot, arm.traced() as trace:
-        tell(robot)
+        report(robot)
         time.sleep(0.3 + 0.02 * (number % 5))
         if when == "join":
-            tell(robot)
+            report(robot)
             time.sleep(0.03)
         began_s = time.monotonic()
         robot.stop()

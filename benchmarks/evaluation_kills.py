@@ -172,12 +172,12 @@ def episodes(folder: Path) -> tuple[Episode, ...]:
 
 
 def differ(one: Episode, other: Episode) -> bool:
-    """Whether two records of a trial tell something else: actions, path or outcome.
+    """Whether two records of a trial differ in actions, path or outcome.
 
     A decision that came late, on a busy machine, was not executed: such a trial is another one each time.
     """
-    told = [([step.action for step in each.steps], each.path, each.outcome, each.trial) for each in (one, other)]
-    return told[0] != told[1]
+    values = [([step.action for step in each.steps], each.path, each.outcome, each.trial) for each in (one, other)]
+    return values[0] != values[1]
 
 
 @contextmanager

@@ -196,7 +196,7 @@ def main() -> None:
         counted = httpx.get(f"{url}/metrics", trust_env=False, timeout=60).text
         after = memory(pid)
         log.seek(0)
-        said = log.read()
+        text = log.read()
     print(generated)
     totals: Counter[str] = Counter()
     for line in counted.splitlines():
@@ -204,10 +204,10 @@ def main() -> None:
             totals[line.partition('status="')[2][:3]] += int(float(line.split()[-1]))
     print(f"the server counted {sum(totals.values())} requests: {dict(sorted(totals.items()))}")
     print(f"errors by code: {[line for line in counted.splitlines() if line.startswith('ferry_errors_total')]}")
-    print(f"RSS {before:.0f} -> {after:.0f} MiB; log {len(said)} characters, {said.count('Traceback')} tracebacks")
+    print(f"RSS {before:.0f} -> {after:.0f} MiB; log {len(text)} characters, {text.count('Traceback')} tracebacks")
     print(f"{time.monotonic() - started:.0f} s, {os.cpu_count()} cores, load {os.getloadavg()[0]:.0f}")
     bad = [status for status in totals if status >= "500" and status != "503"]
-    sys.exit(1 if bad or "Traceback" in said else 0)
+    sys.exit(1 if bad or "Traceback" in text else 0)
 
 
 def schemathesis(args: Requests, url: str) -> str:

@@ -229,7 +229,7 @@ def listening() -> Iterator[Node]:
 
 
 def cpu() -> str:
-    """The processor's name, where Linux tells it."""
+    """The processor's name, where Linux reports it."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()

@@ -133,11 +133,11 @@ def observation(body: Embodiment) -> Observation:
     """Smooth images, which JPEG packs about as well as a room, and the lowest state."""
     random = np.random.default_rng(0)
 
-    def picture(height: int, width: int) -> U8Image:
+    def noise(height: int, width: int) -> U8Image:
         coarse = random.integers(0, 256, (height // 12 + 1, width // 12 + 1, 3), dtype=np.uint8)
         return np.ascontiguousarray(coarse.repeat(12, 0).repeat(12, 1)[:height, :width])
 
-    images = {camera.name: picture(camera.height, camera.width) for camera in body.cameras}
+    images = {camera.name: noise(camera.height, camera.width) for camera in body.cameras}
     state = {group: np.array(spec.low, np.float32) for group, spec in body.state.items()}
     return Observation(0, images, state)
 
@@ -214,8 +214,8 @@ def multipart(http: httpx.Client, body: Embodiment, seen: Observation, instructi
         fields: dict[str, Any] = {"stamp_ns": 0, "state": {"hand": [0.0]}}
         fields |= {"executed": EXECUTED} if step else {}
         started = time.perf_counter()
-        pictures = {name: encode_image(image, "jpeg") for name, image in seen.images.items()}
-        reply = http.post(f"{path}/act", data={"observation": json.dumps(fields)}, files=pictures)
+        files = {name: encode_image(image, "jpeg") for name, image in seen.images.items()}
+        reply = http.post(f"{path}/act", data={"observation": json.dumps(fields)}, files=files)
         timing: dict[str, float] = reply.raise_for_status().json()["timing_s"]
         return {"seen": time.perf_counter() - started, **timing}
 
@@ -269,7 +269,7 @@ def report(bundle: PolicyBundle, body: Embodiment, results: dict[str, Timings], 
 
 
 def cpu() -> str:
-    """The processor's name, where Linux tells it."""
+    """The processor's name, where Linux reports it."""
     info = Path("/proc/cpuinfo")
     names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
     return names[0] if names else platform.machine()

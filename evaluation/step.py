@@ -43,7 +43,7 @@ class Step:
 
     @property
     def executed(self) -> str | None:
-        """Name of the executed action, which the policy is told next; None if nothing was executed, or for a chunk."""
+        """Name of the executed action, for the policy's next decision; None if nothing was executed, or for a chunk."""
         return self.decision.name or None if self.sent.executed else None
 
 

@@ -41,8 +41,8 @@ def _verb(words: Sequence[str]) -> str:
 
 def _told(error: Exception, words: Sequence[str]) -> str:
     """Returns an error in one line; one about options names the help that lists them."""
-    said = " ".join(str(error).split()) or type(error).__name__
-    return f"{said}; `ferry {_verb(words)} --help` lists the options" if isinstance(error, OptionError) else said
+    text = " ".join(str(error).split()) or type(error).__name__
+    return f"{text}; `ferry {_verb(words)} --help` lists the options" if isinstance(error, OptionError) else text
 
 
 def usage() -> str:

@@ -43,10 +43,10 @@ def one_line_errors() -> Iterator[None]:
 
 def sentence(box: str) -> str:
     """Returns what a box of tyro says, in the words of Ferry's other errors."""
-    said, *more = _sections(box)
-    text, hint = " ".join(" ".join(said).split()), " ".join(" ".join(more[0]).split()) if more else ""
+    what, *more = _sections(box)
+    text, hint = " ".join(" ".join(what).split()), " ".join(" ".join(more[0]).split()) if more else ""
     if "Missing from" in text:
-        return f"missing: {', '.join(_names(said))}"
+        return f"missing: {', '.join(_names(what))}"
     if match := _CHOICE.search(text):
         got, option, choices = match.groups()
         return f"{option}: got {got}, expected one of {_listed(choices)}"

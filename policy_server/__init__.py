@@ -1,6 +1,6 @@
 """Policies: what one is, bundle, manifest, onnxruntime, REST server and client. No torch.
 
-What is public stands beside this file. `policy` is the protocol of whatever answers observations, and `policies` opens
+What is public is beside this file. `policy` is the protocol of whatever answers observations, and `policies` opens
 one by address. `manifest`, `graph_inputs` and `manifest_parts` say what a bundle is, `bundle` loads one, `onnx_policy`
 runs it in this process, `serve` serves it, `client` asks a server, and `errors` names what may go wrong. The wings hold
 the parts: `files/`, `onnx/`, `serving/`, `wire/`, `images/`.

@@ -63,8 +63,8 @@ class PolicyClient(Policy):
         reply = self._reply()
         manifest, sha256 = _served(reply)
         runtime = reply.get("runtime")
-        told = runtime if isinstance(runtime, dict) else {}
-        self._described = PolicyInfo(manifest.name, manifest.spec, sha256, manifest.to_json(), told)
+        reported = runtime if isinstance(runtime, dict) else {}
+        self._described = PolicyInfo(manifest.name, manifest.spec, sha256, manifest.to_json(), reported)
         return self._described
 
     def _reply(self) -> dict[str, Any]:

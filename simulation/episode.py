@@ -1,8 +1,8 @@
-"""Specification of one episode of a task: everything that is needed to reproduce it."""
+"""One episode of a task: its specification, everything that is needed to reproduce it, and the loop that plays it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -94,6 +94,34 @@ class EpisodeSpec:
             return cls(**{**data, "start": (x, y, yaw), "objects": _names(data.get("objects", ())), "scene": scene})
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise EpisodeError(f"{type(error).__name__} {error}", "the fields of EpisodeSpec") from error
+
+
+class EpisodeLoop:
+    """The loop of an episode, decision by decision; the base of what plays in houses and in LIBERO.
+
+    Args:
+        max_steps: the episode is cut off after so many decisions.
+
+    Attributes:
+        count: decisions so far.
+        ended: why the episode is over: "steps" where it was cut off, else as the subclass says; empty while it runs.
+        success: whether the task was solved when the episode ended.
+    """
+
+    def __init__(self, max_steps: int) -> None:
+        self.max_steps = max_steps
+        self.count, self.ended, self.success = 0, "", False
+
+    def __iter__(self) -> Iterator[int]:
+        """Yields the number of decisions so far, before each decision; the loop's body makes it."""
+        while not self.ended and self.count < self.max_steps:
+            yield self.count
+
+    def _decided(self, ended: str = "", success: bool = False) -> None:
+        """Counts a decision that was made, and ends the episode for the reason `ended` or at its last step."""
+        self.count += 1
+        self.success = success
+        self.ended = ended or ("steps" if self.count >= self.max_steps else "")
 
 
 def _names(value: object) -> tuple[str, ...]:

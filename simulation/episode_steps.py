@@ -10,13 +10,11 @@ needs no image does not observe.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from robots.binding import Binding
 from robots.command import Command
 from robots.previous_action import PreviousActionTokens
 from robots.robot import Sent
-from simulation.episode import EpisodeSpec
+from simulation.episode import EpisodeLoop, EpisodeSpec
 from simulation.task_registry import is_success
 from simulation.twins.house_twin import Twin
 
@@ -24,7 +22,7 @@ DONE = "done"
 """The action that ends an episode; it is judged, and not sent to the twin."""
 
 
-class EpisodeSteps:
+class EpisodeSteps(EpisodeLoop):
     """One episode, decision by decision; the twin is reset to it.
 
     Args:
@@ -34,9 +32,7 @@ class EpisodeSteps:
         max_steps: the episode is cut off after so many decisions; by default the specification's.
 
     Attributes:
-        count: decisions so far.
         ended: why the episode is over: "done", or "steps" where it was cut off; empty while it runs.
-        success: whether the task was solved when `done` was chosen.
         collisions: blocked motions.
         tried: the last action, None before the first.
         sent: what became of it, None before the first and after `done`.
@@ -45,30 +41,22 @@ class EpisodeSteps:
     def __init__(
         self, twin: Twin, episode: EpisodeSpec, binding: Binding | None = None, max_steps: int | None = None
     ) -> None:
+        super().__init__(episode.max_steps if max_steps is None else max_steps)
         twin.reset(episode)
         self.twin, self.episode, self.binding = twin, episode, binding
-        self.max_steps = episode.max_steps if max_steps is None else max_steps
-        self.count = self.collisions = 0
-        self.ended, self.success = "", False
+        self.collisions = 0
         self.tried: str | None = None
         self.sent: Sent | None = None
 
-    def __iter__(self) -> Iterator[EpisodeSteps]:
-        """Yields this object once for each decision, until the episode is over; the loop's body calls `act`."""
-        while not self.ended and self.count < self.max_steps:
-            yield self
-
     def act(self, action: str) -> None:
         """Makes a decision: executes an action, or judges the task where it is `done`."""
-        self.count += 1
         self.tried, self.sent = action, None
         if action == DONE:
-            self.success, self.ended = is_success(self.twin), "done"
+            self._decided("done", is_success(self.twin))
             return
         self.sent = self.twin.execute(self._command(action))
         self.collisions += bool(self.sent.blocked)
-        if self.count >= self.max_steps:
-            self.ended = "steps"
+        self._decided()
 
     @property
     def executed(self) -> bool:
@@ -76,7 +64,7 @@ class EpisodeSteps:
         return self.sent is None or self.sent.executed
 
     def previous_action(self, tokens: PreviousActionTokens) -> int:
-        """Returns the previous action as the policy of the binding is told it."""
+        """Returns the previous action as the policy of the binding gets it."""
         assert self.binding is not None  # without a policy nobody asks
         return tokens.token(None if self.tried is None else self.binding.actions.index(self.tried), self.executed)
 

@@ -134,7 +134,7 @@ class Recording:
 
 
 class _Found:
-    """What the small topics of a recording tell."""
+    """What the small topics of a recording contain."""
 
     def __init__(self) -> None:
         self.namespace, self.stamp_ns = "", -1

@@ -1,4 +1,4 @@
-"""Runs a bundle on exactly what a recorded policy saw, and tells the first step and tensor that differ, bit for bit."""
+"""Runs a bundle on exactly what a recorded policy saw, and reports the first step and tensor that differ."""
 
 from __future__ import annotations
 

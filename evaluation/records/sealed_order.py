@@ -1,4 +1,4 @@
-"""The hidden order of the arms: made from a secret whose hash stands in the locked plan, so that it can be checked."""
+"""The hidden order of the arms: made from a secret whose hash is in the locked plan, so that it can be checked."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SealedOrder:
 
     @property
     def commitment(self) -> str:
-        """Hash that stands in the plan."""
+        """Hash that is in the plan."""
         return hashlib.sha256(f"ferry sealed order {self.secret}".encode()).hexdigest()
 
     def order(self, block: int, arms: Sequence[str]) -> tuple[str, ...]:
@@ -52,7 +52,7 @@ class SealedOrder:
 
     @classmethod
     def read(cls, folder: Path, commitment: str) -> SealedOrder:
-        """Reads sealed.json; FolderError if it is not the one whose hash stands in the plan."""
+        """Reads sealed.json; FolderError if it is not the one whose hash is in the plan."""
         data = read_json(folder / SEALED_FILE)
         if not isinstance(data, dict) or not isinstance(data.get("secret"), str):
             raise RecordError(f"{folder.name}/{SEALED_FILE}", "no secret", "the sealed order of the locked plan")

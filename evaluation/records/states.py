@@ -1,4 +1,4 @@
-"""Where the robot of a trial was and how it stood at each decision: what a video from outside is rendered from."""
+"""Base pose and joints of a trial's robot at each decision: what a video from outside is rendered from."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True)
 class Clip:
-    """A trial's video on the page: its place relative to the page, that of its first picture, and what it shows.
+    """A trial's video on the page: its place relative to the page, that of its first image, and what it shows.
 
     `is_chase` is True for one from behind the robot, with the policy's images beside it.
     """

@@ -70,7 +70,7 @@ class Decision:
 
     Attributes:
         verdict: what to do, or what was shown.
-        after: number of pairs at which it was said; later pairs do not change it.
+        after: number of pairs at which it was made; later pairs do not change it.
         difference: first minus second, over all pairs seen, with the interval that the rule allows at this moment; None
             before the first look.
         p_value: two-sided and valid under the rule; nan where the rule allows none yet.

@@ -102,7 +102,7 @@ def defaults(file: Path, arguments: Mapping[str, str], lookup: Lookup | None = N
     lookup = lookup or Lookup.from_environment()
     planner = _Planner(_Scope(dict(arguments), None, file.resolve().parent, lookup))
     root = read_launch_file(file)
-    with suppress(LaunchError):  # of what is missing, `plan` tells
+    with suppress(LaunchError):  # `plan` reports what is missing
         planner.body(root)
     return planner.values
 

@@ -47,7 +47,7 @@ class Dialect:
         return await self.api.submit(episode.account, partial(self._decide, episode, read, write))
 
     def error(self, error: Exception) -> PolicyError:
-        """Counts an error and returns it as a typed one; what was not expected stands in the log alone."""
+        """Counts an error and returns it as a typed one; the text of an unexpected one goes to the log alone."""
         known = typed(error)
         self.api.metrics.errors.labels(known.code).inc()
         if known.status >= 500 and not isinstance(known, SessionError):

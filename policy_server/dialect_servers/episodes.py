@@ -58,7 +58,7 @@ class Episode:
     """One client's episode; used by one thread at a time.
 
     A new instruction begins a new one, as does `reset`. So does a session that ended by itself, where the policy has no
-    memory; where it has one, the client is told and must reset or connect anew: a policy never loses its memory
+    memory; where it has one, the client gets an error and must reset or connect anew: a policy never loses its memory
     silently.
     """
 

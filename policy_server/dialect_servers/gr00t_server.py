@@ -161,7 +161,7 @@ class Gr00tDialect(Dialect):
         }
 
     def _make_room(self) -> bool:
-        """Ends the session of the client that was idle the longest; False if none can be: ZeroMQ tells of no leaving.
+        """Ends the session of the client that was idle the longest, as ZeroMQ reports no leaving; False if none.
 
         A policy without memory loses nothing; that of one with memory ends by itself, after its idle time.
         """

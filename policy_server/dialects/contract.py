@@ -1,7 +1,7 @@
 """A contract: what a policy behind a foreign wire takes and answers, as a small YAML file that a person writes.
 
 The same file serves both ways. A client makes a `PolicySpec` of it, which `bind` holds against the robot; a server
-makes an `Embodiment` of it, the robot that its foreign clients speak for, to which `bind` holds the bundle. Numbers in
+makes an `Embodiment` of it, the robot of its foreign clients, to which `bind` holds the bundle. Numbers in
 it are in the wire's units; everywhere else they are SI.
 """
 
@@ -239,7 +239,7 @@ class Contract:
 
     @property
     def client_body(self) -> Embodiment:
-        """The robot that a client of this wire speaks for, in SI: for `bind` on the server's side."""
+        """The robot of this wire's clients, in SI: for `bind` on the server's side."""
         cameras = tuple(CameraSpec(one.name, one.height, one.width, one.vertical_fov_deg) for one in self.cameras)
         state = {one.key: one.spec for one in self.state}
         return Embodiment(f"{self.dialect}_client", cameras, state, {}, {}, chunks=(self.actions.spec.vector,))

@@ -8,7 +8,7 @@ import logging
 import resource
 import time
 from collections import Counter
-from typing import Any, Protocol
+from typing import Any
 
 import h11
 from uvicorn.config import Config
@@ -35,24 +35,6 @@ def connection_limit(wanted: int) -> int:
     return wanted
 
 
-class Placed(Protocol):
-    """A connection that takes a place."""
-
-    @property
-    def address(self) -> str:
-        """Address of the peer."""
-
-    @property
-    def is_working(self) -> bool:
-        """True while the server processes a complete request."""
-
-    def leave_if_slow(self, now_s: float) -> None:
-        """Closes the connection if the server has waited too long for the peer."""
-
-    def leave(self) -> None:
-        """Closes at once, and drops unsent data."""
-
-
 class Places:
     """The open connections, at most `most`, and the choice of the one to close when another arrives.
 
@@ -63,24 +45,24 @@ class Places:
     def __init__(self, most: int = MAX_CONNECTIONS) -> None:
         self._most = most
         self._by_address: Counter[str] = Counter()
-        self._waiting: dict[Placed, None] = {}  # in the order in which they came
-        self._served: dict[Placed, None] = {}  # in the order in which they were served
+        self._waiting: dict[PlacedConnection, None] = {}  # in the order in which they came
+        self._served: dict[PlacedConnection, None] = {}  # in the order in which they were served
 
-    def take(self, connection: Placed) -> None:
+    def take(self, connection: PlacedConnection) -> None:
         """Adds `connection`; if there is no room, closes another one."""
         if len(self._waiting) + len(self._served) >= self._most:
             self._least_deserving(connection.address).leave()
         self._waiting[connection] = None
         self._by_address[connection.address] += 1
 
-    def serve(self, connection: Placed) -> None:
+    def serve(self, connection: PlacedConnection) -> None:
         """Marks that a request of `connection` was answered."""
         if connection in self._served or connection in self._waiting:
             self._waiting.pop(connection, None)
             self._served.pop(connection, None)
             self._served[connection] = None
 
-    def give_back(self, connection: Placed) -> None:
+    def give_back(self, connection: PlacedConnection) -> None:
         """Removes `connection`, if it is present."""
         if connection in self._served or connection in self._waiting:
             self._waiting.pop(connection, None)
@@ -88,7 +70,7 @@ class Places:
             self._by_address[connection.address] -= 1
             self._by_address += Counter()  # drops addresses without connections
 
-    def is_served(self, connection: Placed) -> bool:
+    def is_served(self, connection: PlacedConnection) -> bool:
         """Returns True if a request of `connection` was answered."""
         return connection in self._served
 
@@ -98,7 +80,7 @@ class Places:
         for connection in [*self._waiting, *self._served]:
             connection.leave_if_slow(now_s)
 
-    def _least_deserving(self, newcomer: str) -> Placed:
+    def _least_deserving(self, newcomer: str) -> PlacedConnection:
         counts = Counter(self._by_address)
         counts[newcomer] += 1
         most = max(counts[address] for address in self._by_address)
@@ -107,8 +89,11 @@ class Places:
         return first if not first.is_working else next((each for each in crowded if not each.is_working), first)
 
 
-class Connection(H11Protocol):
-    """uvicorn's HTTP/1.1 connection, with a place among `places` and a time limit for its peer."""
+class PlacedConnection(asyncio.Protocol):
+    """A connection with a place among `places` and a time limit for its peer; comes before uvicorn's class of it."""
+
+    client: tuple[str, int] | None
+    transport: asyncio.Transport
 
     def __init__(
         self,
@@ -119,8 +104,7 @@ class Connection(H11Protocol):
         *,
         places: Places,
     ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self.logger = REQUEST_LOG
+        super().__init__(config, server_state, app_state, _loop)  # type: ignore[call-arg]  # of uvicorn's class
         self._places = places
         self._slow_since_s: float | None = None
 
@@ -128,6 +112,53 @@ class Connection(H11Protocol):
     def address(self) -> str:
         """Address of the peer."""
         return self.client[0] if self.client else ""
+
+    @property
+    def is_working(self) -> bool:
+        """True while the server processes a complete request."""
+        raise NotImplementedError
+
+    @property
+    def waits_for_peer(self) -> bool:
+        """True while the server waits for the peer to send or read a message."""
+        raise NotImplementedError
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Registers the connection."""
+        super().connection_made(transport)
+        self._places.take(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Removes the connection."""
+        self._places.give_back(self)
+        super().connection_lost(exc)
+
+    def served(self) -> None:
+        """Marks that a request was answered."""
+        self._slow_since_s = None
+        self._places.serve(self)
+
+    def leave_if_slow(self, now_s: float) -> None:
+        """Closes the connection if the server has waited for the peer at every call for longer than `SLOW_S`."""
+        if not self.waits_for_peer:
+            self._slow_since_s = None
+        elif self._slow_since_s is None:
+            self._slow_since_s = now_s
+        elif now_s - self._slow_since_s > SLOW_S:
+            self.leave()
+
+    def leave(self) -> None:
+        """Closes at once, and drops unsent data."""
+        self._places.give_back(self)
+        self.transport.abort()
+
+
+class Connection(PlacedConnection, H11Protocol):
+    """uvicorn's HTTP/1.1 connection."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.logger = REQUEST_LOG
 
     @property
     def is_answering(self) -> bool:
@@ -150,11 +181,6 @@ class Connection(H11Protocol):
             or bool(self.conn.trailing_data[0])
         )
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Registers the connection."""
-        super().connection_made(transport)
-        self._places.take(self)
-
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Hands the connection over to a websocket, which takes a place of its own."""
         self._places.give_back(self)
@@ -167,31 +193,15 @@ class Connection(H11Protocol):
             self.flow.pause_reading()
             self.loop.call_later(DROP_EVERY_S, self.flow.resume_reading)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Removes the connection."""
-        self._places.give_back(self)
-        super().connection_lost(exc)
-
     def on_response_complete(self) -> None:
         """Marks the connection as served."""
-        self._slow_since_s = None
-        self._places.serve(self)
+        self.served()
         super().on_response_complete()
-
-    def leave_if_slow(self, now_s: float) -> None:
-        """Closes the connection if the server has waited for the peer at every call for longer than `SLOW_S`."""
-        if not self.waits_for_peer:
-            self._slow_since_s = None
-        elif self._slow_since_s is None:
-            self._slow_since_s = now_s
-        elif now_s - self._slow_since_s > SLOW_S:
-            self.leave()
 
     def leave(self) -> None:
         """Closes at once, and drops unsent data."""
-        self._places.give_back(self)
+        super().leave()
         self.connections.discard(self)
-        self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:
         """Sends a typed JSON error for a request that is not HTTP, and closes."""

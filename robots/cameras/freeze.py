@@ -21,20 +21,24 @@ class FreezeDetector:
     def __init__(self, name: str, stale_s: float, frozen_s: float) -> None:
         self._name, self._stale_s, self._frozen_s = name, stale_s, frozen_s
         self._checksum = -1
-        self._newest_ns = self._changed_ns = time.monotonic_ns()
+        self._newest_ns = self._taken_ns = self._changed_ns = time.monotonic_ns()
 
     def take(self, content: Any, at_ns: int) -> None:
         """Takes an image of monotonic time `at_ns`: its bytes, or the same part of each image's."""
         checksum = zlib.adler32(content)
-        self._newest_ns = at_ns
+        self._newest_ns, self._taken_ns = max(self._newest_ns, at_ns), at_ns
         if checksum != self._checksum:
             self._checksum, self._changed_ns = checksum, at_ns
+
+    def delivered(self, at_ns: int) -> None:
+        """Takes the monotonic time of the camera's newest image, whose bytes stay where they are."""
+        self._newest_ns = at_ns
 
     @property
     def fault(self) -> str:
         """Fault, beginning with "camera lost" or "camera frozen"; empty when there is none. Does not block."""
-        newest_ns, changed_ns = self._newest_ns, self._changed_ns
-        age_s, same_s = (time.monotonic_ns() - newest_ns) / 1e9, (newest_ns - changed_ns) / 1e9
+        age_s = (time.monotonic_ns() - self._newest_ns) / 1e9
+        same_s = (self._taken_ns - self._changed_ns) / 1e9
         if age_s > self._stale_s:
             return f"camera lost: {self._name} delivered nothing for {age_s:.2f} s"
         return (

@@ -97,14 +97,14 @@ def run(
         slow: makes the same body with a lower `speed`.
         say: takes a line before and after each check, e.g. `print`.
     """
-    options, tell = options or Options(), say or (lambda _line: None)
+    options, report = options or Options(), say or (lambda _line: None)
     results: list[Result] = []
     name = make().spec.name
     with Subject(make, options, slow) as subject:
         for check in chosen(options):
-            tell(f"{name_of(check)}: {rule_of(check)}")
+            report(f"{name_of(check)}: {rule_of(check)}")
             results.append(judge(check, subject))
-            tell(f"  {results[-1].status} {results[-1].reason}".rstrip())
+            report(f"  {results[-1].status} {results[-1].reason}".rstrip())
     return Report(name, tuple(results))
 
 

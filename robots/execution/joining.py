@@ -20,7 +20,7 @@ OBSERVE_S = 0.05
 """Shortest period of observations during such a motion."""
 
 POLL_S = 0.005
-"""How often is looked whether the motion has begun or ended."""
+"""Period of the check whether the motion has begun or ended."""
 
 
 class Joining:
@@ -31,7 +31,7 @@ class Joining:
         lock: the executor's, which guards the three.
 
     Attributes:
-        begun: the present motion has begun, and its result was told.
+        begun: the present motion has begun, and its result was reported.
     """
 
     def __init__(

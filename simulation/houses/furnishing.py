@@ -134,7 +134,7 @@ def _place_on_tops(rng: Generator, small: Sequence[str], furniture: Sequence[Pla
     placed: list[Placed | None] = []
     for name in sorted(small, key=lambda name: name != "television"):
         size = draw_size(rng, CATEGORIES[name].size_range_m)
-        stands = [top for top in tops if top.under.kind in _STANDS] if name == "television" else tops
-        order = [stands[k] for k in rng.permutation(len(stands))]
+        places = [top for top in tops if top.under.kind in _STANDS] if name == "television" else tops
+        order = [places[k] for k in rng.permutation(len(places))]
         placed.append(next((thing for top in order if (thing := top.place(name, size, rng)) is not None), None))
     return placed

@@ -21,6 +21,7 @@ from simulation.libero.expert.expert import LiberoExpert
 from simulation.libero.observation import LiberoObservation
 from simulation.libero.player import LiberoPlayer
 from simulation.libero.states import draw, split
+from simulation.libero.steps import WorldSteps
 from simulation.libero.world import Floats
 from simulation.worker_pool import Report, WorkerPool
 
@@ -95,17 +96,16 @@ def play(
         noise: standard deviation of what is added to moves; to turns, `TURN_NOISE` of it.
         look: called before each action (7,) with what the expert means to do, without the noise.
     """
-    player.reset(state)
+    steps = WorldSteps(player, state)
     expert.reset()
     sizes = noise * np.array([1.0, 1.0, 1.0, TURN_NOISE, TURN_NOISE, TURN_NOISE, 0.0])
-    for _ in range(player.max_actions):
+    for _ in steps:
         action = expert.action()
         if action is None:
-            return False
+            break
         look(action)
-        if player.step(np.clip(action + sizes * rng.normal(size=7), -1.0, 1.0)):
-            return True
-    return False
+        steps.act(np.clip(action + sizes * rng.normal(size=7), -1.0, 1.0))
+    return steps.success
 
 
 class Collector:

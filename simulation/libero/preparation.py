@@ -110,11 +110,11 @@ def _site(model: mujoco.MjModel, name: str, one: Any) -> SceneSite:
 
 def _ranges(one: Any) -> dict[str, JointRange]:
     """Where joints count, found by asking the object's own rules on both sides of the ends of its ranges."""
-    told = getattr(one, "object_properties", {}).get("articulation", {})
+    articulation = getattr(one, "object_properties", {}).get("articulation", {})
     asks = {"open": "is_open", "close": "is_close", "turnon": "turn_on", "turnoff": "turn_off"}
     found = {}
     for word, ask in asks.items():
-        ends = told.get(f"default_{word}_ranges") or ()
+        ends = articulation.get(f"default_{word}_ranges") or ()
         for value in map(float, ends):
             rule = getattr(one, ask)
             below, above = rule(value - 1e-6), rule(value + 1e-6)

@@ -194,9 +194,9 @@ class PiperTwin(Connected):
         while True:
             plan, elapsed = self._advance(begun)
             measured, now = self._positions(), self._simulated_s
-            trouble = self._touched() or tracking_error(plan.arm, elapsed, names[:-1], measured[:-1])
-            if trouble or self._waited(now):
-                return trouble or STOPPED
+            fault = self._touched() or tracking_error(plan.arm, elapsed, names[:-1], measured[:-1])
+            if fault or self._waited(now):
+                return fault or STOPPED
             goal = dict(zip(names, plan.row(begun, plan.duration_s).tolist(), strict=True))
             still = detector.settled(now, measured)
             held = bool(detector.settled(now, measured, HELD_S)[-1])

@@ -105,7 +105,7 @@ def test_the_camera_sees_the_robot_wherever_it_stands(folder: Path) -> None:
             assert changed[15:80, 50:110].mean() > 0.03
 
 
-def test_a_moving_picture_repeats_and_is_as_high_as_asked(folder: Path, tmp_path: Path) -> None:
+def test_an_animation_repeats_and_is_as_high_as_asked(folder: Path, tmp_path: Path) -> None:
     animation = tmp_path / "pictures" / "demo.webp"
     assert main([str(folder), "--animation", str(animation), "--height", "128", "--seconds", "1"]) == 0
     ok, frames = cv2.imreadmulti(str(animation))
@@ -122,7 +122,7 @@ def test_the_verb_films_what_is_not_filmed_yet(folder: Path, capsys: pytest.Capt
     assert capsys.readouterr().out == f"{folder / CHASE_FILE}\n"
 
 
-def test_what_cannot_be_filmed_is_told(folder: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_filmed_is_reported(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(FolderError, match="no folder given"):
         main([])
     home = tmp_path / "home"

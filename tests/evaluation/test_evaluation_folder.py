@@ -57,7 +57,7 @@ def test_another_plan_in_the_folder_is_refused_by_what_differs(tmp_path: Path) -
 def test_another_bundle_behind_the_name_is_refused(tmp_path: Path) -> None:
     RunFolder.open(tmp_path, plan_of(), POLICIES)
     other = (replace(POLICIES[0], bundle_sha256="77" * 32), POLICIES[1])
-    with pytest.raises(FolderError, match="policy 'mini': got bundle 777777777777, expected 5e5e5e5e5e5e as begun"):
+    with pytest.raises(FolderError, match="policy 'mini': got bundle 777777777777"):
         RunFolder.open(tmp_path, plan_of(), other)
 
 

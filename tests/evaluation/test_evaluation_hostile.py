@@ -22,7 +22,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         (BOMB, "more than 100000 values"),
         ("a: &a [*a]\n", "contain themselves"),
@@ -33,9 +33,9 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     ],
     ids=["aliases", "itself", "deep", "digits", "huge", "date"],
 )
-def test_a_plan_that_grows_without_end_is_refused(tmp_path: Path, text: str, said: str) -> None:
+def test_a_plan_that_grows_without_end_is_refused(tmp_path: Path, text: str, expected: str) -> None:
     (tmp_path / "plan.yaml").write_text(text, encoding="utf-8")
-    with pytest.raises(PlanError, match=said):
+    with pytest.raises(PlanError, match=expected):
         read_plan(tmp_path / "plan.yaml")
 
 
@@ -74,7 +74,7 @@ def test_a_report_follows_no_link(tmp_path: Path, name: str) -> None:
     assert not list((tmp_path / "report").rglob("*.webm"))
 
 
-def test_a_record_of_elsewhere_is_not_looked_at(tmp_path: Path) -> None:
+def test_a_record_of_elsewhere_is_ignored(tmp_path: Path) -> None:
     run = written(tmp_path / "run")
     (tmp_path / "away").mkdir()
     (tmp_path / "away" / VIDEO_FILE).write_text("secret", encoding="utf-8")

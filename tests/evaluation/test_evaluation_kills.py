@@ -56,9 +56,9 @@ def test_a_killed_evaluation_leaves_nobody_behind_and_goes_on_where_it_was(plan:
         assert first.poll() is None
         time.sleep(0.01)
     beside = start(plan)
-    _, told = beside.communicate(timeout=60)
+    _, errors = beside.communicate(timeout=60)
     assert beside.returncode == 2
-    assert f"process {first.pid}" in told
+    assert f"process {first.pid}" in errors
     workers = children(first.pid)
     first.kill()
     first.communicate(timeout=60)
@@ -120,7 +120,7 @@ def test_a_finished_record_is_replaced_by_a_later_attempt_alone(tmp_path: Path) 
     assert Episode.read(tmp_path) == again
 
 
-def test_a_disk_that_refuses_is_told_by_the_file(tmp_path: Path) -> None:
+def test_a_disk_that_refuses_is_reported_by_the_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"/proc/records/episode\.json|/proc/records") as caught:
         Episode(Trial(0, 0, "object_nav", "tiny", 0, 5), Outcome.SUCCESS).write(Path("/proc/records"))
     assert caught.value.filename is not None

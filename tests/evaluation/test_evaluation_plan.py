@@ -1,4 +1,4 @@
-"""Plans: what they mean, in which order they are run, and what is said when one is misspelt."""
+"""Plans: what they mean, in which order they are run, and what is reported when one is misspelt."""
 
 from __future__ import annotations
 

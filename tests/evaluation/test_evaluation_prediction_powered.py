@@ -72,7 +72,7 @@ def test_scores_between_none_and_all_are_joined_too() -> None:
     assert found.low <= 2 / 3 <= found.high
 
 
-def test_what_is_missing_is_said() -> None:
+def test_what_is_missing_is_reported() -> None:
     with pytest.raises(ValueError, match="got 1 trials, expected 2"):
         joined([True, False], [True], [])
     with pytest.raises(ValueError, match="expected at least 2"):

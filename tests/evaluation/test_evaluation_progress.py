@@ -31,7 +31,7 @@ def test_the_line_counts_trials_and_successes_by_policy() -> None:
     assert line.endswith(" left")
 
 
-def test_who_judges_is_not_told_whom() -> None:
+def test_the_judge_does_not_learn_which_policy_it_judges() -> None:
     progress = Progress(4, ["mini", "random"], io.StringIO(), blind=True)
     first, second, *_ = plan_of().trials()
     progress.episode(episode_of(first))
@@ -64,9 +64,9 @@ def test_a_log_file_hears_of_a_long_trial_while_it_runs(monkeypatch: pytest.Monk
     for _ in range(30):
         now[0] += 1.0
         progress.on_step(cast(Step, None))
-    said = stream.getvalue().splitlines()
-    assert [line.rpartition("step ")[2] for line in said] == ["10", "20", "30"]
-    assert all(line.startswith("[0/4] mini 0/0") for line in said)
+    lines = stream.getvalue().splitlines()
+    assert [line.rpartition("step ")[2] for line in lines] == ["10", "20", "30"]
+    assert all(line.startswith("[0/4] mini 0/0") for line in lines)
 
 
 def test_a_log_file_sees_whole_lines_and_few_of_them() -> None:

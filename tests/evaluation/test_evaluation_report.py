@@ -1,4 +1,4 @@
-"""The report: what stands in its three files, read back as a reader or a program would."""
+"""The report: its three files, read back as a reader or a program would."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_the_bundle_stands_with_its_hash_its_provenance_and_what_may_be_claimed(
     assert "Simulated results only" in text
 
 
-def test_a_trial_that_was_filmed_has_a_player_that_shows_its_picture_first(folder: RunFolder, tmp_path: Path) -> None:
+def test_a_trial_that_was_filmed_has_a_player_that_shows_its_image_first(folder: RunFolder, tmp_path: Path) -> None:
     first, second = (folder.trial(trial) for trial in folder.info.plan.trials()[:2])
     for name in (CHASE_FILE, POSTER_FILE):
         (first / name).write_bytes(name.encode())
@@ -152,9 +152,9 @@ def test_the_page_needs_nothing_from_elsewhere(page: Page, tmp_path: Path) -> No
     html = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert not re.search(r"https?://|//cdn|@import|<script|<link", html)
     assert "prefers-color-scheme: dark" in html
-    pictures = [values["src"] for tag, values in page.elements if tag == "img"]
-    assert len(pictures) == 1
-    assert pictures[0].startswith("data:image/jpeg;base64,")
+    images = [values["src"] for tag, values in page.elements if tag == "img"]
+    assert len(images) == 1
+    assert images[0].startswith("data:image/jpeg;base64,")
 
 
 def test_a_video_has_a_player_and_lies_beside_the_page(page: Page, tmp_path: Path) -> None:
@@ -238,9 +238,9 @@ def test_several_folders_make_one_report(folder: RunFolder, tmp_path: Path, caps
     )
     words = [str(folder.path), str(home.path), "--output", str(tmp_path / "report")]
     assert main(words) == 0
-    said = capsys.readouterr().out
-    assert "zero-shot: the same bundle 5e5e5e5e5e5e in both" in said
-    assert said.rstrip().endswith("report.html")
+    output = capsys.readouterr().out
+    assert "zero-shot: the same bundle 5e5e5e5e5e5e in both" in output
+    assert output.rstrip().endswith("report.html")
     page = Page((tmp_path / "report" / "report.html").read_text(encoding="utf-8"))
     assert len(page.having("class", "card")) == 12
     anchors = [values["id"] for values in page.having("class", "card")]

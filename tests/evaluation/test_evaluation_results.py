@@ -1,4 +1,4 @@
-"""What evaluations came to: who counts, who does not, and which bundle stands behind it."""
+"""What evaluations came to: who counts, who does not, and which bundle it is of."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_categories_are_over_judged_trials(results: Results) -> None:
     assert results.categories[MINI] == {"sofa": proportion(3, 5)}
 
 
-def test_categories_are_told_apart(tmp_path: Path) -> None:
+def test_categories_are_distinguished(tmp_path: Path) -> None:
     folder = run_folder(tmp_path, {"mini": [S, F], "random": [F, F]})
     trial = folder.info.plan.trials()[0]
     episode_of(trial, S, scene=TrialSetup("find a mug", "mug", 3, FLOOR, {"a": 1})).write(folder.trial(trial))
@@ -120,7 +120,7 @@ def test_one_bundle_in_simulation_and_on_a_robot_is_a_zero_shot_result(tmp_path:
     assert differing(results) == ()
 
 
-def test_another_bundle_on_the_robot_is_no_zero_shot_result_and_is_said_aloud(tmp_path: Path) -> None:
+def test_another_bundle_on_the_robot_is_no_zero_shot_result_and_is_reported(tmp_path: Path) -> None:
     simulated = run_folder(tmp_path / "sim", {"mini": [S, S], "random": [F, F]})
     results = results_of([simulated, real(tmp_path / "home", [S, F], bundle_sha256="77" * 32)])
     assert results.transfers == ()

@@ -140,7 +140,7 @@ def test_a_decision_once_made_stays() -> None:
     assert (first.verdict, first.after) == (Verdict.FIRST, later.after) == (later.verdict, first.after)
 
 
-def test_no_use_to_go_on_is_said_when_nothing_can_come_of_it() -> None:
+def test_futility_is_reported_when_nothing_can_come_of_it() -> None:
     fixed = RULES["fixed"]
     assert decide(fixed, [0.0] * 44).verdict is Verdict.NO_USE  # four pairs left: p is 0.125 at best
     assert decide(fixed, [0.0] * 20).verdict is Verdict.GO_ON

@@ -78,7 +78,7 @@ def test_a_plan_that_says_nothing_new_has_the_hash_it_had(tmp_path: Path) -> Non
 
 
 def test_a_body_without_an_arm_is_not_asked_to_fetch(tmp_path: Path) -> None:
-    with pytest.raises(PlanError, match=r"plan.yaml:3: tasks: got task 'fetch' on locobot, expected a body with"):
+    with pytest.raises(PlanError, match=r"plan.yaml:3: tasks: got task 'fetch' on locobot"):
         read(PLAN.replace("room_visit", "fetch"), tmp_path)
     with pytest.raises(TrialSkipped, match="task 'pick_up' on locobot"):
         house_setup(trial_of("pick_up"), "locobot")
@@ -99,11 +99,11 @@ def test_the_episodes_of_a_file_are_played_as_they_stand_there(tmp_path: Path) -
     assert EpisodeSpec.from_json(setup.episode) == drawn[1]
     assert setup.expert_steps == 99  # what the file says is taken
     folder = RunFolder.open(tmp_path / "run", plan, POLICIES[:1])
-    with pytest.raises(PlanError, match="tasks: got tasks beside episodes, expected no 'tasks'"):
+    with pytest.raises(PlanError, match="tasks: got tasks beside episodes"):
         read("tasks: [fetch]\n" + text, tmp_path)
     (tmp_path / "some.jsonl.gz").unlink()
     assert RunFolder.read(folder.path).left() == trials  # the folder needs the file no more
-    with pytest.raises(PlanError, match=r"plan.yaml:2: episodes: got .*No such file.*, expected a .jsonl"):
+    with pytest.raises(PlanError, match=r"plan.yaml:2: episodes: got .*No such file.*"):
         read(text, tmp_path)
 
 
@@ -192,6 +192,6 @@ def test_a_table_of_objectnav_on_a_robot_is_as_it_was(tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_not_known_is_not_said() -> None:
+def test_what_is_not_known_is_not_reported() -> None:
     assert failure_note("timeout", Verdict(Outcome.FAILURE)) == ""
     assert failure_note("timeout", Verdict(Outcome.FAILURE, target_distance_m=1.24)) == "nearest target 1.2 m away"

@@ -72,7 +72,7 @@ def test_blocks_are_complete_balanced_and_in_a_hidden_order(folder: Path, plan: 
     assert [slot.arm for slot in other.slots()] != [slot.arm for slot in slots]  # the same plan, another secret
 
 
-def test_the_plan_on_disk_tells_nothing_of_the_order_but_its_hash(folder: Path) -> None:
+def test_the_plan_on_disk_has_nothing_of_the_order_but_its_hash(folder: Path) -> None:
     secret = json.loads((folder / "sealed.json").read_text())["secret"]
     assert secret not in (folder / PLAN_FILE).read_text()
     assert (folder / "sealed.json").stat().st_mode & 0o077 == 0

@@ -105,7 +105,7 @@ def count(image: U8Image, colour: tuple[int, int, int]) -> int:
     return int((image == np.array(colour, np.uint8)).all(axis=-1).sum())
 
 
-def test_the_floor_shows_the_target_and_the_way() -> None:
+def test_the_floor_shows_the_target_and_the_path() -> None:
     floor = FloorImage(FLOOR, height=108)  # 50 pixels per metre
     empty = floor.draw([])
     assert empty.shape == (108, 208, 3)

@@ -48,7 +48,7 @@ class Rows(PolicySession):
 
 @dataclass
 class Standing:
-    """A robot that notes for how long it stood."""
+    """A robot that notes how long it was at rest."""
 
     passed_s: list[float] = field(default_factory=list)
 
@@ -71,7 +71,7 @@ def played(joins: bool, delay_s: float, decisions: int = 3) -> tuple[list[float]
     return [float(row[0]) for chunk in chunks for row in chunk[:4]], robot.passed_s  # type: ignore[index]
 
 
-def test_without_joining_the_robot_stands_for_the_delay() -> None:
+def test_without_joining_the_robot_waits_for_the_delay() -> None:
     assert played(False, 0.25) == ([0, 1, 2, 3, 100, 101, 102, 103, 200, 201, 202, 203], [0.25] * 3)
 
 
@@ -79,7 +79,7 @@ def test_with_joining_the_rest_of_the_chunk_before_runs_on_and_what_is_over_is_d
     assert played(True, 0.15) == ([0, 1, 2, 3, 4, 5, 102, 103, 104, 105, 202, 203], [0.15])
 
 
-def test_where_the_chunk_before_is_too_short_the_robot_stands_for_the_rest() -> None:
+def test_where_the_chunk_before_is_too_short_the_robot_waits_for_the_rest() -> None:
     rows, pauses = played(True, 0.6, decisions=2)
     assert rows == [0, 1, 2, 3, 4, 5, 6, 7]
     assert pauses == [0.6, 0.2]
@@ -156,8 +156,8 @@ def test_a_delay_is_tolerated_where_success_is_shown_not_to_fall(
     (curve,) = delay_curves(results_of(folders))
     assert [point.latency.delay_s for point in curve.points] == [0.0, 0.2, 0.4]
     assert curve.tolerated_s == tolerated_s
-    said = f"tolerates {1000 * tolerated_s:.0f} ms" if tolerated_s else "no delay is shown to be tolerated"
-    assert said in curve.sentence()
+    expected = f"tolerates {1000 * tolerated_s:.0f} ms" if tolerated_s else "no delay is shown to be tolerated"
+    assert expected in curve.sentence()
 
 
 def test_few_trials_show_nothing_and_one_latency_draws_nothing(tmp_path: Path) -> None:

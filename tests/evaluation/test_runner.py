@@ -20,7 +20,7 @@ from robots.spec import ContinuousActions, VectorSpec
 
 @dataclass
 class Diary:
-    """Writes down what it is told; `fails` names the call that raises."""
+    """Writes down its calls; `fails` names the call that raises."""
 
     fails: str = ""
     starts: int = 0
@@ -45,7 +45,7 @@ class Diary:
 
 
 class Clock:
-    """Nanoseconds that pass only when told."""
+    """Nanoseconds that pass only when the test says so."""
 
     def __init__(self) -> None:
         self.now_ns = 0
@@ -68,7 +68,7 @@ def test_a_run_executes_the_script_feeds_it_back_and_ends_at_done() -> None:
     end = runner(robot, session, diary).run()
     assert end == RunEnd("done", "", 3)
     assert robot.commands == [MoveBase(0.2), robot.spec.actions["rotate_left"], Done()]
-    assert session.told == [None, "move_ahead", "rotate_left"]
+    assert session.reported == [None, "move_ahead", "rotate_left"]
     assert [step.decision.name for step in diary.steps] == ["move_ahead", "rotate_left", "done"]
     assert (diary.starts, diary.ends) == (1, [end])
     assert session.closed == 0  # whoever opened it closes it
@@ -88,13 +88,13 @@ def test_the_last_allowed_decision_is_still_executed() -> None:
     assert len(robot.commands) == 4
 
 
-def test_what_was_blocked_is_told_as_nothing_executed() -> None:
+def test_a_blocked_action_is_reported_as_nothing_executed() -> None:
     robot = WatchedFake()
     robot.pose = (2.9, 0.0, 0.0)  # 0.1 m before the arena's wall
     session, diary = ScriptedSession(["move_ahead", "move_back", "done"]), Diary()
     runner(robot, session, diary).run()
     assert diary.steps[0].sent.blocked == "contact with the arena wall"
-    assert session.told == [None, None, "move_back"]
+    assert session.reported == [None, None, "move_back"]
 
 
 def test_a_late_decision_is_never_executed_and_the_body_is_stopped_and_asked_again() -> None:
@@ -107,7 +107,7 @@ def test_a_late_decision_is_never_executed_and_the_body_is_stopped_and_asked_aga
     assert MoveBase(0.2) not in robot.commands
     assert robot.calls[:4] == ["observe", "execute", "observe", "execute"]
     assert robot.commands[0] == Stop(), "the trial goes on: a stop under its lease, which ends nothing"
-    assert session.told == [None, None, "rotate_left"]
+    assert session.reported == [None, None, "rotate_left"]
     assert diary.steps[0].late
     assert diary.steps[0].sent.refused == "late: 0.501 s after the observation, expected at most 0.500 s"
 

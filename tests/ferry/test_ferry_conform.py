@@ -29,11 +29,11 @@ class Terminal(io.StringIO):
 def test_it_says_what_moves_and_what_it_found(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     words = ["fake", *QUICK, "--check", "stamps_increase", "base_steps_arrive", "--json", str(tmp_path / "report.json")]
     assert conform.main(words) == 0
-    said = capsys.readouterr().out
-    assert said.startswith("stretch_re1 will be connected and disconnected several times, and moves:")
-    assert "base: at most one step of 0.2 m or 0.523599 rad at a time, and back; up to 0.3 m/s" in said
-    assert said.index("clear around") < said.index("stamps_increase: Stamps strictly increase")
-    assert said.endswith("stretch_re1: 2 passed, 0 failed of 2\n")
+    output = capsys.readouterr().out
+    assert output.startswith("stretch_re1 will be connected and disconnected several times, and moves:")
+    assert "base: at most one step of 0.2 m or 0.523599 rad at a time, and back; up to 0.3 m/s" in output
+    assert output.index("clear around") < output.index("stamps_increase: Stamps strictly increase")
+    assert output.endswith("stretch_re1: 2 passed, 0 failed of 2\n")
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["ok"]
     assert [one["status"] for one in report["results"]] == ["pass", "pass"]
@@ -47,8 +47,8 @@ def test_a_broken_rule_is_an_exit_status(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_it_lists_every_check(capsys: pytest.CaptureFixture[str]) -> None:
     assert conform.main(["--list"]) == 0
-    said = capsys.readouterr().out
-    assert all(name_of(check) in said for check in CHECKS)
+    output = capsys.readouterr().out
+    assert all(name_of(check) in output for check in CHECKS)
 
 
 @pytest.mark.parametrize(
@@ -83,10 +83,10 @@ def test_somebody_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_arm_has_no_base_to_announce() -> None:
     joints = {"joint_lift": STRETCH_RE1.joints["joint_lift"], "joint_arm": STRETCH_RE1.joints["joint_arm"]}
-    said = conform.motions(replace(STRETCH_RE1, base=None, joints=joints), Options(spared=("joint_arm",)))
-    assert "base" not in said
-    assert "joint_lift (up to 0.15 per s)" in said
-    assert "joint_arm" not in said
+    output = conform.motions(replace(STRETCH_RE1, base=None, joints=joints), Options(spared=("joint_arm",)))
+    assert "base" not in output
+    assert "joint_lift (up to 0.15 per s)" in output
+    assert "joint_arm" not in output
 
 
 def test_the_slower_body_and_real_time() -> None:

@@ -210,7 +210,7 @@ def test_a_verb_that_fails_ends_the_demo(tmp_path: Path) -> None:
         ferry("report", tmp_path / "nothing", "--output", tmp_path / "report")
 
 
-def test_the_launch_gets_the_pictures_and_the_period_of_the_bundle(bundle: Path, tmp_path: Path) -> None:
+def test_the_launch_gets_the_images_and_the_period_of_the_bundle(bundle: Path, tmp_path: Path) -> None:
     demo = _demo(_parser().parse_args(["--bundle", str(bundle), "--output", str(tmp_path / "demo")]))
     spec = json.loads((bundle / "manifest.json").read_text())["spec"]
     given = arguments(demo, 9)
@@ -244,7 +244,7 @@ def test_the_bundle_is_the_given_one_or_the_shipped_one(tmp_path: Path) -> None:
 def test_a_bundle_to_compare_with_takes_the_same(bundle: Path, tmp_path: Path) -> None:
     write_tiny_bundle(tmp_path / "slow", control_period_s=7.0)
     words = ["--bundle", str(bundle), "--cloned", str(tmp_path / "slow"), "--output", str(tmp_path / "out")]
-    with pytest.raises(DemoError, match=r"slow: got control_period_s 7\.0, expected .* as in .*tiny"):
+    with pytest.raises(DemoError, match=r"slow: got control_period_s 7\.0"):
         _demo(_parser().parse_args(words))
     assert not (tmp_path / "out").exists()
 

@@ -1,4 +1,4 @@
-"""The pages on launching and on the doctor, held against the programs they speak of."""
+"""The pages on launching and on the doctor, compared with the programs they describe."""
 
 from __future__ import annotations
 

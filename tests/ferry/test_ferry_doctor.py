@@ -57,9 +57,9 @@ def test_this_machine_is_well(name: str, tmp_path: Path) -> None:
     assert CHECKS[name](Machine(tmp_path))
 
 
-@pytest.mark.parametrize(("version", "said"), [((3, 10, 4), "3.10.4: enough for a robot"), ((3, 12, 0), "3.12.0")])
-def test_python_that_is_new_enough(version: tuple[int, ...], said: str, tmp_path: Path) -> None:
-    assert machine.check_python(Machine(tmp_path, python=version)).startswith(said)
+@pytest.mark.parametrize(("version", "expected"), [((3, 10, 4), "3.10.4: enough for a robot"), ((3, 12, 0), "3.12.0")])
+def test_python_that_is_new_enough(version: tuple[int, ...], expected: str, tmp_path: Path) -> None:
+    assert machine.check_python(Machine(tmp_path, python=version)).startswith(expected)
 
 
 def test_python_that_is_too_old(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_what_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
         check.run_python("import time; time.sleep(30)", "wait")
 
 
-def test_the_kernel_tells_its_clock_and_the_check_says_what_it_told() -> None:
+def test_the_check_reports_the_kernels_clock() -> None:
     """Whether this machine is synchronised is not ours to demand; that both answers agree is."""
     state, error_s = clock.kernel_clock()
     assert 0 <= state <= 5
@@ -107,7 +107,7 @@ def test_the_kernel_tells_its_clock_and_the_check_says_what_it_told() -> None:
     assert "set-ntp" in finding.fix or synchronised
 
 
-def test_a_date_that_is_set_while_it_is_looked_at() -> None:
+def test_a_date_that_is_set_while_it_is_checked() -> None:
     steps = iter([0.0, 0.25])
     with pytest.raises(CheckWarning, match=r"the date gained \+2[45]\d ms on the monotonic clock in 1 s"):
         clock.check_drift(with_environment(), lambda: time.time() + next(steps))
@@ -207,7 +207,7 @@ def test_a_variable_that_keeps_opengl_from_drawing_is_named(
         ({"etc/systemd/logind.conf": "RemoveIPC=yes", "etc/systemd/logind.conf.d/ros.conf": "RemoveIPC = no"}, False),
     ],
 )
-def test_what_logind_is_told(files: dict[str, str], removes: bool, tmp_path: Path) -> None:
+def test_what_logind_is_asked_for(files: dict[str, str], removes: bool, tmp_path: Path) -> None:
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -215,7 +215,7 @@ def test_what_logind_is_told(files: dict[str, str], removes: bool, tmp_path: Pat
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
-def test_nodes_of_another_user_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nodes_of_another_user_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_memory, "FOLDER", tmp_path)
     held, left = tmp_path / "fastrtps_a_el", tmp_path / "fastrtps_b_el"
     for path in (held, left):

@@ -113,7 +113,7 @@ def test_every_launch_file_has_a_case() -> None:
 
 
 def test_the_twin_and_the_real_one_are_one_graph() -> None:
-    """What differs is the body's name, the size of its pictures, and that a real one begins in shadow."""
+    """What differs is the body's name, the size of its images, and that a real one begins in shadow."""
     twin, real = words_of("stretch_twin"), words_of("stretch_re1")
     differences = {
         "robot": ("stretch_re1_twin", "stretch_re1"),
@@ -197,8 +197,8 @@ def test_an_arm_behind_ros2_control_has_no_twin() -> None:
         planned_with("ros2_control_arm", robot="twin")
 
 
-def test_only_a_vendor_that_may_be_there_is_told_to_stand() -> None:
-    """A twin's supervisor must not speak to the controllers of a real robot in the same network."""
+def test_only_a_vendor_that_may_be_there_is_sent_a_stop() -> None:
+    """A twin's supervisor must not command the controllers of a real robot in the same network."""
     for name, robot, topic in [
         ("stretch_re1", "real", ""),
         ("stretch_re1", "twin", ""),

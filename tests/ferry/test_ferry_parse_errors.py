@@ -10,7 +10,7 @@ HELP = "`ferry evaluate --help` lists the options"
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         ("", "missing: PATH, --output PATH"),
         ("x.yaml", "missing: --output PATH"),
@@ -20,13 +20,13 @@ HELP = "`ferry evaluate --help` lists the options"
         ("x.yaml --output o --robot spot", "--robot: got 'spot', expected one of fake, ros, twin"),
     ],
 )
-def test_an_option_of_a_verb_with_tyro(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_option_of_a_verb_with_tyro(words: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", *words.split()]) == 2
-    assert capsys.readouterr().err == f"ferry evaluate: {told}; {HELP}\n"
+    assert capsys.readouterr().err == f"ferry evaluate: {expected}; {HELP}\n"
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         ("run", "ferry run: missing: the name of a launch file; available: "),
         ("demo --houses x", "ferry demo: argument --houses: invalid int value: 'x'; `ferry demo --help` lists"),
@@ -34,7 +34,7 @@ def test_an_option_of_a_verb_with_tyro(words: str, told: str, capsys: pytest.Cap
         ("train bpo", "ferry train bpo: stage: got 'bpo', expected one of perception, "),
     ],
 )
-def test_an_option_of_any_other_verb(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_option_of_any_other_verb(words: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words.split()) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(told)
+    assert line.startswith(expected)

@@ -119,7 +119,7 @@ def test_an_included_file_gets_arguments_and_its_own_folder(workspace: Workspace
     assert second.arguments[0] == str(workspace.root)
 
 
-def test_processes_of_one_name_are_told_apart(workspace: Workspace) -> None:
+def test_processes_of_one_name_are_distinguished(workspace: Workspace) -> None:
     assert [process.name for process in workspace.plan(f"{NODE}/>{NODE}/>{NODE}/>")] == [
         "echo_node",
         "echo_node-2",

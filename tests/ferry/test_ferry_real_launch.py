@@ -85,20 +85,20 @@ def make_prefix(root: Path) -> tuple[Path, Path]:
 
 def meaning(words: list[str]) -> dict[str, Any]:
     """Returns what a node's arguments say, however they are written: remappings and parameters."""
-    said: dict[str, Any] = {"words": [], "remaps": [], "parameters": {}}
+    given: dict[str, Any] = {"words": [], "remaps": [], "parameters": {}}
     pairs = itertools.chain(words, [""])
     for word in pairs:
         if word == "-r":
-            said["remaps"].append(next(pairs))
+            given["remaps"].append(next(pairs))
         elif word == "-p":
             name, _, value = next(pairs).partition(":=")
-            said["parameters"][name] = yaml.safe_load(value)
+            given["parameters"][name] = yaml.safe_load(value)
         elif word == "--params-file":
             for section in yaml.safe_load(Path(next(pairs)).read_text()).values():
-                said["parameters"].update(section["ros__parameters"])
+                given["parameters"].update(section["ros__parameters"])
         elif word not in ("", "--ros-args"):
-            said["words"].append(word)
-    return said
+            given["words"].append(word)
+    return given
 
 
 def name_of(command: Sequence[str]) -> str:

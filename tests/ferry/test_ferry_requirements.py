@@ -1,4 +1,4 @@
-"""What a robot needs on this machine: told in one line, at once, with the command that installs it."""
+"""What a robot needs on this machine: reported in one line, at once, with the command that installs it."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def test_a_robot_node_without_its_package_ends_at_once() -> None:
     words = ("--ros-args", "-p", "robot:=piper_twin", "-p", "connect_for_s:=1000.0")
     done = without(("pinocchio",), NODE, *words)
     assert done.returncode == 1
-    said = done.stdout + done.stderr
-    assert "NotInstalled: Pinocchio cannot be imported" in said
-    assert "pip install -e '.[arm]'" in said
-    assert "Traceback" not in said
+    output = done.stdout + done.stderr
+    assert "NotInstalled: Pinocchio cannot be imported" in output
+    assert "pip install -e '.[arm]'" in output
+    assert "Traceback" not in output
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/install.md"])

@@ -45,7 +45,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def said(log: Path, text: str) -> bool:
+def logged(log: Path, text: str) -> bool:
     return log.exists() and text in log.read_text()
 
 
@@ -53,8 +53,8 @@ def test_a_launch_plays_one_trial_and_ends(arguments: dict[str, str], tmp_path: 
     arguments |= {"run_once": "true", "max_steps": "5", "record": str(tmp_path / "records")}
     with running("fake", arguments, tmp_path / "logs") as launch:
         assert launch.wait(PATIENCE_S) == 0
-    assert said(tmp_path / "logs" / "policy_node.log", "trial ended: max_steps")
-    assert said(tmp_path / "logs" / "robot_node.log", "stopped: SIGINT")
+    assert logged(tmp_path / "logs" / "policy_node.log", "trial ended: max_steps")
+    assert logged(tmp_path / "logs" / "robot_node.log", "stopped: SIGINT")
     lines = (tmp_path / "logs" / "launch.log").read_text().splitlines()
     assert "[ferry run] policy_node ended with exit status 0: stopping the others" in lines
     assert not [line for line in lines if "[ERROR]" in line or "Traceback" in line]
@@ -67,12 +67,12 @@ def test_a_killed_server_ends_the_launch_and_the_robot_is_told_to_stop(
 ) -> None:
     logs = tmp_path / "logs"
     with running("fake", arguments, logs) as launch:
-        wait_for(lambda: said(logs / "policy_node.log", "active"))
+        wait_for(lambda: logged(logs / "policy_node.log", "active"))
         children = Path(f"/proc/{launch.pid}/task/{launch.pid}/children").read_text().split()
         (server,) = [pid for pid in children if "serve" in Path(f"/proc/{pid}/cmdline").read_text().split("\0")]
         os.kill(int(server), signal.SIGKILL)
         assert launch.wait(PATIENCE_S) == 128 + signal.SIGKILL
-    assert said(logs / "robot_node.log", "stopped: SIGINT")
+    assert logged(logs / "robot_node.log", "stopped: SIGINT")
     assert not any(Path(f"/proc/{pid}").exists() for pid in children)
 
 
@@ -82,20 +82,20 @@ def test_a_real_stretch_that_is_not_there_ends_the_launch_and_says_what_to_check
 ) -> None:
     with running("stretch_re1", arguments | {"fleet": str(tmp_path)}, tmp_path / "logs") as launch:
         assert launch.wait(PATIENCE_S) != 0
-    assert said(tmp_path / "logs" / "robot_node.log", "not calibrated: there is no")
+    assert logged(tmp_path / "logs" / "robot_node.log", "not calibrated: there is no")
 
 
 def test_a_key_of_a_terminal_stops_the_robot(tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     with running("fake", {"serve": "false", "policy": "false", "namespace": "tried"}, logs) as process:
-        wait_for(lambda: said(logs / "robot_node.log", "is ready") or process.poll() is not None)
+        wait_for(lambda: logged(logs / "robot_node.log", "is ready") or process.poll() is not None)
         command = [sys.executable, "-m", "ferry", "stop", "--namespace", "tried"]
         with subprocess.Popen(command, stdin=subprocess.PIPE, env=isolated()) as key:
             assert key.stdin is not None
             key.stdin.write(b"x")
             key.stdin.flush()
-            wait_for(lambda: said(logs / "supervisor_node.log", "e-stop: pressed on its topic"))
-            wait_for(lambda: said(logs / "robot_node.log", "stopped: runstop"))
+            wait_for(lambda: logged(logs / "supervisor_node.log", "e-stop: pressed on its topic"))
+            wait_for(lambda: logged(logs / "robot_node.log", "stopped: runstop"))
             key.stdin.close()
         assert key.returncode == 0
 
@@ -111,13 +111,13 @@ def test_a_fake_stands_ready(launch: str, tmp_path: Path) -> None:
         chosen["channel"] = multicast_channel()
     logs = tmp_path / "logs"
     with running(file, chosen, logs) as process:
-        wait_for(lambda: said(logs / "robot_node.log", "is ready, mode full") or process.poll() is not None)
+        wait_for(lambda: logged(logs / "robot_node.log", "is ready, mode full") or process.poll() is not None)
         assert process.poll() is None, (logs / "launch.log").read_text()
-    assert said(logs / "robot_node.log", "stopped: SIGINT")
+    assert logged(logs / "robot_node.log", "stopped: SIGINT")
 
 
 def test_a_twin_stands_ready_in_slow_mode(tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     with running("piper", {"robot": "twin", "mode": "slow"}, logs) as process:
-        wait_for(lambda: said(logs / "robot_node.log", "piper is ready, mode slow") or process.poll() is not None)
+        wait_for(lambda: logged(logs / "robot_node.log", "piper is ready, mode slow") or process.poll() is not None)
         assert process.poll() is None, (logs / "launch.log").read_text()

@@ -49,9 +49,7 @@ def test_an_include_that_sets_an_argument_nobody_declares(workspace: Workspace) 
     file = workspace.write(
         "outer.launch.xml", "<include file='$(dirname)/inner.launch.xml'><arg name='sped' value='2'/></include>"
     )
-    with pytest.raises(
-        LaunchError, match=r"inner.launch.xml has no such launch argument: got 'sped'; available: speed"
-    ):
+    with pytest.raises(LaunchError, match=r"inner.launch.xml has no such launch argument: got 'sped'"):
         declared(file, workspace.lookup)
 
 
@@ -59,9 +57,7 @@ def test_assignments(workspace: Workspace) -> None:
     file = outer(workspace)
     available = declared(file, workspace.lookup)
     assert parse_assignments(["near:=1", "left:=a:=b c", "near:="], file, available) == {"near": "", "left": "a:=b c"}
-    with pytest.raises(
-        LaunchError, match=r"no such launch argument: got 'fra'; available: far, left, near; did you mean"
-    ):
+    with pytest.raises(LaunchError, match="no such launch argument: got 'fra'"):
         parse_assignments(["fra:=1"], file, available)
     for word in ("near=1", ":=1", "near"):
         with pytest.raises(UsageError, match=f"got '{word}', expected name:=value"):
@@ -88,7 +84,7 @@ def test_a_launch_file_is_found_by_name_and_by_path(workspace: Workspace, tmp_pa
 
 
 def test_a_launch_file_that_is_not_there() -> None:
-    with pytest.raises(UsageError, match=r"'strech_twin'; available: .*stretch_re1.*; did you mean 'stretch_twin'\?"):
+    with pytest.raises(UsageError, match="'strech_twin'"):
         find_launch_file("strech_twin", Lookup(()))
     with pytest.raises(UsageError, match=r"no such launch file: ./none.launch.xml"):
         find_launch_file("./none.launch.xml", Lookup(()))

@@ -88,11 +88,11 @@ def test_who_finds_the_nodes(
     processes = planned(name, discovery=asked)
     assert {one.environment[RANGE] for one in processes} == {expected}
     assert not any("ROS_LOCALHOST_ONLY" in one.environment for one in processes)
-    told = {"LOCALHOST": "this machine only", "SUBNET": "every machine of this network", "OFF": f"{RANGE}=OFF"}
-    assert discovery(processes).startswith(f"DDS: {told[expected]}")
+    texts = {"LOCALHOST": "this machine only", "SUBNET": "every machine of this network", "OFF": f"{RANGE}=OFF"}
+    assert discovery(processes).startswith(f"DDS: {texts[expected]}")
 
 
-def test_humble_is_told_with_its_own_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_humble_gets_its_own_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROS_DISTRO", "humble")
     assert {one.environment["ROS_LOCALHOST_ONLY"] for one in planned(discovery="localhost")} == {"1"}
     assert not any("ROS_LOCALHOST_ONLY" in one.environment for one in planned(discovery="subnet"))

@@ -1,4 +1,4 @@
-"""`ferry bundle`: an ONNX graph and a contract written by hand; what does not fit is said in words."""
+"""`ferry bundle`: an ONNX graph and a contract written by hand; what does not fit is reported in words."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_graph_and_its_contract_become_a_bundle(graph: Path, capsys: pytest.Ca
         ("output: chunk", "output: chunk\ntokenizer: none.json", "tokenizer: got no file"),
     ],
 )
-def test_a_wrong_contract_is_told_by_its_line(graph: Path, old: str, new: str, words: str) -> None:
+def test_a_wrong_contract_is_reported_by_its_line(graph: Path, old: str, new: str, words: str) -> None:
     assert old in YAML
     with pytest.raises(ContractError, match=words):
         bundle(graph, YAML.replace(old, new))
@@ -88,7 +88,7 @@ def test_a_wrong_contract_is_told_by_its_line(graph: Path, old: str, new: str, w
         ("horizon: 6", "horizon: 5", "outputs 'chunk': got float32 .1, 6, 7., expected float32 .1, 5, 7."),
     ],
 )
-def test_a_graph_that_is_not_as_the_contract_says_is_told(graph: Path, old: str, new: str, words: str) -> None:
+def test_a_graph_that_is_not_as_the_contract_says_is_reported(graph: Path, old: str, new: str, words: str) -> None:
     with pytest.raises(BundleError, match=words):
         bundle(graph, YAML.replace(old, new))
     assert not (graph.parent / "bundle").exists()
@@ -102,7 +102,7 @@ def test_a_graph_that_is_not_as_the_contract_says_is_told(graph: Path, old: str,
         (float("nan"), "answer: NaN or infinity for 8 of 8 random observations"),
     ],
 )
-def test_answers_out_of_range_are_told_in_words(
+def test_answers_out_of_range_are_reported_in_words(
     graph: Path, lift: float, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     graph.write_bytes(vision_graph(24, 32, lift=lift))
@@ -161,6 +161,6 @@ def test_probes_carry_a_memory_from_step_to_step(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\xc1", b"\x80", b"\x82\xabinstruction\xa1x\xa5steps\x05"])
-def test_a_file_that_has_no_probes_is_told(data: bytes) -> None:
+def test_a_file_that_has_no_probes_is_reported(data: bytes) -> None:
     with pytest.raises(BundleError, match="expected probes"):
         Probes.from_bytes(data)

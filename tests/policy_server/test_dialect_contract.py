@@ -111,13 +111,13 @@ def test_a_request_carries_colours_axes_constants_and_words(tmp_path: Path) -> N
         ("name: pi0_small", "", "no 'name'"),
     ],
 )
-def test_a_wrong_contract_is_told_by_its_line(tmp_path: Path, old: str, new: str, words: str) -> None:
+def test_a_wrong_contract_is_reported_by_its_line(tmp_path: Path, old: str, new: str, words: str) -> None:
     assert old in YAML
     with pytest.raises(ContractError, match=words):
         read(tmp_path, YAML.replace(old, new))
 
 
-def test_no_file_and_no_yaml_are_told(tmp_path: Path) -> None:
+def test_no_file_and_no_yaml_are_reported(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="no such file"):
         read_contract(tmp_path / "none.yaml")
     with pytest.raises(ContractError):
@@ -201,7 +201,7 @@ def test_two_parts_are_one_row() -> None:
         {"prompt": ["a", "b"]},
     ],
 )
-def test_a_request_that_does_not_fit_is_told_by_its_key(tmp_path: Path, change: dict[str, Any]) -> None:
+def test_a_request_that_does_not_fit_is_reported_by_its_key(tmp_path: Path, change: dict[str, Any]) -> None:
     translation, observation = Translation(contract_of(write_arm_bundle(tmp_path), "openpi")), seen()
     fields = translation.request_to_fields(observation.images, observation.state["joints"], "find a mug")
     (key,) = change
@@ -211,7 +211,7 @@ def test_a_request_that_does_not_fit_is_told_by_its_key(tmp_path: Path, change: 
         translation.request_from_fields({name: value for name, value in fields.items() if name != key})
 
 
-def test_what_no_dialect_can_say_is_told(tmp_path: Path) -> None:
+def test_what_no_dialect_can_express_is_reported(tmp_path: Path) -> None:
     from bundles import write_tiny_bundle
 
     with pytest.raises(ContractError, match="got 20 discrete actions, expected chunks"):

@@ -244,7 +244,7 @@ def _without_state() -> np.ndarray:
 
 
 @needs_json_numpy
-def test_openvlas_own_way_to_ask(openvla: Served) -> None:
+def test_openvlas_own_form_of_a_request(openvla: Served) -> None:
     """As its README says: json_numpy's words in the body, json_numpy's words back."""
     import json_numpy
 

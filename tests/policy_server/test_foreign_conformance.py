@@ -112,7 +112,7 @@ def test_nobody_there(tmp_path: Path) -> None:
     assert report.results[-1].status == "not run"
 
 
-def test_the_address_alone_opens_it_and_the_doctor_asks_it(tmp_path: Path) -> None:
+def test_the_address_alone_opens_it_and_the_doctor_queries_it(tmp_path: Path) -> None:
     write_arm_bundle(tmp_path / "bundle")
     with dialect_serving(tmp_path / "bundle", "openpi") as served:
         address = f"{served.url}?contract={write_contract(served, tmp_path / 'contract.yaml')}"

@@ -153,7 +153,7 @@ def test_a_late_answer_is_never_taken_for_the_next_one(contract: Contract) -> No
         assert chunk[0, 0] == pytest.approx(0.2)
 
 
-def test_silence_while_a_decision_is_awaited_says_nothing_of_a_server_that_blocks(contract: Contract) -> None:
+def test_silence_while_a_decision_is_awaited_is_no_loss_of_a_server_that_blocks(contract: Contract) -> None:
     asked, release = threading.Event(), threading.Event()
 
     def answer(fields: dict[str, Any]) -> bytes:
@@ -200,7 +200,7 @@ def test_a_dead_or_frozen_server_is_seen_in_time(tmp_path: Path, dialect: Dialec
                 assert time.monotonic() - began < 5
 
 
-def test_urls_are_told_apart(contract: Contract, tmp_path: Path) -> None:
+def test_urls_are_distinguished(contract: Contract, tmp_path: Path) -> None:
     assert is_foreign("openpi://host:1")
     assert is_foreign("openpi+tls://host")
     assert not is_foreign("http://host:1")

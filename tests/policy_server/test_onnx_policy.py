@@ -64,7 +64,7 @@ def test_what_was_executed_matters(policy: OnnxPolicy) -> None:
     assert not np.array_equal(answers[0], answers[2])
 
 
-def test_a_policy_without_a_blocked_token_is_told_what_was_tried(policy: OnnxPolicy) -> None:
+def test_a_policy_without_a_blocked_token_gets_what_was_tried(policy: OnnxPolicy) -> None:
     manifest = policy.bundle.manifest
     inputs = [replace(one, blocked=None) if isinstance(one, PreviousActionInput) else one for one in manifest.inputs]
     manifest = replace(manifest, inputs=tuple(inputs))
@@ -80,7 +80,7 @@ def test_a_policy_without_a_blocked_token_is_told_what_was_tried(policy: OnnxPol
 def test_an_unknown_executed_action_is_refused(policy: OnnxPolicy) -> None:
     episode = policy.open(tiny_body(), "find a mug")
     episode.act(tiny_observation())
-    with pytest.raises(WireError, match="executed: got 'fly', expected null or one of move_ahead"):
+    with pytest.raises(WireError, match="executed: got 'fly'"):
         episode.act(tiny_observation(), "fly")
 
 
@@ -88,11 +88,11 @@ def test_a_refused_observation_changes_nothing(policy: OnnxPolicy) -> None:
     episode, other = policy.open(tiny_body(), "find a mug"), policy.open(tiny_body(), "find a mug")
     with pytest.raises(WireError, match=r"policy state 'in_hand': got 2\.0"):
         episode.act(tiny_observation(in_hand=2.0))
-    with pytest.raises(WireError, match=r"observation images: got .+, expected camera 'navigation'"):
+    with pytest.raises(WireError, match=r"observation images: got .+"):
         episode.act(replace(tiny_observation(), images={}))
     with pytest.raises(WireError, match="observation state: got missing hand"):
         episode.act(replace(tiny_observation(), state={}))
-    with pytest.raises(WireError, match=r"got shape \(2, 2, 3\), expected shape \(84, 144, 3\)") as error:
+    with pytest.raises(WireError, match=r"got shape \(2, 2, 3\)") as error:
         episode.act(
             replace(tiny_observation(), images=dict.fromkeys(tiny_observation().images, np.zeros((2, 2, 3), np.uint8)))
         )

@@ -101,8 +101,8 @@ def is_drained(connection: socket.socket) -> bool:
 def test_a_peer_that_takes_no_replies_is_closed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "SLOW_S", 0.2)
     asked = b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 2000
-    with serving(folder) as url, crowd(url, 1) as [deaf]:
-        sender = threading.Thread(target=lambda: send_until_closed(deaf, asked))
+    with serving(folder) as url, crowd(url, 1) as [unread]:
+        sender = threading.Thread(target=lambda: send_until_closed(unread, asked))
         sender.start()
         sender.join(20)
         assert not sender.is_alive()

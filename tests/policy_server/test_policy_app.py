@@ -135,7 +135,7 @@ def test_observations_that_do_not_fit(http: httpx.Client, changes: Fields, code:
     assert act(http, path).status_code == 200  # the session is unharmed
 
 
-def test_what_was_executed_must_be_said(http: httpx.Client) -> None:
+def test_the_executed_action_must_be_reported(http: httpx.Client) -> None:
     path = open_path(http)
     act(http, path)
     refusal(act(http, path), 422, "missing_field")

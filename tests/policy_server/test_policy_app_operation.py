@@ -98,7 +98,7 @@ def test_it_is_not_ready_before_it_is_warm_and_when_it_drains(folder: Path, monk
         assert httpx.get(f"{url}/readyz").json() == {"status": "draining"}
 
 
-def test_a_failed_warm_up_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_warm_up_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: PolicyBundle) -> None:
         raise BundleError("policy.onnx: no")
 

@@ -78,7 +78,7 @@ def test_a_damaged_zip_is_named(tmp_path: Path) -> None:
 
 
 def test_a_path_that_is_no_bundle_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="got no such file or folder, expected a policy bundle"):
+    with pytest.raises(BundleError, match="got no such file or folder"):
         PolicyBundle.load(tmp_path / "nothing")
     (tmp_path / "text").write_text("hello")
     with pytest.raises(BundleError, match="got a file that is not a zip"):
@@ -115,7 +115,7 @@ def test_a_missing_graph_is_named(tmp_path: Path) -> None:
     data = json.loads((tmp_path / "manifest.json").read_text())
     del data["graphs"]["text"]
     (tmp_path / "manifest.json").write_text(json.dumps(data))
-    with pytest.raises(BundleError, match=r"graphs: got no graph 'text' among \['policy'\], expected it exactly where"):
+    with pytest.raises(BundleError, match=r"graphs: got no graph 'text' among \['policy'\]"):
         PolicyBundle.load(tmp_path)
 
 

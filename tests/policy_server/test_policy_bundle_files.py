@@ -139,11 +139,11 @@ def test_a_whole_graph_is_whole(tmp_path: Path) -> None:
 
 
 def test_a_long_reason_keeps_its_end() -> None:
-    said = line(
+    output = line(
         ValueError("Load model failed " + "where " * 200 + "\n Unsupported IR version: 14, max supported: 13\x1b[2J")
     )
-    assert said.endswith("Unsupported IR version: 14, max supported: 13?[2J")
-    assert len(said) < 410
+    assert output.endswith("Unsupported IR version: 14, max supported: 13?[2J")
+    assert len(output) < 410
 
 
 JUNK = st.sampled_from(

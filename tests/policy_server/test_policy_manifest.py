@@ -95,7 +95,7 @@ def test_what_the_graph_does_not_take_must_not_be_asked_of_a_robot() -> None:
     kept = manifest.inputs[1:]
     with pytest.raises(BundleError, match=r"spec\.cameras: got navigation that no input of role image takes"):
         replace(manifest, inputs=kept)
-    with pytest.raises(BundleError, match=r"inputs: got none of role state, expected one for \('in_hand',\)"):
+    with pytest.raises(BundleError, match="inputs: got none of role state"):
         replace(manifest, inputs=tuple(one for one in manifest.inputs if one.role != "state"))
 
 
@@ -118,7 +118,7 @@ def test_text_needs_its_parts_and_nothing_else_does() -> None:
 def test_a_chunk_has_no_previous_action() -> None:
     manifest = tiny_manifest()
     chunks = ContinuousActions(VectorSpec(("x",), ("m",), (0.0,), (1.0,)), 4, 0.1)
-    with pytest.raises(BundleError, match="inputs: got role previous_action with chunks, expected discrete actions"):
+    with pytest.raises(BundleError, match="inputs: got role previous_action with chunks"):
         replace(manifest, spec=replace(manifest.spec, actions=chunks))
 
 

@@ -63,7 +63,7 @@ def test_one_request_at_a_time(episode: OnnxSession) -> None:
     sessions.take(session.id)
 
 
-def test_idle_sessions_expire_and_are_told_from_unknown_ones(episode: OnnxSession) -> None:
+def test_idle_sessions_expire_and_are_distinguished_from_unknown_ones(episode: OnnxSession) -> None:
     clock = Clock()
     sessions = Sessions(1, 10.0, clock)
     session = sessions.open(episode)

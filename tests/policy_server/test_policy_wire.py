@@ -224,6 +224,6 @@ def test_a_huge_message_costs_neither_memory_nor_time(data: bytes) -> None:
 
 
 def test_json_is_limited() -> None:
-    with pytest.raises(WireError, match="body: got 300011 bytes, expected at most 262144 bytes") as error:
+    with pytest.raises(WireError, match="body: got 300011 bytes") as error:
         unpack_json(b'{"a": "' + b"a" * 300_000 + b'"}  ')
     assert error.value.status == 413

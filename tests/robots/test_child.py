@@ -28,8 +28,8 @@ def test_a_child_goes_with_a_parent_that_was_killed(tmp_path: Path) -> None:
     (tmp_path / "parent.py").write_text(CODE, encoding="utf-8")
     parent = subprocess.Popen([sys.executable, str(tmp_path / "parent.py")], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
-    child, said = parent.stdout.readline().split()
-    assert said == "here"
+    child, word = parent.stdout.readline().split()
+    assert word == "here"
     parent.kill()
     parent.communicate(timeout=30)
     deadline = time.monotonic() + 10

@@ -36,7 +36,7 @@ def test_an_observation_fits_the_spec() -> None:
         assert robot.observe().stamp_ns > observation.stamp_ns
 
 
-def test_it_drives_and_turns_as_told() -> None:
+def test_it_drives_and_turns_as_commanded() -> None:
     with FakeRobot(INSTANT) as robot:
         robot.execute(RotateBase(math.radians(30)))
         robot.execute(MoveBase(0.2))
@@ -92,7 +92,7 @@ def test_holding_shows_in_the_state() -> None:
 
 
 def test_a_stop_ends_a_motion_within_the_deceleration() -> None:
-    with FakeRobot() as robot:
+    with FakeRobot(FakeOptions(speed=0.1)) as robot:
         timer = threading.Timer(0.1, robot.stop)
         timer.start()
         start = time.monotonic()
@@ -100,10 +100,8 @@ def test_a_stop_ends_a_motion_within_the_deceleration() -> None:
         timer.join()
         assert sent.blocked == "stopped"
         assert not robot.moving
-        base = robot.spec.base
-        assert base is not None
-        assert 0.0 < robot.pose[2] <= math.radians(30)
-        assert time.monotonic() - start < 0.1 + base.max_turn_radps / base.max_turn_decel_radps2 + 0.5
+        assert 0.0 < robot.pose[2] < math.radians(30)
+        assert time.monotonic() - start < 3.0  # of the 9 that it takes
 
 
 def test_a_stop_with_nothing_under_way_does_not_spoil_the_next_command() -> None:

@@ -30,12 +30,12 @@ def test_the_body_itself_may_forbid_motion(health: Health, reason: str) -> None:
     interlocks = Interlocks()
     assert interlocks.update(0.0, 100.0, health) == ([reason], [])
     assert interlocks.reason == reason
-    assert interlocks.update(0.1, 100.1, health) == ([], [])  # told once
+    assert interlocks.update(0.1, 100.1, health) == ([], [])  # reported once
     assert interlocks.update(0.2, 100.2, WELL) == ([], ["body"])
     assert interlocks.reason == ""
 
 
-def test_a_battery_that_is_not_told_or_full_is_no_trouble() -> None:
+def test_a_battery_that_is_not_told_or_full_is_no_fault() -> None:
     assert Interlocks().update(0.0, 0.0, Health(battery=0.9)) == ([], [])
     assert Interlocks().update(0.0, 0.0, WELL) == ([], [])
 

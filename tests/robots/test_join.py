@@ -111,7 +111,7 @@ def test_joint_rows_are_absolute_and_due_after_the_observation() -> None:
     assert joined.gripper.end[0] == pytest.approx(0.06)
 
 
-def test_the_whole_way_is_checked_before_it_is_taken() -> None:
+def test_the_whole_path_is_checked_before_a_motion() -> None:
     plan = PLANNER.plan(UP, HERE)
     down = replace(UP, rows=((0.0, 0.0, -0.05, 0.0, 0.0, 0.0, 0.5),) * 10)
     with pytest.raises(Refused, match="out of workspace"):

@@ -42,7 +42,7 @@ LONG = 30
 
 @dataclass
 class Host:
-    """An executor with an arm, and everything it told."""
+    """An executor with an arm, and everything it reported."""
 
     arm: PlannedArm = field(default_factory=PlannedArm)
     observations: list[Observation] = field(default_factory=list)
@@ -127,16 +127,16 @@ def test_a_stop_in_a_join_ends_everything_and_nothing_of_it_runs_later(host: Hos
     host.moving()
     late = host.decide(speed=-SPEED)
     assert host.tell(host.decide(speed=-SPEED)).sent.executed  # its join takes 0.1 s and more
-    assert host.executor.stop("a person said so")
-    stood = host.at()
+    assert host.executor.stop("operator stop")
+    at_rest = host.at()
     refused = host.tell(late)
     assert refused.sent.refused
-    assert "a person said so" in refused.stopped
-    wait_for(lambda: any(one.stopped == "a person said so" and one.sent.blocked for one in host.results))
+    assert "operator stop" in refused.stopped
+    wait_for(lambda: any(one.stopped == "operator stop" and one.sent.blocked for one in host.results))
     time.sleep(0.2)
-    assert host.at() == stood
+    assert host.at() == at_rest
     host.moving()
-    wait_for(lambda: host.at() > stood + 0.03)
+    wait_for(lambda: host.at() > at_rest + 0.03)
     assert host.executor.stop("enough")
 
 
@@ -144,12 +144,12 @@ def test_a_late_chunk_is_dropped_and_the_robot_is_at_rest(host: Host) -> None:
     host.moving(5)
     late = host.decide()
     host.at_rest()
-    stood = host.at()
+    at_rest = host.at()
     result = host.tell(late)
     assert result.sent.refused.startswith("late: ")
     assert result.stopped == "", "the client may ask again"
     assert result.after_ns >= late.stamp_ns
-    assert host.at() == stood
+    assert host.at() == at_rest
     assert host.tell(host.decide()).sent.executed, "from rest"
     assert host.executor.stop("enough")
 
@@ -180,9 +180,9 @@ def test_what_would_be_refused_at_rest_is_refused_in_motion(host: Host, change: 
         request = replace(request, command=replace(chunk, rows=()))
     else:
         assert host.tell(request).sent.executed
-    said = host.tell(request).sent.refused
+    refused = host.tell(request).sent.refused
     expected = {"jump": "jump: ", "another lease": "no lease", "no rows": "chunk of 0 rows"}
-    assert said.startswith(expected.get(change, "replayed: ")), said
+    assert refused.startswith(expected.get(change, "replayed: ")), refused
     assert host.executor.status.state == "moving"
     assert host.executor.stop("enough")
 
@@ -193,7 +193,7 @@ def test_a_chunk_that_joins_nothing_is_busy_while_one_runs(host: Host) -> None:
     assert host.executor.stop("enough")
 
 
-def test_cameras_that_freeze_on_the_way_stop_it(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cameras_that_freeze_during_a_motion_stop_it(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host.moving()
     last = host.fresh()
     monkeypatch.setattr(host.arm, "observe", lambda: last)
@@ -240,10 +240,10 @@ def run(joins: bool, before: Callable[[int], None] = lambda step: None, steps: i
 def test_the_runner_asks_while_the_arm_moves() -> None:
     (joined, took_s), (in_turn, longer_s) = run(True), run(False)
     assert (joined.reason, joined.late) == (in_turn.reason, in_turn.late) == ("max_steps", 0)
-    assert longer_s > took_s + 0.5, "the arm stands while each chunk is thought of"
+    assert longer_s > took_s + 0.5, "the arm waits while each chunk is thought of"
 
 
-def test_a_policy_that_fails_on_the_way_stops_the_arm() -> None:
+def test_a_policy_that_fails_during_a_motion_stops_the_arm() -> None:
     def fail(step: int) -> None:
         if step == 2:
             raise ValueError("not a number")
@@ -282,11 +282,11 @@ def test_so_many_rows_are_sent_as_run_while_the_policy_thinks() -> None:
 def test_the_end_of_a_motion_does_not_hide_the_answer_to_a_request() -> None:
     arm = PlannedArm()
     with ExecutedRobot(arm, OPTIONS, timeout_s=4.0) as robot:
-        told = robot.executor._on_result
+        report = robot.executor._on_result
 
         def late(result: CommandResult) -> None:
-            told(result)
-            told(replace(result, stamp_ns=result.stamp_ns - 1))  # such as that of a motion that ends just then
+            report(result)
+            report(replace(result, stamp_ns=result.stamp_ns - 1))  # such as that of a motion that ends just then
 
         robot.executor._on_result = late
         robot.observe()

@@ -21,14 +21,14 @@ def test_a_d435_fills_two_thirds_of_the_height() -> None:
 
 
 def test_what_the_lens_does_not_see_is_black() -> None:
-    picture = letterbox(np.full((480, 640, 3), 200, np.uint8), 42.3, CANVAS)
-    assert picture.shape == (224, 398, 3)
-    rows, columns = np.nonzero(picture.any(axis=2))
+    boxed = letterbox(np.full((480, 640, 3), 200, np.uint8), 42.3, CANVAS)
+    assert boxed.shape == (224, 398, 3)
+    rows, columns = np.nonzero(boxed.any(axis=2))
     height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
     assert (height, width) == (round(fov_scale(42.3, 59.0) * 224), round(round(fov_scale(42.3, 59.0) * 224) * 4 / 3))
     assert abs(rows.min() - (223 - rows.max())) <= 1
     assert abs(columns.min() - (397 - columns.max())) <= 1
-    assert (picture[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] == 200).all()
+    assert (boxed[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] == 200).all()
 
 
 @pytest.mark.parametrize(("height", "width", "focal_px"), [(480, 640, 620.0), (720, 1280, 925.0), (480, 848, 617.0)])
@@ -45,9 +45,9 @@ def test_a_thing_is_where_its_angle_says(height: int, width: int, focal_px: floa
 
 def test_a_wider_lens_is_cut_at_the_edge() -> None:
     image = np.tile(np.arange(200, dtype=np.uint8)[:, None, None], (1, 356, 3))
-    picture = letterbox(image, 90.0, CANVAS)
-    assert picture.shape == (224, 398, 3)
-    assert (int(picture[0, 199, 0]), int(picture[-1, 199, 0])) == pytest.approx((43, 156), abs=2)
+    boxed = letterbox(image, 90.0, CANVAS)
+    assert boxed.shape == (224, 398, 3)
+    assert (int(boxed[0, 199, 0]), int(boxed[-1, 199, 0])) == pytest.approx((43, 156), abs=2)
 
 
 def test_a_lens_as_the_table_says_is_only_resized() -> None:

@@ -107,7 +107,7 @@ def test_done_and_stop_are_always_allowed() -> None:
 
 
 @pytest.mark.parametrize("here", [math.nan, math.inf])
-def test_nothing_moves_from_where_no_reading_says(here: float) -> None:
+def test_nothing_moves_without_a_valid_reading(here: float) -> None:
     arm = replace(STRETCH_RE1, chunks=(joint_positions({"joint_arm": JOINTS["joint_arm"]}, ("m",)),))
     for command in (MoveJoint("joint_arm", 0.1), Chunk(("joint_arm",), ((0.1,),), 0.5)):
         sent = limit(command, arm, {**MIDDLE, "joint_arm": here})

@@ -23,11 +23,11 @@ def test_a_request_is_accepted_started_and_ended() -> None:
     assert (motion.phase, motion.request, motion.awaits_next) == (Phase.IDLE, None, True)
 
 
-def test_a_stop_during_a_motion_is_told_at_its_end_and_the_last_reason_counts() -> None:
+def test_a_stop_during_a_motion_is_reported_at_its_end_and_the_last_reason_counts() -> None:
     motion = MotionState()
     motion.accept(REQUEST)
     motion.start(5.0, awaits_next=True)
-    motion.stop("a person said so")
+    motion.stop("operator stop")
     motion.stop("runstop")
     assert (motion.phase, motion.is_moving) == (Phase.STOPPING, True)
     assert motion.end() == "runstop"

@@ -86,7 +86,7 @@ def test_a_log_that_cannot_be_written_costs_nothing_else() -> None:
     assert done.communicate(timeout=20) == (b"out\n", b"")
 
 
-def test_an_error_and_a_crash_are_told() -> None:
+def test_an_error_and_a_crash_are_reported() -> None:
     failed = drained("raise ValueError('why')", stderr=subprocess.PIPE)
     assert b"ValueError: why" in failed.communicate(timeout=20)[1]
     assert failed.returncode == 1

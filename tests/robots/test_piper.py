@@ -59,8 +59,8 @@ def test_the_chain_is_that_of_the_sdk() -> None:
         position, rotation = ours.forward(q)
         assert np.allclose(position * 1000.0, expected[:3], atol=1e-3)
         roll, pitch, yaw = np.deg2rad(expected[3:])
-        told = rotation_of((0, 0, yaw)) @ rotation_of((0, pitch, 0)) @ rotation_of((roll, 0, 0))
-        assert np.allclose(rotation, told, atol=1e-6)
+        expected = rotation_of((0, 0, yaw)) @ rotation_of((0, pitch, 0)) @ rotation_of((roll, 0, 0))
+        assert np.allclose(rotation, expected, atol=1e-6)
 
 
 def test_the_fingertips_are_in_front_of_the_flange() -> None:

@@ -31,7 +31,7 @@ def test_a_can_interface_must_exist_and_be_up(link_folder: Path) -> None:
     check_link("can0", link_folder)
     with pytest.raises(ConnectionFailed, match=r"no CAN interface 'can7'; .* available: can0, can1"):
         check_link("can7", link_folder)
-    with pytest.raises(ConnectionFailed, match="can1 is down, expected up: `sudo ip link set can1 up type can"):
+    with pytest.raises(ConnectionFailed, match="can1 is down"):
         check_link("can1", link_folder)
 
 
@@ -47,7 +47,7 @@ def test_permission_denied_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         raise can.CanInitializationError("no") from PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(can, "Bus", deny)
-    with pytest.raises(ConnectionFailed, match=r"permission denied for CAN bus /dev/ttyACM0 \(slcan\); add the user"):
+    with pytest.raises(ConnectionFailed, match=r"permission denied for CAN bus /dev/ttyACM0 \(slcan\)"):
         open_bus("/dev/ttyACM0", "slcan")
 
 

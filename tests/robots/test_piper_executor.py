@@ -26,7 +26,7 @@ FAR = JointTarget(("joint1",), (1.5,))
 
 
 class Host:
-    """An executor with the driver, and everything it told."""
+    """An executor with the driver, and everything it reported."""
 
     def __init__(self, robot: PiperRobot) -> None:
         self.robot = robot
@@ -92,8 +92,8 @@ def test_an_emergency_stop_ends_the_motion_and_refuses_what_comes_after(fake: Fa
     threading.Timer(0.5, fake.fail, ("estop",)).start()
     result = host.do(FAR)
     assert not result.sent.executed
-    told = result.sent.blocked + result.stopped
-    assert "e-stop" in told or "runstop" in told  # what was seen first: the arm's state, or its health
+    reasons = result.sent.blocked + result.stopped
+    assert "e-stop" in reasons or "runstop" in reasons  # what was seen first: the arm's state, or its health
     assert any("e-stop" in reason or "runstop" in reason for reason in host.stops)
     at = host.joint1()
     refused = host.do(FAR)

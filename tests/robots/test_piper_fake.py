@@ -1,4 +1,4 @@
-"""The fake Piper: how its arm moves, and the frames it speaks on a bus inside this process."""
+"""The fake Piper: how its arm moves, and the frames it sends on a bus inside this process."""
 
 import math
 import struct
@@ -125,11 +125,11 @@ def bench() -> Iterator[Bench]:
     made.close()
 
 
-def test_it_tells_joints_gripper_status_and_motors(bench: Bench) -> None:
+def test_it_reports_joints_gripper_status_and_motors(bench: Bench) -> None:
     heard = bench.hear()
     assert set(heard) == {0x2A1, 0x2A5, 0x2A6, 0x2A7, 0x2A8, *range(0x261, 0x267)}
     assert struct.unpack(">ii", heard[0x2A5].data) == (0, round(HOME_RAD[1] * MILLIDEGREES))
-    assert heard[0x2A1].data[0] == 0, "standby until it is told otherwise"
+    assert heard[0x2A1].data[0] == 0, "standby until it is commanded otherwise"
     assert not heard[0x261].data[5] & 0x40, "not enabled"
 
 
@@ -159,7 +159,7 @@ def test_the_emergency_stop_latches_until_it_is_cleared(bench: Bench) -> None:
     assert bench.hear(2)[0x2A1].data[1] == 0
 
 
-def test_a_lost_arm_is_silent_and_deaf(bench: Bench) -> None:
+def test_a_lost_arm_sends_and_takes_nothing(bench: Bench) -> None:
     bench.hear()
     bench.fake.fail("lose")
     bench.say(0x471, bytes([7, 2, 0, 0, 0, 0, 0, 0]))
@@ -220,7 +220,7 @@ def test_the_command_line_names_the_faults() -> None:
         parser().parse_args(["--fault", "flood@1"])
 
 
-def test_a_bus_that_does_not_open_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bus_that_does_not_open_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--channel", "can77", "--interface", "socketcan"]) == 1
     assert "no CAN interface 'can77'; is the adapter plugged in?" in capsys.readouterr().err
 

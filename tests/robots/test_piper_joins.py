@@ -77,7 +77,7 @@ def test_a_stop_after_a_join_holds_it_where_it_is(robot: PiperRobot) -> None:
     robot.stop()
     thread.join(5.0)
     assert got[0].blocked
-    stood = height(robot)
+    at_rest = height(robot)
     assert robot.join(down, time.monotonic_ns()).refused.startswith("late: ")
     time.sleep(0.3)
-    assert height(robot) == pytest.approx(stood, abs=0.002)
+    assert height(robot) == pytest.approx(at_rest, abs=0.002)

@@ -32,7 +32,7 @@ class Wire:
         while self.link._watch.last_ns((identifier,)) == before and time.monotonic() < deadline:
             time.sleep(0.001)
 
-    def told(self) -> dict[int, bytes]:
+    def sent(self) -> dict[int, bytes]:
         """The frames that reached the arm, by identifier."""
         frames = {}
         while (message := self.arm.recv(0)) is not None:
@@ -78,14 +78,14 @@ def test_positions_are_in_radians_and_metres(wire: Wire) -> None:
     assert wire.link.positions() == pytest.approx(expected)
 
 
-def test_a_healthy_arm_has_no_trouble(wire: Wire) -> None:
+def test_a_healthy_arm_has_no_fault(wire: Wire) -> None:
     wire.healthy()
     assert (wire.link.lost(), wire.link.fault(), wire.link.estop()) == ("", "", False)
     assert wire.link.enabled()
     assert wire.link.in_control()
 
 
-def test_motors_tell_voltage_and_the_hotter_of_two_temperatures(wire: Wire) -> None:
+def test_motors_report_voltage_and_the_hotter_of_two_temperatures(wire: Wire) -> None:
     wire.healthy()
     wire.motor(2, ENABLED, volts=22.5)
     motor = wire.link.motors()[2]
@@ -159,34 +159,34 @@ def test_an_error_frame_of_linux_is_bus_off(wire: Wire) -> None:
     while not wire.link.lost() and time.monotonic() < deadline:
         time.sleep(0.005)
     assert wire.link.lost().startswith("bus-off: the CAN controller left the bus")
-    wire.told()
+    wire.sent()
     wire.link.send_joints([0.0] * 6)
-    assert wire.told() == {}, "nothing is sent on a bus that is off"
+    assert wire.sent() == {}, "nothing is sent on a bus that is off"
 
 
 def test_joint_targets_go_out_in_thousandths_of_a_degree(wire: Wire) -> None:
     wire.link.send_joints([0.0, math.pi / 2, -1.0, 0.1, -0.1, 1e-5])
-    frames = wire.told()
+    frames = wire.sent()
     values = [one for pair in range(3) for one in struct.unpack(">ii", frames[0x155 + pair])]
     assert values == [0, 90_000, -57_296, 5_730, -5_730, 1]
 
 
 def test_the_gripper_goes_out_in_micrometres_with_its_effort(wire: Wire) -> None:
     wire.link.send_gripper(0.0213)
-    assert struct.unpack(">ihBB", wire.told()[0x159]) == (21_300, 1000, 1, 0)
+    assert struct.unpack(">ihBB", wire.sent()[0x159]) == (21_300, 1000, 1, 0)
 
 
 def test_modes_enabling_and_the_emergency_stop(wire: Wire) -> None:
     wire.link.send_mode(30)
     wire.link.enable()
     wire.link.emergency_stop()
-    frames = wire.told()
+    frames = wire.sent()
     assert list(frames[0x151][:4]) == [1, 1, 30, 0]
     assert list(frames[0x471][:2]) == [7, 2]
     assert frames[0x150][0] == 1
     wire.link.disable()
     wire.link.reset()
-    frames = wire.told()
+    frames = wire.sent()
     assert list(frames[0x471][:2]) == [7, 1]
     assert frames[0x150][0] == 2
 
@@ -237,7 +237,7 @@ def test_received_numbers_may_be_anything(wire: Wire) -> None:
     assert wire.link.fault() == ""
 
 
-def test_a_joint_that_jumps_is_told_and_not_believed() -> None:
+def test_a_joint_that_jumps_is_reported_and_not_believed() -> None:
     wire = Wire()
     wire.tell(0x2A5, struct.pack(">ii", 0, 57296))
     wire.tell(0x2A5, struct.pack(">ii", 0, 57300))

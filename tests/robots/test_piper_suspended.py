@@ -38,7 +38,7 @@ class Joint:
 
     def angles(self, for_s: float) -> list[float]:
         """Those of the next `for_s` seconds."""
-        while self._bus.recv(0.0) is not None:  # what was said before
+        while self._bus.recv(0.0) is not None:  # what was sent before
             pass
         found, until = list[float](), time.monotonic() + for_s
         while time.monotonic() < until:
@@ -51,7 +51,7 @@ class Joint:
         self._bus.shutdown()
 
 
-def test_an_arm_whose_driver_was_suspended_stands_when_it_is_back() -> None:
+def test_an_arm_whose_driver_was_suspended_stays_stopped_when_it_is_back() -> None:
     with FakeProcess() as fake:
         joint = Joint(fake.channel)
         driver = subprocess.Popen(
@@ -62,11 +62,11 @@ def test_an_arm_whose_driver_was_suspended_stands_when_it_is_back() -> None:
         while joint.angles(0.05)[-1] < 0.15:
             pass
         driver.send_signal(signal.SIGSTOP)
-        stood = joint.angles(1.5)[-1]
+        at_rest = joint.angles(1.5)[-1]
         driver.send_signal(signal.SIGCONT)
         back = joint.angles(1.0)
         assert driver.stdout.readline().startswith(("asleep: ", "stopped"))
-        assert 0.1 < stood < 1.4
-        assert max(abs(angle - stood) for angle in back) < 0.005
+        assert 0.1 < at_rest < 1.4
+        assert max(abs(angle - at_rest) for angle in back) < 0.005
         driver.communicate("\n", timeout=20.0)
         joint.close()

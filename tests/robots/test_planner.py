@@ -45,7 +45,7 @@ def test_increments_add_up_in_the_base_frame() -> None:
     assert plan.gripper.end.tolist() == pytest.approx([0.035])
 
 
-def test_the_way_between_rows_is_nearly_straight() -> None:
+def test_the_path_between_rows_is_nearly_straight() -> None:
     path = arm_of(chunk(0.02, 0.0, 0.01, 0.0, 0.0, 0.0, 0.3))
     begun = PLANNER.tip(path.at(0.0))
     way = PLANNER.tip(path.end) - begun
@@ -94,7 +94,7 @@ def test_inside_the_workspace_but_beyond_the_joints_is_unreachable() -> None:
 
 
 def test_rows_that_need_a_joint_to_be_too_fast_are_a_jump() -> None:
-    with pytest.raises(Refused, match=r"^jump: row 0 needs joint\d at \d+\.\d\d rad/s, expected at most 3\.00"):
+    with pytest.raises(Refused, match=r"^jump: row 0 needs joint\d at \d+\.\d\d rad/s"):
         PLANNER.plan(chunk(0.05, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, count=1, period_s=0.02), HERE)
 
 

@@ -28,7 +28,7 @@ def test_a_moving_joint_is_believed_at_its_top_speed() -> None:
     assert all(fed(arm(), (math.pi * number * PERIOD_S for number in range(200)), 0.0))
 
 
-def test_a_glitch_is_not_believed_and_told_until_the_rest_agreed_for_a_while() -> None:
+def test_a_glitch_is_rejected_and_reported_until_the_rest_agreed_for_a_while() -> None:
     watch, begin_s = arm(), time.monotonic() - 0.1
     assert fed(watch, [-1.57, -1.57, 0.0, -1.57, -1.57], begin_s) == [True, True, False, True, True]
     assert watch.fault.startswith(f"feedback jumps: {LIFT} by 1.57 rad in 0.008 s; are two nodes publishing it?")
@@ -37,7 +37,7 @@ def test_a_glitch_is_not_believed_and_told_until_the_rest_agreed_for_a_while() -
     assert later.fault == ""
 
 
-def test_two_sources_are_a_fault_as_long_as_both_speak_and_the_second_is_never_believed() -> None:
+def test_two_sources_are_a_fault_as_long_as_both_publish_and_the_second_is_never_believed() -> None:
     watch, begin_s = arm(), time.monotonic() - 4.0
     assert fed(watch, [-1.57, 0.0] * 250, begin_s) == [True, False] * 250
     assert watch.take({LIFT: 0.0}, time.monotonic()) is False
@@ -52,7 +52,7 @@ def test_a_place_that_all_agree_on_is_believed_in_the_end() -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 7.0, 215.0])
-def test_what_no_joint_can_be_at_is_a_fault_as_long_as_it_is_told(value: float) -> None:
+def test_what_no_joint_can_be_at_is_a_fault_as_long_as_it_is_reported(value: float) -> None:
     watch = arm()
     assert fed(watch, [-1.57, value, value], time.monotonic()) == [True, False, False]
     assert watch.fault.startswith(f"feedback impossible: {LIFT} at ")
@@ -89,5 +89,5 @@ def test_odometry_turns_on_and_does_not_leap() -> None:
     assert not watch.take({"x": 0.01, "y": 0.0, "yaw": math.nan}, 0.099)
 
 
-def test_fingers_that_squeeze_are_told_below_zero() -> None:
+def test_fingers_that_squeeze_are_reported_below_zero() -> None:
     assert Plausibility(of_joints(STRETCH_RE1)).take({"gripper_aperture": -0.13}, 0.0)

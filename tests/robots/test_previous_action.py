@@ -9,16 +9,16 @@ from robots.previous_action import PreviousActionTokens
 TOKENS = PreviousActionTokens.after(20)
 
 
-@pytest.mark.parametrize(("action", "executed", "told"), [
+@pytest.mark.parametrize(("action", "executed", "token"), [
     (None, True, 20),  # the first decision
     (3, True, 3),
     (3, False, 22),  # blocked or refused
 ])  # fmt: skip
-def test_a_policy_is_told_what_was_executed(action: int | None, executed: bool, told: int) -> None:
-    assert TOKENS.token(action, executed) == told
+def test_a_policy_gets_what_was_executed(action: int | None, executed: bool, token: int) -> None:
+    assert TOKENS.token(action, executed) == token
 
 
-def test_a_policy_without_a_token_for_blocked_is_told_what_was_tried() -> None:
+def test_a_policy_without_a_token_for_blocked_gets_what_was_tried() -> None:
     assert PreviousActionTokens.after(20, blocked=False).token(3, executed=False) == 3
 
 

@@ -99,9 +99,7 @@ def seen_within(robot: PyrobotLocobot, timeout_s: float) -> Observation:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_client_killed_or_frozen_in_a_motion_leaves_a_base_that_stands(
-    tmp_path: Path, number: signal.Signals
-) -> None:
+def test_a_client_killed_or_frozen_in_a_motion_leaves_a_base_at_rest(tmp_path: Path, number: signal.Signals) -> None:
     trace = tmp_path / "trace.jsonl"
     with process("--trace", str(trace)) as (address, _):
         client = subprocess.Popen([sys.executable, "-c", CLIENT, address], stdout=subprocess.PIPE, text=True)
@@ -126,7 +124,7 @@ def test_a_client_killed_or_frozen_in_a_motion_leaves_a_base_that_stands(
     assert stood_s < 1.0, "the base's own time limit is 2 s: it was stopped before"
 
 
-def test_a_server_that_is_told_to_end_leaves_a_base_that_stands(tmp_path: Path) -> None:
+def test_a_server_that_is_told_to_end_leaves_a_base_at_rest(tmp_path: Path) -> None:
     trace = tmp_path / "trace.jsonl"
     with process("--trace", str(trace)) as (address, server):
         robot = PyrobotLocobot(PyrobotOptions(address=address, **SMALL))

@@ -1,4 +1,4 @@
-"""What goes over the socket of the PyRobot server, and how it moves a base that must be told to stop."""
+"""What goes over the socket of the PyRobot server, and how it stops a base that does not stop by itself."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def test_a_client_that_leaves_has_its_robot_stopped(server: Running) -> None:
     assert server.robot.body.way_m - left_at < 0.12  # at 0.2 m/s, with the ramp and room for a busy machine
 
 
-def test_the_base_that_is_told_nothing_goes_on_which_is_why() -> None:
+def test_a_base_without_a_new_command_drives_on() -> None:
     with running() as server:
         server.robot.base.set_vel(0.2, 0.0, exe_time=0.1)
         time.sleep(0.5)

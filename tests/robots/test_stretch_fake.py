@@ -195,7 +195,7 @@ def test_a_client_that_is_gone_ends_nothing() -> None:
         assert fake.state()["lift"] == pytest.approx(0.2)
 
 
-def test_help_tells_every_option() -> None:
+def test_help_lists_every_option() -> None:
     command = [sys.executable, "-m", "robots.fakes.stretch.process", "--help"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     for option in ("--fleet", "--latency-s", "--no-homed", "--contact", "--silent-after-s", "--freeze-camera-after-s"):

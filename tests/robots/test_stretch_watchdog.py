@@ -64,10 +64,10 @@ def test_wheels_stop_when_their_driver_is_killed(fake: RunningFake) -> None:
         until(lambda: abs(fake.state()["travelled_m"] - before) > 0.02)
         process.kill()
     until(lambda: not watchdogs(fake) and not fake.state()["moving"])
-    stood = fake.state()
+    at_rest = fake.state()
     time.sleep(0.2)
-    assert fake.state()["travelled_m"] == stood["travelled_m"]
-    assert 0.02 < before - stood["travelled_m"] < 0.15  # and not the whole step
+    assert fake.state()["travelled_m"] == at_rest["travelled_m"]
+    assert 0.02 < before - at_rest["travelled_m"] < 0.15  # and not the whole step
     with StretchRE1(fake.options()) as robot:
         assert robot.execute(MoveBase(-0.05)).executed
 
@@ -113,7 +113,7 @@ def test_wheels_stop_though_the_boards_are_silent_at_first(fake: RunningFake) ->
     braked(fake, before)
 
 
-def test_a_keeper_says_that_the_boards_do_not_answer(fake: RunningFake) -> None:
+def test_a_watchdog_says_that_the_boards_do_not_answer(fake: RunningFake) -> None:
     fake.tell("silent on")
     command = [sys.executable, "-m", "robots.drivers.stretch.watchdog", str(fake.robot)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
@@ -122,7 +122,7 @@ def test_a_keeper_says_that_the_boards_do_not_answer(fake: RunningFake) -> None:
     assert "the wheels do not answer" in done.stderr
 
 
-def test_a_keeper_goes_with_its_driver(fake: RunningFake) -> None:
+def test_a_watchdog_goes_with_its_driver(fake: RunningFake) -> None:
     with drive(fake, "rest") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "let go\n"

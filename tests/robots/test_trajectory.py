@@ -48,7 +48,7 @@ def test_dense_positions_are_near_each_other_and_miss_nothing(points: list[F64],
         assert np.abs(dense - row).sum(axis=1).min() <= longest
 
 
-def test_on_a_straight_way_rows_are_passed_half_a_blend_late() -> None:
+def test_on_a_straight_path_rows_are_passed_half_a_blend_late() -> None:
     way = through((0.0,), [(0.1,), (0.2,), (0.3,), (0.4,)], 0.2, (9.0,))
     assert [way.at(number * 0.2 + 0.05)[0] for number in (1, 2, 3)] == pytest.approx([0.1, 0.2, 0.3])
     assert way.duration_s == pytest.approx(0.2 * 4 + 0.1)
@@ -59,7 +59,7 @@ def test_a_corner_is_cut_by_an_eighth_of_the_bend() -> None:
     assert sampled(way, 2000)[0].max() == pytest.approx(0.1 - 0.2 / 8, abs=1e-3)
 
 
-def test_a_way_that_is_too_fast_takes_longer_as_a_whole() -> None:
+def test_a_trajectory_that_is_too_fast_takes_longer_as_a_whole() -> None:
     assert through((0.0,), [(1.0,)], 0.5, (1.0,)).duration_s == pytest.approx(1.2)
     assert through((0.0,), [(1.0,)], 0.5, (9.0,)).duration_s == pytest.approx(0.6)
 
@@ -91,7 +91,7 @@ def test_a_halt_slows_down_evenly_and_goes_no_further() -> None:
     assert np.abs(np.gradient(velocities[:, 0], way.duration_s / 399)).max() == pytest.approx(4.0, abs=0.01)
 
 
-def test_a_standing_body_halts_where_it_is() -> None:
+def test_a_robot_at_rest_halts_where_it_is() -> None:
     way = halt((1.0,), (0.0,), (4.0,))
     assert way.duration_s == MIN_RAMP_S
     assert way.positions.tolist() == [[1.0], [1.0]]
@@ -119,7 +119,7 @@ def test_a_stop_of_a_body_that_lags_and_is_slow_begins_where_it_is() -> None:
     assert slow.end[0] == pytest.approx(0.5 + 0.2 * 0.1 / 2, abs=1e-3)
 
 
-def test_a_window_is_part_of_the_way_and_slows_down_on_it() -> None:
+def test_a_window_is_part_of_the_path_and_slows_down_on_it() -> None:
     way = towards((0.0, 0.0), (3.0, 1.5), (1.0, 1.0), 2.0)
     part = way.window(1.0, 0.8, 0.3, DECELS)
     for at in (0.0, 0.3, 0.5, 0.8):
@@ -132,7 +132,7 @@ def test_a_window_is_part_of_the_way_and_slows_down_on_it() -> None:
     assert np.abs(velocities).max() < 1.05
 
 
-def test_the_last_window_is_the_rest_of_the_way() -> None:
+def test_the_last_window_is_the_rest_of_the_path() -> None:
     way = through((0.0,), [(0.1,), (0.2,), (0.3,)], 0.2, (9.0,))
     assert way.window(0.0, 0.8, 0.3, (2.0,)).positions.tolist() == way.positions.tolist()
     rest = way.window(0.5, 0.8, 0.3, (2.0,))

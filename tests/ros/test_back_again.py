@@ -15,7 +15,7 @@ WATCH_S = 3.0
 
 
 def assert_nothing_begins(here: Graph, frozen_s: float) -> None:
-    """No motion but of a decision that was on its way when the freeze began, and a robot that stands."""
+    """No motion but of a decision that was on its way when the freeze began, and a robot at rest."""
     time.sleep(WATCH_S)
     assert here.watcher.began_s()[-1] <= frozen_s + PERIOD_S, "a motion began after what failed was back"
     assert not here.watcher.moving()

@@ -1,4 +1,4 @@
-"""A base step over a kinematic base that answers late, brakes as hard as it is told, and may meet a wall."""
+"""A base step over a kinematic base that answers late, brakes as hard as it is commanded, and may meet a wall."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -20,21 +21,22 @@ QUICK = BaseTuning(stall_s=0.4, settle_s=0.3)
 
 
 class Base:
-    """Moves with what it was last told, `latency_s` later; like a Kobuki it never stops by itself."""
+    """Moves with its last command, `latency_s` later; like a Kobuki it never stops by itself."""
 
-    def __init__(self, wall_m: float = math.inf, latency_s: float = 0.05, deaf: bool = False) -> None:
-        self.wall_m, self.latency_s, self.deaf = wall_m, latency_s, deaf
+    def __init__(self, wall_m: float = math.inf, latency_s: float = 0.05, ignores_commands: bool = False) -> None:
+        self.wall_m, self.latency_s, self.ignores_commands = wall_m, latency_s, ignores_commands
         self.pose = (0.0, 0.0, 0.0)
-        self.told: list[tuple[float, float, float]] = [(-1.0, 0.0, 0.0)]  # when, forward, turning
+        self.commands: list[tuple[float, float, float]] = [(-1.0, 0.0, 0.0)]  # when, forward, turning
         self.fault = ""
 
     def send(self, forward: float, turning: float) -> None:
-        self.told.append((time.monotonic(), forward, turning))
+        self.commands.append((time.monotonic(), forward, turning))
 
     def tick(self) -> None:
-        _, forward, turning = next(one for one in reversed(self.told) if one[0] <= time.monotonic() - self.latency_s)
+        until_s = time.monotonic() - self.latency_s
+        _, forward, turning = next(one for one in reversed(self.commands) if one[0] <= until_s)
         x, y, yaw = self.pose
-        forward, turning = (0.2, 0.0) if self.deaf else (forward, turning)
+        forward, turning = (0.2, 0.0) if self.ignores_commands else (forward, turning)
         yaw = math.remainder(yaw + turning * TICK_S, 2 * math.pi)
         self.pose = (min(self.wall_m, x + forward * math.cos(yaw) * TICK_S), y + forward * math.sin(yaw) * TICK_S, yaw)
 
@@ -69,8 +71,8 @@ def test_it_drives_as_far_as_asked_and_ends_with_zero(distance_m: float) -> None
     with moving(Base()) as base:
         assert drive(base.port, LIMITS, distance_m) == ""
         assert base.pose[0] == pytest.approx(distance_m, abs=0.02)
-        assert base.told[-1][1:] == (0.0, 0.0)
-    assert max(abs(one[1]) for one in base.told) <= LIMITS.max_speed_mps
+        assert base.commands[-1][1:] == (0.0, 0.0)
+    assert max(abs(one[1]) for one in base.commands) <= LIMITS.max_speed_mps
 
 
 @pytest.mark.parametrize("angle_rad", [math.radians(30), -math.radians(6)])
@@ -85,7 +87,7 @@ def test_it_turns_across_the_seam_of_the_yaw(angle_rad: float) -> None:
 def test_speed_rises_and_falls_by_no_more_than_the_deceleration_allows() -> None:
     with moving(Base()) as base:
         drive(base.port, LIMITS, 0.2)
-    speeds = [one[1] for one in base.told]
+    speeds = [one[1] for one in base.commands]
     steps = [abs(after - before) for before, after in pairwise(speeds)]
     assert max(steps) <= LIMITS.max_decel_mps2 / 30 + 1e-9
 
@@ -93,21 +95,21 @@ def test_speed_rises_and_falls_by_no_more_than_the_deceleration_allows() -> None
 def test_a_wall_is_a_contact() -> None:
     with moving(Base(wall_m=0.05)) as base:
         assert drive(base.port, LIMITS, 0.2, QUICK).startswith("contact: the base came 0.050 of 0.200 m")
-        assert base.told[-1][1:] == (0.0, 0.0)
+        assert base.commands[-1][1:] == (0.0, 0.0)
 
 
 def test_a_stop_ramps_down_and_is_the_reason() -> None:
     with moving(Base()) as base:
-        threading.Timer(0.5, lambda: setattr(base, "fault", "stopped")).start()
-        assert drive(base.port, LIMITS, 0.2) == "stopped"
-        assert 0.0 < base.pose[0] < 0.15
-        stands = base.pose
+        port = replace(base.port, fault=lambda: "stopped" if base.pose[0] > 0.05 else "")
+        assert drive(port, LIMITS, 0.2) == "stopped"
+        assert 0.05 < base.pose[0] < 0.2
+        at_rest = base.pose
         time.sleep(0.2)
-        assert base.pose == stands
+        assert base.pose == at_rest
 
 
-def test_a_base_that_does_not_stand_is_told_of() -> None:
-    with moving(Base(deaf=True)) as base:
+def test_a_base_that_does_not_stop_is_reported() -> None:
+    with moving(Base(ignores_commands=True)) as base:
         assert "the base is not at rest 0.3 s after zero was sent" in drive(base.port, LIMITS, 0.1, QUICK)
 
 
@@ -117,7 +119,7 @@ def test_what_fails_while_it_drives_leaves_zero_behind() -> None:
         port = BasePort(base.send, lambda: next(poses), lambda: "")
         with pytest.raises(StopIteration):
             drive(port, LIMITS, 0.2)
-        assert base.told[-1][1:] == (0.0, 0.0)
+        assert base.commands[-1][1:] == (0.0, 0.0)
 
 
 def test_a_process_that_did_not_run_sends_no_speed_when_it_is_back() -> None:
@@ -125,7 +127,7 @@ def test_a_process_that_did_not_run_sends_no_speed_when_it_is_back() -> None:
 
     def fault() -> str:
         if base.pose[0] > 0.05 and not frozen.is_set():
-            time.sleep(0.6)  # as a SIGSTOP does; a vendor's watchdog stands the base meanwhile
+            time.sleep(0.6)  # as a SIGSTOP does; a vendor's watchdog stops the base meanwhile
             frozen.set()
             back_s.append(time.monotonic())
         return ""
@@ -133,7 +135,7 @@ def test_a_process_that_did_not_run_sends_no_speed_when_it_is_back() -> None:
     with moving(base):
         reason = drive(BasePort(base.send, lambda: base.pose, fault), LIMITS, 0.2)
     assert reason.startswith("asleep: ")
-    assert {forward for at_s, forward, _ in base.told if at_s >= back_s[0]} == {0.0}
+    assert {forward for at_s, forward, _ in base.commands if at_s >= back_s[0]} == {0.0}
 
 
 def test_a_process_that_is_suspended_while_it_sends_a_speed_sends_zero_at_once() -> None:
@@ -148,6 +150,6 @@ def test_a_process_that_is_suspended_while_it_sends_a_speed_sends_zero_at_once()
 
         reason = drive(BasePort(send, lambda: base.pose, lambda: base.fault), LIMITS, 0.2)
         assert reason.startswith("asleep")
-        late = [forward for at, forward, _ in base.told if at >= slept[0]]
+        late = [forward for at, forward, _ in base.commands if at >= slept[0]]
         assert late[0] > 0.0  # what was being sent; nothing can take it back
         assert set(late[1:]) == {0.0}

@@ -84,7 +84,7 @@ def test_unknown_cameras_and_missing_files_are_named(tmp_path: Path) -> None:
         calibrations(f"navigation={tmp_path}/none.yaml", (CAMERA,))
 
 
-def test_a_lens_that_policies_are_told_otherwise_is_named(file: Path) -> None:
+def test_a_lens_that_differs_from_the_table_is_named(file: Path) -> None:
     found = calibrations(f"navigation={file}", (CAMERA,))
     assert other_lens(found, (CAMERA,)) == []
     assert "42.7" in other_lens(found, (CameraSpec("navigation", 480, 640, 59.0),))[0]

@@ -82,7 +82,7 @@ def test_every_action_of_the_stretch_survives_the_wire(name: str) -> None:
     assert convert.request_of(convert.request_msg(CommandRequest(1, ACTIONS[name], 0.5))).command == ACTIONS[name]
 
 
-def test_increments_and_absolute_values_are_told_apart_by_the_frame() -> None:
+def test_increments_and_absolute_values_are_distinguished_by_the_frame() -> None:
     moved = convert.request_msg(CommandRequest(1, MoveJoint("gripper_aperture", 0.02), 0.5))
     assert (moved.header.frame_id, moved.joint_names) == ("current", ["gripper_aperture"])
     opened = convert.request_msg(CommandRequest(1, SetGripper(0.02), 0.5))
@@ -138,7 +138,7 @@ def test_what_is_no_command_is_refused_by_name(message: JointTrajectory, error: 
 def test_positions_and_joint_names_must_have_one_length() -> None:
     message = trajectory("current", {"joint_lift": 0.1})
     message.joint_names = ["joint_lift", "joint_arm"]
-    with pytest.raises(SpecError, match="command positions: got 1, expected 2, one per joint name"):
+    with pytest.raises(SpecError, match="command positions: got 1"):
         convert.request_of(message)
 
 
@@ -154,10 +154,10 @@ def test_an_image_survives_the_wire(height: int, width: int, seed: int, stamp_ns
 def test_other_encodings_and_short_images_are_refused() -> None:
     message = images.image_msg(np.zeros((2, 3, 3), np.uint8), 1, "navigation")
     message.height = 4
-    with pytest.raises(SpecError, match="image data: got 18 bytes of step 9, expected 36 bytes"):
+    with pytest.raises(SpecError, match="image data: got 18 bytes of step 9"):
         images.decode(message)
     message.encoding = "32FC1"
-    with pytest.raises(SpecError, match="image encoding: got '32FC1', expected one of rgb8, "):
+    with pytest.raises(SpecError, match="image encoding: got '32FC1'"):
         images.decode(message)
 
 
@@ -171,7 +171,7 @@ def test_the_state_survives_the_wire(joint_positions: list[float], in_hand: bool
 
 
 def test_a_state_that_lacks_a_joint_is_refused() -> None:
-    with pytest.raises(SpecError, match="joint state: got no 'joint_lift', expected the names of stretch_re1"):
+    with pytest.raises(SpecError, match="joint state: got no 'joint_lift'"):
         convert.state_of(JointState(name=["joint_arm"], position=[0.1]), STRETCH_RE1)
 
 
@@ -222,7 +222,7 @@ def test_something_else_is_no_result() -> None:
         result_of(message)
 
 
-def test_the_executor_tells_how_it_stands() -> None:
+def test_the_executor_reports_its_state() -> None:
     one = executor_status(Status("held", "camera frozen", "camera frozen", {"executed": 3}, 1.5))
     assert (ord(one.level), one.message) == (2, "camera frozen")
     assert values_of(one) == {

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from ferry_ros.rclpy_support.context import SAID
+from ferry_ros.rclpy_support.context import VARIABLES
 from ros_graph import Graph, NodeProcess, graph, wait_until
 
 PRIVATE = 'mount -t tmpfs tmpfs /dev/shm && exec "$@"'
@@ -71,9 +71,9 @@ def test_any_key_stops_and_a_word_clears(tmp_path: Path, key: bytes) -> None:
             wait_until(lambda: here.watcher.heard("robot_node", "emergency stop was pressed"))
             keys.wait_for(f"LATCHED in {here.namespace} after")
             for _ in range(3):  # a stall between its letters, which press the stop, keeps it in
-                said = keys.text().count("leared in")
+                before = keys.text().count("leared in")
                 keys.write(b"clear\n")
-                wait_until(lambda count=said: keys.text().count("leared in") > count, 20.0)
+                wait_until(lambda count=before: keys.text().count("leared in") > count, 20.0)
                 if f"\ncleared in {here.namespace}" in keys.text():
                     break
             keys.wait_for(f"\ncleared in {here.namespace}: runstop is off")
@@ -155,7 +155,7 @@ def test_shared_memory_of_a_container_or_removed_keeps_no_stop_from_a_robot(
     inside = ["unshare", "-m", "sh", "-c", PRIVATE, "sh"]
     if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode:
         pytest.skip("needs a mount namespace of its own")
-    monkeypatch.delenv(SAID[0])
+    monkeypatch.delenv(VARIABLES[0])
     with graph(tmp_path) as here:
         supervisor = NodeProcess("supervisor_node", tmp_path / "s.log", here.namespace, runner=inside)
         here.processes["supervisor_node"] = supervisor
@@ -173,7 +173,7 @@ def test_shared_memory_of_a_container_or_removed_keeps_no_stop_from_a_robot(
             keys.wait_for(f"LATCHED in {here.namespace} after")
 
 
-def test_a_supervisor_that_hangs_is_not_said_to_be_there(tmp_path: Path) -> None:
+def test_a_supervisor_that_hangs_is_not_reported_as_running(tmp_path: Path) -> None:
     with graph(tmp_path) as here, keyboard(here, tmp_path, "/") as keys:
         supervisor = here.supervisor()
         keys.wait_for("found")

@@ -1,4 +1,4 @@
-"""The fake of the vendor's driver has the vendor's manners: it is told the same things over the same topics."""
+"""The fake of the vendor's driver behaves as the vendor's: the same commands over the same topics."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_pose_counts_while_streaming_only_and_is_clipped_in_silence(fake: Fake
     wait_until(lambda: link.feedback.positions["joint_head_tilt"] == pytest.approx(AXES["joint_head_tilt"].high))
 
 
-def test_limits_are_told_when_they_are_asked_for(link: StretchLink) -> None:
+def test_limits_are_reported_when_they_are_asked_for(link: StretchLink) -> None:
     ranges = link.limits(3.0)
     assert ranges["joint_lift"] == (0.0, 1.095)
     assert ranges["joint_gripper_finger_left"] == pytest.approx((-0.376, 0.301), abs=1e-3)

@@ -1,6 +1,6 @@
 """What goes wrong while a robot drives: real processes, real signals, over DDS.
 
-Whatever fails, no motion begins after it, the robot stands within two control periods, and the reason is told.
+Whatever fails, no motion begins after it, the robot is at rest within two control periods, and the reason is reported.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Line:
         return end
 
     def assert_stood_after(self, fault_s: float) -> None:
-        """No motion began after the fault, and two control periods after it the robot stood for good."""
+        """No motion began after the fault, and two control periods after it the robot stayed at rest."""
         watcher = self.graph.watcher
         time.sleep(max(0.0, fault_s + 4 * PERIOD_S - time.monotonic()))
         assert watcher.began_s()[-1] <= fault_s, "a motion began after the fault"

@@ -101,14 +101,14 @@ def test_zeros_of_a_second_node_end_the_motion_and_move_no_other_joint(
     check(sent)
 
 
-def test_another_node_may_tell_of_other_joints_on_the_same_topic(robot: Ros2ControlArm, liar: Intruder) -> None:
+def test_another_node_may_publish_other_joints_on_the_same_topic(robot: Ros2ControlArm, liar: Intruder) -> None:
     liar.go_on(joints_at(0.5, ("some_other_joint",)))
     assert robot.execute(MoveJoint(PAN, 0.1)).executed
     assert robot.health().fault == ""
 
 
 @pytest.mark.parametrize("value", [0.0, float("nan"), 215.0])
-def test_one_wrong_message_is_told_not_believed_and_over_after_a_while(
+def test_one_wrong_message_is_reported_not_believed_and_over_after_a_while(
     robot: Ros2ControlArm, liar: Intruder, sent: list[Any], value: float
 ) -> None:
     wait_until(lambda: not robot.health().fault, 10.0)

@@ -50,8 +50,8 @@ def test_openpis_protocol_drives_an_arm_over_ros_and_its_death_stops_it(tmp_path
         address = f"{url.replace('http', 'openpi')}?contract={contract}"
         policy = here.policy(address, max_steps=STEPS, server_timeout_s=4.0)
         wait_until(lambda: here.watcher.heard("policy_node", "active"), 60.0, policy)
-        told = json.loads(here.watcher.call("policy_node/run_trial", timeout_s=60.0).message)
-        assert (told["reason"], told["steps"]) == ("max_steps", STEPS), told
+        end = json.loads(here.watcher.call("policy_node/run_trial", timeout_s=60.0).message)
+        assert (end["reason"], end["steps"]) == ("max_steps", STEPS), end
         joints = newest(here, JointState, "joint_states")
         first = dict(zip(joints.name, joints.position))["joint1"]
         assert first == pytest.approx(0.02 * 3 * STEPS, abs=0.02)

@@ -91,15 +91,15 @@ def test_a_trial_joins_its_chunks(driven: Graph) -> None:
         if end["reason"] != "late":  # as it is where the machine stalls again and again
             break
     assert (end["reason"], end["steps"]) == ("max_steps", 6), end
-    told = driven.watcher.results[count:]
-    done = [one for one in told if one.sent.executed]
-    assert len(done) >= 4, [one.sent.refused or one.sent.blocked for one in told]  # a busy machine may be late twice
+    results = driven.watcher.results[count:]
+    done = [one for one in results if one.sent.executed]
+    assert len(done) >= 4, [one.sent.refused or one.sent.blocked for one in results]  # a busy machine may be late twice
     began = np.diff([one.began_ns / 1e9 for one in done])
     assert np.median(began) < 0.7, "4 rows of 0.1 s, and no wait for rest"
-    assert all(one.duration_s < 1.0 for one in done), "told when it begins or joins, not at the end"
+    assert all(one.duration_s < 1.0 for one in done), "reported when it begins or joins, not at the end"
 
 
-def test_a_stop_in_the_middle_ends_the_trial_and_the_arm_stands(driven: Graph) -> None:
+def test_a_stop_in_the_middle_ends_the_trial_and_the_arm_stops(driven: Graph) -> None:
     count = len(driven.watcher.results)
     trial = driven.watcher.call_async("policy_node/run_trial")
     wait_until(lambda: trial.done() or len([r for r in driven.watcher.results[count:] if r.sent.executed]) >= 3)

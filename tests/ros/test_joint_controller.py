@@ -28,7 +28,7 @@ def tick(one: JointController, begin_s: float, end_s: float) -> str:
     return "".join(reasons)
 
 
-def test_it_follows_a_trajectory_smoothly_and_stands_at_its_end() -> None:
+def test_it_follows_a_trajectory_smoothly_and_stops_at_its_end() -> None:
     one = controller()
     one.tick(0.0, TICK_S)
     assert one.accept(way(0.4, -0.2), 0.0) == ""
@@ -94,7 +94,7 @@ def test_what_is_wrong_is_rejected_and_what_runs_goes_on(change: str, reason: st
     assert one.positions == pytest.approx([0.4, 0.4])
 
 
-def test_an_inactive_controller_slows_down_stands_and_ignores() -> None:
+def test_an_inactive_controller_slows_down_stops_and_ignores() -> None:
     one = controller()
     one.tick(0.0, TICK_S)
     one.accept(way(0.8, 0.0), 0.0)
@@ -103,10 +103,10 @@ def test_an_inactive_controller_slows_down_stands_and_ignores() -> None:
     assert one.accept(way(0.0, 0.0), 0.5) == "the controller is not active"
     tick(one, 0.5, 1.5)
     assert 0.4 < one.positions[0] < 0.61  # 1.2 rad/s at 4 rad/s^2 is 0.18 rad
-    stood = one.positions.copy()
+    at_rest = one.positions.copy()
     one.activate()
     tick(one, 1.5, 2.0)
-    assert one.positions.tolist() == stood.tolist()
+    assert one.positions.tolist() == at_rest.tolist()
 
 
 def test_joints_are_no_faster_than_their_drives_and_falling_behind_aborts() -> None:

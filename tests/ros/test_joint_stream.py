@@ -75,7 +75,7 @@ def test_a_motion_that_never_ends_meets_its_time_limit() -> None:
     assert Joints(pace=0.0).move(speed=10.0, tuning=hurried, lift=0.3) == "time limit: lift is at 0.200 of 0.300"
 
 
-def test_trouble_ends_it_before_anything_is_sent() -> None:
+def test_a_fault_ends_it_before_anything_is_sent() -> None:
     joints = Joints()
     joints.fault = "stopped"
     assert joints.move(lift=0.3) == "stopped"

@@ -38,8 +38,8 @@ def test_a_bundle_drives_it_over_ros_as_it_does_here(tmp_path: Path) -> None:
         wait_until(lambda: here.watcher.stamps_ns, 120.0, robot)
         policy = here.policy(url, instruction="", max_steps=DECISIONS)
         wait_until(lambda: here.watcher.heard("policy_node", "active"), 60.0, policy)
-        told = json.loads(here.watcher.call("policy_node/run_trial", timeout_s=120.0).message)
-        assert (told["reason"], told["steps"]) == ("max_steps", DECISIONS), told
+        end = json.loads(here.watcher.call("policy_node/run_trial", timeout_s=120.0).message)
+        assert (end["reason"], end["steps"]) == ("max_steps", DECISIONS), end
         judged = json.loads(here.watcher.call("done").message)
         assert (judged["not_judged"], judged["success"], judged["actions"]) == ("", False, 8 * DECISIONS)
         assert np.array(newest(here, JointState, "joint_states").position) == pytest.approx(expected, abs=1e-6)

@@ -48,9 +48,9 @@ def test_a_server_that_came_back_with_another_bundle_is_not_tried(tmp_path: Path
             assert again == url
             answer = here.watcher.call("policy_node/run_trial")
             assert not answer.success
-            told = json.loads(answer.message)
-            assert (told["reason"], told["steps"]) == ("policy_failed", 0)
-            assert told["message"].startswith("BundleChanged: ")
+            end = json.loads(answer.message)
+            assert (end["reason"], end["steps"]) == ("policy_failed", 0)
+            assert end["message"].startswith("BundleChanged: ")
             wait_until(lambda: "trial ended: policy_failed" in policy.text())
             assert not here.watcher.results
             with RosStage(here.namespace) as stage:  # an evaluation configures it anew

@@ -50,7 +50,7 @@ class Recorded:
         bundle: that was served.
         whole: recording of a trial that was recorded to its end.
         cut, killed_ns: the one whose recorder was killed, and when [ns since 1970].
-        full, told: the one whose disk was full from some point on, and what its recorder said.
+        full, log: the one whose disk was full from some point on, and what its recorder logged.
         answers: of the three trials.
     """
 
@@ -59,7 +59,7 @@ class Recorded:
     cut: Path
     killed_ns: int
     full: Path
-    told: str
+    log: str
     answers: tuple[str, ...]
 
 
@@ -81,7 +81,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
             recorder.send(signal.SIGKILL)
             killed_ns = time.time_ns()
             recorder.process.wait()
-            here.watcher.told.clear()
+            here.watcher.reported.clear()
         fresh = here.recorder(folder=str(folder / "records"))
         resource.prlimit(fresh.process.pid, resource.RLIMIT_FSIZE, (LIMIT_BYTES, LIMIT_BYTES))
         with running(here, answers):
@@ -155,7 +155,7 @@ def test_a_trial_is_one_file_that_other_tools_read(recorded: Recorded) -> None:
     assert {name for name, encoding in encodings.items() if encoding != "cdr"} == {"decision_view"}
 
 
-def test_the_recording_tells_of_every_decision_and_the_end(recorded: Recorded) -> None:
+def test_the_recording_has_every_decision_and_the_end(recorded: Recorded) -> None:
     recording = Recording.read(recorded.whole)
     assert [step.decision.step for step in recording.steps] == list(range(STEPS))
     assert recording.end["reason"] == "max_steps"
@@ -207,9 +207,9 @@ def test_a_changed_graph_is_found_and_its_file_named(recorded: Recorded, tmp_pat
 
 def test_a_changed_number_of_threads_is_found_and_named(recorded: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
     assert replay_main([str(recorded.whole), "--bundle", str(recorded.bundle), "--threads", "3"]) == 1
-    said = capsys.readouterr().out
-    assert "output 'probabilities' differs" in said
-    assert "threads 1 -> 3" in said
+    output = capsys.readouterr().out
+    assert "output 'probabilities' differs" in output
+    assert "threads 1 -> 3" in output
 
 
 def test_a_changed_order_of_actions_is_found_at_its_step(recorded: Recorded) -> None:
@@ -231,15 +231,15 @@ def test_a_kill_loses_little(recorded: Recorded) -> None:
 
 
 def test_what_a_kill_left_open_is_closed_by_the_next_recorder(recorded: Recorded) -> None:
-    assert f"closed a recording that was cut off: {recorded.cut}" in recorded.told
+    assert f"closed a recording that was cut off: {recorded.cut}" in recorded.log
     recording = Recording.read(recorded.cut)
     assert recording.is_whole
     assert not recording.end
     assert replay(recording, PolicyBundle.load(recorded.bundle, threads=1)).is_same
 
 
-def test_a_full_disk_is_told_and_ends_nothing_else(recorded: Recorded) -> None:
-    assert "this trial is not recorded any further" in recorded.told
+def test_a_full_disk_is_reported_and_ends_nothing_else(recorded: Recorded) -> None:
+    assert "this trial is not recorded any further" in recorded.log
     assert "end_trial was called" in recorded.answers[2]
     assert recorded.full.stat().st_size <= LIMIT_BYTES
     recording = Recording.read(recorded.full)
@@ -271,7 +271,7 @@ def test_a_file_that_is_cut_anywhere_is_read_up_to_there_and_closed(
     assert close_unfinished(tmp_path) == []
 
 
-def test_what_is_no_recording_is_said_so(tmp_path: Path) -> None:
+def test_what_is_no_recording_is_reported(tmp_path: Path) -> None:
     (tmp_path / "text.mcap").write_text("not one")
     with pytest.raises(RecordError, match=r"text\.mcap"):
         Recording.read(tmp_path / "text.mcap")

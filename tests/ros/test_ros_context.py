@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ferry_ros.rclpy_support.context import LOCAL, PROFILE, SAID
+from ferry_ros.rclpy_support.context import LOCAL, PROFILE, VARIABLES
 
 OWN = """
 <profiles xmlns="http://www.eprosima.com">
@@ -44,28 +44,33 @@ for line in set(Path("/proc/net/udp").read_text().splitlines()) - before:
 """
 
 
-def entered(folder: Path, **said: str) -> tuple[str, int]:
+def entered(folder: Path, **given: str) -> tuple[str, int]:
     """The profile in force, and the size of the shared memory of a process [bytes]."""
-    environment = {name: value for name, value in os.environ.items() if name not in SAID} | said
+    environment = {name: value for name, value in os.environ.items() if name not in VARIABLES} | given
     domain = str(random.SystemRandom().randrange(102))  # nobody's memory but its own is mapped there
     environment |= {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "ROS_DOMAIN_ID": domain}
     done = subprocess.run(
-        [sys.executable, "-c", ENTERS, SAID[0]], env=environment, cwd=folder, capture_output=True, text=True, check=True
+        [sys.executable, "-c", ENTERS, VARIABLES[0]],
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     profile, size = done.stdout.splitlines()
     return profile, int(size)
 
 
-def test_shared_memory_holds_several_pictures(tmp_path: Path) -> None:
+def test_shared_memory_holds_several_images(tmp_path: Path) -> None:
     profile, size = entered(tmp_path)
     assert profile == str(LOCAL)
     assert size > 16 * 640 * 480 * 3
 
 
-@pytest.mark.parametrize("said", [{SAID[0]: "own.xml"}, {SAID[2]: "DEFAULT"}])
-def test_what_the_user_says_counts(tmp_path: Path, said: dict[str, str]) -> None:
+@pytest.mark.parametrize("given", [{VARIABLES[0]: "own.xml"}, {VARIABLES[2]: "DEFAULT"}])
+def test_what_the_user_says_counts(tmp_path: Path, given: dict[str, str]) -> None:
     (tmp_path / "own.xml").write_text(OWN)
-    profile, size = entered(tmp_path, **said)
+    profile, size = entered(tmp_path, **given)
     assert profile not in (str(LOCAL), str(PROFILE))
     assert 0 < size < 1_000_000
 
@@ -74,7 +79,7 @@ def test_for_this_computer_alone_no_port_is_open_to_others(tmp_path: Path) -> No
     alone = ["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
     if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
         pytest.skip("needs a network namespace of its own, in which nobody else opens ports")
-    environment = {name: value for name, value in os.environ.items() if name not in SAID}
+    environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     command = [*alone, sys.executable, "-c", LISTENS]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)

@@ -47,7 +47,7 @@ def test_it_drives_the_robot_behind_the_topics() -> None:
             robot.observe()
             assert robot.execute(MoveBase(3.0)).refused.startswith("base step of 3.000 m")
             robot.stop()
-        with pytest.raises(NotConnected, match=r"stretch_re1: observe\(\) was called before connect"):
+        with pytest.raises(NotConnected):
             robot.observe()
 
 
@@ -74,7 +74,7 @@ def test_a_stopped_robot_is_an_error_for_whoever_drives_it() -> None:
             pytest.fail("nothing may move")
 
 
-def test_a_stop_while_nothing_moves_is_told_to_whoever_drives() -> None:
+def test_a_stop_while_nothing_moves_is_reported_to_the_client() -> None:
     with robot_node() as (node, client), RosRobot(client, find_body(client, "", 5.0), QUICK) as robot:
         node.executor_.stop("before any trial")
         with robot.driving():
@@ -113,9 +113,10 @@ def test_a_result_counts_only_from_the_robot_that_was_asked() -> None:
 
 
 def test_no_new_observation_is_an_error_in_time() -> None:
-    frozen = {"fake.freeze_camera_after_s": 1.5}
-    with robot_node(**frozen) as (_, client), RosRobot(client, find_body(client, "", 5.0), QUICK) as robot:
-        time.sleep(1.7)
+    with robot_node() as (node, client), RosRobot(client, find_body(client, "", 5.0), QUICK) as robot:
+        assert isinstance(node.robot, FakeRobot)
+        node.robot.options = replace(node.robot.options, freeze_camera_after_s=0.0)
+        time.sleep(0.5)  # until every image that was on its way has come
         robot.renew()
         began = time.monotonic()
         with pytest.raises(RobotError, match=r"no new observation for 0\.8 s after the last motion"):
@@ -126,15 +127,15 @@ def test_no_new_observation_is_an_error_in_time() -> None:
 def test_without_a_robot_node_it_does_not_connect() -> None:
     with robot_node() as (_, client):
         body = find_body(client, "", 5.0)
-        with pytest.raises(BindError, match="body of the robot node: got stretch_re1, expected locobot"):
+        with pytest.raises(BindError, match="body of the robot node: got stretch_re1"):
             find_body(client, "locobot", 5.0)
     rclpy.init(args=["--ros-args", "-r", "__ns:=/empty"])
     client = Node("client")
     with spinning(client):
-        with pytest.raises(ConnectionFailed, match="no node publishes /empty/embodiment; is the robot"):
+        with pytest.raises(ConnectionFailed, match="no node publishes /empty/embodiment"):
             find_body(client, "", 0.2)
         robot = RosRobot(client, body, RosRobotOptions(connect_timeout_s=0.2))
-        with pytest.raises(ConnectionFailed, match="no node subscribes to /empty/command; is the robot node running"):
+        with pytest.raises(ConnectionFailed, match="no node subscribes to /empty/command"):
             robot.connect()
         robot.stop()
     rclpy.try_shutdown()

@@ -1,4 +1,4 @@
-"""Shared memory that is removed, or another's: told by name. Each process has a /dev/shm of its own."""
+"""Shared memory that is removed, or another's: reported by name. Each process has a /dev/shm of its own."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def test_a_node_says_that_its_shared_memory_was_removed(tmp_path: Path) -> None:
         wait_until(lambda: comm.read_text().startswith("python"), 20.0, node)
         there = ["nsenter", "-t", str(node.process.pid), "-m", "sh", "-c", "rm /dev/shm/*fastrtps_port*_el"]
 
-        def told() -> bool:
+        def reported() -> bool:
             subprocess.run(there, capture_output=True, check=False)  # again: what is removed at its start is made anew
             return "the shared memory of ROS was removed" in node.text()
 
-        wait_until(told, 40.0, node)
+        wait_until(reported, 40.0, node)
 
 
-def test_a_robot_that_is_seen_but_silent_is_told_from_one_that_is_heard(tmp_path: Path) -> None:
+def test_a_robot_that_is_seen_but_silent_is_distinguished_from_one_that_is_heard(tmp_path: Path) -> None:
     with graph(tmp_path) as here:
         here.supervisor()
         away = f"{here.namespace}/away"

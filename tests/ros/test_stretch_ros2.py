@@ -58,9 +58,9 @@ def test_before_connect_nothing_works(fake: FakeStretch) -> None:
     unconnected = fake.robot()
     unconnected.stop()
     unconnected.disconnect()
-    with pytest.raises(NotConnected, match=r"observe\(\) was called before connect\(\)"):
+    with pytest.raises(NotConnected):
         unconnected.observe()
-    with pytest.raises(NotConnected, match=r"execute\(\) was called before connect\(\)"):
+    with pytest.raises(NotConnected):
         unconnected.execute(Done())
 
 
@@ -72,7 +72,7 @@ def test_its_limits_are_those_of_this_robot_where_they_are_tighter(robot: Stretc
     assert (sent.clipped, sent.command) == (("joint_arm",), MoveJoint("joint_arm", 0.0))
 
 
-def test_health_tells_the_battery_and_no_fault(robot: StretchRos2) -> None:
+def test_health_reports_the_battery_and_no_fault(robot: StretchRos2) -> None:
     health = robot.health()
     assert (health.fault, health.runstop, health.battery) == ("", False, None)
     assert health.notes["voltage_v"] == pytest.approx(12.6)

@@ -42,7 +42,7 @@ def moved(robot: StretchRos2) -> bool:
         ({"tool": "tool_stretch_dex_wrist"}, "tool: got 'tool_stretch_dex_wrist', expected 'tool_stretch_gripper'"),
     ],
 )
-def test_a_robot_that_cannot_be_driven_is_told_of_at_connect(
+def test_a_robot_that_cannot_be_driven_is_reported_at_connect(
     tmp_path: Path, parameters: dict[str, object], reason: str
 ) -> None:
     with fake_stretch(tmp_path, home_s=0.1, **parameters) as fake:
@@ -55,13 +55,13 @@ def test_a_robot_that_cannot_be_driven_is_told_of_at_connect(
                 assert robot.health().fault == ""
 
 
-def test_no_driver_no_camera_and_pictures_of_another_size(fake: FakeStretch) -> None:
+def test_no_driver_no_camera_and_images_of_another_size(fake: FakeStretch) -> None:
     with pytest.raises(ConnectionFailed, match="is stretch_driver running on this ROS domain"):
         StretchRos2(StretchRos2Options(namespace="/nobody", connect_timeout_s=0.6)).connect()
     lost = fake.robot(manipulation_topic="camera/color/image_raw", connect_timeout_s=5.0)
     with pytest.raises(ConnectionFailed, match="no image of camera 'manipulation' on camera/color/image_raw"):
         lost.connect()
-    with pytest.raises(ConnectionFailed, match=r"image of camera 'navigation': got shape \(45, 80, 3\), expected"):
+    with pytest.raises(ConnectionFailed, match=r"image of camera 'navigation': got shape \(45, 80, 3\)"):
         fake.robot(camera_height=90).connect()
 
 
@@ -71,7 +71,7 @@ def test_runstop_and_low_battery_refuse_the_connection(fake: FakeStretch) -> Non
         fake.robot().connect()
     fake.runstop(False)
     fake.set(voltage_v=10.2)
-    with pytest.raises(ConnectionFailed, match=r"low battery: got 10\.2 V, expected 10\.5 V at least"):
+    with pytest.raises(ConnectionFailed, match=r"low battery: got 10\.2 V"):
         fake.robot().connect()
     fake.set(voltage_v=12.6)
 
@@ -88,11 +88,11 @@ def test_runstop_while_it_drives(fake: FakeStretch, robot: StretchRos2) -> None:
     assert robot.health().runstop
     assert robot.execute(MoveBase(0.1)).refused.startswith("runstop: it is on")
     fake.runstop(False)
-    stands = robot.pose
+    at_rest = robot.pose
     time.sleep(0.3)
-    assert robot.pose == stands
+    assert robot.pose == at_rest
     wait_until(lambda: not robot.health().runstop)
-    assert robot.execute(MoveBase(-stands[0])).executed
+    assert robot.execute(MoveBase(-at_rest[0])).executed
 
 
 def test_a_wall_is_a_contact(fake: FakeStretch, robot: StretchRos2) -> None:
@@ -138,7 +138,7 @@ def test_frozen_cameras_are_a_fault_until_they_live_again(fake: FakeStretch, rob
     robot.observe()
 
 
-def test_a_driver_that_falls_silent_is_a_fault_and_nothing_moves_when_it_speaks_again(
+def test_a_driver_that_falls_silent_is_a_fault_and_nothing_moves_when_it_is_back(
     fake: FakeStretch, robot: StretchRos2
 ) -> None:
     begun = robot.pose[0]
@@ -149,9 +149,9 @@ def test_a_driver_that_falls_silent_is_a_fault_and_nothing_moves_when_it_speaks_
         robot.observe()
     fake.set(silent=False)
     wait_until(lambda: not robot.health().fault)
-    stands = robot.pose
+    at_rest = robot.pose
     time.sleep(0.5)
-    assert robot.pose == stands
+    assert robot.pose == at_rest
     assert robot.execute(MoveBase(-0.05)).executed
 
 

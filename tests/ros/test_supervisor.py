@@ -98,7 +98,7 @@ def test_the_emergency_stop_is_latched_until_it_is_cleared_on_purpose(tmp_path: 
         assert here.watcher.call("supervisor_node/estop").success
         time.sleep(2.5 * PERIOD_S)
         assert here.watcher.last_moved_s() < pressed_s + 2 * PERIOD_S
-        stood = here.watcher.pose()
+        at_rest = here.watcher.pose()
         press(here, False)  # a message that says "no" clears nothing
         assert "pressed" in do(here).sent.refused  # as the supervisor says, or by the robot node's own latch
         here.watcher.call("runstop", False)  # nor does the robot node's own latch
@@ -111,7 +111,7 @@ def test_the_emergency_stop_is_latched_until_it_is_cleared_on_purpose(tmp_path: 
         assert "pressed" in do(here).sent.refused
         assert here.watcher.call("supervisor_node/clear").success
         until_allowed(here)
-        assert stood != here.watcher.pose()
+        assert at_rest != here.watcher.pose()
         assert here.watcher.heard("supervisor_node", "e-stop: pressed by its service")
 
 

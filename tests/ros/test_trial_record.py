@@ -58,17 +58,17 @@ def test_a_trial_comes_to_its_end_whatever_becomes_of_its_record(tmp_path: Path,
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_a_trial_is_told_in_one_line_with_what_to_look_at(tmp_path: Path, kept: bool) -> None:
+def test_a_trial_is_reported_in_one_line_with_what_to_look_at(tmp_path: Path, kept: bool) -> None:
     poses = iter([(0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (1.0, 1.5, 0.0)])
     folder = tmp_path / "records" if kept else None
     record = trial_record.begin(folder, *ABOUT, lambda: next(poses))
     robot = WatchedFake()
     robot.connect()
     Runner(robot, ScriptedSession(["move_ahead", "done"]), max_steps=3, subscribers=(record,)).run()
-    told = record.judged(JUDGED)
+    end = record.judged(JUDGED)
     driven = ", 2.5 m driven" if kept else ""
-    assert (told["outcome"], told["summary"]) == ("failure", f"failure: done after 2 decisions{driven}; too far")
-    assert [told["record"]] == ([str(video) for video in tmp_path.glob("records/*/video.webm")] or [""])
+    assert (end["outcome"], end["summary"]) == ("failure", f"failure: done after 2 decisions{driven}; too far")
+    assert [end["record"]] == ([str(video) for video in tmp_path.glob("records/*/video.webm")] or [""])
 
 
 def test_the_reason_of_who_ended_a_trial_stands_in_its_record(tmp_path: Path) -> None:
@@ -76,9 +76,9 @@ def test_the_reason_of_who_ended_a_trial_stands_in_its_record(tmp_path: Path) ->
     record.on_start()
     record.on_end(RunEnd("robot_failed", "stopped: stop service", 0))
     record.ended_as(RunEnd("policy_failed", "the server is gone", 0))
-    told = record.judged(Verdict(Outcome.ABORTED, "the server is gone"))
-    assert told["summary"] == "aborted: policy failed after 0 decisions; the server is gone"
-    assert Episode.read(Path(told["record"])).failure == "policy failed"
+    end = record.judged(Verdict(Outcome.ABORTED, "the server is gone"))
+    assert end["summary"] == "aborted: policy failed after 0 decisions; the server is gone"
+    assert Episode.read(Path(end["record"])).failure == "policy failed"
 
 
 def test_where_nothing_can_be_written_no_trial_begins(tmp_path: Path) -> None:

@@ -103,9 +103,9 @@ def test_a_success_is_of_what_the_policy_was_driven_with(tmp_path: Path) -> None
         for instruction, success in (("find a mug", None), ("find an apple", True), ("", True)):
             here.watcher.set("policy_node", instruction=instruction)
             assert json.loads(here.watcher.call("policy_node/run_trial").message)["reason"] == "done"
-            told = json.loads(here.watcher.call("done").message)
-            assert told["success"] is success
-            assert ("find a mug" in told["not_judged"]) is (success is None)
+            end = json.loads(here.watcher.call("done").message)
+            assert end["success"] is success
+            assert ("find a mug" in end["not_judged"]) is (success is None)
         records = [Episode.read(one) for one in sorted((tmp_path / "records").iterdir())]
         assert [one.outcome for one in records] == [Outcome.ABORTED, Outcome.SUCCESS, Outcome.SUCCESS]
         assert "not judged: asked for 'find a mug'" in records[0].note

@@ -1,4 +1,4 @@
-"""Nobody reads what a node says: it goes on, hears the emergency stop and ends when it is told to."""
+"""Nobody reads a node's output: it goes on, receives the emergency stop and ends when asked to."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 NAMESPACE = "/unread"
 NOISE = 3000
-"""Commands that are none, each of which is told in the log: some 300 KB, more than a pipe holds."""
+"""Commands that are none, each of which is logged: some 300 KB, more than a pipe holds."""
 
 
 class Listener(Node):

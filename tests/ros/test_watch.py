@@ -65,7 +65,7 @@ class Viewer:
 
 @contextmanager
 def viewer(log: str) -> Iterator[Viewer]:
-    """A viewer of the server that a watch_node said it is."""
+    """A viewer of the server that a watch_node announced."""
     from websockets.sync.client import connect
     from websockets.typing import Subprotocol
 

@@ -67,7 +67,7 @@ def test_the_expert_succeeds_from_wide_states_although_it_is_disturbed(player: L
 
 
 @pytest.mark.parametrize("yaw", [-1.5, 0.0, 0.7])
-def test_the_hand_points_where_it_is_told(yaw: float) -> None:
+def test_the_hand_points_where_it_is_commanded(yaw: float) -> None:
     down = downwards(yaw)
     assert np.allclose(down[:, 2], [0, 0, -1])
     assert np.allclose(np.abs(down[:, 0] @ [-np.sin(yaw), np.cos(yaw), 0]), 1.0)
@@ -83,23 +83,23 @@ def test_demonstrations_are_collected_once_and_come_back_as_they_were(
     libero_cache: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     collection = Collection(SUITE, tmp_path, tasks=(INDEX,), demonstrations=2, image_size=32)
-    told: list[tuple[Job, Made]] = []
-    assert collect(collection, lambda job, made: told.append((job, made))) == 0
-    assert [job.number for job, _ in told] == [0, 1]
+    reports: list[tuple[Job, Made]] = []
+    assert collect(collection, lambda job, made: reports.append((job, made))) == 0
+    assert [job.number for job, _ in reports] == [0, 1]
     files = sorted(tmp_path.rglob("*.npz"))
     assert files == [collection.file(INDEX, 0), collection.file(INDEX, 1)]
     first, second = map(Demonstration.load, files)
     assert first.success
     assert first.instruction == "put the cream cheese in the bowl"
-    assert first.images.shape == (told[0][1].length, 32, 32, 3)
+    assert first.images.shape == (reports[0][1].length, 32, 32, 3)
     assert np.abs(first.actions).max() <= 1.0
     moved = np.diff(first.proprio[:, :3], axis=0)
     assert np.corrcoef(moved[:, 1], first.actions[:-1, 1])[0, 1] > 0.3  # the hand goes where the action says
     assert not np.array_equal(first.proprio[0], second.proprio[0])
     stamps = [file.stat().st_mtime_ns for file in files]
     files[0].unlink()
-    assert collect(collection, lambda job, made: told.append((job, made))) == 0
-    assert [job.number for job, _ in told] == [0, 1, 0]
+    assert collect(collection, lambda job, made: reports.append((job, made))) == 0
+    assert [job.number for job, _ in reports] == [0, 1, 0]
     assert files[1].stat().st_mtime_ns == stamps[1]
     again = Demonstration.load(files[0])
     assert np.array_equal(again.actions, first.actions)

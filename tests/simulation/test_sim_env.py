@@ -120,7 +120,7 @@ def test_the_previous_action_is_what_was_executed(env: FerryEnv) -> None:
     assert not info["collided"]  # refused, not blocked
 
 
-def test_a_bump_is_told(env: FerryEnv) -> None:
+def test_a_bump_is_reported(env: FerryEnv) -> None:
     env.reset(options={"episode": sample_episode(3, 1)})
     for _ in range(40):
         seen, _, _, _, info = act(env, "move_ahead")

@@ -92,7 +92,7 @@ def test_what_is_held_follows_the_hand(twin: StretchTwin) -> None:
     )  # the base's turn and the wrist's
 
 
-def test_what_is_held_is_in_the_picture(twin: StretchTwin) -> None:
+def test_what_is_held_is_in_the_image(twin: StretchTwin) -> None:
     twin.world.move_joints({"joint_arm": 0.2})
     twin.world.settle()
     without = twin.observe().images["manipulation"].astype(int)

@@ -48,7 +48,7 @@ class TestSeed:
         assert digest(generate_house(seed)) == digest(generate_house(seed))
 
     def test_a_negative_seed_is_an_error(self) -> None:
-        with pytest.raises(SeedError, match="house seed: got -1, expected a whole number from 0"):
+        with pytest.raises(SeedError, match="house seed: got -1"):
             generate_house(-1)
 
     @pytest.mark.parametrize("split", SPLITS)

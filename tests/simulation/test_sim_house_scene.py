@@ -207,7 +207,7 @@ class TestLooks:
 
 
 @pytest.mark.parametrize("name", CATEGORIES)
-def test_an_object_is_large_enough_in_the_picture_and_stands_out(name: str) -> None:
+def test_an_object_is_large_enough_in_the_image_and_stands_out(name: str) -> None:
     scene, thing = show(name, 1)
     eye = (1.2 + thing.size_m[0] / 2, 0.0, 1.3)
     with Photographer(scene) as photographer:

@@ -115,6 +115,6 @@ def test_another_calibration_stays_within_flares_spread() -> None:
     assert direction(data)[2] == pytest.approx(-math.sin(math.radians(2.0)))
 
 
-def test_the_lens_is_narrower_than_the_picture() -> None:
+def test_the_lens_is_narrower_than_the_image() -> None:
     across, up = Locobot().lens
     assert (math.degrees(2 * math.atan(across)), math.degrees(2 * math.atan(up))) == pytest.approx(LENS_FOV_DEG)

@@ -64,7 +64,7 @@ def with_ball(
 def middle_of_ball(image: U8Image) -> tuple[float, float]:
     """(row, column) of the orange pixels."""
     rows, columns = np.nonzero(image[..., 0].astype(int) - image[..., 2] > 90)
-    assert len(rows) > 50, "no ball in the picture"
+    assert len(rows) > 50, "no ball in the image"
     return float(rows.mean() + 0.5), float(columns.mean() + 0.5)
 
 
@@ -76,7 +76,7 @@ def expected_row(ball_m: tuple[float, float, float], tilt_rad: float) -> float:
 
 
 @pytest.mark.parametrize(("slot", "sign"), [("move_arm_up", 1.0), ("move_arm_down", -1.0)])
-def test_the_default_slots_tilt_the_picture_by_30_degrees(
+def test_the_default_slots_tilt_the_image_by_30_degrees(
     monkeypatch: pytest.MonkeyPatch, slot: str, sign: float
 ) -> None:
     ball = (1.9, 0.0, 0.5617 + sign * 0.48)  # 15 degrees up or down, so that it stays in the lens
@@ -91,7 +91,7 @@ def test_the_default_slots_tilt_the_picture_by_30_degrees(
     assert after[1] == pytest.approx(before[1], abs=1.5)
 
 
-def test_a_slot_that_a_user_chose_pans_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slot_that_a_user_chose_pans_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
     options = LocobotOptions(HEIGHT, WIDTH, camera_slots=f"wrist_open:{PAN}:0.35,wrist_close:{PAN}:-0.35")
     ball = (1.9, 0.0, 0.5617)
     twin = with_ball(monkeypatch, options, ball)
@@ -121,7 +121,7 @@ def test_a_driver_frames_a_camera_as_the_twin_does() -> None:
     assert (from_driver != from_twin).mean() < 0.01  # a row or a column of rounding
 
 
-def test_a_lens_that_sees_all_of_the_picture_leaves_it_as_it_is() -> None:
+def test_a_lens_that_sees_all_of_the_image_leaves_it_as_it_is() -> None:
     image = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
     assert beyond_lens_black(image.copy(), Locobot(lens_fov_deg=(90.3, 59.0))).all()
     assert beyond_lens_black(image.copy(), Locobot(image_fov_deg=42.5)).mean() > 250
@@ -206,7 +206,7 @@ def test_an_environment_has_the_20_actions_and_refuses_those_it_lacks() -> None:
     assert [name for name, there in zip(SPOC_ACTIONS.names, env.mask, strict=True) if not there] == [
         name for name in ACTIONS if name in env.twin.spec.masked
     ]
-    with pytest.raises(SpecError, match=r"action: got 'pickup', expected an available action of locobot: move_ahead, "):
+    with pytest.raises(SpecError, match="action: got 'pickup'"):
         env.step(np.int64(SPOC_ACTIONS.index("pickup")))
     before = seen["navigation"]
     seen, reward, *_ = env.step(np.int64(SPOC_ACTIONS.index("move_arm_down")))
@@ -221,7 +221,7 @@ def test_an_environment_has_the_20_actions_and_refuses_those_it_lacks() -> None:
 def test_an_environment_takes_the_stretchs_options_for_it_too() -> None:
     env = FerryEnv(NOISELESS, body="locobot")
     assert (env.twin.spec.name, env.twin.options.move_noise_m) == ("locobot", 0.0)
-    with pytest.raises(SpecError, match="body of the twin: got 'spot', expected one of stretch_re1, locobot"):
+    with pytest.raises(SpecError, match="body of the twin: got 'spot'"):
         FerryEnv(body="spot")
 
 

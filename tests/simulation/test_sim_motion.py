@@ -83,7 +83,7 @@ def test_an_interrupted_drive_ramps_down_as_far_as_the_base_decelerates(world: W
     assert waits == pytest.approx([0.02 / 0.30] * 3)
 
 
-def test_a_base_whose_process_did_not_run_stands_when_it_is_back(world: World) -> None:
+def test_a_base_whose_process_did_not_run_stays_stopped_when_it_is_back(world: World) -> None:
     waits: list[float] = []
 
     def pause(seconds: float) -> str:

@@ -69,7 +69,7 @@ def test_an_instruction_chooses_its_episode(instruction: str) -> None:
     assert mismatch(instruction, episode) == ""
 
 
-def test_what_a_house_lacks_is_told_with_what_it_has_and_where_else_it_is() -> None:
+def test_what_a_house_lacks_is_reported_with_what_it_has_and_where_else_it_is() -> None:
     with pytest.raises(EpisodeError) as caught:
         episode_for("find a bed", HOUSE, STRETCH_EYE)
     words = str(caught.value)

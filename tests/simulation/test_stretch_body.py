@@ -239,7 +239,7 @@ def test_low_and_high_have_the_same_joints_and_contacts() -> None:
 
 
 def test_an_unknown_detail_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"detail: got 'tiny', expected one of \['high', 'low'\]"):
+    with pytest.raises(ValueError, match="detail: got 'tiny'"):
         add_stretch(mujoco.MjSpec(), detail="tiny")
     assert set(FACES) == {"low", "high"}
 

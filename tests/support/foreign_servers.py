@@ -19,7 +19,7 @@ Answer = Callable[[dict[str, Any]], bytes | str | None]
 
 @contextmanager
 def answering(answer: Answer, greeting: bytes | str = msgpack_codec.pack({})) -> Iterator[str]:
-    """A websocket server that speaks as openpi's does, whose answers a test chooses; None hangs up.
+    """A websocket server with openpi's protocol, whose answers a test chooses; None hangs up.
 
     What it cannot read is answered in words.
     """

@@ -1,4 +1,4 @@
-"""An executor with a fake body, and everything it told."""
+"""An executor with a fake robot, and everything it reported."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from robots.command import Command
 from robots.errors import RobotError
 from robots.execution.command_request import CommandRequest, CommandResult
 from robots.execution.executor import Executor, ExecutorOptions
-from robots.fakes.kinematic import FakeRobot
+from robots.fakes.kinematic import FakeOptions, FakeRobot
 from robots.observation import Observation
 
-OPTIONS = ExecutorOptions(control_period_s=0.4, observe_period_s=0.05)
+OPTIONS = ExecutorOptions(control_period_s=4.0, observe_period_s=0.05, silence_periods=0.25, frozen_periods=0.5)
+"""A machine that stalls for a second makes no decision stale and no camera frozen."""
+
+SLOW = FakeOptions(speed=0.1)
+"""A step of 0.2 m takes 7 s: it is still under way when a test does something during it."""
 
 
 class Host:
-    """An executor with a fake body and everything it told."""
+    """An executor with a fake robot, and everything it reported."""
 
     def __init__(self, robot: FakeRobot, options: ExecutorOptions = OPTIONS) -> None:
         self.robot = robot
@@ -26,11 +30,13 @@ class Host:
         self.results: list[CommandResult] = []
         self.stops: list[str] = []
         self.lease = ""
+        self.on_observation: Callable[[Observation], object] = self.observations.append
+        self.on_result: Callable[[CommandResult], object] = self.results.append
         self.executor = Executor(
             robot,
             options,
-            on_observation=self.observations.append,
-            on_result=self.results.append,
+            on_observation=lambda observation: self.on_observation(observation),
+            on_result=lambda result: self.on_result(result),
             on_stop=lambda reason, _: self.stops.append(reason),
         )
 
@@ -40,12 +46,12 @@ class Host:
         return self.lease
 
     def order(self, command: Command, **changes: float) -> CommandRequest:
-        """An order from the next observation, under a new lease where the last has ended and one is handed out."""
+        """A request from the next observation, under a new lease where the last has ended and one is handed out."""
         with suppress(RobotError):
             self.begin()
         seen = len(self.observations)
         wait_for(lambda: len(self.observations) > seen)
-        order = CommandRequest(self.observations[-1].stamp_ns, command, valid_for_s=0.4, lease=self.lease)
+        order = CommandRequest(self.observations[-1].stamp_ns, command, valid_for_s=4.0, lease=self.lease)
         return replace(order, **changes)  # type: ignore[arg-type]
 
     def do(self, command: Command, **changes: float) -> CommandResult:
@@ -54,7 +60,7 @@ class Host:
         return self.results.pop()
 
 
-def wait_for(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
+def wait_for(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -16,7 +16,7 @@ from std_msgs.msg import Header
 
 
 class Intruder:
-    """A node called `joint_state_publisher` on `topic`; silent until told. Somebody `listens` there already."""
+    """A node called `joint_state_publisher` on `topic`; silent until asked. Somebody `listens` there already."""
 
     def __init__(self, namespace: str, kind: Any, topic: str, listens: bool) -> None:
         self.link = Link("joint_state_publisher", namespace)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 SETTLES_S = 0.02
-"""A motor that is told to halt stands after so long."""
+"""A motor that is commanded to halt is at rest after so long."""
 
 
 class Lamp:

@@ -48,7 +48,7 @@ def episode(steps: int, seed: int, *, done: bool = True, reward: float = 1.0) ->
     earned = np.zeros(steps)
     earned[-1] = reward
     return Trajectory(
-        "go to a mug", features, rng.integers(0, 20, looks).astype(np.uint8), np.zeros(looks, np.uint8), actions,
+        "go to a mug", features, rng.integers(0, 20, looks).astype(np.uint8), np.zeros((looks, 1), np.float32), actions,
         np.full(steps, -np.log(20.0), np.float32), earned, reward > 0, done, 0,
     )  # fmt: skip
 

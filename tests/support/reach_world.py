@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from simulation.libero.demonstration import Demonstration
+from simulation.libero.steps import WorldSteps
 
 SIZE = 32
 REACHED, STEP = 0.25, 0.12
@@ -101,15 +102,14 @@ def demonstrations(count: int, colours: tuple[str, ...] = ("red",), seed: int = 
     made = []
     for number in range(count):
         index = number % len(colours)
-        world = tasks.world(index)
-        world.reset(tasks.state(index, rng, held_out=False))
-        seen, actions, success = [], [], False
-        while not success and len(actions) < 30:
+        world = ReachWorld(colours[index], max_actions=30)
+        steps = WorldSteps(world, tasks.state(index, rng, held_out=False))
+        seen, actions = [], []
+        for _ in steps:
             seen.append(world.observe())
             actions.append(world.expert())
-            success = world.step(actions[-1] + rng.normal(0, 0.3, 7))
+            steps.act(actions[-1] + rng.normal(0, 0.3, 7))
         images, proprio = np.stack([one.image for one in seen]), np.stack([one.proprio for one in seen])
-        made.append(
-            Demonstration("reach", index, world.instruction, images, proprio, np.array(actions, np.float32), success)
-        )
+        labels = np.array(actions, np.float32)
+        made.append(Demonstration("reach", index, world.instruction, images, proprio, labels, steps.success))
     return made

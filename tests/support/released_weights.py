@@ -56,7 +56,7 @@ def parameters(shapes: Mapping[str, Iterable[int]]) -> dict[str, Tensor]:
     return {name: parameter(name.removeprefix(IMAGES), shape) for name, shape in shapes.items()}
 
 
-def pictures() -> np.ndarray:
+def images() -> np.ndarray:
     """What both cameras see, (steps, 2, 224, 384, 3) uint8."""
     return np.random.default_rng(5).integers(0, 256, (STEPS, 2, 224, 384, 3), dtype=np.uint8)
 

@@ -34,7 +34,7 @@ PERIOD_S = 0.5
 """Control period of the graphs in these tests."""
 
 MOVING_M = 1e-4
-"""A base that moved less between two odometry messages stands."""
+"""A base that moved less between two odometry messages is at rest."""
 
 
 class NodeProcess:
@@ -101,7 +101,7 @@ class Watcher(Node):
         odometry: (monotonic seconds, (x, y, yaw)) of every odometry message.
         results: of every order.
         stamps_ns: of every observation, in ROS time.
-        told: (monotonic seconds, name, message) of every diagnostic.
+        reported: (monotonic seconds, name, message) of every diagnostic.
     """
 
     def __init__(self, namespace: str) -> None:
@@ -109,7 +109,7 @@ class Watcher(Node):
         self.odometry: list[tuple[float, tuple[float, float, float]]] = []
         self.results: list[CommandResult] = []
         self.stamps_ns: list[int] = []
-        self.told: list[tuple[float, str, str]] = []
+        self.reported: list[tuple[float, str, str]] = []
         self.create_subscription(Odometry, "odom", self._odom, qos.NEWEST)
         self.create_subscription(DiagnosticArray, "result", self._result, qos.EVERY)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._diagnostic, qos.EVERY)
@@ -190,8 +190,8 @@ class Watcher(Node):
         )
 
     def heard(self, name: str, words: str) -> float | None:
-        """When a diagnostic of `name` first said `words`; None when it did not."""
-        return next((at for at, who, message in list(self.told) if name in who and words in message), None)
+        """When a diagnostic of `name` first had `words`; None when it did not."""
+        return next((at for at, who, message in list(self.reported) if name in who and words in message), None)
 
     def _odom(self, message: Odometry) -> None:
         self.odometry.append((monotonic_s(convert.stamp_of(message.header)), convert.pose_of(message)))
@@ -205,7 +205,7 @@ class Watcher(Node):
     def _diagnostic(self, message: DiagnosticArray) -> None:
         for one in message.status:
             extra = diagnostics.values_of(one).get("last_stop", "")
-            self.told.append((time.monotonic(), one.name, f"{one.message} {extra}"))
+            self.reported.append((time.monotonic(), one.name, f"{one.message} {extra}"))
 
 
 class Graph:

@@ -11,7 +11,8 @@ from ferry_ros.nodes.robot_node import RobotNode
 from ferry_ros.rclpy_support.spinner import Spinner
 from rclpy.node import Node
 
-FAST = {"robot": "fake", "fake.real_time": False, "control_period_s": 1.0, "publish_rate_hz": 20.0}
+FAST = {"robot": "fake", "fake.real_time": False, "control_period_s": 1.0, "publish_rate_hz": 20.0,
+        "heartbeat_timeout_s": 2.0}  # fmt: skip
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A policy that follows a script, and a body that does as it is told, for tests of the loop and of what records it."""
+"""A policy that follows a script, and a body that does as commanded, for tests of the loop and of what records it."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ def stretch_binding(robot: FakeRobot | None = None) -> Binding:
 class ScriptedSession(PolicySession):
     """Answers with `script`, one action name after the other, the last one for ever.
 
-    `before_act` is called with the step's number first, e.g. to let time pass or to raise. `told` is what it was told
-    had been executed.
+    `before_act` is called with the step's number first, e.g. to let time pass or to raise. `reported` is what was
+    reported to it as executed.
     """
 
     script: Sequence[str]
     valid_for_s: float = 0.5
     before_act: Callable[[int], None] = lambda step: None
     change: Callable[[Decision], Decision] = lambda decision: decision
-    told: list[str | None] = field(default_factory=list)
+    reported: list[str | None] = field(default_factory=list)
     binding: Binding = field(default_factory=stretch_binding)
     closed: int = 0
 
     def act(self, observation: Observation, executed: str | None = None) -> Decision:
         """The next action of the script."""
-        step = len(self.told)
-        self.told.append(executed)
+        step = len(self.reported)
+        self.reported.append(executed)
         self.before_act(step)
         action = SPOC_ACTIONS.index(self.script[min(step, len(self.script) - 1)])
         probabilities = np.zeros(len(SPOC_ACTIONS.names), np.float32)
@@ -70,7 +70,7 @@ class ScriptedSession(PolicySession):
 
 
 class WatchedFake(FakeRobot):
-    """A FakeRobot that writes down what was called, and may be told to raise."""
+    """A FakeRobot that writes down what was called, and may be made to raise."""
 
     def __init__(self, fails: str = "", error: BaseException | None = None) -> None:
         super().__init__(FakeOptions(real_time=False))

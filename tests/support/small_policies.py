@@ -90,7 +90,7 @@ def learnable_episode(number: int, steps: int, seed: int = 0) -> Demonstration:
         tokens = rng.normal(0, 0.1, (2, TINY.image.tokens, TINY.image.token_width)).astype(np.float16)
         tokens[..., SPOC_ACTIONS.index(action)] += 3.0
         shown.features.append(tokens)
-        shown.add(SPOC_ACTIONS.index(action), previous, 0.0)
+        shown.add(SPOC_ACTIONS.index(action), previous, np.zeros(1, np.float32))
         previous = SPOC_ACTIONS.index(action)
     return shown
 

@@ -57,7 +57,7 @@ class RunningFake:
         self.process.wait()
 
     def options(self, **values: Any) -> StretchOptions:
-        """The driver's options for it, with small pictures."""
+        """The driver's options for it, with small images."""
         camera = f"synthetic:{self.fleet}"
         known = {"navigation_camera": camera, "manipulation_camera": camera, "height": 90, "width": 160}
         patient = {"feedback_stale_s": 3.0, "camera_stale_s": 3.0, "spare_s": 8.0}  # a test machine may be busy

@@ -42,7 +42,7 @@ def episode(steps: int, seed: int, *, done: bool = True, reward: float = 1.0, gu
         "go to a mug",
         random_tokens(TINY, looks, seed=seed).numpy().astype(np.float16),
         rng.integers(0, 20, looks).astype(np.uint8),
-        np.zeros(looks, np.uint8),
+        np.zeros((looks, 1), np.float32),
         rng.integers(0, 4, steps).astype(np.uint8),
         np.full(steps, -np.log(20.0), np.float32),
         earned,

@@ -150,7 +150,7 @@ def test_words_of_a_run_that_never_began_bind_nobody(run: Path) -> None:
     trial.expect_same()
     (trial.folder / "words.txt").unlink()
     (trial.folder / "last.pt").write_bytes(b"")
-    with pytest.raises(CheckpointError, match="got a run of 'unknown arguments', expected 'ppo --run"):
+    with pytest.raises(CheckpointError, match="got a run of 'unknown arguments'"):
         trial.expect_same()
 
 

@@ -71,7 +71,7 @@ def test_fewer_bins() -> None:
 def test_statistics_are_plain_json() -> None:
     statistics = Statistics.of(np.random.default_rng(0).normal(size=(20, 3)), scaled=[True, True, False])
     assert Statistics.from_json(json.loads(json.dumps(statistics.to_json()))) == statistics
-    with pytest.raises(ConfigError, match=r"got \['low', 'top'\], expected low, high, scaled"):
+    with pytest.raises(ConfigError, match=r"got \['low', 'top'\]"):
         Statistics.from_json({"low": [0.0], "top": [1.0]})
 
 

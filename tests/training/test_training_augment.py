@@ -34,7 +34,7 @@ def test_the_same_generator_gives_the_same_images() -> None:
     assert not torch.equal(augment(random_images(), drawn(5)), augment(random_images(), drawn(6)))
 
 
-def test_each_picture_has_a_draw_of_its_own() -> None:
+def test_each_image_has_a_draw_of_its_own() -> None:
     same = random_images(1).repeat(8, 1, 1, 1)
     out = augment(same, drawn(0))
     assert len({tuple(one.flatten().tolist()) for one in out}) == 8
@@ -95,7 +95,7 @@ def test_blur_of_a_point_is_binomial() -> None:
     assert out[0, 0].abs().sum() == 0
 
 
-def test_blur_and_sharpening_leave_a_plain_picture() -> None:
+def test_blur_and_sharpening_leave_a_plain_image() -> None:
     plain = torch.full((2, 3, 7, 9), 0.4)
     assert torch.allclose(blur(plain), plain)
     assert torch.allclose(sharpen(plain), plain)
@@ -107,7 +107,7 @@ def test_sharpening_raises_contrast() -> None:
 
 
 @pytest.mark.parametrize("bits", [4, 6])
-def test_posterised_pictures_have_few_colours(bits: int) -> None:
+def test_posterised_images_have_few_colours(bits: int) -> None:
     out = posterise(torch.linspace(0, 1, 3 * 64 * 64).view(1, 3, 64, 64), bits)
     assert len(out.unique()) == 2**bits
     assert out.max() <= 1.0

@@ -45,7 +45,7 @@ def test_the_same_seed_gives_the_same_policy() -> None:
 
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"none.pt: got no such file, expected a checkpoint of kind 'policy'"):
+    with pytest.raises(CheckpointError, match=r"none.pt: got no such file"):
         load(tmp_path / "none.pt", "policy")
 
 
@@ -55,7 +55,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path, fraction: float) -> None:
     save(path, "policy", policy_payload(tiny_policy()))
     data = path.read_bytes()
     path.write_bytes(data[: int(fraction * len(data))])
-    with pytest.raises(CheckpointError, match=r"one.pt: got .*, expected a checkpoint of kind"):
+    with pytest.raises(CheckpointError, match=r"one.pt: got .*"):
         load(path, "policy")
 
 
@@ -76,7 +76,7 @@ def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_another_kind_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "encoder.pt", "image_encoder", {"weights": {}})
-    with pytest.raises(CheckpointError, match="got kind 'image_encoder', expected a checkpoint of kind 'policy'"):
+    with pytest.raises(CheckpointError, match="got kind 'image_encoder'"):
         load(tmp_path / "encoder.pt", "policy")
 
 
@@ -97,7 +97,7 @@ def test_weights_that_do_not_fit_are_refused() -> None:
 
 
 def test_a_payload_without_weights_is_refused() -> None:
-    with pytest.raises(CheckpointError, match=r"a.pt: got \['kind'\], expected a policy and its weights"):
+    with pytest.raises(CheckpointError, match=r"a.pt: got \['kind'\]"):
         policy_from({"kind": "policy"}, Path("a.pt"))
 
 
@@ -127,7 +127,7 @@ def test_a_run_without_an_encoder_says_what_makes_it(tmp_path: Path) -> None:
 
 def test_an_encoder_of_another_size_is_refused(tmp_path: Path) -> None:
     run = write_run(tmp_path, shards=1, episodes=1)
-    with pytest.raises(CheckpointError, match=r"got an encoder for .*'height': 28.*, expected .*'height': 84"):
+    with pytest.raises(CheckpointError, match=r"got an encoder for .*'height': 28.*"):
         run_encoder(run, MINI)
 
 
@@ -147,7 +147,7 @@ def test_stored_features_are_the_encoders_numbers(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     steps = [tuple(rng.integers(0, 256, (28, 48, 3), dtype=np.uint8) for _ in range(2)) for _ in range(30)]
     features = encode_images(encoder, steps)
-    assert features.shape == (30, 2, 4, 86)  # more pictures than are encoded at once
+    assert features.shape == (30, 2, 4, 86)  # more images than are encoded at once
     expected = encoder(torch.from_numpy(steps[25][1])[None])[0].half().numpy()
     assert np.allclose(features[25, 1], expected, atol=2e-3)
 

@@ -220,7 +220,7 @@ def hand_made(outcome: Outcome) -> Trajectory:
     observed, steps = np.zeros(outcome.observations, np.uint8), np.zeros(outcome.steps, np.uint8)
     floats = np.zeros(outcome.steps, np.float32)
     success, said_done, collisions = outcome.success, outcome.said_done, outcome.collisions
-    return Trajectory("", floats, observed, observed, steps, floats, floats, success, said_done, collisions)
+    return Trajectory("", floats, observed, floats, steps, floats, floats, success, said_done, collisions)
 
 
 def test_a_job_that_was_dropped_is_missing_on_every_rank() -> None:
@@ -263,7 +263,7 @@ def test_one_rank_alone_waits_for_nobody() -> None:
 def test_what_runs_alone_is_not_started_by_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     assert alone().count == 1
     monkeypatch.setenv("WORLD_SIZE", "4")
-    with pytest.raises(ConfigError, match="ranks: got 4, expected one, since this does not run on several"):
+    with pytest.raises(ConfigError, match="ranks: got 4"):
         alone()
 
 
@@ -275,7 +275,7 @@ def test_each_rank_needs_a_job(run: Path) -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_devices() -> None:
     assert device_of("auto") == device_of("cpu") == torch.device("cpu")
-    with pytest.raises(ConfigError, match="device: got cuda, expected cpu or auto, since torch finds no CUDA device"):
+    with pytest.raises(ConfigError, match="device: got cuda"):
         device_of("cuda")
-    with pytest.raises(ConfigError, match="device: got 'tpu', expected one of auto, cpu, cuda"):
+    with pytest.raises(ConfigError, match="device: got 'tpu'"):
         device_of("tpu")

@@ -147,7 +147,7 @@ def test_a_graph_that_was_tampered_with_is_refused(
     weight = next(one for one in model.graph.initializer if one.name.endswith("actor.weight") or list(one.dims) == [20])
     weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) + np.float32(0.5), weight.name))
     onnx.save(model, tampered / "policy.onnx")
-    with pytest.raises(BundleError, match=r"policy.onnx: got \d+ bytes with sha256 .*, expected sha256"):
+    with pytest.raises(BundleError, match=r"policy.onnx: got \d+ bytes with sha256 .*"):
         PolicyBundle.load(tampered)  # the manifest's hash finds it
     honest = PolicyBundle.load(folder, threads=1)
     bundle = replace(honest, policy=_session(tampered / "policy.onnx"))  # and so does comparing
@@ -182,7 +182,7 @@ def test_an_old_bundle_survives_a_failed_export(folder: Path, policy: SpocPolicy
 
 def test_a_folder_with_something_else_is_left_alone(policy: SpocPolicy, recording: Recording, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(ExportError, match="got a folder with other files, expected a bundle, an empty folder"):
+    with pytest.raises(ExportError, match="got a folder with other files"):
         export(policy, tmp_path, recording, WHERE_FROM)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
@@ -234,7 +234,7 @@ def test_success_of_another_policy_is_no_result(tmp_path: Path) -> None:
     path = tmp_path / "test_greedy.json"
     result = SimulatedResult("object_nav", "test", 9, 0.6, 0.5, 0.7, "greedy")
     path.write_text(json.dumps(evaluated(result, tmp_path / "last.pt")))
-    with pytest.raises(ExportError, match=r"test_greedy.json: got a result of .*last.pt, expected one of .*best.pt"):
+    with pytest.raises(ExportError, match=r"test_greedy.json: got a result of .*last.pt"):
         read_result(path, tmp_path / "best.pt")
     assert read_result(path, tmp_path / "last.pt")["simulated"]["success"] == 0.6
 
@@ -243,7 +243,7 @@ def test_success_of_a_body_that_slides_is_no_result(tmp_path: Path) -> None:
     path = tmp_path / "val_greedy_slide.json"
     result = SimulatedResult("object_nav", "val", 9, 0.6, 0.5, 0.7, "greedy")
     path.write_text(json.dumps(evaluated(result, tmp_path / "best.pt", "slide")))
-    with pytest.raises(ExportError, match=r"slide.json: got contact 'slide', expected 'strict': no real base slides"):
+    with pytest.raises(ExportError, match=r"slide.json: got contact 'slide'"):
         read_result(path, tmp_path / "best.pt")
 
 
@@ -295,5 +295,5 @@ def test_every_action_has_a_logit(folder: Path) -> None:
 def test_a_damaged_result_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "test_greedy.json"
     path.write_text(text)
-    with pytest.raises(ExportError, match=r"test_greedy.json: got .*, expected what `ferry train evaluate` writes"):
+    with pytest.raises(ExportError, match=r"test_greedy.json: got .*"):
         read_result(path, tmp_path / "best.pt")

@@ -86,7 +86,7 @@ def test_a_stop_during_a_rollout_saves_the_last_step(cloned: Path) -> None:
     assert load(stopped.last, KIND)["step"] == 1
 
 
-def test_groups_that_teach_nothing_are_told_and_end_the_run(
+def test_groups_that_teach_nothing_are_reported_and_end_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(group_health, "END_AFTER", 3)
@@ -112,7 +112,7 @@ def test_the_learning_rate_rises_and_falls(cloned: Path) -> None:
     rates = []
     for step, updates in ((0, 0), (0, 3), (5, 50), (10, 100)):
         made.step, made.updates = step, updates
-        rates.append(made._lr())
+        rates.append(made.learning_rate())
     assert rates == pytest.approx([0.25, 1.0, 0.6, 0.2])
 
 
@@ -124,14 +124,14 @@ def test_a_gradient_that_is_no_number_leaves_the_checkpoint(cloned: Path) -> Non
     with torch.no_grad():
         broken.policy.network.head.bias.fill_(float("nan"))  # type: ignore[union-attr, operator]
     with pytest.raises((Diverged, RolloutMismatch)):
-        broken._update(groups)
+        broken.update_policy(groups)
     assert broken.last.read_bytes() == before
 
 
 def some_groups(made: Trainer) -> list[Any]:
     """Two groups as a worker plays them; the first trajectory of each counts as a success."""
     worker = RolloutWorker(made.policy.config, ReachTasks())
-    groups = [worker(job, lambda steps: None) for job, _ in zip(made._jobs(), range(2))]
+    groups = [worker(job, lambda steps: None) for job, _ in zip(made.jobs(), range(2))]
     short = np.arange(8) < np.array([[3], [0]])  # the success came after three actions
     return [
         [replace(one, success=True, executed=short), *(replace(one, success=False) for one in rest)]
@@ -164,7 +164,7 @@ def test_tokens_and_trajectories_weigh_differently(cloned: Path) -> None:
     losses = []
     for aggregation in ("trajectory", "token"):
         made = trainer(cloned, name=aggregation, aggregation=aggregation)
-        losses.append(made._update(some_groups(made))["loss"])
+        losses.append(made.update_policy(some_groups(made))["loss"])
         assert np.isfinite(losses[-1])
     assert losses[0] != losses[1]
 
@@ -173,10 +173,10 @@ def test_tokens_and_trajectories_weigh_differently(cloned: Path) -> None:
 def test_on_cuda_an_update_agrees_with_the_rollout_and_learns(cloned: Path) -> None:
     made = trainer(cloned, name="cuda", device="cuda", ema=0.9)
     before = copied(made.policy.state_dict())
-    assert np.isfinite(made._update(some_groups(made))["loss"])
+    assert np.isfinite(made.update_policy(some_groups(made))["loss"])
     assert next(made.policy.parameters()).is_cuda
     assert not same(before, made.policy.state_dict())
-    made._save()
+    made.save()
     assert not next(load_policy(made.last).parameters()).is_cuda
 
 

@@ -84,7 +84,7 @@ def test_groups_are_counted() -> None:
     assert Tried.of([[True, False], [False, False], [True, True], [False, False]]) == tried(1, 2, 1)
 
 
-def test_dead_groups_are_told_with_what_to_do() -> None:
+def test_dead_groups_are_reported_with_what_to_do() -> None:
     health = GroupHealth()
     for _ in range(WARN_AFTER - 1):
         health.add(tried(0, 30, 2))

@@ -81,7 +81,7 @@ def collected(
 ) -> tuple[Groups, Groups, Scripted]:
     pool = Scripted(script, at_once)
     made = trainer(run, groups=2, max_tries=4, **changes)
-    return (*made._collect(pool, Bar(), lambda: False), pool)  # type: ignore[arg-type]
+    return (*made.collect_rollouts(pool, Bar(), lambda: False), pool)  # type: ignore[arg-type]
 
 
 def successes(groups: Groups) -> list[list[bool]]:
@@ -118,7 +118,7 @@ def test_pure_groups_change_nothing(run: Path) -> None:
     made = trainer(run)
     groups = played(made, 1)
     before = copied(made.policy.state_dict())
-    metrics = made._update([[replace(one, success=True) for one in groups[0]]])
+    metrics = made.update_policy([[replace(one, success=True) for one in groups[0]]])
     assert metrics["gradient_norm"] == 0.0
     assert same(before, made.policy.state_dict())
 
@@ -126,7 +126,7 @@ def test_pure_groups_change_nothing(run: Path) -> None:
 def played(made: Trainer, groups: int) -> Groups:
     """Groups as a worker plays them; the first trajectory of each counts as the only success."""
     worker = RolloutWorker(made.policy.config, made.tasks)
-    some = [worker(job, lambda steps: None) for job, _ in zip(made._jobs(), range(groups))]
+    some = [worker(job, lambda steps: None) for job, _ in zip(made.jobs(), range(groups))]
     return [[replace(one, success=number == 0) for number, one in enumerate(group)] for group in some]
 
 
@@ -134,7 +134,7 @@ def test_an_update_makes_successes_more_probable_and_failures_less(run: Path) ->
     made = trainer(run, epochs=4, lr=3e-3, warmup=1)
     groups = played(made, 2)
     batch = Batch.of(groups, made.policy)
-    made._update(groups)
+    made.update_policy(groups)
     with torch.no_grad():
         logits = made.policy(batch.images, batch.words, batch.proprio)
     log_p, _ = token_log_p(logits, batch.tokens, made.options.temperature)
@@ -147,7 +147,7 @@ def test_microbatches_change_nothing(run: Path) -> None:
     results = []
     for size in (1, 1000):
         made = trainer(run, microbatch=size)
-        results.append((made._update(played(made, 2)), copied(made.policy.state_dict())))
+        results.append((made.update_policy(played(made, 2)), copied(made.policy.state_dict())))
     for name, value in results[0][0].items():
         assert value == pytest.approx(results[1][0][name], rel=1e-3, abs=1e-6), name
     for name, weights in results[0][1].items():
@@ -157,7 +157,7 @@ def test_microbatches_change_nothing(run: Path) -> None:
 def test_the_average_of_weights_follows_them(run: Path) -> None:
     made = trainer(run, ema=0.75, minibatch=100)
     before = copied(made.policy.state_dict())
-    made._update(played(made, 1))  # one optimiser step
+    made.update_policy(played(made, 1))  # one optimiser step
     assert made.updates == 1
     assert made.average is not None
     for name, value in made.policy.state_dict().items():
@@ -168,15 +168,15 @@ def test_the_average_of_weights_follows_them(run: Path) -> None:
 
 def test_jobs_go_round_the_tasks_and_differ_from_step_to_step(run: Path) -> None:
     made = trainer(run, ("red", "blue"), groups=4, max_tries=1)
-    first = list(made._jobs())
+    first = list(made.jobs())
     assert [job.number for job in first] == [0, 1, 2, 3]
     assert sorted(job.task for job in first) == [0, 0, 1, 1]
     assert first[0].task != first[1].task
     made.step = 1
-    second = list(made._jobs())
+    second = list(made.jobs())
     seeds = [seed for job in first + second for seed in (job.state, *job.samples)]
     assert len(set(seeds)) == len(seeds)
-    assert [job.state for job in trainer(run, seed=1, groups=4, max_tries=1)._jobs()] != [job.state for job in first]
+    assert [job.state for job in trainer(run, seed=1, groups=4, max_tries=1).jobs()] != [job.state for job in first]
 
 
 class InProcess:

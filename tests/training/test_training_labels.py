@@ -74,7 +74,7 @@ def test_depths_are_clipped() -> None:
     assert nearest[0, 1] == mean[0, 1] == np.float16(np.log(FAR_M))
 
 
-def test_cells_that_stick_out_count_what_is_in_the_picture() -> None:
+def test_cells_that_stick_out_count_what_is_in_the_image() -> None:
     classes, depth = empty(12, 20)  # a row and a column of cells are half outside
     classes[8:, :] = FLOOR
     depth[11, :] = 4.0

@@ -37,8 +37,8 @@ def write(path: Path, own: bool, success: bool = True) -> Path:
     with h5py.File(path, "w") as file:
         data = file.create_group("data")
         if own:
-            told = {"problem_name": "libero_tabletop", "language_instruction": TASK.replace("_", " ")}
-            data.attrs.update(problem_info=json.dumps(told), num_demos=2, macros_image_convention="opengl")
+            problem = {"problem_name": "libero_tabletop", "language_instruction": TASK.replace("_", " ")}
+            data.attrs.update(problem_info=json.dumps(problem), num_demos=2, macros_image_convention="opengl")
         for number in (10, 9):  # in the order of numbers, not of names
             demo = data.create_group(f"demo_{number}")
             actions = np.zeros((STEPS, 7))
@@ -82,7 +82,7 @@ def test_actions_that_do_nothing_are_left_out_but_not_what_moves_the_gripper(tmp
 
 
 @pytest.mark.parametrize("broken", ["text", "empty", "short", "other"])
-def test_what_is_no_such_file_is_told(broken: str, tmp_path: Path) -> None:
+def test_what_is_no_such_file_is_reported(broken: str, tmp_path: Path) -> None:
     path = tmp_path / f"{TASK}_demo.hdf5"
     if broken == "text":
         path.write_text("no HDF5")
@@ -147,7 +147,7 @@ def test_rlds_episodes_are_read_and_not_mirrored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("broken", ["text", "cut", "damaged", "other"])
-def test_what_is_no_rlds_file_is_told(broken: str, tmp_path: Path) -> None:
+def test_what_is_no_rlds_file_is_reported(broken: str, tmp_path: Path) -> None:
     path = write_rlds(tmp_path / RLDS)
     content = path.read_bytes()
     if broken == "other":

@@ -35,7 +35,7 @@ def test_two_states_are_played() -> None:
             assert "orange juice" in one.instruction
             assert one.actions == 12
             assert one.images.shape == (2, 64, 64, 3)
-            assert one.images.std() > 20  # a picture, not a colour
+            assert one.images.std() > 20  # an image, not one colour
             assert np.isfinite(one.proprio).all()
         assert np.array_equal(group[0].images[0], group[1].images[0])  # the same state
         assert not np.array_equal(group[0].proprio[1], group[1].proprio[1])  # other samples

@@ -95,11 +95,11 @@ def test_a_bump_of_the_experts_own_does_not_end_a_random_burst() -> None:
 def test_a_demonstration_holds_indices() -> None:
     episode = next(training_episodes(np.random.default_rng(0)))
     shown = Demonstration(episode)
-    shown.add(SPOC_ACTIONS.index("done"), 20, 0.2)
-    shown.add(SPOC_ACTIONS.index("move_ahead"), 3, 1.0)
+    shown.add(SPOC_ACTIONS.index("done"), 20, np.zeros(1, np.float32))
+    shown.add(SPOC_ACTIONS.index("move_ahead"), 3, np.ones(1, np.float32))
     assert shown.labels[1] == 0
     assert shown.previous == [20, 3]
-    assert shown.in_hand == [0, 1]
+    assert np.array_equal(shown.state, [[0.0], [1.0]])
 
 
 def test_episodes_are_of_the_training_houses_and_the_same_again() -> None:

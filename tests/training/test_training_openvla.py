@@ -136,7 +136,7 @@ def test_a_gripper_that_opens_at_1_closes_as_libero_s(policy: VlaPolicy) -> None
 
 
 @pytest.mark.parametrize("broken", ["missing", "unknown", "shape", "NaN", "cut", "head", "config", "dataset"])
-def test_what_is_no_such_checkpoint_is_told(broken: str, released: Path, tmp_path: Path) -> None:
+def test_what_is_no_such_checkpoint_is_reported(broken: str, released: Path, tmp_path: Path) -> None:
     tensors, config = weights(), json.loads(json.dumps(CONFIG))
     lost = "language_model.model.norm.weight"
     if broken == "missing":

@@ -135,12 +135,12 @@ def test_scores_make_a_table() -> None:
 
 
 def test_dinov2_is_not_trained() -> None:
-    with pytest.raises(ConfigError, match=r"size: got small_3, expected one whose image encoder is a cnn \(mini\)"):
+    with pytest.raises(ConfigError, match="size: got small_3"):
         main(["--size", "small_3"])
 
 
 def test_an_encoder_that_is_there_is_not_made_again(tmp_path: Path) -> None:
     encoder_path(tmp_path).write_bytes(b"what features were made with")
-    with pytest.raises(CheckpointError, match=r"encoder.pt: the checkpoint exists already; use another --run"):
+    with pytest.raises(CheckpointError, match=r"encoder.pt: the checkpoint exists already"):
         main(["--run", str(tmp_path)])
     assert encoder_path(tmp_path).read_bytes() == b"what features were made with"

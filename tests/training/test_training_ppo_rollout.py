@@ -66,7 +66,7 @@ def test_episodes_are_whole(played: list[Trajectory]) -> None:
         assert one.said_done or len(one) == PLAY.max_steps
         looks = len(one) if one.said_done else len(one) + 1  # cut off: one more look
         assert one.features.shape == (looks, 2, TINY.image.tokens, TINY.image.token_width)
-        assert len(one.previous) == len(one.in_hand) == looks
+        assert len(one.previous) == len(one.state) == looks
         assert one.previous[0] == TINY.tokens.start
         assert len(one.actions) == len(one.log_p) == len(one.rewards)
 

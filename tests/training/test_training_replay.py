@@ -57,7 +57,7 @@ def test_no_episode_is_drawn_twice_at_once(tmp_path: Path) -> None:
 
 def test_a_damaged_or_missing_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "update_000007.npz").write_bytes(b"PK nothing")
-    with pytest.raises(CheckpointError, match=r"update_000007.npz: got \w+, expected episodes of the replay"):
+    with pytest.raises(CheckpointError, match=r"update_000007.npz: got \w+"):
         ReplayBuffer(tmp_path, 10).restore([7])
     with pytest.raises(CheckpointError, match=r"update_000008.npz: got FileNotFoundError"):
         ReplayBuffer(tmp_path, 10).restore([8])
@@ -65,7 +65,7 @@ def test_a_damaged_or_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "replay").write_text("a file")
-    with pytest.raises(CheckpointError, match=r"update_000000.npz: got 'File exists', expected to write 1 episodes"):
+    with pytest.raises(CheckpointError, match=r"update_000000.npz: got 'File exists'"):
         ReplayBuffer(tmp_path / "replay", 10).add(0, [episode(2, 0)])
 
 

@@ -90,7 +90,7 @@ def test_a_rollout_plays_every_episode_once(run: Path) -> None:
     }
 
 
-def test_the_policy_is_told_what_was_executed() -> None:
+def test_the_policy_gets_what_was_executed() -> None:
     episode = sample_episode(house_seed("val", 0), max_steps=STEPS)
     rollout = Rollout(tiny_policy(), 1, TwinOptions(height=28, width=48), 40)
     inputs: list[tuple[int, int]] = []
@@ -165,9 +165,9 @@ def test_the_same_houses_are_drawn_again(run: Path) -> None:
 
 
 def test_options_that_make_no_sense_are_refused(run: Path) -> None:
-    with pytest.raises(ConfigError, match="max_steps: got 61, expected at most the policy's horizon, 60"):
+    with pytest.raises(ConfigError, match="max_steps: got 61"):
         check(options(run, max_steps=61))
-    with pytest.raises(ConfigError, match=r"sampling: got 'best', expected one of greedy, .*, expert"):
+    with pytest.raises(ConfigError, match="sampling: got 'best'"):
         check(options(run, sampling=("best",)))
 
 

@@ -25,7 +25,7 @@ def test_squeezing_is_one_matrix_per_side() -> None:
     assert torch.allclose(got, expected, atol=1e-2)
 
 
-def test_a_picture_is_84_tokens_in_the_order_of_its_rows() -> None:
+def test_an_image_is_84_tokens_in_the_order_of_its_rows() -> None:
     encoder = image_encoder(IMAGES)
     assert isinstance(encoder, SiglipImages)
     encoder.model.embeddings.position_embedding.weight.data.zero_()

@@ -106,12 +106,12 @@ def test_weights_can_be_replaced_by_a_folder() -> None:
 
 
 def test_an_unknown_size_is_named() -> None:
-    with pytest.raises(ConfigError, match="policy size: got 'huge', expected one of small_3, mini"):
+    with pytest.raises(ConfigError, match="policy size: got 'huge'"):
         preset("huge")
 
 
 def test_a_width_must_hold_its_heads() -> None:
-    with pytest.raises(ConfigError, match="policy width: got 30, expected a multiple of its 4 heads"):
+    with pytest.raises(ConfigError, match="policy width: got 30"):
         replace(TINY, width=30, fusion_heads=2, decoder_heads=4)
 
 

@@ -81,7 +81,7 @@ def test_a_folder_of_weights_brings_its_tokenizer(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").touch()
-    with pytest.raises(ConfigError, match=r"got \['model.safetensors'\], expected a tokenizer.json in it"):
+    with pytest.raises(ConfigError, match=r"got \['model.safetensors'\]"):
         tokenizer_for(TextConfig("t5", 16, weights=str(tmp_path)))
 
 
@@ -104,7 +104,7 @@ def test_t5_does_not_read_padding() -> None:
 
 
 def test_an_unknown_kind_is_named() -> None:
-    with pytest.raises(ConfigError, match="text encoder: got 'clip', expected one of t5, words, siglip"):
+    with pytest.raises(ConfigError, match="text encoder: got 'clip'"):
         text_encoder(replace(TINY.text, kind="clip"), 20)
 
 
@@ -114,7 +114,7 @@ def test_the_words_of_objectnav_keep_their_numbers() -> None:
     assert [TOKENIZER.token_to_id(word) for word in words] == [0, 1, 2, 19, 28, 29, 71, 87]
 
 
-def test_every_task_tells_its_instructions_apart() -> None:
+def test_every_task_has_distinct_instructions() -> None:
     lists = [
         [f"{verb} an apple" for verb in PICK_UP_VERBS],
         [f"find a mug and {verb} that mug" for verb in PICK_UP_VERBS],

@@ -127,7 +127,7 @@ def test_what_is_not_liberos_is_refused(folder: Path) -> None:
 
 
 def test_each_kind_of_checkpoint_has_its_own_options(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for more, told in (([], "--results"), ([f"--checkpoint={folder / 'sees.pt'}"], "--demonstrations")):
+    for more, expected in (([], "--results"), ([f"--checkpoint={folder / 'sees.pt'}"], "--demonstrations")):
         with pytest.raises(SystemExit, match="0"):
             main([*more, "--help"])
-        assert told in capsys.readouterr().out
+        assert expected in capsys.readouterr().out

@@ -75,13 +75,13 @@ def test_a_configuration_is_plain_json() -> None:
 
 
 def test_sizes_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ConfigError, match="policy width: got 50, expected a multiple of its 4 heads"):
+    with pytest.raises(ConfigError, match="policy width: got 50"):
         VlaConfig(ACTIONS, width=50)
     with pytest.raises(ConfigError, match="image_size: got 100"):
         VlaPolicy(VlaConfig(ACTIONS, image_size=100))
     with pytest.raises(ConfigError, match="network: got 'llama', expected one of conv"):
         VlaPolicy(VlaConfig(ACTIONS, network="llama"))
-    with pytest.raises(ConfigError, match="policy size: got 'huge', expected one of mini"):
+    with pytest.raises(ConfigError, match="policy size: got 'huge'"):
         preset("huge", VlaConfig(ACTIONS))
     with pytest.raises(ConfigError, match="channels"):
         VlaPolicy(VlaConfig(ACTIONS, channels=(8, 8)))

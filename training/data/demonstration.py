@@ -15,7 +15,7 @@ import numpy.typing as npt
 from robots.binding import Binding
 from robots.previous_action import PreviousActionTokens
 from robots.robot import Sent
-from robots.spec import U8Image
+from robots.spec import F32Vector, U8Image
 from simulation.episode import EpisodeSpec
 from simulation.episode_steps import DONE, EpisodeSteps
 from simulation.errors import EpisodeGenerationError, HouseGenerationError
@@ -79,7 +79,7 @@ class Demonstration:
         features: for each step the frozen encoder's tokens (cameras, K, C) float16.
         labels: for each step the index of the expert's action.
         previous: for each step the previous-action token.
-        in_hand: for each step 0 or 1.
+        state: for each step the policy's state vector (n,), as `Binding.state` makes it.
         success: whether the task was solved.
         collisions: blocked motions.
     """
@@ -89,15 +89,15 @@ class Demonstration:
     features: list[npt.NDArray[np.float16]] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     previous: list[int] = field(default_factory=list)
-    in_hand: list[int] = field(default_factory=list)
+    state: list[F32Vector] = field(default_factory=list)
     success: bool = False
     collisions: int = 0
 
-    def add(self, label: int, previous: int, in_hand: float) -> None:
+    def add(self, label: int, previous: int, state: F32Vector) -> None:
         """Adds one step, without its image; `label` is the index of the expert's action in the policy's actions."""
         self.labels.append(label)
         self.previous.append(previous)
-        self.in_hand.append(round(in_hand))
+        self.state.append(state)
 
 
 def training_episodes(
@@ -146,8 +146,7 @@ def demonstrate(
         label = expert.action()
         images = binding.images(observation)
         shown.images.append(tuple(images[camera.name] for camera in binding.policy.cameras))
-        in_hand = float(binding.state(observation)[0])
-        shown.add(binding.actions.index(label), play.previous_action(tokens), in_hand)
+        shown.add(binding.actions.index(label), play.previous_action(tokens), binding.state(observation))
         action = noise.replace(label, play.sent)
         if action != DONE:
             yield shown

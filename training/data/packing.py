@@ -27,7 +27,7 @@ class Batch:
         tokens: (B, T, cameras, K, C) float32.
         labels: (B, T) int64, `IGNORE` where there is no step.
         previous, step, trajectory, instruction: (B, T) int64; trajectory is -1 where there is no step.
-        state: (B, T, 1) float32.
+        state: (B, T, n) float32.
     """
 
     tokens: Tensor
@@ -109,5 +109,5 @@ def collate(episodes: Episodes, instructions: Instructions, rows: Sequence[Seque
         step=torch.from_numpy(step),
         trajectory=torch.from_numpy(trajectory),
         instruction=torch.from_numpy(words),
-        state=torch.from_numpy(episodes.in_hand[source].astype(np.float32))[..., None],
+        state=torch.from_numpy(episodes.state[source]),
     )

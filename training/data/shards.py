@@ -1,8 +1,8 @@
 """Training data on disk: shards of episodes with the frozen encoder's features instead of images.
 
-A shard is one uncompressed .npz without pickles: `features` (S, cameras, K, C) float16, `labels`, `previous` and
-`in_hand` (S,) uint8, `lengths` (E,) int32, and of each episode `instructions`, `targets`, `houses`, `success` and
-`collisions`.
+A shard is one uncompressed .npz without pickles: `features` (S, cameras, K, C) float16, `labels` and `previous` (S,)
+uint8, `state` (S, n) float32, `lengths` (E,) int32, and of each episode `instructions`, `targets`, `houses`, `success`
+and `collisions`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,18 @@ LEGACY_METADATA: Mapping[str, Any] = MappingProxyType({"task": ["object_nav"], "
 """Metadata of data that was made before these were recorded."""
 
 
+FORMER_STATE = "in_hand"
+"""Key (S,) uint8 of data that was made when the whole state was whether an object is in the hand."""
+
+
+def with_state(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """Returns arrays that may be older with the key `state`, (S, n) float32."""
+    made = {name: array for name, array in arrays.items() if name != FORMER_STATE}
+    if FORMER_STATE in arrays:
+        made["state"] = arrays[FORMER_STATE].astype(np.float32)[:, None]
+    return made
+
+
 def shard_path(folder: Path, number: int) -> Path:
     """Path of shard `number`."""
     return folder / f"shard_{number:05d}.npz"
@@ -38,7 +50,7 @@ def write_shard(path: Path, demonstrations: Sequence[Demonstration]) -> None:
         "features": np.stack([tokens for each in demonstrations for tokens in each.features]),
         "labels": _joined([each.labels for each in demonstrations]),
         "previous": _joined([each.previous for each in demonstrations]),
-        "in_hand": _joined([each.in_hand for each in demonstrations]),
+        "state": np.stack([state for each in demonstrations for state in each.state]),
         "lengths": np.array([len(each.labels) for each in demonstrations], np.int32),
         "instructions": np.array([each.episode.instruction for each in demonstrations]),
         "targets": np.array([each.episode.target for each in demonstrations]),
@@ -101,7 +113,8 @@ class Episodes:
 
     Attributes:
         features: (S, cameras, K, C) float16.
-        labels, previous, in_hand: (S,) uint8.
+        labels, previous: (S,) uint8.
+        state: (S, n) float32, the policy's state vector.
         starts, lengths: (E,) first step and number of steps of each episode.
         instructions: (E,).
     """
@@ -109,7 +122,7 @@ class Episodes:
     features: npt.NDArray[np.float16]
     labels: npt.NDArray[np.uint8]
     previous: npt.NDArray[np.uint8]
-    in_hand: npt.NDArray[np.uint8]
+    state: npt.NDArray[np.float32]
     starts: npt.NDArray[np.int64]
     lengths: npt.NDArray[np.int64]
     instructions: tuple[str, ...]
@@ -155,18 +168,19 @@ def load_shards(files: Sequence[Path]) -> Episodes:
         position += len(block)
     assert features is not None
     lengths = np.concatenate([shard["lengths"] for shard in small]).astype(np.int64)
-    joined = {name: np.concatenate([shard[name] for shard in small]) for name in ("labels", "previous", "in_hand")}
+    joined = {name: np.concatenate([shard[name] for shard in small]) for name in ("labels", "previous", "state")}
     instructions = tuple(str(text) for shard in small for text in shard["instructions"])
     return Episodes(features, **joined, starts=np.cumsum(lengths) - lengths, lengths=lengths, instructions=instructions)
 
 
 def _small(path: Path) -> dict[str, npt.NDArray[Any]]:
-    return _read(path, ("labels", "previous", "in_hand", "lengths", "instructions"))
+    return _read(path, ("labels", "previous", "state", "lengths", "instructions"))
 
 
 def _read(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return {name: file[name] for name in names}
+            found = with_state({name: file[name] for name in file.files if name in (*names, FORMER_STATE)})
+            return {name: found[name] for name in names}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: got {type(error).__name__} {error}, expected a whole shard; delete it") from error

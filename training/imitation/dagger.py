@@ -126,8 +126,7 @@ class DaggerCollector:
     def _decide(self, slot: ActiveEpisode, logits: F32Vector) -> str:
         label, actions = slot.expert.action(), self.rollout.binding.actions
         assert slot.policy_input is not None
-        previous, in_hand = slot.policy_input.previous_action, float(slot.policy_input.state[0])
-        slot.record.add(actions.index(label), previous, in_hand)
+        slot.record.add(actions.index(label), slot.policy_input.previous_action, slot.policy_input.state)
         choice, _ = choose(logits, "sample", slot.rng)
         action = actions.names[choice]
         slot.ignored += label == "done" and action != "done"

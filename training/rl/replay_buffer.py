@@ -16,11 +16,11 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from training.data.packing import Instructions
-from training.data.shards import Episodes, write_arrays
+from training.data.shards import Episodes, with_state, write_arrays
 from training.errors import CheckpointError
 from training.rl.trajectory import Trajectory, joined, per_step, trainable_mask
 
-OBSERVATIONS, STEPS = ("features", "previous", "in_hand"), ("actions", "log_p", "rewards")
+OBSERVATIONS, STEPS = ("features", "previous", "state"), ("actions", "log_p", "rewards")
 PLAIN = ("success", "said_done", "collisions", "guided")
 
 
@@ -98,6 +98,7 @@ def to_arrays(trajectories: list[Trajectory]) -> dict[str, npt.NDArray[Any]]:
 
 def from_arrays(arrays: dict[str, npt.NDArray[Any]]) -> list[Trajectory]:
     """Inverse of `to_arrays`."""
+    arrays = with_state(arrays)
     observations, steps = (np.cumsum(column)[:-1] for column in arrays["lengths"].T)
     ends = dict.fromkeys(OBSERVATIONS, observations) | dict.fromkeys(STEPS, steps)
     parts = {name: np.split(arrays[name], end) for name, end in ends.items()}

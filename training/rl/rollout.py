@@ -98,7 +98,7 @@ class RolloutWorker:
         self._log_p.setdefault(id(slot), []).append(log_p)
         if self.reward.shaping:
             self._distances_m.setdefault(id(slot), []).append(distance_m(slot.twin))
-        slot.record.add(action, slot.policy_input.previous_action, float(slot.policy_input.state[0]))
+        slot.record.add(action, slot.policy_input.previous_action, slot.policy_input.state)
         return self.rollout.binding.actions.names[action]
 
     def _trajectory(self, slot: ActiveEpisode) -> Trajectory:
@@ -110,7 +110,7 @@ class RolloutWorker:
             instruction=record.episode.instruction,
             features=np.stack(record.features),
             previous=np.array(record.previous, np.uint8),
-            in_hand=np.array(record.in_hand, np.uint8),
+            state=np.stack(record.state),
             actions=actions,
             log_p=np.array(self._log_p.pop(id(slot)), np.float32),
             rewards=rewards(self.reward, blocked, len(actions), record.success) + self._shaping(slot),
@@ -132,7 +132,7 @@ class RolloutWorker:
         with torch.inference_mode():
             slot.record.features.append(policy.images(*images)[0].to(torch.float16).numpy())
         slot.record.previous.append(final.previous_action)
-        slot.record.in_hand.append(round(float(final.state[0])))
+        slot.record.state.append(final.state)
 
 
 class RolloutCollector:

@@ -24,7 +24,6 @@ from training.data.packing import Batch, Instructions, collate, pack
 from training.errors import Diverged
 from training.models.spoc import SpocPolicy
 from training.rl.actor_critic import ActorCritic, TwinQ
-from training.rl.log import opened
 from training.rl.options import RlOptions
 from training.rl.ppo_loss import kl_estimate, log_probabilities
 from training.rl.replay_buffer import ReplayBuffer, Transitions, transitions
@@ -96,26 +95,11 @@ class SacTrainer(RlTrainer):
             RewardError, WorkersLost: during a rollout; last.pt holds every update until then.
             Diverged: last.pt is from before.
         """
-        end, stopped = None if updates is None else self.update + updates, False
-        with (
-            opened(self.folder, self.options.steps, self.steps, self.ranks.first) as log,
-            self.make_collector(log) as collector,
-        ):
-            self.evaluate(log, stopping)
-            while not self.is_over(end):
-                with log.timed("playing"):
-                    rollouts = self.collect_rollouts(collector, stopping)
-                if rollouts is None:
-                    stopped = True
-                    break
-                with log.timed("learning"):
+        with self.update_loop(stopping, updates) as loop:
+            for rollouts in loop.collect_rollouts():
+                with loop.log.timed("learning"):
                     metrics = self.update_policy(rollouts)
-                log.update(self.update, self.steps, rollouts.outcomes, float(np.mean(self.window)), metrics)
-                self.save_if_due()
-                self.evaluate(log, stopping)
-            self.save("last.pt")
-        if stopped:
-            raise KeyboardInterrupt
+                loop.finish(rollouts, metrics)  # logs, saves, evaluates
 
     def resume(self) -> None:
         """As PPO; restores the critics, their targets, the temperature and the replay buffer as well."""

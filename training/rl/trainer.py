@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from training.errors import CheckpointError, RanksLost, RewardError
 from training.models.spoc import SpocPolicy
 from training.models.tokenizer import tokenizer_for
 from training.rl.actor_critic import ActorCritic, trained_weights
-from training.rl.log import Log
+from training.rl.log import Log, opened
 from training.rl.options import FORMER_NAMES, RlOptions
 from training.rl.reward import check_shaping
 from training.rl.rollout import RolloutCollector, RolloutJob, RolloutWorker, jobs_of, twin_options
@@ -106,11 +107,28 @@ class RlTrainer:
         """Trains to the end, for `updates` updates, or until `stopping()`; see the algorithms."""
         raise NotImplementedError
 
-    # Rollouts
+    @contextmanager
+    def update_loop(self, stopping: Callable[[], bool], updates: int | None) -> Iterator[UpdateLoop]:
+        """Opens what a `run` needs, its log and its workers; evaluates first, and writes last.pt at the end.
 
-    def make_collector(self, log: Log) -> RolloutCollector:
-        """Makes the collector of this training's rollouts; its processes end with the context."""
-        return RolloutCollector(self.make_worker(), self.options, self.ranks, log.advance)
+        An exception in the context ends it without last.pt.
+
+        Raises:
+            KeyboardInterrupt: `stopping()` has ended the loop, and last.pt is written.
+        """
+        end = None if updates is None else self.update + updates
+        with (
+            opened(self.folder, self.options.steps, self.steps, self.ranks.first) as log,
+            RolloutCollector(self.make_worker(), self.options, self.ranks, log.advance) as collector,
+        ):
+            self.evaluate(log, stopping)
+            loop = UpdateLoop(self, log, collector, stopping, end)
+            yield loop
+            self.save("last.pt")
+        if loop.stopped:
+            raise KeyboardInterrupt
+
+    # Rollouts
 
     def make_worker(self) -> Callable[[], RolloutWorker]:
         """Returns what makes a worker in its process."""
@@ -256,6 +274,35 @@ class RlTrainer:
     def autocast(self) -> torch.autocast:
         """Matrix products in bfloat16, where the options say so."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bf16)
+
+
+@dataclass
+class UpdateLoop:
+    """Updates of one `run`, see `RlTrainer.update_loop`; `stopped` once it has ended because somebody asked for it."""
+
+    trainer: RlTrainer
+    log: Log
+    collector: RolloutCollector
+    stopping: Callable[[], bool]
+    end: int | None
+    stopped: bool = False
+
+    def collect_rollouts(self) -> Iterator[RolloutBuffer]:
+        """Plays and yields the episodes of each update, with the policy as it is then."""
+        while not self.trainer.is_over(self.end):
+            with self.log.timed("playing"):
+                rollouts = self.trainer.collect_rollouts(self.collector, self.stopping)
+            if rollouts is None:
+                self.stopped = True
+                return
+            yield rollouts
+
+    def finish(self, rollouts: RolloutBuffer, metrics: Mapping[str, float]) -> None:
+        """Logs an update that was made from `rollouts`; saves and evaluates where that is due."""
+        trainer = self.trainer
+        self.log.update(trainer.update, trainer.steps, rollouts.outcomes, float(np.mean(trainer.window)), metrics)
+        trainer.save_if_due()
+        trainer.evaluate(self.log, self.stopping)
 
 
 def train(trainer: RlTrainer) -> int:

@@ -27,7 +27,8 @@ class Trajectory:
     Attributes:
         instruction: given to the policy.
         features: (T, cameras, K, C) float16; T + 1 where it was truncated, with the observation after the last action.
-        previous, in_hand: of the same steps, uint8.
+        previous: of the same steps, uint8.
+        state: of the same steps, (.., n) float32, the policy's state vector.
         actions: (T,) uint8.
         log_p: (T,) float32, log-probability of each action when it was chosen.
         rewards: (T,) float64.
@@ -40,7 +41,7 @@ class Trajectory:
     instruction: str
     features: npt.NDArray[np.float16]
     previous: npt.NDArray[np.uint8]
-    in_hand: npt.NDArray[np.uint8]
+    state: npt.NDArray[np.float32]
     actions: npt.NDArray[np.uint8]
     log_p: npt.NDArray[np.float32]
     rewards: npt.NDArray[np.float64]
@@ -61,7 +62,7 @@ def joined(trajectories: Sequence[Trajectory]) -> Episodes:
         features=np.concatenate([each.features for each in trajectories]),
         labels=np.concatenate(actions),
         previous=np.concatenate([each.previous for each in trajectories]),
-        in_hand=np.concatenate([each.in_hand for each in trajectories]),
+        state=np.concatenate([each.state for each in trajectories]),
         starts=np.cumsum(lengths) - lengths,
         lengths=lengths,
         instructions=tuple(each.instruction for each in trajectories),

@@ -22,7 +22,7 @@ class Backbone:
         language: the same of the language model ("llama").
         last_token: id that action token 0 has; the others come before it.
         stop_token: id of what ends an answer.
-        crop: area of the middle of the image that is looked at, as a fraction (published policies: 0.9).
+        crop: area of the middle of the image that is used, as a fraction (published policies: 0.9).
         mirrored: whether left and right are exchanged before (published policies of LIBERO: they are).
     """
 

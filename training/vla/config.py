@@ -23,7 +23,7 @@ class VlaConfig:
     Attributes:
         actions: range of the actions, which the tokens stand for.
         proprio: range of the proprioception, (8,) for LIBERO; None where the policy does not see it, as published.
-        words: of the instructions, by id; not looked at where there is a tokenizer.
+        words: of the instructions, by id; unused where there is a tokenizer.
         network: kind: "conv", a small network trained from scratch; "tokens", a pre-trained vision-language model.
         backbone: of network "tokens".
         tokenizer: of a language model, the content of a Hugging Face tokenizers file, which makes a prompt of an

@@ -117,9 +117,9 @@ class Trainer:
             try:
                 self._loop(pool, board, bar, stopping, end)
             except (WorkersLost, DeadGroups):
-                self._save()  # of whole steps: neither comes during an update
+                self.save()  # of whole steps: neither comes during an update
                 raise
-            self._save()
+            self.save()
         if stopping():
             raise KeyboardInterrupt
 
@@ -129,21 +129,21 @@ class Trainer:
         before = self.trajectories
         self._evaluate(pool, board, bar, stopping)
         while self.step < end and not stopping():
-            groups, tried = self._collect(pool, bar, stopping)
+            groups, tried = self.collect_rollouts(pool, bar, stopping)
             if stopping():
                 return
-            metrics = self._update(groups) if groups else {}
+            metrics = self.update_policy(groups) if groups else {}
             self._finish(groups, tried, metrics, board, bar)
             rate = (self.trajectories - before) / (time.monotonic() - started_s) * 3600
             self.shown = {"success": f"{metrics_of(tried)['success']:.0%}", "kept": f"{len(groups)}/{len(tried)}"}
             self.shown["rate"] = f"{rate:,.0f} trajectories/h"
             bar.note(**self.shown)
             if time.monotonic() - saved_s > self.options.save_every_s:
-                self._save()
+                self.save()
                 saved_s = time.monotonic()
             self._evaluate(pool, board, bar, stopping)
 
-    def _collect(self, pool: Pool, bar: Bar, stopping: Callable[[], bool]) -> tuple[Groups, Groups]:
+    def collect_rollouts(self, pool: Pool, bar: Bar, stopping: Callable[[], bool]) -> tuple[Groups, Groups]:
         """Plays groups until enough are mixed; returns these, and all up to the last of them, in the order of jobs.
 
         Which groups these are does not depend on which worker was faster: jobs begin in their order, none begins once
@@ -162,7 +162,7 @@ class Trainer:
             return len(found(range(first))) == options.groups
 
         run = pool.run(
-            self._jobs(), keep_on=lambda: len(found(sorted(done))) < options.groups, give_up=stopping, enough=complete
+            self.jobs(), keep_on=lambda: len(found(sorted(done))) < options.groups, give_up=stopping, enough=complete
         )
         for job, trajectories in run:
             done[job.number] = trajectories
@@ -171,8 +171,8 @@ class Trainer:
         tried = [number for number in sorted(done) if len(kept) < options.groups or number <= kept[-1]]
         return [done[number] for number in kept], [done[number] for number in tried]
 
-    def _jobs(self) -> Iterator[RolloutJob]:
-        """Yields this step's groups, whose states and samples depend on the seed, the step and the number alone."""
+    def jobs(self) -> Iterator[RolloutJob]:
+        """Yields this step's jobs; their states and samples depend on the seed, the step and the number alone."""
         options, weights = self.options, self._weights(self.policy.state_dict())
         first = int(np.random.default_rng([options.seed, 1, self.step]).integers(len(self.tasks.names)))
         for number in range(options.groups * options.max_tries):
@@ -182,7 +182,7 @@ class Trainer:
                 options.temperature, options.rows, weights,
             )  # fmt: skip
 
-    def _update(self, groups: Groups) -> dict[str, float]:
+    def update_policy(self, groups: Groups) -> dict[str, float]:
         """Makes the optimiser steps of one step; returns the means of their metrics."""
         options, metrics = self.options, defaultdict[str, list[float]](list)
         batch, rng = Batch.of(groups, self.policy), np.random.default_rng([options.seed, 4, self.step])
@@ -206,11 +206,11 @@ class Trainer:
         if not np.isfinite([metrics["loss"], norm]).all():
             raise Diverged(self.updates, metrics["loss"], self.last, "loss or gradient")
         for group in self.optimiser.param_groups:
-            group["lr"] = self._lr()
+            group["lr"] = self.learning_rate()
         self.optimiser.step()
         self.updates += 1
         self._add_to_average()
-        return {**metrics, "gradient_norm": norm, "lr": self._lr()}
+        return {**metrics, "gradient_norm": norm, "lr": self.learning_rate()}
 
     def _loss(self, part: Batch, weights: Tensor, check_agreement: bool) -> tuple[Tensor, dict[str, float]]:
         """Computes a part's share of the minibatch's loss, and of its metrics."""
@@ -232,7 +232,7 @@ class Trainer:
             }
         return loss, metrics
 
-    def _lr(self) -> float:
+    def learning_rate(self) -> float:
         """Learning rate: rises over the first optimiser steps, and falls along a cosine over the steps."""
         options = self.options
         rise = min(1.0, (self.updates + 1) / max(1, options.warmup))
@@ -272,7 +272,7 @@ class Trainer:
         board.add_scalar("held_out/success", success, self.step)
         found = f"{success:.1%} [{low:.1%}, {high:.1%}] of {len(successes)} held-out states"
         bar.write(f"step {self.step}, {self.trajectories} trajectories: {found}")
-        self._save()
+        self.save()
 
     def resume(self) -> None:
         """Restores the state in last.pt: weights, optimiser and progress; the next groups follow from these.
@@ -312,7 +312,8 @@ class Trainer:
             "evaluations": self.evaluations,
         }
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Writes last.pt."""
         save(self.last, KIND, self.payload())
 
     def _policy_weights(self) -> dict[str, Tensor]:

@@ -26,7 +26,7 @@ class VlaNetwork(Protocol):
         Args:
             images: (B, S, S, 3) uint8 RGB.
             words: (B, L) int64, ids of the instruction's words or tokens, padded with `PADDING`.
-            proprio: (B, P) in [-1, 1]; not looked at where the configuration has none.
+            proprio: (B, P) in [-1, 1]; unused where the configuration has none.
 
         Returns:
             (B, chunk, D, bins).

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from simulation.libero.steps import WorldSteps
 from simulation.worker_pool import Report
 from training.runtime.weights import Weights, tensors
 from training.vla.config import VlaConfig
@@ -90,32 +91,27 @@ class RolloutWorker:
 def play_group(
     world: World, state: npt.NDArray[np.float64], policy: VlaPolicy, job: RolloutJob, report: Report
 ) -> list[Trajectory]:
-    """Plays a job's trajectories from one state, which is looked at once."""
+    """Plays a job's trajectories from one state, which is observed once."""
     player = _Player(world, policy, job, report)
-    trajectories = []
-    for seed in job.samples:
-        world.reset(state)
-        trajectories.append(player.play(np.random.default_rng(seed)))
-    return trajectories
+    return [player.play(state, np.random.default_rng(seed)) for seed in job.samples]
 
 
 class _Player:
-    """Plays one trajectory after another in a world that was reset to the same state."""
+    """Plays one trajectory after another from the same state of a world."""
 
     def __init__(self, world: World, policy: VlaPolicy, job: RolloutJob, report: Report) -> None:
         self.world, self.policy, self.job, self.report = world, policy, job, report
         self.words = policy.words([world.instruction])
         self.first: tuple[Seen, torch.Tensor] | None = None
 
-    def play(self, rng: np.random.Generator) -> Trajectory:
+    def play(self, state: npt.NDArray[np.float64], rng: np.random.Generator) -> Trajectory:
         """Plays one trajectory."""
+        steps = WorldSteps(self.world, state)
         chunks: list[tuple[Seen, npt.NDArray[np.uint8], npt.NDArray[np.float32], int]] = []
-        actions, success = 0, False
-        while not success and actions < self.world.max_actions:
-            seen, logits = self._look(first=actions == 0)
+        for number in steps:
+            seen, logits = self._look(first=number == 0)
             tokens, log_p = choose(logits, self.job.temperature, rng)
-            executed, success = self._execute(tokens, self.world.max_actions - actions)
-            actions += executed
+            executed = steps.act_rows(self.policy.tokenizer.decode(tokens)[: self.job.rows])
             if self.job.keep or not chunks:
                 chunks.append((seen, tokens, log_p, executed))
             self.report(executed)
@@ -127,8 +123,8 @@ class _Player:
             tokens=np.stack([tokens for _, tokens, *_ in chunks]),
             log_p=np.stack([log_p for _, _, log_p, _ in chunks]),
             executed=np.stack([rows < executed for *_, executed in chunks]),
-            actions=actions,
-            success=success,
+            actions=steps.count,
+            success=steps.success,
         )
 
     def _look(self, first: bool) -> tuple[Seen, torch.Tensor]:
@@ -142,14 +138,6 @@ class _Player:
         if first:
             self.first = (seen, logits)
         return seen, logits
-
-    def _execute(self, tokens: npt.NDArray[np.uint8], left: int) -> tuple[int, bool]:
-        """Executes rows of a chunk until the task is done; returns their number and whether it is."""
-        chunk = self.policy.tokenizer.decode(tokens)[: min(self.job.rows, left)]
-        for number, action in enumerate(chunk, 1):
-            if self.world.step(action):
-                return number, True
-        return len(chunk), False
 
 
 def choose(

@@ -93,7 +93,7 @@ class PiperMotion:
         """Commands the arm to hold its position; a moving arm continues to its commanded position if that is near.
 
         The measured position of a moving arm lags: commanded to it, the arm would swing back. When this process was
-        suspended in a motion nothing is sent until the next one: the arm stands where it was commanded to, and the bus
+        suspended in a motion nothing is sent until the next one: the arm stays where it was commanded to, and the bus
         first delivers what it buffered before, for as long as this process takes to read it.
         """
         self._slept(self._sent_s)

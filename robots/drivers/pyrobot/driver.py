@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from robots.cameras.freeze import FreezeDetector
 from robots.cameras.letterbox import fov_scale, lens_fov_deg, letterbox
 from robots.command import Command, JointTarget, LookAt, MoveBase, MoveJoint, RotateBase, Stop
 from robots.drivers.pyrobot.link import ConnectionLost, Link, Refused
 from robots.drivers.pyrobot.pyrobot_server.machine import STALE_S
 from robots.drivers.pyrobot.pyrobot_server.messages import Message
-from robots.drivers.pyrobot.pyrobot_server.server import FROZEN_S
+from robots.drivers.pyrobot.pyrobot_server.server import NEWER_IMAGE_S
 from robots.embodiment import Embodiment
 from robots.embodiments.locobot import IMAGE_FOV_DEG, PAN, TILT, camera_slots, locobot
 from robots.errors import ConnectionFailed, NotConnected, RobotError
@@ -48,6 +49,8 @@ class PyrobotOptions:
         width: of the images in observations, pixels.
         image_fov_deg: their vertical field of view; the part that the camera does not cover is black.
         camera_slots: actions that move the camera, see `embodiments.locobot.camera_slots`; empty: the default.
+        camera_stale_s: age limit of the newest image.
+        camera_frozen_s: images that stay the same for longer are a frozen camera.
         timeout_s: of answers that do not wait for a motion.
         ready_s: time limit, after connecting, of the first odometry, joint states and image.
     """
@@ -58,6 +61,8 @@ class PyrobotOptions:
     width: int = 1280
     image_fov_deg: float = IMAGE_FOV_DEG
     camera_slots: str = ""
+    camera_stale_s: float = 1.0
+    camera_frozen_s: float = 0.5
     timeout_s: float = 2.0
     ready_s: float = 5.0
 
@@ -74,7 +79,8 @@ class PyrobotLocobot(Connected):
         self._lock: Lock | None = None
         self._state: Message = {}
         self._state_ns = 0
-        self._plausible, self._turned, self._checking = _plausible(), 0.0, threading.Lock()
+        self._checking = threading.Lock()
+        self._begin_checks()
         self._retry_s = 0.0
         self._doubt = ""  # why the motion under distance was ended
         self._image_number, self._stamp_ns, self._filled = 0, 0, 0.0
@@ -95,7 +101,8 @@ class PyrobotLocobot(Connected):
     def connect(self) -> None:
         """Connects. Raises ConnectionFailed: no server, another client or version, or a robot without feedback."""
         lock = claim(f"locobot-{self.options.address}")
-        self._state, self._plausible, self._turned = {}, _plausible(), 0.0
+        self._state = {}
+        self._begin_checks()
         try:
             self._link = Link(self.options.address, self.options.timeout_s, self._take)
             self._wait_ready()
@@ -118,13 +125,13 @@ class PyrobotLocobot(Connected):
         Raises:
             NotConnected: before `connect`.
             ConnectionLost: the server is gone; once it is back, the connection is made again here.
-            Refused: the camera is frozen.
-            RobotError: joint states or odometry are missing or implausible.
+            Refused: the server has no newer image.
+            RobotError: joint states or odometry are missing or implausible, or the camera is lost or frozen.
         """
         link = self._linked("observe")
         link = self._reconnected(link) if link.lost else link
         asked_ns = time.monotonic_ns()
-        answer, pixels = link.ask("picture", limit_s=self.options.timeout_s + FROZEN_S, after=self._image_number)
+        answer, pixels = link.ask("picture", limit_s=self.options.timeout_s + NEWER_IMAGE_S, after=self._image_number)
         if answer["pan"] is None or answer["tilt"] is None:
             raise RobotError("feedback stale: no joint states of the head")
         with self._checking:
@@ -135,6 +142,9 @@ class PyrobotLocobot(Connected):
             raise RobotError(fault)
         self._image_number = int(answer["number"])
         sensed_ns = asked_ns if answer["waited"] else asked_ns - round(1e9 * float(answer["picture_age_s"]))
+        self._freeze.take(pixels, sensed_ns)
+        if self._freeze.fault:
+            raise RobotError(self._freeze.fault)
         self._stamp_ns = max(self._stamp_ns + 1, sensed_ns)
         image = np.frombuffer(pixels, np.uint8).reshape(answer["height"], answer["width"], 3)
         lens_deg = lens_fov_deg(float(answer["focal_px"]), int(answer["height"]))
@@ -169,7 +179,7 @@ class PyrobotLocobot(Connected):
                 link.ask("stop", limit_s=0.5)
 
     def health(self) -> Health:
-        """Health by the last heartbeat; a lost server, silent odometry and a frozen camera are faults."""
+        """Health by the last heartbeat; a lost server, silent odometry, a lost or frozen camera are faults."""
         link = self._link
         if link is None:
             return Health(fault="not connected")
@@ -186,9 +196,7 @@ class PyrobotLocobot(Connected):
             return self._plausible.fault
         if self._state["odometry_age_s"] > STALE_S:
             return f"feedback stale: no odometry for {self._state['odometry_age_s']:.1f} s"
-        if self._state["picture_age_s"] > FROZEN_S:
-            return f"camera frozen: no new image for {self._state['picture_age_s']:.1f} s"
-        return ""
+        return self._freeze.fault
 
     def _take(self, state: Message, asked_ns: int) -> None:
         """Takes a heartbeat's answer; keeps the previous pose and head when the new ones are implausible."""
@@ -200,6 +208,7 @@ class PyrobotLocobot(Connected):
                 else:
                     state = {**state, **{name: self._state.get(name) for name in ("pose", "pan", "tilt")}}
                     self._end_motion()
+        self._freeze.delivered(asked_ns - round(1e9 * float(state["picture_age_s"])))
         self._state, self._state_ns = state, asked_ns
 
     def _end_motion(self) -> None:
@@ -229,7 +238,8 @@ class PyrobotLocobot(Connected):
             raise ConnectionLost(f"lost: {lost.lost}")
         try:
             lost.close()
-            self._plausible, self._turned, self._image_number = _plausible(), 0.0, 0
+            self._image_number = 0
+            self._begin_checks()
             link = Link(self.options.address, self.options.timeout_s, self._take)
             if self._link is not lost:  # disconnected meanwhile
                 link.close()
@@ -242,9 +252,15 @@ class PyrobotLocobot(Connected):
             self._retry_s = time.monotonic() + RETRY_S
             self._moving.release()
 
+    def _begin_checks(self) -> None:
+        """Forgets the feedback and the images of a connection before."""
+        options = self.options
+        self._plausible, self._turned = _plausible(), 0.0
+        self._freeze = FreezeDetector(self._spec.cameras[0].name, options.camera_stale_s, options.camera_frozen_s)
+
     def _wait_ready(self) -> None:
         end_s = time.monotonic() + self.options.ready_s
-        while missing := _missing(self._state):
+        while missing := _missing(self._state) or ("camera image" if self._freeze.fault else ""):
             if time.monotonic() > end_s:
                 where = f"the PyRobot server at {self.options.address}"
                 raise ConnectionFailed(
@@ -330,7 +346,7 @@ def _missing(state: Message) -> str:
         return "odometry"
     if state["pan"] is None or state["tilt"] is None:
         return "joint states of the head"
-    return "camera image" if state["picture_age_s"] > FROZEN_S else ""
+    return ""
 
 
 def _head(state: Message) -> dict[str, float]:

@@ -25,7 +25,7 @@ class ConnectionLost(RobotError):
 
 
 class Refused(RobotError):
-    """The server refused a request; `code` is "busy", "request", "camera frozen", "protocol" or "version"."""
+    """The server refused a request; `code` is "busy", "request", "camera lost", "protocol" or "version"."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")

@@ -41,6 +41,7 @@ class FakeOptions:
         width: of the camera's images, pixels.
         cliff_after_m: a cliff event after this distance; 0 for none.
         freeze_camera_after_s: no new image from then on; 0 for never.
+        repeat_image_after_s: its driver delivers the same image again and again from then on; 0 for never.
         freeze_odometry_after_s: the same for odometry.
     """
 
@@ -53,6 +54,7 @@ class FakeOptions:
     width: int = 640
     cliff_after_m: float = 0.0
     freeze_camera_after_s: float = 0.0
+    repeat_image_after_s: float = 0.0
     freeze_odometry_after_s: float = 0.0
 
 
@@ -167,6 +169,7 @@ class Camera:
         self.tilt: float | None = None
         self.rgb_img: U8Image | None = None
         self.camera_img_lock = threading.RLock()
+        self._count = 0
 
     def get_pan(self) -> float | None:
         """Pan [rad], None before the first joint states."""
@@ -209,7 +212,10 @@ class Camera:
         return np.array([[focal, 0, options.width / 2], [0, focal, options.height / 2], [0, 0, 1]])
 
     def take(self) -> None:
-        """Renders a new image, as the driver's callback stores it: coloured walls above a floor."""
+        """Renders a new image, as the driver's callback stores it: coloured walls above a floor.
+
+        The first rows count, like noise in a camera.
+        """
         options, (pan, tilt), yaw = self._body.options, self._body.head, self._body.pose[2]
         focal = FOCAL_PX * options.height / 480
         bearings = yaw + pan - np.arctan((np.arange(options.width) - options.width / 2) / focal)
@@ -217,8 +223,15 @@ class Camera:
         horizon = int(np.clip(options.height / 2 - focal * math.tan(tilt), 0, options.height))
         image = np.full((options.height, options.width, 3), 90, np.uint8)
         image[:horizon] = row
+        self._count += 1
+        image[: max(1, options.height // 90)] = 1 + self._count % 63
         with self.camera_img_lock:
             self.rgb_img = image
+
+    def repeat(self) -> None:
+        """Stores a copy of the last image, as a driver that hangs publishes it."""
+        with self.camera_img_lock:
+            self.rgb_img = None if self.rgb_img is None else self.rgb_img.copy()
 
 
 def _towards(value: float, goal: float, faster: float, slower: float) -> float:

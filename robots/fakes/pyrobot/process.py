@@ -63,10 +63,10 @@ class Robot:
             touched = self.body.advance(now_s - last_s)
             last_s = now_s
             self._tell(touched, now_s - self._began_s)
-            if now_s - image_s > 1.0 / self.options.frame_hz and not _past(
-                self.options.freeze_camera_after_s, now_s - self._began_s
-            ):
-                self.camera.take()
+            since_s = now_s - self._began_s
+            if now_s - image_s > 1.0 / self.options.frame_hz and not _past(self.options.freeze_camera_after_s, since_s):
+                repeats = _past(self.options.repeat_image_after_s, since_s)
+                (self.camera.repeat if repeats else self.camera.take)()
                 image_s = now_s
             if self._trace is not None:
                 self._write(self._trace, now_s)

@@ -23,7 +23,7 @@ UP = np.array([0.0, 0.0, 1.0])
 """World frame."""
 
 OPEN, CLOSED = -1.0, 1.0
-"""What an action tells the fingers."""
+"""The finger entry of an action."""
 
 STUCK_M, STUCK_ACTIONS = 0.002, 5
 """A hand that moves less in each of so many actions has met something."""

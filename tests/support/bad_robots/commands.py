@@ -1,4 +1,4 @@
-"""Carts that do other than they are told, or say so."""
+"""Carts that do other than commanded, or report so."""
 
 from __future__ import annotations
 

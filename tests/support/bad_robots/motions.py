@@ -1,4 +1,4 @@
-"""Carts that are too fast, or move other joints or rows than they are told."""
+"""Carts that are too fast, or move other joints or rows than commanded."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ SCHEMA = {
 
 
 class DecisionView:
-    """Makes the view of each decision; the marks of trials tell the actions' names.
+    """Makes the view of each decision; the marks of trials have the actions' names.
 
     Args:
         full: returns the full name of a topic.

@@ -67,7 +67,7 @@ class GraphTopics:
 
     @property
     def silent(self) -> list[str]:
-        """Topics without which there is no observation, and which said nothing so far."""
+        """Topics without which there is no observation, and which carried nothing so far."""
         return sorted(self._silent)
 
     def follow(self) -> None:

@@ -79,7 +79,7 @@ class RosRobot(Connected):
 
     Attributes:
         instruction: of the robot's episode, as last published by the robot node; empty when there is none.
-        pose: of the base (x_m, y_m, yaw_rad) after the last command; None where the robot node does not tell it.
+        pose: of the base (x_m, y_m, yaw_rad) after the last command; None where the robot node does not report it.
     """
 
     def __init__(self, node: Node, body: Embodiment, options: RosRobotOptions | None = None) -> None:

@@ -2,7 +2,7 @@
 
 Nothing waits for it: messages are queued by whoever receives them and written by a thread of its own. The last seconds
 are kept in memory, so that a file also holds what came just before its trial's mark. A disk that is full, slow or gone
-ends the file, is told, and ends nothing else.
+ends the file, is reported, and ends nothing else.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ KEPT_S, KEPT_BYTES = 3.0, 128 * 2**20
 """Messages kept in memory."""
 
 QUEUED_BYTES = 256 * 2**20
-"""Most bytes of messages that wait to be written; what comes beyond is dropped, counted and told."""
+"""Most bytes of messages that wait to be written; what comes beyond is dropped, counted and reported."""
 
 STATIC = 20  # messages kept of a latched topic, which may have several publishers
 STEM = "trial"

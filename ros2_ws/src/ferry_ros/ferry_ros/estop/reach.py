@@ -76,7 +76,7 @@ def _silence() -> list[str]:
     found = [shared_memory.missing()] if shared_memory.missing() else []
     if users := shared_memory.strangers():
         found.append(f"another user's processes speak ROS on this computer (uid {', '.join(map(str, users))})")
-    return [*found, f"it speaks over UDP alone where these are unset: {', '.join(context.SAID)}"]
+    return [*found, f"it communicates over UDP alone where these are unset: {', '.join(context.VARIABLES)}"]
 
 
 def domains_here() -> set[int]:

@@ -27,7 +27,7 @@ class Lines:
         self._thread = threading.Thread(target=self._print, name="lines", daemon=True)
         self._thread.start()
 
-    def tell(self, line: str, loud: bool = False) -> None:
+    def write(self, line: str, loud: bool = False) -> None:
         """Prints a line soon; a loud one rings the terminal's bell."""
         with suppress(Full):
             self._lines.put_nowait(("\a" if loud and sys.stdout.isatty() else "") + line)

@@ -65,7 +65,7 @@ class Kobuki:
     _wanted: tuple[float, float] = (0.0, 0.0)
     _told_s: float = field(default=-math.inf)
 
-    def tell(self, wanted: tuple[float, float], now_s: float) -> None:
+    def command(self, wanted: tuple[float, float], now_s: float) -> None:
         """Takes a velocity."""
         self._wanted, self._told_s = wanted, now_s
 

@@ -131,7 +131,7 @@ class FakeXsSdk(Node):
 
     def _take_velocity(self, message: Twist) -> None:
         wanted = (message.linear.x, message.angular.z)
-        self._later(lambda: self._base.tell(wanted, time.monotonic()))
+        self._later(lambda: self._base.command(wanted, time.monotonic()))
 
     def _later(self, command: Callable[[], None]) -> None:
         if not self._options.lost:

@@ -1,1 +1,1 @@
-"""Between ROS messages and what the other rooms speak of."""
+"""Conversion between ROS messages and the nouns of the other rooms."""

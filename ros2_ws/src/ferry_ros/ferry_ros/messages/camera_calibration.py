@@ -75,17 +75,17 @@ def read_calibration(path: Path, camera: CameraSpec) -> CameraInfo:
 
 
 def other_lens(found: Mapping[str, CameraInfo], cameras: tuple[CameraSpec, ...]) -> list[str]:
-    """What to say of each calibration whose field of view is not the one that policies are told."""
-    said = []
+    """Warning for each calibration whose field of view differs from the embodiment's."""
+    lines = []
     for camera in cameras:
         if (info := found.get(camera.name)) and info.k[4] > 0.0:
             fov_deg = math.degrees(2 * math.atan(camera.height / 2 / info.k[4]))
             if abs(fov_deg - camera.vertical_fov_deg) > FOV_DEG:
-                said.append(
+                lines.append(
                     f"camera {camera.name}: its calibration has a field of view of {fov_deg:.1f} degrees, the"
                     f" embodiment {camera.vertical_fov_deg:.1f}, which policies are told; the driver has an option"
                 )
-    return said
+    return lines
 
 
 def _named(option: str, separator: str, parameter: str, known: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The mark of a trial's beginning: what a recording needs to know of it besides what the topics tell."""
+"""The mark of a trial's beginning: what a recording needs to know of it besides what the topics carry."""
 
 from __future__ import annotations
 

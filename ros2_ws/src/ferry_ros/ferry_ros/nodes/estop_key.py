@@ -58,7 +58,7 @@ class EstopKey(Node):
         self._stop, self._pressed_s = False, 0.0
         self._heard_s, self._see_s, self._reported_s = time.monotonic(), 0.0, -math.inf
         self._reported_seen: set[str] = set()
-        self._lines.tell(HELP)
+        self._lines.write(HELP)
         if self._namespace != "/":
             self._add(self._namespace)
         steady_timer(self, LOOK_PERIOD_S, self._check)
@@ -76,7 +76,7 @@ class EstopKey(Node):
         self.exit_code = self.exit_code or int(missed)
         note = f"; still latched in {', '.join(still)}" if still else ""
         note += "; the stop that was pressed is NOT latched everywhere" if missed else ""
-        self._lines.tell(f"ended ({reason}): no stop is at hand any more{note}", loud=True)
+        self._lines.write(f"ended ({reason}): no stop is at hand any more{note}", loud=True)
         self._lines.close()
         self._reader.join(1.0)
 
@@ -125,7 +125,7 @@ class EstopKey(Node):
             self._clear()
             return ""
         if enter or not word:
-            self._lines.tell("pressed")
+            self._lines.write("pressed")
         self._press(report=enter or not word)
         return "" if enter else word + key
 
@@ -145,9 +145,9 @@ class EstopKey(Node):
                 target.wanted, target.clearing = False, target.mine or target.namespace == self._namespace
                 if not target.clearing:
                     note = f"somebody else pressed it: ferry stop --namespace {target.namespace} clears it"
-                    self._lines.tell(f"NOT cleared in {target.namespace}: {note}", loud=True)
+                    self._lines.write(f"NOT cleared in {target.namespace}: {note}", loud=True)
         if not present:
-            self._lines.tell("NOT cleared: no robot is found", loud=True)
+            self._lines.write("NOT cleared: no robot is found", loud=True)
             self._press()
         for target in present:
             if target.clearing:  # each in a thread of its own: neither the next key nor another robot waits for it
@@ -173,7 +173,7 @@ class EstopKey(Node):
             return self._stop and bool(present) and all(target.heard and target.latched for target in present)
 
     def _add(self, namespace: str) -> None:
-        self._targets[namespace] = StopTarget(self, namespace, self._lock, self._lines.tell, self._why)
+        self._targets[namespace] = StopTarget(self, namespace, self._lock, self._lines.write, self._why)
 
     def _why(self, namespace: str) -> str:
         return reach.reasons(namespace, self._seen)
@@ -201,7 +201,7 @@ class EstopKey(Node):
         for name, target in self._targets.items():
             if target.wanted and not target.heard and name not in self._seen and name != self._namespace:
                 target.wanted = False
-                self._lines.tell(f"GONE: no {target.name} is seen any more", loud=True)
+                self._lines.write(f"GONE: no {target.name} is seen any more", loud=True)
 
     def _pop_out(self) -> None:
         """Releases the key when another client cleared the stop: robots that come later are not stopped."""
@@ -217,14 +217,14 @@ class EstopKey(Node):
                 self._silent.discard(name)
             elif name not in self._silent and now - target.since_s > FIND_S:
                 self._silent.add(name)
-                self._lines.tell(f"SILENT: {target.name}: {self._why(name)}", loud=True)
+                self._lines.write(f"SILENT: {target.name}: {self._why(name)}", loud=True)
         if any(target.heard for target in self._targets.values()):
             self._heard_s, self._reported_s = now, -math.inf
         pressing = self._stop and now - self._pressed_s > PATIENCE_S and not self._present()
         again_s = AGAIN_S if pressing or set(self._seen) - self._reported_seen else HOUR_S
         if (pressing or now - self._heard_s > FIND_S) and not self._silent and now - self._reported_s > again_s:
             self._reported_s, self._reported_seen = now, set(self._seen)
-            self._lines.tell(("NOT heard: " if pressing else "") + self._why(self._namespace), loud=True)
+            self._lines.write(("NOT heard: " if pressing else "") + self._why(self._namespace), loud=True)
 
 
 def main(args: Sequence[str] | None = None) -> None:

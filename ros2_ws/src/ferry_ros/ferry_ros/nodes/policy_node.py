@@ -310,7 +310,7 @@ class PolicyNode(LifecycleNode):
         assert info is not None
         folder = Path(options.record).expanduser() if options.record else None
         known = (info.name, info.bundle_sha256, robot.spec.name)
-        if folder is not None:  # where it begins; later on each result tells
+        if folder is not None:  # where it begins; later on each result does
             odometry, _ = one_message(self, Odometry, "odom", qos.NEWEST, ODOMETRY_S)
             robot.pose = convert.pose_of(odometry) if odometry else None
         record = trial_record.begin(folder, instruction, *known, steps, lambda: robot.pose)

@@ -1,7 +1,7 @@
 """`recorder_node`: writes every trial of the graph in its namespace into one MCAP file, beside what drives the robot.
 
 Runs in a process of its own, with a low priority; no other node knows of it or waits for it. A trial begins and ends
-with policy_node's marks. Its file stands in the folder of the trial's record, or else in `folder`. `/diagnostics` tells
+with policy_node's marks. Its file is in the folder of the trial's record, or else in `folder`. `/diagnostics` tells
 of a disk that is full and of messages that were dropped.
 """
 
@@ -77,7 +77,7 @@ class RecorderNode(Node):
 
     def _close_left(self, folder: Path) -> None:
         """Closes what a killed recorder left open."""
-        with suppress(OSError):  # a full disk is told when a trial begins
+        with suppress(OSError):  # a full disk is reported when a trial begins
             for path in close_unfinished(folder) if folder.is_dir() else ():
                 self.get_logger().warning(f"closed a recording that was cut off: {path}")
 

@@ -1,4 +1,4 @@
-"""Topics of a robot node that tell of the robot, under the names and in the frames that ROS's tools expect.
+"""Topics of a robot node that describe the robot, under the names and in the frames that ROS's tools expect.
 
 `camera/<name>/image_raw`, `image_raw/compressed` (encoded while somebody subscribes) and `camera_info` in the optical
 frame; `joint_states` by the URDF's names; `state`, all numbers in one message; each flag; `gripper_aperture` and

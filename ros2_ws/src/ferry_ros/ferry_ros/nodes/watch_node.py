@@ -102,7 +102,7 @@ class WatchNode(Node):
             self._log(other, made)
 
     def _image(self, topic: Topic, data: bytes) -> None:
-        """Passes an image on as a JPEG, no more often than is looked at."""
+        """Passes an image on as a JPEG, no more often than viewers need it."""
         now_s = time.monotonic()
         if now_s - self._sent_s.get(topic.name, 0.0) < self._period_s:
             return

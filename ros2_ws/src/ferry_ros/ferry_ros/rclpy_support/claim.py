@@ -35,7 +35,7 @@ DEAF_S = 10.0
 LAST_S = 0.3
 """Listening goes on for at least so long after `settle` was called: creating a robot may have held up this process."""
 SILENT_S = 3.0
-"""Listening goes on for so long while another claimant is discovered that has said nothing yet: its process may have no
+"""Listening goes on for so long while another claimant is discovered that published nothing yet: it may have had no
 time. One that was killed is discovered for a while as well, so that its follower waits that long."""
 SAME_S = 0.3
 """Claims that began within so short a time of each other count as one moment: ids decide."""

@@ -20,7 +20,7 @@ LOCAL = PROFILE.with_name("fast_dds_local.xml")
 UDP, LOOPBACK = PROFILE.with_name("fast_dds_udp.xml"), PROFILE.with_name("fast_dds_loopback.xml")
 """Both profiles without shared memory."""
 
-SAID = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE", "FASTDDS_BUILTIN_TRANSPORTS")
+VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE", "FASTDDS_BUILTIN_TRANSPORTS")
 """Variables with which a user configures it; the first one is set here (the second is its name in Fast DDS 3)."""
 
 RANGE, LOCALHOST_ONLY = "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY"
@@ -51,7 +51,7 @@ def _choose(network: Path, local: Path) -> None:
     if user_says():
         return
     alone = local_only(os.environ)
-    os.environ[SAID[0]] = str(local if alone else network)
+    os.environ[VARIABLES[0]] = str(local if alone else network)
     if alone:
         os.environ[RANGE] = "SUBNET"
         os.environ.pop(LOCALHOST_ONLY, None)
@@ -59,18 +59,18 @@ def _choose(network: Path, local: Path) -> None:
 
 def user_says() -> bool:
     """True when the user configures the transport."""
-    return any(name in os.environ for name in SAID) or Path("DEFAULT_FASTRTPS_PROFILES.xml").exists()
+    return any(name in os.environ for name in VARIABLES) or Path("DEFAULT_FASTRTPS_PROFILES.xml").exists()
 
 
 def udp_alone() -> bool:
     """True when this process uses UDP only."""
-    return os.environ.get(SAID[0]) in (str(UDP), str(LOOPBACK))
+    return os.environ.get(VARIABLES[0]) in (str(UDP), str(LOOPBACK))
 
 
 def local_only(environment: Mapping[str, str]) -> bool:
     """True when discovery is limited to this computer."""
     limited = environment.get(RANGE) == "LOCALHOST" or environment.get(LOCALHOST_ONLY) == "1"
-    return limited or environment.get(SAID[0]) in (str(LOCAL), str(LOOPBACK))
+    return limited or environment.get(VARIABLES[0]) in (str(LOCAL), str(LOOPBACK))
 
 
 def log_file(module: str) -> Path | None:

@@ -101,7 +101,7 @@ class InterbotixLink:
             node.create_subscription(BumperEvent, topics["bumper"], self._take_bumper, qos.EVERY)
 
     def wait(self, timeout_s: float) -> dict[str, tuple[float, float]]:
-        """Returns once head, base and camera speak and listen: our joint -> its range as the xs_sdk has it [rad].
+        """Returns once head, base and camera publish and subscribe: our joint -> its range as the xs_sdk has it [rad].
 
         Raises ConnectionFailed, which names what is missing and what to check.
         """

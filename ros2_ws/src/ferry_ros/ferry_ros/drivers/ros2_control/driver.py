@@ -1,4 +1,4 @@
-"""Any arm that speaks ros2_control, as a robot: UR5e, FR3, xArm6.
+"""Any arm behind ros2_control, as a robot: UR5e, FR3, xArm6.
 
 It sends whole trajectories to a JointTrajectoryController and believes the arm's own joint states alone: a motion ends
 when the joints are measured at rest at its end.
