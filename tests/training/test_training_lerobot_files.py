@@ -165,7 +165,7 @@ def test_what_is_damaged_is_told(tmp_path: Path, broken: str) -> None:
     root = write(tmp_path / "libero", Layout(kind="video"))
     file = {
         "rows": root / "data/chunk-000/file-000.parquet",
-        "video": next(root.rglob("*.mp4")),
+        "video": root / "videos/observation.images.image/chunk-000/file-000.mp4",
         "info": root / "meta/info.json",
         "episodes": root / "meta/episodes/chunk-000/file-000.parquet",
         "short": root / "data/chunk-000/file-000.parquet",
@@ -199,6 +199,9 @@ def test_ferrys_own_export_of_a_panda_is_read_in_libero_s_units(tmp_path: Path) 
     np.testing.assert_array_equal(one.images[2], picture(0, 2))
     with pytest.raises(DataError, match=r"ferry\.json"):
         list(read_lerobot(write(tmp_path / "untold", replace(own(("success", "failure")), origin=None))))
+    other = replace(own(("success", "failure")), action_names=[f"delta_{name}" for name in MOTORS])
+    with pytest.raises(DataError, match="delta_x"):
+        list(read_lerobot(write(tmp_path / "another_arm", other)))
 
 
 def test_a_policy_trains_on_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,6 +63,11 @@ def read_lerobot(root: Path, drop_idle: bool = False, layout: PublicLayout = AS_
     """
     dataset = LeRobotDataset.open(root)
     is_ours = dataset.names(ACTION) == PANDA.chunks[0].names
+    if not is_ours and (root / ORIGIN).is_file():
+        names = ", ".join(dataset.names(ACTION))
+        raise DataError(
+            f"{root}: got a recording with actions {names}, expected LIBERO's Panda: {PANDA.chunks[0].names}"
+        )
     outcomes = _outcomes(root, len(dataset.episodes)) if is_ours else None
     camera = _camera(dataset, CAMERA if is_ours else layout.camera)
     for number, episode in enumerate(dataset.episodes):
