@@ -67,7 +67,8 @@ def main(argv: Sequence[str]) -> int:
     took_s = time.monotonic() - began_s
     rate = took_s / (size / 1e9) if size else 0.0
     print(f"{len(writer.episodes)} episodes, {writer.total} frames: {printable(str(options.output))}")
-    print(f"{size / 1e6:.1f} MB of recordings in {took_s:.1f} s, {rate:.0f} s/GB")
+    images = writer.total * len(writer.layout.cameras)
+    print(f"{size / 1e6:.1f} MB of recordings in {took_s:.1f} s, {rate:.0f} s/GB, {images / took_s:.0f} images/s")
     return 1 if left_out else 0
 
 
