@@ -206,15 +206,14 @@ def _video_images(part: VideoPart, count: int, fps: float) -> Iterator[U8Image]:
     try:
         with av.open(str(part.file)) as container:
             stream = container.streams.video[0]
-            container.seek(round(part.from_s / stream.time_base), stream=stream)
+            container.seek(round(part.from_s / float(stream.time_base or 1)), stream=stream)
             for frame in container.decode(stream):
                 late_s = float(frame.time) - (part.from_s + number / fps)
                 if late_s < -0.5 / fps:
                     continue  # of the episode before: a seek ends at the image that can be decoded by itself
                 if late_s > 0.5 / fps:
                     break
-                image: U8Image = frame.to_ndarray(format="rgb24")
-                yield image
+                yield frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
                 number += 1
                 if number == count:
                     return
