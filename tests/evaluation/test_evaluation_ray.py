@@ -41,10 +41,12 @@ def cluster() -> Iterator[Any]:
     """A head without cores and a node with one."""
     from ray.cluster_utils import Cluster
 
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    made.add_node(num_cpus=1)
-    yield made
-    made.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        made.add_node(num_cpus=1)
+        yield made
+        made.shutdown()
 
 
 def run(plan: Plan, folder: RunFolder, address: str, hear: Any = lambda episode: None) -> None:
@@ -70,7 +72,7 @@ def test_records_are_those_of_one_process_also_when_a_node_dies(plan: Plan, clus
     with TrialRunner(plan, OPTIONS) as runner:
         for trial in alone.left():
             runner.run(trial, alone, ())
-    doomed = cluster.add_node(num_cpus=1)
+    doomed = cluster.add_node(num_cpus=2)  # two of the three blocks begin there
     folder, heard = RunFolder.open(tmp_path / "spread", plan, ()), list[Episode]()
 
     def hear(episode: Episode) -> None:

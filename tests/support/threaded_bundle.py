@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from bundles import write_tiny_bundle
 from onnx import TensorProto, helper, numpy_helper
@@ -20,7 +22,7 @@ def write_threaded_bundle(folder: Path) -> None:
         node.output[:] = ["plain" if name == "logits" else name for name in node.output]
     count = model.graph.output[0].type.tensor_type.shape.dim[-1].dim_value
     rows = 84 * 144 * 3 // (2 * count)
-    constants = {
+    constants: dict[str, npt.NDArray[Any]] = {
         "flat": np.array([-1], np.int64),
         "first": np.array([0], np.int64),
         "last": np.array([2 * rows * count], np.int64),
