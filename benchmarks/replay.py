@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -37,7 +38,7 @@ from robots import view
 from robots.binding import bind
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
-from ros_graph import graph, wait_until
+from ros_graph import NodeProcess, graph, wait_until
 from servers import ferry_serve
 from threaded_bundle import write_threaded_bundle
 
@@ -96,8 +97,13 @@ def record(args: Benchmark, bundle: Path) -> None:
         for number in range(args.trials):
             here.watcher.set("policy_node", seed=number)
             here.watcher.call("policy_node/run_trial", timeout_s=120.0)
-            wait_until(lambda number=number: recorder.text().count("recorded ") > number)
+            wait_until(partial(has_recorded, recorder, number + 1))
             print(f"\rrecorded {number + 1} of {args.trials}", end="", file=sys.stderr)
+
+
+def has_recorded(recorder: NodeProcess, trials: int) -> bool:
+    """Whether the recorder says that it has recorded so many trials."""
+    return recorder.text().count("recorded ") >= trials
 
 
 def shown(changed: str, replays: Sequence[Replay], is_named: Callable[[Replay], bool]) -> bool:

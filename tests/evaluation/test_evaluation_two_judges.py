@@ -139,11 +139,11 @@ def test_a_second_judge_fills_in_a_table_and_the_agreement_is_in_the_tables(
     assert main(["judge", str(trials), "--by", "Grace", "--verdicts", str(sheet)]) == 0
     assert len(judged(trials)) == 11
     assert main(["analyse", str(trials), "--output", str(tmp_path / "tables")]) == 0
-    strict = next(csv.DictReader((tmp_path / "tables" / "judges.csv").read_text().splitlines()))
+    told = next(csv.DictReader((tmp_path / "tables" / "judges.csv").read_text().splitlines()))
     known = [number for number in first if number != int(rows[0]["trial"])]
     expected = agreement([first[n] for n in known], [judged(trials)[n] for n in known]).kappa
-    assert (strict["second judge"], strict["trials"]) == ("Grace", "11")
-    assert strict["Cohen's kappa"].startswith(f"{expected.value:.2f} [{expected.low:.2f}")
+    assert (told["second judge"], told["trials"]) == ("Grace", "11")
+    assert told["Cohen's kappa"].startswith(f"{expected.value:.2f} [{expected.low:.2f}")
     assert "Grace: 11 trials" in capsys.readouterr().out
 
 

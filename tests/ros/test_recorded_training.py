@@ -49,7 +49,7 @@ BC = ["--size", "tiny", "--context", "24", "--rows", "1", "--threads", "1", "--n
 def _tiny_preset() -> Iterator[None]:
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(config.PRESETS, "tiny", TINY)  # type: ignore[arg-type]
+        patch.setitem(config.PRESETS, "tiny", TINY)
         yield
 
 

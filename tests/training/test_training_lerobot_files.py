@@ -69,7 +69,7 @@ def write(root: Path, layout: Layout) -> Path:
         "action": np.tile(layout.actions, (2, 1)).astype(np.float32).tolist(),
         "episode_index": np.repeat([0, 1], STEPS),
     }
-    episodes = [
+    episodes: list[dict[str, Any]] = [
         {"episode_index": n, "tasks": [TASKS[n]], "length": STEPS, "data/chunk_index": 0, "data/file_index": 0}
         for n in range(2)
     ]
@@ -199,9 +199,9 @@ def test_ferrys_own_export_of_a_panda_is_read_in_libero_s_units(tmp_path: Path) 
     np.testing.assert_array_equal(one.images[2], picture(0, 2))
     with pytest.raises(DataError, match=r"ferry\.json"):
         list(read_lerobot(write(tmp_path / "untold", replace(own(("success", "failure")), origin=None))))
-    other = replace(own(("success", "failure")), action_names=[f"delta_{name}" for name in MOTORS])
+    another = replace(own(("success", "failure")), action_names=[f"delta_{name}" for name in MOTORS])
     with pytest.raises(DataError, match="delta_x"):
-        list(read_lerobot(write(tmp_path / "another_arm", other)))
+        list(read_lerobot(write(tmp_path / "another_arm", another)))
 
 
 def test_a_policy_trains_on_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
