@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import tyro
 
+from evaluation.statistics.agreement import agreement
 from evaluation.statistics.arms import rank
 from evaluation.statistics.betting import bounded_mean
 from evaluation.statistics.pairs import tango
@@ -43,7 +44,7 @@ class Options:
 def main(options: Options) -> None:
     """Runs the parts and prints a line for each setting."""
     lines = []
-    for part in (_intervals, _clusters, _plans, _rules, _several, _joined):
+    for part in (_intervals, _clusters, _plans, _rules, _several, _joined, _judges):
         if options.only not in part.__name__:
             continue
         for line in part(options):
@@ -190,6 +191,27 @@ def _joined(options: Options) -> Iterator[dict[str, Any]]:
                     "width": width,
                     "coverage": _rate(sum(hit for hit, _ in rows), count),
                 }
+
+
+def _judges(options: Options) -> Iterator[dict[str, Any]]:
+    """Simulates two judges with known chances of each pair of answers: coverage of kappa's interval."""
+    rng = np.random.default_rng(options.seed)
+    pairs = np.array([(True, True), (True, False), (False, True), (False, False)])
+    for chances in ((0.5, 0.08, 0.07, 0.35), (0.5, 0.025, 0.025, 0.45), (0.85, 0.03, 0.03, 0.09), (0.4, 0.2, 0.2, 0.2)):
+        first, second = chances[0] + chances[1], chances[0] + chances[2]
+        by_chance = first * second + (1 - first) * (1 - second)
+        kappa = (chances[0] + chances[3] - by_chance) / (1 - by_chance)
+        for trials in (20, 60, 200):
+            drawn = (pairs[rng.choice(4, trials, p=chances)] for _ in range(options.simulations))
+            found = [agreement(one[:, 0].tolist(), one[:, 1].tolist()).kappa for one in drawn]
+            known = [one for one in found if not np.isnan(one.value)]
+            covered = _rate(sum(one.low <= kappa <= one.high for one in known), len(known))
+            yield {
+                "kappa": round(kappa, 2),
+                "trials": trials,
+                "undefined": len(found) - len(known),
+                "coverage": covered,
+            }
 
 
 if __name__ == "__main__":

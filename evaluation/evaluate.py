@@ -13,6 +13,7 @@ import tyro
 from evaluation.errors import PlanError
 from evaluation.plans.plan import Plan, PolicyEntry, check_latency, check_perturbation, read_plan
 from evaluation.progress import Progress
+from evaluation.ray_workers import RayWorkers
 from evaluation.records.episode import Episode
 from evaluation.records.folder_lock import sole
 from evaluation.records.run_folder import RunFolder
@@ -52,6 +53,8 @@ class Evaluate:
     """How the twin differs from the one of training, e.g. "camera_pitch=2"; overrides the plan's."""
     workers: int = 1
     """Number of parallel worker processes; for the twin only. 0: one per core."""
+    ray: str | None = None
+    """Address of a Ray cluster to spread the trials over, e.g. "auto" or "ray://head:10001"; for the twin only."""
     stall_s: float = STALL_S
     """Stall timeout of a worker process [s]: it is killed and replaced, and its trial is recorded as cut off."""
     video: bool = True
@@ -75,7 +78,10 @@ def evaluate(options: Evaluate, environments: Mapping[str, EnvironmentFactory] |
     plan = _overridden(read_plan(options.plan), options)
     token = options.token_file.read_text(encoding="utf-8").strip() if options.token_file else None
     count = _workers(plan, options.workers)
-    settings = TrialRunnerOptions(options.video, token, threads=max(1, (os.cpu_count() or 1) // count))
+    threads = 1 if options.ray else max(1, (os.cpu_count() or 1) // count)
+    if options.ray and plan.robot != "twin":
+        raise PlanError("--ray", f"robot '{plan.robot}'", "'twin': no other can run several times at once")
+    settings = TrialRunnerOptions(options.video, token, threads=threads)
     with terminable(), sole(options.output), TrialRunner(plan, settings, environments) as runner:
         folder = RunFolder.open(options.output, plan, runner.policies)
         _run(runner, folder, options, count)
@@ -98,6 +104,10 @@ def _run(runner: TrialRunner, folder: RunFolder, options: Evaluate, count: int) 
     judged_by_person = bool(runner.plan.starts) and runner.plan.robot != "fake"
     progress = Progress(len(trials), names, blind=judged_by_person and not options.show_policies)
     try:
+        if options.ray:
+            at = options.ray, options.stall_s
+            RayWorkers(runner.plan, folder, runner.options, progress.episode, *at).run(trials)
+            return
         if count > 1:
             workers = Workers(runner.plan, folder, runner.options, progress.episode, options.stall_s)
             workers.run(trials, min(count, len(trials)))

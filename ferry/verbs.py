@@ -91,7 +91,7 @@ def _trials(argv: Sequence[str]) -> int | None:
 
 
 def _report(argv: Sequence[str]) -> int | None:
-    from evaluation.reporting.report import main
+    from evaluation.trials.report import main
 
     return main(argv)
 
@@ -165,8 +165,8 @@ VERBS: Mapping[str, Verb] = {
     "run": Verb("run a launch file: a robot, twin or fake with a policy, over ROS 2", "robot,ros", _run),
     "trial": Verb("begin a trial on a graph that runs, and print its verdict", "robot,ros", _trial),
     "evaluate": Verb("run an evaluation plan: tasks, houses, policies", "sim,server", _evaluate),
-    "trials": Verb("real trials: lock a plan, amend it, unseal it, analyse them", "report", _trials),
-    "report": Verb("write a report of evaluations: HTML, JSON and Markdown", "report", _report),
+    "trials": Verb("real trials: lock a plan, amend it, judge again, unseal it, analyse them", "report", _trials),
+    "report": Verb("write a report of evaluations or real trials: HTML, JSON, Markdown, tables", "report", _report),
     "replay": Verb("run a bundle on what recorded trials saw, bit for bit", "record,server", _replay),
     "watch": Verb("live view of a graph that runs, in Foxglove", "robot,ros,watch", _watch),
     "export-dataset": Verb("write recorded trials as a LeRobotDataset v3", "dataset", _export_dataset),

@@ -12,6 +12,7 @@ import numpy as np
 import tyro
 
 from evaluation.errors import EvaluationError, RecordError
+from evaluation.recordings.dataset_origin import Origin
 from evaluation.recordings.frames import action_names, frames, period_s
 from evaluation.recordings.lerobot_dataset import Layout, LeRobotWriter
 from evaluation.recordings.recording import Recording, recordings
@@ -40,7 +41,7 @@ class ExportOptions:
 def main(argv: Sequence[str]) -> int:
     """Runs the verb; 1 if a recording could not be read, which is then left out."""
     options = tyro.cli(ExportOptions, prog="ferry export-dataset", args=list(argv))
-    began_s, writer, size, left_out = time.monotonic(), None, 0, 0
+    began_s, writer, size, left_out, origin = time.monotonic(), None, 0, 0, Origin()
     for path in recordings(list(options.files)):
         try:
             recording = Recording.read(path)
@@ -56,15 +57,18 @@ def main(argv: Sequence[str]) -> int:
             left_out += 1
             print(printable(f"left out: {error}"))
             continue
+        origin.add(recording)
         size += path.stat().st_size
         print(printable(f"{path}: {count} frames"), flush=True)
     if writer is None or not writer.episodes:
         raise EvaluationError("no trial to export: every recording was left out")
     writer.close()
+    origin.write(writer.root)
     took_s = time.monotonic() - began_s
     rate = took_s / (size / 1e9) if size else 0.0
     print(f"{len(writer.episodes)} episodes, {writer.total} frames: {printable(str(options.output))}")
-    print(f"{size / 1e6:.1f} MB of recordings in {took_s:.1f} s, {rate:.0f} s/GB")
+    images = writer.total * len(writer.layout.cameras)
+    print(f"{size / 1e6:.1f} MB of recordings in {took_s:.1f} s, {rate:.0f} s/GB, {images / took_s:.0f} images/s")
     return 1 if left_out else 0
 
 
@@ -73,8 +77,7 @@ def list_checked(recording: Recording) -> Recording:
 
     RecordError where it has none.
     """
-    stamps = {observation.stamp_ns for observation in recording.observations(recording.seen.__contains__)}
-    steps = [step for step in recording.steps if step.decision.stamp_ns in stamps]
+    steps = [step for step in recording.steps if step.decision.stamp_ns in recording.whole]
     whole = next((number for number, step in enumerate(steps) if step.decision.step != number), len(steps))
     if not whole:
         raise RecordError(str(recording.path), "no decision with its observation", "a trial with some")

@@ -22,7 +22,7 @@ def stats(values: npt.NDArray[Any], count: int) -> Stats:
     rows = values.astype(np.float64)
     made: Stats = {"min": rows.min(0), "max": rows.max(0), "mean": rows.mean(0), "std": rows.std(0)}
     made["count"] = np.array([count], np.int64)
-    return made | {name: np.quantile(rows, fraction, axis=0) for name, fraction in QUANTILES.items()}
+    return made | dict(zip(QUANTILES, np.quantile(rows, list(QUANTILES.values()), axis=0)))
 
 
 def image_sample(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -24,6 +24,9 @@ from robots.spec import F32Vector, U8Image
 
 BEGUN, ENDED, DECISION = "policy_node/trial_begun", "policy_node/trial", "policy_node/decision"
 INPUTS, EMBODIMENT, STATE = "recorder_node/inputs", "embodiment", "state"
+OBSERVED = ("/image_raw", f"/{STATE}")
+"""Of the large topics only the stamps are read at first."""
+
 SMALL = (BEGUN, ENDED, DECISION, INPUTS, EMBODIMENT, "result", "stopped")
 
 
@@ -44,6 +47,7 @@ class Recording:
         seen: stamp of an observation -> camera or group -> digest of what the policy saw (`seen_digests`).
         inputs: stamp of an observation -> name of an input of the graph -> digest.
         results: stamp of an observation -> the executor's result, as words.
+        whole: stamps of the observations of which every image and the state are there.
         end: reason, message and verdict; empty if the recording ends before the trial.
         is_whole: False if the file was cut off.
     """
@@ -62,6 +66,7 @@ class Recording:
     seen: Mapping[int, Mapping[str, str]]
     inputs: Mapping[int, Mapping[str, str]]
     results: Mapping[int, Mapping[str, str]]
+    whole: frozenset[int]
     end: Mapping[str, str]
     is_whole: bool
 
@@ -69,8 +74,11 @@ class Recording:
     def read(cls, path: Path) -> Recording:
         """Reads the trial in `path`; RecordError if that is no recording of one."""
         found = _Found()
-        for topic, _, _, decode in Messages(path).of(lambda name: name.endswith(SMALL)):
-            found.take(topic, decode())
+        for topic, _, data, decode in Messages(path).of(lambda name: name.endswith((*SMALL, *OBSERVED))):
+            if topic.endswith(OBSERVED):
+                found.stamps.setdefault(topic, set()).add(stamp_of(data))
+            else:
+                found.take(topic, decode())
         if found.begun is None or found.body is None:
             raise RecordError(str(path), "no mark of a trial's beginning", "a recording of recorder_node")
         begun = found.begun
@@ -90,6 +98,7 @@ class Recording:
                 seen=found.seen,
                 inputs=found.inputs,
                 results=found.results,
+                whole=found.whole(found.body),
                 end=found.end,
                 is_whole=is_finished(path),
             )
@@ -100,8 +109,7 @@ class Recording:
 
     def observations(self, wanted: Callable[[int], bool] = lambda stamp_ns: True) -> Iterator[Observation]:
         """Every complete observation whose stamp is wanted, in the order in which they were completed."""
-        cameras = {f"{self.namespace}/camera/{camera.name}/image_raw": camera.name for camera in self.body.cameras}
-        state = f"{self.namespace}/{STATE}"
+        cameras, state = _observed(self.namespace, self.body)
         parts: dict[int, tuple[dict[str, U8Image], dict[str, F32Vector]]] = {}
         for topic, _, data, decode in Messages(self.path).of(lambda name: name in cameras or name == state):
             stamp_ns = stamp_of(data)
@@ -145,6 +153,12 @@ class _Found:
         self.inputs: dict[int, Mapping[str, str]] = {}
         self.results: dict[int, Mapping[str, str]] = {}
         self.end: Mapping[str, str] = {}
+        self.stamps: dict[str, set[int]] = {}
+
+    def whole(self, body: Embodiment) -> frozenset[int]:
+        """Stamps that are on every topic of an observation."""
+        cameras, state = _observed(self.namespace, body)
+        return frozenset(set.intersection(*(self.stamps.get(topic, set()) for topic in (*cameras, state))))
 
     def take(self, topic: str, message: Any) -> None:
         if topic.endswith(f"/{EMBODIMENT}"):
@@ -165,6 +179,11 @@ class _Found:
             self.results[stamp_ns] = _values(message)
         elif topic.endswith(f"/{ENDED}") and stamp_ns >= self.stamp_ns:
             self.end = {"reason": message.status[0].message, **_values(message)}
+
+
+def _observed(namespace: str, body: Embodiment) -> tuple[dict[str, str], str]:
+    """Topic -> camera, and the topic of the state, of the parts of an observation."""
+    return {f"{namespace}/camera/{one.name}/image_raw": one.name for one in body.cameras}, f"{namespace}/{STATE}"
 
 
 def _values(message: Any) -> dict[str, str]:

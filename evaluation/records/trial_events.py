@@ -114,7 +114,30 @@ class Unsealed:
     why: str = field(default="")
 
 
-Event = Begun | Finished | Undone | Amended | Unsealed
+@dataclass(frozen=True)
+class Judged:
+    """Someone else judged a finished attempt by its recording; the verdict that stands is still the first judge's.
+
+    Attributes:
+        by: the second judge.
+        strict: strict success.
+        soft: soft success; None where the second judge did not say.
+        failure: kind of failure; empty for a success, or where the second judge did not say.
+        note: in the judge's words.
+    """
+
+    kind: ClassVar[str] = "judged"
+    trial: int
+    attempt: int
+    time: str
+    by: str
+    strict: bool
+    soft: bool | None = None
+    failure: str = ""
+    note: str = ""
+
+
+Event = Begun | Finished | Undone | Amended | Unsealed | Judged
 
 
 def to_content(event: Event) -> dict[str, Any]:

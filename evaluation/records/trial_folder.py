@@ -14,7 +14,17 @@ from evaluation.records.episode import read_json, write_json
 from evaluation.records.journal import read_journal
 from evaluation.records.run_folder import git_commit
 from evaluation.records.sealed_order import SealedOrder
-from evaluation.records.trial_events import Amended, Begun, Event, Finished, TrialVerdict, Undone, Unsealed, event_of
+from evaluation.records.trial_events import (
+    Amended,
+    Begun,
+    Event,
+    Finished,
+    Judged,
+    TrialVerdict,
+    Undone,
+    Unsealed,
+    event_of,
+)
 from robots.structure import Place, build
 
 PLAN_FILE, JOURNAL_FILE = "plan.json", "journal.jsonl"
@@ -168,6 +178,16 @@ class TrialFolder:
         """Returns the finished trials in the order of the plan, aborted ones included."""
         slots, verdicts = self.slots(), self.verdicts()
         return tuple(Kept(slots[trial], one.attempt, one.time, one.verdict) for trial, one in sorted(verdicts.items()))
+
+    def second_verdicts(self) -> tuple[Judged, ...]:
+        """Returns what second judges last said of each trial whose verdict stands, by judge and trial."""
+        standing = self.verdicts()
+        last = {
+            (event.by, event.trial): event
+            for event in self.events
+            if isinstance(event, Judged) and event.trial in standing and standing[event.trial].attempt == event.attempt
+        }
+        return tuple(last[key] for key in sorted(last))
 
     def unfinished(self) -> tuple[int, ...]:
         """Returns trials whose last attempt began and has no verdict: the process was killed, or it still runs."""

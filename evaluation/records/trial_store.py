@@ -12,7 +12,17 @@ from evaluation.plans.trial import Outcome
 from evaluation.plans.trial_plan import TrialPlan
 from evaluation.records.folder_lock import sole
 from evaluation.records.journal import Journal
-from evaluation.records.trial_events import Amended, Begun, Event, Finished, TrialVerdict, Undone, Unsealed, to_content
+from evaluation.records.trial_events import (
+    Amended,
+    Begun,
+    Event,
+    Finished,
+    Judged,
+    TrialVerdict,
+    Undone,
+    Unsealed,
+    to_content,
+)
 from evaluation.records.trial_folder import JOURNAL_FILE, TrialFolder, now
 
 
@@ -76,6 +86,30 @@ class TrialStore:
         if self.folder.is_unsealed:
             raise FolderError(f"trial {trial}: the order is unsealed; verdicts can no longer be changed")
         self._add(Undone(trial, standing.attempt, now(), why))
+
+    def judge(
+        self, trial: int, by: str, strict: bool, soft: bool | None = None, failure: str = "", note: str = ""
+    ) -> Judged:
+        """Keeps a second judge's verdict on a finished trial, in place of an earlier one by the same judge.
+
+        Raises:
+            FolderError: the trial has no verdict that counts, the judge has no name or ran it, the kind of failure
+                is not the rubric's, or a strict success is no soft one.
+        """
+        standing = self.folder.verdicts().get(trial)
+        if standing is None or standing.verdict.outcome is Outcome.ABORTED:
+            raise FolderError(f"trial {trial}: has no verdict that counts, expected one to compare with")
+        if not by.strip() or by == standing.verdict.operator:
+            raise FolderError(f"trial {trial}: got judge '{by}', expected the name of someone who did not run it")
+        kinds = self.folder.plan_of(trial).task(self.folder.slots()[trial].task).failures
+        if failure and (strict or failure not in kinds):
+            expected = "none for a success" if strict else f"one of {', '.join(kinds)}"
+            raise FolderError(f"trial {trial}: got kind of failure '{failure}', expected {expected}")
+        if strict and soft is False:
+            raise FolderError(f"trial {trial}: got a strict success that is no soft one; a strict success is both")
+        judged = Judged(trial, standing.attempt, now(), by, strict, soft, failure, note)
+        self._add(judged)
+        return judged
 
     def amend(self, plan: TrialPlan, by: str, why: str) -> Amended:
         """Changes the plan from the first block that has not begun; FolderError without a change or a reason."""

@@ -33,14 +33,18 @@ MEDIA = "media"
 
 @dataclass(frozen=True)
 class Report:
-    """Writes report.html, report.json, report.md and tables (CSV, LaTeX) for one or more evaluations."""
+    """Writes report.html, report.json, report.md and tables (CSV, LaTeX) for evaluations, or for real trials."""
 
     folders: tyro.conf.Positional[tuple[Path, ...]]
-    """Output folders of `ferry evaluate`. A simulated and a real one together show the transfer."""
+    """Output folders of `ferry evaluate`; a simulated and a real one together show the transfer.
+
+    Or a folder of `ferry trials`, with evaluations of the same bundles on a twin beside it."""
     output: Path = Path("report")
     """Output folder of the report."""
     chase: int = 8
     """Number of places whose trials are filmed from behind the robot, in simulation; `ferry film` films the others."""
+    strips: int = 3
+    """Most film strips of real trials for each kind of failure."""
 
 
 def main(argv: Sequence[str]) -> int:

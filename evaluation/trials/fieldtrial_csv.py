@@ -79,7 +79,7 @@ def _row(line: int, row: Mapping[str, str], path: Path, seen: Counter[tuple[str,
         raise RecordError(where, "no condition or no arm", "both", line=line)
     counts = row.get("status", "").lower() != "invalid"
     stage = _stage(line, row, path)
-    strict = _truth(row.get("success", ""), where, line) if counts else None
+    strict = truth(row.get("success", ""), where, line) if counts else None
     if counts and strict is None:
         if stage is None:
             raise RecordError(where, "no success and no stage", "one of them", line=line)
@@ -94,7 +94,7 @@ def _row(line: int, row: Mapping[str, str], path: Path, seen: Counter[tuple[str,
         block=row.get("block") or f"{condition} {seen[condition, arm]}",
         arm=arm,
         strict=strict,
-        soft=_truth(row.get(SOFT, ""), where, line),
+        soft=truth(row.get(SOFT, ""), where, line),
         progress=None if stage is None or not counts else (stage + 1) / (most + 1),
         duration_s=_seconds(row.get("duration_s", ""), where, line),
         failure="; ".join(one for one in (row.get("failure_tags", ""), row.get("invalid_reason", "")) if one),
@@ -117,7 +117,8 @@ def _stage(line: int, row: Mapping[str, str], path: Path) -> int | None:
         raise RecordError(f"{path.name}:{line}", f"stage '{text}'", "its index, from 0", line=line) from error
 
 
-def _truth(text: str, where: str, line: int) -> bool | None:
+def truth(text: str, where: str, line: int) -> bool | None:
+    """Reads "true", "no", "1" and the like, None for nothing; RecordError names the line."""
     word = text.lower()
     if word and word not in (*_TRUE, *_FALSE):
         raise RecordError(where, f"'{text}'", "true or false", line=line)

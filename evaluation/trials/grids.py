@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Sequence
 
 from evaluation.reporting.grid import Grid
 from evaluation.reporting.table import interval, p_value, points
+from evaluation.statistics.agreement import agreement
 from evaluation.statistics.arms import Ranking
 from evaluation.statistics.estimate import Estimate
 from evaluation.statistics.rules import BETTER, Verdict
@@ -13,8 +15,16 @@ from evaluation.trials.analysis import Analysis, Transfer
 
 
 def grids(analysis: Analysis) -> list[Grid]:
-    """Returns the tables: success, comparisons, decisions of the plan, failures, simulation beside reality."""
-    return [_success(analysis), _contrasts(analysis), _decisions(analysis), _failures(analysis), _transfers(analysis)]
+    """Returns the tables: design, success, comparisons, decisions, failures, simulation beside reality, two judges."""
+    return [
+        Grid("design", "Design", ("what", "value"), analysis.table.design),
+        _success(analysis),
+        _contrasts(analysis),
+        _decisions(analysis),
+        _failures(analysis),
+        _transfers(analysis),
+        _judges(analysis),
+    ]
 
 
 def _success(analysis: Analysis) -> Grid:
@@ -126,6 +136,29 @@ def _transfer(one: Transfer) -> tuple[str, ...]:
         interval(both.joined) if both else "no twin at the same places",
         "-" if both is None or math.isnan(both.correlation) else f"{both.correlation:.2f}",
     )
+
+
+def _judges(analysis: Analysis) -> Grid:
+    seconds, rows = analysis.table.second, list[tuple[str, ...]]()
+    for by in dict.fromkeys(one.by for one in seconds):
+        own = [one for one in seconds if one.by == by]
+        rows.append(_agreed(by, "strict success", [one.strict for one in own]))
+        rows.append(_agreed(by, "soft success", [one.soft for one in own if one.soft is not None]))
+        rows.append(_agreed(by, "kind of failure", [one.failure for one in own if one.failure is not None]))
+    title = "Two judges of the same trials: the one whose verdict counts, and a second one; 95 % intervals"
+    header = ("second judge", "of", "trials", "judged alike", "Cohen's kappa")
+    return Grid("judges", title, header, tuple(row for row in rows if row[2] != "0"))
+
+
+def _agreed(by: str, measure: str, answers: Sequence[tuple[Hashable, Hashable]]) -> tuple[str, ...]:
+    found = agreement([first for first, _ in answers], [second for _, second in answers])
+    kappa = found.kappa
+    shown = "not defined: one answer throughout" if math.isnan(kappa.value) else _kappa(kappa)
+    return by, measure, str(kappa.n), interval(found.observed), shown
+
+
+def _kappa(kappa: Estimate) -> str:
+    return f"{kappa.value:.2f} [{kappa.low:.2f}, {kappa.high:.2f}]"
 
 
 def _number(estimate: Estimate | None) -> str:

@@ -10,15 +10,15 @@ import tyro
 
 from evaluation.errors import FolderError, PlanError
 from evaluation.plans.trial_plan import TrialPlan, read_trial_plan
-from evaluation.records.run_folder import RUN_FILE, RunFolder
-from evaluation.records.trial_folder import PLAN_FILE, TrialFolder
+from evaluation.records.trial_folder import TrialFolder
 from evaluation.records.trial_store import TrialStore
 from evaluation.reporting.grid import write_grids
 from evaluation.statistics.power import power
+from evaluation.trials import second_judge
 from evaluation.trials.analysis import analyse
-from evaluation.trials.fieldtrial_csv import read_table, write_table
+from evaluation.trials.fieldtrial_csv import write_table
 from evaluation.trials.grids import grids, summary
-from evaluation.trials.trial_table import TrialTable, of_runs, of_trials
+from evaluation.trials.source import read_source
 from policy_server.files.bundle_files import MAX_MANIFEST_BYTES, reader
 from policy_server.manifest import MANIFEST_FILE, sha256_of
 from robots.processes.text import printable
@@ -158,22 +158,10 @@ def _analyse(argv: Sequence[str]) -> int:
     return 0
 
 
-def read_source(path: Path) -> TrialTable:
-    """Returns the table of a folder of trials, an evaluation's folder, or a CSV file; FolderError for anything else."""
-    if path.is_file():
-        return read_table(path)
-    if (path / PLAN_FILE).exists():
-        return of_trials(TrialFolder.read(path))
-    if (path / RUN_FILE).exists():
-        return of_runs([RunFolder.read(path)])[0]
-    raise FolderError(
-        f"{path}: got neither {PLAN_FILE} nor {RUN_FILE} nor a CSV file; pass a folder of `ferry trials plan`"
-    )
-
-
 ACTIONS: Mapping[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     "plan": ("lock a plan of real trials, with the number of trials computed and the order sealed", _plan),
     "amend": ("change a locked plan from the next block on; the change is recorded", _amend),
+    "judge": ("take a second judge's verdicts on finished trials, for their agreement", second_judge.main),
     "unseal": ("open the order of the arms, at the end", _unseal),
     "analyse": ("print and write the tables: success, comparisons, decisions, simulation beside reality", _analyse),
 }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from evaluation.plans.trial import Outcome
 from evaluation.plans.trial_plan import TrialPlan
 from evaluation.records.run_folder import RunFolder
 from evaluation.records.trial_folder import Kept, TrialFolder
+from evaluation.trials.design import design_of
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,25 @@ class TrialRow:
 
 
 @dataclass(frozen=True)
+class TwoVerdicts:
+    """One trial as two judges saw it; `soft` and `failure` are None where one of them did not say.
+
+    Attributes:
+        trial: its number.
+        by: the second judge.
+        strict: of the first judge and of the second.
+        soft: likewise.
+        failure: kinds of failure likewise, "success" for a success.
+    """
+
+    trial: int
+    by: str
+    strict: tuple[bool, bool]
+    soft: tuple[bool, bool] | None = None
+    failure: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
 class TrialTable:
     """Rows with what is known of their plan.
 
@@ -67,6 +87,8 @@ class TrialTable:
         plan: the plan of real trials, if there is one.
         pairs: arms that the plan compares, as they are named in the rows; every two without them.
         remarks: what a reader has to know: amendments, trials left, what is sealed.
+        design: the evaluation's design, (what, value) in words.
+        second: trials that two judges have judged.
     """
 
     name: str
@@ -74,6 +96,8 @@ class TrialTable:
     plan: TrialPlan | None = None
     pairs: tuple[tuple[str, str], ...] = ()
     remarks: tuple[str, ...] = field(default_factory=tuple)
+    design: tuple[tuple[str, str], ...] = ()
+    second: tuple[TwoVerdicts, ...] = ()
 
     @property
     def judged(self) -> tuple[TrialRow, ...]:
@@ -112,7 +136,29 @@ def of_trials(folder: TrialFolder) -> TrialTable:
         completed[row.block] = max(completed.get(row.block, ""), row.started)
     rows.sort(key=lambda row: (completed[row.block], int(row.block), order[row.arm]))
     pairs = tuple((names[first], names[second]) for first, second in plan.pairs)
-    return TrialTable(folder.locked.plan.name, tuple(rows), plan, pairs, tuple(_remarks(folder)))
+    return TrialTable(
+        folder.locked.plan.name,
+        tuple(rows),
+        plan,
+        pairs,
+        tuple(_remarks(folder)),
+        tuple(design_of(folder)),
+        tuple(_two_verdicts(folder)),
+    )
+
+
+def _two_verdicts(folder: TrialFolder) -> Iterator[TwoVerdicts]:
+    standing = folder.verdicts()
+    for second in folder.second_verdicts():
+        first = standing[second.trial].verdict
+        kinds = [one.failure or ("success" if one.strict else "") for one in (first, second)]
+        yield TwoVerdicts(
+            second.trial,
+            second.by,
+            (first.strict, second.strict),
+            None if second.soft is None else (first.soft, second.soft),
+            (kinds[0], kinds[1]) if all(kinds) else None,
+        )
 
 
 def _real(one: Kept, name: str, folder: TrialFolder) -> TrialRow:

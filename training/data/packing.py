@@ -11,12 +11,12 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from training.data.shards import Episodes
+from training.data.shards import UNLABELLED, Episodes
 from training.models.spoc import SpocPolicy, Text
 from training.models.tokenizer import encode
 
 IGNORE = -100
-"""Label of a place in a row that holds no step."""
+"""Label of a place in a row that holds no step, or one from which nothing is learned."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Batch:
 
     Attributes:
         tokens: (B, T, cameras, K, C) float32.
-        labels: (B, T) int64, `IGNORE` where there is no step.
+        labels: (B, T) int64, `IGNORE` where there is no step, or none to learn from.
         previous, step, trajectory, instruction: (B, T) int64; trajectory is -1 where there is no step.
         state: (B, T, n) float32.
     """
@@ -101,7 +101,8 @@ def collate(episodes: Episodes, instructions: Instructions, rows: Sequence[Seque
             step[number, place], trajectory[number, place] = np.arange(count), episode
             words[number, place] = instructions.of_episode[episode]
             at += count
-    labels = np.where(trajectory >= 0, episodes.labels[source].astype(np.int64), IGNORE)
+    told = episodes.labels[source].astype(np.int64)
+    labels = np.where((trajectory >= 0) & (told != UNLABELLED), told, IGNORE)
     return Batch(
         tokens=torch.from_numpy(episodes.features[source]).float(),
         labels=torch.from_numpy(labels),

@@ -23,6 +23,9 @@ from training.data.demonstration import Demonstration
 from training.errors import DataError
 
 META_FILE = "data.json"
+UNLABELLED = 255
+"""Label of a step from which nothing is learned."""
+
 LEGACY_METADATA: Mapping[str, Any] = MappingProxyType({"task": ["object_nav"], "body": "stretch_re1", "encoder": None})
 """Metadata of data that was made before these were recorded."""
 
@@ -113,7 +116,7 @@ class Episodes:
 
     Attributes:
         features: (S, cameras, K, C) float16.
-        labels, previous: (S,) uint8.
+        labels, previous: (S,) uint8; a label may be `UNLABELLED`.
         state: (S, n) float32, the policy's state vector.
         starts, lengths: (E,) first step and number of steps of each episode.
         instructions: (E,).

@@ -28,6 +28,7 @@ from training.data.shards import Episodes, expect_encoder, load_shards, read_met
 from training.errors import CheckpointError, Diverged
 from training.imitation.collect import FOLDER
 from training.imitation.loss import Scores, batch_logits, imitation_loss
+from training.imitation.recorded import data_folders
 from training.models.config import preset
 from training.models.tokenizer import tokenizer_for
 from training.runtime.checkpoint import (
@@ -59,7 +60,9 @@ class BcOptions(RunOptions):
     name: str = "bc"
     """Folder in the run for checkpoints (last.pt, best.pt) and TensorBoard files."""
     data: tuple[str, ...] = (FOLDER,)
-    """Folders of the run with shards, e.g. data dagger."""
+    """Folders of the run, or anywhere, with shards (e.g. data dagger) or a dataset of `ferry export-dataset`."""
+    any_outcome: bool = False
+    """Learn from recorded trials that were no success, too."""
     init: Path | None = None
     """Checkpoint whose weights to start from; untrained ones by default."""
     size: str = "mini"
@@ -87,6 +90,10 @@ class BcOptions(RunOptions):
 
     free: ClassVar[frozenset[str]] = RunOptions.free | {"init"}
 
+    def folders(self) -> list[Path]:
+        """Folders with the shards; those of a recorded dataset are made first. DataError, RobotError."""
+        return data_folders(self.run, self.data, preset(self.size, self.weights), self.any_outcome)
+
 
 def main(argv: Sequence[str]) -> int:
     """Runs `ferry train bc`."""
@@ -94,7 +101,7 @@ def main(argv: Sequence[str]) -> int:
     torch.set_num_threads(options.threads)
     if not options.resume:
         expect_new(options.last)
-    files = shard_files([options.run / folder for folder in options.data])
+    files = shard_files(options.folders())
     held_out = files[:: options.hold_out] if len(files) > 1 else files
     trained_on = [path for path in files if path not in held_out] or files
     command = shlex.join(["ferry", "train", "bc", *argv])
@@ -114,7 +121,7 @@ class Trainer:
         self.commit, self.command = git_commit(), command
         self.options, self.train_set, self.held_out = options, train, held_out
         self.folder = options.folder
-        folders = [options.run / folder for folder in options.data]
+        folders = options.folders()
         self.tasks = list(dict.fromkeys(name for folder in folders for name in read_metadata(folder, "task")))
         config = preset(options.size, options.weights)
         expect_encoder(folders, encoder_name(options.run, config))

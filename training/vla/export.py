@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from training.export.parity import TOLERANCE
 from training.runtime.checkpoint import load
 from training.vla.checkpoint import KIND, policy_from
 from training.vla.config import PADDING, UNKNOWN, VlaConfig
+from training.vla.lerobot_demonstrations import PublicLayout
 from training.vla.model import VlaPolicy
 from training.vla.onnx_graph import OUTPUTS, compare_chunks, write_chunk_graph
 from training.vla.sft_data import read_demonstrations
@@ -48,6 +49,7 @@ class VlaExportOptions:
     """Folder to write; an existing bundle in it is replaced."""
     demonstrations: tuple[Path, ...]
     """Folders with demonstrations: torch and onnxruntime are compared on what was seen in them."""
+    lerobot: PublicLayout = field(default_factory=PublicLayout)
     name: str = ""
     """Name of the bundle; by default that of the folder."""
     rows: int = 0
@@ -65,7 +67,7 @@ def main(argv: Sequence[str]) -> int:
     options = tyro.cli(VlaExportOptions, args=list(argv), prog="ferry export")
     payload = load(options.checkpoint, KIND)
     policy = policy_from(payload, options.checkpoint)
-    demonstrations = read_demonstrations(options.demonstrations)
+    demonstrations = read_demonstrations(options.demonstrations, lerobot=options.lerobot)
     rows = options.rows or int(payload.get("training", {}).get("rows", policy.config.chunk))
     if not 1 <= rows <= policy.config.chunk:
         raise ExportError(f"rows: got {rows}, expected 1 to {policy.config.chunk}, the policy's chunk")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,6 +34,7 @@ from training.runtime.options import RunOptions
 from training.runtime.progress import Bar
 from training.vla.checkpoint import KIND, load_policy, policy_payload
 from training.vla.config import preset
+from training.vla.lerobot_demonstrations import PublicLayout
 from training.vla.model import new_vla
 from training.vla.sft_data import SftData, action_error, config_of, read_demonstrations, validation_split
 
@@ -49,11 +50,12 @@ class SftOptions(RunOptions):
     save_every_s: float = 60.0
     """Seconds between checkpoints."""
     data: tuple[str, ...] = ("demonstrations",)
-    """Folders of the run, or anywhere, with demonstrations: Ferry's own, LIBERO's *_demo.hdf5, or RLDS."""
+    """Folders of the run, or anywhere, with demonstrations: Ferry's own, LIBERO's *_demo.hdf5, RLDS, or LeRobot's."""
     each: int = 0
     """Demonstrations of each task to train on; 0 for all."""
     drop_idle: bool = False
     """Leave out actions of LIBERO's files that do nothing, as OpenVLA does."""
+    lerobot: PublicLayout = field(default_factory=PublicLayout)
     hold_out: int = 20
     """One in this many demonstrations is kept for validation; where there are fewer, all validate as well."""
     start: Path | None = None
@@ -91,7 +93,7 @@ def main(argv: Sequence[str]) -> int:
     if not options.resume:
         expect_new(options.last)
     folders = [options.run / folder for folder in options.data]
-    demonstrations = read_demonstrations(folders, options.each, options.drop_idle)
+    demonstrations = read_demonstrations(folders, options.each, options.drop_idle, options.lerobot)
     trainer = Trainer(options, demonstrations, shlex.join(["ferry", "train", "sft", *argv]))
     if options.resume:
         trainer.resume()

@@ -14,9 +14,11 @@ from torch import Tensor
 from simulation.libero.demonstration import Demonstration
 from simulation.libero.published_files import SUFFIX, read_hdf5
 from simulation.libero.rlds_files import is_rlds, read_rlds
+from training.data.lerobot_dataset import is_lerobot
 from training.errors import DataError
 from training.vla.action_tokenizer import ActionTokenizer, Statistics
 from training.vla.config import VlaConfig, word_table
+from training.vla.lerobot_demonstrations import AS_PUBLISHED, PublicLayout, read_lerobot
 from training.vla.model import VlaPolicy
 
 
@@ -71,39 +73,44 @@ class SftData:
         return torch.from_numpy(self.images[steps]), self.words[steps], self.proprio[steps], tokens
 
 
-def read_demonstrations(folders: Sequence[Path], each: int = 0, drop_idle: bool = False) -> list[Demonstration]:
+def read_demonstrations(
+    folders: Sequence[Path], each: int = 0, drop_idle: bool = False, lerobot: PublicLayout = AS_PUBLISHED
+) -> list[Demonstration]:
     """Reads the successful demonstrations in folders, in the order of their files' names.
 
     Args:
-        folders: with .npz files of `Demonstration`, LIBERO's own `*_demo.hdf5`, or TFRecord files of RLDS; also
-            in folders below.
+        folders: with .npz files of `Demonstration`, LIBERO's own `*_demo.hdf5`, TFRecord files of RLDS, or
+            LeRobotDatasets v3; also in folders below.
         each: at most so many of each task; 0 for all.
-        drop_idle: leaves out the actions of HDF5 files that do nothing, as OpenVLA does.
+        drop_idle: leaves out the actions of HDF5 files and LeRobotDatasets that do nothing, as OpenVLA does.
+        lerobot: what public LeRobotDatasets do not tell.
 
     Raises:
-        DataError: there is none.
+        DataError: there is none, or a LeRobotDataset is of another convention.
         DemonstrationError: a file is none.
     """
     found: dict[tuple[str, int, str], list[Demonstration]] = {}
-    for one in _demonstrations_in(folders, drop_idle):
+    for one in _demonstrations_in(folders, drop_idle, lerobot):
         of_task = found.setdefault((one.suite, one.index, one.instruction), [])
         if one.success and not 0 < each <= len(of_task):
             of_task.append(one)
     demonstrations = [one for of_task in found.values() for one in of_task]
     if not demonstrations:
         where = ", ".join(map(str, folders))
-        raise DataError(f"{where}: got no successful demonstration, expected .npz, {SUFFIX} or TFRecord files of them")
+        raise DataError(f"{where}: got no successful demonstration, expected .npz, {SUFFIX}, TFRecord or LeRobot files")
     return demonstrations
 
 
-def _demonstrations_in(folders: Sequence[Path], drop_idle: bool) -> Iterator[Demonstration]:
-    for path in sorted(path for folder in folders for path in folder.rglob("*")):
+def _demonstrations_in(folders: Sequence[Path], drop_idle: bool, lerobot: PublicLayout) -> Iterator[Demonstration]:
+    for path in sorted(path for folder in folders for path in (folder, *folder.rglob("*"))):
         if path.suffix == ".npz":
             yield Demonstration.load(path)
         elif path.name.endswith(SUFFIX):
             yield from read_hdf5(path, drop_idle)
         elif is_rlds(path):
             yield from read_rlds(path)
+        elif is_lerobot(path):
+            yield from read_lerobot(path, drop_idle, lerobot)
 
 
 def validation_split(

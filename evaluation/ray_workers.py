@@ -1,0 +1,156 @@
+"""Trials on a Ray cluster: the same records as in one process, and none is lost with a node.
+
+A task plays a few blocks in a run folder of its own, in a process that `Workers` watches, and sends the trials' files
+back; they are written here, so the nodes need no disk in common. What was running on a node that died is played again
+on another one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from evaluation.errors import TrialError
+from evaluation.plans.plan import Plan
+from evaluation.plans.trial import Trial
+from evaluation.policies import PolicyIdentity
+from evaluation.records.episode import EPISODE_FILE, Episode
+from evaluation.records.folder_lock import sole
+from evaluation.records.run_folder import RunFolder
+from evaluation.trial_runner import TrialRunnerOptions
+from evaluation.workers import STALL_S, Workers
+
+PARTS_A_CORE = 4
+"""Tasks for each core of the cluster: enough that one which takes long holds up little."""
+
+ATTEMPTS = 5
+"""Attempts at a task whose node dies."""
+
+WAIT_S = 1.0
+
+
+@dataclass(frozen=True)
+class Record:
+    """A trial's record on its way from a node: file name -> content."""
+
+    trial: Trial
+    files: Mapping[str, bytes]
+
+
+class RayWorkers:
+    """Runs trials on a Ray cluster.
+
+    Args:
+        plan: the evaluation's plan; the bundles that it names are at the same paths on every node.
+        folder: output folder, which this process alone writes.
+        options: of the runner on each node.
+        on_episode: called with every record.
+        address: of the cluster, "auto" for one on this machine.
+        stall_s: stall timeout of a process that plays trials.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        folder: RunFolder,
+        options: TrialRunnerOptions,
+        on_episode: Callable[[Episode], None],
+        address: str,
+        stall_s: float = STALL_S,
+    ) -> None:
+        self._plan, self._folder, self._options = plan, folder, options
+        self._on_episode, self._address, self._stall_s = on_episode, address, stall_s
+
+    def run(self, trials: Sequence[Trial]) -> None:
+        """Runs every trial; TrialError when the cluster cannot be reached, or a trial's error ends the evaluation."""
+        ray = _ray()
+        try:
+            ray.init(address=self._address, log_to_driver=False, logging_level="warning")
+        except Exception as error:  # Ray raises ConnectionError, ValueError, RuntimeError and its own
+            raise TrialError(f"ray cluster '{self._address}': {error}") from error
+        try:
+            self._run(ray, trials)
+        finally:
+            ray.shutdown()
+
+    def _run(self, ray: Any, trials: Sequence[Trial]) -> None:
+        cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
+        play = ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1)(play_part)
+        given = self._plan, self._folder.info.policies, self._options
+        shared = ray.put(given)
+        left = [
+            play.remote(shared, part, self._known(part), self._stall_s) for part in parts(trials, cores * PARTS_A_CORE)
+        ]
+        while left:
+            done, left = ray.wait(left, timeout=WAIT_S)
+            for one in done:
+                try:
+                    records = ray.get(one)
+                except ray.exceptions.RayError as error:
+                    raise TrialError(_told(error)) from error
+                for record in records:
+                    self._on_episode(self._keep(record))
+
+    def _known(self, part: Sequence[Trial]) -> list[Episode]:
+        """Records of earlier attempts, from which the next one takes its number."""
+        return [known for trial in part if (known := self._folder.episode(trial)) is not None]
+
+    def _keep(self, record: Record) -> Episode:
+        """Writes a trial's files, whole or not at all; its record comes last."""
+        home = self._folder.trial(record.trial)
+        part = home.with_name(f".{home.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        for name, content in sorted(record.files.items(), key=lambda item: item[0] == EPISODE_FILE):
+            (part / Path(name).name).write_bytes(content)
+        shutil.rmtree(home, ignore_errors=True)
+        os.replace(part, home)
+        return Episode.read(home)
+
+
+def parts(trials: Sequence[Trial], count: int) -> Iterator[list[Trial]]:
+    """Yields trials in up to `count` parts of whole blocks, whose policies share a house."""
+    blocks = [list(block) for _, block in groupby(trials, key=lambda trial: trial.block)]
+    size = max(1, -(-len(blocks) // max(1, count)))
+    for first in range(0, len(blocks), size):
+        yield [trial for block in blocks[first : first + size] for trial in block]
+
+
+def play_part(
+    given: tuple[Plan, Sequence[PolicyIdentity], TrialRunnerOptions],
+    trials: Sequence[Trial],
+    known: Sequence[Episode],
+    stall_s: float,
+) -> list[Record]:
+    """Plays trials on this node, of which some are `known` from earlier attempts; returns their records."""
+    plan, policies, options = given
+    with tempfile.TemporaryDirectory(prefix="ferry-") as place, sole(Path(place) / "run"):
+        folder = RunFolder.open(Path(place) / "run", plan, policies)
+        for episode in known:
+            episode.write(folder.trial(episode.trial))
+        Workers(plan, folder, options, lambda episode: None, stall_s).run(trials, 1)
+        return [Record(trial, _files(folder.trial(trial))) for trial in trials]
+
+
+def _files(home: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in home.iterdir() if file.is_file()}
+
+
+def _told(error: Exception) -> str:
+    """The reason of a task's failure, without Ray's traceback of the node."""
+    cause = getattr(error, "cause", None)
+    return str(cause) if cause is not None else f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise TrialError(f"--ray: got {error}, expected Ray: pip install 'ferry[ray]'") from error
+    return ray
