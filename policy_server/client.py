@@ -23,6 +23,7 @@ from robots.errors import SpecError
 from robots.observation import Observation
 from robots.spec import DiscreteActions, PolicySpec, U8Image
 
+MAX_SWAPS = 3  # a bundle may be swapped between two requests; more often than this it is no swap
 SETUP_TIMEOUT_S = 10.0  # reading a manifest and opening a session are not bound to a control period
 
 
@@ -86,6 +87,14 @@ class PolicyClient(Policy):
         another bundle than `describe` returned, Unreachable without an answer, Refused if the server refuses, WireError
         for a malformed answer.
         """
+        for _ in range(MAX_SWAPS):
+            session = self._open(embodiment, instruction, sampling, seed)
+            if isinstance(session, ClientSession):
+                return session
+        raise WireError(f"session: {session}")
+
+    def _open(self, embodiment: Embodiment, instruction: str, sampling: Sampling, seed: int) -> ClientSession | str:
+        """Returns a session, or what was wrong where another bundle was swapped in since its manifest was read."""
         manifest, sha256 = self.served()
         if self._described and sha256 != self._described.bundle_sha256:
             expected = f"{self._described.bundle_sha256[:12]} as before; serve that one again, or begin anew"
@@ -97,12 +106,14 @@ class PolicyClient(Policy):
         opened = messages.unpack_json(
             self._connection.send("POST", "/v1/sessions", body_json, timeout_s=SETUP_TIMEOUT_S)
         )
-        if opened.get("bundle_sha256") != sha256:
-            raise WireError(f"session: got bundle {opened.get('bundle_sha256')}, expected {sha256} as in the manifest")
         if not isinstance(opened.get("session_id"), str):
             raise WireError("the server's reply has no session_id")
         timeout_s = manifest.spec.control_period_s if self._timeout_s is None else self._timeout_s
-        return ClientSession(self._connection, opened["session_id"], binding, timeout_s, self._images)
+        session = ClientSession(self._connection, opened["session_id"], binding, timeout_s, self._images, sha256)
+        if opened.get("bundle_sha256") == sha256:
+            return session
+        session.close()
+        return f"got bundle {opened.get('bundle_sha256')}, expected {sha256} as in the manifest"
 
     def close(self) -> None:
         """Closes the connections."""
@@ -115,9 +126,13 @@ class ClientSession(PolicySession):
     The binding's views are applied here, beside the robot: only what the network sees travels.
     """
 
-    def __init__(self, connection: Connection, id: str, binding: Binding, timeout_s: float, images: str) -> None:
+    def __init__(
+        self, connection: Connection, id: str, binding: Binding, timeout_s: float, images: str, bundle_sha256: str = ""
+    ) -> None:
         self._connection, self._path, self.binding = connection, f"/v1/sessions/{id}", binding
         self._timeout_s, self._images = timeout_s, images
+        self.bundle_sha256 = bundle_sha256
+        """Hash of the bundle that answers, from the first decision to the last."""
         self.step = 0
         """Number of the next decision."""
         self._groups = {group for group, _ in binding.state_sources}

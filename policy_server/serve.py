@@ -6,7 +6,8 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,9 @@ from policy_server.dialects.contract import Contract
 from policy_server.errors import PolicyError
 from policy_server.serving.admission import BACKLOG, MAX_CONNECTIONS, Connection, Places, connection_limit
 from policy_server.serving.app import create_app
+from policy_server.serving.control import Doors, create_control, listen_control
 from policy_server.serving.service import ServiceOptions
+from policy_server.wire.control import PORT, control_path
 from robots.processes.drain import drained
 from robots.processes.signals import endings, on_end
 from robots.processes.text import printable
@@ -43,7 +46,7 @@ class Serve:
     """Folder or zip written by `ferry export`."""
     host: str = "127.0.0.1"
     """Address to listen on. Use a token file for any address other than localhost."""
-    port: int = 8042
+    port: int = PORT
     """Port to listen on; 0 picks a free one."""
     token_file: Path | None = None
     """File with the bearer token that clients must send."""
@@ -67,6 +70,8 @@ class Serve:
     """Port for GR00T's clients, whose protocol is no HTTP; 0 picks a free one."""
     max_connections: int = MAX_CONNECTIONS
     """Maximum number of open connections; beyond it the least used one is closed, from the address with the most."""
+    control: Path | None = None
+    """Unix socket for `ferry swap`, in a folder that only this user may enter; by default one named after the port."""
 
     def options(self) -> ServiceOptions:
         """Returns the limits for the application; ValueError or OSError names the wrong one."""
@@ -93,12 +98,19 @@ class Serve:
 class DrainingServer(uvicorn.Server):
     """Reports "draining" as soon as the signal arrives, before the last requests are answered."""
 
-    def __init__(self, app: FastAPI, max_connections: int = MAX_CONNECTIONS, *, websockets: bool = False) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        max_connections: int = MAX_CONNECTIONS,
+        *,
+        websockets: bool = False,
+        control: Path | None = None,
+    ) -> None:
         self._places = Places(connection_limit(max_connections))
         protocol: Any = partial(Connection, places=self._places)
         # No access log: one line per decision would be noise.
         config = uvicorn.Config(
-            app,
+            app if control is None else Doors(app, create_control(app.state.api), control),
             http=protocol,
             ws=self._websocket() if websockets else "none",
             ws_max_size=app.state.api.service.options.max_body_bytes,
@@ -189,11 +201,28 @@ def _run(
     if contract is not None:
         dialect_address = install(app, contract, f"tcp://{args.host}:{args.dialect_port}")
     websockets = contract is not None and contract.dialect in ("openpi", "roboarena")
-    server = DrainingServer(app, args.max_connections, websockets=websockets)
-    if signal.SIGHUP in endings():  # not handled by uvicorn
-        signal.signal(signal.SIGHUP, server.handle_exit)
-    with listener, drained():  # a log that nobody reads does not block replies
-        server.run(sockets=[listener])
+    control = args.control or control_path(port)
+    with listener, _operators_socket(control) as door, drained():  # a log that nobody reads does not block replies
+        server = DrainingServer(app, args.max_connections, websockets=websockets, control=control if door else None)
+        if signal.SIGHUP in endings():  # not handled by uvicorn
+            signal.signal(signal.SIGHUP, server.handle_exit)
+        server.run(sockets=[listener, *([door] if door else [])])
+
+
+@contextmanager
+def _operators_socket(path: Path) -> Iterator[socket.socket | None]:
+    """Listens at `path` for `ferry swap`; without it robots are served all the same."""
+    try:
+        door = listen_control(path)
+    except OSError as error:
+        print(f"ferry serve: no ferry swap: {error}", file=sys.stderr)
+        yield None
+        return
+    try:
+        with door:
+            yield door
+    finally:
+        path.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

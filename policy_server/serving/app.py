@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -30,6 +31,7 @@ from policy_server.serving.fair_pool import Account, FairPool
 from policy_server.serving.metrics import Measured, Metrics
 from policy_server.serving.payload import Payload
 from policy_server.serving.refusals import add_error_handlers, authorisation
+from policy_server.serving.served_policy import ServedPolicy
 from policy_server.serving.service import Service, ServiceOptions
 from policy_server.wire.messages import JSON, MSGPACK, decision_to_fields, invalid, pack, unpack_json
 
@@ -56,16 +58,14 @@ class Readiness:
 class Api:
     """The handlers of one application."""
 
-    def __init__(self, service: Service, announce: Callable[[], None]) -> None:
-        self.service, self.ready = service, Readiness()
+    def __init__(self, bundle: PolicyBundle, options: ServiceOptions, announce: Callable[[], None]) -> None:
+        self.service, self.ready = Service(bundle, options, self._rolled_back), Readiness()
+        service = self.service
         self.metrics = Metrics(lambda: len(service.sessions))
         self._announce = announce
         self._payload = Payload(service.options.max_body_bytes)
         self._workers = FairPool(service.options.workers, "inference")
-        self._openings, self._opening = Account(), 0
-        bundle = service.bundle
-        described = {"bundle_sha256": bundle.sha256, "manifest": bundle.document, "runtime": bundle.runtime}
-        self._manifest = bytes(JSONResponse(described).body)
+        self._openings, self._opening, self._swapping = Account(), 0, asyncio.Lock()
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
@@ -86,7 +86,9 @@ class Api:
 
     async def readiness(self) -> JSONResponse:
         """Returns 200 when sessions can be opened; 503 during warm-up or draining, or after a failed warm-up."""
-        return JSONResponse({"status": self.ready.status}, 200 if self.ready.status == "ready" else 503)
+        status, rolled_back = self.ready.status, self.service.policy.rolled_back
+        said = {"rolled_back": rolled_back.to_json()} if status == "ready" and rolled_back else {}
+        return JSONResponse({"status": status, **said}, 200 if status == "ready" else 503)
 
     async def prometheus(self) -> Response:
         """Requests, latencies, inference time, sessions and errors, for Prometheus."""
@@ -94,10 +96,47 @@ class Api:
 
     async def manifest(self, request: Request) -> Response:
         """Returns the policy's manifest and the bundle's hash, which is also the ETag."""
-        headers = {"ETag": f'"{self.service.bundle.sha256}"'}
+        sha256, described = self.service.policy.described()
+        headers = {"ETag": f'"{sha256}"'}
         if request.headers.get("if-none-match") == headers["ETag"]:
             return Response(status_code=304, headers=headers)
-        return Response(self._manifest, headers=headers, media_type=JSON)
+        return Response(described, headers=headers, media_type=JSON)
+
+    async def policies(self) -> JSONResponse:
+        """Returns the policy with its bundle, whether that is on trial, and why one was taken back."""
+        return JSONResponse({"policies": [self.service.policy.to_json()]})
+
+    async def swap(self, folder: Path, *, other_spec: bool = False) -> dict[str, Any]:
+        """Loads and tries the bundle in `folder`, and gives it to new sessions; running ones end on theirs.
+
+        Returns what `ferry swap` prints. Raises as `Service.admit`, and SessionError 409 "swap_running"; then nothing
+        has changed.
+        """
+        self.ready.check()
+        policy = self.service.policy
+        if self._swapping.locked():
+            raise SessionError("another bundle is being loaded; try again", code="swap_running", status=409)
+        async with self._swapping:
+            try:
+                # In a thread of its own: a worker that loads for seconds would answer no robot.
+                bundle = await asyncio.to_thread(self.service.admit, folder, other_spec=other_spec)
+                self.ready.check()
+            except Exception as error:
+                self.metrics.swaps.labels("refused").inc()
+                log.warning("policy '%s': bundle %s was refused: %s", policy.name, folder, error)
+                raise
+            before = policy.replace(bundle)
+        self.metrics.swaps.labels("swapped").inc()
+        log.warning("policy '%s': bundle %s in place of %s", policy.name, bundle.sha256[:12], before[:12])
+        running = self.service.sessions.count_others(bundle)
+        return {"policy": policy.name, "bundle_sha256": bundle.sha256, "before": before, "sessions_before": running}
+
+    def _rolled_back(self, policy: ServedPolicy) -> None:
+        self.metrics.swaps.labels("rolled_back").inc()
+        why, bundle = policy.rolled_back, policy.bundle
+        if why is not None:
+            message = "policy '%s': bundle %s was rolled back to %s: %s"
+            log.error(message, policy.name, why.bundle_sha256[:12], bundle.sha256[:12], why.reason)
 
     async def open_session(self, request: Request) -> JSONResponse:
         """Binds the policy to a robot for one episode, or refuses with 409 and the mismatch."""
@@ -166,7 +205,7 @@ def create_app(
     bundle: PolicyBundle, options: ServiceOptions | None = None, announce: Callable[[], None] = lambda: None
 ) -> FastAPI:
     """The application that serves `bundle`; calls `announce` once it is ready. `app.state.api` holds its parts."""
-    api = Api(Service(bundle, options or ServiceOptions()), announce)
+    api = Api(bundle, options or ServiceOptions(), announce)
     app = FastAPIOffline(  # with Swagger UI's own files: a robot's network has no CDN
         title="Ferry policy server",
         description="Serves one robot policy: open a session for a body, then ask it for one decision per observation.",
@@ -203,6 +242,7 @@ def _guarded_routes(api: Api) -> APIRouter:
         response_model=schema.ManifestReply,
         responses={304: {"description": "The bundle is still the one that If-None-Match names."}},
     )
+    router.add_api_route("/v1/policies", api.policies, response_model=schema.Policies)
     router.add_api_route(
         "/v1/sessions",
         api.open_session,

@@ -92,10 +92,33 @@ class ManifestReply(BaseModel):
     manifest: dict[str, Any]
 
 
+class RolledBack(BaseModel):
+    """A bundle that was taken back."""
+
+    bundle_sha256: str
+    reason: str
+
+
+class ServedPolicyState(BaseModel):
+    """A policy and the bundle that new sessions get."""
+
+    name: str
+    bundle_sha256: str
+    on_trial: bool = Field(description="Until its first decisions are made without a fault.")
+    rolled_back: RolledBack | None = Field(None, description="The last bundle that erred in its trial.")
+
+
+class Policies(BaseModel):
+    """The policies of the server; the first one is the default."""
+
+    policies: list[ServedPolicyState]
+
+
 class Health(BaseModel):
     """The state of the server."""
 
     status: str
+    rolled_back: RolledBack | None = Field(None, description="A bundle that erred after a swap; absent without one.")
 
 
 class ErrorBody(BaseModel):

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
 from policy_server.bundle import PolicyBundle
 from policy_server.decision import Decision
-from policy_server.errors import SessionError
+from policy_server.errors import PolicyError, SessionError, WireError
 from policy_server.images.image_codec import decode_image
 from policy_server.onnx_policy import MAX_TOKENS, OnnxPolicy, OnnxSession
 from policy_server.policy import Sampling
+from policy_server.serving.served_policy import ServedPolicy
 from policy_server.serving.sessions import Session, Sessions
 from policy_server.wire.messages import ActRequest, check_names, invalid
 from robots.binding import Binding
 from robots.embodiment import Embodiment
-from robots.errors import SpecError
+from robots.errors import BindError, SpecError
 from robots.observation import Observation
 from robots.spec import CameraSpec, U8Image, VectorSpec
 
@@ -43,25 +46,59 @@ class ServiceOptions:
 
 
 class Service:
-    """Sessions on one bundle."""
+    """Sessions on one policy.
 
-    def __init__(self, bundle: PolicyBundle, options: ServiceOptions) -> None:
-        self.bundle, self.options = bundle, options
+    Args:
+        bundle: of the policy.
+        options: limits.
+        on_rollback: called after a bundle was taken back, with the policy, from the thread of a decision.
+    """
+
+    def __init__(
+        self,
+        bundle: PolicyBundle,
+        options: ServiceOptions,
+        on_rollback: Callable[[ServedPolicy], None] = lambda policy: None,
+    ) -> None:
+        self.policy, self.options, self._on_rollback = ServedPolicy(bundle.manifest.name, bundle), options, on_rollback
         self.sessions = Sessions(options.max_sessions, options.session_timeout_s)
-        self._policy = OnnxPolicy(bundle, options.max_instruction_tokens)
 
-    def open(self, body: Mapping[str, Any], instruction: str, sampling: Sampling, seed: int) -> dict[str, Any]:
-        """Opens a session; returns its requirements. BindError if the robot does not fit, WireError, SessionError."""
+    @property
+    def bundle(self) -> PolicyBundle:
+        """The bundle that new sessions get."""
+        return self.policy.bundle
+
+    def open(
+        self,
+        body: Mapping[str, Any],
+        instruction: str,
+        sampling: Sampling,
+        seed: int,
+        bundle: PolicyBundle | None = None,
+    ) -> dict[str, Any]:
+        """Opens a session; returns its requirements. BindError if the robot does not fit, WireError, SessionError.
+
+        `bundle` is that of an episode that goes on; the present one when not given.
+        """
         self.sessions.check_room()
         if len(instruction) > self.options.max_instruction_chars:
             expected = f"at most {self.options.max_instruction_chars} characters"
             raise invalid("instruction", f"{len(instruction)} characters", expected, code="instruction")
         embodiment = self._embodiment(body)
-        episode = self._policy.open(embodiment, instruction, sampling=sampling, seed=seed)
+        bundle = bundle or self.policy.bundle
+        self.policy.check_not_withdrawn(bundle)
+        policy = OnnxPolicy(bundle, self.options.max_instruction_tokens)
+        with self._judged(bundle):
+            episode = policy.open(embodiment, instruction, sampling=sampling, seed=seed)
         session = self.sessions.open(episode)
+        try:
+            self.policy.check_not_withdrawn(bundle)  # it may have been taken back meanwhile
+        except SessionError:
+            self.sessions.close(session.id)
+            raise
         return {
             "session_id": session.id,
-            "bundle_sha256": self.bundle.sha256,
+            "bundle_sha256": bundle.sha256,
             "horizon": episode.binding.policy.horizon,
             "control_period_s": episode.binding.policy.control_period_s,
             "execute_rows": episode.execute_rows,
@@ -86,10 +123,55 @@ class Service:
             _check_turn(episode, request)
             observation = self._observation(episode.binding, request)
             decoded = time.perf_counter()
-            decision = episode.act(observation, request.executed)
+            with self._judged(episode.bundle):
+                decision = episode.act(observation, request.executed)
+            if episode.sampling != "uniform":  # the baseline runs no graph
+                self._count(episode.bundle, decision)
             return replace(decision, timing_s={"decode": decoded - started, **decision.timing_s})
         finally:
             self.sessions.give_back(session)
+
+    def admit(self, folder: Path, *, other_spec: bool = False) -> PolicyBundle:
+        """Returns the bundle in `folder`, loaded, warm and tried; changes nothing. Takes seconds.
+
+        Raises:
+            BundleError: it is broken, or its probes are answered otherwise.
+            SessionError: 409 "other_spec", it takes or gives something else and `other_spec` is not set;
+                "bundles_in_use", too many are in memory.
+            ContractError: it does not fit the clients of the dialect.
+        """
+        self.policy.check_room()
+        threads = self.bundle.policy.get_session_options().intra_op_num_threads
+        bundle = PolicyBundle.load(folder, threads=threads)
+        if not other_spec and bundle.manifest.spec != self.bundle.manifest.spec:
+            got = f"bundle '{bundle.manifest.name}', which takes or gives something else"
+            expected = f"the spec of '{self.policy.name}'; --other-spec serves it all the same"
+            raise SessionError(f"swap: got {got}, expected {expected}", code="other_spec", status=409)
+        for admission in self.policy.admissions:
+            admission(bundle)
+        bundle.warm_up()
+        return bundle
+
+    @contextmanager
+    def _judged(self, bundle: PolicyBundle) -> Iterator[None]:
+        """Takes `bundle` back at its own fault, if it is on trial; a client's mistakes are none."""
+        try:
+            yield
+        except (WireError, SessionError, BindError):
+            raise
+        except Exception as error:
+            known = f"{error.code}: {error}" if isinstance(error, PolicyError) else type(error).__name__
+            self._roll_back(bundle, known)
+            raise
+
+    def _count(self, bundle: PolicyBundle, decision: Decision) -> None:
+        if failed := self.policy.answered(bundle, decision.timing_s["inference"]):
+            self._roll_back(bundle, failed)
+
+    def _roll_back(self, bundle: PolicyBundle, reason: str) -> None:
+        if self.policy.roll_back(bundle, reason):
+            self.sessions.withdraw(bundle)
+            self._on_rollback(self.policy)
 
     def _observation(self, binding: Binding, request: ActRequest) -> Observation:
         cameras = {camera.name: camera for camera in _cameras(binding)}

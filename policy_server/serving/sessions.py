@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from policy_server.bundle import PolicyBundle
 from policy_server.errors import SessionError
 from policy_server.onnx_policy import OnnxSession
 from policy_server.serving.fair_pool import Account
@@ -23,6 +24,7 @@ WHY_GONE = {
     "session_expired": "idle for too long",
     "session_evicted": "evicted while idle, to make room for another one",
     "session_closed": "closed",
+    "session_rolled_back": "ended, for its bundle erred and was rolled back",
 }
 REMEMBERED = 1024  # ids of past sessions, to distinguish "expired" from "never existed"
 
@@ -99,6 +101,18 @@ class Sessions:
             self._expire()
             self._find(id)
             self._forget(id, "session_closed")
+
+    def withdraw(self, bundle: PolicyBundle) -> None:
+        """Ends every session of a bundle; a decision in progress is still answered."""
+        with self._lock:
+            for session in [each for each in self._open.values() if each.episode.bundle is bundle]:
+                self._forget(session.id, "session_rolled_back")
+
+    def count_others(self, bundle: PolicyBundle) -> int:
+        """Returns the number of open sessions on other bundles than this one."""
+        with self._lock:
+            self._expire()
+            return sum(each.episode.bundle is not bundle for each in self._open.values())
 
     def _check_room(self) -> None:
         self._expire()
