@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import httpx
 import numpy as np
@@ -31,7 +32,7 @@ class PolicyClient(Policy):
     """Client of one policy server: the policy that it serves.
 
     Args:
-        url: e.g. "http://127.0.0.1:8042".
+        url: e.g. "http://127.0.0.1:8042", or "http://127.0.0.1:8042?policy=NAME" for one of several policies.
         token: bearer token, if the server requires one.
         timeout_s: deadline of `ClientSession.act`, from call to return [s]; None takes the policy's control period.
         images: encoding of images: "raw" (lossless), "png" (lossless, smaller, slower) or "jpeg" (lossy).
@@ -47,7 +48,8 @@ class PolicyClient(Policy):
         images: str = "raw",
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._connection = Connection(url, token=token, transport=transport)
+        base, self._policy = _split(url)
+        self._connection = Connection(base, token=token, transport=transport)
         self._url, self._timeout_s, self._images = url, timeout_s, images
         self._described: PolicyInfo | None = None
 
@@ -69,7 +71,8 @@ class PolicyClient(Policy):
         return self._described
 
     def _reply(self) -> dict[str, Any]:
-        data = self._connection.send("GET", "/v1/manifest", timeout_s=SETUP_TIMEOUT_S)
+        path = f"/v1/manifest?{urlencode(self._policy)}" if self._policy else "/v1/manifest"
+        data = self._connection.send("GET", path, timeout_s=SETUP_TIMEOUT_S)
         reply = messages.unpack_json(data, "manifest reply", most=len(data))
         messages.check_names("manifest reply", reply, required={"bundle_sha256", "manifest"}, optional=set(reply))
         return reply
@@ -101,7 +104,8 @@ class PolicyClient(Policy):
             raise BundleChanged(f"bundle at {self._url}: got {sha256[:12]}, expected {expected}")
         binding = bind(manifest.spec, embodiment)
         viewed = binding.viewed_body.to_json()
-        message = {"embodiment": viewed, "instruction": instruction, "sampling": sampling, "seed": seed}
+        message: dict[str, Any] = {"embodiment": viewed, "instruction": instruction, "sampling": sampling, "seed": seed}
+        message |= self._policy
         body_json = json.dumps(message, allow_nan=False).encode()
         opened = messages.unpack_json(
             self._connection.send("POST", "/v1/sessions", body_json, timeout_s=SETUP_TIMEOUT_S)
@@ -191,6 +195,15 @@ class ClientSession(PolicySession):
         )  # imported here: OpenCV is slow to import and rarely needed
 
         return encode_image(image, self._images)
+
+
+def _split(url: str) -> tuple[str, dict[str, str]]:
+    """Returns a URL without its query, and {"policy": name} where that names one."""
+    base, _, query = url.partition("?")
+    asked = parse_qsl(query, keep_blank_values=True)
+    if query and [name for name, _ in asked] != ["policy"]:
+        raise WireError(f"{url}: got '?{query[:60]}', expected nothing or '?policy=NAME'")
+    return base, dict(asked)
 
 
 def _served(reply: Mapping[str, Any]) -> tuple[PolicyManifest, str]:

@@ -1,4 +1,4 @@
-"""`ferry serve BUNDLE`: serves one policy over REST until SIGINT or SIGTERM."""
+"""`ferry serve BUNDLE...`: serves policies over REST until SIGINT or SIGTERM."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -40,10 +40,10 @@ KEEP_ALIVE_S = (
 
 @dataclass(frozen=True)
 class Serve:
-    """Serves a policy bundle over REST; the API documentation is at /docs."""
+    """Serves a policy bundle, or several, over REST; the API documentation is at /docs."""
 
-    bundle: tyro.conf.Positional[Path]
-    """Folder or zip written by `ferry export`."""
+    bundles: tyro.conf.Positional[tuple[str, ...]]
+    """Folders or zips written by `ferry export`, or NAME=FOLDER; clients that name no policy get the first."""
     host: str = "127.0.0.1"
     """Address to listen on. Use a token file for any address other than localhost."""
     port: int = PORT
@@ -85,6 +85,20 @@ class Serve:
         if self.token_file and not token:
             raise ValueError(f"--token-file: got an empty file {self.token_file}, expected a token")
         return ServiceOptions(token=token, **{name: getattr(self, name) for name in positive})
+
+    def load(self) -> dict[str, PolicyBundle]:
+        """Returns the bundles by their policies' names; BundleError for a broken one, ValueError for a name twice."""
+        if not self.bundles:
+            raise ValueError("got no bundle, expected the folder or zip of one, or of several")
+        loaded: dict[str, PolicyBundle] = {}
+        for given in self.bundles:
+            name, has_name, folder = given.partition("=") if not Path(given).exists() else ("", "", given)
+            bundle = PolicyBundle.load(Path(folder if has_name else given), threads=self.threads)
+            name = name if has_name else bundle.manifest.name
+            if not name or not name.isprintable() or name in loaded:
+                raise ValueError(f"{given}: got the name '{printable(name)}', expected one of its own: NAME={given}")
+            loaded[name] = bundle
+        return loaded
 
     def served(self, bundle: PolicyBundle) -> Contract | None:
         """Returns the contract of the dialect; None for Ferry's own. ContractError if it does not fit the bundle."""
@@ -165,14 +179,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         options = args.options()
-        bundle = PolicyBundle.load(args.bundle, threads=args.threads)
-        contract = args.served(bundle)
+        bundles = args.load()
+        contract = args.served(next(iter(bundles.values())))
         listener = listen(args.host, args.port)
     except (PolicyError, OSError, ValueError) as error:
         print(f"ferry serve: {error}", file=sys.stderr)
         return 2
     try:
-        _run(bundle, options, listener, args, contract)
+        _run(bundles, options, listener, args, contract)
     except (PolicyError, OSError) as error:
         print(f"ferry serve: {error}", file=sys.stderr)
         return 2
@@ -180,7 +194,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(
-    bundle: PolicyBundle, options: ServiceOptions, listener: socket.socket, args: Serve, contract: Contract | None
+    bundles: Mapping[str, PolicyBundle],
+    options: ServiceOptions,
+    listener: socket.socket,
+    args: Serve,
+    contract: Contract | None,
 ) -> None:
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -188,8 +206,8 @@ def _run(
     dialect_address: str | None = None
 
     def announce() -> None:
-        name = printable(bundle.manifest.name)
-        print(f"ferry serve: {name} (sha256 {bundle.sha256[:12]}) ready at {url}", flush=True)
+        each = [f"{printable(name)} (sha256 {bundle.sha256[:12]})" for name, bundle in bundles.items()]
+        print(f"ferry serve: {', '.join(each)} ready at {url}", flush=True)
         if dialect_address:
             print(f"ferry serve: clients of {args.dialect} at {dialect_address}", flush=True)
 
@@ -197,7 +215,7 @@ def _run(
         print(f"ferry serve: anyone who can reach {url} can use it; --token-file requires a token", file=sys.stderr)
     # uvicorn raises the signal again after its shutdown; the process must then exit normally.
     on_end(lambda *_: sys.exit(0))
-    app = create_app(bundle, options, announce)
+    app = create_app(bundles, options, announce)
     if contract is not None:
         dialect_address = install(app, contract, f"tcp://{args.host}:{args.dialect_port}")
     websockets = contract is not None and contract.dialect in ("openpi", "roboarena")

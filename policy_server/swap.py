@@ -28,6 +28,8 @@ class Swap:
     """Port of the server."""
     control: Path | None = None
     """The server's `--control`, where it has one."""
+    policy: str | None = None
+    """Name of the policy, where the server has several."""
     other_spec: bool = False
     """Serve it although it takes or gives something else than the present one."""
 
@@ -43,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if args.bundle is None:
                 reply = http.get(POLICIES)
             else:
-                fields = {"bundle": str(args.bundle.absolute()), "other_spec": args.other_spec}
+                fields = {"bundle": str(args.bundle.absolute()), "policy": args.policy, "other_spec": args.other_spec}
                 reply = http.post(SWAP, json=fields)
     except httpx.TransportError as error:
         print(f"ferry swap: no server of this user answers at {path}: {error}", file=sys.stderr)

@@ -134,7 +134,7 @@ class Episode:
 
     def _begin(self, instruction: str, bundle: PolicyBundle) -> None:
         self.pause()
-        opened = self.shared.service.open(self.shared.body, instruction, "greedy", self._begun, bundle)
+        opened = self.shared.service.open(self.shared.body, instruction, "greedy", self._begun, bundle=bundle)
         self._bundle = weakref.ref(bundle)
         self._session, self._instruction, self._begun = opened["session_id"], instruction, self._begun + 1
 

@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,7 +20,6 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import ValidationError
 
 from policy_server.bundle import PolicyBundle
 from policy_server.decision import Decision
@@ -29,11 +27,12 @@ from policy_server.errors import PolicyError, SessionError
 from policy_server.serving import schema
 from policy_server.serving.fair_pool import Account, FairPool
 from policy_server.serving.metrics import Measured, Metrics
+from policy_server.serving.opening import read_opening
 from policy_server.serving.payload import Payload
 from policy_server.serving.refusals import add_error_handlers, authorisation
-from policy_server.serving.served_policy import ServedPolicy
 from policy_server.serving.service import Service, ServiceOptions
-from policy_server.wire.messages import JSON, MSGPACK, decision_to_fields, invalid, pack, unpack_json
+from policy_server.serving.swaps import Swaps
+from policy_server.wire.messages import JSON, MSGPACK, decision_to_fields, pack
 
 log = logging.getLogger("ferry.policy_server")
 T = TypeVar("T")
@@ -58,14 +57,14 @@ class Readiness:
 class Api:
     """The handlers of one application."""
 
-    def __init__(self, bundle: PolicyBundle, options: ServiceOptions, announce: Callable[[], None]) -> None:
-        self.service, self.ready = Service(bundle, options, self._rolled_back), Readiness()
-        service = self.service
+    def __init__(self, service: Service, announce: Callable[[], None]) -> None:
+        self.service, self.ready = service, Readiness()
         self.metrics = Metrics(lambda: len(service.sessions))
+        self.swaps = Swaps(service, self.metrics, self.ready.check)
         self._announce = announce
         self._payload = Payload(service.options.max_body_bytes)
         self._workers = FairPool(service.options.workers, "inference")
-        self._openings, self._opening, self._swapping = Account(), 0, asyncio.Lock()
+        self._openings, self._opening = Account(), 0
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
@@ -86,57 +85,26 @@ class Api:
 
     async def readiness(self) -> JSONResponse:
         """Returns 200 when sessions can be opened; 503 during warm-up or draining, or after a failed warm-up."""
-        status, rolled_back = self.ready.status, self.service.policy.rolled_back
-        said = {"rolled_back": rolled_back.to_json()} if status == "ready" and rolled_back else {}
+        status, policies = self.ready.status, self.service.policies.values()
+        rolled_back = [policy.rolled_back.to_json() for policy in policies if policy.rolled_back]
+        said = {"rolled_back": rolled_back} if rolled_back else {}
         return JSONResponse({"status": status, **said}, 200 if status == "ready" else 503)
 
     async def prometheus(self) -> Response:
         """Requests, latencies, inference time, sessions and errors, for Prometheus."""
         return Response(self.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
-    async def manifest(self, request: Request) -> Response:
-        """Returns the policy's manifest and the bundle's hash, which is also the ETag."""
-        sha256, described = self.service.policy.described()
+    async def manifest(self, request: Request, policy: str | None = None) -> Response:
+        """Returns a policy's manifest and its bundle's hash, which is also the ETag; the first one's by default."""
+        sha256, described = self.service.named(policy).described()
         headers = {"ETag": f'"{sha256}"'}
         if request.headers.get("if-none-match") == headers["ETag"]:
             return Response(status_code=304, headers=headers)
         return Response(described, headers=headers, media_type=JSON)
 
     async def policies(self) -> JSONResponse:
-        """Returns the policy with its bundle, whether that is on trial, and why one was taken back."""
-        return JSONResponse({"policies": [self.service.policy.to_json()]})
-
-    async def swap(self, folder: Path, *, other_spec: bool = False) -> dict[str, Any]:
-        """Loads and tries the bundle in `folder`, and gives it to new sessions; running ones end on theirs.
-
-        Returns what `ferry swap` prints. Raises as `Service.admit`, and SessionError 409 "swap_running"; then nothing
-        has changed.
-        """
-        self.ready.check()
-        policy = self.service.policy
-        if self._swapping.locked():
-            raise SessionError("another bundle is being loaded; try again", code="swap_running", status=409)
-        async with self._swapping:
-            try:
-                # In a thread of its own: a worker that loads for seconds would answer no robot.
-                bundle = await asyncio.to_thread(self.service.admit, folder, other_spec=other_spec)
-                self.ready.check()
-            except Exception as error:
-                self.metrics.swaps.labels("refused").inc()
-                log.warning("policy '%s': bundle %s was refused: %s", policy.name, folder, error)
-                raise
-            before = policy.replace(bundle)
-        self.metrics.swaps.labels("swapped").inc()
-        log.warning("policy '%s': bundle %s in place of %s", policy.name, bundle.sha256[:12], before[:12])
-        running = self.service.sessions.count_others(bundle)
-        return {"policy": policy.name, "bundle_sha256": bundle.sha256, "before": before, "sessions_before": running}
-
-    def _rolled_back(self, policy: ServedPolicy) -> None:
-        self.metrics.swaps.labels("rolled_back").inc()
-        why, bundle = policy.rolled_back, policy.bundle
-        if why is not None:
-            message = "policy '%s': bundle %s was rolled back to %s: %s"
-            log.error(message, policy.name, why.bundle_sha256[:12], bundle.sha256[:12], why.reason)
+        """Returns each policy with its bundle, whether that is on trial, and why one was taken back."""
+        return JSONResponse({"policies": [policy.to_json() for policy in self.service.policies.values()]})
 
     async def open_session(self, request: Request) -> JSONResponse:
         """Binds the policy to a robot for one episode, or refuses with 409 and the mismatch."""
@@ -177,8 +145,10 @@ class Api:
         return Response(status_code=204)
 
     def _open(self, data: bytes) -> dict[str, Any]:
-        body = _parse(unpack_json(data))
-        return self.service.open(body.embodiment, body.instruction, body.sampling, body.seed)
+        asked = read_opening(data)
+        return self.service.open(
+            asked.embodiment, asked.instruction, asked.sampling, asked.seed, self.service.named(asked.policy)
+        )
 
     def submit(self, account: Account, work: Callable[[], T]) -> asyncio.Future[T]:
         """Runs `work` in a worker; SessionError 503 once the server shuts down."""
@@ -191,7 +161,8 @@ class Api:
 
     async def _warm_up(self) -> None:
         try:
-            await self.submit(Account(), self.service.bundle.warm_up)
+            for policy in self.service.policies.values():
+                await self.submit(Account(), policy.bundle.warm_up)
         except PolicyError as error:
             self.ready.status = "failed"
             log.error("warm-up failed: %s", error)
@@ -202,10 +173,15 @@ class Api:
 
 
 def create_app(
-    bundle: PolicyBundle, options: ServiceOptions | None = None, announce: Callable[[], None] = lambda: None
+    bundle: PolicyBundle | Mapping[str, PolicyBundle],
+    options: ServiceOptions | None = None,
+    announce: Callable[[], None] = lambda: None,
 ) -> FastAPI:
-    """The application that serves `bundle`; calls `announce` once it is ready. `app.state.api` holds its parts."""
-    api = Api(bundle, options or ServiceOptions(), announce)
+    """The application that serves `bundle`, or several by their names; calls `announce` once it is ready.
+
+    `app.state.api` holds its parts.
+    """
+    api = Api(Service(bundle, options or ServiceOptions()), announce)
     app = FastAPIOffline(  # with Swagger UI's own files: a robot's network has no CDN
         title="Ferry policy server",
         description="Serves one robot policy: open a session for a body, then ask it for one decision per observation.",
@@ -240,7 +216,7 @@ def _guarded_routes(api: Api) -> APIRouter:
         "/v1/manifest",
         api.manifest,
         response_model=schema.ManifestReply,
-        responses={304: {"description": "The bundle is still the one that If-None-Match names."}},
+        responses={304: {"description": "The bundle is still the one that If-None-Match names."}, **schema.errors(404)},
     )
     router.add_api_route("/v1/policies", api.policies, response_model=schema.Policies)
     router.add_api_route(
@@ -249,7 +225,7 @@ def _guarded_routes(api: Api) -> APIRouter:
         methods=["POST"],
         status_code=201,
         response_model=schema.SessionOpened,
-        responses=schema.errors(400, 408, 409, 413, 415, 422, 503),
+        responses=schema.errors(400, 404, 408, 409, 410, 413, 415, 422, 503),
         openapi_extra=schema.OPEN_BODY,
     )
     router.add_api_route(
@@ -269,27 +245,6 @@ def _guarded_routes(api: Api) -> APIRouter:
         responses=schema.errors(404, 410),
     )
     return router
-
-
-def _parse(data: dict[str, object]) -> schema.OpenSession:
-    try:
-        return schema.OpenSession.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        codes = {"missing": "missing_field", "extra_forbidden": "unknown_field"}
-        got = "nothing" if first["type"] == "missing" else f"{first['input']!r:.60}"
-        raise invalid(where, got, _expected(where, first), code=codes.get(first["type"], "invalid")) from error
-
-
-def _expected(where: str, error: Mapping[str, Any]) -> str:
-    """Returns what a field of OpenSession should have been, in words."""
-    fields = schema.OpenSession.model_fields
-    if error["type"] == "extra_forbidden":
-        return f"only {', '.join(fields)}"
-    if error["type"] == "missing" and where in fields:
-        return f"{fields[where].description}"
-    return str(error["msg"]).removeprefix("Input should be ").replace("valid dictionary", "JSON object")
 
 
 def _decision_response(decision: Decision, kind: str) -> Response:

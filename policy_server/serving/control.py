@@ -79,8 +79,9 @@ def create_control(api: Api) -> FastAPI:
 
     async def swap(request: Request) -> JSONResponse:
         fields = unpack_json(await payload.json(request))
-        check_names("swap", fields, required={"bundle"}, optional={"other_spec"})
-        return JSONResponse(await api.swap(_folder(fields["bundle"]), other_spec=_flag(fields)))
+        check_names("swap", fields, required={"bundle"}, optional={"policy", "other_spec"})
+        folder, policy = _folder(fields["bundle"]), _name(fields.get("policy"))
+        return JSONResponse(await api.swaps.swap(folder, policy=policy, other_spec=_flag(fields)))
 
     app.add_api_route(SWAP, swap, methods=["POST"], response_model=None)
     app.add_api_route(POLICIES, api.policies, response_model=None)
@@ -91,6 +92,12 @@ def _folder(value: Any) -> Path:
     if not isinstance(value, str) or not Path(value).is_absolute():
         raise invalid("bundle", f"{value!r:.60}", "the absolute path of a folder or zip on the server's machine")
     return Path(value)
+
+
+def _name(value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise invalid("policy", f"{value!r:.60}", "the name of a policy, or null")
+    return value
 
 
 def _flag(fields: dict[str, Any]) -> bool:

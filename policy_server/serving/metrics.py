@@ -26,7 +26,8 @@ class Metrics:
         )
         self.deciding = Gauge("ferry_decisions_in_progress", "Observations being answered.", registry=self.registry)
         self.errors = Counter("ferry_errors", "Errors sent to clients.", ("code",), registry=self.registry)
-        self.swaps = Counter("ferry_swaps", "Bundles offered to `ferry swap`.", ("outcome",), registry=self.registry)
+        outcomes = ("policy", "outcome")
+        self.swaps = Counter("ferry_swaps", "Bundles given to `ferry swap`.", outcomes, registry=self.registry)
         open_sessions = Gauge("ferry_sessions", "Open sessions.", registry=self.registry)
         open_sessions.set_function(lambda: float(sessions()))
 

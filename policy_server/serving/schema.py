@@ -22,6 +22,7 @@ class OpenSession(BaseModel):
     )
     sampling: Sampling = Field("greedy", description="Sampling of actions; 'uniform' is the random baseline.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of this session's random draws.")
+    policy: str | None = Field(None, description="Name of one of the server's policies; the first one by default.")
 
 
 class ImageSize(BaseModel):
@@ -95,6 +96,7 @@ class ManifestReply(BaseModel):
 class RolledBack(BaseModel):
     """A bundle that was taken back."""
 
+    policy: str
     bundle_sha256: str
     reason: str
 
@@ -118,7 +120,9 @@ class Health(BaseModel):
     """The state of the server."""
 
     status: str
-    rolled_back: RolledBack | None = Field(None, description="A bundle that erred after a swap; absent without one.")
+    rolled_back: list[RolledBack] | None = Field(
+        None, description="Bundles that erred after a swap, of each policy the last; absent without one."
+    )
 
 
 class ErrorBody(BaseModel):

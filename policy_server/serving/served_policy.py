@@ -29,12 +29,13 @@ MAX_LOADED = 4
 class Rollback:
     """Why a bundle was taken back."""
 
+    policy: str
     bundle_sha256: str
     reason: str
 
     def to_json(self) -> dict[str, str]:
         """Returns it for /readyz and /v1/policies."""
-        return {"bundle_sha256": self.bundle_sha256, "reason": self.reason}
+        return {"policy": self.policy, "bundle_sha256": self.bundle_sha256, "reason": self.reason}
 
 
 class ServedPolicy:
@@ -117,7 +118,7 @@ class ServedPolicy:
         with self._lock:
             if bundle is not self._bundle or self._bundle is self._proved:
                 return False
-            self.rolled_back = Rollback(bundle.sha256, reason)
+            self.rolled_back = Rollback(self.name, bundle.sha256, reason)
             if bundle.sha256 != self._proved.sha256:
                 self._withdrawn.add(bundle.sha256)
             self._bundle, self._described = self._proved, _described(self._proved)

@@ -46,27 +46,42 @@ class ServiceOptions:
 
 
 class Service:
-    """Sessions on one policy.
+    """Sessions on one policy, or on several by their names.
 
     Args:
-        bundle: of the policy.
-        options: limits.
-        on_rollback: called after a bundle was taken back, with the policy, from the thread of a decision.
+        bundles: of the policy, or name -> bundle; the first is the default.
+        options: limits, of all policies together.
     """
 
-    def __init__(
-        self,
-        bundle: PolicyBundle,
-        options: ServiceOptions,
-        on_rollback: Callable[[ServedPolicy], None] = lambda policy: None,
-    ) -> None:
-        self.policy, self.options, self._on_rollback = ServedPolicy(bundle.manifest.name, bundle), options, on_rollback
-        self.sessions = Sessions(options.max_sessions, options.session_timeout_s)
+    def __init__(self, bundles: PolicyBundle | Mapping[str, PolicyBundle], options: ServiceOptions) -> None:
+        named = bundles if isinstance(bundles, Mapping) else {bundles.manifest.name: bundles}
+        self.policies = {name: ServedPolicy(name, bundle) for name, bundle in named.items()}
+        self.options, self.sessions = options, Sessions(options.max_sessions, options.session_timeout_s)
+        self.on_rollback: Callable[[ServedPolicy], None] = lambda policy: None
+        """Called after a bundle was taken back, from the thread of a decision."""
+
+    @property
+    def policy(self) -> ServedPolicy:
+        """The policy of clients that choose none."""
+        return next(iter(self.policies.values()))
 
     @property
     def bundle(self) -> PolicyBundle:
-        """The bundle that new sessions get."""
+        """The bundle that new sessions of that policy get."""
         return self.policy.bundle
+
+    def named(self, name: str | None, *, only: bool = False) -> ServedPolicy:
+        """Returns a policy, the default one for None; SessionError 404 "unknown_policy".
+
+        With `only`, None is an error too where there are several.
+        """
+        if name is None and not (only and len(self.policies) > 1):
+            return self.policy
+        if name is not None and name in self.policies:
+            return self.policies[name]
+        got, known = "none" if name is None else repr(name)[:60], ", ".join(self.policies)
+        details = {"got": got, "available": list(self.policies)}
+        raise SessionError(f"policy: got {got}, expected one of {known}", code="unknown_policy", details=details)
 
     def open(
         self,
@@ -74,25 +89,28 @@ class Service:
         instruction: str,
         sampling: Sampling,
         seed: int,
+        served: ServedPolicy | None = None,
         bundle: PolicyBundle | None = None,
     ) -> dict[str, Any]:
         """Opens a session; returns its requirements. BindError if the robot does not fit, WireError, SessionError.
 
-        `bundle` is that of an episode that goes on; the present one when not given.
+        `served` is the default policy when not given. `bundle` is that of an episode that goes on, the present one of
+        the policy when not given.
         """
         self.sessions.check_room()
         if len(instruction) > self.options.max_instruction_chars:
             expected = f"at most {self.options.max_instruction_chars} characters"
             raise invalid("instruction", f"{len(instruction)} characters", expected, code="instruction")
         embodiment = self._embodiment(body)
-        bundle = bundle or self.policy.bundle
-        self.policy.check_not_withdrawn(bundle)
+        served = served or self.policy
+        bundle = bundle or served.bundle
+        served.check_not_withdrawn(bundle)
         policy = OnnxPolicy(bundle, self.options.max_instruction_tokens)
         with self._judged(bundle):
             episode = policy.open(embodiment, instruction, sampling=sampling, seed=seed)
         session = self.sessions.open(episode)
         try:
-            self.policy.check_not_withdrawn(bundle)  # it may have been taken back meanwhile
+            served.check_not_withdrawn(bundle)  # it may have been taken back meanwhile
         except SessionError:
             self.sessions.close(session.id)
             raise
@@ -131,8 +149,13 @@ class Service:
         finally:
             self.sessions.give_back(session)
 
-    def admit(self, folder: Path, *, other_spec: bool = False) -> PolicyBundle:
-        """Returns the bundle in `folder`, loaded, warm and tried; changes nothing. Takes seconds.
+    def count_before(self) -> int:
+        """Returns the number of open sessions on bundles that no policy gives to new sessions any more."""
+        present = {id(policy.bundle) for policy in self.policies.values()}
+        return sum(id(bundle) not in present for bundle in self.sessions.bundles())
+
+    def admit(self, served: ServedPolicy, folder: Path, *, other_spec: bool = False) -> PolicyBundle:
+        """Returns the bundle in `folder`, loaded, warm and tried for a policy; changes nothing. Takes seconds.
 
         Raises:
             BundleError: it is broken, or its probes are answered otherwise.
@@ -140,14 +163,14 @@ class Service:
                 "bundles_in_use", too many are in memory.
             ContractError: it does not fit the clients of the dialect.
         """
-        self.policy.check_room()
-        threads = self.bundle.policy.get_session_options().intra_op_num_threads
+        served.check_room()
+        threads = served.bundle.policy.get_session_options().intra_op_num_threads
         bundle = PolicyBundle.load(folder, threads=threads)
-        if not other_spec and bundle.manifest.spec != self.bundle.manifest.spec:
+        if not other_spec and bundle.manifest.spec != served.bundle.manifest.spec:
             got = f"bundle '{bundle.manifest.name}', which takes or gives something else"
-            expected = f"the spec of '{self.policy.name}'; --other-spec serves it all the same"
+            expected = f"the spec of '{served.name}'; --other-spec serves it all the same"
             raise SessionError(f"swap: got {got}, expected {expected}", code="other_spec", status=409)
-        for admission in self.policy.admissions:
+        for admission in served.admissions:
             admission(bundle)
         bundle.warm_up()
         return bundle
@@ -165,13 +188,15 @@ class Service:
             raise
 
     def _count(self, bundle: PolicyBundle, decision: Decision) -> None:
-        if failed := self.policy.answered(bundle, decision.timing_s["inference"]):
-            self._roll_back(bundle, failed)
+        for policy in self.policies.values():
+            if failed := policy.answered(bundle, decision.timing_s["inference"]):
+                self._roll_back(bundle, failed)
 
     def _roll_back(self, bundle: PolicyBundle, reason: str) -> None:
-        if self.policy.roll_back(bundle, reason):
-            self.sessions.withdraw(bundle)
-            self._on_rollback(self.policy)
+        for policy in self.policies.values():
+            if policy.roll_back(bundle, reason):
+                self.sessions.withdraw(bundle)
+                self.on_rollback(policy)
 
     def _observation(self, binding: Binding, request: ActRequest) -> Observation:
         cameras = {camera.name: camera for camera in _cameras(binding)}

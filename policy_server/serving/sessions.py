@@ -108,11 +108,11 @@ class Sessions:
             for session in [each for each in self._open.values() if each.episode.bundle is bundle]:
                 self._forget(session.id, "session_rolled_back")
 
-    def count_others(self, bundle: PolicyBundle) -> int:
-        """Returns the number of open sessions on other bundles than this one."""
+    def bundles(self) -> list[PolicyBundle]:
+        """Returns the bundle of each open session."""
         with self._lock:
             self._expire()
-            return sum(each.episode.bundle is not bundle for each in self._open.values())
+            return [each.episode.bundle for each in self._open.values()]
 
     def _check_room(self) -> None:
         self._expire()

@@ -53,9 +53,13 @@ def served(folder: Path) -> Iterator[tuple[httpx.Client, Api]]:
         yield http, app.state.api
 
 
+def admitted(api: Api, folder: Path, *, other_spec: bool = False) -> PolicyBundle:
+    return api.service.admit(api.service.policy, folder, other_spec=other_spec)
+
+
 def give(api: Api, folder: Path) -> None:
     """What `ferry swap` has the server do."""
-    api.service.policy.replace(api.service.admit(folder))
+    api.service.policy.replace(admitted(api, folder))
 
 
 @dataclass
@@ -138,9 +142,9 @@ def test_what_takes_or_gives_something_else_is_served_only_when_told_to(
     write_tiny_bundle(tmp_path, script=("move_back",), horizon=HORIZON + 1)
     with served(folders["move_ahead"]) as (http, api):
         with pytest.raises(SessionError) as error:
-            api.service.admit(tmp_path)
+            admitted(api, tmp_path)
         assert (error.value.code, error.value.status) == ("other_spec", 409)
-        api.service.policy.replace(api.service.admit(tmp_path, other_spec=True))
+        api.service.policy.replace(admitted(api, tmp_path, other_spec=True))
         assert http.get("/v1/manifest").json()["manifest"]["spec"]["horizon"] == HORIZON + 1
 
 
@@ -163,9 +167,9 @@ def test_a_bundle_that_errs_is_rolled_back_and_its_sessions_end(
         assert (state["bundle_sha256"], state["on_trial"]) == (good, False)
         ready = http.get("/readyz")
         assert (ready.status_code, ready.json()["status"]) == (200, "ready")
-        assert ready.json()["rolled_back"] == state["rolled_back"]
+        assert ready.json()["rolled_back"] == [state["rolled_back"]]
         assert state["rolled_back"]["reason"].startswith("not_finite")
-        assert 'ferry_swaps_total{outcome="rolled_back"} 1.0' in http.get("/metrics").text
+        assert 'ferry_swaps_total{outcome="rolled_back",policy="tiny"} 1.0' in http.get("/metrics").text
     assert "was rolled back" in caplog.text
 
 
@@ -176,7 +180,7 @@ def test_a_bundle_that_is_too_slow_is_rolled_back(tmp_path: Path) -> None:
         give(api, tmp_path / "slow")
         for _ in range(3):
             act(http, open_path(http))
-        assert "took longer than 0.002 s" in http.get("/readyz").json()["rolled_back"]["reason"]
+        assert "took longer than 0.002 s" in http.get("/readyz").json()["rolled_back"][0]["reason"]
         refusal(act(http, open_path(http), step=1), 409, "wrong_step")  # on the quick one: a client's mistake
 
 
@@ -201,7 +205,7 @@ def test_bundles_in_memory_are_bounded(folders: dict[str, Path]) -> None:
             paths.append(open_path(http))
             give(api, folders[action])
         with pytest.raises(SessionError) as error:
-            api.service.admit(folders["move_ahead"])
+            admitted(api, folders["move_ahead"])
         assert error.value.code == "bundles_in_use"
         http.delete(paths[1])  # the first one is kept in any case, until another has proved itself
         give(api, folders["move_ahead"])
@@ -238,7 +242,7 @@ def test_a_foreign_clients_episode_ends_on_the_bundle_that_it_began_on(tmp_path:
         with policy.open(arm(), "find a mug") as session:
             new = session.act(seen()).chunk
         with pytest.raises(ContractError):
-            at.api.service.admit(tmp_path / "other", other_spec=True)
+            admitted(at.api, tmp_path / "other", other_spec=True)
     assert first is not None
     assert new is not None
     for chunk in later:

@@ -90,9 +90,7 @@ def write_arm_bundle(
     return write_bundle(folder, manifest, files)
 
 
-def _graph(
-    cameras: tuple[str, ...], rows: int, work: int, has_step: bool, has_state: bool, lift: float = 0.0
-) -> bytes:
+def _graph(cameras: tuple[str, ...], rows: int, work: int, has_step: bool, has_state: bool, lift: float = 0.0) -> bytes:
     steps = lift + 0.01 * np.arange(1, rows + 1, dtype=np.float32).reshape(1, rows, 1)
     steps = steps.astype(np.float32)
     constants: dict[str, np.ndarray] = {
