@@ -18,6 +18,7 @@ import tyro
 import uvicorn
 from fastapi import FastAPI
 
+from policy_server.batched_bundle import load_bundle
 from policy_server.bundle import PolicyBundle
 from policy_server.dialect_servers.install import install, served_contract
 from policy_server.dialects.contract import Contract
@@ -32,6 +33,7 @@ from robots.processes.signals import endings, on_end
 from robots.processes.text import printable
 
 DEFAULTS = ServiceOptions()
+MAX_BATCH = 64  # each takes two threads
 GRACE_S = 5  # time for running requests to finish at SIGTERM [s]
 KEEP_ALIVE_S = (
     75  # longer than httpx keeps an idle connection (5 s), so that no request meets a connection being closed
@@ -54,6 +56,8 @@ class Serve:
     """Threads for one inference; 0 for one per core."""
     workers: int = DEFAULTS.workers
     """Number of decisions computed in parallel."""
+    batch: int = DEFAULTS.batch
+    """Number of sessions that one run of the graph may answer, where its batch is dynamic; 1 runs each alone."""
     max_sessions: int = DEFAULTS.max_sessions
     """Maximum number of open sessions."""
     session_timeout_s: float = DEFAULTS.session_timeout_s
@@ -75,10 +79,12 @@ class Serve:
 
     def options(self) -> ServiceOptions:
         """Returns the limits for the application; ValueError or OSError names the wrong one."""
-        positive = ("workers", "max_sessions", "session_timeout_s", "max_body_bytes", "max_image_pixels")
+        positive = ("workers", "batch", "max_sessions", "session_timeout_s", "max_body_bytes", "max_image_pixels")
         for name in (*positive, "max_connections"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"--{name.replace('_', '-')}: got {getattr(self, name)}, expected more than 0")
+        if self.batch > MAX_BATCH:
+            raise ValueError(f"--batch: got {self.batch}, expected at most {MAX_BATCH}")
         token = self.token_file.read_text(encoding="utf-8").strip() if self.token_file else ""
         if not token.isprintable():
             raise ValueError(f"--token-file: got control characters in {self.token_file}, expected one line of text")
@@ -93,7 +99,8 @@ class Serve:
         loaded: dict[str, PolicyBundle] = {}
         for given in self.bundles:
             name, has_name, folder = given.partition("=") if not Path(given).exists() else ("", "", given)
-            bundle = PolicyBundle.load(Path(folder if has_name else given), threads=self.threads)
+            path = Path(folder if has_name else given)
+            bundle = load_bundle(path, threads=self.threads, batch=self.batch)
             name = name if has_name else bundle.manifest.name
             if not name or not name.isprintable() or name in loaded:
                 raise ValueError(f"{given}: got the name '{printable(name)}', expected one of its own: NAME={given}")

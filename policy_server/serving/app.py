@@ -63,7 +63,9 @@ class Api:
         self.swaps = Swaps(service, self.metrics, self.ready.check)
         self._announce = announce
         self._payload = Payload(service.options.max_body_bytes)
-        self._workers = FairPool(service.options.workers, "inference")
+        # Twice a batch: the next one gathers while one is computed.
+        batch, workers = service.options.batch, service.options.workers
+        self._workers = FairPool(workers if batch == 1 else max(workers, 2 * batch), "inference")
         self._openings, self._opening = Account(), 0
 
     @asynccontextmanager

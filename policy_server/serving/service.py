@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from policy_server.batched_bundle import load_bundle
 from policy_server.bundle import PolicyBundle
 from policy_server.decision import Decision
 from policy_server.errors import PolicyError, SessionError, WireError
@@ -41,6 +42,8 @@ class ServiceOptions:
     max_instruction_tokens: int = MAX_TOKENS
     workers: int = 2
     """Number of decisions computed in parallel."""
+    batch: int = 1
+    """Number of sessions that one run of a graph may answer; 1 runs each alone."""
     token: str = ""
     """Bearer token that clients must send; empty for none."""
 
@@ -165,7 +168,7 @@ class Service:
         """
         served.check_room()
         threads = served.bundle.policy.get_session_options().intra_op_num_threads
-        bundle = PolicyBundle.load(folder, threads=threads)
+        bundle = load_bundle(folder, threads=threads, batch=self.options.batch)
         if not other_spec and bundle.manifest.spec != served.bundle.manifest.spec:
             got = f"bundle '{bundle.manifest.name}', which takes or gives something else"
             expected = f"the spec of '{served.name}'; --other-spec serves it all the same"
