@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import signal
 import socket
 import sys
@@ -74,6 +75,8 @@ class Serve:
     """Port for GR00T's clients, whose protocol is no HTTP; 0 picks a free one."""
     max_connections: int = MAX_CONNECTIONS
     """Maximum number of open connections; beyond it the least used one is closed, from the address with the most."""
+    replica: str | None = None
+    """Name of this replica behind a proxy (docker/haproxy.cfg): the ids of its sessions begin with it and a dot."""
     control: Path | None = None
     """Unix socket for `ferry swap`, in a folder that only this user may enter; by default one named after the port."""
 
@@ -85,12 +88,15 @@ class Serve:
                 raise ValueError(f"--{name.replace('_', '-')}: got {getattr(self, name)}, expected more than 0")
         if self.batch > MAX_BATCH:
             raise ValueError(f"--batch: got {self.batch}, expected at most {MAX_BATCH}")
+        if self.replica is not None and not re.fullmatch("[a-z0-9-]{1,16}", self.replica):
+            raise ValueError(f"--replica: got {self.replica!r}, expected up to 16 of a to z, 0 to 9 and -")
         token = self.token_file.read_text(encoding="utf-8").strip() if self.token_file else ""
         if not token.isprintable():
             raise ValueError(f"--token-file: got control characters in {self.token_file}, expected one line of text")
         if self.token_file and not token:
             raise ValueError(f"--token-file: got an empty file {self.token_file}, expected a token")
-        return ServiceOptions(token=token, **{name: getattr(self, name) for name in positive})
+        limits = {name: getattr(self, name) for name in positive}
+        return ServiceOptions(token=token, replica=self.replica or "", **limits)
 
     def load(self) -> dict[str, PolicyBundle]:
         """Returns the bundles by their policies' names; BundleError for a broken one, ValueError for a name twice."""

@@ -44,6 +44,8 @@ class ServiceOptions:
     """Number of decisions computed in parallel."""
     batch: int = 1
     """Number of sessions that one run of a graph may answer; 1 runs each alone."""
+    replica: str = ""
+    """Name of this replica, with which its sessions' ids begin; empty for none."""
     token: str = ""
     """Bearer token that clients must send; empty for none."""
 
@@ -59,7 +61,8 @@ class Service:
     def __init__(self, bundles: PolicyBundle | Mapping[str, PolicyBundle], options: ServiceOptions) -> None:
         named = bundles if isinstance(bundles, Mapping) else {bundles.manifest.name: bundles}
         self.policies = {name: ServedPolicy(name, bundle) for name, bundle in named.items()}
-        self.options, self.sessions = options, Sessions(options.max_sessions, options.session_timeout_s)
+        self.sessions = Sessions(options.max_sessions, options.session_timeout_s, replica=options.replica)
+        self.options = options
         self.on_rollback: Callable[[ServedPolicy], None] = lambda policy: None
         """Called after a bundle was taken back, from the thread of a decision."""
 

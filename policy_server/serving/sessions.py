@@ -50,8 +50,11 @@ class Session:
 class Sessions:
     """All open sessions. Safe to use from several threads."""
 
-    def __init__(self, most: int, timeout_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, most: int, timeout_s: float, clock: Callable[[], float] = time.monotonic, replica: str = ""
+    ) -> None:
         self._most, self._timeout_s, self._clock = most, timeout_s, clock
+        self._prefix = f"{replica}." if replica else ""
         self._open: dict[str, Session] = {}
         self._gone: OrderedDict[str, str] = OrderedDict()
         self._lock = threading.Lock()
@@ -68,7 +71,7 @@ class Sessions:
 
     def open(self, episode: OnnxSession) -> Session:
         """Opens a session with an id that cannot be guessed; SessionError as in `check_room`."""
-        session = Session(secrets.token_urlsafe(16), episode, self._clock())
+        session = Session(f"{self._prefix}{secrets.token_urlsafe(16)}", episode, self._clock())
         with self._lock:
             self._check_room()
             self._open[session.id] = session
