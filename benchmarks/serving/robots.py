@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from policy_server.client import PolicyClient
@@ -19,8 +20,8 @@ from policy_server.errors import PolicyError
 from robots.spec import DiscreteActions
 from serving.bodies import body_for, observation_for
 
-SETTLE_S = 1.0
-"""Time before the first tick, for the sessions to open."""
+OPENING_S = 120.0
+"""Time for all processes to start and open their sessions; the first tick comes when the last one has."""
 
 
 @dataclass
@@ -54,8 +55,6 @@ class Drive:
     hz: float
     seconds: float
     number: int
-    begins_s: float
-    """`time.monotonic` of the first period, the same for all."""
     timeout_s: float = 10.0
 
 
@@ -63,31 +62,33 @@ def drive_together(url: str, robots: int, hz: float, seconds: float) -> Seen:
     """Runs `robots` robots, each in a process of its own, for `seconds`; returns what they saw together."""
     context = multiprocessing.get_context("spawn")
     answers: Queue[Seen] = context.Queue()
-    begins_s = time.monotonic() + SETTLE_S + 1.0 + 0.5 * robots
-    drives = [Drive(url, hz, seconds, number, begins_s) for number in range(robots)]
-    processes = [context.Process(target=_run, args=(one, answers), daemon=True) for one in drives]
+    opened = context.Barrier(robots)
+    drives = [Drive(url, hz, seconds, number) for number in range(robots)]
+    processes = [context.Process(target=_run, args=(one, opened, answers), daemon=True) for one in drives]
     for process in processes:
         process.start()
     total = Seen()
     for _ in processes:
-        total.add(answers.get(timeout=begins_s - time.monotonic() + seconds + 120.0))
+        total.add(answers.get(timeout=seconds + 2 * OPENING_S))
     for process in processes:
         process.join(20)
     return total
 
 
-def _run(drive: Drive, answers: Queue[Seen]) -> None:
-    answers.put(run(drive))
+def _run(drive: Drive, opened: Barrier, answers: Queue[Seen]) -> None:
+    answers.put(run(drive, opened))
 
 
-def run(drive: Drive) -> Seen:
-    """Runs one robot."""
+def run(drive: Drive, opened: Barrier) -> Seen:
+    """Runs one robot; it begins when all have opened their sessions."""
     seen, period_s = Seen(), 1.0 / drive.hz
     with PolicyClient(drive.url, timeout_s=drive.timeout_s) as client:
         episode = _Episode(client, drive.number)
         episode.begin()
-        due = drive.begins_s + period_s * random.Random(drive.number).random()  # robots are not in step
-        end = drive.begins_s + drive.seconds
+        opened.wait(OPENING_S)
+        begins = time.monotonic()
+        due = begins + period_s * random.Random(drive.number).random()  # robots are not in step
+        end = begins + drive.seconds
         while due < end:
             time.sleep(max(0.0, due - time.monotonic()))
             seen.due += 1

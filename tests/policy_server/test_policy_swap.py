@@ -113,7 +113,7 @@ def test_twenty_swaps_under_load_lose_no_request_and_mix_no_episode(folders: dic
         metrics = httpx.get(f"{url}/metrics").text
     assert [robot.failures for robot in robots] == [[]] * SESSIONS
     assert all(robot.seen for robot in robots)
-    assert f'ferry_swaps_total{{outcome="swapped"}} {SWAPS}.0' in metrics
+    assert f'ferry_swaps_total{{outcome="swapped",policy="tiny"}} {SWAPS}.0' in metrics
     errors = [line for line in metrics.splitlines() if line.startswith("ferry_errors_total{")]
     assert [line for line in errors if "bundles_in_use" not in line] == []
 
