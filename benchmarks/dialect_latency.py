@@ -13,8 +13,9 @@ from __future__ import annotations
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import cast, get_args
+from typing import get_args
 
 import tyro
 from serve import Benchmark, Counting, Way, bare, measure, report, session_way
@@ -72,9 +73,9 @@ def main() -> None:
                 continue
             server = stack.enter_context(served(path, threads=args.threads, dialect=dialect))
             policy = stack.enter_context(connect(server.dialect_url, contract, timeout_s=TIMEOUT_S))
-            ways[dialect] = (session_way(lambda asked=policy: asked.open(body, text), seen, None), None)
+            ways[dialect] = (session_way(partial(policy.open, body, text), seen, None), None)
         benchmark = Benchmark(path, args.rounds, args.warm_up, args.threads, instruction=text)
-        results = measure(ways, cast(int, bundle.manifest.spec.horizon), benchmark)
+        results = measure(ways, bundle.manifest.spec.horizon, benchmark)
         report(bundle, body, results, benchmark)
 
 

@@ -74,9 +74,16 @@ class BatchedBundle(PolicyBundle):
                 for got, expected in zip(together, alone[:size], strict=True):
                     self._compare(got, expected, size)
             states = [self.state_from(answer) for answer in alone]
+        self._warn(together_s, alone_s)
+
+    def _warn(self, together_s: float, alone_s: float) -> None:
+        name, most, period_s = self.manifest.name, self.policy.most, self.manifest.spec.control_period_s
         if together_s > alone_s:
             message = "%s: %d decisions take %.1f ms in one run and %.1f ms one after the other: --batch does not pay"
-            log.warning(message, self.manifest.name, most, 1000 * together_s, 1000 * alone_s)
+            log.warning(message, name, most, 1000 * together_s, 1000 * alone_s)
+        if together_s > period_s:
+            message = "%s: %d decisions in one run take %.1f ms, but are late after %.1f ms: say a smaller --batch"
+            log.warning(message, name, most, 1000 * together_s, 1000 * period_s)
 
     def _compare(self, got: list[Any], expected: list[Any], size: int) -> None:
         for name, one, other in zip(self.outputs, got, expected, strict=True):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from policy_server.graph_inputs import ImageInput, StateInput
 from policy_server.manifest import PolicyManifest, write_bundle
@@ -42,7 +43,10 @@ def _graph(layers: int, state: bool) -> bytes:
         helper.make_node("Mul", ["flat", "scale"], ["image"]),
         helper.make_node("Concat", ["image", "state"] if state else ["image"], ["features"], axis=1),
     ]
-    weights = {"scale": np.array(1 / 255, np.float32), "shape": np.array([-1, ROWS, len(ROW)], np.int64)}
+    weights: dict[str, npt.NDArray[Any]] = {
+        "scale": np.array(1 / 255, np.float32),
+        "shape": np.array([-1, ROWS, len(ROW)], np.int64),
+    }
     for index, (width, out) in enumerate([(size, WIDTH), *[(WIDTH, WIDTH)] * layers, (WIDTH, ROWS * len(ROW))]):
         weights[f"w{index}"] = (random.standard_normal((width, out)) / np.sqrt(width)).astype(np.float32)
         nodes += [

@@ -52,7 +52,7 @@ def test_a_client_chooses_a_policy_by_name_and_gets_the_first_by_default(folders
         ):
             policy.describe()
         with pytest.raises(WireError, match="policy=NAME"):
-            open_policy(f"{url}?polcy=tiny")
+            open_policy(f"{url}?name=tiny")
 
 
 def test_one_of_several_is_swapped_and_the_other_stays(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
