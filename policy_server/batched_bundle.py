@@ -57,6 +57,7 @@ class BatchedBundle(PolicyBundle):
             raise BundleError(
                 f"{self.manifest.name}: got {got}, expected answers; serve it without --batch", code="batch"
             ) from error
+        self.policy.runs = self.policy.requests = 0  # from here on robots' alone
 
     def _prove(self) -> None:
         graph: BatchedGraph = self.policy

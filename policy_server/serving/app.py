@@ -59,7 +59,7 @@ class Api:
 
     def __init__(self, service: Service, announce: Callable[[], None]) -> None:
         self.service, self.ready = service, Readiness()
-        self.metrics = Metrics(lambda: len(service.sessions))
+        self.metrics = Metrics(lambda: len(service.sessions), service.batched)
         self.swaps = Swaps(service, self.metrics, self.ready.check)
         self._announce = announce
         self._payload = Payload(service.options.max_body_bytes)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from policy_server.batched_bundle import load_bundle
+from policy_server.batched_bundle import BatchedBundle, load_bundle
 from policy_server.bundle import PolicyBundle
 from policy_server.decision import Decision
 from policy_server.errors import PolicyError, SessionError, WireError
@@ -154,6 +154,11 @@ class Service:
             return replace(decision, timing_s={"decode": decoded - started, **decision.timing_s})
         finally:
             self.sessions.give_back(session)
+
+    def batched(self) -> tuple[int, int]:
+        """Returns the runs of the present bundles' graphs with `batch`, and the decisions that they computed."""
+        graphs = [each.bundle.policy for each in self.policies.values() if isinstance(each.bundle, BatchedBundle)]
+        return sum(graph.runs for graph in graphs), sum(graph.requests for graph in graphs)
 
     def count_before(self) -> int:
         """Returns the number of open sessions on bundles that no policy gives to new sessions any more."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from batch_bundles import POISONED, STEPS, write_batch_bundle
@@ -178,3 +179,7 @@ def test_a_server_that_batches_answers_as_one_that_does_not(folder: Path) -> Non
         with ThreadPoolExecutor(SESSIONS) as pool:
             for got, each in zip(pool.map(run, range(SESSIONS)), expected, strict=True):
                 assert all(close(one, other) for one, other in zip(got, each, strict=True))
+        metrics = dict(line.split(" ") for line in httpx.get(f"{url}/metrics").text.splitlines() if line[0] != "#")
+        decisions, runs = float(metrics["ferry_batched_decisions"]), float(metrics["ferry_batched_runs"])
+        assert decisions == SESSIONS * steps
+        assert decisions / MOST <= runs <= decisions
