@@ -158,8 +158,8 @@ def bare(bundle: PolicyBundle, body: Embodiment, seen: Observation, instruction:
     return run
 
 
-def session_way(open_session: Callable[[], Any], seen: Observation) -> Way:
-    """Anything with `act`, opened again for every episode."""
+def session_way(open_session: Callable[[], Any], seen: Observation, executed: str | None = EXECUTED) -> Way:
+    """Anything with `act`, opened again for every episode; `executed` is None for a policy of chunks."""
     session: Any = None
 
     def run(step: int) -> dict[str, float]:
@@ -169,7 +169,7 @@ def session_way(open_session: Callable[[], Any], seen: Observation) -> Way:
                 session.close()
             session = open_session()
         started = time.perf_counter()
-        decision = session.act(seen, EXECUTED if step else None)
+        decision = session.act(seen, executed if step else None)
         return {"seen": time.perf_counter() - started, **decision.timing_s}
 
     return run

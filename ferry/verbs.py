@@ -54,6 +54,12 @@ def _serve(argv: Sequence[str]) -> int | None:
     return main(argv)
 
 
+def _swap(argv: Sequence[str]) -> int | None:
+    from policy_server.swap import main
+
+    return main(argv)
+
+
 def _bundle(argv: Sequence[str]) -> int | None:
     from policy_server.authoring.main import main
 
@@ -162,6 +168,7 @@ VERBS: Mapping[str, Verb] = {
     "import": Verb("convert a released FLaRe or SPOC checkpoint to a policy bundle", "train", _import),
     "bundle": Verb("make a policy bundle of any ONNX graph and a contract written by hand", "server", _bundle),
     "serve": Verb("serve a policy bundle over REST", "server", _serve),
+    "swap": Verb("give another bundle to a server that runs", "server", _swap),
     "run": Verb("run a launch file: a robot, twin or fake with a policy, over ROS 2", "robot,ros", _run),
     "trial": Verb("begin a trial on a graph that runs, and print its verdict", "robot,ros", _trial),
     "evaluate": Verb("run an evaluation plan: tasks, houses, policies", "sim,server", _evaluate),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
@@ -118,10 +118,21 @@ class PolicyBundle:
     def run(self, values: StepValues, recurrent: Feed) -> tuple[npt.NDArray[np.float32], Feed]:
         """Runs one step of the policy graph; returns logits (number of actions,), or the chunk (horizon, n) of a
         continuous policy, and the next step's recurrent inputs."""
-        feed = {one.name: one.tensor(values) for one in self.manifest.inputs} | recurrent
-        tensors = self.manifest.recurrent
-        answer, *outputs = self.policy.run([self.manifest.output, *(tensor.output for tensor in tensors)], feed)
-        return answer[0], {tensor.input: output for tensor, output in zip(tensors, outputs, strict=True)}
+        answers = self.policy.run(self.outputs, self.feed(values, recurrent))
+        return answers[0][0], self.state_from(answers)
+
+    @property
+    def outputs(self) -> list[str]:
+        """Outputs of the policy graph that are computed: the answer, then the recurrent state."""
+        return [self.manifest.output, *(tensor.output for tensor in self.manifest.recurrent)]
+
+    def feed(self, values: StepValues, recurrent: Feed) -> Feed:
+        """Returns the inputs of the policy graph for one step."""
+        return {one.name: one.tensor(values) for one in self.manifest.inputs} | recurrent
+
+    def state_from(self, answers: Sequence[Tensor]) -> Feed:
+        """Returns the next step's recurrent inputs from the graph's outputs, in the order of `outputs`."""
+        return {one.input: value for one, value in zip(self.manifest.recurrent, answers[1:], strict=True)}
 
     def warm_up(self) -> None:
         """Runs the graphs for two steps, so that no decision pays for the first run, and replays the probes.

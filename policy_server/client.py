@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import httpx
 import numpy as np
@@ -23,6 +24,7 @@ from robots.errors import SpecError
 from robots.observation import Observation
 from robots.spec import DiscreteActions, PolicySpec, U8Image
 
+MAX_SWAPS = 3  # a bundle may be swapped between two requests; more often than this it is no swap
 SETUP_TIMEOUT_S = 10.0  # reading a manifest and opening a session are not bound to a control period
 
 
@@ -30,7 +32,7 @@ class PolicyClient(Policy):
     """Client of one policy server: the policy that it serves.
 
     Args:
-        url: e.g. "http://127.0.0.1:8042".
+        url: e.g. "http://127.0.0.1:8042", or "http://127.0.0.1:8042?policy=NAME" for one of several policies.
         token: bearer token, if the server requires one.
         timeout_s: deadline of `ClientSession.act`, from call to return [s]; None takes the policy's control period.
         images: encoding of images: "raw" (lossless), "png" (lossless, smaller, slower) or "jpeg" (lossy).
@@ -46,7 +48,8 @@ class PolicyClient(Policy):
         images: str = "raw",
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._connection = Connection(url, token=token, transport=transport)
+        base, self._policy = _split(url)
+        self._connection = Connection(base, token=token, transport=transport)
         self._url, self._timeout_s, self._images = url, timeout_s, images
         self._described: PolicyInfo | None = None
 
@@ -68,7 +71,8 @@ class PolicyClient(Policy):
         return self._described
 
     def _reply(self) -> dict[str, Any]:
-        data = self._connection.send("GET", "/v1/manifest", timeout_s=SETUP_TIMEOUT_S)
+        path = f"/v1/manifest?{urlencode(self._policy)}" if self._policy else "/v1/manifest"
+        data = self._connection.send("GET", path, timeout_s=SETUP_TIMEOUT_S)
         reply = messages.unpack_json(data, "manifest reply", most=len(data))
         messages.check_names("manifest reply", reply, required={"bundle_sha256", "manifest"}, optional=set(reply))
         return reply
@@ -86,23 +90,34 @@ class PolicyClient(Policy):
         another bundle than `describe` returned, Unreachable without an answer, Refused if the server refuses, WireError
         for a malformed answer.
         """
+        for _ in range(MAX_SWAPS):
+            session = self._open(embodiment, instruction, sampling, seed)
+            if isinstance(session, ClientSession):
+                return session
+        raise WireError(f"session: {session}")
+
+    def _open(self, embodiment: Embodiment, instruction: str, sampling: Sampling, seed: int) -> ClientSession | str:
+        """Returns a session, or what was wrong where another bundle was swapped in since its manifest was read."""
         manifest, sha256 = self.served()
         if self._described and sha256 != self._described.bundle_sha256:
             expected = f"{self._described.bundle_sha256[:12]} as before; serve that one again, or begin anew"
             raise BundleChanged(f"bundle at {self._url}: got {sha256[:12]}, expected {expected}")
         binding = bind(manifest.spec, embodiment)
         viewed = binding.viewed_body.to_json()
-        message = {"embodiment": viewed, "instruction": instruction, "sampling": sampling, "seed": seed}
+        message: dict[str, Any] = {"embodiment": viewed, "instruction": instruction, "sampling": sampling, "seed": seed}
+        message |= self._policy
         body_json = json.dumps(message, allow_nan=False).encode()
         opened = messages.unpack_json(
             self._connection.send("POST", "/v1/sessions", body_json, timeout_s=SETUP_TIMEOUT_S)
         )
-        if opened.get("bundle_sha256") != sha256:
-            raise WireError(f"session: got bundle {opened.get('bundle_sha256')}, expected {sha256} as in the manifest")
         if not isinstance(opened.get("session_id"), str):
             raise WireError("the server's reply has no session_id")
         timeout_s = manifest.spec.control_period_s if self._timeout_s is None else self._timeout_s
-        return ClientSession(self._connection, opened["session_id"], binding, timeout_s, self._images)
+        session = ClientSession(self._connection, opened["session_id"], binding, timeout_s, self._images, sha256)
+        if opened.get("bundle_sha256") == sha256:
+            return session
+        session.close()
+        return f"got bundle {opened.get('bundle_sha256')}, expected {sha256} as in the manifest"
 
     def close(self) -> None:
         """Closes the connections."""
@@ -115,9 +130,13 @@ class ClientSession(PolicySession):
     The binding's views are applied here, beside the robot: only what the network sees travels.
     """
 
-    def __init__(self, connection: Connection, id: str, binding: Binding, timeout_s: float, images: str) -> None:
+    def __init__(
+        self, connection: Connection, id: str, binding: Binding, timeout_s: float, images: str, bundle_sha256: str = ""
+    ) -> None:
         self._connection, self._path, self.binding = connection, f"/v1/sessions/{id}", binding
         self._timeout_s, self._images = timeout_s, images
+        self.bundle_sha256 = bundle_sha256
+        """Hash of the bundle that answers, from the first decision to the last."""
         self.step = 0
         """Number of the next decision."""
         self._groups = {group for group, _ in binding.state_sources}
@@ -176,6 +195,15 @@ class ClientSession(PolicySession):
         )  # imported here: OpenCV is slow to import and rarely needed
 
         return encode_image(image, self._images)
+
+
+def _split(url: str) -> tuple[str, dict[str, str]]:
+    """Returns a URL without its query, and {"policy": name} where that names one."""
+    base, _, query = url.partition("?")
+    asked = parse_qsl(query, keep_blank_values=True)
+    if query and [name for name, _ in asked] != ["policy"]:
+        raise WireError(f"{url}: got '?{query[:60]}', expected nothing or '?policy=NAME'")
+    return base, dict(asked)
 
 
 def _served(reply: Mapping[str, Any]) -> tuple[PolicyManifest, str]:

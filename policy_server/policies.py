@@ -15,8 +15,9 @@ def open_policy(
 ) -> Policy:
     """Opens the policy at `address`: the folder or zip of a bundle, or the URL of a server.
 
-    A Ferry server has http://host:port or https://. Somebody else's has the name of its protocol and a file that says
-    what its policy takes: openpi://host:port?contract=FILE, roboarena://, openvla://, gr00t://.
+    A Ferry server has http://host:port or https://, and ?policy=NAME where it has several. Somebody else's has the name
+    of its protocol and a file that says what its policy takes: openpi://host:port?contract=FILE, roboarena://,
+    openvla://, gr00t://.
 
     `token` and `timeout_s` are for a server: its bearer token, and the time limit of a decision [s], by default the
     policy's control period. `threads` is for a bundle: threads of one inference, 0 for one per core.

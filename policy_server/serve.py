@@ -1,12 +1,14 @@
-"""`ferry serve BUNDLE`: serves one policy over REST until SIGINT or SIGTERM."""
+"""`ferry serve BUNDLE...`: serves policies over REST until SIGINT or SIGTERM."""
 
 from __future__ import annotations
 
 import logging
+import re
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,18 +19,22 @@ import tyro
 import uvicorn
 from fastapi import FastAPI
 
+from policy_server.batched_bundle import load_bundle
 from policy_server.bundle import PolicyBundle
 from policy_server.dialect_servers.install import install, served_contract
 from policy_server.dialects.contract import Contract
 from policy_server.errors import PolicyError
 from policy_server.serving.admission import BACKLOG, MAX_CONNECTIONS, Connection, Places, connection_limit
 from policy_server.serving.app import create_app
+from policy_server.serving.control import Doors, create_control, listen_control
 from policy_server.serving.service import ServiceOptions
+from policy_server.wire.control import PORT, control_path
 from robots.processes.drain import drained
 from robots.processes.signals import endings, on_end
 from robots.processes.text import printable
 
 DEFAULTS = ServiceOptions()
+MAX_BATCH = 64  # each takes two threads
 GRACE_S = 5  # time for running requests to finish at SIGTERM [s]
 KEEP_ALIVE_S = (
     75  # longer than httpx keeps an idle connection (5 s), so that no request meets a connection being closed
@@ -37,13 +43,13 @@ KEEP_ALIVE_S = (
 
 @dataclass(frozen=True)
 class Serve:
-    """Serves a policy bundle over REST; the API documentation is at /docs."""
+    """Serves a policy bundle, or several, over REST; the API documentation is at /docs."""
 
-    bundle: tyro.conf.Positional[Path]
-    """Folder or zip written by `ferry export`."""
+    bundles: tyro.conf.Positional[tuple[str, ...]]
+    """Folders or zips written by `ferry export`, or NAME=FOLDER; clients that name no policy get the first."""
     host: str = "127.0.0.1"
     """Address to listen on. Use a token file for any address other than localhost."""
-    port: int = 8042
+    port: int = PORT
     """Port to listen on; 0 picks a free one."""
     token_file: Path | None = None
     """File with the bearer token that clients must send."""
@@ -51,6 +57,8 @@ class Serve:
     """Threads for one inference; 0 for one per core."""
     workers: int = DEFAULTS.workers
     """Number of decisions computed in parallel."""
+    batch: int = DEFAULTS.batch
+    """Number of sessions that one run of the graph may answer, where its batch is dynamic; 1 runs each alone."""
     max_sessions: int = DEFAULTS.max_sessions
     """Maximum number of open sessions."""
     session_timeout_s: float = DEFAULTS.session_timeout_s
@@ -67,19 +75,43 @@ class Serve:
     """Port for GR00T's clients, whose protocol is no HTTP; 0 picks a free one."""
     max_connections: int = MAX_CONNECTIONS
     """Maximum number of open connections; beyond it the least used one is closed, from the address with the most."""
+    replica: str | None = None
+    """Name of this replica behind a proxy (docker/haproxy.cfg): the ids of its sessions begin with it and a dot."""
+    control: Path | None = None
+    """Unix socket for `ferry swap`, in a folder that only this user may enter; by default one named after the port."""
 
     def options(self) -> ServiceOptions:
         """Returns the limits for the application; ValueError or OSError names the wrong one."""
-        positive = ("workers", "max_sessions", "session_timeout_s", "max_body_bytes", "max_image_pixels")
+        positive = ("workers", "batch", "max_sessions", "session_timeout_s", "max_body_bytes", "max_image_pixels")
         for name in (*positive, "max_connections"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"--{name.replace('_', '-')}: got {getattr(self, name)}, expected more than 0")
+        if self.batch > MAX_BATCH:
+            raise ValueError(f"--batch: got {self.batch}, expected at most {MAX_BATCH}")
+        if self.replica is not None and not re.fullmatch("[a-z0-9-]{1,16}", self.replica):
+            raise ValueError(f"--replica: got {self.replica!r}, expected up to 16 of a to z, 0 to 9 and -")
         token = self.token_file.read_text(encoding="utf-8").strip() if self.token_file else ""
         if not token.isprintable():
             raise ValueError(f"--token-file: got control characters in {self.token_file}, expected one line of text")
         if self.token_file and not token:
             raise ValueError(f"--token-file: got an empty file {self.token_file}, expected a token")
-        return ServiceOptions(token=token, **{name: getattr(self, name) for name in positive})
+        limits = {name: getattr(self, name) for name in positive}
+        return ServiceOptions(token=token, replica=self.replica or "", **limits)
+
+    def load(self) -> dict[str, PolicyBundle]:
+        """Returns the bundles by their policies' names; BundleError for a broken one, ValueError for a name twice."""
+        if not self.bundles:
+            raise ValueError("got no bundle, expected the folder or zip of one, or of several")
+        loaded: dict[str, PolicyBundle] = {}
+        for given in self.bundles:
+            name, has_name, folder = given.partition("=") if not Path(given).exists() else ("", "", given)
+            path = Path(folder if has_name else given)
+            bundle = load_bundle(path, threads=self.threads, batch=self.batch)
+            name = name if has_name else bundle.manifest.name
+            if not name or not name.isprintable() or name in loaded:
+                raise ValueError(f"{given}: got the name '{printable(name)}', expected one of its own: NAME={given}")
+            loaded[name] = bundle
+        return loaded
 
     def served(self, bundle: PolicyBundle) -> Contract | None:
         """Returns the contract of the dialect; None for Ferry's own. ContractError if it does not fit the bundle."""
@@ -93,12 +125,19 @@ class Serve:
 class DrainingServer(uvicorn.Server):
     """Reports "draining" as soon as the signal arrives, before the last requests are answered."""
 
-    def __init__(self, app: FastAPI, max_connections: int = MAX_CONNECTIONS, *, websockets: bool = False) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        max_connections: int = MAX_CONNECTIONS,
+        *,
+        websockets: bool = False,
+        control: Path | None = None,
+    ) -> None:
         self._places = Places(connection_limit(max_connections))
         protocol: Any = partial(Connection, places=self._places)
         # No access log: one line per decision would be noise.
         config = uvicorn.Config(
-            app,
+            app if control is None else Doors(app, create_control(app.state.api), control),
             http=protocol,
             ws=self._websocket() if websockets else "none",
             ws_max_size=app.state.api.service.options.max_body_bytes,
@@ -153,14 +192,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         options = args.options()
-        bundle = PolicyBundle.load(args.bundle, threads=args.threads)
-        contract = args.served(bundle)
+        bundles = args.load()
+        contract = args.served(next(iter(bundles.values())))
         listener = listen(args.host, args.port)
     except (PolicyError, OSError, ValueError) as error:
         print(f"ferry serve: {error}", file=sys.stderr)
         return 2
     try:
-        _run(bundle, options, listener, args, contract)
+        _run(bundles, options, listener, args, contract)
     except (PolicyError, OSError) as error:
         print(f"ferry serve: {error}", file=sys.stderr)
         return 2
@@ -168,7 +207,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(
-    bundle: PolicyBundle, options: ServiceOptions, listener: socket.socket, args: Serve, contract: Contract | None
+    bundles: Mapping[str, PolicyBundle],
+    options: ServiceOptions,
+    listener: socket.socket,
+    args: Serve,
+    contract: Contract | None,
 ) -> None:
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -176,8 +219,8 @@ def _run(
     dialect_address: str | None = None
 
     def announce() -> None:
-        name = printable(bundle.manifest.name)
-        print(f"ferry serve: {name} (sha256 {bundle.sha256[:12]}) ready at {url}", flush=True)
+        each = [f"{printable(name)} (sha256 {bundle.sha256[:12]})" for name, bundle in bundles.items()]
+        print(f"ferry serve: {', '.join(each)} ready at {url}", flush=True)
         if dialect_address:
             print(f"ferry serve: clients of {args.dialect} at {dialect_address}", flush=True)
 
@@ -185,15 +228,32 @@ def _run(
         print(f"ferry serve: anyone who can reach {url} can use it; --token-file requires a token", file=sys.stderr)
     # uvicorn raises the signal again after its shutdown; the process must then exit normally.
     on_end(lambda *_: sys.exit(0))
-    app = create_app(bundle, options, announce)
+    app = create_app(bundles, options, announce)
     if contract is not None:
         dialect_address = install(app, contract, f"tcp://{args.host}:{args.dialect_port}")
     websockets = contract is not None and contract.dialect in ("openpi", "roboarena")
-    server = DrainingServer(app, args.max_connections, websockets=websockets)
-    if signal.SIGHUP in endings():  # not handled by uvicorn
-        signal.signal(signal.SIGHUP, server.handle_exit)
-    with listener, drained():  # a log that nobody reads does not block replies
-        server.run(sockets=[listener])
+    control = args.control or control_path(port)
+    with listener, _operators_socket(control) as door, drained():  # a log that nobody reads does not block replies
+        server = DrainingServer(app, args.max_connections, websockets=websockets, control=control if door else None)
+        if signal.SIGHUP in endings():  # not handled by uvicorn
+            signal.signal(signal.SIGHUP, server.handle_exit)
+        server.run(sockets=[listener, *([door] if door else [])])
+
+
+@contextmanager
+def _operators_socket(path: Path) -> Iterator[socket.socket | None]:
+    """Listens at `path` for `ferry swap`; without it robots are served all the same."""
+    try:
+        door = listen_control(path)
+    except OSError as error:
+        print(f"ferry serve: no ferry swap: {error}", file=sys.stderr)
+        yield None
+        return
+    try:
+        with door:
+            yield door
+    finally:
+        path.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -33,8 +33,9 @@ def check_server(machine: Machine) -> str:
     fix = f"start it: ferry serve BUNDLE; is {machine.server} its address, and does the firewall allow it?"
     if "://" in machine.server and not machine.server.startswith("http"):
         return _check_foreign(machine.server, machine.token)
+    address = machine.server.partition("?")[0].rstrip("/")  # without the name of a policy
     try:
-        with _DIRECT.open(f"{machine.server.rstrip('/')}/readyz", timeout=5.0) as reply:
+        with _DIRECT.open(f"{address}/readyz", timeout=5.0) as reply:
             date = reply.headers.get("Date")
     except urllib.error.HTTPError as error:
         raise CheckFailed(f"{machine.server} answers with {error.code}", "wait until its bundle is loaded") from error

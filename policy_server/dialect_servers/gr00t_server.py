@@ -168,7 +168,7 @@ class Gr00tDialect(Dialect):
         if not self.episodes.has_memory:
             for client in self._clients.values():
                 if not client.busy and client.episode.has_session:
-                    client.episode.reset()
+                    client.episode.pause()
                     return True
         return False
 

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from policy_server.bundle import PolicyBundle
 from policy_server.dialect_servers.dialect import Dialect, line
 from policy_server.dialect_servers.episodes import Episode
 from policy_server.dialects import msgpack_codec
@@ -34,8 +35,7 @@ class WebsocketDialect(Dialect):
         super().__init__(api, contract)
         roboarena = contract.dialect == "roboarena"
         self._is_roboarena = roboarena
-        metadata = roboarena_config(contract, self.episodes.has_memory) if roboarena else self._metadata()
-        self._greeting = msgpack_codec.pack(metadata)
+        self._config = roboarena_config(contract, self.episodes.has_memory) if roboarena else {}
 
     async def health(self, request: Request) -> Response:
         """Answers /healthz as openpi's server does."""
@@ -53,11 +53,13 @@ class WebsocketDialect(Dialect):
             await websocket.send_denial_response(ErrorResponse(denied.to_json(), 401))
             return
         await websocket.accept()
-        episode, inbox = self.episodes.new(), asyncio.Queue[dict[str, Any]](1)
+        bundle = self.api.service.bundle  # openpi's clients are told its hash, and have no word for a new episode
+        episode, inbox = self.episodes.new(None if self._is_roboarena else bundle), asyncio.Queue[dict[str, Any]](1)
         # Read ahead by one message, so that pings are answered and a lost client is noticed during inference.
         reader = asyncio.create_task(_read(websocket, inbox))
         try:
-            await websocket.send_bytes(self._greeting)
+            metadata = self._config if self._is_roboarena else self._metadata(bundle)
+            await websocket.send_bytes(msgpack_codec.pack(metadata))
             await self._converse(websocket, episode, inbox)
         except (WebSocketDisconnect, RuntimeError):  # the client left; starlette has both words for it
             pass
@@ -105,12 +107,12 @@ class WebsocketDialect(Dialect):
             fields["server_timing"] = timing
         return msgpack_codec.pack(fields)
 
-    def _metadata(self) -> dict[str, Any]:
+    def _metadata(self, bundle: PolicyBundle) -> dict[str, Any]:
         actions = self.contract.actions
         return {
             "server": "ferry",
-            "policy": self.episodes.manifest.name,
-            "bundle_sha256": self.api.service.bundle.sha256,
+            "policy": bundle.manifest.name,
+            "bundle_sha256": bundle.sha256,
             "observation": {camera.key: list(camera.shape) for camera in self.contract.cameras}
             | {vector.key: list(vector.names) for vector in self.contract.state},
             "actions": {part.key: list(part.names) for part in actions.parts},

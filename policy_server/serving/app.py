@@ -20,7 +20,6 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import ValidationError
 
 from policy_server.bundle import PolicyBundle
 from policy_server.decision import Decision
@@ -28,10 +27,12 @@ from policy_server.errors import PolicyError, SessionError
 from policy_server.serving import schema
 from policy_server.serving.fair_pool import Account, FairPool
 from policy_server.serving.metrics import Measured, Metrics
+from policy_server.serving.opening import read_opening
 from policy_server.serving.payload import Payload
 from policy_server.serving.refusals import add_error_handlers, authorisation
 from policy_server.serving.service import Service, ServiceOptions
-from policy_server.wire.messages import JSON, MSGPACK, decision_to_fields, invalid, pack, unpack_json
+from policy_server.serving.swaps import Swaps
+from policy_server.wire.messages import JSON, MSGPACK, decision_to_fields, pack
 
 log = logging.getLogger("ferry.policy_server")
 T = TypeVar("T")
@@ -58,14 +59,14 @@ class Api:
 
     def __init__(self, service: Service, announce: Callable[[], None]) -> None:
         self.service, self.ready = service, Readiness()
-        self.metrics = Metrics(lambda: len(service.sessions))
+        self.metrics = Metrics(lambda: len(service.sessions), service.batched)
+        self.swaps = Swaps(service, self.metrics, self.ready.check)
         self._announce = announce
         self._payload = Payload(service.options.max_body_bytes)
-        self._workers = FairPool(service.options.workers, "inference")
+        # Twice a batch: the next one gathers while one is computed.
+        batch, workers = service.options.batch, service.options.workers
+        self._workers = FairPool(workers if batch == 1 else max(workers, 2 * batch), "inference")
         self._openings, self._opening = Account(), 0
-        bundle = service.bundle
-        described = {"bundle_sha256": bundle.sha256, "manifest": bundle.document, "runtime": bundle.runtime}
-        self._manifest = bytes(JSONResponse(described).body)
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
@@ -86,18 +87,26 @@ class Api:
 
     async def readiness(self) -> JSONResponse:
         """Returns 200 when sessions can be opened; 503 during warm-up or draining, or after a failed warm-up."""
-        return JSONResponse({"status": self.ready.status}, 200 if self.ready.status == "ready" else 503)
+        status, policies = self.ready.status, self.service.policies.values()
+        rolled_back = [policy.rolled_back.to_json() for policy in policies if policy.rolled_back]
+        said = {"rolled_back": rolled_back} if rolled_back else {}
+        return JSONResponse({"status": status, **said}, 200 if status == "ready" else 503)
 
     async def prometheus(self) -> Response:
         """Requests, latencies, inference time, sessions and errors, for Prometheus."""
         return Response(self.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
-    async def manifest(self, request: Request) -> Response:
-        """Returns the policy's manifest and the bundle's hash, which is also the ETag."""
-        headers = {"ETag": f'"{self.service.bundle.sha256}"'}
+    async def manifest(self, request: Request, policy: str | None = None) -> Response:
+        """Returns a policy's manifest and its bundle's hash, which is also the ETag; the first one's by default."""
+        sha256, described = self.service.named(policy).described()
+        headers = {"ETag": f'"{sha256}"'}
         if request.headers.get("if-none-match") == headers["ETag"]:
             return Response(status_code=304, headers=headers)
-        return Response(self._manifest, headers=headers, media_type=JSON)
+        return Response(described, headers=headers, media_type=JSON)
+
+    async def policies(self) -> JSONResponse:
+        """Returns each policy with its bundle, whether that is on trial, and why one was taken back."""
+        return JSONResponse({"policies": [policy.to_json() for policy in self.service.policies.values()]})
 
     async def open_session(self, request: Request) -> JSONResponse:
         """Binds the policy to a robot for one episode, or refuses with 409 and the mismatch."""
@@ -138,8 +147,10 @@ class Api:
         return Response(status_code=204)
 
     def _open(self, data: bytes) -> dict[str, Any]:
-        body = _parse(unpack_json(data))
-        return self.service.open(body.embodiment, body.instruction, body.sampling, body.seed)
+        asked = read_opening(data)
+        return self.service.open(
+            asked.embodiment, asked.instruction, asked.sampling, asked.seed, self.service.named(asked.policy)
+        )
 
     def submit(self, account: Account, work: Callable[[], T]) -> asyncio.Future[T]:
         """Runs `work` in a worker; SessionError 503 once the server shuts down."""
@@ -152,7 +163,8 @@ class Api:
 
     async def _warm_up(self) -> None:
         try:
-            await self.submit(Account(), self.service.bundle.warm_up)
+            for policy in self.service.policies.values():
+                await self.submit(Account(), policy.bundle.warm_up)
         except PolicyError as error:
             self.ready.status = "failed"
             log.error("warm-up failed: %s", error)
@@ -163,9 +175,14 @@ class Api:
 
 
 def create_app(
-    bundle: PolicyBundle, options: ServiceOptions | None = None, announce: Callable[[], None] = lambda: None
+    bundle: PolicyBundle | Mapping[str, PolicyBundle],
+    options: ServiceOptions | None = None,
+    announce: Callable[[], None] = lambda: None,
 ) -> FastAPI:
-    """The application that serves `bundle`; calls `announce` once it is ready. `app.state.api` holds its parts."""
+    """The application that serves `bundle`, or several by their names; calls `announce` once it is ready.
+
+    `app.state.api` holds its parts.
+    """
     api = Api(Service(bundle, options or ServiceOptions()), announce)
     app = FastAPIOffline(  # with Swagger UI's own files: a robot's network has no CDN
         title="Ferry policy server",
@@ -201,15 +218,16 @@ def _guarded_routes(api: Api) -> APIRouter:
         "/v1/manifest",
         api.manifest,
         response_model=schema.ManifestReply,
-        responses={304: {"description": "The bundle is still the one that If-None-Match names."}},
+        responses={304: {"description": "The bundle is still the one that If-None-Match names."}, **schema.errors(404)},
     )
+    router.add_api_route("/v1/policies", api.policies, response_model=schema.Policies)
     router.add_api_route(
         "/v1/sessions",
         api.open_session,
         methods=["POST"],
         status_code=201,
         response_model=schema.SessionOpened,
-        responses=schema.errors(400, 408, 409, 413, 415, 422, 503),
+        responses=schema.errors(400, 404, 408, 409, 410, 413, 415, 422, 503),
         openapi_extra=schema.OPEN_BODY,
     )
     router.add_api_route(
@@ -229,27 +247,6 @@ def _guarded_routes(api: Api) -> APIRouter:
         responses=schema.errors(404, 410),
     )
     return router
-
-
-def _parse(data: dict[str, object]) -> schema.OpenSession:
-    try:
-        return schema.OpenSession.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        codes = {"missing": "missing_field", "extra_forbidden": "unknown_field"}
-        got = "nothing" if first["type"] == "missing" else f"{first['input']!r:.60}"
-        raise invalid(where, got, _expected(where, first), code=codes.get(first["type"], "invalid")) from error
-
-
-def _expected(where: str, error: Mapping[str, Any]) -> str:
-    """Returns what a field of OpenSession should have been, in words."""
-    fields = schema.OpenSession.model_fields
-    if error["type"] == "extra_forbidden":
-        return f"only {', '.join(fields)}"
-    if error["type"] == "missing" and where in fields:
-        return f"{fields[where].description}"
-    return str(error["msg"]).removeprefix("Input should be ").replace("valid dictionary", "JSON object")
 
 
 def _decision_response(decision: Decision, kind: str) -> Response:

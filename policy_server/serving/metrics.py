@@ -14,7 +14,7 @@ BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0
 class Metrics:
     """Metrics of one application, in their own registry, so that several can exist in one process."""
 
-    def __init__(self, sessions: Callable[[], int]) -> None:
+    def __init__(self, sessions: Callable[[], int], batched: Callable[[], tuple[int, int]]) -> None:
         self.registry = CollectorRegistry()
         labels = ("method", "route")
         self.requests = Counter("ferry_requests", "Requests answered.", (*labels, "status"), registry=self.registry)
@@ -26,6 +26,12 @@ class Metrics:
         )
         self.deciding = Gauge("ferry_decisions_in_progress", "Observations being answered.", registry=self.registry)
         self.errors = Counter("ferry_errors", "Errors sent to clients.", ("code",), registry=self.registry)
+        outcomes = ("policy", "outcome")
+        self.swaps = Counter("ferry_swaps", "Bundles given to `ferry swap`.", outcomes, registry=self.registry)
+        runs = Gauge("ferry_batched_runs", "Runs of graphs with --batch, of present bundles.", registry=self.registry)
+        runs.set_function(lambda: float(batched()[0]))
+        requests = Gauge("ferry_batched_decisions", "Decisions that these runs computed.", registry=self.registry)
+        requests.set_function(lambda: float(batched()[1]))
         open_sessions = Gauge("ferry_sessions", "Open sessions.", registry=self.registry)
         open_sessions.set_function(lambda: float(sessions()))
 

@@ -22,6 +22,7 @@ class OpenSession(BaseModel):
     )
     sampling: Sampling = Field("greedy", description="Sampling of actions; 'uniform' is the random baseline.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of this session's random draws.")
+    policy: str | None = Field(None, description="Name of one of the server's policies; the first one by default.")
 
 
 class ImageSize(BaseModel):
@@ -92,10 +93,36 @@ class ManifestReply(BaseModel):
     manifest: dict[str, Any]
 
 
+class RolledBack(BaseModel):
+    """A bundle that was taken back."""
+
+    policy: str
+    bundle_sha256: str
+    reason: str
+
+
+class ServedPolicyState(BaseModel):
+    """A policy and the bundle that new sessions get."""
+
+    name: str
+    bundle_sha256: str
+    on_trial: bool = Field(description="Until its first decisions are made without a fault.")
+    rolled_back: RolledBack | None = Field(None, description="The last bundle that erred in its trial.")
+
+
+class Policies(BaseModel):
+    """The policies of the server; the first one is the default."""
+
+    policies: list[ServedPolicyState]
+
+
 class Health(BaseModel):
     """The state of the server."""
 
     status: str
+    rolled_back: list[RolledBack] | None = Field(
+        None, description="Bundles that erred after a swap, of each policy the last; absent without one."
+    )
 
 
 class ErrorBody(BaseModel):

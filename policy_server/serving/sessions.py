@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from policy_server.bundle import PolicyBundle
 from policy_server.errors import SessionError
 from policy_server.onnx_policy import OnnxSession
 from policy_server.serving.fair_pool import Account
@@ -23,6 +24,7 @@ WHY_GONE = {
     "session_expired": "idle for too long",
     "session_evicted": "evicted while idle, to make room for another one",
     "session_closed": "closed",
+    "session_rolled_back": "ended, for its bundle erred and was rolled back",
 }
 REMEMBERED = 1024  # ids of past sessions, to distinguish "expired" from "never existed"
 
@@ -48,8 +50,11 @@ class Session:
 class Sessions:
     """All open sessions. Safe to use from several threads."""
 
-    def __init__(self, most: int, timeout_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, most: int, timeout_s: float, clock: Callable[[], float] = time.monotonic, replica: str = ""
+    ) -> None:
         self._most, self._timeout_s, self._clock = most, timeout_s, clock
+        self._prefix = f"{replica}." if replica else ""
         self._open: dict[str, Session] = {}
         self._gone: OrderedDict[str, str] = OrderedDict()
         self._lock = threading.Lock()
@@ -66,7 +71,7 @@ class Sessions:
 
     def open(self, episode: OnnxSession) -> Session:
         """Opens a session with an id that cannot be guessed; SessionError as in `check_room`."""
-        session = Session(secrets.token_urlsafe(16), episode, self._clock())
+        session = Session(f"{self._prefix}{secrets.token_urlsafe(16)}", episode, self._clock())
         with self._lock:
             self._check_room()
             self._open[session.id] = session
@@ -99,6 +104,18 @@ class Sessions:
             self._expire()
             self._find(id)
             self._forget(id, "session_closed")
+
+    def withdraw(self, bundle: PolicyBundle) -> None:
+        """Ends every session of a bundle; a decision in progress is still answered."""
+        with self._lock:
+            for session in [each for each in self._open.values() if each.episode.bundle is bundle]:
+                self._forget(session.id, "session_rolled_back")
+
+    def bundles(self) -> list[PolicyBundle]:
+        """Returns the bundle of each open session."""
+        with self._lock:
+            self._expire()
+            return [each.episode.bundle for each in self._open.values()]
 
     def _check_room(self) -> None:
         self._expire()

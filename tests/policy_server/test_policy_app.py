@@ -269,6 +269,7 @@ def test_openapi_describes_every_route(http: httpx.Client) -> None:
         "/readyz",
         "/metrics",
         "/v1/manifest",
+        "/v1/policies",
         "/v1/sessions",
         "/v1/sessions/{session_id}",
         "/v1/sessions/{session_id}/act",

@@ -155,6 +155,8 @@ def scripted(act: Handler | None = None, **changes: Any) -> PolicyClient:
             return httpx.Response(200, json=manifest)
         if request.url.path == "/v1/sessions":
             return httpx.Response(201, json=opened)
+        if request.method == "DELETE":
+            return httpx.Response(204)
         assert act is not None
         return act(request)
 

@@ -20,7 +20,7 @@ from policy_server.dialects.contract import Contract, Dialect
 from policy_server.dialects.translation import Translation
 from policy_server.graph_inputs import StepValues
 from policy_server.serve import DrainingServer, listen
-from policy_server.serving.app import create_app
+from policy_server.serving.app import Api, create_app
 from policy_server.serving.service import ServiceOptions
 from robots.observation import Observation
 
@@ -37,6 +37,7 @@ class Served:
     http_port: int
     port: int
     contract: Contract
+    api: Api | None = None
 
     @property
     def url(self) -> str:
@@ -80,7 +81,7 @@ def dialect_serving(
         try:
             assert ready.wait(20)
             port = listener.getsockname()[1]
-            yield Served(port, int(address.rpartition(":")[2]) if address else port, agreed)
+            yield Served(port, int(address.rpartition(":")[2]) if address else port, agreed, app.state.api)
         finally:
             server.should_exit = True
             thread.join()

@@ -56,6 +56,7 @@ def write_arm_bundle(
     has_step: bool = False,
     horizon: int = 50,
     one_camera: bool = False,
+    lift: float = 0.0,
 ) -> PolicyManifest:
     """Writes the bundle.
 
@@ -66,6 +67,7 @@ def write_arm_bundle(
         has_step: the graph takes the step's number, so that episodes must not be mixed.
         horizon: decisions in an episode.
         one_camera: it takes the image of the outside camera alone, and no state.
+        lift: added to every number of every answer.
     """
     names = CAMERA_NAMES[:1] if one_camera else CAMERA_NAMES
     cameras = tuple(CameraInput(name, SIDE, SIDE, 42.0) for name in names)
@@ -83,13 +85,14 @@ def write_arm_bundle(
         tokenizer=GraphFile("tokenizer.json"),
         tasks=("find a mug",),
     )
-    graph = _graph(names, rows, work, has_step, not one_camera)
+    graph = _graph(names, rows, work, has_step, not one_camera, lift)
     files = {"policy.onnx": graph, "text.onnx": _text_graph(), "tokenizer.json": _tokenizer()}
     return write_bundle(folder, manifest, files)
 
 
-def _graph(cameras: tuple[str, ...], rows: int, work: int, has_step: bool, has_state: bool) -> bytes:
-    steps = 0.01 * np.arange(1, rows + 1, dtype=np.float32).reshape(1, rows, 1)
+def _graph(cameras: tuple[str, ...], rows: int, work: int, has_step: bool, has_state: bool, lift: float = 0.0) -> bytes:
+    steps = lift + 0.01 * np.arange(1, rows + 1, dtype=np.float32).reshape(1, rows, 1)
+    steps = steps.astype(np.float32)
     constants: dict[str, np.ndarray] = {
         "ramp": np.broadcast_to(steps, (1, rows, NUMBERS)).copy(),
         "red": np.array([[0.1 / 255], [0.0], [0.0]], np.float32),

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,9 +43,15 @@ def running(app: FastAPI, port: int = 0) -> Iterator[str]:
 
 
 @contextmanager
-def ferry_serve(folder: Path, *arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Runs `ferry serve` as a process of its own; yields the URL and the process once it says that it is ready."""
-    command = [sys.executable, "-m", "policy_server.serve", str(folder), "--port", "0", "--threads", "1", *arguments]
+def ferry_serve(
+    folder: Path | str, *arguments: str, more: Sequence[str] = ()
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Runs `ferry serve` as a process of its own; yields the URL and the process once it says that it is ready.
+
+    `more` are further bundles.
+    """
+    command = [sys.executable, "-m", "policy_server.serve", str(folder), *more, "--port", "0", "--threads", "1"]
+    command += arguments
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
