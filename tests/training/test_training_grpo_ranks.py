@@ -55,7 +55,6 @@ def progress(payload: dict[str, Any]) -> list[Any]:
     return [payload[name] for name in ("step", "updates", "trajectories", "groups")]
 
 
-@pytest.mark.timeout(120)  # torch starts in five processes
 def test_two_ranks_learn_what_one_learns_and_one_goes_on_where_they_stopped(run: Path) -> None:
     output = on_two_ranks(run, "two", 1)
     assert output.count("of 6 held-out states") == 1  # rank 0 alone speaks
