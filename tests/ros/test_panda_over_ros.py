@@ -55,7 +55,12 @@ def twin() -> Iterator[PandaTwin]:
 def here(folder: Path) -> Iterator[Graph]:
     """A robot node with the same arm."""
     with graph(folder) as made:
-        parameters = {"panda_twin.image_size": SIZE, "house_seed": SEED, "publish_rate_hz": 2.0}
+        parameters = {
+            "panda_twin.image_size": SIZE,
+            "house_seed": SEED,
+            "publish_rate_hz": 2.0,
+            "heartbeat_timeout_s": 20.0,
+        }
         robot = made.robot(robot="panda_twin", control_period_s=PERIOD_S, **parameters)
         wait_until(lambda: made.watcher.stamps_ns, 120.0, robot)
         yield made

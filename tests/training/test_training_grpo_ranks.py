@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from grpo_ranks import rank_options, tasks
+from pool_here import without_processes
 from reach_world import ReachTasks
 from vla_policies import grpo_options, small_policy, write_policy
 
@@ -55,8 +56,11 @@ def progress(payload: dict[str, Any]) -> list[Any]:
     return [payload[name] for name in ("step", "updates", "trajectories", "groups")]
 
 
-def test_two_ranks_learn_what_one_learns_and_one_goes_on_where_they_stopped(run: Path) -> None:
+def test_two_ranks_learn_what_one_learns_and_one_goes_on_where_they_stopped(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     output = on_two_ranks(run, "two", 1)
+    without_processes(monkeypatch, "training.vla.grpo")
     assert output.count("of 6 held-out states") == 1  # rank 0 alone speaks
     one = Trainer(rank_options(run, "one"), tasks)
     one.run(steps=1)

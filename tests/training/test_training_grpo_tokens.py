@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from checkpoints import copied, different, same
+from pool_here import without_processes
 from reach_world import ReachTasks
 from vla_policies import grpo_options, rollouts_of, tokens_policy, write_policy
 
@@ -76,7 +77,8 @@ def test_an_update_makes_successes_more_probable(run: Path, lora_rank: int) -> N
 
 
 @RANKS
-def test_a_resumed_run_is_the_unbroken_one(run: Path, lora_rank: int) -> None:
+def test_a_resumed_run_is_the_unbroken_one(run: Path, lora_rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_processes(monkeypatch, "training.vla.grpo")
     both = {"lora_rank": lora_rank, "steps": 2, "ema": 0.9, "evaluate_every": 2, "evaluate_states": 2}
     unbroken = trainer(run, name=f"one{lora_rank}", **both)
     unbroken.run()
@@ -91,8 +93,10 @@ def test_a_resumed_run_is_the_unbroken_one(run: Path, lora_rank: int) -> None:
     assert same(again.state_dict(), resumed.average)
 
 
-def test_adapters_are_added_once(run: Path) -> None:
-    trainer(run, name="added", lora_rank=2).run(steps=0)
+def test_workers_have_the_frozen_weights_and_adapters_are_added_once(run: Path) -> None:
+    added = trainer(run, name="added", lora_rank=2, steps=1)
+    added.run()  # in worker processes; log-probabilities that do not agree end it
+    assert added.updates > 0
     start = run / "added" / "last.pt"
     assert trainer(run, start=start).frozen  # adapters of a policy are those that are trained
     with pytest.raises(ConfigError, match="without adapters"):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pool_here import without_processes
 from reach_world import ReachTasks, demonstrations
 from vla_policies import SMALL, grpo_options, sft_options, small_policy, write_policy
 
@@ -63,8 +64,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_grpo_of_two_tasks_plays_both_and_tells_the_success_of_each(
-    run: Path, capsys: pytest.CaptureFixture[str]
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    without_processes(monkeypatch, "training.vla.grpo")
     sizes: dict[str, Any] = {"groups": 4, "steps": 1, "max_tries": 3, "evaluate_every": 1, "evaluate_states": 10}
     made = Trainer(grpo_options(run, **sizes), lambda size: ReachTasks(BOTH))
     made.run()
@@ -86,7 +88,10 @@ def reach(options: LiberoTaskOptions, size: int) -> ReachTasks:
     return ReachTasks(BOTH if options.suite == "reach" else ("blue",))
 
 
-def test_a_suite_and_its_perturbations_are_measured_on_the_same_states_each_time(tmp_path: Path) -> None:
+def test_a_suite_and_its_perturbations_are_measured_on_the_same_states_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_processes(monkeypatch, "training.vla.evaluate")
     path = write_policy(tmp_path, small_policy(1))
     options = EvaluateVlaOptions(
         checkpoint=path, tasks=LiberoTaskOptions("reach"), perturb=("swap", "x0.3"), states=6, workers=1
