@@ -45,15 +45,32 @@ def initial_states(name: str, index: int) -> npt.NDArray[np.float64]:
     return states
 
 
-def environment(name: str, index: int, seed: int = 0) -> Any:
-    """LIBERO's own environment without cameras, reset; `seed` places its fixtures."""
-    tasks = suite(name)
+def problem_file(name: str, index: int) -> Path:
+    """Where LIBERO describes a task, in BDDL."""
+    task = suite(name).get_task(index)
     with contextlib.redirect_stdout(io.StringIO()):
         from libero.libero import get_libero_path
+
+        return Path(get_libero_path("bddl_files")) / task.problem_folder / task.bddl_file
+
+
+def instruction(name: str, index: int) -> str:
+    """A task's instruction: LIBERO's own is its file's name, which perturbations of words or goals leave as it was."""
+    if not has_own_words(name):
+        return str(suite(name).get_task(index).language)
+    from libero.libero.envs.bddl_utils import (  # type: ignore[import-not-found,unused-ignore]
+        robosuite_parse_problem,
+    )
+
+    return " ".join(robosuite_parse_problem(str(problem_file(name, index)))["language_instruction"])
+
+
+def environment(name: str, index: int, seed: int = 0) -> Any:
+    """LIBERO's own environment without cameras, reset; `seed` places its fixtures."""
+    bddl = problem_file(name, index)
+    with contextlib.redirect_stdout(io.StringIO()):
         from libero.libero.envs.env_wrapper import ControlEnv  # type: ignore[import-not-found,unused-ignore]
 
-        task = tasks.get_task(index)
-        bddl = Path(get_libero_path("bddl_files")) / task.problem_folder / task.bddl_file
         np.random.seed(seed)  # LIBERO and robosuite draw from numpy's global generator
         env = ControlEnv(str(bddl), use_camera_obs=False, has_offscreen_renderer=False)
         env.seed(seed)
@@ -66,7 +83,7 @@ def prepare(name: str, index: int, folder: Path, seed: int = 0, light: bool = Tr
     env = environment(name, index, seed)
     task = suite(name).get_task(index)
     model = lightened(env) if light else env.sim.model._model
-    describe(env, name, task.name, _instruction(env, name, task)).save(folder, model)
+    describe(env, name, task.name, instruction(name, index)).save(folder, model)
 
 
 def lightened(env: Any) -> mujoco.MjModel:
@@ -95,13 +112,6 @@ def describe(env: Any, name: str, task: str, instruction: str) -> Scene:
         rest=tuple(map(float, controller.initial_joint)),
         goal_rotation=tuple(tuple(map(float, row)) for row in controller.goal_ori),
     )
-
-
-def _instruction(env: Any, name: str, task: Any) -> str:
-    """A task's instruction: LIBERO's own is its file's name, which perturbations of words or goals leave as it was."""
-    if not has_own_words(name):
-        return str(task.language)
-    return " ".join(env.env.parsed_problem["language_instruction"])
 
 
 def _object(model: mujoco.MjModel, one: Any) -> SceneObject:

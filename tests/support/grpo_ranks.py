@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
 import torch
+from pool_here import without_processes
 from reach_world import ReachTasks
 from vla_policies import grpo_options
 
@@ -31,6 +33,7 @@ def main() -> None:
     """Makes or continues a run."""
     run, name, steps = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     torch.set_num_threads(1)
+    without_processes(pytest.MonkeyPatch(), "training.vla.grpo")
     with torchrun(torch.device("cpu")) as ranks, stop_request() as stopping:
         options = rank_options(run, name, resume=(run / name / "last.pt").exists())
         trainer = Trainer(options, tasks, ranks=ranks)

