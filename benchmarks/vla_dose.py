@@ -56,7 +56,7 @@ class Dose:
     states_seed: int = 21
     """Of these states: none was looked at during the training."""
     sft: str = ""
-    """Further options of `ferry train sft`, as on its command line."""
+    """Further options of `ferry train sft`, as on its command line: --sft='--film --hold-out 5'."""
     grpo: str = ""
     """Further options of `ferry train grpo`."""
     core: int | None = None
