@@ -51,7 +51,7 @@ def problem_file(name: str, index: int) -> Path:
     with contextlib.redirect_stdout(io.StringIO()):
         from libero.libero import get_libero_path
 
-        return Path(get_libero_path("bddl_files")) / task.problem_folder / task.bddl_file
+        return Path(get_libero_path("bddl_files")) / str(task.problem_folder) / str(task.bddl_file)
 
 
 def instruction(name: str, index: int) -> str:
