@@ -26,7 +26,7 @@ from typing import Any
 import tyro
 
 from evaluation.statistics.pairs import paired
-from evaluation.statistics.proportions import proportion
+from evaluation.statistics.proportions import clustered_proportion
 
 DEAD = "holds the policy"
 """End of what GRPO says when its groups taught nothing: a result, and no failure of the experiment."""
@@ -184,7 +184,8 @@ def table(args: Dose) -> str:
     """Returns the table in Markdown: each dose and seed, and each dose with its seeds together."""
     lines = [
         f"{args.suite} {' '.join(map(str, args.tasks))}, {args.states} held-out states of seed {args.states_seed}, "
-        f"success with 95 % intervals. Rows of all seeds: states are alike, and the intervals know it.\n",
+        "success with 95 % intervals. In rows of all seeds each state counts as one cluster of as many trials; that "
+        "another seed would give another policy is not in the interval: compare the seeds.\n",
         "| demonstrations | seed | states | SFT | SFT + GRPO | difference | only SFT / only GRPO | p |",
         "|---|---|---|---|---|---|---|---|",
     ]
@@ -209,15 +210,16 @@ def _dead(args: Dose, dose: int, seed: int) -> str:
 def _row(
     dose: int, seed: str, kind: str, sft: Sequence[bool], grpo: Sequence[bool], states: Sequence[int] | None = None
 ) -> str:
-    both = paired(grpo, sft, clusters=states)
+    places = range(len(sft)) if states is None else states
+    both, rates = paired(grpo, sft, clusters=places), (_rate(sft, places), _rate(grpo, places))
     found = both.difference
     gain = f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
     alone = f"{both.only_second} / {both.only_first}"
-    return f"| {dose} | {seed} | {kind} | {_rate(sft)} | {_rate(grpo)} | {gain} | {alone} | {both.p_value:.2g} |"
+    return f"| {dose} | {seed} | {kind} | {rates[0]} | {rates[1]} | {gain} | {alone} | {both.p_value:.2g} |"
 
 
-def _rate(outcomes: Sequence[bool]) -> str:
-    rate = proportion(sum(outcomes), len(outcomes))
+def _rate(outcomes: Sequence[bool], states: Sequence[int]) -> str:
+    rate = clustered_proportion(outcomes, states)
     return f"{100 * rate.value:.1f} % [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
 
 
