@@ -138,7 +138,7 @@ def over_ros(args: Benchmark, bundle: PolicyBundle, options: PandaTwinOptions, c
             here.watcher.set("robot_node", house_seed=seed)
             assert here.watcher.call("reset", timeout_s=120.0).success
             end = json.loads(here.watcher.call("policy_node/run_trial", timeout_s=300.0).message)
-            if end["reason"] != "max_steps":
+            if end["reason"] not in ("done", "max_steps"):
                 print(f"seed {seed}: {end}", file=sys.stderr)
             judged = json.loads(here.watcher.call("done").message)
             if charged:

@@ -98,6 +98,8 @@ class Runner:
             self._steps, self._late = self._steps + 1, self._late + step.late
             for subscriber in self.subscribers:
                 subscriber.on_step(step)
+            if step.sent.ended:
+                return self._end("done", "the task is done")
             if self._late_in_a_row >= self.max_late:
                 return self._end("late", step.sent.refused)
             if command == Done() and step.sent.executed:

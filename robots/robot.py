@@ -22,12 +22,14 @@ class Sent:
         refused: reason why nothing was sent; empty when it was sent.
         blocked: reason why the motion, although sent, did not start or complete (contact, runstop); empty otherwise.
             A blocked move of a discrete step moves nothing.
+        ended: a simulator judges that the episode's task is done, and plays no more of it; a real robot never does.
     """
 
     command: Command
     clipped: tuple[str, ...] = ()
     refused: str = ""
     blocked: str = ""
+    ended: bool = False
 
     @property
     def executed(self) -> bool:

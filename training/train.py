@@ -67,6 +67,12 @@ def _grpo(argv: Sequence[str]) -> int:
     return main(argv)
 
 
+def _evaluate_vla(argv: Sequence[str]) -> int:
+    from training.vla.evaluate import main
+
+    return main(argv)
+
+
 def _ablate(argv: Sequence[str]) -> int:
     from training.ablations import main
 
@@ -91,13 +97,14 @@ STAGES: Mapping[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     "ablate": ("run these comparisons in sequence and make their table", _ablate),
     "sft": ("train a vision-language-action policy on demonstrations (as in SimpleVLA-RL)", _sft),
     "grpo": ("fine-tune it by its own success (GRPO, as in SimpleVLA-RL)", _grpo),
+    "evaluate-vla": ("measure such a policy on LIBERO's held-out states and LIBERO-PRO's perturbations", _evaluate_vla),
     "evaluate": ("measure closed-loop success in simulated houses not used in training", _evaluate),
 }
 
 
 def usage() -> str:
     """Returns the text of `ferry train --help`."""
-    stages = "\n".join(f"  {name:<12}{summary}" for name, (summary, _) in STAGES.items())
+    stages = "\n".join(f"  {name:<14}{summary}" for name, (summary, _) in STAGES.items())
     return f"usage: ferry train STAGE ...\n\n{stages}\n\n`ferry train STAGE --help` lists a stage's options."
 
 

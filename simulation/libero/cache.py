@@ -15,7 +15,7 @@ from simulation.libero import preparation
 from simulation.libero.scene import MEANING
 from simulation.robot_models.meshes import cache_directory
 
-FORMAT = 1
+FORMAT = 2
 """Raised when what `preparation.prepare` writes changes."""
 
 

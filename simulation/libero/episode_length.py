@@ -7,5 +7,13 @@ MAX_ACTIONS = {"libero_spatial": 220, "libero_object": 280, "libero_goal": 300, 
 
 
 def max_actions(suite: str) -> int:
-    """Actions after which an episode of a suite has failed; the longest of all for an unknown suite."""
-    return MAX_ACTIONS.get(suite, max(MAX_ACTIONS.values()))
+    """Actions after which an episode of a suite has failed; a perturbed suite's are those of the suite it is made from.
+
+    The longest of all for an unknown suite.
+    """
+    return next((most for name, most in MAX_ACTIONS.items() if f"{suite}_".startswith(f"{name}_")), longest())
+
+
+def longest() -> int:
+    """The most actions of any suite."""
+    return max(MAX_ACTIONS.values())

@@ -1,6 +1,7 @@
 """LIBERO's Panda behind the same protocol as a real arm: chunks at 20 Hz, and episodes of LIBERO's tasks.
 
 Time passes in the rows of a chunk alone, as in LIBERO: while a policy thinks nothing moves, unless latency is charged.
+An episode ends with success, as LIBERO's do: nothing moves from then on until the next one begins.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ if TYPE_CHECKING:  # needs the extra `libero`; the embodiment and the options do
 STOPPED = "stopped"
 BASE = "robot0_base"
 """The Panda's own link in LIBERO's models."""
+
+OVER = "the episode is over: its task is done; `reset` begins another"
 
 LONGEST_HOLD_S = 1.0
 """No more latency than this is charged before one chunk."""
@@ -159,7 +162,7 @@ class PandaTwin(Connected):
         return self._require("player")
 
     def is_success(self) -> bool:
-        """Whether the task was done after any action so far, within LIBERO's limit: there an episode ends with that."""
+        """Whether the task was done after an action, within LIBERO's limit: the episode ended with that."""
         return self._done_after > 0
 
     def info(self, instruction: str = "") -> dict[str, Any]:
@@ -213,7 +216,10 @@ class PandaTwin(Connected):
                 return Sent(command, refused=f"{self._spec.name} in LIBERO cannot {kind}: its controller takes chunks")
             if refusal := _other_rate(sent.command):
                 return Sent(command, refused=refusal)
-            return replace(sent, blocked=self._play(player, sent.command))
+            if self.is_success():
+                return Sent(command, refused=OVER, ended=True)
+            blocked = self._play(player, sent.command)
+            return replace(sent, blocked=blocked, ended=self.is_success())
 
     def stop(self) -> None:
         """Ends a running chunk after the row at hand; no more of it is played."""
@@ -236,6 +242,8 @@ class PandaTwin(Connected):
             return sent
         if refusal := _other_rate(sent.command):
             return Sent(chunk, refused=refusal)
+        if self.is_success():
+            return Sent(chunk, refused=OVER, ended=True)
         with self._world:
             begun = next((actions for stamp_ns, actions in self._seen if stamp_ns == sensed_ns), None)
             left = [] if begun is None else sent.command.rows[self._actions - begun :]
@@ -251,7 +259,7 @@ class PandaTwin(Connected):
         began_s, begun = time.monotonic(), self._actions
         with self._world:
             self._rows, self._joins = deque(chunk.rows), chunk.joins and self.options.real_time
-        while not self._stopped.is_set() and self._step(player):
+        while not self._stopped.is_set() and not self.is_success() and self._step(player):
             if self.options.real_time:
                 self._stopped.wait(max(0.0, began_s + (self._actions - begun) * ROW_S - time.monotonic()))
         self._joins, self._ended_s = False, time.monotonic()
@@ -280,7 +288,7 @@ class PandaTwin(Connected):
         self._hold(player)
 
     def _hold(self, player: LiberoPlayer) -> None:
-        while self._owed_s >= ROW_S:
+        while self._owed_s >= ROW_S and not self.is_success():
             self._owed_s -= ROW_S
             self._note(player.step(np.array([*(0.0,) * 6, self._grip])), player)
             self._held += 1

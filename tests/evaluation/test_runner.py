@@ -12,7 +12,7 @@ from evaluation.runner import Runner
 from evaluation.step import RunEnd, Step, Subscriber
 from policy_server.errors import NotFinite, Unreachable
 from robots.binding import bind
-from robots.command import Chunk, Done, MoveBase, Stop
+from robots.command import Chunk, Command, Done, MoveBase, Stop
 from robots.execution.freshness import STALE
 from robots.robot import Sent
 from robots.spec import ContinuousActions, VectorSpec
@@ -79,6 +79,20 @@ def test_sub_done_is_executed_and_the_run_goes_on() -> None:
     robot = WatchedFake()
     assert runner(robot, ScriptedSession(["sub_done", "done"])).run() == RunEnd("done", "", 2)
     assert robot.commands == [Done(subgoal=True), Done()]
+
+
+class Judged(WatchedFake):
+    """A simulator that judges its task done after the second command."""
+
+    def execute(self, command: Command) -> Sent:
+        return replace(super().execute(command), ended=len(self.commands) == 2)
+
+
+def test_a_robot_that_judges_its_task_done_ends_the_run() -> None:
+    robot, diary = Judged(), Diary()
+    end = runner(robot, ScriptedSession(["move_ahead"]), diary).run()
+    assert end == RunEnd("done", "the task is done", 2)
+    assert len(diary.steps) == len(robot.commands) == robot.calls.count("observe") == 2
 
 
 def test_the_last_allowed_decision_is_still_executed() -> None:

@@ -194,13 +194,13 @@ def test_the_camera_info_says_the_field_of_view() -> None:
     st.lists(joints, max_size=3),
     st.none() | st.floats(0, 1e6),
     stamps,
+    st.booleans(),
 )
 def test_a_result_survives_the_wire(
-    command: Command, refused: str, blocked: str, clipped: list[str], age: float | None, stamp_ns: int
+    command: Command, refused: str, blocked: str, clipped: list[str], age: float | None, stamp_ns: int, ended: bool
 ) -> None:
-    result = CommandResult(
-        stamp_ns, Sent(command, tuple(clipped), refused, blocked), "because", stamp_ns + 1, age, stamp_ns + 2, 0.25
-    )
+    sent = Sent(command, tuple(clipped), refused, blocked, ended)
+    result = CommandResult(stamp_ns, sent, "because", stamp_ns + 1, age, stamp_ns + 2, 0.25)
     assert result_of(over_the_wire(result_msg(result))) == result
 
 

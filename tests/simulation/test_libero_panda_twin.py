@@ -78,10 +78,16 @@ def test_an_expert_behind_it_does_what_it_does_in_libero(twin: PandaTwin, player
     twin.reset(episode)
     for begin in range(0, len(actions), 8):
         assert not twin.is_success()
-        assert twin.execute(chunk(*actions[begin : begin + 8])).executed
+        sent = twin.execute(chunk(*actions[begin : begin + 8]))
+        assert sent.executed
+        assert sent.ended == twin.is_success()
     assert np.array_equal(twin.player.world.state, player.world.state)
     assert twin.is_success() == done[-1] is True
     assert twin.info()["actions_to_success"] == len(actions)
+    after = twin.execute(chunk(actions[0]))
+    assert (after.executed, after.ended) == (False, True)
+    twin.let_pass(1.0)
+    assert np.array_equal(twin.player.world.state, player.world.state)  # nothing moves after the end
     assert twin.info(instruction="fly")["not_judged"].startswith("asked for 'fly'")
 
 

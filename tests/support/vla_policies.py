@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from reach_world import SIZE
 
 from training.vla.action_tokenizer import Statistics
+from training.vla.backbone import Backbone
 from training.vla.checkpoint import KIND, policy_payload
 from training.vla.config import VlaConfig
+from training.vla.group_rollouts import Groups, Rollouts, results_of
 from training.vla.grpo_options import GrpoOptions
 from training.vla.model import VlaPolicy, new_vla
 from training.vla.sft import SftOptions
@@ -27,6 +30,39 @@ def small_policy(seed: int = 0, **changes: Any) -> VlaPolicy:
     words = ("blob", "blue", "reach", "red", "the")
     sizes = {**SMALL, "actions": ACTIONS, "words": words, "image_size": SIZE, "chunk": 8, **changes}
     return new_vla(VlaConfig(**sizes), seed).eval()
+
+
+VISION = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "patch_size": 16,
+}
+LANGUAGE = {
+    "model_type": "llama", "vocab_size": 48, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+    "num_attention_heads": 2, "num_key_value_heads": 2,
+}  # fmt: skip
+BACKBONE = Backbone(
+    ({"model_type": "dinov2_with_registers", "num_register_tokens": 1, **VISION},
+     {"model_type": "siglip_vision_model", **VISION}),
+    LANGUAGE, last_token=47, stop_token=1,
+)  # fmt: skip
+"""A vision-language model's parts at a tiny size."""
+
+
+def tokens_policy(seed: int = 0, **changes: Any) -> VlaPolicy:
+    """An untrained policy of network "tokens" for the toy, with random weights that make up their mind."""
+    policy = small_policy(seed, network="tokens", backbone=BACKBONE, chunk=2, **changes)
+    with torch.no_grad():
+        policy.network.head.weight.mul_(3.0)  # type: ignore[union-attr, operator]
+    return policy
+
+
+def rollouts_of(groups: Groups) -> Rollouts:
+    """Groups of task 0 that were all kept."""
+    kept = [results_of(0, group) for group in groups]
+    return Rollouts(kept, kept, dict(enumerate(groups)))
 
 
 def write_policy(run: Path, policy: VlaPolicy) -> Path:

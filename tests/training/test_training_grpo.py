@@ -12,7 +12,7 @@ import pytest
 import torch
 from checkpoints import copied, different, same
 from reach_world import ReachTasks, demonstrations
-from vla_policies import SMALL, grpo_options, sft_options, small_policy, write_policy
+from vla_policies import SMALL, grpo_options, rollouts_of, sft_options, small_policy, write_policy
 
 from training.errors import CheckpointError, ConfigError, DeadGroups, Diverged, RolloutMismatch
 from training.runtime.checkpoint import load
@@ -124,7 +124,7 @@ def test_a_gradient_that_is_no_number_leaves_the_checkpoint(cloned: Path) -> Non
     with torch.no_grad():
         broken.policy.network.head.bias.fill_(float("nan"))  # type: ignore[union-attr, operator]
     with pytest.raises((Diverged, RolloutMismatch)):
-        broken.update_policy(groups)
+        broken.update_policy(rollouts_of(groups))
     assert broken.last.read_bytes() == before
 
 
@@ -164,7 +164,7 @@ def test_tokens_and_trajectories_weigh_differently(cloned: Path) -> None:
     losses = []
     for aggregation in ("trajectory", "token"):
         made = trainer(cloned, name=aggregation, aggregation=aggregation)
-        losses.append(made.update_policy(some_groups(made))["loss"])
+        losses.append(made.update_policy(rollouts_of(some_groups(made)))["loss"])
         assert np.isfinite(losses[-1])
     assert losses[0] != losses[1]
 
@@ -173,7 +173,7 @@ def test_tokens_and_trajectories_weigh_differently(cloned: Path) -> None:
 def test_on_cuda_an_update_agrees_with_the_rollout_and_learns(cloned: Path) -> None:
     made = trainer(cloned, name="cuda", device="cuda", ema=0.9)
     before = copied(made.policy.state_dict())
-    assert np.isfinite(made.update_policy(some_groups(made))["loss"])
+    assert np.isfinite(made.update_policy(rollouts_of(some_groups(made)))["loss"])
     assert next(made.policy.parameters()).is_cuda
     assert not same(before, made.policy.state_dict())
     made.save()

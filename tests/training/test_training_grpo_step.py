@@ -12,21 +12,16 @@ import pytest
 import torch
 from checkpoints import copied, same
 from reach_world import ReachTasks
-from vla_policies import grpo_options, small_policy, write_policy
+from vla_policies import grpo_options, rollouts_of, small_policy, write_policy
 
+from training.rl.log import Log
 from training.runtime.weights import arrays
 from training.vla.batch import Batch
-from training.vla.grpo import Groups, Trainer
+from training.vla.group_rollouts import Groups, Result
+from training.vla.grpo import Trainer
 from training.vla.grpo_loss import token_log_p
 from training.vla.held_out import held_out_successes
 from training.vla.rollout import RolloutJob, RolloutWorker, Trajectory
-
-
-class Bar:
-    """Hears notes."""
-
-    def note(self, **values: str) -> None:
-        """Forgets them."""
 
 
 class Scripted:
@@ -78,13 +73,16 @@ def trainer(run: Path, colours: tuple[str, ...] = ("red",), **changes: Any) -> T
 
 def collected(
     run: Path, script: dict[int, list[bool]], at_once: int, **changes: Any
-) -> tuple[Groups, Groups, Scripted]:
+) -> tuple[list[list[Result]], list[list[Result]], Scripted]:
     pool = Scripted(script, at_once)
     made = trainer(run, groups=2, max_tries=4, **changes)
-    return (*made.collect_rollouts(pool, Bar(), lambda: False), pool)  # type: ignore[arg-type]
+    rollouts = made.collect_rollouts(pool, Log(), lambda: False)  # type: ignore[arg-type]
+    assert rollouts is not None
+    assert [[one.success for one in group] for group in rollouts.own.values()] == successes(rollouts.kept)
+    return rollouts.kept, rollouts.tried, pool
 
 
-def successes(groups: Groups) -> list[list[bool]]:
+def successes(groups: list[list[Result]]) -> list[list[bool]]:
     return [[one.success for one in group] for group in groups]
 
 
@@ -118,7 +116,7 @@ def test_pure_groups_change_nothing(run: Path) -> None:
     made = trainer(run)
     groups = played(made, 1)
     before = copied(made.policy.state_dict())
-    metrics = made.update_policy([[replace(one, success=True) for one in groups[0]]])
+    metrics = made.update_policy(rollouts_of([[replace(one, success=True) for one in groups[0]]]))
     assert metrics["gradient_norm"] == 0.0
     assert same(before, made.policy.state_dict())
 
@@ -134,7 +132,7 @@ def test_an_update_makes_successes_more_probable_and_failures_less(run: Path) ->
     made = trainer(run, epochs=4, lr=3e-3, warmup=1)
     groups = played(made, 2)
     batch = Batch.of(groups, made.policy)
-    made.update_policy(groups)
+    made.update_policy(rollouts_of(groups))
     with torch.no_grad():
         logits = made.policy(batch.images, batch.words, batch.proprio)
     log_p, _ = token_log_p(logits, batch.tokens, made.options.temperature)
@@ -147,7 +145,7 @@ def test_microbatches_change_nothing(run: Path) -> None:
     results = []
     for size in (1, 1000):
         made = trainer(run, microbatch=size)
-        results.append((made.update_policy(played(made, 2)), copied(made.policy.state_dict())))
+        results.append((made.update_policy(rollouts_of(played(made, 2))), copied(made.policy.state_dict())))
     for name, value in results[0][0].items():
         assert value == pytest.approx(results[1][0][name], rel=1e-3, abs=1e-6), name
     for name, weights in results[0][1].items():
@@ -157,7 +155,7 @@ def test_microbatches_change_nothing(run: Path) -> None:
 def test_the_average_of_weights_follows_them(run: Path) -> None:
     made = trainer(run, ema=0.75, minibatch=100)
     before = copied(made.policy.state_dict())
-    made.update_policy(played(made, 1))  # one optimiser step
+    made.update_policy(rollouts_of(played(made, 1)))  # one optimiser step
     assert made.updates == 1
     assert made.average is not None
     for name, value in made.policy.state_dict().items():

@@ -39,6 +39,11 @@ class Log:
             for name, value in values.items():
                 self._board.add_scalar(f"{group}/{name}", value, steps)
 
+    def note(self, **values: float | str) -> None:
+        """Shows values beside the bar."""
+        if self._bar is not None:
+            self._bar.note(**values)
+
     def write(self, line: str) -> None:
         """Prints a line above the bar."""
         if self._bar is not None:
@@ -84,10 +89,10 @@ def speeds(steps: int, playing_s: float, learning_s: float) -> dict[str, float]:
 
 
 @contextmanager
-def opened(folder: Path, total: int, done: int, aloud: bool) -> Iterator[Log]:
-    """Opens the log of a run in `folder` that has done `done` of `total` steps; silent unless `aloud`."""
+def opened(folder: Path, total: int, done: int, aloud: bool, what: str = "ppo") -> Iterator[Log]:
+    """Opens the log of `what` in `folder` that has done `done` of `total` steps; silent unless `aloud`."""
     if not aloud:
         yield Log()
         return
-    with SummaryWriter(str(folder / "tensorboard"), purge_step=done) as board, Bar("ppo", total, "steps", done) as bar:
+    with SummaryWriter(str(folder / "tensorboard"), purge_step=done) as board, Bar(what, total, "steps", done) as bar:
         yield Log(board, bar)

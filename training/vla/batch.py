@@ -24,7 +24,7 @@ class Batch:
         tokens: (M, chunk, D) int64.
         log_p: (M, chunk, D), of sampling.
         executed: (M, chunk) bool.
-        owner: (M,) int64, number of the chunk's trajectory in this batch.
+        owner: (M,) int64, number of the chunk's trajectory.
         advantages: (M,), of the chunk's trajectory.
     """
 
@@ -38,21 +38,23 @@ class Batch:
     advantages: Tensor
 
     @classmethod
-    def of(cls, groups: Sequence[Sequence[Trajectory]], policy: VlaPolicy) -> Batch:
-        """Joins the trajectories of groups, in their order."""
+    def of(cls, groups: Sequence[Sequence[Trajectory]], policy: VlaPolicy, first: Sequence[int] | None = None) -> Batch:
+        """Joins the trajectories of groups, in their order; `first` has the number of each group's first trajectory."""
         trajectories = [trajectory for group in groups for trajectory in group]
         advantages = np.concatenate([group_advantages([one.success for one in group]) for group in groups])
         lengths = np.array([len(one.tokens) for one in trajectories])
-        owner = np.repeat(np.arange(len(trajectories)), lengths)
+        starts = np.cumsum([0, *map(len, groups)])[:-1] if first is None else first
+        numbers = np.concatenate([start + np.arange(len(group)) for start, group in zip(starts, groups)])
+        of_chunk = np.repeat(np.arange(len(trajectories)), lengths)
         return cls(
             images=torch.from_numpy(np.concatenate([one.images for one in trajectories])),
-            words=policy.words([one.instruction for one in trajectories])[owner],
+            words=policy.words([one.instruction for one in trajectories])[of_chunk],
             proprio=policy.proprio(np.concatenate([one.proprio for one in trajectories])),
             tokens=torch.from_numpy(np.concatenate([one.tokens for one in trajectories]).astype(np.int64)),
             log_p=torch.from_numpy(np.concatenate([one.log_p for one in trajectories])),
             executed=torch.from_numpy(np.concatenate([one.executed for one in trajectories])),
-            owner=torch.from_numpy(owner),
-            advantages=torch.from_numpy(advantages[owner].astype(np.float32)),
+            owner=torch.from_numpy(numbers[of_chunk]),
+            advantages=torch.from_numpy(advantages[of_chunk].astype(np.float32)),
         )
 
     def __len__(self) -> int:
@@ -63,8 +65,8 @@ class Batch:
         return self._rows(torch.isin(self.owner, torch.from_numpy(chosen)).nonzero()[:, 0])
 
     def parts(self, size: int) -> Iterator[tuple[Batch, Tensor]]:
-        """Yields parts of at most `size` chunks with their row numbers."""
-        for rows in torch.split(torch.arange(len(self)), size):
+        """Yields parts of at most `size` chunks with their row numbers; none where there is no chunk."""
+        for rows in torch.split(torch.arange(len(self)), size) if len(self) else ():
             yield self._rows(rows), rows
 
     def to(self, device: torch.device) -> Batch:

@@ -20,6 +20,16 @@ def policy_payload(policy: VlaPolicy) -> dict[str, Any]:
     return {"policy": policy.config.to_json(), "weights": policy.state_dict()}
 
 
+def bare_policy(config: VlaConfig) -> VlaPolicy:
+    """Makes a policy of any weights, with the adapters that its configuration asks for."""
+    policy = VlaPolicy(config)
+    if config.lora_rank:
+        from training.vla.lora import with_adapters
+
+        with_adapters(policy)
+    return policy
+
+
 def policy_from(payload: Mapping[str, Any], path: Path) -> VlaPolicy:
     """Loads the policy in a checkpoint's payload, in evaluation mode.
 
@@ -29,11 +39,7 @@ def policy_from(payload: Mapping[str, Any], path: Path) -> VlaPolicy:
     if not {"policy", "weights"} <= payload.keys():
         raise CheckpointError(f"{path}: got {sorted(payload)}, expected a policy and its weights")
     torch_file.expect_numbers(payload["weights"], f"{path}: the policy's weights")
-    policy = VlaPolicy(VlaConfig.from_json(payload["policy"]))
-    if policy.config.lora_rank:
-        from training.vla.lora import with_adapters
-
-        with_adapters(policy)
+    policy = bare_policy(VlaConfig.from_json(payload["policy"]))
     load_weights(policy, payload["weights"], path)
     return policy.eval()
 

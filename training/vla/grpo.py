@@ -7,8 +7,10 @@ Different, because this runs on two cores: simulators live in worker processes a
 succeed, log-probabilities are kept from sampling (and compared with those of the first minibatch), states for training
 and evaluation are disjoint, and the learning rate warms up and falls.
 
-A step, top to bottom: `run` -> `_collect` (rollout.py plays groups until enough of them are mixed) -> `_update` ->
-`_optimiser_step` on each minibatch -> `_loss` (grpo_loss.py: pure functions) -> `_evaluate`. Below them: checkpoints.
+A step, top to bottom: `run` -> `collect_rollouts` (group_rollouts.py: groups are played until enough of them are mixed) ->
+`update_policy` -> `_optimiser_step` on each minibatch -> `_loss` (grpo_loss.py: pure functions) -> `_evaluate`. Below them:
+checkpoints. Started by torchrun, each rank plays its part of the groups and computes the gradients of what it played;
+gradients are summed, so that several ranks learn what one learns. Rank 0 logs and writes checkpoints.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import shlex
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,73 +28,87 @@ import numpy as np
 import torch
 import tyro
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
 from robots.processes.text import counted
 from simulation.errors import WorkersLost
 from simulation.worker_pool import WorkerPool
 from training.closed_loop.evaluate import wilson
-from training.errors import DeadGroups, Diverged, RolloutMismatch
+from training.errors import DeadGroups, Diverged, RanksLost, RolloutMismatch
+from training.rl.log import Log, opened
 from training.rl.ppo_loss import kl_estimate
 from training.runtime.checkpoint import expect_new, expect_options, file_sha256, load, save
 from training.runtime.commit import git_commit
-from training.runtime.distributed import alone, device_of
+from training.runtime.distributed import Ranks, alone, device_of, torchrun
 from training.runtime.interrupt import stop_request
 from training.runtime.learning_rate import lr_factor
-from training.runtime.progress import Bar
 from training.runtime.weights import arrays
 from training.vla.batch import Batch, minibatches
 from training.vla.checkpoint import KIND, policy_from, policy_payload
 from training.vla.group_health import GroupHealth, Tried
-from training.vla.grpo_loss import clipped, is_mixed, row_weights, token_log_p, token_losses
-from training.vla.grpo_options import FORMER_NAMES, GrpoOptions, check
-from training.vla.held_out import held_out_successes
-from training.vla.rollout import RolloutJob, RolloutWorker, Trajectory
+from training.vla.group_rollouts import Pool, Result, Rollouts, collect
+from training.vla.grpo_loss import clipped, minibatch_total, row_weights, token_log_p, token_losses
+from training.vla.grpo_options import FORMER_NAMES, GrpoOptions, check, check_ranks
+from training.vla.held_out import by_task, held_out_successes, with_interval
+from training.vla.rollout import RolloutJob, RolloutWorker
 from training.vla.world import Tasks
 
 AGREEMENT = 1e-3
 """Largest difference [nat] between a log-probability of sampling and the same one computed again, in a batch."""
 
-Pool = WorkerPool[RolloutJob, list[Trajectory]]
-Groups = list[list[Trajectory]]
+SHARES = ("loss", "entropy", "clip_fraction", "kl")
+"""Metrics of which each rank has a share."""
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs `ferry train grpo`."""
     options = tyro.cli(GrpoOptions, args=list(argv), prog="ferry train grpo")
-    from training.vla.libero_tasks import LiberoTasks  # with the options known: it needs the extra `libero`
+    from training.vla.libero_tasks import LiberoTasks, named  # with the options known: they need the extra `libero`
 
     torch.set_num_threads(options.threads)
-    if not options.resume:
-        expect_new(options.last)
+    options = replace(options, tasks=named(options.tasks))
     command = shlex.join(["ferry", "train", "grpo", *argv])
-    trainer = Trainer(options, partial(LiberoTasks, options.tasks), command)
-    if options.resume:
-        trainer.resume()
-    with stop_request() as stopping:
-        trainer.run(stopping)
-    print(f"{trainer.last}: {counted(trainer.step, 'step')}, {trainer.trajectories} trajectories")
+    with torchrun(device_of(options.device)) as ranks:
+        if not options.resume:
+            ranks.from_first(lambda: expect_new(options.last))
+        trainer = Trainer(options, partial(LiberoTasks, options.tasks), command, ranks)
+        if options.resume:
+            trainer.resume()
+        with stop_request() as stopping:
+            trainer.run(stopping)
+        if ranks.first:
+            print(f"{trainer.last}: {counted(trainer.step, 'step')}, {trainer.trajectories} trajectories")
     return 0
 
 
 class Trainer:
     """GRPO, step by step; `payload` holds everything that a resumed run needs."""
 
-    def __init__(self, options: GrpoOptions, tasks: Callable[[int], Tasks], command: str = "") -> None:
-        alone()
+    def __init__(
+        self, options: GrpoOptions, tasks: Callable[[int], Tasks], command: str = "", ranks: Ranks | None = None
+    ) -> None:
+        self.ranks = ranks or alone()
         self.options, self.command, self.commit = options, command, git_commit()
+        check_ranks(options, self.ranks.count)
         self.device = device_of(options.device)
         torch.backends.cudnn.allow_tf32 = False  # its convolutions would disagree with the workers' by more than 1e-3
         source = self.last if options.resume else options.source
-        self.start, self.start_sha256 = str(source), file_sha256(source)
-        self.policy = policy_from(load(source, KIND), source).to(self.device)
+        self.start, self.start_sha256 = str(source), self.ranks.from_first(lambda: file_sha256(source))
+        self.policy = policy_from(self.ranks.from_first(lambda: load(source, KIND)), source)
+        if options.lora_rank and not options.resume:
+            from training.vla.lora import add_lora
+
+            torch.manual_seed(options.seed)
+            self.policy = add_lora(self.policy, options.lora_rank).eval()
+        self.policy.to(self.device)
         check(options, self.policy.config.chunk)
         self.tasks = tasks(self.policy.config.image_size)
-        self.optimiser = torch.optim.AdamW(self.policy.parameters(), options.lr, weight_decay=options.weight_decay)
+        self.trained = [one for one in self.policy.parameters() if one.requires_grad]
+        self.frozen = {name for name, one in self.policy.named_parameters() if not one.requires_grad}
+        self.optimiser = torch.optim.AdamW(self.trained, options.lr, weight_decay=options.weight_decay)
         self.average = self._copied() if options.ema else None
         self.health = GroupHealth()
         self.step = self.updates = self.trajectories = 0
-        self.evaluations: list[dict[str, float]] = []
+        self.evaluations: list[dict[str, Any]] = []
         self.shown: dict[str, str] = {}
 
     @property
@@ -105,75 +122,62 @@ class Trainer:
         Raises:
             DeadGroups: no group was mixed in many steps.
             WorkersLost: simulators die faster than they can be replaced; last.pt holds every step until then.
+            RanksLost: another rank ended; last.pt holds every step until then, or is from before.
             Diverged, RolloutMismatch: last.pt is from before.
         """
         end = self.options.steps if steps is None else min(self.options.steps, self.step + steps)
-        make, folder = partial(RolloutWorker, self.policy.config, self.tasks), self.last.parent / "tensorboard"
+        state = self.policy.state_dict()
+        frozen = self._weights(state, state.keys() - self.frozen)
+        make = partial(RolloutWorker, self.policy.config, self.tasks, frozen)
         with (
-            SummaryWriter(str(folder), purge_step=self.step) as board,
-            Bar("grpo", self.options.steps, "steps", self.step) as bar,
+            opened(self.last.parent, self.options.steps, self.step, self.ranks.first, "grpo") as log,
             WorkerPool(make, self.options.workers, stall_s=self.options.stall_s) as pool,
         ):
             try:
-                self._loop(pool, board, bar, stopping, end)
+                stopped = self._loop(pool, log, stopping, end)
             except (WorkersLost, DeadGroups):
                 self.save()  # of whole steps: neither comes during an update
                 raise
             self.save()
-        if stopping():
+        if stopped:
             raise KeyboardInterrupt
 
-    def _loop(self, pool: Pool, board: SummaryWriter, bar: Bar, stopping: Callable[[], bool], end: int) -> None:
-        """Makes steps until `end` or `stopping()`."""
+    def _loop(self, pool: Pool, log: Log, stopping: Callable[[], bool], end: int) -> bool:
+        """Makes steps until `end` or a rank is `stopping()`; returns whether one is."""
         started_s = saved_s = time.monotonic()
         before = self.trajectories
-        self._evaluate(pool, board, bar, stopping)
-        while self.step < end and not stopping():
-            groups, tried = self.collect_rollouts(pool, bar, stopping)
-            if stopping():
-                return
-            metrics = self.update_policy(groups) if groups else {}
-            self._finish(groups, tried, metrics, board, bar)
-            rate = (self.trajectories - before) / (time.monotonic() - started_s) * 3600
-            self.shown = {"success": f"{metrics_of(tried)['success']:.0%}", "kept": f"{len(groups)}/{len(tried)}"}
+        self._evaluate(pool, log, stopping)
+        while self.step < end and not self.ranks.any(stopping()):
+            rollouts = self.collect_rollouts(pool, log, stopping)
+            if rollouts is None:
+                return True
+            self._finish(rollouts, self.update_policy(rollouts) if rollouts.kept else {}, log)
+            rate, tried = (self.trajectories - before) / (time.monotonic() - started_s) * 3600, rollouts.tried
+            self.shown = {"success": f"{metrics_of(tried)['success']:.0%}"}
+            self.shown["kept"] = f"{len(rollouts.kept)}/{len(tried)}"
             self.shown["rate"] = f"{rate:,.0f} trajectories/h"
-            bar.note(**self.shown)
+            log.note(**self.shown)
             if time.monotonic() - saved_s > self.options.save_every_s:
                 self.save()
                 saved_s = time.monotonic()
-            self._evaluate(pool, board, bar, stopping)
+            self._evaluate(pool, log, stopping)
+        return self.ranks.any(stopping())
 
-    def collect_rollouts(self, pool: Pool, bar: Bar, stopping: Callable[[], bool]) -> tuple[Groups, Groups]:
-        """Plays groups until enough are mixed; returns these, and all up to the last of them, in the order of jobs.
+    def collect_rollouts(self, pool: Pool, log: Log, stopping: Callable[[], bool]) -> Rollouts | None:
+        """Plays the groups of a step; None where a rank was asked to stop."""
 
-        Which groups these are does not depend on which worker was faster: jobs begin in their order, none begins once
-        enough mixed ones have ended, and those in between are waited for.
-        """
-        options, done = self.options, dict[int, list[Trajectory]]()
+        def note(now: str) -> None:
+            log.note(**self.shown, now=now)
 
-        def useful(group: list[Trajectory]) -> bool:
-            return not options.dynamic_sampling or is_mixed([one.success for one in group])
-
-        def found(numbers: Sequence[int]) -> list[int]:
-            return [number for number in numbers if useful(done[number])][: options.groups]
-
-        def complete() -> bool:
-            first = next(number for number in range(len(done) + 1) if number not in done)
-            return len(found(range(first))) == options.groups
-
-        run = pool.run(
-            self.jobs(), keep_on=lambda: len(found(sorted(done))) < options.groups, give_up=stopping, enough=complete
-        )
-        for job, trajectories in run:
-            done[job.number] = trajectories
-            bar.note(**self.shown, now=f"{len(found(sorted(done)))} of {options.groups} groups, {len(done)} played")
-        kept = found(sorted(done))
-        tried = [number for number in sorted(done) if len(kept) < options.groups or number <= kept[-1]]
-        return [done[number] for number in kept], [done[number] for number in tried]
+        try:
+            return collect(pool, list(self.jobs()), self.options, self.ranks, stopping, note)
+        except RanksLost:
+            self.save()  # this step has not changed the weights yet
+            raise
 
     def jobs(self) -> Iterator[RolloutJob]:
-        """Yields this step's jobs; their states and samples depend on the seed, the step and the number alone."""
-        options, weights = self.options, self._weights(self.policy.state_dict())
+        """Yields this step's groups, whose states and samples depend on the seed, the step and the number alone."""
+        options, weights = self.options, self._weights(self.policy.state_dict(), self.frozen)
         first = int(np.random.default_rng([options.seed, 1, self.step]).integers(len(self.tasks.names)))
         for number in range(options.groups * options.max_tries):
             samples = tuple((options.seed, 3, self.step, number, sample) for sample in range(options.group_size))
@@ -182,29 +186,42 @@ class Trainer:
                 options.temperature, options.rows, weights,
             )  # fmt: skip
 
-    def update_policy(self, groups: Groups) -> dict[str, float]:
-        """Makes the optimiser steps of one step; returns the means of their metrics."""
+    def update_policy(self, rollouts: Rollouts) -> dict[str, float]:
+        """Makes the optimiser steps of one step, all ranks together; returns the means of their metrics."""
         options, metrics = self.options, defaultdict[str, list[float]](list)
-        batch, rng = Batch.of(groups, self.policy), np.random.default_rng([options.seed, 4, self.step])
+        batch, rows = rollouts.batch(self.policy), np.array(rollouts.rows)
+        rng = np.random.default_rng([options.seed, 4, self.step])
         for epoch in range(options.epochs):
-            for chosen in minibatches(rng, sum(map(len, groups)), options.minibatch):
+            for chosen in minibatches(rng, len(rows), options.minibatch):
                 check_agreement = epoch == 0 and not metrics
-                for name, value in self._optimiser_step(batch.of_trajectories(chosen), check_agreement).items():
+                own = None if batch is None else batch.of_trajectories(chosen)
+                total = minibatch_total(rows[chosen], options.aggregation)
+                for name, value in self._optimiser_step(own, total, check_agreement).items():
                     metrics[name].append(value)
-        return {name: float(np.mean(values)) for name, values in metrics.items()}
+        everyones = self.ranks.gather({name: float(np.mean(values)) for name, values in metrics.items()})
+        return {name: sum(one[name] for one in everyones[: None if name in SHARES else 1]) for name in metrics}
 
-    def _optimiser_step(self, minibatch: Batch, check_agreement: bool) -> dict[str, float]:
-        weights = row_weights(minibatch.executed, minibatch.owner, self.options.aggregation)
+    def _optimiser_step(self, minibatch: Batch | None, total: int, check_agreement: bool) -> dict[str, float]:
+        """Makes one optimiser step from this rank's part of a minibatch and those of the others.
+
+        Args:
+            minibatch: this rank's part; None where it has none of the step's trajectories.
+            total: see `minibatch_total`; of all parts.
+            check_agreement: compare the log-probabilities with those of sampling.
+        """
         self.optimiser.zero_grad(set_to_none=True)
-        metrics = defaultdict[str, float](float)
-        for part, rows in minibatch.parts(self.options.microbatch):
-            loss, some = self._loss(part.to(self.device), weights[rows].to(self.device), check_agreement)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
-            for name, value in some.items():
-                metrics[name] += value
-        norm = float(torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.options.max_grad_norm))
-        if not np.isfinite([metrics["loss"], norm]).all():
-            raise Diverged(self.updates, metrics["loss"], self.last, "loss or gradient")
+        metrics = dict.fromkeys(SHARES, 0.0)
+        if minibatch is not None and len(minibatch):
+            weights = row_weights(minibatch.executed, minibatch.owner, self.options.aggregation, total)
+            for part, rows in minibatch.parts(self.options.microbatch):
+                loss, some = self._loss(part.to(self.device), weights[rows].to(self.device), check_agreement)
+                loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
+                for name, value in some.items():
+                    metrics[name] += value
+        loss = self.ranks.add_up(self.trained, torch.tensor(metrics["loss"], device=self.device))
+        norm = float(torch.nn.utils.clip_grad_norm_(self.trained, self.options.max_grad_norm))
+        if not np.isfinite([loss.item(), norm]).all():
+            raise Diverged(self.updates, loss.item(), self.last, "loss or gradient")
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate()
         self.optimiser.step()
@@ -239,39 +256,52 @@ class Trainer:
         fall = options.last_lr + (1.0 - options.last_lr) * lr_factor("onecycle", options.steps, 0)(self.step)
         return options.lr * rise * fall
 
-    def _finish(self, groups: Groups, tried: Groups, metrics: dict[str, float], board: SummaryWriter, bar: Bar) -> None:
+    def _finish(self, rollouts: Rollouts, metrics: dict[str, float], log: Log) -> None:
         """Counts and logs a step. Raises DeadGroups."""
+        tried = rollouts.tried
         self.step += 1
         self.trajectories += sum(map(len, tried))
         self.health.add(Tried.of([[one.success for one in group] for group in tried]))
-        cells = {**metrics_of(tried), "kept": len(groups) / len(tried), **metrics}
-        for name, value in cells.items():
-            board.add_scalar(f"grpo/{name}", value, self.step)
-        bar.write(f"step {self.step}: " + ", ".join(f"{name} {value:.4g}" for name, value in cells.items()))
-        bar.advance()
+        cells = {**metrics_of(tried), "kept": len(rollouts.kept) / len(tried), **metrics}
+        log.curves("grpo", cells, self.step)
+        log.curves("tasks", self._by_task(tried), self.step)
+        log.write(f"step {self.step}: " + ", ".join(f"{name} {value:.4g}" for name, value in cells.items()))
+        log.advance(1)
         advice = self.health.advice()
         if advice is not None:
-            bar.write(f"warning: {advice}")
+            log.write(f"warning: {advice}")
         if self.health.is_dead:
             raise DeadGroups(f"step {self.step}: {advice}; {self.last} holds the policy")
 
-    def _evaluate(self, pool: Pool, board: SummaryWriter, bar: Bar, stopping: Callable[[], bool]) -> None:
+    def _by_task(self, groups: Sequence[Sequence[Result]]) -> dict[str, float]:
+        """Success of the trajectories of each task that was played."""
+        of_task = defaultdict[str, list[bool]](list)
+        for one in (one for group in groups for one in group):
+            of_task[self.tasks.names[one.task]].append(one.success)
+        return {name: float(np.mean(successes)) for name, successes in of_task.items()}
+
+    def _evaluate(self, pool: Pool, log: Log, stopping: Callable[[], bool]) -> None:
         """Measures success on held-out states at the start, every `evaluate_every` steps, and at the end."""
-        options = self.options
+        options, names = self.options, self.tasks.names
         due = options.evaluate_every and (self.step % options.evaluate_every == 0 or self.step == options.steps)
-        if not due or stopping() or any(one["step"] == self.step for one in self.evaluations):
+        if not due or any(one["step"] == self.step for one in self.evaluations) or self.ranks.any(stopping()):
             return
-        weights, tasks = self._weights(self._policy_weights()), len(self.tasks.names)
-        successes = held_out_successes(pool, weights, options.rows, options.evaluate_states, tasks, stopping)
-        if stopping():
+        weights = self._weights(self._policy_weights(), self.frozen)
+        states = options.evaluate_states
+        successes = held_out_successes(pool, weights, options.rows, states, len(names), stopping, ranks=self.ranks)
+        if self.ranks.any(stopping()):
             return  # a resumed run does it again
         low, high = wilson(sum(successes), len(successes))
-        success = float(np.mean(successes))
+        success, of_tasks = float(np.mean(successes)), by_task(successes, names)
+        tasks = {name: list(counts) for name, counts in of_tasks.items()}
         self.evaluations.append({"step": self.step, "trajectories": self.trajectories, "success": success,
-                                 "low": low, "high": high, "states": len(successes)})  # fmt: skip
-        board.add_scalar("held_out/success", success, self.step)
-        found = f"{success:.1%} [{low:.1%}, {high:.1%}] of {len(successes)} held-out states"
-        bar.write(f"step {self.step}, {self.trajectories} trajectories: {found}")
+                                 "low": low, "high": high, "states": len(successes), "tasks": tasks})  # fmt: skip
+        shares = {name: solved / played for name, (solved, played) in of_tasks.items() if played}
+        log.curves("held_out", {"success": success, **(shares if len(names) > 1 else {})}, self.step)
+        found = f"{with_interval(successes)} of {len(successes)} held-out states"
+        log.write(f"step {self.step}, {self.trajectories} trajectories: {found}")
+        if len(names) > 1:
+            log.write("  " + ", ".join(f"{name} {solved}/{played}" for name, (solved, played) in of_tasks.items()))
         self.save()
 
     def resume(self) -> None:
@@ -280,7 +310,7 @@ class Trainer:
         Raises:
             CheckpointError: last.pt is missing, or was made with other options.
         """
-        payload = load(self.last, KIND)
+        payload = self.ranks.from_first(lambda: load(self.last, KIND))
         wanted, defaults = self.options.comparable(), type(self.options)().comparable()
         expect_options(self.last, payload["training"], wanted, defaults, renamed=FORMER_NAMES)
         self.start, self.start_sha256 = payload["start"], payload["start_sha256"]
@@ -313,8 +343,9 @@ class Trainer:
         }
 
     def save(self) -> None:
-        """Writes last.pt."""
-        save(self.last, KIND, self.payload())
+        """Writes last.pt, on rank 0."""
+        if self.ranks.first:
+            save(self.last, KIND, self.payload())
 
     def _policy_weights(self) -> dict[str, Tensor]:
         return self.policy.state_dict() if self.average is None else self.average
@@ -328,8 +359,8 @@ class Trainer:
                 self.average[name].lerp_(value, 1.0 - self.options.ema)
 
     @staticmethod
-    def _weights(state: dict[str, Tensor]) -> dict[str, Any]:
-        return arrays({name: value.cpu() for name, value in state.items()})
+    def _weights(state: dict[str, Tensor], without: set[str]) -> dict[str, Any]:
+        return arrays({name: value.cpu() for name, value in state.items() if name not in without})
 
 
 def expect_agreement(log_p: Tensor, sampled: Tensor, executed: Tensor) -> None:
@@ -346,7 +377,7 @@ def expect_agreement(log_p: Tensor, sampled: Tensor, executed: Tensor) -> None:
         )
 
 
-def metrics_of(groups: Groups) -> dict[str, float]:
+def metrics_of(groups: Sequence[Sequence[Result]]) -> dict[str, float]:
     """Averages the outcomes of trajectories."""
     trajectories = [trajectory for group in groups for trajectory in group]
     return {

@@ -56,8 +56,8 @@ def clipped(log_p: Tensor, old_log_p: Tensor, advantages: Tensor, clip_low: floa
     return over | under
 
 
-def row_weights(executed: Tensor, owner: Tensor, aggregation: str) -> Tensor:
-    """Weights (M, rows) of the actions of M chunks in a minibatch's mean; they add up to 1.
+def row_weights(executed: Tensor, owner: Tensor, aggregation: str, total: int | None = None) -> Tensor:
+    """Weights (M, rows) of the actions of M chunks in a minibatch's mean; they add up to 1 over the minibatch.
 
     Args:
         executed: (M, rows) bool; the others come after the end and count nothing.
@@ -65,10 +65,16 @@ def row_weights(executed: Tensor, owner: Tensor, aggregation: str) -> Tensor:
         aggregation: "trajectory": the mean over each trajectory's tokens, then over trajectories, so that each has the
             same weight (equation 11 of the paper, and its released code); "token": the mean over all tokens, so that
             long trajectories weigh more (DAPO, Yu et al. 2025, arXiv:2503.14476, and RLinf's recipe).
+        total: of the minibatch, where these are not all of its chunks: see `minibatch_total`.
     """
     mask = executed.float()
     if aggregation == "token":
-        return mask / mask.sum()
+        return mask / (mask.sum() if total is None else total)
     own = mask.sum(1)
     lengths = torch.zeros(int(owner.max()) + 1, device=own.device).index_add(0, owner, own)
-    return mask / (lengths[owner][:, None] * (lengths > 0).sum())
+    return mask / (lengths[owner][:, None] * ((lengths > 0).sum() if total is None else total))
+
+
+def minibatch_total(rows: npt.NDArray[np.int64], aggregation: str) -> int:
+    """Returns what the weights of trajectories with so many executed rows are divided by: rows, or trajectories."""
+    return int(rows.sum() if aggregation == "token" else (rows > 0).sum())

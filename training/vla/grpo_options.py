@@ -22,8 +22,8 @@ class LiberoTaskOptions:
 
     suite: str = "libero_object"
     """libero_spatial, libero_object, libero_goal, libero_10, or another of LIBERO's."""
-    indices: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
-    """Of the tasks in the suite."""
+    indices: tuple[int, ...] = ()
+    """Of the tasks in the suite; all of it by default. Groups and states go round the tasks."""
     spread_m: float = 0.03
     """Each object is moved by up to this along x and y from an official state; 0 for official states."""
     fixtures_m: float = 0.0
@@ -44,6 +44,9 @@ class GrpoOptions(WorkerOptions, RunOptions):
     """Seconds between checkpoints."""
     start: Path | None = None
     """Checkpoint to start from; by default the run's sft/last.pt."""
+    lora_rank: int = 0
+    """Rank of the adapters (LoRA) that alone are trained in an imported policy; 0 for all its weights, or for a policy
+    that has adapters from SFT."""
     tasks: LiberoTaskOptions = field(default_factory=LiberoTaskOptions)
     steps: int = 60
     """Steps in total, each of a rollout and an update; 0 only evaluates."""
@@ -96,6 +99,12 @@ class GrpoOptions(WorkerOptions, RunOptions):
     def source(self) -> Path:
         """Checkpoint of the policy to start from."""
         return self.start or self.run / "sft" / "last.pt"
+
+
+def check_ranks(options: GrpoOptions, ranks: int) -> None:
+    """Raises ConfigError for options that allow no training on so many ranks."""
+    if options.groups < ranks:
+        raise ConfigError("groups", options.groups, f"at least one for each of {ranks} ranks")
 
 
 def check(options: GrpoOptions, chunk: int) -> None:

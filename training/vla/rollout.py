@@ -16,7 +16,9 @@ from torch.nn import functional
 
 from simulation.libero.steps import WorldSteps
 from simulation.worker_pool import Report
+from training.errors import CheckpointError
 from training.runtime.weights import Weights, tensors
+from training.vla.checkpoint import bare_policy
 from training.vla.config import VlaConfig
 from training.vla.model import VlaPolicy
 from training.vla.world import Seen, Tasks, World
@@ -33,7 +35,7 @@ class RolloutJob:
         samples: seed of each trajectory's random numbers.
         temperature: of sampling; 0 for the most probable tokens.
         rows: actions executed of a chunk before the policy looks again.
-        weights: of the policy.
+        weights: of the policy, without those that are frozen.
         held_out: whether the state is one of those that are not trained on.
         keep: whether trajectories hold what was seen and chosen; an evaluation needs their outcome alone.
     """
@@ -75,15 +77,24 @@ class Trajectory:
 
 
 class RolloutWorker:
-    """Plays jobs in one process, which keeps the policy and the tasks' worlds."""
+    """Plays jobs in one process, which keeps the policy and the tasks' worlds.
 
-    def __init__(self, config: VlaConfig, tasks: Tasks) -> None:
+    Args:
+        config: of the policy.
+        tasks: what is played.
+        frozen: weights that no job brings, because the training does not change them (those beside adapters).
+    """
+
+    def __init__(self, config: VlaConfig, tasks: Tasks, frozen: Weights | None = None) -> None:
         torch.set_num_threads(1)
-        self.policy, self.tasks = VlaPolicy(config).eval(), tasks
+        self.policy, self.tasks, self._frozen = bare_policy(config).eval(), tasks, set(frozen or {})
+        self.policy.load_state_dict(tensors(frozen or {}), strict=False)
 
     def __call__(self, job: RolloutJob, report: Report) -> list[Trajectory]:
         """Plays the trajectories of a job; reports actions."""
-        self.policy.load_state_dict(tensors(job.weights))
+        missing, unknown = self.policy.load_state_dict(tensors(job.weights), strict=False)
+        if unknown or set(missing) != self._frozen:
+            raise CheckpointError(f"weights of a job: got {unknown} too many, without {missing}, expected the others")
         state = self.tasks.state(job.task, np.random.default_rng(job.state), job.held_out)
         return play_group(self.tasks.world(job.task), state, self.policy, job, report)
 

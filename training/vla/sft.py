@@ -36,7 +36,7 @@ from training.vla.checkpoint import KIND, load_policy, policy_payload
 from training.vla.config import preset
 from training.vla.lerobot_demonstrations import PublicLayout
 from training.vla.model import new_vla
-from training.vla.sft_data import SftData, action_error, config_of, read_demonstrations, validation_split
+from training.vla.sft_data import SftData, action_error, config_of, epoch_order, read_demonstrations, validation_split
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,12 @@ class SftOptions(RunOptions):
     """Seconds between checkpoints."""
     data: tuple[str, ...] = ("demonstrations",)
     """Folders of the run, or anywhere, with demonstrations: Ferry's own, LIBERO's *_demo.hdf5, RLDS, or LeRobot's."""
+    tasks: tuple[int, ...] = ()
+    """Indices in their suite of the tasks to train on; those of all demonstrations by default."""
     each: int = 0
     """Demonstrations of each task to train on; 0 for all."""
+    balanced: bool = True
+    """Tasks take turns, however long their demonstrations are; without it each step comes once in an epoch."""
     drop_idle: bool = False
     """Leave out actions of LIBERO's files that do nothing, as OpenVLA does."""
     lerobot: PublicLayout = field(default_factory=PublicLayout)
@@ -93,7 +97,7 @@ def main(argv: Sequence[str]) -> int:
     if not options.resume:
         expect_new(options.last)
     folders = [options.run / folder for folder in options.data]
-    demonstrations = read_demonstrations(folders, options.each, options.drop_idle, options.lerobot)
+    demonstrations = read_demonstrations(folders, options.each, options.drop_idle, options.lerobot, options.tasks)
     trainer = Trainer(options, demonstrations, shlex.join(["ferry", "train", "sft", *argv]))
     if options.resume:
         trainer.resume()
@@ -121,6 +125,7 @@ class Trainer:
             if options.lora_rank:
                 from training.vla.lora import add_lora
 
+                torch.manual_seed(options.seed)
                 self.policy = add_lora(self.policy, options.lora_rank)
         self.train_set, self.held_out = SftData.of(train, self.policy), SftData.of(validation, self.policy)
         self.demonstrations = len(train)
@@ -162,10 +167,12 @@ class Trainer:
             raise KeyboardInterrupt
 
     def _steps(self) -> npt.NDArray[np.int64]:
-        """Returns the steps of this update: each once in an epoch, in an order that is drawn from seed and epoch."""
-        size = min(self.options.batch, len(self.train_set))
-        epoch, position = divmod(self.step, len(self.train_set) // size)
-        order = np.random.default_rng([self.options.seed, epoch]).permutation(len(self.train_set))
+        """Returns the steps of this update, in the order of its epoch, which is drawn from seed and epoch."""
+        tasks, balanced = self.train_set.tasks, self.options.balanced
+        length = len(tasks) // len(np.unique(tasks)) * len(np.unique(tasks)) if balanced else len(tasks)
+        size = min(self.options.batch, length)
+        epoch, position = divmod(self.step, length // size)
+        order = epoch_order(np.random.default_rng([self.options.seed, epoch]), tasks, balanced)
         return order[position * size : (position + 1) * size]
 
     def _update(self, steps: npt.NDArray[np.int64], board: SummaryWriter) -> None:
@@ -213,7 +220,8 @@ class Trainer:
             CheckpointError: last.pt is missing, or was made with other options.
         """
         payload = load(self.last, KIND)
-        expect_options(self.last, payload["training"], self.options.comparable(), SftOptions().comparable())
+        before = {**SftOptions().comparable(), "balanced": False}  # what a run without an option did
+        expect_options(self.last, payload["training"], self.options.comparable(), before)
         expect_options(
             self.last,
             {"steps of demonstrations": payload["data_steps"]},

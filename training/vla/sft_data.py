@@ -32,6 +32,7 @@ class SftData:
         words: (N, L) int64.
         tokens: (N, D) uint8, of each step's action.
         ends: (N,) int64, last step of the demonstration.
+        tasks: (N,) int64, number of the step's task among those of the demonstrations, in their order.
         chunk: actions that follow a step, itself included.
     """
 
@@ -40,6 +41,7 @@ class SftData:
     words: Tensor
     tokens: npt.NDArray[np.uint8]
     ends: npt.NDArray[np.int64]
+    tasks: npt.NDArray[np.int64]
     chunk: int
 
     @classmethod
@@ -50,6 +52,7 @@ class SftData:
             if got != wanted:
                 raise DataError(f"images of a demonstration of {one.suite} {one.index}: got {got}, expected {wanted}")
         lengths = np.array([len(one.actions) for one in demonstrations])
+        numbers = {task: number for number, task in enumerate(dict.fromkeys(map(task_of, demonstrations)))}
         owner = np.repeat(np.arange(len(demonstrations)), lengths)
         return cls(
             images=np.concatenate([one.images for one in demonstrations]),
@@ -57,6 +60,7 @@ class SftData:
             words=policy.words([one.instruction for one in demonstrations])[owner],
             tokens=policy.tokenizer.encode(np.concatenate([one.actions for one in demonstrations])),
             ends=(np.cumsum(lengths) - 1)[owner],
+            tasks=np.array([numbers[task_of(one)] for one in demonstrations])[owner],
             chunk=policy.config.chunk,
         )
 
@@ -73,8 +77,33 @@ class SftData:
         return torch.from_numpy(self.images[steps]), self.words[steps], self.proprio[steps], tokens
 
 
+def task_of(one: Demonstration) -> tuple[str, int, str]:
+    """What makes two demonstrations ones of the same task."""
+    return one.suite, one.index, one.instruction
+
+
+def epoch_order(
+    rng: np.random.Generator, tasks: npt.NDArray[np.int64], balanced: bool = False
+) -> npt.NDArray[np.int64]:
+    """Draws the order of an epoch's steps, whose tasks are `tasks` (N,).
+
+    Each step comes once; if `balanced`, tasks take turns and each has the same number of steps, N / tasks: some of one
+    with long or many demonstrations are left out this time, those of one with few come again.
+    """
+    if not balanced:
+        return rng.permutation(len(tasks))
+    own = [np.flatnonzero(tasks == task) for task in np.unique(tasks)]
+    quota = len(tasks) // len(own)
+    drawn = [np.concatenate([rng.permutation(some) for _ in range(-(-quota // len(some)))])[:quota] for some in own]
+    return np.stack(drawn, axis=1).ravel()
+
+
 def read_demonstrations(
-    folders: Sequence[Path], each: int = 0, drop_idle: bool = False, lerobot: PublicLayout = AS_PUBLISHED
+    folders: Sequence[Path],
+    each: int = 0,
+    drop_idle: bool = False,
+    lerobot: PublicLayout = AS_PUBLISHED,
+    tasks: Sequence[int] = (),
 ) -> list[Demonstration]:
     """Reads the successful demonstrations in folders, in the order of their files' names.
 
@@ -84,20 +113,26 @@ def read_demonstrations(
         each: at most so many of each task; 0 for all.
         drop_idle: leaves out the actions of HDF5 files and LeRobotDatasets that do nothing, as OpenVLA does.
         lerobot: what public LeRobotDatasets do not tell.
+        tasks: indices in their suite of the tasks that are read; all by default.
 
     Raises:
-        DataError: there is none, or a LeRobotDataset is of another convention.
+        DataError: there is none, or none of one of `tasks`, or a LeRobotDataset is of another convention.
         DemonstrationError: a file is none.
     """
     found: dict[tuple[str, int, str], list[Demonstration]] = {}
     for one in _demonstrations_in(folders, drop_idle, lerobot):
-        of_task = found.setdefault((one.suite, one.index, one.instruction), [])
+        if tasks and one.index not in tasks:
+            continue
+        of_task = found.setdefault(task_of(one), [])
         if one.success and not 0 < each <= len(of_task):
             of_task.append(one)
     demonstrations = [one for of_task in found.values() for one in of_task]
     if not demonstrations:
         where = ", ".join(map(str, folders))
         raise DataError(f"{where}: got no successful demonstration, expected .npz, {SUFFIX}, TFRecord or LeRobot files")
+    missing = sorted(set(tasks) - {one.index for one in demonstrations})
+    if missing:
+        raise DataError(f"demonstrations of tasks {missing}: got none, expected some of each of {sorted(tasks)}")
     return demonstrations
 
 

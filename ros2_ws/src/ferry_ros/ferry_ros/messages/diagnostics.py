@@ -45,6 +45,7 @@ def result_msg(result: CommandResult, pose: Sequence[float] | None = None) -> Di
         "clipped": sent.clipped,
         "refused": sent.refused,
         "blocked": sent.blocked,
+        "ended": sent.ended,
         "stopped": result.stopped,
         "after_ns": result.after_ns,
         "age_s": result.age_s,
@@ -68,6 +69,7 @@ def result_of(message: DiagnosticArray) -> CommandResult:
             clipped=tuple(json.loads(values["clipped"])),
             refused=values["refused"],
             blocked=values["blocked"],
+            ended=bool(json.loads(values.get("ended", "false"))),  # bags of before have none,
         )
         numbers = {name: json.loads(values[name]) for name in ("after_ns", "age_s", "began_ns", "duration_s")}
         return CommandResult(stamp_of(message.header), sent, values["stopped"], **numbers, lease=values["lease"])

