@@ -7,10 +7,11 @@ Different, because this runs on two cores: simulators live in worker processes a
 succeed, log-probabilities are kept from sampling (and compared with those of the first minibatch), states for training
 and evaluation are disjoint, and the learning rate warms up and falls.
 
-A step, top to bottom: `run` -> `collect_rollouts` (group_rollouts.py: groups are played until enough of them are mixed) ->
-`update_policy` -> `_optimiser_step` on each minibatch -> `_loss` (grpo_loss.py: pure functions) -> `_evaluate`. Below them:
-checkpoints. Started by torchrun, each rank plays its part of the groups and computes the gradients of what it played;
-gradients are summed, so that several ranks learn what one learns. Rank 0 logs and writes checkpoints.
+A step, top to bottom: `run` -> `collect_rollouts` (group_rollouts.py: groups are played until enough of them are
+mixed) -> `update_policy` -> `_optimiser_step` on each minibatch -> `_loss` (grpo_loss.py: pure functions) ->
+`_evaluate`. Below them: checkpoints. Started by torchrun, each rank plays its part of the groups and computes the
+gradients of what it played; gradients are summed, so that several ranks learn what one learns. Rank 0 logs and writes
+checkpoints.
 """
 
 from __future__ import annotations
