@@ -9,6 +9,7 @@ from pathlib import Path
 import tyro
 
 from evaluation.errors import FolderError, PlanError
+from evaluation.operator.rig import RigFactory
 from evaluation.plans.trial_plan import TrialPlan, read_trial_plan
 from evaluation.records.run_folder import RUN_FILE, RunFolder
 from evaluation.records.trial_folder import PLAN_FILE, TrialFolder
@@ -70,13 +71,15 @@ class AnalyseTrials:
     """Folder for the tables (success.csv, ..., tables.tex) and for trials.csv, which fieldtrial imports."""
 
 
-def main(argv: Sequence[str]) -> int:
-    """Runs one action; PlanError if it is unknown."""
+def main(argv: Sequence[str], rigs: Mapping[str, RigFactory] | None = None) -> int:
+    """Runs one action; PlanError if it is unknown. `rigs` makes the robots of `run` that this room does not know."""
     if not argv or argv[0] in ("-h", "--help"):
         print(usage())
         return 0
     if argv[0] not in ACTIONS:
         raise PlanError("action", repr(argv[0]), f"one of {', '.join(ACTIONS)}")
+    if argv[0] == "run":
+        return _run(argv[1:], rigs)
     return ACTIONS[argv[0]][1](argv[1:])
 
 
@@ -123,6 +126,12 @@ def _power(plan: TrialPlan) -> float:
 def bundle_sha256(path: Path) -> str:
     """Returns the hash that identifies a bundle, that of its manifest; BundleError if it is none."""
     return sha256_of(reader(path)(MANIFEST_FILE, MAX_MANIFEST_BYTES))
+
+
+def _run(argv: Sequence[str], rigs: Mapping[str, RigFactory] | None = None) -> int:
+    from evaluation.operator.main import main as serve  # the other actions need no server
+
+    return serve(argv, rigs)
 
 
 def _amend(argv: Sequence[str]) -> int:
@@ -173,6 +182,7 @@ def read_source(path: Path) -> TrialTable:
 
 ACTIONS: Mapping[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     "plan": ("lock a plan of real trials, with the number of trials computed and the order sealed", _plan),
+    "run": ("serve the operator's page: set up, start, stop and judge from a phone", _run),
     "amend": ("change a locked plan from the next block on; the change is recorded", _amend),
     "unseal": ("open the order of the arms, at the end", _unseal),
     "analyse": ("print and write the tables: success, comparisons, decisions, simulation beside reality", _analyse),
