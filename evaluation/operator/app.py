@@ -111,7 +111,8 @@ class OperatorApp:
         ended = self._desk.ended
         mine = ended is not None and (ended.trial, ended.attempt) == (trial, attempt)
         fields = {name: body[name] for name in ("outcome", "soft", "stages", "failure", "note") if name in body}
-        own = {"duration_s": ended.duration_s if ended and mine else 0.0, "operator": self._operator}
+        known = {"duration_s": ended.duration_s, "recording": ended.record} if ended and mine else {}
+        own = {**known, "operator": self._operator}
         verdict: TrialVerdict = build(TrialVerdict, {**fields, **own}, Place("verdict", error=RecordError))
         self._desk.judge(trial, attempt, verdict, key)
 

@@ -19,7 +19,7 @@ import numpy as np
 from evaluation.errors import EvaluationError, FolderError
 from evaluation.operator.blind_server import BlindServer
 from evaluation.operator.ghost import Distance, References, distance
-from evaluation.operator.rig import Rig, Served, Setting
+from evaluation.operator.rig import Rig, Setting
 from evaluation.plans.operation import Operation
 from evaluation.records.trial_events import Begun, Finished, TrialVerdict
 from evaluation.records.trial_folder import Slot, TrialFolder
@@ -35,12 +35,13 @@ WATCH_S = 0.1
 
 @dataclass(frozen=True)
 class Ended:
-    """How an attempt ended, and how long it took [s]."""
+    """How an attempt ended, how long it took [s], and its recording."""
 
     trial: int
     attempt: int
     end: RunEnd
     duration_s: float
+    record: str = ""
 
 
 class Desk:
@@ -50,7 +51,6 @@ class Desk:
         store: the folder, open for writing.
         rig: the robot.
         blind: server before the arms.
-        served: where the robot finds it.
         clock: monotonic time [s].
 
     Attributes:
@@ -60,9 +60,9 @@ class Desk:
     """
 
     def __init__(
-        self, store: TrialStore, rig: Rig, blind: BlindServer, served: Served, clock: Callable[[], float] = time.monotonic
+        self, store: TrialStore, rig: Rig, blind: BlindServer, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._store, self.rig, self._blind, self._served, self._clock = store, rig, blind, served, clock
+        self._store, self.rig, self._blind, self._clock = store, rig, blind, clock
         self.references = References(store.folder.path)
         self.lock = threading.RLock()
         self.problem = ""
@@ -223,7 +223,7 @@ class Desk:
         setting, began_s = self.setting(slot), self._clock()
         self._blind.choose(slot.arm)
         try:
-            end = self.rig.run(setting, self._served)
+            end = self.rig.run(setting)
         except TROUBLE as error:
             end = RunEnd("robot_failed", str(error), 0)
         except Exception as error:  # whatever a driver raises: the trial has ended, and the page must say so
@@ -231,7 +231,7 @@ class Desk:
         answers, late = self._blind.answers, self._blind.late
         self._blind.choose(None)
         with self.lock:
-            self.ended = Ended(slot.number, attempt, end, round(self._clock() - began_s, 2))
+            self.ended = Ended(slot.number, attempt, end, round(self._clock() - began_s, 2), self.rig.record)
             self._running = None
         with suppress(OSError):  # the journal does without it
             self._blind.seal(trial=slot.number, attempt=attempt, arm=slot.arm, answers=answers, later_than_slowest=late)

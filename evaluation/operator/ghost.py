@@ -49,8 +49,7 @@ def distance(reference: U8Image, live: U8Image) -> Distance:
     one, other = _grey(reference), _grey(live)
     if one.shape != other.shape:
         return Distance(float(WIDTH), 1.0)
-    gain = (float(np.median(one)) + 1) / (float(np.median(other)) + 1)
-    other = np.clip(other * gain, 0, 255)
+    other = np.clip(other * float(np.median((one + 1) / (other + 1))), 0, 255)  # equal light
     flow: Any = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(  # type: ignore[attr-defined]
         one.astype(np.uint8), other.astype(np.uint8), None
     )

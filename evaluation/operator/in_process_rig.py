@@ -47,7 +47,7 @@ class InProcessRig:
         self._lock = threading.Lock()
         self._runner: Runner | None = None
         self._running = False
-        self._halt, self._ending = Halt(), ""
+        self._halt, self._ending, self._served = Halt(), "", Served("")
         self._seen: Mapping[str, U8Image] = {}
 
     @property
@@ -60,19 +60,28 @@ class InProcessRig:
         """The emergency stop."""
         return self._halt
 
+    @property
+    def record(self) -> str:
+        """Nothing is recorded here."""
+        return ""
+
+    def use(self, served: Served) -> None:
+        """Takes the policy's address."""
+        self._served = served
+
     def prepare(self, setting: Setting) -> None:
         """Puts a twin at the start of a trial; RobotError if there is no such start."""
         self._thread.submit(self._reset, setting).result()
         self._seen = {}
 
-    def run(self, setting: Setting, served: Served) -> RunEnd:
+    def run(self, setting: Setting) -> RunEnd:
         """Runs a trial; RobotError while the emergency stop is on."""
         with self._lock:
             if self._halt.pressed:
                 raise RobotError(f"{self.name}: the emergency stop is on ({self._halt.why}); clear it first")
             self._running, self._ending = True, ""
         try:
-            return self._thread.submit(self._episode, setting, served).result()
+            return self._thread.submit(self._episode, setting).result()
         finally:
             with self._lock:
                 self._running = False
@@ -128,8 +137,8 @@ class InProcessRig:
     def _look(self) -> Mapping[str, U8Image]:
         return self._seen if self._running else self._robot.observe().images
 
-    def _episode(self, setting: Setting, served: Served) -> RunEnd:
-        with open_policy(served.url, token=served.token) as policy:
+    def _episode(self, setting: Setting) -> RunEnd:
+        with open_policy(self._served.url, token=self._served.token) as policy:
             opened = policy.open(self._robot.spec, setting.instruction, seed=setting.seed)
             with opened as session:
                 runner = Runner(self._robot, session, subscribers=[self])

@@ -97,7 +97,8 @@ def serving(options: RunTrials, rigs: Mapping[str, RigFactory]) -> Iterator[str]
                 instruction = plan.starts[0].instruction or plan.tasks[0].instruction
                 slowest_s = equalise(blind, served, plan.names, rig.embodiment, instruction)
                 print(f"every arm answers after {slowest_s:.3f} s, as the slowest does", flush=True)
-            desk = Desk(store, rig, blind, served)
+            rig.use(served)
+            desk = Desk(store, rig, blind)
             page = OperatorApp(desk, token_of(options.folder), options.operator)
             try:
                 with in_thread(page.app, options.host, options.port) as at:

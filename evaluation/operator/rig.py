@@ -79,6 +79,17 @@ class Rig(Protocol):
     def halt(self) -> Halt:
         """The emergency stop; never blocks."""
 
+    @property
+    def record(self) -> str:
+        """File or folder with the recording of the last trial; empty without one."""
+
+    def use(self, served: Served) -> None:
+        """Called once: tells the robot where its policy is.
+
+        Raises:
+            RobotError: it cannot use it.
+        """
+
     def prepare(self, setting: Setting) -> None:
         """Called before each attempt: a twin goes to the start; a real robot is placed by a person.
 
@@ -86,7 +97,7 @@ class Rig(Protocol):
             RobotError: it cannot be set up.
         """
 
-    def run(self, setting: Setting, served: Served) -> RunEnd:
+    def run(self, setting: Setting) -> RunEnd:
         """Runs a trial with the policy that is served; returns when the robot stands. One at a time.
 
         Raises:

@@ -20,10 +20,18 @@ NAMES = ("sunflower", "hollyhock", "random")
 """Names of the arms: words that appear nowhere else."""
 
 
-def lock(folder: Path, *, blocks: int = 2, operation: str = "", limit_s: float = 60.0, script: tuple[str, ...] = ("done",)) -> Path:
-    """Locks a plan of three arms (two bundles and a uniform one); returns its folder."""
-    write_tiny_bundle(folder / "sunflower_bundle", script=script, control_period_s=10.0)
-    write_tiny_bundle(folder / "hollyhock_bundle", script=("rotate_left", *script), control_period_s=10.0)
+def lock(
+    folder: Path,
+    *,
+    blocks: int = 2,
+    operation: str = "",
+    limit_s: float = 60.0,
+    script: tuple[str, ...] = ("done",),
+    work: int = 0,
+) -> Path:
+    """Locks a plan of three arms (two bundles, the second with `work`, and a uniform one); returns its folder."""
+    write_tiny_bundle(folder / "sunflower_bundle", script=script, horizon=20, control_period_s=10.0)
+    write_tiny_bundle(folder / "hollyhock_bundle", script=("rotate_left", *script), horizon=20, control_period_s=10.0, work=work)
     plan = folder / "plan.yaml"
     plan.write_text(f"""\
 name: flat
