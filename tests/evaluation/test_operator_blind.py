@@ -37,7 +37,7 @@ from robots.observation import Observation
 def test_names_of_arms_appear_nowhere_before_the_order_is_opened(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    folder = lock(tmp_path)
+    folder = lock(tmp_path, sampling="uniform")
     told: list[str] = []
 
     class Told(InProcessRig):

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +14,7 @@ import pytest
 if any(find_spec(name) is None for name in ("segno", "uvicorn", "onnxruntime", "onnx")):
     pytest.skip("needs the extras 'trials' and 'train'", allow_module_level=True)
 
-from operator_page import Phone, lock, page
+from operator_page import Phone, lock, page, server
 
 from evaluation.operator.in_process_rig import InProcessRig
 from evaluation.plans.trial import Outcome
@@ -123,23 +120,3 @@ def test_a_server_that_is_killed_loses_no_verdict_and_says_what_was_cut_off(tmp_
     kept = TrialFolder.read(folder).kept()
     assert [(one.slot.number, one.verdict.outcome) for one in kept] == [(0, Outcome.FAILURE), (1, Outcome.ABORTED)]
     assert TrialFolder.read(folder).left()[-1].number == cut["number"]
-
-
-@contextmanager
-def server(folder: Path, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """`ferry trials run` on the fake, as a process of its own."""
-    command = [sys.executable, "-m", "ferry", "trials", "run", str(folder), "--robot", "fake", "--port", "0"]
-    with log.open("wb") as file:
-        process = subprocess.Popen([*command, "--threads", "1"], stdout=file, stderr=file)
-    try:
-        deadline = time.monotonic() + 60
-        while "/join/" not in log.read_text():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        yield process, log.read_text().split()[-1]
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) in (0, -signal.SIGKILL), log.read_text()
-    finally:
-        process.kill()
-        process.wait()

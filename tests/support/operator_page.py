@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +20,7 @@ from evaluation.operator.rig import Rig
 from evaluation.plans.trial_plan import read_trial_plan
 from evaluation.records.trial_folder import TrialFolder
 
+ROOT = Path(__file__).parents[2]
 NAMES = ("sunflower", "hollyhock", "random")
 """Names of the arms: words that appear nowhere else."""
 
@@ -27,18 +32,18 @@ def lock(
     operation: str = "",
     limit_s: float = 60.0,
     script: tuple[str, ...] = ("done",),
-    work: int = 0,
+    sampling: str = "greedy",
 ) -> Path:
-    """Locks a plan of three arms (two bundles, the second with `work`, and a uniform one); returns its folder."""
+    """Locks a plan of three arms, two of one bundle, the third with `sampling`; returns its folder."""
     write_tiny_bundle(folder / "sunflower_bundle", script=script, horizon=20, control_period_s=10.0)
-    write_tiny_bundle(folder / "hollyhock_bundle", script=("rotate_left", *script), horizon=20, control_period_s=10.0, work=work)
+    write_tiny_bundle(folder / "hollyhock_bundle", script=("rotate_left", *script), horizon=20, control_period_s=10.0)
     plan = folder / "plan.yaml"
     plan.write_text(f"""\
 name: flat
 arms:
   - {{name: sunflower, bundle: {folder}/sunflower_bundle}}
   - {{name: hollyhock, bundle: {folder}/hollyhock_bundle}}
-  - {{name: random, bundle: {folder}/sunflower_bundle, sampling: uniform}}
+  - {{name: random, bundle: {folder}/sunflower_bundle, sampling: {sampling}}}
 tasks:
   - {{name: find, instruction: find a mug, stages: [sees it, is near it], soft: it stands beside it, time_limit_s: {limit_s}}}
 starts: [{{name: kitchen door, instruction: ""}}, {{name: beside the sofa, instruction: ""}}]
@@ -99,3 +104,26 @@ def page(folder: Path, rig: Callable[[], Rig], port: int = 0) -> Iterator[str]:
     options = RunTrials(folder, operator="ada", port=port, threads=1)
     with serving(options, {"ros": lambda _: rig()}) as joined:
         yield joined
+
+
+@contextmanager
+def server(folder: Path, log: Path, *options: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """`ferry trials run` as a process of its own, on the fake unless `options` name a robot; yields it and the address."""
+    command = [sys.executable, "-m", "ferry", "trials", "run", str(folder), "--port", "0", "--threads", "1"]
+    path = os.pathsep.join((str(ROOT), str(ROOT / "ros2_ws" / "src" / "ferry_ros"), *sys.path))
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [*command, *(options or ("--robot", "fake"))], stdout=file, stderr=file, env={**os.environ, "PYTHONPATH": path}
+        )
+    try:
+        deadline = time.monotonic() + 120
+        while "/join/" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield process, log.read_text().split()[-1]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) in (0, -signal.SIGKILL), log.read_text()
+    finally:
+        process.kill()
+        process.wait()
