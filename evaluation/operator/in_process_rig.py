@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
 from contextlib import suppress
 from types import TracebackType
@@ -18,7 +18,7 @@ from robots.errors import RobotError
 from robots.robot import Robot
 from robots.spec import U8Image
 
-LOOK_S = 2.0
+LOOK_S = 5.0
 
 
 class InProcessRig:
@@ -49,6 +49,7 @@ class InProcessRig:
         self._running = False
         self._halt, self._ending, self._served = Halt(), "", Served("")
         self._seen: Mapping[str, U8Image] = {}
+        self._looking: Future[Mapping[str, U8Image]] | None = None
 
     @property
     def embodiment(self) -> Embodiment:
@@ -109,8 +110,12 @@ class InProcessRig:
     def image(self, camera: str) -> U8Image | None:
         """Returns the newest image; None without one."""
         if not self._running:
+            with self._lock:  # one look at a time, for all who ask
+                if self._looking is None or self._looking.done():
+                    self._looking = self._thread.submit(self._look)
+                looking = self._looking
             with suppress(Late, RobotError, RuntimeError):  # a twin that was not reset yet shows nothing
-                self._seen = self._thread.submit(self._look).result(LOOK_S)
+                self._seen = looking.result(LOOK_S)
         return self._seen.get(camera)
 
     def on_start(self) -> None:
