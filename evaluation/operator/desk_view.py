@@ -27,6 +27,7 @@ def view(desk: Desk) -> dict[str, Any]:
             "problem": desk.problem,
             "trial": None if slot is None else _trial(desk, slot, attempt),
             "next": _next(folder, slot),
+            "starts": [{"name": start.name, "pose": start.pose} for start in folder.plan.starts],
             "progress": _progress(folder),
             "running_s": round(desk.running_s(), 1),
             "ended": _ended(desk, slot) if phase == "verdict" and mine else None,

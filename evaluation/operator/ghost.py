@@ -22,6 +22,8 @@ TEXTURE = 12.0
 GREY = 30.0
 """Difference of grey values from which a pixel looks otherwise, after equal brightness."""
 QUANTILE = 75
+ROWS, COLUMNS = 6, 8
+"""Tiles in which a change is looked for."""
 FOLDER = "starts"
 
 
@@ -32,7 +34,8 @@ class Distance:
     Attributes:
         shift_px: displacement of the picture's content: of its textured pixels three quarters moved less
             [pixels of a picture 640 wide].
-        changed: fraction of pixels that look otherwise.
+        changed: fraction of pixels that look otherwise, in the tile of the picture where it is largest: a cup that was
+            moved changes one place, and hardly the picture.
     """
 
     shift_px: float
@@ -57,8 +60,12 @@ def distance(reference: U8Image, live: U8Image) -> Distance:
     textured = gradient > TEXTURE
     moved = np.hypot(flow[..., 0], flow[..., 1])[textured]
     shift = float(np.percentile(moved, QUANTILE)) if moved.size else 0.0
-    changed = float((np.abs(one - other) > GREY).mean())
+    changed = max(float(tile.mean()) for row in np.array_split(np.abs(one - other) > GREY, ROWS) for tile in _split(row))
     return Distance(round(shift * WIDTH / SMALL, 2), round(changed, 4))
+
+
+def _split(row: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.bool_]]:
+    return np.array_split(row, COLUMNS, axis=1)
 
 
 def _grey(image: U8Image) -> npt.NDArray[np.float32]:

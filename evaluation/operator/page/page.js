@@ -127,7 +127,7 @@ function render() {
   if (phase === "verdict") verdict(trial);
   last();
   if (!pressing) $("stop").textContent = halt.pressed ? (halt.confirmed ? "STOPPED" : "STOP: NOT CONFIRMED") : "STOP";
-  $("clear").hidden = !halt.pressed || phase === "running";
+  $("clear").hidden = !halt.pressed || phase === "running" || phase === "verdict";
   go(phase, halt, operation);
   ghost(phase, trial);
 }
@@ -138,8 +138,33 @@ function place(trial) {
   const where = trial.pose ? ` · x ${trial.pose[0].toFixed(2)} m, y ${trial.pose[1].toFixed(2)} m, ${Math.round((trial.pose[2] * 180) / Math.PI)}°` : "";
   const again = trial.attempt > 1 ? ` · attempt ${trial.attempt}` : "";
   $("detail").textContent = `trial ${trial.number + 1}${again} · ${trial.task}${where}${trial.target ? ` · place the ${trial.target}` : ""}`;
+  topView(state.starts, trial.start);
   $("after").textContent = state.next ? `then: ${state.next.start} (${state.next.task})` : "the last one";
   $("keep").textContent = trial.has_reference ? "keep this picture as the new reference" : "keep this picture as the reference";
+}
+
+// Top view of the starts whose poses are known: x to the right and y up as on a map, in metres.
+function topView(starts, here) {
+  const known = starts.filter((one) => one.pose), top = $("top");
+  top.toggleAttribute("hidden", !known.some((one) => one.name === here));
+  const shown = JSON.stringify([known, here]);
+  if (top.dataset.shown === shown) return;
+  top.dataset.shown = shown;
+  const xs = known.map((one) => one.pose[0]), ys = known.map((one) => one.pose[1]);
+  const middle = [(Math.min(...xs) + Math.max(...xs)) / 2, (Math.min(...ys) + Math.max(...ys)) / 2];
+  const scale = Math.min(260 / Math.max(Math.max(...xs) - Math.min(...xs), 1), 60 / Math.max(Math.max(...ys) - Math.min(...ys), 1));
+  const make = (kind, parts) => {
+    const node = document.createElementNS("http://www.w3.org/2000/svg", kind);
+    for (const [name, value] of Object.entries(parts)) node.setAttribute(name, value);
+    return node;
+  };
+  top.replaceChildren(...known.flatMap(({ name, pose: [x, y, yaw] }) => {
+    const [u, v] = [180 + scale * (x - middle[0]), 52 - scale * (y - middle[1])], is = name === here ? "here" : "there";
+    const tip = make("line", { class: is, x1: u, y1: v, x2: u + 22 * Math.cos(yaw), y2: v - 22 * Math.sin(yaw) });
+    const label = make("text", { class: is, x: u, y: v + 24, "text-anchor": "middle" });
+    label.textContent = name;
+    return [tip, make("circle", { class: is, cx: u, cy: v, r: 9 }), label];
+  }));
 }
 
 function clock(trial) {
@@ -239,8 +264,9 @@ function ghost(phase, trial) {
   $("apart").hidden = !apart?.known || phase !== "place";
   if (apart?.known) {
     const most = (limit, unit) => (limit ? ` (at most ${limit}${unit})` : "");
+    $("apart").className = apart.within ? "good" : "bad";
     $("apart").textContent = `${apart.within ? "✓" : "✗"} ${apart.shift_px.toFixed(1)} px off${most(shift, " px")}, `
-      + `${Math.round(100 * apart.changed)} % changed${most(Math.round(100 * changed), " %")}`;
+      + `${Math.round(100 * apart.changed)} % of one place changed${most(Math.round(100 * changed), " %")}`;
   }
 }
 
