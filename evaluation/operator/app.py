@@ -62,7 +62,8 @@ class OperatorApp:
             Route("/ghost/{name}", self._distance),
             Mount("/page", StaticFiles(directory=PAGE)),
         ]
-        self.app = Guarded(Starlette(routes=routes, exception_handlers={ValueError: _failed, Exception: _failed}), token)
+        inside = Starlette(routes=routes, exception_handlers={ValueError: _failed, Exception: _failed})
+        self.app = Guarded(inside, token)
 
     async def _page(self, request: Request) -> Response:
         return FileResponse(PAGE / "index.html")
@@ -111,8 +112,9 @@ class OperatorApp:
         ended = self._desk.ended
         mine = ended is not None and (ended.trial, ended.attempt) == (trial, attempt)
         fields = {name: body[name] for name in ("outcome", "soft", "stages", "failure", "note") if name in body}
-        known = {"duration_s": ended.duration_s, "recording": ended.record} if ended and mine else {}
-        own = {**known, "operator": self._operator}
+        own: dict[str, object] = {"operator": self._operator}
+        if ended and mine:
+            own |= {"duration_s": ended.duration_s, "recording": ended.record}
         verdict: TrialVerdict = build(TrialVerdict, {**fields, **own}, Place("verdict", error=RecordError))
         self._desk.judge(trial, attempt, verdict, key)
 

@@ -51,7 +51,7 @@ class BlindArms:
         hidden = replace(
             first,
             name=NAME,
-            graphs={name: HIDDEN for name in first.graphs},
+            graphs=dict.fromkeys(first.graphs, HIDDEN),
             tokenizer=HIDDEN if first.tokenizer else None,
             provenance=Provenance(),
             tasks=(),

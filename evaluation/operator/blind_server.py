@@ -27,7 +27,15 @@ from starlette.routing import Route
 from evaluation.operator.blind_arms import Arm, BlindArms
 from policy_server.errors import WireError
 from policy_server.serving.service import ServiceOptions
-from policy_server.wire.messages import JSON, MSGPACK, decision_from_fields, decision_to_fields, pack, unpack, unpack_json
+from policy_server.wire.messages import (
+    JSON,
+    MSGPACK,
+    decision_from_fields,
+    decision_to_fields,
+    pack,
+    unpack,
+    unpack_json,
+)
 
 MAX_BYTES = ServiceOptions().max_body_bytes
 SETUP_S = 10.0

@@ -163,7 +163,7 @@ class Desk:
         return kept
 
     def undo(self, trial: int, attempt: int, key: str, why: str) -> None:
-        """Takes back the verdict with that key; nothing if it was taken back already. FolderError while a trial runs."""
+        """Takes back the verdict with that key, once; FolderError while a trial runs."""
         with self.lock:
             if self._running:
                 raise FolderError("undo: a trial runs; wait for its end")
@@ -208,8 +208,8 @@ class Desk:
         rules = self.operation
         if rules.is_gated:
             if live is None or reference is None:
-                what = "no picture of the camera" if live is None else "this start has no reference picture yet; keep one"
-                raise FolderError(f"not started: {what}")
+                what = "picture of the camera" if live is None else "reference picture of this start yet; keep one"
+                raise FolderError(f"not started: there is no {what}")
             apart = distance(reference, live)
             if not apart.within(rules):
                 raise FolderError(

@@ -93,7 +93,8 @@ def _ended(desk: Desk, slot: Slot | None) -> dict[str, Any] | None:
 def _last(folder: TrialFolder) -> dict[str, Any] | None:
     """Returns the verdict that stands and was given last: the one that an undo takes back."""
     standing = {(one.trial, one.attempt): one for one in folder.verdicts().values()}
-    given = [one for one in folder.events if isinstance(one, Finished) and standing.get((one.trial, one.attempt)) == one]
+    finished = [one for one in folder.events if isinstance(one, Finished)]
+    given = [one for one in finished if standing.get((one.trial, one.attempt)) == one]
     if not given or folder.is_unsealed:
         return None
     last = given[-1]

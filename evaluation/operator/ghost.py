@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from evaluation.errors import FolderError
 from evaluation.plans.operation import Operation
 from robots.spec import U8Image
 
@@ -60,12 +61,9 @@ def distance(reference: U8Image, live: U8Image) -> Distance:
     textured = gradient > TEXTURE
     moved = np.hypot(flow[..., 0], flow[..., 1])[textured]
     shift = float(np.percentile(moved, QUANTILE)) if moved.size else 0.0
-    changed = max(float(tile.mean()) for row in np.array_split(np.abs(one - other) > GREY, ROWS) for tile in _split(row))
+    rows = np.array_split(np.abs(one - other) > GREY, ROWS)
+    changed = max(float(tile.mean()) for row in rows for tile in np.array_split(row, COLUMNS, axis=1))
     return Distance(round(shift * WIDTH / SMALL, 2), round(changed, 4))
-
-
-def _split(row: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.bool_]]:
-    return np.array_split(row, COLUMNS, axis=1)
 
 
 def _grey(image: U8Image) -> npt.NDArray[np.float32]:
@@ -93,7 +91,7 @@ class References:
         if path is None:
             return None
         if path not in self._read:
-            self._read = {path: cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)}  # type: ignore[dict-item]
+            self._read = {path: _picture(path)}
         return self._read[path]
 
     def keep(self, task: str, start: str, camera: str, image: U8Image) -> Path:
@@ -109,6 +107,13 @@ class References:
         path = self._folder / f"trial-{trial:04d}-{attempt}-{_safe(camera)}.jpg"
         _write(path, image)
         return path
+
+
+def _picture(path: Path) -> U8Image:
+    read: Any = cv2.imread(str(path))
+    if read is None:
+        raise FolderError(f"{path}: got no picture; remove the file and keep a new reference")
+    return np.asarray(cv2.cvtColor(read, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _write(path: Path, image: U8Image) -> None:

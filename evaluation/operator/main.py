@@ -33,7 +33,7 @@ PORT = 8043
 
 @dataclass(frozen=True)
 class RunTrials:
-    """Serves the operator's page: what to set up, start, stop, the verdict. Opened on a phone by the printed QR code."""
+    """Serves the operator's page: what to set up, start, stop, the verdict. A phone opens it by the printed QR code."""
 
     folder: tyro.conf.Positional[Path]
     """Folder of the locked plan."""

@@ -1,4 +1,4 @@
-"""The robot as the operator's page uses it: it is set up, it runs a trial, it is stopped. Knows no arms, no HTTP, no ROS."""
+"""The robot as the operator's page uses it: set up, run, stopped. Knows no arms, no HTTP, no ROS."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from evaluation.step import RunEnd
 from robots.embodiment import Embodiment
 from robots.spec import U8Image
 
-RigT = TypeVar("RigT", bound="Rig")
+SomeRig = TypeVar("SomeRig", bound="Rig")
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Rig(Protocol):
     def image(self, camera: str) -> U8Image | None:
         """Returns the newest image of a camera, (H, W, 3) RGB; None without one."""
 
-    def __enter__(self: RigT) -> RigT:
+    def __enter__(self: SomeRig) -> SomeRig:
         """Connects."""
 
     def __exit__(

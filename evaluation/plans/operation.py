@@ -14,7 +14,7 @@ class Operation:
             closed) [s]; 0: never.
         start_shift_px: a trial starts only where the live picture lies at most so far from the reference picture of
             its start [pixels of a picture 640 wide]; 0: the distance is shown, and any is allowed.
-        start_changed: likewise the largest fraction that may look otherwise of any of the picture's 8 x 6 tiles; 0: any.
+        start_changed: likewise the largest fraction that may look otherwise of any tile of the picture (8 x 6); 0: any.
         equal_latency: every arm answers as late as the slowest one, which is measured before the first trial.
     """
 

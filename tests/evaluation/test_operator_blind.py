@@ -30,6 +30,7 @@ from evaluation.records.trial_folder import TrialFolder
 from evaluation.step import RunEnd
 from policy_server.client import PolicyClient
 from policy_server.errors import Refused
+from robots.embodiment import Embodiment
 from robots.fakes.kinematic import FakeOptions, FakeRobot
 from robots.observation import Observation
 
@@ -52,7 +53,8 @@ def test_names_of_arms_appear_nowhere_before_the_order_is_opened(
             return end
 
     with page(folder, lambda: Told(FakeRobot(FakeOptions(real_time=False)))) as joined, Phone(joined) as phone:
-        phone.http.event_hooks["response"] = [lambda answer: told.append(str(answer.headers) + answer.read().decode("latin-1"))]
+        hooks = [lambda answer: told.append(str(answer.headers) + answer.read().decode("latin-1"))]
+        phone.http.event_hooks["response"] = hooks
         for path in ("/", "/page/page.js", "/page/page.css"):
             phone.http.get(path)
         while (state := phone.until(lambda one: one["phase"] == "done" or one["ready"]))["phase"] != "done":
@@ -81,6 +83,12 @@ def arms(tmp_path: Path) -> Iterator[tuple[BlindServer, Served]]:
         yield blind, Served(url, "secret")
 
 
+def black(body: Embodiment) -> Observation:
+    """An observation in the dark."""
+    images = {camera.name: np.zeros((camera.height, camera.width, 3), np.uint8) for camera in body.cameras}
+    return Observation(1, images, {name: np.zeros(len(spec.names), np.float32) for name, spec in body.state.items()})
+
+
 def test_all_arms_have_one_address_one_description_and_the_latency_of_the_slowest(
     arms: tuple[BlindServer, Served],
 ) -> None:
@@ -88,15 +96,13 @@ def test_all_arms_have_one_address_one_description_and_the_latency_of_the_slowes
     body = tiny_body()
     slowest_s = equalise(blind, served, ("fast", "slow"), body, "find a mug")
     chosen, described, least = {}, set(), {}
-    images = {camera.name: np.zeros((camera.height, camera.width, 3), np.uint8) for camera in body.cameras}
-    state = {name: np.zeros(len(spec.names), np.float32) for name, spec in body.state.items()}
     with PolicyClient(served.url, token=served.token, timeout_s=None) as client:
         for name in ("fast", "slow"):
             blind.choose(name)
             described.add(str(client.describe()))
             with client.open(body, "find a mug") as session:
                 began = time.monotonic()
-                decision = session.act(Observation(1, images, state))
+                decision = session.act(black(body))
                 least[name] = time.monotonic() - began
                 chosen[name] = decision.name
                 assert set(decision.timing_s) == {"total"}
@@ -115,10 +121,7 @@ def test_between_trials_no_arm_answers(arms: tuple[BlindServer, Served]) -> None
         with pytest.raises(Refused, match="no trial"):
             client.open(tiny_body(), "find a mug")
         with pytest.raises(Refused, match="over"):
-            body = tiny_body()
-            images = {camera.name: np.zeros((camera.height, camera.width, 3), np.uint8) for camera in body.cameras}
-            state = {name: np.zeros(len(spec.names), np.float32) for name, spec in body.state.items()}
-            session.act(Observation(1, images, state))
+            session.act(black(tiny_body()))
     with PolicyClient(served.url, token="wrong") as stranger, pytest.raises(Refused, match="token"):
         stranger.manifest()
 

@@ -16,11 +16,9 @@ from typing import Any
 
 import pytest
 
-NEEDED = ("segno", "uvicorn", "onnxruntime", "onnx", "mujoco", "playwright")
-if missing := [name for name in NEEDED if find_spec(name) is None]:
-    pytest.skip(f"needs {', '.join(missing)} (extras 'trials', 'sim', 'dev')", allow_module_level=True)
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-if CHROMIUM is None:
+if any(find_spec(name) is None for name in ("segno", "uvicorn", "onnxruntime", "onnx", "mujoco", "playwright")):
+    pytest.skip("needs the extras 'trials', 'train' and 'dev' (playwright)", allow_module_level=True)
+if shutil.which("chromium") is None:
     pytest.skip("needs a browser: apt-get install chromium", allow_module_level=True)
 
 from operator_page import lock, page
@@ -63,7 +61,7 @@ def until(page: Page, phase: str) -> None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         yield browser
         browser.close()
 

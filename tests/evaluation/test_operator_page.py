@@ -12,7 +12,7 @@ import pytest
 if any(find_spec(name) is None for name in ("segno", "uvicorn", "onnxruntime", "onnx")):
     pytest.skip("needs the extras 'trials' and 'train'", allow_module_level=True)
 
-from operator_page import NAMES, Phone, lock, page
+from operator_page import Phone, lock, page
 
 from evaluation.operator.in_process_rig import InProcessRig
 from evaluation.plans.trial import Outcome

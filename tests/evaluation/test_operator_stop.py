@@ -1,4 +1,4 @@
-"""Stops from the operator's page: pressed, by silence, by the time limit, and what is left of a server that was killed."""
+"""Stops from the operator's page: pressed, by silence, by the time limit; and what a killed server leaves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The operator's page on a ROS graph: a trial in the policy node, the supervisor's stop, and a server that is killed."""
+"""The operator's page on a ROS graph: a trial in the policy node, the supervisor's stop, a server that is killed."""
 
 from __future__ import annotations
 

@@ -45,7 +45,11 @@ arms:
   - {{name: hollyhock, bundle: {folder}/hollyhock_bundle}}
   - {{name: random, bundle: {folder}/sunflower_bundle, sampling: {sampling}}}
 tasks:
-  - {{name: find, instruction: find a mug, stages: [sees it, is near it], soft: it stands beside it, time_limit_s: {limit_s}}}
+  - name: find
+    instruction: find a mug
+    stages: [sees it, is near it]
+    soft: it stands beside it
+    time_limit_s: {limit_s}
 starts: [{{name: kitchen door, instruction: ""}}, {{name: beside the sofa, instruction: ""}}]
 design: {{smallest_difference: 0.5, blocks: {blocks}}}
 operation: {{{operation}}}
@@ -108,12 +112,15 @@ def page(folder: Path, rig: Callable[[], Rig], port: int = 0) -> Iterator[str]:
 
 @contextmanager
 def server(folder: Path, log: Path, *options: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """`ferry trials run` as a process of its own, on the fake unless `options` name a robot; yields it and the address."""
+    """`ferry trials run` as a process of its own, on the fake by default; yields it and the address."""
     command = [sys.executable, "-m", "ferry", "trials", "run", str(folder), "--port", "0", "--threads", "1"]
     path = os.pathsep.join((str(ROOT), str(ROOT / "ros2_ws" / "src" / "ferry_ros"), *sys.path))
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [*command, *(options or ("--robot", "fake"))], stdout=file, stderr=file, env={**os.environ, "PYTHONPATH": path}
+            [*command, *(options or ("--robot", "fake"))],
+            stdout=file,
+            stderr=file,
+            env={**os.environ, "PYTHONPATH": path},
         )
     try:
         deadline = time.monotonic() + 120

@@ -38,9 +38,9 @@ class StopButton:
         own = sibling_node(node, "stop")
         self._target = StopTarget(own, self._namespace, self._lock, self._take_report, lambda _: self.fault)
         self._node = own
+        self._guard = guard(self._namespace)
         steady_timer(own, LOOK_PERIOD_S, self._check)
         self._spinner = Spinner(own)
-        self._guard = guard(self._namespace)
 
     @property
     def is_pressed(self) -> bool:
