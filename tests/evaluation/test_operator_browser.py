@@ -130,7 +130,7 @@ def test_the_journal_says_what_the_twin_knows_whatever_the_operator_does_wrong(
     with twin_page(tmp_path, folder) as (joined, truth):
         one = Operator(browser, joined)
         for trial in range(6):
-            keep = one.page.get_by_role("button", name="keep this picture as the reference")
+            keep = one.page.get_by_role("button", name="keep as reference")
             until(one.page, "place")
             if trial in (0, 3):
                 expect(one.page.locator("#go")).to_have_text("keep a reference picture first", timeout=WAIT_MS)

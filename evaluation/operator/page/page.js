@@ -3,7 +3,7 @@ const $ = (id) => document.getElementById(id);
 const POLL_MS = 500, REPLY_MS = 4000, SETTLE_MS = 800, FRAME_MS = 120, DOUBLE_TAP_MS = 400;
 const MODES = ["ghost", "difference", "off"];
 const ABORTS = ["cut off", "robot or policy failed", "wrong set-up", "other"];
-let state = null, camera = "", mode = 0, apart = null, seen = "", changedAt = 0, heardAt = 0, pressing = 0, startedAt = -1e9, undoing = "";
+let state = null, camera = "", mode = 0, apart = null, seen = "", changedAt = 0, heardAt = 0, pressing = 0, startedAt = -1e9, undoing = "", renewing = "";
 
 const turn = () => (state?.trial ? `${state.phase} ${state.trial.number} ${state.trial.attempt}` : state?.phase ?? "");
 const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(12)), (b) => b.toString(16).padStart(2, "0")).join("");
@@ -135,12 +135,12 @@ function render() {
 function place(trial) {
   $("start").textContent = trial.start;
   $("instruction").textContent = `“${trial.instruction}”`;
-  const where = trial.pose ? ` · x ${trial.pose[0].toFixed(2)} m, y ${trial.pose[1].toFixed(2)} m, ${Math.round((trial.pose[2] * 180) / Math.PI)}°` : "";
+  const where = trial.pose ? ` · ${trial.pose[0].toFixed(2)} m, ${trial.pose[1].toFixed(2)} m, ${Math.round((trial.pose[2] * 180) / Math.PI)}°` : "";
   const again = trial.attempt > 1 ? ` · attempt ${trial.attempt}` : "";
   $("detail").textContent = `trial ${trial.number + 1}${again} · ${trial.task}${where}${trial.target ? ` · place the ${trial.target}` : ""}`;
   topView(state.starts, trial.start);
   $("after").textContent = state.next ? `then: ${state.next.start} (${state.next.task})` : "the last one";
-  $("keep").textContent = trial.has_reference ? "keep this picture as the new reference" : "keep this picture as the reference";
+  $("keep").textContent = !trial.has_reference ? "keep as reference" : renewing === turn() ? "tap again: new reference" : "new reference";
 }
 
 // Top view of the starts whose poses are known: x to the right and y up as on a map, in metres.
@@ -152,14 +152,14 @@ function topView(starts, here) {
   top.dataset.shown = shown;
   const xs = known.map((one) => one.pose[0]), ys = known.map((one) => one.pose[1]);
   const middle = [(Math.min(...xs) + Math.max(...xs)) / 2, (Math.min(...ys) + Math.max(...ys)) / 2];
-  const scale = Math.min(260 / Math.max(Math.max(...xs) - Math.min(...xs), 1), 60 / Math.max(Math.max(...ys) - Math.min(...ys), 1));
+  const scale = Math.min(260 / Math.max(Math.max(...xs) - Math.min(...xs), 1), 44 / Math.max(Math.max(...ys) - Math.min(...ys), 1));
   const make = (kind, parts) => {
     const node = document.createElementNS("http://www.w3.org/2000/svg", kind);
     for (const [name, value] of Object.entries(parts)) node.setAttribute(name, value);
     return node;
   };
   top.replaceChildren(...known.flatMap(({ name, pose: [x, y, yaw] }) => {
-    const [u, v] = [180 + scale * (x - middle[0]), 52 - scale * (y - middle[1])], is = name === here ? "here" : "there";
+    const [u, v] = [180 + scale * (x - middle[0]), 50 - scale * (y - middle[1])], is = name === here ? "here" : "there";
     const tip = make("line", { class: is, x1: u, y1: v, x2: u + 22 * Math.cos(yaw), y2: v - 22 * Math.sin(yaw) });
     const label = make("text", { class: is, x: u, y: v + 24, "text-anchor": "middle" });
     label.textContent = name;
@@ -241,6 +241,13 @@ function undo() {
   act("/undo", { trial: given.trial, attempt: given.attempt, key: given.key });
 }
 
+function keep() {
+  if (state?.phase !== "place") return;
+  if (state.trial.has_reference && renewing !== turn()) { renewing = turn(); render(); return; }
+  renewing = "";
+  act("/reference", { camera: state.cameras[0] });
+}
+
 // ---- camera and ghost ----
 function tabs() {
   const names = state.cameras.length > 1 ? state.cameras : [];
@@ -266,7 +273,7 @@ function ghost(phase, trial) {
     const most = (limit, unit) => (limit ? ` (at most ${limit}${unit})` : "");
     $("apart").className = apart.within ? "good" : "bad";
     $("apart").textContent = `${apart.within ? "✓" : "✗"} ${apart.shift_px.toFixed(1)} px off${most(shift, " px")}, `
-      + `${Math.round(100 * apart.changed)} % of one place changed${most(Math.round(100 * changed), " %")}`;
+      + `${Math.round(100 * apart.changed)} % of a tile changed${most(Math.round(100 * changed), " %")}`;
   }
 }
 
@@ -301,7 +308,7 @@ $("stop").addEventListener("click", (event) => event.detail === 0 && stop(event)
 $("go").addEventListener("click", primary);
 $("clear").addEventListener("click", () => act("/clear", {}));
 $("undo").addEventListener("click", undo);
-$("keep").addEventListener("click", () => act("/reference", { camera: state.cameras[0] }));
+$("keep").addEventListener("click", keep);
 $("mode").addEventListener("click", () => { mode = (mode + 1) % MODES.length; render(); });
 $("note").addEventListener("input", () => keepDraft({ note: $("note").value }));
 $("live").addEventListener("load", () => frame(FRAME_MS));
