@@ -77,7 +77,7 @@ def entries(folder: Path) -> tuple[PolicyEntry, ...]:
 @pytest.fixture
 def arms(tmp_path: Path) -> Iterator[tuple[BlindServer, Served]]:
     write_tiny_bundle(tmp_path / "fast", script=("done",), control_period_s=10.0)
-    write_tiny_bundle(tmp_path / "slow", script=("rotate_left",), control_period_s=10.0, work=8)
+    write_tiny_bundle(tmp_path / "slow", script=("rotate_left",), control_period_s=10.0, work=3)
     blind = BlindServer(open_arms(entries(tmp_path), {}, threads=1), tmp_path, token="secret")
     with in_thread(blind.app, "127.0.0.1", 0) as url:
         yield blind, Served(url, "secret")

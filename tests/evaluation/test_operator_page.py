@@ -104,8 +104,8 @@ def test_an_aborted_trial_is_tried_again_at_the_end(phone: Phone) -> None:
         verdict = {**FAILURE, "outcome": "aborted"} if not numbers else FAILURE
         assert phone.judge(trial, f"k{len(numbers)}", **verdict).status_code == 200
         numbers.append((trial["number"], trial["attempt"]))
-    assert numbers == [*((number, 1) for number in range(6)), (0, 2)]
-    assert state["progress"] == {"finished": 6, "of": 6, "aborted": 0, "unfinished": []}
+    assert numbers == [(0, 1), (1, 1), (0, 2)]
+    assert state["progress"] == {"finished": 2, "of": 2, "aborted": 0, "unfinished": []}
 
 
 def test_who_has_no_token_sees_nothing(phone: Phone) -> None:

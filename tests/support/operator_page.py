@@ -28,23 +28,23 @@ NAMES = ("sunflower", "hollyhock", "random")
 def lock(
     folder: Path,
     *,
-    blocks: int = 2,
+    blocks: int = 1,
     operation: str = "",
     limit_s: float = 60.0,
     script: tuple[str, ...] = ("done",),
-    sampling: str = "greedy",
+    sampling: str = "",
 ) -> Path:
-    """Locks a plan of three arms, two of one bundle, the third with `sampling`; returns its folder."""
+    """Locks a plan of two arms, and with `sampling` a third of the first one's bundle; returns its folder."""
     write_tiny_bundle(folder / "sunflower_bundle", script=script, horizon=20, control_period_s=10.0)
     write_tiny_bundle(folder / "hollyhock_bundle", script=("rotate_left", *script), horizon=20, control_period_s=10.0)
+    third = f"  - {{name: random, bundle: {folder}/sunflower_bundle, sampling: {sampling}}}\n" if sampling else ""
     plan = folder / "plan.yaml"
     plan.write_text(f"""\
 name: flat
 arms:
   - {{name: sunflower, bundle: {folder}/sunflower_bundle}}
   - {{name: hollyhock, bundle: {folder}/hollyhock_bundle}}
-  - {{name: random, bundle: {folder}/sunflower_bundle, sampling: {sampling}}}
-tasks:
+{third}tasks:
   - name: find
     instruction: find a mug
     stages: [sees it, is near it]

@@ -1,6 +1,6 @@
 // The operator's page. The server's state is the truth; what is kept here is a verdict that was not sent yet.
 const $ = (id) => document.getElementById(id);
-const POLL_MS = 500, REPLY_MS = 4000, SETTLE_MS = 800, FRAME_MS = 120, DOUBLE_TAP_MS = 400;
+const POLL_MS = 500, REPLY_MS = 4000, SETTLE_MS = 500, FRAME_MS = 120, DOUBLE_TAP_MS = 400;
 const MODES = ["ghost", "difference", "off"];
 const ABORTS = ["cut off", "robot or policy failed", "wrong set-up", "other"];
 let state = null, camera = "", mode = 0, apart = null, seen = "", changedAt = 0, heardAt = 0, pressing = 0, startedAt = -1e9, undoing = "", renewing = "";
