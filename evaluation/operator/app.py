@@ -114,7 +114,7 @@ class OperatorApp:
         fields = {name: body[name] for name in ("outcome", "soft", "stages", "failure", "note") if name in body}
         own: dict[str, object] = {"operator": self._operator}
         if ended and mine:
-            own |= {"duration_s": ended.duration_s, "recording": ended.record}
+            own["duration_s"], own["recording"] = ended.duration_s, ended.record
         verdict: TrialVerdict = build(TrialVerdict, {**fields, **own}, Place("verdict", error=RecordError))
         self._desk.judge(trial, attempt, verdict, key)
 

@@ -31,6 +31,8 @@ from robots.errors import RobotError
 Phase = Literal["place", "running", "verdict", "done"]
 TROUBLE = (RobotError, EvaluationError, PolicyError)
 WATCH_S = 0.1
+AGAIN_S = 1.0
+"""Pause after a robot could not be set up."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,6 @@ class Desk:
     def operation(self) -> Operation:
         """Rules of the plan in force."""
         return self.folder.plan.operation
-
-    def phase(self) -> Phase:
-        """Returns what is to be done now."""
-        return self.turn()[0]
 
     def turn(self) -> tuple[Phase, Slot | None, int]:
         """Returns the phase, its trial, and the attempt: the one that runs or is judged, or the next one."""
@@ -240,10 +238,14 @@ class Desk:
         """Ends a trial at its time limit, stops it when no page is heard, and sets the robot up for the next one."""
         while not self._closing.wait(WATCH_S):
             running = self._running
-            if running:
-                self._watch_trial(running[0], running[1], self._clock() - running[2])
-            else:
-                self._prepare()
+            try:
+                if running:
+                    self._watch_trial(running[0], running[1], self._clock() - running[2])
+                else:
+                    self._prepare()
+            except Exception as error:  # whatever a driver or simulator raises: the watch goes on
+                self.problem = f"{type(error).__name__}: {error}"
+                self._closing.wait(AGAIN_S)
 
     def _watch_trial(self, slot: Slot, attempt: int, elapsed_s: float) -> None:
         limit_s = self.folder.plan_of(slot.number).task(slot.task).time_limit_s
@@ -252,7 +254,7 @@ class Desk:
             self.rig.stop(f"no page was heard for {silence_s:g} s")
         elif elapsed_s > limit_s and self._over != (slot.number, attempt):
             self._over = (slot.number, attempt)
-            self.rig.end(f"the time limit of {limit_s:g} s is over")
+            self._in_thread(lambda: self.rig.end(f"the time limit of {limit_s:g} s is over"))
 
     def _prepare(self) -> None:
         phase, slot, attempt = self.turn()
@@ -262,7 +264,7 @@ class Desk:
             self.rig.prepare(self.setting(slot))
         except TROUBLE as error:
             self.problem = str(error)
-            self._closing.wait(1.0)
+            self._closing.wait(AGAIN_S)
             return
         self.problem, self._ready = "", (slot.number, attempt)
 

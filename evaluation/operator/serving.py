@@ -8,17 +8,20 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import uvicorn
 
 from evaluation.errors import TrialError
 from policy_server.serve import listen
+from policy_server.serving.admission import Connection, Places, connection_limit
 
 START_S = 120.0
 """Longest time that an application may take to start: bundles are warmed up."""
 GRACE_S = 2
 KEEP_ALIVE_S = 75
+MAX_CONNECTIONS = 64
 
 
 @contextmanager
@@ -30,10 +33,7 @@ def in_thread(app: Any, host: str, port: int) -> Iterator[str]:
         TrialError: the application did not start.
     """
     listener = listen(host, port)
-    config = uvicorn.Config(
-        app, access_log=False, log_level="warning", timeout_graceful_shutdown=GRACE_S, timeout_keep_alive=KEEP_ALIVE_S
-    )
-    server = uvicorn.Server(config)
+    server = _Server(app)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name=f"server {port}", daemon=True)
     thread.start()
     try:
@@ -47,6 +47,25 @@ def in_thread(app: Any, host: str, port: int) -> Iterator[str]:
         server.should_exit = True
         thread.join(GRACE_S + 3)
         listener.close()
+
+
+class _Server(uvicorn.Server):
+    """Nobody who holds connections open keeps a stop out; no access log, which would hold the token."""
+
+    def __init__(self, app: Any) -> None:
+        self._places = Places(connection_limit(MAX_CONNECTIONS))
+        protocol: Any = partial(Connection, places=self._places)
+        config = uvicorn.Config(
+            app, http=protocol, ws="none", access_log=False, log_level="warning",
+            timeout_graceful_shutdown=GRACE_S, timeout_keep_alive=KEEP_ALIVE_S,
+        )  # fmt: skip
+        super().__init__(config)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called by uvicorn ten times a second; True ends the server."""
+        if counter % 10 == 0:
+            self._places.close_slow()
+        return await super().on_tick(counter)
 
 
 def address(host: str, port: int) -> str:
