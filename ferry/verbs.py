@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ferry.help import HELP
 
 if TYPE_CHECKING:
+    from evaluation.operator.rig import Rig, RigOptions
     from evaluation.plans.plan import Plan
     from evaluation.stages.trial_environment import TrialEnvironment
 
@@ -93,7 +94,13 @@ def _ros_environment(plan: Plan) -> TrialEnvironment:
 def _trials(argv: Sequence[str]) -> int | None:
     from evaluation.trials.main import main
 
-    return main(argv)
+    return main(argv, {"ros": _ros_rig})
+
+
+def _ros_rig(options: RigOptions) -> Rig:
+    from ferry_ros.ros_rig import ros_rig
+
+    return ros_rig(options)
 
 
 def _report(argv: Sequence[str]) -> int | None:
@@ -172,7 +179,9 @@ VERBS: Mapping[str, Verb] = {
     "run": Verb("run a launch file: a robot, twin or fake with a policy, over ROS 2", "robot,ros", _run),
     "trial": Verb("begin a trial on a graph that runs, and print its verdict", "robot,ros", _trial),
     "evaluate": Verb("run an evaluation plan: tasks, houses, policies", "sim,server", _evaluate),
-    "trials": Verb("real trials: lock a plan, amend it, judge again, unseal it, analyse them", "report", _trials),
+    "trials": Verb(
+        "real trials: lock a plan, run it from a phone, amend, judge again, unseal, analyse", "trials", _trials
+    ),
     "report": Verb("write a report of evaluations or real trials: HTML, JSON, Markdown, tables", "report", _report),
     "replay": Verb("run a bundle on what recorded trials saw, bit for bit", "record,server", _replay),
     "watch": Verb("live view of a graph that runs, in Foxglove", "robot,ros,watch", _watch),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -13,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from evaluation.errors import PlanError
+from evaluation.plans.operation import Operation
 from evaluation.plans.plan import PolicyEntry
 from evaluation.plans.trial import Start
 from evaluation.statistics.group_sequential import Spending
@@ -105,6 +107,7 @@ class TrialPlan:
         baseline: the arm that the others are compared with; every two are compared without one.
         seed: of the order of the places; the order of the arms comes from a sealed secret.
         notes: e.g. the home, the robot, who judges.
+        operation: rules of the operator's page.
     """
 
     name: str
@@ -115,11 +118,15 @@ class TrialPlan:
     baseline: str = ""
     seed: int = 0
     notes: str = ""
+    operation: Operation = field(default_factory=Operation)
 
     @property
     def sha256(self) -> str:
-        """Hash of the plan's content; independent of the file's layout."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        """Hash of the plan's content; independent of the file's layout, and of `operation` at its defaults."""
+        content = asdict(self)
+        if self.operation == Operation():  # plans that were locked before it existed keep their hash
+            del content["operation"]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -174,6 +181,9 @@ def checked(plan: TrialPlan, data: Mapping[str, object], place: Place) -> TrialP
     silent = [
         task.name for task in plan.tasks if not task.instruction and not all(one.instruction for one in plan.starts)
     ]
+    for name in ("silence_s", "start_shift_px", "start_changed"):
+        if not 0 <= getattr(plan.operation, name) < math.inf:
+            raise place.key(data, "operation").wrong(f"{name} {getattr(plan.operation, name)}", "a number from 0")
     if silent:
         raise place.key(data, "tasks").wrong(f"no instruction for '{silent[0]}'", "one of the task or of each start")
     return _counted(plan, place.key(data, "design"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
 from evaluation.errors import FolderError, RecordError
@@ -150,6 +151,10 @@ class TrialFolder:
 
     def slots(self) -> tuple[Slot, ...]:
         """Returns every trial of the plan in force, in order."""
+        return self._slots
+
+    @cached_property
+    def _slots(self) -> tuple[Slot, ...]:
         found: list[Slot] = []
         versions = self.versions()
         for index, (first, plan) in enumerate(versions):

@@ -9,6 +9,7 @@ from pathlib import Path
 import tyro
 
 from evaluation.errors import FolderError, PlanError
+from evaluation.operator.rig import RigFactory
 from evaluation.plans.trial_plan import TrialPlan, read_trial_plan
 from evaluation.records.trial_folder import TrialFolder
 from evaluation.records.trial_store import TrialStore
@@ -70,13 +71,15 @@ class AnalyseTrials:
     """Folder for the tables (success.csv, ..., tables.tex) and for trials.csv, which fieldtrial imports."""
 
 
-def main(argv: Sequence[str]) -> int:
-    """Runs one action; PlanError if it is unknown."""
+def main(argv: Sequence[str], rigs: Mapping[str, RigFactory] | None = None) -> int:
+    """Runs one action; PlanError if it is unknown. `rigs` makes the robots of `run` that this room does not know."""
     if not argv or argv[0] in ("-h", "--help"):
         print(usage())
         return 0
     if argv[0] not in ACTIONS:
         raise PlanError("action", repr(argv[0]), f"one of {', '.join(ACTIONS)}")
+    if argv[0] == "run":
+        return _run(argv[1:], rigs)
     return ACTIONS[argv[0]][1](argv[1:])
 
 
@@ -125,6 +128,12 @@ def bundle_sha256(path: Path) -> str:
     return sha256_of(reader(path)(MANIFEST_FILE, MAX_MANIFEST_BYTES))
 
 
+def _run(argv: Sequence[str], rigs: Mapping[str, RigFactory] | None = None) -> int:
+    from evaluation.operator.main import main as serve  # the other actions need no server
+
+    return serve(argv, rigs)
+
+
 def _amend(argv: Sequence[str]) -> int:
     options = tyro.cli(AmendTrials, prog="ferry trials amend", args=list(argv))
     with TrialStore.open(options.folder) as store:
@@ -160,6 +169,7 @@ def _analyse(argv: Sequence[str]) -> int:
 
 ACTIONS: Mapping[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     "plan": ("lock a plan of real trials, with the number of trials computed and the order sealed", _plan),
+    "run": ("serve the operator's page: set up, start, stop and judge from a phone", _run),
     "amend": ("change a locked plan from the next block on; the change is recorded", _amend),
     "judge": ("take a second judge's verdicts on finished trials, for their agreement", second_judge.main),
     "unseal": ("open the order of the arms, at the end", _unseal),

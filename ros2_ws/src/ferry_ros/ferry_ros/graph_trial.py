@@ -94,6 +94,11 @@ class GraphTrial:
         return self._follower.judged.get("summary", plain)
 
     @property
+    def end(self) -> RunEnd | None:
+        """How the last run ended; None before."""
+        return self._end
+
+    @property
     def record(self) -> str:
         """The video, or the folder of the record."""
         return self._follower.judged.get("record", "")

@@ -13,8 +13,6 @@ from types import TracebackType
 from typing import Any
 
 import rclpy
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState, GetState
 from nav_msgs.msg import Odometry
 from rcl_interfaces.srv import GetParameters
 from rclpy.node import Node
@@ -28,7 +26,7 @@ from evaluation.stages.judge import HumanJudge, Verdict
 from evaluation.stages.trial_environment import Pose, RobotEnvironment, TrialSkipped, run_here
 from evaluation.stages.trial_setup import TrialSetup
 from evaluation.step import RunEnd, Step, Subscriber
-from ferry_ros import twin_episodes
+from ferry_ros import policy_lifecycle, twin_episodes
 from ferry_ros.messages import convert, qos
 from ferry_ros.rclpy_support import services
 from ferry_ros.rclpy_support.context import enter
@@ -43,17 +41,6 @@ START_S = 60.0  # a graph that is being launched may take so long to be there
 RESET_S = 120.0  # a twin builds its house and compiles it
 CALL_S = 10.0
 IMAGE_S = 0.5  # a step may overtake its images
-
-ROUTES = {  # lifecycle transitions that lead from a state to "active" with new parameters
-    "unconfigured": (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE),
-    "inactive": (Transition.TRANSITION_CLEANUP, Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE),
-    "active": (
-        Transition.TRANSITION_DEACTIVATE,
-        Transition.TRANSITION_CLEANUP,
-        Transition.TRANSITION_CONFIGURE,
-        Transition.TRANSITION_ACTIVATE,
-    ),
-}
 
 
 def ros_stage(plan: Plan) -> RosStage:
@@ -175,17 +162,11 @@ class RosStage:
 
         It is configured anew before the first trial of a bundle: the server may serve another one by now.
         """
-        state = self._ask(GetState, "policy_node/get_state", GetState.Request(), START_S).current_state.label
+        state = policy_lifecycle.state(self._node)
         known = self._prepared == bundle_sha256 and self._get("policy_node", "server_url") == url
         if state == "active" and known:
             return
-        if state not in ROUTES:
-            raise RobotError(f"policy_node: got state {state}, expected one of {', '.join(ROUTES)}")
-        self._set("policy_node", {"server_url": url})
-        for transition in ROUTES[state]:
-            request = ChangeState.Request(transition=Transition(id=transition))
-            if not self._ask(ChangeState, "policy_node/change_state", request, START_S).success:
-                raise RobotError(f"policy_node did not get from {state} to active; see /diagnostics and its log")
+        policy_lifecycle.activate_with(self._node, {"server_url": url})
         self._prepared = bundle_sha256
 
     def _ask(self, kind: Any, name: str, request: Any, timeout_s: float) -> Any:

@@ -1,0 +1,204 @@
+"""One address for all arms, as a policy server that the robot asks: the same metadata, the same latency, no names.
+
+Speaks the REST of `policy_server.serving` and passes each request on to the arm whose turn it is. An answer is held
+back until the slowest arm would have given it. What an arm says of itself (name, hash, timing, errors) goes into a file
+that is opened with the order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from evaluation.operator.blind_arms import Arm, BlindArms
+from policy_server.errors import WireError
+from policy_server.serving.service import ServiceOptions
+from policy_server.wire.messages import (
+    JSON,
+    MSGPACK,
+    decision_from_fields,
+    decision_to_fields,
+    pack,
+    unpack,
+    unpack_json,
+)
+
+MAX_BYTES = ServiceOptions().max_body_bytes
+SETUP_S = 10.0
+SEALED_LOG = "sealed.log"
+
+
+class BlindServer:
+    """The server.
+
+    Args:
+        arms: behind it.
+        folder: of the trials; `sealed.log` there, readable by its owner alone, gets what must not be seen yet.
+        token: that clients must send.
+        arms_token: bearer token of the arms' own servers.
+
+    Attributes:
+        act_s: least time of a decision; set from the slowest arm's [s].
+        open_s: likewise of opening a session [s].
+        app: the application.
+    """
+
+    def __init__(self, arms: BlindArms, folder: Path, *, token: str = "", arms_token: str = "") -> None:
+        self._arms, self._log, self._token, self._arms_token = arms, folder / SEALED_LOG, token, arms_token
+        self._document = arms.document
+        self._clients: dict[str, httpx.AsyncClient] = {}
+        self._arm: Arm | None = None
+        self._sessions: dict[str, Arm] = {}
+        self.act_s = self.open_s = 0.0
+        self.answers = self.late = 0
+        routes = [
+            Route("/healthz", self._health),
+            Route("/readyz", self._ready),
+            Route("/v1/manifest", self._manifest),
+            Route("/v1/sessions", self._open, methods=["POST"]),
+            Route("/v1/sessions/{id}/act", self._act, methods=["POST"]),
+            Route("/v1/sessions/{id}", self._close, methods=["DELETE"]),
+        ]
+        self.app = Starlette(routes=routes, lifespan=self._lifespan)
+
+    def choose(self, arm: str | None) -> None:
+        """Lets the arm of that name answer from now on, or, with None, no arm: what was opened before is forgotten."""
+        self._sessions = {}
+        self._arm = None if arm is None else self._arms.arm(arm)
+        self.answers = self.late = 0
+
+    def seal(self, **facts: object) -> None:
+        """Writes a line for after the unsealing."""
+        self._log.touch(mode=0o600)
+        with self._log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"time_s": round(time.time(), 3), **facts}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    @asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for own in {id(arm.app): arm.app for arm in self._arms.arms if arm.app is not None}.values():
+                await stack.enter_async_context(own.router.lifespan_context(own))
+                while own.state.api.ready.status == "warming_up":
+                    await asyncio.sleep(0.02)
+            for arm in self._arms.arms:
+                inside = httpx.ASGITransport(app=arm.app, raise_app_exceptions=False) if arm.app else None
+                client = httpx.AsyncClient(
+                    transport=inside, base_url=arm.entry.server or "http://arm", trust_env=False, timeout=SETUP_S
+                )
+                self._clients[arm.entry.name] = await stack.enter_async_context(client)
+            yield
+
+    async def _health(self, request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def _ready(self, request: Request) -> Response:
+        return JSONResponse({"status": "ready"})
+
+    async def _manifest(self, request: Request) -> Response:
+        return self._refused(request) or JSONResponse(self._document)
+
+    async def _open(self, request: Request) -> Response:
+        started, arm = time.monotonic(), self._arm
+        if refused := self._refused(request):
+            return refused
+        if arm is None:
+            return _error("not_ready", "no trial is under way", 503)
+        try:
+            body = unpack_json(await request.body())
+        except WireError as error:
+            return _error(error.code, str(error), error.status)
+        body["sampling"] = arm.entry.sampling
+        answer = await self._pass_on(arm, "POST", "/v1/sessions", json.dumps(body).encode(), JSON)
+        if answer.status_code == 201:
+            opened = json.loads(bytes(answer.body))
+            self._sessions[opened["session_id"]] = arm
+            answer = JSONResponse({**opened, "bundle_sha256": self._document["bundle_sha256"]}, 201)
+        await _until(started + self.open_s)
+        return answer
+
+    async def _act(self, request: Request) -> Response:
+        started, arm = time.monotonic(), self._sessions.get(request.path_params["id"])
+        if refused := self._refused(request):
+            return refused
+        if arm is None:
+            return _error("unknown_session", "the trial of this session is over", 404)
+        kind = request.headers.get("content-type", JSON)
+        answer = await self._pass_on(arm, "POST", request.url.path, await request.body(), kind)
+        if answer.status_code == 200:
+            answer = self._without_timing(answer)
+            self.answers += 1
+            self.late += time.monotonic() > started + self.act_s
+        await _until(started + self.act_s)
+        return answer
+
+    async def _close(self, request: Request) -> Response:
+        arm = self._sessions.pop(request.path_params["id"], None)
+        if refused := self._refused(request):
+            return refused
+        if arm is not None:
+            await self._pass_on(arm, "DELETE", request.url.path, b"", JSON)
+        return Response(status_code=204)
+
+    async def _pass_on(self, arm: Arm, method: str, path: str, body: bytes, kind: str) -> Response:
+        """Returns the arm's answer; an error of it without its words."""
+        headers = {"Content-Type": kind, "Accept-Encoding": "identity"}
+        if self._arms_token and arm.app is None:
+            headers["Authorization"] = f"Bearer {self._arms_token}"
+        try:
+            answer = await self._clients[arm.entry.name].request(method, path, content=body, headers=headers)
+        except httpx.HTTPError as error:
+            await asyncio.to_thread(self.seal, arm=arm.entry.name, path=path, error=f"{type(error).__name__}: {error}")
+            return _error("unreachable", f"the policy did not answer; {SEALED_LOG} has the reason", 502)
+        if answer.status_code >= 400:
+            await asyncio.to_thread(self.seal, arm=arm.entry.name, path=path, error=answer.text[:1000])
+            return _error(_code(answer), f"the policy refused; {SEALED_LOG} has the reason", answer.status_code)
+        return Response(answer.content, answer.status_code, media_type=answer.headers.get("content-type"))
+
+    def _without_timing(self, answer: Response) -> Response:
+        kind, data = str(answer.media_type), bytes(answer.body)
+        if not kind.startswith(MSGPACK):
+            return JSONResponse({**json.loads(data), "timing_s": {"total": self.act_s}})
+        decision = decision_from_fields(unpack(data))
+        fields: Mapping[str, Any] = {**decision_to_fields(decision), "timing_s": {"total": self.act_s}}
+        return Response(pack(fields), media_type=MSGPACK)
+
+    def _refused(self, request: Request) -> Response | None:
+        got, expected = request.headers.get("authorization", "").encode(), f"Bearer {self._token}".encode()
+        if self._token and not hmac.compare_digest(got, expected):
+            return _error("unauthorized", "authorization: expected 'Bearer' and the token", 401)
+        if int(request.headers.get("content-length") or 0) > MAX_BYTES:
+            return _error("too_large", f"body: expected at most {MAX_BYTES} bytes", 413)
+        return None
+
+
+def _code(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["error"]["code"])
+    except (ValueError, KeyError, TypeError):
+        return f"http_{answer.status_code}"
+
+
+def _error(code: str, message: str, status: int) -> Response:
+    return JSONResponse({"error": {"code": code, "message": message, "details": {}}}, status)
+
+
+async def _until(monotonic_s: float) -> None:
+    left_s = monotonic_s - time.monotonic()
+    if np.isfinite(left_s) and left_s > 0:
+        await asyncio.sleep(left_s)

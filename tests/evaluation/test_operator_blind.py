@@ -1,0 +1,177 @@
+"""Blinding: no answer, page or log tells the arms apart before the order is opened; starts are compared by picture."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+if any(find_spec(name) is None for name in ("segno", "uvicorn", "onnxruntime", "onnx")):
+    pytest.skip("needs the extras 'trials' and 'train'", allow_module_level=True)
+
+from bundles import tiny_body, write_tiny_bundle
+from operator_page import NAMES, Phone, lock, page
+
+from evaluation.errors import TrialError
+from evaluation.operator.blind_arms import open_arms
+from evaluation.operator.blind_server import SEALED_LOG, BlindServer
+from evaluation.operator.ghost import distance
+from evaluation.operator.in_process_rig import InProcessRig
+from evaluation.operator.latency import equalise
+from evaluation.operator.rig import Served, Setting
+from evaluation.operator.serving import in_thread
+from evaluation.plans.operation import Operation
+from evaluation.plans.plan import PolicyEntry
+from evaluation.records.trial_folder import TrialFolder
+from evaluation.step import RunEnd
+from policy_server.client import PolicyClient
+from policy_server.errors import Refused
+from robots.embodiment import Embodiment
+from robots.fakes.kinematic import FakeOptions, FakeRobot
+from robots.observation import Observation
+
+
+def test_names_of_arms_appear_nowhere_before_the_order_is_opened(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = lock(tmp_path, sampling="uniform")
+    told: list[str] = []
+
+    class Told(InProcessRig):
+        def use(self, served: Served) -> None:
+            super().use(served)
+            with PolicyClient(served.url, token=served.token) as client:
+                told.append(f"{served} {client.describe()}")
+
+        def run(self, setting: Setting) -> RunEnd:
+            end = super().run(setting)
+            told.append(f"{setting} {end}")
+            return end
+
+    with page(folder, lambda: Told(FakeRobot(FakeOptions(real_time=False)))) as joined, Phone(joined) as phone:
+        hooks = [lambda answer: told.append(str(answer.headers) + answer.read().decode("latin-1"))]
+        phone.http.event_hooks["response"] = hooks
+        for path in ("/", "/page/page.js", "/page/page.css"):
+            phone.http.get(path)
+        while (state := phone.until(lambda one: one["phase"] == "done" or one["ready"]))["phase"] != "done":
+            trial = phone.start()
+            phone.ended()
+            phone.judge(trial, f"k{state['progress']['finished']}", outcome="failure", failure="timeout")
+    printed = capfd.readouterr()
+    starts = [str(file) for file in (folder / "starts").iterdir()]
+    everything = "\n".join([*told, printed.out, printed.err, (folder / "journal.jsonl").read_text(), *starts])
+    assert "kitchen door" in everything
+    assert not [name for name in (*NAMES, "sunflower_bundle", "uniform") if name in everything]
+    assert (folder / SEALED_LOG).stat().st_mode & 0o077 == 0
+    assert all(name in (folder / SEALED_LOG).read_text() for name in NAMES)
+
+
+def entries(folder: Path) -> tuple[PolicyEntry, ...]:
+    return tuple(PolicyEntry(name, bundle=str(folder / name)) for name in ("fast", "slow"))
+
+
+@pytest.fixture
+def arms(tmp_path: Path) -> Iterator[tuple[BlindServer, Served]]:
+    write_tiny_bundle(tmp_path / "fast", script=("done",), control_period_s=10.0)
+    write_tiny_bundle(tmp_path / "slow", script=("rotate_left",), control_period_s=10.0, work=3)
+    blind = BlindServer(open_arms(entries(tmp_path), {}, threads=1), tmp_path, token="secret")
+    with in_thread(blind.app, "127.0.0.1", 0) as url:
+        yield blind, Served(url, "secret")
+
+
+def black(body: Embodiment) -> Observation:
+    """An observation in the dark."""
+    images = {camera.name: np.zeros((camera.height, camera.width, 3), np.uint8) for camera in body.cameras}
+    return Observation(1, images, {name: np.zeros(len(spec.names), np.float32) for name, spec in body.state.items()})
+
+
+def test_all_arms_have_one_address_one_description_and_the_latency_of_the_slowest(
+    arms: tuple[BlindServer, Served],
+) -> None:
+    blind, served = arms
+    body = tiny_body()
+    slowest_s = equalise(blind, served, ("fast", "slow"), body, "find a mug")
+    chosen, described, least = {}, set(), {}
+    with PolicyClient(served.url, token=served.token, timeout_s=None) as client:
+        for name in ("fast", "slow"):
+            blind.choose(name)
+            described.add(str(client.describe()))
+            with client.open(body, "find a mug") as session:
+                began = time.monotonic()
+                decision = session.act(black(body))
+                least[name] = time.monotonic() - began
+                chosen[name] = decision.name
+                assert set(decision.timing_s) == {"total"}
+    assert chosen == {"fast": "done", "slow": "rotate_left"}
+    assert len(described) == 1
+    assert least["fast"] >= slowest_s
+    assert slowest_s > 0
+
+
+def test_between_trials_no_arm_answers(arms: tuple[BlindServer, Served]) -> None:
+    blind, served = arms
+    with PolicyClient(served.url, token=served.token) as client:
+        blind.choose("fast")
+        session = client.open(tiny_body(), "find a mug")
+        blind.choose(None)
+        with pytest.raises(Refused, match="no trial"):
+            client.open(tiny_body(), "find a mug")
+        with pytest.raises(Refused, match="over"):
+            session.act(black(tiny_body()))
+    with PolicyClient(served.url, token="wrong") as stranger, pytest.raises(Refused, match="token"):
+        stranger.manifest()
+
+
+def test_arms_that_the_robot_would_tell_apart_are_refused(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path / "fast", control_period_s=1.0)
+    write_tiny_bundle(tmp_path / "slow", control_period_s=2.0)
+    with pytest.raises(TrialError, match="control_period_s"):
+        open_arms(entries(tmp_path), {})
+    with pytest.raises(TrialError, match="as locked"):
+        open_arms(entries(tmp_path)[:1], {"fast": "0" * 64})
+
+
+def scene(shift_px: int = 0, light: float = 1.0) -> np.ndarray:
+    """A room's worth of texture, (240, 320, 3)."""
+    draw = np.random.default_rng(0)
+    coarse = draw.integers(0, 256, (16, 24, 1)).repeat(20, 0).repeat(20, 1)[:240, :420]
+    moved = coarse[:, 40 + shift_px : 360 + shift_px]
+    return np.clip(np.repeat(moved, 3, 2) * light, 0, 255).astype(np.uint8)
+
+
+def test_the_distance_from_the_reference_is_in_pixels_and_does_not_mind_the_light() -> None:
+    reference = scene()
+    assert distance(reference, scene(light=0.8)).shift_px < 1.0
+    shifts = [distance(reference, scene(pixels)).shift_px for pixels in (0, 2, 4, 8)]  # of 320; of 640 twice as many
+    assert shifts == pytest.approx([0, 4, 8, 16], abs=1.5)
+    cups = [reference.copy() for _ in range(2)]
+    for cup, at in zip(cups, (150, 165)):  # it was moved by less than its width
+        cup[100:124, at : at + 20] = (250, 250, 250)
+    assert distance(*cups).shift_px < 1.0  # hardly a part of the picture
+    assert distance(*cups).changed > 0.1
+    assert not distance(*cups).within(Operation(start_changed=0.1))
+    assert not distance(reference, scene(8)).within(Operation(start_shift_px=8))
+    assert distance(reference, scene(2)).within(Operation(start_shift_px=8))
+
+
+def test_a_trial_starts_only_where_its_picture_is_like_the_reference(tmp_path: Path) -> None:
+    folder = lock(tmp_path, operation="start_changed: 0.3, start_shift_px: 20")
+    robot = FakeRobot(FakeOptions(real_time=False))
+    with page(folder, lambda: InProcessRig(robot)) as joined, Phone(joined) as phone:
+        trial = phone.until(lambda state: state["ready"])["trial"]
+        start = {"trial": trial["number"], "attempt": trial["attempt"]}
+        assert phone.post("/start", **start).status_code == 409  # no reference yet
+        assert phone.post("/reference", camera="navigation").status_code == 200
+        assert phone.http.get("/ghost/navigation").json()["within"]
+        robot.pose = (robot.pose[0], robot.pose[1], robot.pose[2] + 1.5)
+        refused = phone.http.get("/ghost/navigation").json()
+        assert not refused["within"]
+        assert phone.post("/start", **start).status_code == 409
+        robot.pose = (robot.pose[0], robot.pose[1], robot.pose[2] - 1.5)
+        assert phone.post("/start", **start).status_code == 200
+    assert TrialFolder.read(folder).unfinished() == (0,)
+    assert len(list((folder / "starts").glob("trial-0000-1-*.jpg"))) == 1

@@ -1,0 +1,122 @@
+"""Stops from the operator's page: pressed, by silence, by the time limit; and what a killed server leaves."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+if any(find_spec(name) is None for name in ("segno", "uvicorn", "onnxruntime", "onnx")):
+    pytest.skip("needs the extras 'trials' and 'train'", allow_module_level=True)
+
+from operator_page import Phone, lock, page, server
+
+from evaluation.operator.in_process_rig import InProcessRig
+from evaluation.plans.trial import Outcome
+from evaluation.records.trial_folder import TrialFolder
+from robots.fakes.kinematic import FakeOptions, FakeRobot
+
+TURNS = ("rotate_left",)
+ABORTED = {"outcome": "aborted", "failure": "cut off", "note": "the battery was changed"}
+
+
+@contextmanager
+def turning(folder: Path) -> Iterator[tuple[Phone, FakeRobot]]:
+    """A robot that turns for as long as a trial lasts."""
+    robot = FakeRobot(FakeOptions(speed=0.2))
+    with page(folder, lambda: InProcessRig(robot, name="fake")) as joined, Phone(joined) as phone:
+        yield phone, robot
+
+
+def until_it_turns(phone: Phone, robot: FakeRobot) -> None:
+    began = robot.pose[2]
+    phone.until(lambda _: robot.pose[2] != began)
+
+
+def test_stop_stops_the_robot_and_nothing_moves_until_it_is_cleared(tmp_path: Path) -> None:
+    with turning(lock(tmp_path, script=TURNS)) as (phone, robot):
+        trial = phone.start()
+        until_it_turns(phone, robot)
+        assert phone.post("/stop").status_code == 200
+        stopped = phone.ended()
+        assert stopped["halt"]["pressed"]
+        assert stopped["halt"]["confirmed"]
+        assert "emergency stop" in stopped["ended"]["message"]
+        before = robot.pose
+        assert phone.judge(trial, "k1", outcome="intervention", failure="collision", stages=[]).status_code == 200
+        assert phone.state()["phase"] == "place"
+        refused = phone.post("/start", trial=trial["number"] + 1, attempt=1)
+        assert refused.status_code == 409
+        assert robot.pose == before
+        assert phone.post("/clear").status_code == 200
+        phone.start()
+        until_it_turns(phone, robot)
+        phone.post("/stop")
+
+
+def test_a_trial_whose_page_falls_silent_is_stopped_where_the_plan_asks_for_it(tmp_path: Path) -> None:
+    with turning(lock(tmp_path, script=TURNS, operation="silence_s: 1.0")) as (phone, robot):
+        phone.start()
+        until_it_turns(phone, robot)
+        deadline = time.monotonic() + 20
+        while not (state := phone.state(awake=False))["halt"]["pressed"]:  # a phone that sleeps, or looks elsewhere
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert "no page was heard" in state["halt"]["why"]
+        assert phone.ended()["trial"]["number"] == 0
+
+
+def test_the_time_limit_ends_a_trial_without_an_emergency(tmp_path: Path) -> None:
+    with turning(lock(tmp_path, script=TURNS, limit_s=1.0)) as (phone, _):
+        phone.start()
+        ended = phone.ended()
+        assert ended["ended"]["timeout"]
+        assert not ended["halt"]["pressed"]
+
+
+def test_a_verdict_that_cannot_be_written_is_not_lost_on_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = lock(tmp_path)
+    robot = FakeRobot(FakeOptions(real_time=False))
+    with page(folder, lambda: InProcessRig(robot)) as joined, Phone(joined) as phone:
+        trial = phone.start()
+        phone.ended()
+
+        def full(file: int) -> None:
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as disk:
+            disk.setattr(os, "fsync", full)
+            assert phone.judge(trial, "k1", **ABORTED).status_code == 507
+        assert not TrialFolder.read(folder).kept()
+        assert phone.judge(trial, "k1", **ABORTED).status_code == 200
+        assert len(TrialFolder.read(folder).kept()) == 1
+
+
+def test_a_server_that_is_killed_loses_no_verdict_and_says_what_was_cut_off(tmp_path: Path) -> None:
+    folder = lock(tmp_path, script=TURNS)
+    with server(folder, tmp_path / "1.log") as (process, joined), Phone(joined) as phone:
+        trial = phone.start()
+        phone.post("/stop")
+        phone.ended()
+        assert phone.judge(trial, "k1", outcome="failure", failure="timeout").status_code == 200
+        assert phone.post("/clear").status_code == 200
+        cut = phone.start()
+        process.kill()
+        process.wait()
+    with server(folder, tmp_path / "2.log") as (_, joined_again), Phone(joined_again) as phone:
+        assert joined_again.rpartition("/")[2] == joined.rpartition("/")[2]  # a phone need not scan again
+        state = phone.state()
+        assert (state["phase"], state["trial"]["number"], state["ended"]) == ("verdict", cut["number"], None)
+        assert state["progress"]["unfinished"] == [cut["number"]]
+        assert phone.judge(trial, "k1", outcome="failure", failure="timeout").status_code == 200  # was acknowledged
+        assert phone.judge(cut, "k2", **ABORTED).status_code == 200
+    kept = TrialFolder.read(folder).kept()
+    assert [(one.slot.number, one.verdict.outcome) for one in kept] == [(0, Outcome.FAILURE), (1, Outcome.ABORTED)]
+    assert TrialFolder.read(folder).left()[-1].number == cut["number"]

@@ -1,0 +1,69 @@
+"""The operator's page on a ROS graph: a trial in the policy node, the supervisor's stop, a server that is killed."""
+
+from __future__ import annotations
+
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from ros_graph import Graph, graph, wait_until
+
+if any(find_spec(name) is None for name in ("segno", "uvicorn", "onnxruntime", "onnx", "scipy")):
+    pytest.skip("needs the extras 'trials' and 'train'", allow_module_level=True)
+
+from operator_page import NAMES, Phone, lock, server
+
+from evaluation.plans.trial import Outcome
+from evaluation.records.trial_folder import TrialFolder
+
+
+def trying(phone: Phone, here: Graph) -> dict[str, object]:
+    """Starts a trial, and waits until the robot turns."""
+    trial = phone.start()
+    wait_until(here.watcher.moving, 30.0)
+    return trial
+
+
+def stands(here: Graph) -> bool:
+    """True once the robot did not move for a second."""
+    return time.monotonic() - here.watcher.last_moved_s() > 1.0
+
+
+def test_trials_over_ros_are_started_stopped_and_judged_from_the_page(tmp_path: Path) -> None:
+    folder = lock(tmp_path, script=("rotate_left",))
+    with graph(tmp_path) as here:
+        here.supervisor()
+        here.robot(supervised=True, control_period_s=10.0)
+        policy = here.policy("http://127.0.0.1:9", autostart=False)
+        with (
+            server(folder, tmp_path / "page.log", "--robot", "ros", "--namespace", here.namespace) as (
+                process,
+                joined,
+            ),
+            Phone(joined) as phone,
+        ):
+            trial = trying(phone, here)
+            phone.until(lambda _: phone.http.get("/camera/navigation.jpg").status_code == 200)
+            pressed_s = time.monotonic()
+            assert phone.post("/stop").status_code == 200
+            latched = phone.until(lambda state: state["halt"]["confirmed"])
+            assert latched["halt"]["why"] == "pressed on the operator's page"
+            ended = phone.ended()
+            wait_until(lambda: stands(here), 20.0)
+            assert here.watcher.last_moved_s() < pressed_s + 3.0  # generous: a busy machine
+            assert ended["ended"]["reason"] != "done"
+            verdict = {"outcome": "intervention", "failure": "collision", "stages": ["sees it"]}
+            assert phone.judge(trial, "k1", **verdict).status_code == 200
+            assert phone.post("/start", trial=1, attempt=1).status_code == 409
+            assert phone.post("/clear").status_code == 200
+            cut = trying(phone, here)
+            process.kill()
+            process.wait()
+        wait_until(lambda: here.watcher.heard("supervisor_node", "e-stop: pressed"), 30.0)
+        wait_until(lambda: stands(here), 20.0)
+        told = "\n".join([policy.text(), (tmp_path / "page.log").read_text()])
+    read = TrialFolder.read(folder)
+    assert [one.verdict.outcome for one in read.kept()] == [Outcome.INTERVENTION]
+    assert read.unfinished() == (cut["number"],)
+    assert not [name for name in NAMES if name in told.replace(str(tmp_path), "")]
