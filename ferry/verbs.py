@@ -180,7 +180,7 @@ VERBS: Mapping[str, Verb] = {
     "trial": Verb("begin a trial on a graph that runs, and print its verdict", "robot,ros", _trial),
     "evaluate": Verb("run an evaluation plan: tasks, houses, policies", "sim,server", _evaluate),
     "trials": Verb(
-        "real trials: lock a plan, run it from a phone, amend, judge again, unseal, analyse", "trials", _trials
+        "real trials: plan, run from a phone, amend, judge again, unseal, analyse", "trials", _trials
     ),
     "report": Verb("write a report of evaluations or real trials: HTML, JSON, Markdown, tables", "report", _report),
     "replay": Verb("run a bundle on what recorded trials saw, bit for bit", "record,server", _replay),
