@@ -55,7 +55,7 @@ class Service:
 
     Args:
         bundles: of the policy, or name -> bundle; the first is the default.
-        options: limits, of all policies together.
+        options: limits; `max_sessions` of each policy, the others of all together.
     """
 
     def __init__(self, bundles: PolicyBundle | Mapping[str, PolicyBundle], options: ServiceOptions) -> None:
@@ -103,18 +103,18 @@ class Service:
         `served` is the default policy when not given. `bundle` is that of an episode that goes on, the present one of
         the policy when not given.
         """
-        self.sessions.check_room()
+        served = served or self.policy
+        self.sessions.check_room(served.name)
         if len(instruction) > self.options.max_instruction_chars:
             expected = f"at most {self.options.max_instruction_chars} characters"
             raise invalid("instruction", f"{len(instruction)} characters", expected, code="instruction")
         embodiment = self._embodiment(body)
-        served = served or self.policy
         bundle = bundle or served.bundle
         served.check_not_withdrawn(bundle)
         policy = OnnxPolicy(bundle, self.options.max_instruction_tokens)
         with self._judged(bundle):
             episode = policy.open(embodiment, instruction, sampling=sampling, seed=seed)
-        session = self.sessions.open(episode)
+        session = self.sessions.open(episode, served.name)
         try:
             served.check_not_withdrawn(bundle)  # it may have been taken back meanwhile
         except SessionError:

@@ -36,6 +36,8 @@ class Session:
     id: str
     episode: OnnxSession
     used_s: float
+    policy: str = ""
+    """Name of its policy: each has room for as many."""
     busy: bool = False
     account: Account = field(default_factory=Account)
 
@@ -48,7 +50,7 @@ class Session:
 
 
 class Sessions:
-    """All open sessions. Safe to use from several threads."""
+    """All open sessions, `most` of each policy. Safe to use from several threads."""
 
     def __init__(
         self, most: int, timeout_s: float, clock: Callable[[], float] = time.monotonic, replica: str = ""
@@ -64,16 +66,16 @@ class Sessions:
             self._expire()
             return len(self._open)
 
-    def check_room(self) -> None:
-        """Raises SessionError 503 "too_many_sessions" when no more can be opened."""
+    def check_room(self, policy: str = "") -> None:
+        """Raises SessionError 503 "too_many_sessions" when no more of a policy can be opened."""
         with self._lock:
-            self._check_room()
+            self._check_room(policy)
 
-    def open(self, episode: OnnxSession) -> Session:
+    def open(self, episode: OnnxSession, policy: str = "") -> Session:
         """Opens a session with an id that cannot be guessed; SessionError as in `check_room`."""
-        session = Session(f"{self._prefix}{secrets.token_urlsafe(16)}", episode, self._clock())
+        session = Session(f"{self._prefix}{secrets.token_urlsafe(16)}", episode, self._clock(), policy)
         with self._lock:
-            self._check_room()
+            self._check_room(policy)
             self._open[session.id] = session
         return session
 
@@ -117,11 +119,11 @@ class Sessions:
             self._expire()
             return [each.episode.bundle for each in self._open.values()]
 
-    def _check_room(self) -> None:
+    def _check_room(self, policy: str) -> None:
         self._expire()
-        if len(self._open) >= self._most:
-            self._evict()
-        if len(self._open) >= self._most:
+        if len(self._of(policy)) >= self._most:
+            self._evict(policy)
+        if len(self._of(policy)) >= self._most:
             message = f"sessions: all {self._most} are in use; close one or try again later"
             raise SessionError(message, code="too_many_sessions", status=503, details={"max_sessions": self._most})
 
@@ -139,9 +141,12 @@ class Sessions:
         for session in [each for each in self._open.values() if not each.busy and each.used_s < oldest]:
             self._forget(session.id, "session_expired")
 
-    def _evict(self) -> None:
+    def _of(self, policy: str) -> list[Session]:
+        return [each for each in self._open.values() if each.policy == policy]
+
+    def _evict(self, policy: str) -> None:
         now_s = self._clock()
-        spare = [each for each in self._open.values() if not each.busy and now_s - each.used_s >= each.spare_after_s]
+        spare = [each for each in self._of(policy) if not each.busy and now_s - each.used_s >= each.spare_after_s]
         if spare:
             longest = max(spare, key=lambda each: now_s - each.used_s - each.spare_after_s)
             self._forget(longest.id, "session_evicted")

@@ -73,6 +73,21 @@ def test_one_of_several_is_swapped_and_the_other_stays(folders: Path, capsys: py
         assert capsys.readouterr().out.count("\n") == 2
 
 
+def test_one_fleet_does_not_take_the_room_of_another(folders: Path) -> None:
+    several = [f"back={folders / 'move_back'}"]
+    limits = ("--max-sessions", "2")
+    with (
+        ferry_serve(folders / "move_ahead", *limits, more=several) as (url, _),
+        httpx.Client(base_url=url) as http,
+    ):
+        for _ in range(2):
+            open_path(http)
+        refusal(http.post("/v1/sessions", json=opening()), 503, "too_many_sessions")
+        for _ in range(2):
+            open_path(http, policy="back")
+        refusal(http.post("/v1/sessions", json=opening(policy="back")), 503, "too_many_sessions")
+
+
 def test_names_are_unique(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(folders / "move_ahead"), str(folders / "move_back")]) == 2
     assert "got the name 'tiny', expected one of its own: NAME=" in capsys.readouterr().err
