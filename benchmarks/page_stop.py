@@ -88,11 +88,11 @@ def graph(options: argparse.Namespace) -> Iterator[tuple[Callable[[RigOptions], 
         try_shutdown()
 
 
-def lock(folder: Path, bundle: str, instruction: str) -> Path:
-    """Locks a plan of two uniform arms."""
+def lock(folder: Path, bundle: str, instruction: str, limit_s: float = 60.0) -> Path:
+    """Locks a plan of two uniform arms, whose trials end after `limit_s`."""
     plan = folder / "plan.yaml"
     arms = ", ".join(f"{{name: {name}, bundle: {bundle}, sampling: uniform}}" for name in "ab")
-    task = f"{{name: move, instruction: {instruction}}}"
+    task = f"{{name: move, instruction: {instruction}, time_limit_s: {limit_s}}}"
     start, design = "{name: here, instruction: ''}", "{blocks: 500}"
     plan.write_text(f"name: stop\narms: [{arms}]\ntasks: [{task}]\nstarts: [{start}]\ndesign: {design}\n")
     return TrialFolder.lock(folder / "trials", read_trial_plan(plan), {}).path
