@@ -75,11 +75,17 @@ def graph(options: argparse.Namespace) -> Iterator[tuple[Callable[[RigOptions], 
     from sensor_msgs.msg import JointState
 
     enter(["page_stop"])
-    node, parts = Node("page_stop", namespace=options.namespace), {"odom": (0.0,), "joints": (0.0,)}
-    node.create_subscription(Odometry, "odom", lambda one: parts.update(odom=convert.pose_of(one)), qos.NEWEST)
-    node.create_subscription(
-        JointState, "joint_states", lambda one: parts.update(joints=tuple(one.position)), qos.NEWEST
-    )
+    node = Node("page_stop", namespace=options.namespace)
+    parts: dict[str, tuple[float, ...]] = {"odom": (0.0,), "joints": (0.0,)}
+
+    def take_odometry(message: Odometry) -> None:
+        parts["odom"] = convert.pose_of(message)
+
+    def take_joints(message: JointState) -> None:
+        parts["joints"] = tuple(message.position)
+
+    node.create_subscription(Odometry, "odom", take_odometry, qos.NEWEST)
+    node.create_subscription(JointState, "joint_states", take_joints, qos.NEWEST)
     spinner = Spinner(node)
     try:
         yield ros_rig, lambda: (*parts["odom"], *parts["joints"])

@@ -266,8 +266,8 @@ def random_episode(config: PolicyConfig, steps: int, seed: int) -> Trajectory:
     shape = (steps, len(config.cameras), config.image.tokens, config.image.token_width)
     features = rng.standard_normal(shape, np.float32).astype(np.float16)
     actions = rng.integers(0, len(SPOC_ACTIONS.names), steps).astype(np.uint8)
-    log_p, zeros = np.full(steps, -3.0, np.float32), np.zeros(steps, np.uint8)
-    return Trajectory("find a mug", features, actions, zeros, actions, log_p, rng.random(steps), True, True, 0)
+    log_p, state = np.full(steps, -3.0, np.float32), np.zeros((steps, 1), np.float32)
+    return Trajectory("find a mug", features, actions, state, actions, log_p, rng.random(steps), True, True, 0)
 
 
 if __name__ == "__main__":

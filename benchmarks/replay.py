@@ -103,7 +103,7 @@ def record(args: Benchmark, bundle: Path) -> None:
 
 def has_recorded(recorder: NodeProcess, trials: int) -> bool:
     """Whether the recorder says that it has recorded so many trials."""
-    return recorder.text().count("recorded ") >= trials
+    return bool(recorder.text().count("recorded ") >= trials)
 
 
 def shown(changed: str, replays: Sequence[Replay], is_named: Callable[[Replay], bool]) -> bool:

@@ -179,9 +179,7 @@ VERBS: Mapping[str, Verb] = {
     "run": Verb("run a launch file: a robot, twin or fake with a policy, over ROS 2", "robot,ros", _run),
     "trial": Verb("begin a trial on a graph that runs, and print its verdict", "robot,ros", _trial),
     "evaluate": Verb("run an evaluation plan: tasks, houses, policies", "sim,server", _evaluate),
-    "trials": Verb(
-        "real trials: plan, run from a phone, amend, judge again, unseal, analyse", "trials", _trials
-    ),
+    "trials": Verb("real trials: plan, run from a phone, amend, judge again, unseal, analyse", "trials", _trials),
     "report": Verb("write a report of evaluations or real trials: HTML, JSON, Markdown, tables", "report", _report),
     "replay": Verb("run a bundle on what recorded trials saw, bit for bit", "record,server", _replay),
     "watch": Verb("live view of a graph that runs, in Foxglove", "robot,ros,watch", _watch),

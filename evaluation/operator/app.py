@@ -111,7 +111,8 @@ class OperatorApp:
             raise ValueError("key: got none, expected one of the page's own")
         ended = self._desk.ended
         mine = ended is not None and (ended.trial, ended.attempt) == (trial, attempt)
-        fields = {name: body[name] for name in ("outcome", "soft", "stages", "failure", "note") if name in body}
+        given = ("outcome", "soft", "stages", "failure", "note")
+        fields: dict[str, object] = {name: body[name] for name in given if name in body}
         own: dict[str, object] = {"operator": self._operator}
         if ended and mine:
             own["duration_s"], own["recording"] = ended.duration_s, ended.record
