@@ -69,7 +69,7 @@ def result_of(message: DiagnosticArray) -> CommandResult:
             clipped=tuple(json.loads(values["clipped"])),
             refused=values["refused"],
             blocked=values["blocked"],
-            ended=bool(json.loads(values.get("ended", "false")))  # bags of before have none,
+            ended=bool(json.loads(values.get("ended", "false"))),  # bags of before have none,
         )
         numbers = {name: json.loads(values[name]) for name in ("after_ns", "age_s", "began_ns", "duration_s")}
         return CommandResult(stamp_of(message.header), sent, values["stopped"], **numbers, lease=values["lease"])
