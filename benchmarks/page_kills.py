@@ -1,6 +1,6 @@
 """The operator's page killed at random and started again: what becomes of the trials.
 
-    python -m benchmarks.page_kills --kills 20
+    python benchmarks/page_kills.py --kills 20
 
 `ferry trials run` on the fake is killed with SIGKILL at a random moment, while somebody starts, stops, judges and
 undoes without pause, and sends a verdict again that was not acknowledged. At the end the journal is compared with what
@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from page_stop import lock
 
-from benchmarks.page_stop import lock
 from evaluation.records.trial_events import Begun, Finished, Undone
 from evaluation.records.trial_folder import TrialFolder
 

@@ -1,7 +1,7 @@
 """Time to stop from the operator's page: from the tap's request to the last motion.
 
-    python -m benchmarks.page_stop --tries 20                             # the Stretch twin in this process
-    python -m benchmarks.page_stop --tries 20 --robot ros --namespace /stretch
+    python benchmarks/page_stop.py --tries 20                             # the Stretch twin in this process
+    python benchmarks/page_stop.py --tries 20 --robot ros --namespace /stretch
 
 The second on a graph that runs (`ferry run stretch_twin`, `ferry run piper` ...), by its odometry and joint states.
 Prints p50 and the longest time until the stop is confirmed, and until the robot stands. Tries in which it did not move
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -75,11 +76,17 @@ def graph(options: argparse.Namespace) -> Iterator[tuple[Callable[[RigOptions], 
     from sensor_msgs.msg import JointState
 
     enter(["page_stop"])
-    node, parts = Node("page_stop", namespace=options.namespace), {"odom": (0.0,), "joints": (0.0,)}
-    node.create_subscription(Odometry, "odom", lambda one: parts.update(odom=convert.pose_of(one)), qos.NEWEST)
-    node.create_subscription(
-        JointState, "joint_states", lambda one: parts.update(joints=tuple(one.position)), qos.NEWEST
-    )
+    node = Node("page_stop", namespace=options.namespace)
+    parts: dict[str, Pose] = {"odom": (0.0,), "joints": (0.0,)}
+
+    def joints(message: Any) -> None:
+        parts["joints"] = tuple(message.position)
+
+    def odometry(message: Any) -> None:
+        parts["odom"] = convert.pose_of(message)
+
+    node.create_subscription(Odometry, "odom", odometry, qos.NEWEST)
+    node.create_subscription(JointState, "joint_states", joints, qos.NEWEST)
     spinner = Spinner(node)
     try:
         yield ros_rig, lambda: (*parts["odom"], *parts["joints"])

@@ -111,11 +111,12 @@ class OperatorApp:
             raise ValueError("key: got none, expected one of the page's own")
         ended = self._desk.ended
         mine = ended is not None and (ended.trial, ended.attempt) == (trial, attempt)
-        fields = {name: body[name] for name in ("outcome", "soft", "stages", "failure", "note") if name in body}
-        own: dict[str, object] = {"operator": self._operator}
+        given = ("outcome", "soft", "stages", "failure", "note")
+        content: dict[str, Any] = {name: body[name] for name in given if name in body}
+        content["operator"] = self._operator
         if ended and mine:
-            own["duration_s"], own["recording"] = ended.duration_s, ended.record
-        verdict: TrialVerdict = build(TrialVerdict, {**fields, **own}, Place("verdict", error=RecordError))
+            content["duration_s"], content["recording"] = ended.duration_s, ended.record
+        verdict: TrialVerdict = build(TrialVerdict, content, Place("verdict", error=RecordError))
         self._desk.judge(trial, attempt, verdict, key)
 
     def _undo(self, body: dict[str, Any]) -> None:
