@@ -1,6 +1,6 @@
 """What the ghost's gate lets through: start poses of the Stretch twin that are off by centimetres and degrees.
 
-    python -m benchmarks.ghost_gate --starts 20
+    python benchmarks/ghost_gate.py --starts 20
 
 Prints, for each offset, the shift (median, least, most) and how many of the starts a limit lets through.
 """

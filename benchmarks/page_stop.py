@@ -1,7 +1,7 @@
 """Time to stop from the operator's page: from the tap's request to the last motion.
 
-    python -m benchmarks.page_stop --tries 20                             # the Stretch twin in this process
-    python -m benchmarks.page_stop --tries 20 --robot ros --namespace /stretch
+    python benchmarks/page_stop.py --tries 20                             # the Stretch twin in this process
+    python benchmarks/page_stop.py --tries 20 --robot ros --namespace /stretch
 
 The second on a graph that runs (`ferry run stretch_twin`, `ferry run piper` ...), by its odometry and joint states.
 Prints p50 and the longest time until the stop is confirmed, and until the robot stands. Tries in which it did not move
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -76,16 +77,16 @@ def graph(options: argparse.Namespace) -> Iterator[tuple[Callable[[RigOptions], 
 
     enter(["page_stop"])
     node = Node("page_stop", namespace=options.namespace)
-    parts: dict[str, tuple[float, ...]] = {"odom": (0.0,), "joints": (0.0,)}
+    parts: dict[str, Pose] = {"odom": (0.0,), "joints": (0.0,)}
 
-    def take_odometry(message: Odometry) -> None:
-        parts["odom"] = convert.pose_of(message)
-
-    def take_joints(message: JointState) -> None:
+    def joints(message: Any) -> None:
         parts["joints"] = tuple(message.position)
 
-    node.create_subscription(Odometry, "odom", take_odometry, qos.NEWEST)
-    node.create_subscription(JointState, "joint_states", take_joints, qos.NEWEST)
+    def odometry(message: Any) -> None:
+        parts["odom"] = convert.pose_of(message)
+
+    node.create_subscription(Odometry, "odom", odometry, qos.NEWEST)
+    node.create_subscription(JointState, "joint_states", joints, qos.NEWEST)
     spinner = Spinner(node)
     try:
         yield ros_rig, lambda: (*parts["odom"], *parts["joints"])

@@ -112,11 +112,11 @@ class OperatorApp:
         ended = self._desk.ended
         mine = ended is not None and (ended.trial, ended.attempt) == (trial, attempt)
         given = ("outcome", "soft", "stages", "failure", "note")
-        fields: dict[str, object] = {name: body[name] for name in given if name in body}
-        own: dict[str, object] = {"operator": self._operator}
+        content: dict[str, Any] = {name: body[name] for name in given if name in body}
+        content["operator"] = self._operator
         if ended and mine:
-            own["duration_s"], own["recording"] = ended.duration_s, ended.record
-        verdict: TrialVerdict = build(TrialVerdict, {**fields, **own}, Place("verdict", error=RecordError))
+            content["duration_s"], content["recording"] = ended.duration_s, ended.record
+        verdict: TrialVerdict = build(TrialVerdict, content, Place("verdict", error=RecordError))
         self._desk.judge(trial, attempt, verdict, key)
 
     def _undo(self, body: dict[str, Any]) -> None:
