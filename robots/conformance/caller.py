@@ -27,17 +27,18 @@ def nothing(_elapsed_s: float) -> None:
 
 
 class Caller:
-    """Thread for one robot: a renderer's or a driver's handles may belong to the thread that made them.
-
-    Attributes:
-        lost: the call that never returned; empty while the thread answers.
-    """
+    """Thread for one robot: a renderer's or a driver's handles may belong to the thread that made them."""
 
     def __init__(self) -> None:
-        self.lost = ""
+        self._late: tuple[str, Future[Any]] | None = None
         self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="conformance", daemon=True)
         self._thread.start()
+
+    @property
+    def lost(self) -> str:
+        """The call that was given up and has not returned until now; empty while the thread answers."""
+        return "" if self._late is None or self._late[1].done() else self._late[0]
 
     def call(self, what: str, job: Callable[[], T], limit_s: float, during: Callable[[float], None] = nothing) -> T:
         """Returns or raises as `job` does; Failed when it takes longer than `limit_s`.
@@ -52,7 +53,7 @@ class Caller:
         while not answer.done():
             elapsed = time.monotonic() - began
             if elapsed > limit_s:
-                self.lost = what
+                self._late = what, answer
                 raise Failed(what, f"no return within {limit_s:g} s", "a return")
             during(elapsed)
             _wait(answer, IDLE_S if during is nothing else POLL_S)

@@ -196,11 +196,6 @@ class PolicyNode(LifecycleNode):
         if conflict and (current := self._current):
             current.end(conflict)
 
-    @property
-    def _refusal(self) -> str:
-        """Reason why no trial may begin; empty when one may."""
-        return "this node is ending" if self.finished.is_set() else self._conflict
-
     def _bind(self, options: PolicyNodeOptions) -> None:
         with open_policy(options.server_url, token=options.token or None) as policy:
             spec = policy.describe().spec
@@ -242,8 +237,8 @@ class PolicyNode(LifecycleNode):
             return response
         self._current = trial = trial or Trial()
         try:
-            if refusal := self._refusal:  # checked once `_current` is set, which whoever has a reason looks at next
-                trial.end(refusal)
+            if refusal := "this node is ending" if self.finished.is_set() else self._conflict:
+                trial.end(refusal)  # asked only now: whoever has a reason from here on finds the trial in `_current`
             end = self._play(trial)
             response.success = end.reason in ("done", "max_steps")
             trial.succeeded = succeeded(end, trial.judged.get("outcome", ""))
