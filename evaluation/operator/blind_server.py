@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import logging
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,7 @@ class BlindServer:
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            stack.enter_context(_kept_from_the_terminal(lambda words: self.seal(log=words)))
             for own in {id(arm.app): arm.app for arm in self._arms.arms if arm.app is not None}.values():
                 await stack.enter_async_context(own.router.lifespan_context(own))
                 while own.state.api.ready.status == "warming_up":
@@ -189,6 +191,29 @@ class BlindServer:
         if self._token and not hmac.compare_digest(got, expected):
             return _error("unauthorized", "authorization: expected 'Bearer' and the token", 401)
         return None
+
+
+@contextmanager
+def _kept_from_the_terminal(seal: Callable[[str], object]) -> Iterator[None]:
+    """Hands what the arms' servers in this process log to `seal`: whose error it is could be seen by the trial."""
+    log, handler = logging.getLogger("ferry.policy_server"), _Sealing(seal)
+    log.addHandler(handler)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.propagate = True
+        log.removeHandler(handler)
+
+
+class _Sealing(logging.Handler):
+    def __init__(self, seal: Callable[[str], object]) -> None:
+        super().__init__()
+        self._seal = seal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):  # a full disk: the trial does without it
+            self._seal(record.getMessage())
 
 
 def _code(answer: httpx.Response) -> str:

@@ -141,6 +141,19 @@ def test_starts_in_any_alphabet_have_pictures_of_their_own(tmp_path: Path) -> No
         assert references.newest(task, start, "wrist") is None
 
 
+def test_an_arms_error_is_sealed_and_not_printed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_tiny_bundle(tmp_path / "bundle", nan_at_step=0)
+    blind = BlindServer(open_arms([PolicyEntry("one", bundle=str(tmp_path / "bundle"))], {}, threads=1), tmp_path)
+    with in_thread(blind.app, "127.0.0.1", 0) as url, httpx.Client(base_url=url) as http:
+        blind.choose("one")
+        told = act(http, open_path(http))
+    assert told.status_code == 500
+    assert "step 0" not in told.text + caplog.text
+    sealed = (tmp_path / SEALED_LOG).read_text()
+    assert "not_finite" in sealed
+    assert "step 0" in sealed
+
+
 def test_between_trials_no_arm_answers(arms: tuple[BlindServer, Served]) -> None:
     blind, served = arms
     with PolicyClient(served.url, token=served.token) as client:
