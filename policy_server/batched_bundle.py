@@ -44,7 +44,8 @@ class BatchedBundle(PolicyBundle):
 
     def waited_s(self, elapsed_s: float) -> float:
         """Returns the wait for the run before, and for the other requests of its own run [s]."""
-        return max(0.0, elapsed_s - self.policy.inference_s)
+        graph: BatchedGraph = self.policy
+        return max(0.0, elapsed_s - graph.inference_s)
 
     def warm_up(self) -> None:
         """Warms up as every bundle, and compares batches of random observations with each of them alone.

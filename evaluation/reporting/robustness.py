@@ -97,8 +97,8 @@ def rankings(results: Results) -> tuple[PerturbedRanking, ...]:
         condition = (plan.perturb, key.task, key.robot, plan.latency)
         known.setdefault(condition, {}).setdefault(key.policy, outcomes(results.episodes[key]))
     found = []
-    for (perturb, task, *rest), theirs in sorted(known.items(), key=lambda item: _order(item[0][0])):
-        ours = known.get(("", task, *rest), {})
+    for (perturb, task, robot, latency), theirs in sorted(known.items(), key=lambda item: _order(item[0][0])):
+        ours = known.get(("", task, robot, latency), {})
         names = tuple(name for name in ours if name in theirs)
         if perturb and len(names) >= FEWEST:
             sides = _matrix([ours[name] for name in names]), _matrix([theirs[name] for name in names])
