@@ -77,6 +77,7 @@ class TrialWork:
         self._open.enter_context(shared(path))
         self._runner = self._open.enter_context(TrialRunner(plan, options))
         self._folder = RunFolder.read(path)
+        self._folder.expect(self._runner.policies)
 
     def __call__(self, job: Trial, report: Report) -> Episode:
         """Runs a trial; sends heartbeats meanwhile."""

@@ -42,6 +42,11 @@ class BatchedBundle(PolicyBundle):
         parts = {one.name: getattr(bundle, one.name) for one in fields(bundle)}
         return cls(**{**parts, "policy": BatchedGraph(bundle.policy, axes, most)})
 
+    def waited_s(self, elapsed_s: float) -> float:
+        """Returns the wait for the run before, and for the other requests of its own run [s]."""
+        graph: BatchedGraph = self.policy
+        return max(0.0, elapsed_s - graph.inference_s)
+
     def warm_up(self) -> None:
         """Warms up as every bundle, and compares batches of random observations with each of them alone.
 

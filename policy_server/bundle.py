@@ -121,6 +121,10 @@ class PolicyBundle:
         answers = self.policy.run(self.outputs, self.feed(values, recurrent))
         return answers[0][0], self.state_from(answers)
 
+    def waited_s(self, elapsed_s: float) -> float:
+        """Returns how much of the `elapsed_s` of this thread's last `run` other requests took [s]: none here."""
+        return 0.0
+
     @property
     def outputs(self) -> list[str]:
         """Outputs of the policy graph that are computed: the answer, then the recurrent state."""

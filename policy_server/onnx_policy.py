@@ -102,6 +102,8 @@ class OnnxSession(PolicySession):
         prepared = time.perf_counter()
         answer, recurrent = self._answer(images, state, previous)
         inferred = time.perf_counter()
+        waited_s = 0.0 if self.sampling == "uniform" else self.bundle.waited_s(inferred - prepared)
+        waits = {"wait": waited_s} if waited_s else {}
         decision = replace(
             self._decision(answer),
             stamp_ns=observation.stamp_ns,
@@ -109,7 +111,8 @@ class OnnxSession(PolicySession):
             valid_for_s=self.binding.policy.control_period_s,
             timing_s={
                 "preprocess": prepared - started,
-                "inference": inferred - prepared,
+                "inference": inferred - prepared - waited_s,
+                **waits,
                 "total": time.perf_counter() - started,
             },
         )

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from policy_server.dialects.contract import Contract
 from policy_server.errors import PolicyError
 from policy_server.serving.admission import BACKLOG, MAX_CONNECTIONS, Connection, Places, connection_limit
 from policy_server.serving.app import create_app
-from policy_server.serving.control import Doors, create_control, listen_control
+from policy_server.serving.control import Doors, create_control, listen_control, remove_stale
 from policy_server.serving.service import ServiceOptions
 from policy_server.wire.control import PORT, control_path
 from robots.processes.drain import drained
@@ -253,7 +253,8 @@ def _operators_socket(path: Path) -> Iterator[socket.socket | None]:
         with door:
             yield door
     finally:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # a server that was started while this one drained listens there
+            remove_stale(path)
 
 
 if __name__ == "__main__":

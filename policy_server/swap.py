@@ -35,7 +35,7 @@ class Swap:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs `ferry swap`; exit status 2 and one line if nothing was changed."""
+    """Runs `ferry swap`; exit status 2 and one line if nothing was changed, or nobody answers."""
     args = tyro.cli(Swap, args=argv, prog="ferry swap")
     path = args.control or control_path(args.port)
     try:
@@ -47,6 +47,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             else:
                 fields = {"bundle": str(args.bundle.absolute()), "policy": args.policy, "other_spec": args.other_spec}
                 reply = http.post(SWAP, json=fields)
+    except httpx.TimeoutException:
+        print(
+            f"ferry swap: no answer in {TIMEOUT_S:g} s; `ferry swap` without a bundle says what is served",
+            file=sys.stderr,
+        )
+        return NO_SWAP
     except httpx.TransportError as error:
         print(f"ferry swap: no server of this user answers at {path}: {error}", file=sys.stderr)
         return NO_SWAP

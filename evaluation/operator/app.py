@@ -44,7 +44,7 @@ class OperatorApp:
 
     def __init__(self, desk: Desk, token: str, operator: str = "") -> None:
         self._desk, self._operator = desk, operator
-        self._stops = ThreadPoolExecutor(4, "stop")  # of its own: no camera is in the way of a stop
+        self._stops = ThreadPoolExecutor(4, "stop")  # of its own: no camera and no clearing is in the way of a stop
         actions: dict[str, Callable[[dict[str, Any]], object]] = {
             "start": lambda body: desk.start(_number(body, "trial"), _number(body, "attempt")),
             "verdict": self._judge,
@@ -81,7 +81,7 @@ class OperatorApp:
 
     async def _clear(self, request: Request) -> Response:
         try:
-            await asyncio.get_running_loop().run_in_executor(self._stops, self._desk.rig.clear)
+            await asyncio.to_thread(self._desk.rig.clear)
         except RobotError as error:
             return _refused("not_cleared", str(error), 409)
         return JSONResponse(await asyncio.to_thread(view, self._desk))
@@ -109,14 +109,11 @@ class OperatorApp:
         trial, attempt, key = _number(body, "trial"), _number(body, "attempt"), str(body.get("key", ""))
         if not key:
             raise ValueError("key: got none, expected one of the page's own")
-        ended = self._desk.ended
-        mine = ended is not None and (ended.trial, ended.attempt) == (trial, attempt)
         given = ("outcome", "soft", "stages", "failure", "note")
-        content: dict[str, Any] = {name: body[name] for name in given if name in body}
-        content["operator"] = self._operator
-        if ended and mine:
-            content["duration_s"], content["recording"] = ended.duration_s, ended.record
-        verdict: TrialVerdict = build(TrialVerdict, content, Place("verdict", error=RecordError))
+        fields: dict[str, object] = {name: body[name] for name in given if name in body}
+        duration_s, recording = self._desk.measured(trial, attempt)
+        own = {"operator": self._operator, "duration_s": duration_s, "recording": recording}
+        verdict: TrialVerdict = build(TrialVerdict, {**fields, **own}, Place("verdict", error=RecordError))
         self._desk.judge(trial, attempt, verdict, key)
 
     def _undo(self, body: dict[str, Any]) -> None:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import logging
 import os
+import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from starlette.routing import Route
 
 from evaluation.operator.blind_arms import Arm, BlindArms
 from policy_server.errors import WireError
+from policy_server.serving.payload import Payload
 from policy_server.serving.service import ServiceOptions
 from policy_server.wire.messages import (
     JSON,
@@ -62,7 +65,8 @@ class BlindServer:
         self._document = arms.document
         self._clients: dict[str, httpx.AsyncClient] = {}
         self._arm: Arm | None = None
-        self._sessions: dict[str, Arm] = {}
+        self._sessions: dict[str, tuple[Arm, str]] = {}
+        self._payload = Payload(MAX_BYTES)
         self.act_s = self.open_s = 0.0
         self.answers = self.late = 0
         routes = [
@@ -92,6 +96,7 @@ class BlindServer:
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            stack.enter_context(_kept_from_the_terminal(lambda words: self.seal(log=words)))
             for own in {id(arm.app): arm.app for arm in self._arms.arms if arm.app is not None}.values():
                 await stack.enter_async_context(own.router.lifespan_context(own))
                 while own.state.api.ready.status == "warming_up":
@@ -120,26 +125,30 @@ class BlindServer:
         if arm is None:
             return _error("not_ready", "no trial is under way", 503)
         try:
-            body = unpack_json(await request.body())
+            body = unpack_json(await self._payload.json(request))
         except WireError as error:
             return _error(error.code, str(error), error.status)
         body["sampling"] = arm.entry.sampling
         answer = await self._pass_on(arm, "POST", "/v1/sessions", json.dumps(body).encode(), JSON)
         if answer.status_code == 201:
-            opened = json.loads(bytes(answer.body))
-            self._sessions[opened["session_id"]] = arm
-            answer = JSONResponse({**opened, "bundle_sha256": self._document["bundle_sha256"]}, 201)
+            opened, id = json.loads(bytes(answer.body)), secrets.token_urlsafe(16)  # a replica's ids tell its name
+            self._sessions[id] = arm, f"/v1/sessions/{opened['session_id']}"
+            ours = {"session_id": id, "bundle_sha256": self._document["bundle_sha256"]}
+            answer = JSONResponse({**opened, **ours}, 201)
         await _until(started + self.open_s)
         return answer
 
     async def _act(self, request: Request) -> Response:
-        started, arm = time.monotonic(), self._sessions.get(request.path_params["id"])
+        started, session = time.monotonic(), self._sessions.get(request.path_params["id"])
         if refused := self._refused(request):
             return refused
-        if arm is None:
+        if session is None:
             return _error("unknown_session", "the trial of this session is over", 404)
-        kind = request.headers.get("content-type", JSON)
-        answer = await self._pass_on(arm, "POST", request.url.path, await request.body(), kind)
+        try:
+            body = await self._payload.act(request)
+        except WireError as error:
+            return _error(error.code, str(error), error.status)
+        answer = await self._pass_on(session[0], "POST", f"{session[1]}/act", body.data, body.header)
         if answer.status_code == 200:
             answer = self._without_timing(answer)
             self.answers += 1
@@ -148,11 +157,10 @@ class BlindServer:
         return answer
 
     async def _close(self, request: Request) -> Response:
-        arm = self._sessions.pop(request.path_params["id"], None)
         if refused := self._refused(request):
             return refused
-        if arm is not None:
-            await self._pass_on(arm, "DELETE", request.url.path, b"", JSON)
+        if session := self._sessions.pop(request.path_params["id"], None):
+            await self._pass_on(session[0], "DELETE", session[1], b"", JSON)
         return Response(status_code=204)
 
     async def _pass_on(self, arm: Arm, method: str, path: str, body: bytes, kind: str) -> Response:
@@ -182,9 +190,30 @@ class BlindServer:
         got, expected = request.headers.get("authorization", "").encode(), f"Bearer {self._token}".encode()
         if self._token and not hmac.compare_digest(got, expected):
             return _error("unauthorized", "authorization: expected 'Bearer' and the token", 401)
-        if int(request.headers.get("content-length") or 0) > MAX_BYTES:
-            return _error("too_large", f"body: expected at most {MAX_BYTES} bytes", 413)
         return None
+
+
+@contextmanager
+def _kept_from_the_terminal(seal: Callable[[str], object]) -> Iterator[None]:
+    """Hands what the arms' servers in this process log to `seal`: whose error it is could be seen by the trial."""
+    log, handler = logging.getLogger("ferry.policy_server"), _Sealing(seal)
+    log.addHandler(handler)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.propagate = True
+        log.removeHandler(handler)
+
+
+class _Sealing(logging.Handler):
+    def __init__(self, seal: Callable[[str], object]) -> None:
+        super().__init__()
+        self._seal = seal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):  # a full disk: the trial does without it
+            self._seal(record.getMessage())
 
 
 def _code(answer: httpx.Response) -> str:

@@ -32,7 +32,7 @@ Phase = Literal["place", "running", "verdict", "done"]
 TROUBLE = (RobotError, EvaluationError, PolicyError)
 WATCH_S = 0.1
 AGAIN_S = 1.0
-"""Pause after a robot could not be set up."""
+"""Pause after a robot could not be set up, and before a trial whose time is over is ended once more."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Desk:
         self.problem = ""
         self.ended: Ended | None = None
         self._ready: tuple[int, int] | None = None
-        self._over: tuple[int, int] | None = None
+        self._end_s = 0.0
         self._running: tuple[Slot, int, float] | None = None
         self._heard_s, self._closing = clock(), threading.Event()
         self._threads = [threading.Thread(target=self._watch, name="watch", daemon=True)]
@@ -160,6 +160,17 @@ class Desk:
             kept = self._store.finish(trial, attempt, verdict, key)
         return kept
 
+    def measured(self, trial: int, attempt: int) -> tuple[float, str]:
+        """Returns how long an attempt took [s], and its recording, also where its verdict was undone; 0 and "" where
+        nobody knows: the server was started again before it was judged."""
+        ended = self.ended
+        if ended is not None and (ended.trial, ended.attempt) == (trial, attempt):
+            return ended.duration_s, ended.record
+        for event in reversed(self.folder.events):
+            if isinstance(event, Finished) and (event.trial, event.attempt) == (trial, attempt):
+                return event.verdict.duration_s, event.verdict.recording
+        return 0.0, ""
+
     def undo(self, trial: int, attempt: int, key: str, why: str) -> None:
         """Takes back the verdict with that key, once; FolderError while a trial runs."""
         with self.lock:
@@ -240,20 +251,20 @@ class Desk:
             running = self._running
             try:
                 if running:
-                    self._watch_trial(running[0], running[1], self._clock() - running[2])
+                    self._watch_trial(running[0], self._clock() - running[2])
                 else:
                     self._prepare()
             except Exception as error:  # whatever a driver or simulator raises: the watch goes on
                 self.problem = f"{type(error).__name__}: {error}"
                 self._closing.wait(AGAIN_S)
 
-    def _watch_trial(self, slot: Slot, attempt: int, elapsed_s: float) -> None:
+    def _watch_trial(self, slot: Slot, elapsed_s: float) -> None:
         limit_s = self.folder.plan_of(slot.number).task(slot.task).time_limit_s
         silence_s = self.operation.silence_s
         if 0 < silence_s < self._clock() - self._heard_s and not self.rig.halt.pressed:
             self.rig.stop(f"no page was heard for {silence_s:g} s")
-        elif elapsed_s > limit_s and self._over != (slot.number, attempt):
-            self._over = (slot.number, attempt)
+        elif elapsed_s > limit_s and self._clock() > self._end_s:  # again until it has ended: a call may be lost
+            self._end_s = self._clock() + AGAIN_S
             self._in_thread(lambda: self.rig.end(f"the time limit of {limit_s:g} s is over"))
 
     def _prepare(self) -> None:

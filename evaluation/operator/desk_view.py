@@ -21,6 +21,7 @@ def view(desk: Desk) -> dict[str, Any]:
         mine = ended is not None and slot is not None and (ended.trial, ended.attempt) == (slot.number, attempt)
         operation = folder.plan.operation
         return {
+            "id": folder.locked.order_sha256[:16],
             "name": folder.plan.name,
             "phase": phase,
             "ready": desk.is_ready,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,4 +134,6 @@ def _stem(task: str, start: str, camera: str) -> str:
 
 
 def _safe(word: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", word)
+    """A word of a file's name; words that differ stay apart, also those of other alphabets."""
+    safe = re.sub(r"[^A-Za-z0-9_]+", "_", word)
+    return safe if safe == word else f"{safe}-{hashlib.sha256(word.encode()).hexdigest()[:8]}"

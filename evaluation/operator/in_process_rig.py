@@ -97,10 +97,14 @@ class InProcessRig:
     def stop(self, why: str) -> None:
         """Stops the robot; nothing moves until it is cleared."""
         with self._lock:
-            runner, self._halt = self._runner, Halt(True, True, self._halt.why or why)
+            why = self._halt.why or why
+            runner, self._halt = self._runner, Halt(True, False, why)
         if runner:
             runner.interrupt(f"emergency stop: {why}")
         self._robot.stop()
+        with self._lock:
+            if self._halt.pressed:
+                self._halt = Halt(True, True, why)
 
     def clear(self) -> None:
         """Clears the stop."""

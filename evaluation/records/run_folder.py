@@ -95,6 +95,15 @@ class RunFolder:
         again = episode is None or not episode.is_finished or (retry_aborted and episode.outcome is Outcome.ABORTED)
         return not again
 
+    def expect(self, policies: Sequence[PolicyIdentity]) -> None:
+        """Raises FolderError unless these are the bundles that the evaluation was begun with."""
+        for now, then in zip(policies, self.info.policies):
+            if now.bundle_sha256 != then.bundle_sha256:
+                raise FolderError(
+                    f"{self.path}: policy '{now.name}': got bundle {now.bundle_sha256[:12]}, expected "
+                    f"{then.bundle_sha256[:12]} as begun there; pass another --output"
+                )
+
     def _check_same(self, plan: Plan, policies: Sequence[PolicyIdentity]) -> None:
         if plan.sha256 != self.info.plan_sha256:
             changed = [name for name, value in asdict(plan).items() if value != asdict(self.info.plan)[name]]
@@ -102,12 +111,7 @@ class RunFolder:
                 f"{self.path}: got plan '{plan.name}' with other {', '.join(changed)}, expected plan "
                 f"'{self.info.plan.name}' as begun there; pass another --output"
             )
-        for now, then in zip(policies, self.info.policies):
-            if now.bundle_sha256 != then.bundle_sha256:
-                raise FolderError(
-                    f"{self.path}: policy '{now.name}': got bundle {now.bundle_sha256[:12]}, expected "
-                    f"{then.bundle_sha256[:12]} as begun there; pass another --output"
-                )
+        self.expect(policies)
 
 
 def git_commit() -> str:

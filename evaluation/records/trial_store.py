@@ -61,7 +61,8 @@ class TrialStore:
         """Keeps the verdict on an attempt; returns what is kept.
 
         Raises:
-            FolderError: the attempt never began or has another verdict, or a strict success is no soft one.
+            FolderError: the attempt never began or has another verdict, this one was undone (sent again by a phone
+                that missed the answer), or a strict success is no soft one.
             OSError: it could not be written; nothing was kept, and it may be sent again.
         """
         if not any(
@@ -74,6 +75,8 @@ class TrialStore:
             if standing.key == key:
                 return standing
             raise FolderError(f"trial {trial}, attempt {attempt}: has a verdict already; undo it first")
+        if key in self._keys(trial, attempt):
+            raise FolderError(f"trial {trial}, attempt {attempt}: this verdict was undone; judge it again")
         finished = Finished(trial, attempt, now(), key, verdict)
         self._add(finished)
         return finished
@@ -99,7 +102,8 @@ class TrialStore:
         standing = self.folder.verdicts().get(trial)
         if standing is None or standing.verdict.outcome is Outcome.ABORTED:
             raise FolderError(f"trial {trial}: has no verdict that counts, expected one to compare with")
-        if not by.strip() or by == standing.verdict.operator:
+        by = by.strip()
+        if not by or by.casefold() == standing.verdict.operator.strip().casefold():
             raise FolderError(f"trial {trial}: got judge '{by}', expected the name of someone who did not run it")
         kinds = self.folder.plan_of(trial).task(self.folder.slots()[trial].task).failures
         if failure and (strict or failure not in kinds):
@@ -141,6 +145,10 @@ class TrialStore:
         if not self.folder.is_unsealed:
             self._add(unsealed)
         return unsealed
+
+    def _keys(self, trial: int, attempt: int) -> set[str]:
+        found = (event for event in self.folder.events if isinstance(event, Finished))
+        return {event.key for event in found if (event.trial, event.attempt) == (trial, attempt)}
 
     def _check(self, trial: int, verdict: TrialVerdict) -> None:
         stages = self.folder.plan_of(trial).task(self.folder.slots()[trial].task).stages

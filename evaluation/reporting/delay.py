@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from evaluation.plans.latency import LatencySettings
-from evaluation.reporting.results import Key, Results, evaluations_of_one_policy, outcomes
+from evaluation.reporting.results import Key, Results, difference, evaluations_of_one_policy
 from evaluation.statistics.estimate import Estimate
-from evaluation.statistics.pairs import paired
 
 MARGIN = 0.1
 """A delay is tolerated where success is at most this much lower than without, with 95 % confidence."""
@@ -80,13 +79,11 @@ def delay_curves(results: Results) -> tuple[DelayCurve, ...]:
 def _curve(keys: Sequence[Key], results: Results) -> DelayCurve:
     rows = {row.key: row for row in results.rows}
     ordered = sorted(keys, key=lambda key: results.plans[key.plan].latency.delay_s)
-    first = outcomes(results.episodes[ordered[0]])
-    points = []
-    for key in ordered:
-        ours = outcomes(results.episodes[key])
-        common = [trial for trial in ours if trial in first]
-        difference = paired([ours[one] for one in common], [first[one] for one in common]).difference
-        points.append(DelayPoint(results.plans[key.plan].latency, rows[key].success, difference))
+    first = results.episodes[ordered[0]]
+    points = [
+        DelayPoint(results.plans[key.plan].latency, rows[key].success, difference(results.episodes[key], first))
+        for key in ordered
+    ]
     key = ordered[0]
     return DelayCurve(key.policy, key.robot, key.task, rows[key].bundle_sha256, tuple(points))
 

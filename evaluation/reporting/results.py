@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from evaluation.errors import FolderError
 from evaluation.plans.plan import Plan
 from evaluation.plans.trial import Outcome
 from evaluation.policies import PolicyIdentity
@@ -117,7 +118,12 @@ class Results:
 
 
 def results_of(folders: Sequence[RunFolder]) -> Results:
-    """Computes the results of the evaluations in `folders`. Evaluations of one plan name on one robot are merged."""
+    """Computes the results of the evaluations in `folders`; a folder that is given twice counts once.
+
+    Evaluations of one plan name on one robot are merged; FolderError where they differ in latency or perturbation.
+    """
+    folders = list({folder.path.resolve(): folder for folder in folders}.values())
+    plans = _plans(folders)
     episodes: dict[Key, list[Episode]] = {}
     policies: dict[Key, PolicyIdentity] = {}
     planned: Counter[Key] = Counter()
@@ -133,7 +139,6 @@ def results_of(folders: Sequence[RunFolder]) -> Results:
             policies[key] = names[episode.trial.policy]
     order = sorted((key for key in planned if key in episodes), key=lambda key: _order(key, folders))
     rows = tuple(_row(key, episodes[key], planned[key]) for key in order)
-    plans = {folder.info.plan.name: folder.info.plan for folder in folders}
     counted = {key: judged(episodes[key]) for key in order}
     return Results(
         plans=plans,
@@ -145,6 +150,17 @@ def results_of(folders: Sequence[RunFolder]) -> Results:
         policies=policies,
         episodes={key: tuple(episodes[key]) for key in order},
     )
+
+
+def _plans(folders: Sequence[RunFolder]) -> dict[str, Plan]:
+    plans: dict[str, Plan] = {}
+    for folder in folders:
+        plan = folder.info.plan
+        known = plans.setdefault(plan.name, plan)
+        if (plan.latency, plan.perturb) != (known.latency, known.perturb):
+            got = f"another latency or perturbation under the name '{plan.name}'"
+            raise FolderError(f"{folder.path}: got {got}, expected a name of its own; report them apart")
+    return plans
 
 
 def _order(key: Key, folders: Sequence[RunFolder]) -> tuple[int, str, str, int]:
@@ -258,6 +274,14 @@ def outcomes(episodes: Sequence[Episode]) -> dict[tuple[object, ...], bool]:
         (one.trial.place, one.trial.seed, one.trial.sampling_seed, one.trial.task): one.success
         for one in judged(episodes)
     }
+
+
+def difference(ours: Sequence[Episode], theirs: Sequence[Episode]) -> Estimate:
+    """Returns our success minus theirs over the trials in common, of which those at one place are alike."""
+    first, second = outcomes(ours), outcomes(theirs)
+    common = [trial for trial in first if trial in second]
+    places = [trial[0] for trial in common]
+    return paired([first[one] for one in common], [second[one] for one in common], clusters=places).difference
 
 
 def evaluations_of_one_policy(results: Results) -> Iterable[Sequence[Key]]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evaluation.reporting.results import Key, Results, evaluations_of_one_policy, outcomes
+from evaluation.plans.latency import LatencySettings
+from evaluation.reporting.results import Key, Results, difference, evaluations_of_one_policy, outcomes
 from evaluation.statistics.estimate import Estimate
-from evaluation.statistics.pairs import paired
 from evaluation.statistics.ranking import Ranking, ranking
 
 FEWEST = 3
@@ -66,35 +66,39 @@ class PerturbedRanking:
 
 
 def robustness(results: Results) -> tuple[Robustness, ...]:
-    """Returns the curves of each policy that was evaluated with and without perturbations, at one latency."""
+    """Returns the curves of each policy that was evaluated with and without perturbations, at each latency."""
     success = {row.key: row.success for row in results.rows}
     found = []
     for keys in evaluations_of_one_policy(results):
-        plain = next((key for key in keys if not _perturb(key, results)), None)
-        if plain is None:
-            continue
-        latency, first = results.plans[plain.plan].latency, outcomes(results.episodes[plain])
-        points = []
+        at: dict[LatencySettings, list[Key]] = {}
         for key in sorted(keys, key=lambda one: _order(_perturb(one, results))):
-            if results.plans[key.plan].latency == latency:
-                ours = outcomes(results.episodes[key])
-                common = [trial for trial in ours if trial in first]
-                difference = paired([ours[one] for one in common], [first[one] for one in common]).difference
-                points.append(PerturbedPoint(_perturb(key, results), success[key], difference))
-        if len(points) > 1:
-            found.append(Robustness(plain.policy, plain.robot, plain.task, tuple(points)))
+            at.setdefault(results.plans[key.plan].latency, []).append(key)
+        for plain, *others in at.values():
+            if _perturb(plain, results):
+                continue
+            points = []
+            for key in (plain, *others):
+                apart = difference(results.episodes[key], results.episodes[plain])
+                if apart.n:
+                    points.append(PerturbedPoint(_perturb(key, results), success[key], apart))
+            if any(point.perturb for point in points):
+                found.append(Robustness(plain.policy, plain.robot, plain.task, tuple(points)))
     return tuple(found)
 
 
 def rankings(results: Results) -> tuple[PerturbedRanking, ...]:
-    """Returns how the unperturbed twin ranks policies under each perturbation that `FEWEST` of them were tried in."""
-    known: dict[tuple[str, str], dict[str, dict[tuple[object, ...], bool]]] = {}
+    """Returns how the unperturbed twin ranks policies under each perturbation that `FEWEST` of them were tried in.
+
+    Policies are ranked within one task, robot and latency.
+    """
+    known: dict[tuple[str, str, str, LatencySettings], dict[str, dict[tuple[object, ...], bool]]] = {}
     for row in results.rows:
-        condition = _perturb(row.key, results), row.key.task
-        known.setdefault(condition, {})[row.key.policy] = outcomes(results.episodes[row.key])
+        key, plan = row.key, results.plans[row.key.plan]
+        condition = (plan.perturb, key.task, key.robot, plan.latency)
+        known.setdefault(condition, {}).setdefault(key.policy, outcomes(results.episodes[key]))
     found = []
-    for (perturb, task), theirs in sorted(known.items(), key=lambda item: _order(item[0][0])):
-        ours = known.get(("", task), {})
+    for (perturb, task, robot, latency), theirs in sorted(known.items(), key=lambda item: _order(item[0][0])):
+        ours = known.get(("", task, robot, latency), {})
         names = tuple(name for name in ours if name in theirs)
         if perturb and len(names) >= FEWEST:
             sides = _matrix([ours[name] for name in names]), _matrix([theirs[name] for name in names])

@@ -6,6 +6,7 @@ The second judge sees the task, its rubric and where the recording is; not the a
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -133,7 +134,7 @@ def _read(path: Path) -> Iterator[Answer]:
 
 def _answer(row: Mapping[str, str | None], path: Path, line: int) -> Answer | None:
     cells, where = {name: (row.get(name) or "").strip() for name in ("trial", *ANSWERS)}, f"{path.name}:{line}"
-    if not cells["trial"].isdigit():
+    if not re.fullmatch("[0-9]{1,9}", cells["trial"]):
         raise RecordError(where, f"trial '{cells['trial']}'", "its number", line=line)
     strict = truth(cells["strict"], where, line)
     if strict is None:
@@ -179,5 +180,5 @@ def _kind(ask: Callable[[str], str], kinds: Sequence[str]) -> str:
         answer = ask(printable(f"  kind of failure ({listed}), or nothing: ")).strip()
         if not answer:
             return ""
-        if answer.isdigit() and 1 <= int(answer) <= len(kinds):
+        if re.fullmatch("[0-9]{1,9}", answer) and 1 <= int(answer) <= len(kinds):
             return kinds[int(answer) - 1]

@@ -136,6 +136,8 @@ def of_trials(folder: TrialFolder) -> TrialTable:
         completed[row.block] = max(completed.get(row.block, ""), row.started)
     rows.sort(key=lambda row: (completed[row.block], int(row.block), order[row.arm]))
     pairs = tuple((names[first], names[second]) for first, second in plan.pairs)
+    if not folder.is_unsealed:  # the plan's own order would tell which code is its first arm
+        pairs = tuple(sorted((min(pair), max(pair)) for pair in pairs))
     return TrialTable(
         folder.locked.plan.name,
         tuple(rows),

@@ -7,6 +7,7 @@ run together next, in the order in which they came.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,6 +53,7 @@ class _Job:
     outputs: list[Tensor] = field(default_factory=list)
     error: Exception | None = None
     done: bool = False
+    inference_s: float = 0.0
 
 
 class BatchedGraph:
@@ -68,7 +70,12 @@ class BatchedGraph:
         self.runs = self.requests = 0
         """Runs of the graph, and the requests that they answered."""
         self._axes, self._waiting, self._running = axes, list[_Job](), False
-        self._changed = threading.Condition()
+        self._changed, self._of_thread = threading.Condition(), threading.local()
+
+    @property
+    def inference_s(self) -> float:
+        """The share of the last request of this thread in its run [s]: the rest of its time was another's."""
+        return float(self._of_thread.inference_s)
 
     @property
     def waiting(self) -> int:
@@ -93,6 +100,7 @@ class BatchedGraph:
                     for one in group:
                         one.done = True
                     self._changed.notify_all()
+        self._of_thread.inference_s = job.inference_s
         if job.error is not None:
             raise job.error
         return job.outputs
@@ -118,14 +126,19 @@ class BatchedGraph:
     def _run(self, outputs: list[str], group: Sequence[_Job]) -> None:
         self.runs, self.requests = self.runs + 1, self.requests + len(group)
         if len(group) > 1:
+            began = time.perf_counter()
             try:
                 for job, answer in zip(group, self.run_together(outputs, [one.feed for one in group]), strict=True):
                     job.outputs = answer
+                for job in group:
+                    job.inference_s = (time.perf_counter() - began) / len(group)
                 return
             except Exception:  # one of them is at fault: it shall fail alone
                 self.runs += len(group)
         for job in group:
+            began = time.perf_counter()
             try:
                 job.outputs = self.session.run(outputs, dict(job.feed))
             except Exception as error:
                 job.error = error
+            job.inference_s = time.perf_counter() - began

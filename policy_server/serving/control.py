@@ -40,7 +40,7 @@ def listen_control(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if path.exists():
-            _remove_stale(path)
+            remove_stale(path)
         listener.bind(str(path))
         listener.listen()
     except OSError:
@@ -49,7 +49,8 @@ def listen_control(path: Path) -> socket.socket:
     return listener
 
 
-def _remove_stale(path: Path) -> None:
+def remove_stale(path: Path) -> None:
+    """Removes the socket at `path` if nobody listens there any more; OSError if somebody does."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         try:

@@ -83,7 +83,7 @@ class DecisionReply(BaseModel):
         None, description="Rows of a policy with continuous actions. A packed array in msgpack; null otherwise."
     )
     valid_for_s: float = Field(description="Maximum age of the observation at which execution may still start [s].")
-    timing_s: dict[str, float] = Field(description="decode, preprocess, inference, total [s].")
+    timing_s: dict[str, float] = Field(description="decode, preprocess, inference, total, and with --batch wait [s].")
 
 
 class ManifestReply(BaseModel):

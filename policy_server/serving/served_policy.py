@@ -101,15 +101,15 @@ class ServedPolicy:
 
     def answered(self, bundle: PolicyBundle, inference_s: float) -> str:
         """Counts a decision of `bundle`; returns why it has failed its trial by it, or nothing."""
-        if bundle is not self._bundle or not self.is_on_trial:
-            return ""
         limit_s = bundle.manifest.spec.control_period_s
         with self._lock:
+            if bundle is not self._bundle or not self.is_on_trial:
+                return ""
             self._decisions += 1
             self._misses += inference_s > limit_s
             if self._misses >= TRIAL_MISSES:
                 return f"{self._misses} of its first {self._decisions} decisions took longer than {limit_s:g} s"
-            if self._decisions >= TRIAL_DECISIONS and bundle is self._bundle:
+            if self._decisions >= TRIAL_DECISIONS:
                 self._proved = bundle
         return ""
 

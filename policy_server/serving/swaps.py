@@ -28,17 +28,22 @@ class Swaps:
         """Loads and tries the bundle in `folder`, and gives it to new sessions; running ones end on theirs.
 
         `policy` names one of several. Returns what `ferry swap` prints. Raises as `Service.admit`, and SessionError:
-        404 "unknown_policy", 409 "swap_running", 503 "not_ready"; then nothing has changed.
+        404 "unknown_policy", 409 "swap_running" (also where a bundle was rolled back meanwhile), 503 "not_ready"; then
+        nothing has changed.
         """
         self._check_ready()
         served = self._service.named(policy, only=True)
         if self._running.locked():
             raise SessionError("another bundle is being loaded; try again", code="swap_running", status=409)
         async with self._running:
+            present = served.bundle
             try:
                 # In a thread of its own: a worker that loads for seconds would answer no robot.
                 bundle = await asyncio.to_thread(self._service.admit, served, folder, other_spec=other_spec)
                 self._check_ready()
+                if served.bundle is not present:  # it was compared with one that is gone, and the operator shall know
+                    message = f"policy '{served.name}' was rolled back meanwhile; see /v1/policies and try again"
+                    raise SessionError(message, code="swap_running", status=409)
             except Exception as error:
                 self._metrics.swaps.labels(served.name, "refused").inc()
                 log.warning("policy '%s': bundle %s was refused: %s", served.name, folder, error)

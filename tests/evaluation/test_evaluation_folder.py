@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from bundles import write_tiny_bundle
 from episodes import POLICIES, episode_of, plan_of, run_folder
 
 from evaluation.errors import FolderError, RecordError
+from evaluation.plans.plan import PolicyEntry
 from evaluation.plans.trial import Outcome
+from evaluation.policies import PolicyIdentity
 from evaluation.records.run_folder import RUN_FILE, RunFolder, git_commit
+from evaluation.trial_runner import TrialRunnerOptions
+from evaluation.workers import TrialWork
 
 SUCCESS, FAILURE, ABORTED = Outcome.SUCCESS, Outcome.FAILURE, Outcome.ABORTED
 
@@ -59,6 +65,16 @@ def test_another_bundle_behind_the_name_is_refused(tmp_path: Path) -> None:
     other = (replace(POLICIES[0], bundle_sha256="77" * 32), POLICIES[1])
     with pytest.raises(FolderError, match="policy 'mini': got bundle 777777777777"):
         RunFolder.open(tmp_path, plan_of(), other)
+
+
+@pytest.mark.skipif(any(find_spec(name) is None for name in ("onnx", "onnxruntime")), reason="writes a bundle")
+def test_a_process_or_node_with_another_bundle_at_that_path_plays_no_trial(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path / "bundle")
+    plan = replace(plan_of(), policies=(PolicyEntry("tiny", bundle=str(tmp_path / "bundle")),), baseline="")
+    then = PolicyIdentity("tiny", "greedy", str(tmp_path / "bundle"), "0" * 64)
+    RunFolder.open(tmp_path / "run", plan, (then,))
+    with pytest.raises(FolderError, match="as begun there"):
+        TrialWork(plan, tmp_path / "run", TrialRunnerOptions())
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:

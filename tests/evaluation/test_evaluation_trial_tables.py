@@ -84,6 +84,12 @@ def test_the_plans_decision_is_made_under_codes_and_names_the_arm_once_unsealed(
     assert [one.strict for one in again.cells] == [one.strict for one in now.cells]
 
 
+def test_a_sealed_table_does_not_tell_which_arm_is_the_plans_first(trials: Path, tmp_path: Path) -> None:
+    plan = read_trial_plan(tmp_path / "plan.yaml")
+    folders = [TrialFolder.lock(tmp_path / f"locked {number}", plan, {}) for number in range(12)]
+    assert {of_trials(folder).pairs for folder in folders} == {(("arm A", "arm B"),)}
+
+
 def test_each_arm_has_soft_and_strict_and_partial_credit_and_times(trials: Path) -> None:
     with TrialStore.open(trials) as store:
         store.unseal("ada", "enough")

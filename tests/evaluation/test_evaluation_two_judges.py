@@ -170,9 +170,14 @@ def test_a_second_judge_answers_on_the_terminal_and_goes_on_later(trials: Path) 
 def test_who_ran_a_trial_cannot_judge_it_again_and_nonsense_is_refused(trials: Path, tmp_path: Path) -> None:
     sheet = tmp_path / "second.csv"
     sheet.write_text("trial,strict,failure\n0,yes,\n1,no,melted\n99,no,\n")
-    assert main(["judge", str(trials), "--by", "Ada", "--verdicts", str(sheet)]) == 1
+    for same in ("Ada", "ada "):
+        assert main(["judge", str(trials), "--by", same, "--verdicts", str(sheet)]) == 1
     assert main(["judge", str(trials), "--by", "Grace", "--verdicts", str(sheet)]) == 1
     assert list(judged(trials)) == [0]
+    for number in ("²", "5" * 5000):
+        sheet.write_text(f"trial,strict\n{number},yes\n")
+        with pytest.raises(RecordError):
+            main(["judge", str(trials), "--by", "Grace", "--verdicts", str(sheet)])
     sheet.write_text("trial,strict\nx,yes\n")
     with pytest.raises(RecordError, match=r"second\.csv:2"):
         main(["judge", str(trials), "--by", "Grace", "--verdicts", str(sheet)])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
@@ -15,11 +16,13 @@ if any(find_spec(name) is None for name in ("segno", "uvicorn", "onnxruntime", "
 
 from bundles import tiny_body, write_tiny_bundle
 from operator_page import NAMES, Phone, lock, page
+from policy_http import act, open_path
+from servers import running, wait_until
 
 from evaluation.errors import TrialError
 from evaluation.operator.blind_arms import open_arms
 from evaluation.operator.blind_server import SEALED_LOG, BlindServer
-from evaluation.operator.ghost import distance
+from evaluation.operator.ghost import References, distance
 from evaluation.operator.in_process_rig import InProcessRig
 from evaluation.operator.latency import equalise
 from evaluation.operator.rig import Served, Setting
@@ -28,8 +31,11 @@ from evaluation.plans.operation import Operation
 from evaluation.plans.plan import PolicyEntry
 from evaluation.records.trial_folder import TrialFolder
 from evaluation.step import RunEnd
+from policy_server.bundle import PolicyBundle
 from policy_server.client import PolicyClient
 from policy_server.errors import Refused
+from policy_server.serving.app import create_app
+from policy_server.serving.service import ServiceOptions
 from robots.embodiment import Embodiment
 from robots.fakes.kinematic import FakeOptions, FakeRobot
 from robots.observation import Observation
@@ -110,6 +116,42 @@ def test_all_arms_have_one_address_one_description_and_the_latency_of_the_slowes
     assert len(described) == 1
     assert least["fast"] >= slowest_s
     assert slowest_s > 0
+
+
+def test_a_replicas_name_does_not_reach_the_robot(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path / "bundle", script=("done",), control_period_s=10.0)
+    app = create_app(PolicyBundle.load(tmp_path / "bundle", threads=1), ServiceOptions(replica="hollyhock"))
+    with running(app) as behind:
+        wait_until(lambda: app.state.api.ready.status == "ready")
+        blind = BlindServer(open_arms([PolicyEntry("one", server=behind)], {}), tmp_path)
+        with in_thread(blind.app, "127.0.0.1", 0) as url, httpx.Client(base_url=url) as http:
+            blind.choose("one")
+            path = open_path(http)
+            assert "hollyhock" not in path
+            assert act(http, path).status_code == 200
+            assert http.delete(path).status_code == 204
+            assert len(app.state.api.service.sessions) == 0
+
+
+def test_starts_in_any_alphabet_have_pictures_of_their_own(tmp_path: Path) -> None:
+    references = References(tmp_path)
+    references.keep("找杯子", "厨房门口", "wrist", scene())
+    assert references.newest("找杯子", "厨房门口", "wrist") is not None
+    for task, start in (("找杯子", "沙发旁边"), ("拿杯子", "厨房门口"), ("___", "____")):
+        assert references.newest(task, start, "wrist") is None
+
+
+def test_an_arms_error_is_sealed_and_not_printed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_tiny_bundle(tmp_path / "bundle", nan_at_step=0)
+    blind = BlindServer(open_arms([PolicyEntry("one", bundle=str(tmp_path / "bundle"))], {}, threads=1), tmp_path)
+    with in_thread(blind.app, "127.0.0.1", 0) as url, httpx.Client(base_url=url) as http:
+        blind.choose("one")
+        told = act(http, open_path(http))
+    assert told.status_code == 500
+    assert "step 0" not in told.text + caplog.text
+    sealed = (tmp_path / SEALED_LOG).read_text()
+    assert "not_finite" in sealed
+    assert "step 0" in sealed
 
 
 def test_between_trials_no_arm_answers(arms: tuple[BlindServer, Served]) -> None:

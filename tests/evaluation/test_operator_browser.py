@@ -23,13 +23,14 @@ if shutil.which("chromium") is None:
     pytest.skip("needs a browser: apt-get install chromium", allow_module_level=True)
 
 from operator_page import lock, page
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from evaluation.operator.in_process_rig import InProcessRig
 from evaluation.operator.rig import Setting
 from evaluation.operator.twin_rig import succeeded
 from evaluation.records.trial_folder import TrialFolder
 from evaluation.step import RunEnd
+from robots.fakes.kinematic import FakeOptions, FakeRobot
 from simulation.episode import EpisodeSpec
 from simulation.episode_info import episode_info
 from simulation.houses.cache import cached_house
@@ -166,6 +167,27 @@ def test_the_journal_says_what_the_twin_knows_whatever_the_operator_does_wrong(
     assert [one.slot.number for one in kept] == list(range(4))
     assert {one.slot.number: one.verdict.strict for one in kept} == truth
     assert set(truth.values()) == {True, False}
+
+
+def test_a_verdict_whose_answer_got_lost_is_kept_once_and_stays_undone(browser: Browser, tmp_path: Path) -> None:
+    folder = lock(tmp_path)
+    with page(folder, lambda: InProcessRig(FakeRobot(FakeOptions(real_time=False)))) as joined:
+        one = Operator(browser, joined)
+
+        def lose(route: Route) -> None:
+            route.fetch()  # the server has it
+            route.abort()
+
+        one.page.route("**/verdict", lose, times=1)
+        one.begin()
+        one.choose(success=True)
+        one.save()
+        one.undo()
+        expect(one.page.locator("#alert")).to_contain_text("undone", timeout=WAIT_MS)
+        assert not TrialFolder.read(folder).kept()  # it did not come back by itself
+        one.choose(success=False)
+        one.save()
+    assert [one.verdict.strict for one in TrialFolder.read(folder).kept()] == [False]
 
 
 def test_the_stop_is_at_hand_and_keys_and_pedals_work(browser: Browser, tmp_path: Path) -> None:

@@ -80,6 +80,25 @@ def test_of_two_phones_the_second_verdict_is_refused_until_the_first_is_undone(p
     assert kinds == ["begun", "finished", "undone", "finished"]
 
 
+def test_a_verdict_that_was_undone_does_not_come_back_by_itself_and_its_recording_is_kept(folder: Path) -> None:
+    class Recorded(InProcessRig):
+        record = "film.mp4"
+
+    with page(folder, lambda: Recorded(FakeRobot(FakeOptions(real_time=False)))) as joined, Phone(joined) as phone:
+        trial = phone.start()
+        took_s = phone.ended()["ended"]["duration_s"]
+        assert phone.judge(trial, "k1", **SUCCESS).status_code == 200
+        undo = {"trial": trial["number"], "attempt": trial["attempt"], "key": "k1"}
+        assert phone.post("/undo", **undo).status_code == 200
+        assert phone.judge(trial, "k1", **SUCCESS).status_code == 409  # a phone that missed the answer sends it again
+        assert phone.state()["phase"] == "verdict"
+    with page(folder, quick) as joined, Phone(joined) as phone:  # a server that knows nothing of the attempt
+        assert phone.judge(trial, "k2", **FAILURE).status_code == 200
+    (kept,) = TrialFolder.read(folder).kept()
+    assert (kept.verdict.outcome, kept.verdict.recording) == (Outcome.FAILURE, "film.mp4")
+    assert kept.verdict.duration_s == took_s
+
+
 def test_a_verdict_that_does_not_fit_the_rubric_is_refused_and_nothing_is_kept(phone: Phone, folder: Path) -> None:
     trial = phone.start()
     phone.ended()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,6 +38,50 @@ def turning(folder: Path) -> Iterator[tuple[Phone, FakeRobot]]:
 def until_it_turns(phone: Phone, robot: FakeRobot) -> None:
     began = robot.pose[2]
     phone.until(lambda _: robot.pose[2] != began)
+
+
+def test_a_trial_whose_end_got_lost_is_ended_again(tmp_path: Path) -> None:
+    calls = []
+
+    class Deaf(InProcessRig):
+        def end(self, why: str) -> None:
+            calls.append(why)
+            if len(calls) > 1:  # the first call is lost on its way
+                super().end(why)
+
+    folder, robot = lock(tmp_path, script=TURNS, limit_s=0.2), FakeRobot(FakeOptions(speed=0.2))
+    with page(folder, lambda: Deaf(robot)) as joined, Phone(joined) as phone:
+        phone.start()
+        assert "time limit" in phone.ended()["ended"]["message"]
+
+
+def test_no_clearing_is_in_the_way_of_a_stop_which_is_confirmed_when_the_robot_stopped(tmp_path: Path) -> None:
+    slow, stopping = threading.Event(), threading.Event()
+
+    class Slow(InProcessRig):
+        def clear(self) -> None:
+            assert slow.wait(30)
+            super().clear()
+
+    class Stopping(FakeRobot):
+        def stop(self) -> None:
+            assert stopping.wait(30)
+            super().stop()
+
+    with (
+        page(lock(tmp_path), lambda: Slow(Stopping())) as joined,
+        Phone(joined) as phone,
+        ThreadPoolExecutor(5) as pool,
+    ):
+        clearing = [pool.submit(phone.post, "/clear") for _ in range(4)]
+        pressed = pool.submit(phone.post, "/stop")
+        halt = phone.until(lambda state: state["halt"]["pressed"])["halt"]
+        assert not halt["confirmed"]
+        stopping.set()
+        assert pressed.result(10).status_code == 200
+        assert phone.state()["halt"]["confirmed"]
+        slow.set()
+        assert [one.result(10).status_code for one in clearing] == [200] * 4
 
 
 def test_stop_stops_the_robot_and_nothing_moves_until_it_is_cleared(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ import pytest
 from episodes import POLICIES as IDENTITIES
 from episodes import episode_of, plan_of
 
-from evaluation.errors import PlanError
+from evaluation.errors import FolderError, PlanError
 from evaluation.evaluate import Evaluate, _overridden
+from evaluation.plans.latency import LatencySettings
 from evaluation.plans.plan import PolicyEntry, read_plan
 from evaluation.plans.trial import Outcome
 from evaluation.records.run_folder import RunFolder
@@ -56,13 +57,15 @@ def test_the_command_line_perturbs_and_the_name_tells(tmp_path: Path) -> None:
         _overridden(plan, Evaluate(tmp_path / "plan.yaml", tmp_path, perturb="drive"))
 
 
-def folder_with(path: Path, perturb: str, successes: Mapping[str, int]) -> RunFolder:
+def folder_with(
+    path: Path, perturb: str, successes: Mapping[str, int], delay_s: float = 0.0, seed: int = 0
+) -> RunFolder:
     """An evaluation in which each policy succeeds in the first so many of `HOUSES` houses."""
-    plan = plan_of(f"home {perturb}", HOUSES)
-    entries = tuple(PolicyEntry(name, bundle=name) for name in successes)
-    plan = replace(plan, policies=entries, perturb=perturb, baseline="")
+    plan = plan_of(f"home {perturb} {delay_s:g}", HOUSES)
+    entries, latency = tuple(PolicyEntry(name, bundle=name) for name in successes), LatencySettings(delay_s=delay_s)
+    plan = replace(plan, policies=entries, perturb=perturb, baseline="", latency=latency, seed=seed)
     identities = tuple(replace(IDENTITIES[0], name=name) for name in successes)
-    folder = RunFolder.open(path / (perturb or "none"), plan, identities)
+    folder = RunFolder.open(path / f"{perturb} {delay_s:g} {seed}", plan, identities)
     for trial in plan.trials():
         success = trial.block < successes[trial.policy]
         episode_of(trial, Outcome.SUCCESS if success else Outcome.FAILURE).write(folder.trial(trial))
@@ -95,6 +98,28 @@ def test_a_report_has_the_curve_the_weakest_axis_and_the_ranking(tmp_path: Path)
     for file in ("report.html", "report.md"):
         assert curve.sentence() in (tmp_path / "report" / file).read_text()
     assert (tmp_path / "report" / "tables" / "robustness.csv").is_file()
+
+
+def test_evaluations_at_another_latency_or_in_other_houses_are_not_compared(tmp_path: Path) -> None:
+    late = folder_with(tmp_path, "", {"good": 2, "fair": 20, "poor": 4}, delay_s=1.0)
+    plain, perturbed = (folder_with(tmp_path, perturb, RATES[perturb]) for perturb in ("", "drive=2"))
+    for folders in ([plain, late, perturbed], [late, plain, perturbed]):
+        results = results_of(folders)
+        (held,) = rankings(results)
+        assert held.ranking.pearson.value == pytest.approx(1.0, abs=0.01)
+        assert [len(curve.points) for curve in robustness(results)] == [2, 2, 2]
+    elsewhere = folder_with(tmp_path, "drive=2", RATES["drive=2"], seed=7)
+    assert robustness(results_of([plain, elsewhere])) == ()
+
+
+def test_a_folder_counts_once_and_a_name_stands_for_one_condition(tmp_path: Path) -> None:
+    plain = folder_with(tmp_path / "one", "", RATES[""])
+    twice = results_of([plain, RunFolder.read(tmp_path / "one" / ".." / "one" / plain.path.name)])
+    assert {(row.success.n, row.planned) for row in twice.rows} == {(HOUSES, HOUSES)}
+    plan = replace(plain.info.plan, perturb="drive=2")
+    other = RunFolder.open(tmp_path / "other", plan, plain.info.policies)
+    with pytest.raises(FolderError, match="perturbation"):
+        results_of([plain, other])
 
 
 def test_nothing_is_said_where_nothing_was_perturbed(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -64,8 +65,9 @@ def chunk(decision: Any) -> np.ndarray:
     return np.asarray(decision.chunk)
 
 
-def together(bundle: BatchedBundle, calls: Sequence[tuple[OnnxSession, Observation]]) -> list[Any]:
-    """The decisions, or errors, of requests that are answered in as few runs as there can be after a first one."""
+def together(bundle: BatchedBundle, calls: Sequence[tuple[OnnxSession, Observation]], held_s: float = 0.0) -> list[Any]:
+    """The decisions, or errors, of requests that are answered in as few runs as there can be after a first one, which
+    takes `held_s` longer."""
     held = Held(bundle.policy.session)
     bundle.policy.session = held
     with ThreadPoolExecutor(len(calls)) as pool:
@@ -73,6 +75,7 @@ def together(bundle: BatchedBundle, calls: Sequence[tuple[OnnxSession, Observati
         assert held.began.wait(30)
         rest = [pool.submit(episode.act, what) for episode, what in calls[1:]]
         wait_until(lambda: bundle.policy.waiting == len(rest))
+        time.sleep(held_s)
         held.released.set()
         return [each.exception() or each.result() for each in (first, *rest)]
 
@@ -99,6 +102,19 @@ def test_answers_are_the_same_in_fewer_runs(folder: Path) -> None:
         assert bundle.policy.runs - runs == 3  # the first alone, then four, then the last one
         for got, each in zip(answers, expected, strict=True):
             assert close(chunk(got), each[step])  # also of the memory, from step to step
+
+
+def test_the_wait_for_others_is_no_inference(folder: Path) -> None:
+    bundle = batched(folder)
+    episodes = [OnnxPolicy(bundle).open(arm(), "find a mug") for _ in range(1 + MOST)]
+    first, *late = together(bundle, [(one, observation(i)) for i, one in enumerate(episodes)], held_s=0.5)
+    assert first.timing_s["inference"] >= 0.5
+    for one in late:  # a run of four, after the first one's
+        assert one.timing_s["wait"] >= 0.5
+        assert one.timing_s["inference"] + one.timing_s["wait"] <= one.timing_s["total"]
+    shares = [one.timing_s["inference"] for one in late]
+    assert max(shares) - min(shares) < 0.01  # each has its part of the run
+    assert sum(shares) <= min(one.timing_s["total"] for one in late)
 
 
 def test_one_request_alone_is_answered_at_once_and_exactly(folder: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from policy_server.client import PolicyClient
 from policy_server.dialects.contract import Dialect
 from policy_server.errors import ContractError, SessionError
 from policy_server.foreign.connect import connect
+from policy_server.serve import _operators_socket
 from policy_server.serving.app import Api, create_app
 from policy_server.serving.control import listen_control
 from policy_server.serving.served_policy import MAX_LOADED, TRIAL_DECISIONS
@@ -196,6 +198,30 @@ def test_a_clients_mistakes_do_not_roll_back_and_good_answers_end_the_trial(fold
             http.delete(path)
         assert not api.service.policy.is_on_trial
         assert "rolled_back" not in http.get("/readyz").json()
+
+
+def test_a_rollback_while_another_bundle_is_loaded_is_not_passed_over(folders: dict[str, Path]) -> None:
+    with served(folders["move_ahead"]) as (http, api):
+        good = api.service.bundle
+        give(api, folders["rotate_left"])
+        bad = api.service.bundle
+        api.service.policy.admissions.append(lambda _: api.service.policy.roll_back(bad, "not_finite"))
+        with pytest.raises(SessionError) as error:
+            asyncio.run(api.swaps.swap(folders["move_back"]))
+        assert (error.value.code, error.value.status) == ("swap_running", 409)
+        assert api.service.bundle is good
+        assert http.get("/readyz").json()["rolled_back"][0]["bundle_sha256"] == bad.sha256
+
+
+def test_a_server_that_ends_leaves_its_successors_socket(tmp_path: Path) -> None:
+    path = _private(tmp_path) / "door"
+    with ExitStack() as successor:
+        with _operators_socket(path) as first:
+            assert first is not None
+            first.close()  # it drains
+            successor.enter_context(_operators_socket(path))
+        assert path.exists()
+    assert not path.exists()
 
 
 def test_bundles_in_memory_are_bounded(folders: dict[str, Path]) -> None:

@@ -18,6 +18,7 @@ from evaluation.policies import open_entry
 from evaluation.runner import Runner
 from evaluation.stages.trial_setup import TrialSetup
 from evaluation.step import RunEnd
+from policy_server.swap import main as swap
 
 
 def test_a_trial_that_was_ended_before_it_ran_moves_nothing() -> None:
@@ -34,6 +35,23 @@ def test_a_trial_that_was_not_ended_runs() -> None:
     robot.connect()
     end = RunningTrial().begin(Runner(robot, ScriptedSession(["done"]), max_steps=3))
     assert (end.reason, end.steps) == ("done", 1)
+
+
+def test_a_trial_is_of_the_bundle_that_is_served_when_it_begins(tmp_path: Path) -> None:
+    for name, script in (("one", ("done",)), ("two", ("rotate_left", "done"))):
+        write_tiny_bundle(tmp_path / name, script=script, control_period_s=5.0)
+    with graph(tmp_path) as here, ferry_serve(tmp_path / "one") as (url, _):
+        here.robot()
+        here.policy(url)
+        here.ready()
+        before = open_entry(PolicyEntry("tiny", server=url))
+        assert json.loads(here.watcher.call("policy_node/run_trial").message)["steps"] == 1
+        assert swap([str(tmp_path / "two"), "--port", url.rpartition(":")[2]]) == 0
+        assert json.loads(here.watcher.call("policy_node/run_trial").message)["steps"] == 2
+        here.watcher.set("policy_node", bundle_sha256=before.info.bundle_sha256)  # an evaluation of the first one
+        end = json.loads(here.watcher.call("policy_node/run_trial").message)
+        assert (end["reason"], end["steps"]) == ("policy_failed", 0)
+        before.policy.close()
 
 
 def test_a_server_that_came_back_with_another_bundle_is_not_tried(tmp_path: Path) -> None:

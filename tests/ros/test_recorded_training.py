@@ -135,6 +135,14 @@ def test_the_shards_of_a_dataset_are_made_once(dataset: Path, run: Path) -> None
     assert data_folders(run, [str(dataset)], TINY) == [folder]
     assert shard.stat().st_mtime_ns == made_ns
     assert load_shards([shard]).lengths.tolist() == [len(SCRIPT)]
+    save(
+        encoder_path(run),
+        "image_encoder",
+        {"image": asdict(TINY.image), "weights": image_encoder(TINY.image).state_dict()},
+    )
+    (anew,) = data_folders(run, [str(dataset)], TINY)  # the encoder was trained again
+    assert anew != folder
+    assert shard_files([anew])
 
 
 def edited(dataset: Path, folder: Path, **changes: object) -> Path:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,6 +37,15 @@ def images(twin: StretchTwin, perturb: str) -> np.ndarray:
 
 def episode(perturb: str, seed: int = 0) -> PerturbedEpisode:
     return PerturbedEpisode(Perturbation.parse(perturb), (seed,))
+
+
+def test_nothing_that_draws_episodes_for_training_can_perturb_them() -> None:
+    assert sample_episode(0).perturb == ""
+    root = Path(__file__).parents[2]
+    files = [path for room in ("simulation", "training") for path in (root / room).rglob("*.py")]
+    own = [path for path in files if not {"libero", "vla"} & set(path.parts)]  # LIBERO-PRO's are of other scenes
+    sets = {path.name for path in own if re.search(r"\bperturb *=|\.perturb\b", path.read_text(encoding="utf-8"))}
+    assert sets == {"episode.py", "house_twin.py"}  # the field, and the twin that obeys it
 
 
 def test_what_cannot_be_is_refused_by_name() -> None:

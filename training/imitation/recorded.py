@@ -86,9 +86,11 @@ def shards_of(root: Path, run: Path, config: PolicyConfig, any_outcome: bool = F
     if not chosen:
         ends = ", ".join(sorted({one.outcome or "not judged" for one in trials})) or "none"
         raise DataError(f"{root}: got trials that ended as {ends}, expected a success; --any-outcome takes the others")
-    content = (root / INFO).read_bytes() + (root / ORIGIN).read_bytes() + bytes([any_outcome])
+    encoder_id = encoder_name(run, config)
+    made_of = [encoder_id, config.spec().to_json(), any_outcome, _files(root)]
+    content = (root / INFO).read_bytes() + (root / ORIGIN).read_bytes() + json.dumps(made_of).encode()
     folder = run / f"recorded-{sha256_of(content)[:12]}"
-    told = {"encoder": encoder_name(run, config), "task": list(dict.fromkeys(t for one in chosen for t in one.tasks))}
+    told = {"encoder": encoder_id, "task": list(dict.fromkeys(t for one in chosen for t in one.tasks))}
     write_metadata(folder, {**told, "kind": "recorded", "body": chosen[0].body.name, "dataset": root.name})
     parts = [chosen[first : first + SHARD] for first in range(0, len(chosen), SHARD)]
     missing = {number: part for number, part in enumerate(parts) if not shard_path(folder, number).is_file()}
@@ -100,6 +102,12 @@ def shards_of(root: Path, run: Path, config: PolicyConfig, any_outcome: bool = F
             )
         print(f"{root}: {counted(len(chosen), 'episode')} of {len(trials)} as shards in {folder}", flush=True)
     return folder
+
+
+def _files(root: Path) -> list[tuple[str, int]]:
+    """Names and sizes: a dataset that was exported again, otherwise, is another one."""
+    files = (path for path in sorted(root.rglob("*")) if path.is_file())
+    return [(path.relative_to(root).as_posix(), path.stat().st_size) for path in files]
 
 
 def _encoded(shown: Demonstration, encoder: nn.Module) -> Demonstration:

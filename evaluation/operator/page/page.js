@@ -59,7 +59,8 @@ function say(text) { $("alert").textContent = text; $("alert").hidden = !text; }
 // ---- stop: sent again until it is answered ----
 async function stop(event) {
   event?.preventDefault();
-  if (performance.now() - startedAt < DOUBLE_TAP_MS) return; // the second tap on START, where STOP is now
+  // The second tap on START, where STOP is now; a key is meant as it is.
+  if (event?.type === "pointerdown" && performance.now() - startedAt < DOUBLE_TAP_MS) return;
   pressing = performance.now();
   $("stop").textContent = "STOPPING";
   navigator.vibrate?.(200);
@@ -72,7 +73,7 @@ async function stop(event) {
 }
 
 // ---- the verdict, kept here until the server has it ----
-const draftName = () => `ferry ${state.name} ${state.trial.number} ${state.trial.attempt}`;
+const draftName = () => `ferry ${state.id} ${state.trial.number} ${state.trial.attempt}`;
 
 function draft() {
   let kept = null;
@@ -110,7 +111,7 @@ async function resend() { // a verdict that was tapped while the network was gon
   if (state.phase !== "verdict" || !draft().sent) return;
   const name = draftName();
   try { take(await ask("/verdict", verdictOf(draft()))); localStorage.removeItem(name); }
-  catch (error) { if (error.told) { keepDraft({ sent: false }); say(error.message); } }
+  catch (error) { if (error.told) { keepDraft({ sent: false, key: newKey() }); say(error.message); } }
 }
 
 // ---- what is seen ----

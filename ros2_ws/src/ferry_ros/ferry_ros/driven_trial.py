@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from evaluation.runner import Runner
 from evaluation.step import Reason, RunEnd
+from policy_server.errors import BundleChanged, BundleError
+from policy_server.policy import Policy, PolicyInfo
 
 
 @dataclass
@@ -33,3 +35,19 @@ class Trial:
         self.ending, self.why = reason, why
         if self.runner:
             self.runner.interrupt(reason)
+
+
+def described(policy: Policy, known: PolicyInfo, bundle_sha256: str) -> PolicyInfo:
+    """Describes the policy anew: its server may have been given another bundle since the last trial.
+
+    Raises:
+        BundleError: `bundle_sha256` is not empty, and of another one.
+        BundleChanged: it takes or gives something else than the one that this node was configured with.
+    """
+    info = policy.describe()
+    if bundle_sha256 not in ("", info.bundle_sha256):
+        raise BundleError(f"bundle: got {info.bundle_sha256}, expected {bundle_sha256}")
+    if info.spec != known.spec:
+        got = f"bundle {info.bundle_sha256[:12]}, which takes or gives something else than {known.bundle_sha256[:12]}"
+        raise BundleChanged(f"policy '{info.name}': got {got}; configure this node anew")
+    return info

@@ -29,7 +29,7 @@ from evaluation.reporting.film import film_aside
 from evaluation.runner import Runner
 from evaluation.step import RunEnd, Step
 from ferry_ros import trial_record
-from ferry_ros.driven_trial import Trial
+from ferry_ros.driven_trial import Trial, described
 from ferry_ros.messages import convert, diagnostics, qos
 from ferry_ros.messages.steps import step_msg
 from ferry_ros.messages.trial_marks import Begun, begun_msg
@@ -42,7 +42,7 @@ from ferry_ros.rclpy_support.timer import steady_timer
 from ferry_ros.ros_robot import RobotStopped, RosRobot, RosRobotOptions, find_body
 from ferry_ros.server_watchdog import ServerWatchdog
 from ferry_ros.trial_record import TrialRecord
-from policy_server.errors import BundleError, PolicyError, Unreachable
+from policy_server.errors import PolicyError, Unreachable
 from policy_server.policies import open_policy
 from policy_server.policy import Policy, PolicyInfo, Sampling
 from robots.binding import ChunkSettings, bind
@@ -214,8 +214,7 @@ class PolicyNode(LifecycleNode):
 
     def _end(self, reason: str) -> None:
         """Ends a running trial, waits for it, stops the robot and unsubscribes from it."""
-        current = self._current
-        if current:
+        if current := self._current:
             current.end(reason)
         if self._robot and not (current and current.runner):
             self._robot.stop()
@@ -250,8 +249,7 @@ class PolicyNode(LifecycleNode):
         return response
 
     def _end_trial(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        current = self._current
-        if current:
+        if current := self._current:
             current.end("end_trial was called")
         response.success, response.message = True, "ended" if current else "no trial is running"
         return response
@@ -269,13 +267,12 @@ class PolicyNode(LifecycleNode):
             return RunEnd(trial.why, trial.ending, 0)
         if not self._policy or not self._info or not self._robot or not self._active():
             return RunEnd("interrupted", "policy_node is not active; configure and activate it first", 0)
-        if options.bundle_sha256 not in ("", self._info.bundle_sha256):
-            raise BundleError(f"bundle: got {self._info.bundle_sha256}, expected {options.bundle_sha256}")
+        self._info = info = described(self._policy, self._info, options.bundle_sha256)
         instruction = options.instruction or self._robot.instruction
         sampling: Sampling = options.sampling  # type: ignore[assignment]  # the policy refuses what it does not know
         with self._policy.open(self._robot.spec, instruction, sampling=sampling, seed=options.seed) as session:
             self._instruction.publish(String(data=instruction))  # the judge needs the instruction that was used
-            steps = options.max_steps or self._info.spec.horizon
+            steps = options.max_steps or info.spec.horizon
             recorded, watched = self._recorded(trial, options, instruction, steps), self._watched(trial, options)
             with recorded as record, self._robot.driving(), watched:
                 both = (self, record)
@@ -289,11 +286,8 @@ class PolicyNode(LifecycleNode):
         """Ends the trial when the server is lost."""
         assert self._policy is not None  # a trial has one
         lost = partial(trial.end, why="policy_failed")
-        return (
-            ServerWatchdog(self._policy, options.server_timeout_s, lost)
-            if options.server_timeout_s > 0
-            else nullcontext()
-        )
+        timeout_s = options.server_timeout_s
+        return ServerWatchdog(self._policy, timeout_s, lost) if timeout_s > 0 else nullcontext()
 
     @contextmanager
     def _recorded(
