@@ -6,7 +6,8 @@ FROM python:3.11-slim
 RUN apt-get update \
   && apt-get install -y --no-install-recommends libegl1 libgl1-mesa-dri libgl1 libglib2.0-0 git \
   && rm -rf /var/lib/apt/lists/*
-ENV MUJOCO_GL=egl NVIDIA_DRIVER_CAPABILITIES=all XDG_CACHE_HOME=/tmp/cache PYTHONDONTWRITEBYTECODE=1
+ENV MUJOCO_GL=egl NVIDIA_DRIVER_CAPABILITIES=all
+ENV XDG_CACHE_HOME=/tmp/cache MPLCONFIGDIR=/tmp/cache/matplotlib PYTHONDONTWRITEBYTECODE=1
 WORKDIR /ferry
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY ferry ferry
