@@ -1,5 +1,7 @@
 # The policy server: onnxruntime and FastAPI, no torch and no simulator.
 #   docker build -f docker/server.Dockerfile -t ferry-server .
+#   docker run --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges -p 127.0.0.1:8042:8042 ferry-server
+# It writes nothing, and needs neither a capability nor root.
 FROM python:3.11-slim
 RUN apt-get update \
   && apt-get install -y --no-install-recommends libgl1 libglib2.0-0 libxcb1 \
@@ -16,7 +18,8 @@ COPY policies policies
 RUN pip install --no-cache-dir -c constraints.txt '.[server]' && rm -rf build && useradd --create-home ferry
 USER ferry
 EXPOSE 8042
-HEALTHCHECK --interval=5s --timeout=3s --start-period=20s \
+# A start of Python each time: 10 s apart, and with time enough on a busy computer.
+HEALTHCHECK --interval=10s --timeout=10s --start-period=20s \
   CMD ["ferry", "doctor", "--only", "server", "--server", "http://127.0.0.1:8042"]
 # Listens on every address of the container: publish the port to a network you trust, or give it --token-file.
 ENTRYPOINT ["ferry", "serve"]

@@ -7,3 +7,9 @@ the parts: `files/`, `onnx/`, `serving/`, `wire/`, `images/`.
 
 The robot's side imports `policies` and `client`, which need neither onnxruntime nor FastAPI.
 """
+
+import os
+
+# onnxruntime 1.31 writes an identifier and a database of events for its maker below ~/.cache when it is imported, and
+# `disable_telemetry_events` comes too late for that. Every import of it in Ferry comes after this one; "0" turns it on.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -31,7 +31,7 @@ def check_gl(machine: Machine) -> str:
 def check_onnxruntime(_machine: Machine) -> str:
     """Checks that onnxruntime can be loaded."""
     return "onnxruntime " + run_python(
-        "import onnxruntime; print(onnxruntime.__version__)", "pip install -e '.[server]'"
+        "import policy_server, onnxruntime; print(onnxruntime.__version__)", "pip install -e '.[server]'"
     )
 
 

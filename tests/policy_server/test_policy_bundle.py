@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -149,3 +152,11 @@ def test_the_recurrent_state_grows_and_matters(tmp_path: Path) -> None:
     assert grown["past_keys"].shape == (1, 1, 1, 1, 2)
     second, _ = bundle.run(values, grown)
     assert not np.array_equal(first, second)
+
+
+def test_nothing_about_this_computer_is_kept_for_onnxruntimes_maker(tmp_path: Path) -> None:
+    """Without the variable that policy_server sets, its import writes an identifier and a database of events."""
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    subprocess.run([sys.executable, "-c", "import policy_server.bundle"], env=environment, check=True, timeout=60)
+    assert not list(tmp_path.rglob("*"))

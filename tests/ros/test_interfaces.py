@@ -60,21 +60,34 @@ def test_ensuring_twice_changes_nothing(package: str) -> None:
     assert sys.path == before
 
 
-def test_without_a_compiler_it_says_what_is_missing(tmp_path: Path) -> None:
+def ensured(environment: dict[str, str], folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Ensures a package in a new process, and prints the error."""
     script = f"""
 from pathlib import Path
 from ferry_ros import interfaces
 try:
-    interfaces.ensure("kobuki_ros_interfaces", Path({str(tmp_path)!r}))
+    interfaces.ensure("kobuki_ros_interfaces", {f"Path({str(folder)!r})" if folder else None})
 except Exception as error:
     print(type(error).__name__, error)
 """
     path = os.pathsep.join((str(ROOT), str(ROOT / "ros2_ws" / "src" / "ferry_ros")))
-    environment = {**os.environ, "PATH": str(tmp_path), "PYTHONPATH": path}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60)
+    environment = {**os.environ, "PYTHONPATH": path, **environment}
+    return subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_without_a_compiler_it_says_what_is_missing(tmp_path: Path) -> None:
+    done = ensured({"PATH": str(tmp_path)}, tmp_path)
     assert done.stdout.startswith(
         "ConnectionFailed kobuki_ros_interfaces is not installed: source the workspace of the"
     )
     assert done.stdout.strip().endswith("Building it here failed: gcc, g++ not found")
     assert "building kobuki_ros_interfaces from its definitions" in done.stderr
     assert [one.name for one in tmp_path.iterdir()] == ["kobuki_ros_interfaces.lock"]
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """As in a container with a read-only root; a file in the way of the folder fails for root too."""
+    (tmp_path / "cache").write_text("")
+    done = ensured({"XDG_CACHE_HOME": str(tmp_path / "cache")})
+    assert done.stdout.startswith("ConnectionFailed kobuki_ros_interfaces is not installed")
+    assert str(tmp_path / "cache" / "ferry" / "interfaces") in done.stdout

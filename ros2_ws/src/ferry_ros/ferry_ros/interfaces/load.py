@@ -12,6 +12,7 @@ import tempfile
 from importlib import invalidate_caches
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TextIO
 
 from ferry_ros.interfaces.definitions import DEFINITIONS
 from robots.errors import ConnectionFailed
@@ -25,23 +26,36 @@ def ensure(package: str, folder: Path | None = None) -> None:
 
     Args:
         package: a key of DEFINITIONS.
-        folder: where built ones are kept; the user's cache when None.
+        folder: where built ones are kept; the user's cache, `$XDG_CACHE_HOME` or `~/.cache`, when None.
     """
     if find_spec(package) is None:
-        sys.path.append(str(_built(package, folder or Path.home() / ".cache" / "ferry" / "interfaces")))
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        sys.path.append(str(_built(package, folder or cache / "ferry" / "interfaces")))
         invalidate_caches()
 
 
 def _built(package: str, folder: Path) -> Path:
     """The folder to import `package` from; one process builds it while others wait."""
     there = folder / f"{package}-{_digest(package)}"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{package}.lock").open("w") as lock:
+    if there.exists():  # whole, as it was renamed; the folder may be read-only
+        return there
+    with _locked(folder, package) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not there.exists():
             print(f"building {package} from its definitions, once for this computer ...", file=sys.stderr)
             _build(package, there)
     return there
+
+
+def _locked(folder: Path, package: str) -> TextIO:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return (folder / f"{package}.lock").open("w")
+    except OSError as error:
+        raise ConnectionFailed(
+            f"{package} is not installed: source the workspace of the robot's vendor before this. It cannot be built"
+            f" here either, as its folder is not writable: {error}; set XDG_CACHE_HOME to a folder that is"
+        ) from error
 
 
 def _build(package: str, there: Path) -> None:
