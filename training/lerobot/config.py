@@ -88,6 +88,11 @@ class ReleasedConfig:
         """Rows of an answer, from the one of the observation on."""
         raise NotImplementedError
 
+    @property
+    def executed(self) -> int:
+        """Rows that are executed of an answer."""
+        return self.n_action_steps if self.n_obs_steps == 1 else 1
+
     def feature(self, name: str) -> Feature:
         """Returns an input or output by name."""
         found = {**self.input_features, **self.output_features}.get(name)
