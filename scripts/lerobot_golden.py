@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 import lerobot_recipe as recipe
 
 OLD = sys.argv[1:] == ["old"]
-OBSERVATIONS = 3
+OBSERVATIONS = 6
 MIN_MAX = {"STATE": NormalizationMode.MIN_MAX, "ACTION": NormalizationMode.MIN_MAX}
 
 
@@ -114,7 +114,7 @@ def listing(folder: Path) -> dict[str, Any]:
 
 
 def answers(kind: type, folder: Path, case: dict[str, Any]) -> list[Any]:
-    """Returns one chunk for each of consecutive observations, in the robot's units."""
+    """Returns one chunk for each of consecutive observations, or one action where LeRobot's policy has a memory."""
     policy = kind.from_pretrained(folder).eval()  # type: ignore[attr-defined]
     before, after = (lambda batch: batch), (lambda actions: actions)
     if not OLD:
@@ -123,7 +123,7 @@ def answers(kind: type, folder: Path, case: dict[str, Any]) -> list[Any]:
         before, after = make_pre_post_processors(policy.config, pretrained_path=str(folder))
     policy.reset()
     chunks, config = [], policy.config
-    rows = config.chunk_size if kind is ACTPolicy else config.n_action_steps
+    rows = config.chunk_size if kind is ACTPolicy else config.n_action_steps if config.n_obs_steps == 1 else 1
     shape = () if kind is ACTPolicy else (config.num_inference_steps + 1, config.horizon, 7)
     for number in range(OBSERVATIONS):
         batch = {"observation.state": torch.from_numpy(recipe.state(case, number))[None]}
@@ -145,7 +145,10 @@ def answers(kind: type, folder: Path, case: dict[str, Any]) -> list[Any]:
 
 
 def sampled(policy: Any, batch: dict[str, torch.Tensor], noise: np.ndarray) -> torch.Tensor:
-    """Asks a diffusion policy at each observation, the first noise as its prior and the others in its steps."""
+    """Asks a diffusion policy, the first noise as its prior and the others in its steps.
+
+    Returns the chunk of a policy that sees one observation, else the next action as a chunk of one row.
+    """
     import diffusers.schedulers.scheduling_ddpm as ddpm
 
     drawn = iter(torch.from_numpy(noise)[:, None])
@@ -156,12 +159,13 @@ def sampled(policy: Any, batch: dict[str, torch.Tensor], noise: np.ndarray) -> t
     own = policy.predict_action_chunk
     policy.predict_action_chunk = lambda *given, **named: chunks.append(own(*given, **named)) or chunks[-1]
     try:
-        policy._queues["action"].clear()
-        policy.select_action(batch)
+        if policy.config.n_obs_steps == 1:
+            policy._queues["action"].clear()
+        action = policy.select_action(batch)
     finally:
         modeling_diffusion.torch.randn = real
         policy.predict_action_chunk = own
-    return chunks[-1]
+    return chunks[-1] if policy.config.n_obs_steps == 1 else action[:, None]
 
 
 def main() -> None:

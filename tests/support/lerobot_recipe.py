@@ -20,6 +20,8 @@ from safetensors.numpy import save_file
 
 Array = npt.NDArray[Any]
 GOLDEN = Path(__file__).parent.parent / "training" / "goldens" / "lerobot.json"
+STILL = np.float32(0.25)
+"""First number of the state and of an action, which never moved in the dataset."""
 STATISTICS = ("mean", "std", "min", "max", "q01", "q10", "q50", "q90", "q99", "count")
 
 
@@ -48,7 +50,9 @@ def images(case: Mapping[str, Any], number: int) -> dict[str, Array]:
 def state(case: Mapping[str, Any], number: int) -> Array:
     """Returns the state of an observation, float32, in the units of the checkpoint."""
     size = case["config"]["input_features"]["observation.state"]["shape"][0]
-    return np.random.default_rng([8, number]).uniform(-1, 1, size).astype(np.float32)
+    numbers = np.random.default_rng([8, number]).uniform(-1, 1, size).astype(np.float32)
+    numbers[0] = STILL
+    return numbers
 
 
 def noise(number: int, shape: Iterable[int]) -> Array:
@@ -83,7 +87,9 @@ def _statistic(name: str, shape: tuple[int, ...], last: str) -> Array:
         return np.float32(0.2) * size
     if last == "std":
         return np.float32(0.5) + size
-    return (1 + size) * np.float32(-1 if last in ("min", "q01", "q10") else 1)
+    ends = (1 + size) * np.float32(-1 if last in ("min", "q01", "q10") else 1)
+    ends[:1] = STILL
+    return ends
 
 
 def _normal(name: str, shape: tuple[int, ...]) -> Array:

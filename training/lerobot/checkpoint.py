@@ -173,5 +173,5 @@ def _sorted(weights: Tensors) -> tuple[Tensors, tuple[str, ...]]:
         if reason is not None:
             counts[reason] += 1
         elif not name.endswith("num_batches_tracked"):  # a counter of training
-            network[name] = value
+            network[name.replace("._orig_mod.", ".")] = value  # of a module that was compiled
     return network, tuple(f"{prefix}* ({count}): {reasons[prefix]}" for prefix, count in counts.items() if count)

@@ -90,7 +90,7 @@ class ReleasedConfig:
 
     @property
     def executed(self) -> int:
-        """Rows that are executed of an answer."""
+        """Rows that are executed of an answer: with a memory one, because it holds one observation a row."""
         return self.n_action_steps if self.n_obs_steps == 1 else 1
 
     def feature(self, name: str) -> Feature:
@@ -142,6 +142,81 @@ class ActConfig(ReleasedConfig):
         return self.chunk_size
 
 
+@dataclass(frozen=True, kw_only=True)
+class DiffusionConfig(ReleasedConfig):
+    """Diffusion Policy: a chunk of actions is drawn by denoising, given the last observations."""
+
+    horizon: int
+    n_obs_steps: int = 2
+    crop_shape: tuple[int, int] | None = None
+    use_group_norm: bool = True
+    spatial_softmax_num_keypoints: int = 32
+    use_separate_rgb_encoder_per_camera: bool = False
+    down_dims: tuple[int, ...] = (512, 1024, 2048)
+    kernel_size: int = 5
+    n_groups: int = 8
+    diffusion_step_embed_dim: int = 128
+    use_film_scale_modulation: bool = True
+    noise_scheduler_type: Literal["DDPM", "DDIM"] = "DDPM"
+    num_train_timesteps: int = 100
+    beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = "squaredcos_cap_v2"
+    beta_start: float = 0.0001
+    beta_end: float = 0.02
+    prediction_type: Literal["epsilon", "sample"] = "epsilon"
+    clip_sample: bool = True
+    clip_sample_range: float = 1.0
+    num_inference_steps: int | None = None
+    resize_shape: tuple[int, int] | None = None
+    crop_ratio: Any = None  # of the resized image
+    crop_is_random: Any = None  # in training; at the centre otherwise
+    drop_n_last_frames: Any = None
+    compile_model: Any = None
+    compile_mode: Any = None
+    do_mask_loss_for_padding: Any = None
+    optimizer_betas: Any = None
+    optimizer_eps: Any = None
+    scheduler_name: Any = None
+    scheduler_warmup_steps: Any = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.resize_shape is not None:
+            raise refused("resize_shape", self.resize_shape, "null: train on images of the size that the network takes")
+        if len({self.feature(key).shape for key in self.images}) != 1:
+            raise refused("shapes of the images", [self.feature(key).shape for key in self.images], "one for all")
+        height, width = self.feature(self.images[0]).shape[1:]
+        crop = self.crop_shape or (height, width)
+        if not (0 < crop[0] <= height and 0 < crop[1] <= width):
+            raise refused("crop_shape", crop, f"at most ({height}, {width})")
+        if not self.down_dims or self.horizon % 2 ** len(self.down_dims):
+            raise refused("horizon", self.horizon, f"a multiple of {2 ** len(self.down_dims)}, by down_dims")
+        if any(width % self.n_groups for width in self.down_dims):
+            raise refused("n_groups", self.n_groups, f"a divisor of all down_dims, {self.down_dims}")
+        if self.down_dims[0] % 8:
+            raise refused("down_dims", self.down_dims, "a multiple of 8 first")
+        if not 1 <= self.n_obs_steps <= self.horizon:
+            raise refused("n_obs_steps", self.n_obs_steps, f"1 to horizon, {self.horizon}")
+        if not 1 <= self.n_action_steps <= self.planned:
+            raise refused("n_action_steps", self.n_action_steps, f"1 to horizon - n_obs_steps + 1, {self.planned}")
+        if not 1 <= self.inference_steps <= self.num_train_timesteps:
+            raise refused("num_inference_steps", self.inference_steps, f"1 to {self.num_train_timesteps}")
+
+    @property
+    def planned(self) -> int:
+        """Rows that are drawn, from the one of the observation on."""
+        return self.horizon - self.n_obs_steps + 1
+
+    @property
+    def rows(self) -> int:
+        """Rows of an answer; with a memory, as many as are left at the last one before actions are drawn anew."""
+        return self.planned if self.n_obs_steps == 1 else self.planned - self.n_action_steps + 1
+
+    @property
+    def inference_steps(self) -> int:
+        """Steps of denoising."""
+        return self.num_inference_steps or self.num_train_timesteps
+
+
 def read_config(path: Path) -> ReleasedConfig:
     """Reads config.json.
 
@@ -174,4 +249,4 @@ def _error(
     return CheckpointError(f"{where}: got {got!s:.120}, expected {expected}{hint}")
 
 
-KINDS: Mapping[str, type[ReleasedConfig]] = {"act": ActConfig}
+KINDS: Mapping[str, type[ReleasedConfig]] = {"act": ActConfig, "diffusion": DiffusionConfig}

@@ -1,7 +1,8 @@
 """A policy of LeRobot as one ONNX graph, from what a robot measures to what it is asked, both in SI.
 
-Inputs: the images (1, H, W, 3) uint8 by the robot's names, `state` (1, n) float32. Output: `actions` (1, rows, m)
-float32. The units of the dataset and the normalisation are inside the graph.
+Inputs: the images (1, H, W, 3) uint8 by the robot's names, `state` (1, n) float32; of Diffusion Policy also `noise`,
+and where it has a memory `step`. Output: `actions` (1, rows, m) float32. The units of the dataset and the normalisation
+are inside the graph.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from policy_server.dialects.contract import WireVector
-from policy_server.graph_inputs import GraphInput, ImageInput, Port, StateInput
+from policy_server.graph_inputs import GraphInput, ImageInput, NoiseInput, Port, StateInput, StepInput
 from policy_server.manifest_parts import RecurrentTensor
 from robots.spec import PolicySpec
 from training.export.onnx_graphs import write_graph
 from training.lerobot.act import ActNetwork
 from training.lerobot.checkpoint import Released
-from training.lerobot.config import ACTION, STATE, ActConfig
+from training.lerobot.config import ACTION, STATE, ActConfig, DiffusionConfig
 from training.lerobot.contract import Contract
+from training.lerobot.diffusion import DiffusionNetwork
 from training.lerobot.normalisation import Normalisation
 from training.runtime.weights import fill
 
@@ -119,9 +121,60 @@ class ActStep(Step):
         return self.ends.actions(self.network(self.ends.images(images), self.ends.state(state)))
 
 
+class DiffusionStep(Step):
+    """Diffusion Policy with its ends. The noise is an input.
+
+    Where the policy sees several observations, each is one row after the other: one row is executed of each answer.
+    The graph's memory holds the features of the observations before, and the actions that were drawn last; they are
+    drawn anew at each multiple of n_action_steps, and in between an answer is what is left of them.
+    """
+
+    def __init__(self, released: Released, contract: Contract) -> None:
+        super().__init__(released, contract)
+        config = released.config
+        assert isinstance(config, DiffusionConfig)
+        self.network, self.config = DiffusionNetwork(config), config
+        weights = {name.removeprefix("diffusion."): one for name, one in released.weights.items()}
+        fill(self.network, weights, released.folder)
+        draws = 1 + config.inference_steps if self.network.noises else 1
+        self.inputs = (*self.inputs, NoiseInput("noise", (draws, config.horizon, config.action_numbers)))
+        if config.n_obs_steps > 1:
+            self.inputs = (*self.inputs, StepInput("step"))
+            seen = (1, config.n_obs_steps - 1, self.network.observed)
+            self.recurrent = (
+                RecurrentTensor("past_observations", "present_observations", seen),
+                RecurrentTensor("past_plan", "present_plan", (1, config.planned, config.action_numbers)),
+            )
+
+    def forward(self, images: tuple[Tensor, ...], state: Tensor, noise: Tensor, *memory: Tensor) -> Any:
+        """See the module; `memory` is the step's number, the observations before, and the plan."""
+        now = self.network.encode(self.ends.images(images), self.ends.state(state))
+        if not memory:
+            return self.ends.actions(self.network.denoise(now, noise))
+        step, past, plan = memory
+        past = torch.where((step == 0)[:, None, None], now[:, None].expand_as(past), past)
+        observed = torch.cat((past, now[:, None]), 1)
+        phase = step % self.config.n_action_steps
+
+        def drawn(observed: Tensor, noise: Tensor, plan: Tensor) -> Tensor:
+            actions = self.network.denoise(observed.flatten(1), noise)
+            return actions[:, self.config.n_obs_steps - 1 :].clone(memory_format=torch.contiguous_format)
+
+        def kept(observed: Tensor, noise: Tensor, plan: Tensor) -> Tensor:
+            return plan.clone()
+
+        if torch.compiler.is_exporting():
+            plan = torch.cond(phase[0] == 0, drawn, kept, (observed, noise, plan))
+        else:
+            plan = (drawn if phase[0] == 0 else kept)(observed, noise, plan)
+        rows = plan.index_select(1, phase + torch.arange(self.config.rows))
+        return self.ends.actions(rows), observed[:, 1:].clone(), plan
+
+
 def step_of(released: Released, contract: Contract) -> Step:
     """Makes the policy with its parameters; CheckpointError if one of them is missing, unknown or misshapen."""
-    return ActStep(released, contract).eval()
+    kind = ActStep if isinstance(released.config, ActConfig) else DiffusionStep
+    return kind(released, contract).eval()
 
 
 def _example(port: Port) -> Tensor:
