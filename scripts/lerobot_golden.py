@@ -59,15 +59,15 @@ def cases() -> dict[str, tuple[type, Any]]:
         other = {"pre_norm": True, "feedforward_activation": "gelu", "use_vae": False, "normalization_mapping": modes}
         other |= {"n_decoder_layers": 2}
         ddim = {"noise_scheduler_type": "DDIM", "use_group_norm": False, "prediction_type": "sample"}
-        ddim |= {"use_film_scale_modulation": False, "n_obs_steps": 1, "beta_schedule": "linear", "crop_shape": (48, 64)}
+        ddim |= {"use_film_scale_modulation": False, "n_obs_steps": 1, "beta_schedule": "linear"}
+        ddim |= {"use_separate_rgb_encoder_per_camera": True, "crop_shape": (48, 64)}
         return {
             "act_0_3": (ACTPolicy, ACTConfig(**{**act, **other}, n_encoder_layers=1)),
-            "diffusion_0_3": (DiffusionPolicy, DiffusionConfig(**one, **unet, **ddim)),
+            "diffusion_0_3": (DiffusionPolicy, DiffusionConfig(**two, **unet, **ddim)),
         }
-    both = {"use_separate_rgb_encoder_per_camera": True, "vision_backbone": "resnet18"}
     return {
         "act": (ACTPolicy, ACTConfig(**act, n_encoder_layers=2)),
-        "diffusion": (DiffusionPolicy, DiffusionConfig(**two, **unet, **both)),
+        "diffusion": (DiffusionPolicy, DiffusionConfig(**one, **unet)),
     }
 
 

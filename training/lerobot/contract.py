@@ -90,7 +90,7 @@ class Contract:
 
     def _expect(self, what: str, got: object, expected: object) -> None:
         if got != expected:
-            raise ContractError(f"contract '{self.name}': {what}: got {got}, expected {expected}, as the checkpoint has")
+            raise ContractError(f"contract '{self.name}': {what}: got {got}, expected the checkpoint's {expected}")
 
 
 def read_contract(path: Path) -> Contract:

@@ -63,9 +63,7 @@ class Observed(nn.Module):
 
     def images(self, pixels: Sequence[Tensor]) -> list[Tensor]:
         """(1, H, W, 3) uint8 each -> (1, 3, H, W) normalised."""
-        return [
-            normalise(one.permute(0, 3, 1, 2).float() / 255.0) for normalise, one in zip(self.of_images, pixels)
-        ]
+        return [normalise(one.permute(0, 3, 1, 2).float() / 255.0) for normalise, one in zip(self.of_images, pixels)]
 
     def state(self, measured: Tensor) -> Tensor:
         """(1, n) in SI -> normalised."""
@@ -114,7 +112,8 @@ class ActStep(Step):
         super().__init__(released, contract)
         assert isinstance(released.config, ActConfig)
         self.network = ActNetwork(released.config)
-        fill(self.network, {name.removeprefix("model."): one for name, one in released.weights.items()}, released.folder)
+        weights = {name.removeprefix("model."): one for name, one in released.weights.items()}
+        fill(self.network, weights, released.folder)
 
     def forward(self, images: tuple[Tensor, ...], state: Tensor) -> Tensor:
         """See the module."""

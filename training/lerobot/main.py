@@ -35,7 +35,7 @@ class ImportOptions:
     """Writes a checkpoint that was trained with LeRobot as a policy bundle; see docs/import.md."""
 
     family: Annotated[Literal["lerobot"], tyro.conf.Positional]
-    """ACT."""
+    """ACT or Diffusion Policy."""
     folder: Annotated[Path, tyro.conf.Positional]
     """With config.json, model.safetensors, and since LeRobot 0.4 the files of its two processors."""
     contract: Path
@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> int:
         return 1
     size = sum(file.stat().st_size for file in options.out.iterdir()) / 1e6
     worst = max(manifest.parity.values())
-    print(f"{options.out}: {manifest.name}, {size:.1f} MB, largest difference to torch {worst:.1e} of an action's range")
+    print(f"{options.out}: {manifest.name}, {size:.1f} MB, largest difference to torch {worst:.1e} of a range")
     for line in manifest.provenance.left_out:
         print(f"left out: {line}")
     return 0
