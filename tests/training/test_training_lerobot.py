@@ -40,15 +40,13 @@ TO_SI = np.array([math.pi / 180] * 6 + [0.01], np.float32)
 """The dataset of the goldens is taken to be in degrees and centimetres."""
 BODY = piper(cameras=(CameraSpec("scene", 60, 80, 42.0), CameraSpec("wrist", 60, 80, 42.0)))
 
-pytestmark = pytest.mark.timeout(180)
 
-
-def contract(folder: Path, cameras: tuple[str, ...] = ("scene", "wrist"), **changes: Any) -> Path:
+def contract(folder: Path, seen: tuple[str, ...] = ("scene", "wrist"), **changes: Any) -> Path:
     """Writes a contract for the Piper."""
     vector = {"names": list(JOINTS), "units": ["deg"] * 6 + ["cm"], "low": [-9.0] * 7, "high": [9.0] * 7}
     fields = {
         "name": "imported",
-        "cameras": [{"name": one, "key": f"observation.images.{one}", "vertical_fov_deg": 42.0} for one in cameras],
+        "cameras": [{"name": one, "key": f"observation.images.{one}", "vertical_fov_deg": 42.0} for one in seen],
         "state": {"key": "observation.state", **vector},
         "actions": {"key": "action", **vector},
         "period_s": 0.1,

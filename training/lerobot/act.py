@@ -127,7 +127,8 @@ class ActNetwork(nn.Module):
         for image in images:
             features = self.encoder_img_feat_input_proj(self.backbone(image))
             tokens.append(features.flatten(2).transpose(1, 2))
-            positions.append(grid_positions(*features.shape[2:], features.shape[1])[None])
+            _, channels, height, width = features.shape
+            positions.append(grid_positions(height, width, channels)[None])
         placed = torch.cat(positions, 1)
         seen = self.encoder(torch.cat(tokens, 1), placed)
         rows = self.decoder(self.decoder_pos_embed.weight[None], seen, placed)

@@ -228,7 +228,7 @@ def read_config(path: Path) -> ReleasedConfig:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: {error}; expected the folder that LeRobot's save_pretrained writes") from error
     kind = data.get("type") if isinstance(data, dict) else None
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise CheckpointError(f"{path}: type: got {kind!r:.60}, expected {' or '.join(KINDS)}")
     try:
         config: ReleasedConfig = build(KINDS[kind], data, Place(path.name, error=_error))

@@ -34,11 +34,12 @@ def table(config: DiffusionConfig) -> Tensor:
 
 def betas(config: DiffusionConfig) -> Tensor:
     """Returns the variance that each step of training adds, (num_train_timesteps,) float32."""
-    count, ends = config.num_train_timesteps, (config.beta_start, config.beta_end)
+    count = config.num_train_timesteps
     if config.beta_schedule == "linear":
-        return torch.linspace(*ends, count)
+        return torch.linspace(config.beta_start, config.beta_end, count)
     if config.beta_schedule == "scaled_linear":
-        return torch.linspace(*(end**0.5 for end in ends), count) ** 2
+        roots: Tensor = torch.linspace(math.sqrt(config.beta_start), math.sqrt(config.beta_end), count)
+        return roots.square()
 
     def left(share: float) -> float:
         return math.cos((share + 0.008) / 1.008 * math.pi / 2) ** 2

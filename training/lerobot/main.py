@@ -18,6 +18,7 @@ from policy_server.bundle import PolicyBundle
 from policy_server.manifest import PolicyManifest, write_bundle
 from policy_server.manifest_parts import GraphFile, Provenance
 from robots.processes.text import printable
+from robots.spec import ContinuousActions
 from training.errors import ExportError
 from training.export.bundle import load_made, put
 from training.export.parity import Parity
@@ -113,7 +114,7 @@ def compare(step: Step, bundle: PolicyBundle, tolerance: float) -> dict[str, flo
         ExportError: they differ by more than `tolerance`.
     """
     actions, parity = bundle.manifest.spec.actions, Parity()
-    assert actions.kind == "continuous"
+    assert isinstance(actions, ContinuousActions)
     span = np.array(actions.vector.high, np.float32) - np.array(actions.vector.low, np.float32)
     span = np.where(span > 0, span, np.float32(1.0))
     recurrent = bundle.initial_state()

@@ -22,11 +22,11 @@ class Waves(nn.Module):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.half = size // 2
+        self.count = size // 2
 
     def forward(self, number: Tensor) -> Tensor:
         """(1,) -> (1, size)."""
-        frequencies = torch.exp(torch.arange(self.half) * (-math.log(10_000.0) / (self.half - 1)))
+        frequencies = torch.exp(torch.arange(self.count) * (-math.log(10_000.0) / (self.count - 1)))
         angles = number[:, None] * frequencies[None]
         return torch.cat((angles.sin(), angles.cos()), -1)
 
@@ -84,7 +84,7 @@ class UNet(nn.Module):
                 ResidualBlock(outputs, outputs, condition, config),
             ]
 
-        self.down_modules, self.up_modules = nn.ModuleList(), nn.ModuleList()
+        self.down_modules, self.up_modules = nn.ModuleList(), nn.ModuleList()  # three modules a level
         for inputs, width in zip((config.action_numbers, *widths), widths):
             last = len(self.down_modules) == len(widths) - 1
             halve = nn.Identity() if last else nn.Conv1d(width, width, 3, 2, 1)
@@ -100,13 +100,17 @@ class UNet(nn.Module):
         """Actions (1, horizon, m), step (1,), observed (1, n) -> (1, horizon, m)."""
         condition = torch.cat((self.diffusion_step_encoder(step), observed), -1)
         rows, kept = actions.transpose(1, 2), []
-        for first, second, halve in self.down_modules:  # type: ignore[misc]  # each a list of three
+        for first, second, halve in _levels(self.down_modules):
             rows = second(first(rows, condition), condition)
             kept.append(rows)
             rows = halve(rows)
         for block in self.mid_modules:
             rows = block(rows, condition)
-        for first, second, double in self.up_modules:  # type: ignore[misc]
+        for first, second, double in _levels(self.up_modules):
             rows = double(second(first(torch.cat((rows, kept.pop()), 1), condition), condition))
         predicted: Tensor = self.final_conv(rows)
         return predicted.transpose(1, 2)
+
+
+def _levels(modules: nn.ModuleList) -> list[list[nn.Module]]:
+    return [list(level.children()) for level in modules]
