@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from servers import serving
 from policy_server.bundle import PolicyBundle
 from policy_server.errors import ContractError
 from policy_server.graph_inputs import NoiseInput
+from policy_server.manifest import write_bundle
 from policy_server.policies import open_policy
 from robots.binding import bind
 from robots.embodiments.piper import PIPER, piper
@@ -33,6 +36,7 @@ from training.imports import main as import_main
 from training.lerobot.checkpoint import read_released
 from training.lerobot.contract import read_contract
 from training.lerobot.graph import step_of
+from training.lerobot.main import DoesNotFit, try_out
 
 CLOSE = 1e-4
 JOINTS = PIPER.chunks[0].names
@@ -240,15 +244,19 @@ def test_a_contract_of_another_checkpoint_is_refused_by_its_key(
         read_contract(contract(tmp_path, ("scene",), **changes)).spec(config)
 
 
-def test_answers_in_other_units_than_the_contracts_make_no_bundle(
-    checkpoints: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_answers_in_other_units_than_the_contracts_are_named(
+    imported: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    narrow = {"names": list(JOINTS), "units": ["rad"] * 6 + ["m"], "low": [-0.1] * 7, "high": [0.1] * 7}
-    path = contract(tmp_path, actions={"key": "action", **narrow})
-    words = ["lerobot", str(checkpoints["act"]), "--contract", str(path), "--out", str(tmp_path / "bundle")]
-    assert import_main([*words, "--threads", "1"]) == 1
-    assert "joint3" in capsys.readouterr().out
-    assert not (tmp_path / "bundle").exists()
+    folder = shutil.copytree(imported("act"), tmp_path / "bundle")
+    manifest = PolicyBundle.load(folder, threads=1).manifest
+    actions = manifest.spec.actions
+    assert isinstance(actions, ContinuousActions)
+    narrow = replace(actions.vector, low=(-1e-3,) * 7, high=(1e-3,) * 7)
+    write_bundle(folder, replace(manifest, spec=replace(manifest.spec, actions=replace(actions, vector=narrow))))
+    with pytest.raises(DoesNotFit):
+        try_out(PolicyBundle.load(folder, threads=1), keep=False)
+    assert "answer 'joint3'" in capsys.readouterr().out
+    try_out(PolicyBundle.load(folder, threads=1), keep=True)
 
 
 def test_the_example_contract_is_the_pipers() -> None:

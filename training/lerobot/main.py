@@ -97,7 +97,7 @@ def import_lerobot(options: ImportOptions) -> PolicyManifest:
         write_bundle(made, manifest)
         bundle = load_made(made)
         write_bundle(made, replace(manifest, parity=compare(step, bundle, options.tolerance)))
-        _try(PolicyBundle.load(made, threads=options.threads), options.keep)
+        try_out(PolicyBundle.load(made, threads=options.threads), options.keep)
         add_probes(made, "", threads=options.threads)
         return load_made(made).manifest
 
@@ -131,7 +131,8 @@ def compare(step: Step, bundle: PolicyBundle, tolerance: float) -> dict[str, flo
     return parity.worst
 
 
-def _try(bundle: PolicyBundle, keep: bool) -> None:
+def try_out(bundle: PolicyBundle, keep: bool) -> None:
+    """Prints what random observations show; raises DoesNotFit for an error among it, unless `keep`."""
     findings, took_s = examine(bundle, "")
     for finding in findings:
         print(printable(f"{'error' if finding.is_error else 'look at'}: {finding.what}"))
