@@ -11,6 +11,8 @@ def main(argv: Sequence[str]) -> int:
     """Runs `ferry import FAMILY ...`."""
     if argv and argv[0] in VLA:
         from training.vla.import_openvla import main as read
+    elif argv and argv[0] == "lerobot":
+        from training.lerobot.main import main as read
     else:  # also without a family: this one lists them
         from training.released.main import main as read
     return read(argv)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from policy_server.authoring.findings import run_graph, values_of
 from policy_server.bundle import PolicyBundle
-from policy_server.files.probes import PROBES_FILE, Probe, Probes
+from policy_server.files.probes import MAX_PROBES_BYTES, PROBES_FILE, Probe, Probes
 from policy_server.manifest import write_bundle
 from policy_server.manifest_parts import GraphFile
 from policy_server.onnx_policy import MAX_TOKENS
@@ -16,11 +16,16 @@ STEPS = 3
 
 
 def add_probes(folder: Path, instruction: str, *, seed: int = 0, threads: int = 0) -> None:
-    """Writes `STEPS` probes into the bundle in `folder`, and its manifest anew: its hash changes."""
+    """Writes `STEPS` probes into the bundle in `folder`, and its manifest anew: its hash changes.
+
+    They are fewer, one at least, where the images of so many would not fit into the file.
+    """
     bundle = PolicyBundle.load(folder, threads=threads)
     text, recurrent = bundle.encode_text(instruction, MAX_TOKENS), bundle.initial_state()
     steps = []
-    for step in range(STEPS):
+    pixels = sum(3 * camera.height * camera.width for camera in bundle.manifest.spec.cameras)
+    fitting = int(0.9 * MAX_PROBES_BYTES) // max(1, pixels)
+    for step in range(max(1, min(STEPS, fitting))):
         values = replace(values_of(bundle, instruction, seed + step), text=None, step=step, seed=seed)
         answer, recurrent = run_graph(bundle, replace(values, text=text), recurrent)
         steps.append(Probe(values, answer))

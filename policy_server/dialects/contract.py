@@ -146,17 +146,18 @@ class WireVector:
 
     def from_wire(self, numbers: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Returns numbers of the wire (..., n) in SI."""
-        scale, offset = self._affine
+        scale, offset = self.affine
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused where it is checked
             return (np.asarray(numbers, np.float64) * scale + offset).astype(np.float32)
 
     def to_wire(self, numbers: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Returns numbers in SI (..., n) as the wire has them."""
-        scale, offset = self._affine
+        scale, offset = self.affine
         return ((np.asarray(numbers, np.float64) - offset) / scale).astype(np.float32)
 
     @property
-    def _affine(self) -> tuple[Numbers, Numbers]:
+    def affine(self) -> tuple[Numbers, Numbers]:
+        """Returns (scale, offset), normalisation included: the number in SI is scale * wire + offset."""
         units: list[Unit] = [UNITS[unit] for unit in self.units]
         scale = np.array([unit.scale for unit in units], np.float64)
         offset = np.array([unit.offset for unit in units], np.float64)

@@ -118,10 +118,11 @@ def _forget_sources(path: Path) -> None:
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
     """Silences the exporter's warnings about its internals and about packages that are not needed here."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    quiet = ("torch.onnx", "onnxscript", "onnx_ir", "torch.export._trace")
+    loggers = [logging.getLogger(name) for name in quiet]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
-        logger.setLevel(logging.ERROR)
+        logger.setLevel(logging.CRITICAL)  # what goes wrong is raised
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

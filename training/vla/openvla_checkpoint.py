@@ -23,6 +23,7 @@ from torch import Tensor
 
 from training.errors import CheckpointError
 from training.runtime import torch_file
+from training.runtime.weights import fill
 from training.vla.action_tokenizer import Statistics
 from training.vla.backbone import Backbone, Part
 from training.vla.config import VlaConfig
@@ -73,7 +74,7 @@ def read_openvla(folder: Path, dataset: str = "", crop: float = 0.9, mirrored: b
     theirs = _tensors(folder)
     config = _config(folder, fields, theirs, dataset, crop, mirrored)
     policy = VlaPolicy(config).to(next(iter(theirs.values())).dtype)
-    _fill(policy, _renamed(theirs, config), folder)
+    fill(policy, _renamed(theirs, config), folder)
     return policy.eval()
 
 
@@ -259,17 +260,3 @@ def _block(name: str, value: Tensor, layers: str, attention: str, names: Mapping
         return {f"{layers}{number}.{attention}{key}.{kind}": one for key, one in three}
     found = next((theirs for theirs in names if rest.startswith(theirs)), None)
     return {f"{layers}{number}.{rest if found is None else rest.replace(found, names[found], 1)}": value}
-
-
-def _fill(policy: VlaPolicy, tensors: Tensors, folder: Path) -> None:
-    """Puts the parameters into the policy; each of both sides must have its partner."""
-    wanted = {name: tuple(value.shape) for name, value in policy.state_dict().items()}
-    got = {name: tuple(value.shape) for name, value in tensors.items()}
-    for what, names in (("missing", wanted.keys() - got.keys()), ("unknown", got.keys() - wanted.keys())):
-        if names:
-            raise CheckpointError(f"{folder}: {what} parameters: {torch_file.shown(sorted(names))}")
-    other = sorted(name for name in wanted if wanted[name] != got[name])
-    if other:
-        first = f"{other[0]}: got {got[other[0]]}, expected {wanted[other[0]]}"
-        raise CheckpointError(f"{folder}: parameters of other shapes: {first}; {torch_file.shown(other)}")
-    policy.load_state_dict(tensors)
