@@ -36,7 +36,7 @@ from simulation.worker_pool import Report, WorkerPool
 from training.data.demonstration import training_episodes
 from training.models.config import MINI, PolicyConfig, preset
 from training.models.spoc import SpocPolicy
-from training.rl.actor_critic import trained_weights
+from training.rl.actor_critic import frozen_weights, trained_weights
 from training.rl.options import RolloutOptions
 from training.rl.ppo import PpoOptions, PpoTrainer
 from training.rl.reward import RewardOptions
@@ -215,7 +215,7 @@ class Clock:
 def parts_line(size: str, update_s: float) -> str:
     """Makes a line of the fractions of a step's time on one core; `update_s` is the update's."""
     policy = clone(size)
-    worker = RolloutWorker(policy.config, arrays(policy.image_encoder.state_dict()), RolloutOptions(), RewardOptions())
+    worker = RolloutWorker(policy.config, arrays(frozen_weights(policy)), RolloutOptions(), RewardOptions())
     weights = arrays(trained_weights(policy))
     trajectories = worker(RolloutJob((0,), 16, weights), quiet)
     clock, rollout = Clock(), worker.rollout

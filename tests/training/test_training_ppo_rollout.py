@@ -15,7 +15,7 @@ from training.imitation.loss import batch_logits
 from training.models.image_encoder import HalfPrecision
 from training.models.spoc import SpocPolicy
 from training.models.tokenizer import tokenizer_for
-from training.rl.actor_critic import trained_weights
+from training.rl.actor_critic import frozen_weights, trained_weights
 from training.rl.options import RolloutOptions
 from training.rl.ppo_loss import log_probabilities, of_actions
 from training.rl.reward import RewardOptions, rewards
@@ -41,7 +41,7 @@ def policy(done: float = 0.0) -> SpocPolicy:
 
 
 def player(one: SpocPolicy, play: RolloutOptions = PLAY, reward: RewardOptions = RewardOptions()) -> RolloutWorker:  # noqa: B008
-    return RolloutWorker(one.config, arrays(one.image_encoder.state_dict()), play, reward)
+    return RolloutWorker(one.config, arrays(frozen_weights(one)), play, reward)
 
 
 def play(one: SpocPolicy, playing: RolloutWorker, count: int = 5, seed: int = 3) -> list[Trajectory]:

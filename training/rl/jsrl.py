@@ -153,11 +153,11 @@ class GuidedRolloutWorker(RolloutWorker):
     rollout: GuidedRollout
 
     def __init__(
-        self, config: PolicyConfig, encoder: Weights, play: RolloutOptions, reward: RewardOptions, guide: Weights
+        self, config: PolicyConfig, frozen: Weights, play: RolloutOptions, reward: RewardOptions, guide: Weights
     ) -> None:
         guide_policy = new_policy(config)
-        guide_policy.load_state_dict(tensors(guide), strict=False)
-        super().__init__(config, encoder, play, reward, partial(GuidedRollout, guide_policy))
+        guide_policy.load_state_dict(tensors({**frozen, **guide}), strict=False)
+        super().__init__(config, frozen, play, reward, partial(GuidedRollout, guide_policy))
         self._guided: dict[int, int] = {}
 
     def __call__(self, job: RolloutJob, report: Report) -> list[Trajectory]:
@@ -211,7 +211,7 @@ class JsrlTrainer(PpoTrainer):
     def make_worker(self) -> Callable[[], RolloutWorker]:
         """Returns what makes a worker, with the guide, in its process."""
         options = self.options
-        return partial(GuidedRolloutWorker, self.config, self._encoder(), options.play, options.reward, self._guide)
+        return partial(GuidedRolloutWorker, self.config, self._frozen(), options.play, options.reward, self._guide)
 
     def jobs(self) -> list[RolloutJob]:
         """Returns this update's rollout jobs."""

@@ -29,7 +29,7 @@ from training.data.packing import Batch
 from training.errors import CheckpointError, RanksLost, RewardError
 from training.models.spoc import SpocPolicy
 from training.models.tokenizer import tokenizer_for
-from training.rl.actor_critic import ActorCritic, trained_weights
+from training.rl.actor_critic import ActorCritic, frozen_weights, trained_weights
 from training.rl.log import Log
 from training.rl.options import FORMER_NAMES, RlOptions
 from training.rl.reward import check_shaping
@@ -48,7 +48,7 @@ from training.runtime.checkpoint import (
 from training.runtime.commit import git_commit
 from training.runtime.distributed import Ranks, alone, device_of
 from training.runtime.interrupt import stop_request
-from training.runtime.weights import arrays
+from training.runtime.weights import Weights, arrays
 
 WINDOW = 500
 """Episodes of the running success rate."""
@@ -63,6 +63,7 @@ class RlTrainer:
         optimiser: Adam; set by `optimise`.
         update, steps: updates and decisions so far.
         best: best greedy success of an evaluation; -1 before the first.
+        origin: the released checkpoint that the clone was imported from; empty where it was trained here.
     """
 
     options: RlOptions
@@ -83,6 +84,7 @@ class RlTrainer:
         critic = self._critic_weights()
         if critic.keys() == source.get("critic", {}).keys() and not options.from_scratch:
             self.model.load_state_dict(source["critic"], strict=False)
+        self.origin = source.get("origin", {})
         self.config, self.tokenizer = policy.config, tokenizer_for(policy.config.text)
         body = make_twin(options.play.body, twin_options(self.config, options.play)).spec
         check_tasks(options.play.task, body)
@@ -114,7 +116,7 @@ class RlTrainer:
 
     def make_worker(self) -> Callable[[], RolloutWorker]:
         """Returns what makes a worker in its process."""
-        return partial(RolloutWorker, self.config, self._encoder(), self.options.play, self.options.reward)
+        return partial(RolloutWorker, self.config, self._frozen(), self.options.play, self.options.reward)
 
     def jobs(self) -> list[RolloutJob]:
         """Returns this update's rollout jobs."""
@@ -197,6 +199,7 @@ class RlTrainer:
             "training": self.options.comparable(),
             "clone": self.clone,
             "clone_sha256": self.clone_sha256,
+            **({"origin": self.origin} if self.origin else {}),
             "seed": self.options.seed,
             "steps": self.steps,
             "git_commit": self.commit,
@@ -239,8 +242,8 @@ class RlTrainer:
         state = self.model.state_dict()
         return {name: value for name, value in state.items() if not name.startswith("actor.")}
 
-    def _encoder(self) -> dict[str, npt.NDArray[Any]]:
-        return arrays({name: value.cpu() for name, value in self.model.actor.image_encoder.state_dict().items()})
+    def _frozen(self) -> Weights:
+        return arrays({name: value.cpu() for name, value in frozen_weights(self.model.actor).items()})
 
     # Tensors
 
