@@ -27,6 +27,7 @@ from policy_server.onnx.sampling import choose
 from robots.spec import F32Vector
 from simulation.worker_pool import Report
 from training.closed_loop.rollout import ActiveEpisode, KVCache, Rollout
+from training.errors import ConfigError
 from training.models.config import PolicyConfig
 from training.models.spoc import SpocPolicy
 from training.rl.actor_critic import trained_weights
@@ -99,6 +100,12 @@ class JsrlOptions(PpoOptions):
     warmup: int = 0
     """Updates that train the critic alone."""
     jump: JumpStart = field(default_factory=JumpStart)
+
+    def check(self, ranks: int) -> None:
+        """Raises ConfigError for options that do not go together."""
+        super().check(ranks)
+        if self.overlap:
+            raise ConfigError("overlap", True, "no overlap: an update's guide depends on the update before")
 
 
 def main(argv: Sequence[str]) -> int:

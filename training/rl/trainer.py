@@ -120,9 +120,15 @@ class RlTrainer:
 
     def jobs(self) -> list[RolloutJob]:
         """Returns this update's rollout jobs."""
-        options, state = self.options, trained_weights(self.model.actor)
-        weights = arrays({name: value.cpu() for name, value in state.items()})
-        return jobs_of(options.seed, self.update, options.episodes, options.jobs, weights)
+        return self.jobs_with(self.update, self.acting_weights())
+
+    def jobs_with(self, update: int, weights: Weights) -> list[RolloutJob]:
+        """Returns an update's rollout jobs, in which these weights of the actor act."""
+        return jobs_of(self.options.seed, update, self.options.episodes, self.options.jobs, weights)
+
+    def acting_weights(self) -> Weights:
+        """Copies the actor's weights of now, without the frozen encoders'."""
+        return arrays({name: value.cpu() for name, value in trained_weights(self.model.actor).items()})
 
     def collect_rollouts(self, collector: RolloutCollector, stopping: Callable[[], bool]) -> RolloutBuffer | None:
         """Has this update's episodes played; None where a rank was asked to stop.
@@ -130,8 +136,12 @@ class RlTrainer:
         Raises:
             RewardError, WorkersLost, RanksLost: last.pt holds every update until now.
         """
+        return self.saving(lambda: collector.collect(self.update, self.jobs(), stopping))
+
+    def saving(self, collect: Callable[[], RolloutBuffer | None]) -> RolloutBuffer | None:
+        """Returns what `collect` returns; writes last.pt where it fails, which holds every update until now."""
         try:
-            return collector.collect(self.update, self.jobs(), stopping)
+            return collect()
         except (RanksLost, RewardError, WorkersLost):
             self.save("last.pt")  # this update has not changed the weights yet
             raise
