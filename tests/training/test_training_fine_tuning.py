@@ -172,7 +172,7 @@ def test_the_clones_own_demonstrations_go_on_training_it(tmp_path: Path, flare: 
 
 def test_demonstrations_of_another_encoder_are_refused(tmp_path: Path, flare: Start) -> None:
     run = write_run(tmp_path, shards=1)
-    (run / "data" / "meta.json").write_text('{"encoder": "another"}')
+    (run / "data" / "data.json").write_text('{"encoder": "another"}')
     shown = load_shards(shard_files([run / "data"]))
     with pytest.raises(DataError, match="got features of encoder another"):
         Trainer(BcOptions(run, init=flare.checkpoint), shown, shown)

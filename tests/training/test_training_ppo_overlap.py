@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,9 @@ import torch
 from checkpoints import different
 from ppo_runs import cloned, options
 
-from training.errors import ConfigError, Diverged, RewardError
+from training.errors import ConfigError, Diverged
 from training.rl.jsrl import JsrlOptions
 from training.rl.ppo import PpoTrainer
-from training.rl.reward import RewardOptions
 from training.rl.rollout_buffer import RolloutBuffer
 from training.runtime.checkpoint import load
 
@@ -59,10 +59,7 @@ def test_a_resumed_run_equals_an_unbroken_one(run: Path, unbroken: dict[str, Any
 def test_a_run_that_fails_ends_with_episodes_still_being_played(run: Path) -> None:
     with pytest.raises(Diverged):
         PpoTrainer(options(run, "diverged", overlap=True, warmup=0, target_kl=-1.0)).run()
-    reward = RewardOptions(success=float("nan"), step=float("nan"))
-    with pytest.raises(RewardError):
-        PpoTrainer(options(run, "nan", overlap=True, reward=reward)).run()
-    assert load(run / "nan" / "last.pt", "policy")["update"] == 0
+    assert multiprocessing.active_children() == []
 
 
 def test_where_it_cannot_be_it_is_refused() -> None:
