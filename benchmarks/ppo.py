@@ -36,7 +36,7 @@ from simulation.worker_pool import Report, WorkerPool
 from training.data.demonstration import training_episodes
 from training.models.config import MINI, PolicyConfig, preset
 from training.models.spoc import SpocPolicy
-from training.rl.actor_critic import trained_weights
+from training.rl.actor_critic import frozen_weights, trained_weights
 from training.rl.options import RolloutOptions
 from training.rl.ppo import PpoOptions, PpoTrainer
 from training.rl.reward import RewardOptions
@@ -48,6 +48,14 @@ from training.runtime.weights import arrays
 
 SIZES = {"64 x 120": (64, 120, 3, 5), "84 x 144": (84, 144, 4, 6)}
 """Height and width of images, rows and columns of `mini`'s visual tokens."""
+
+RUNS: tuple[tuple[str, int, int, tuple[str, ...]], ...] = (
+    ("1 worker", 1, 1, ()),
+    ("2 workers", 1, 2, ()),
+    ("2 workers, `--overlap`", 1, 2, ("--overlap",)),
+    ("2 ranks of 1 worker", 2, 1, ()),
+)
+"""Title, ranks, workers and further options of each run; where playing overlaps its speed is that of waiting for it."""
 
 MOVES = ("move_ahead", "rotate_left", "rotate_right")
 LENGTH = 45
@@ -98,13 +106,13 @@ class Rows:
 
 
 def runs(folder: Path, size: str, options: Benchmark) -> Rows:
-    """Measures one worker, two workers, and two ranks of a worker each."""
+    """Measures one worker, two workers, the same with playing beside learning, and two ranks of a worker each."""
     policy = clone(size)
     save(folder / "bc" / "best.pt", "policy", policy_payload(policy))
     alone = {count: simulator_alone(policy.config, count, options.simulator_s) for count in (1, 2)}
     lines, update_s = [], 0.0
-    for title, ranks, workers in (("1 worker", 1, 1), ("2 workers", 1, 2), ("2 ranks of 1 worker", 2, 1)):
-        speed = end_to_end(folder, ranks, workers, options)
+    for title, ranks, workers, extra in RUNS:
+        speed = end_to_end(folder, ranks, workers, options, *extra)
         simulator = alone[ranks * workers]
         cells = [speed[name] for name in ("steps_per_s", "playing_steps_per_s", "learning_steps_per_s")]
         numbers = " | ".join(f"{cell:.0f}" for cell in (*cells, simulator))
@@ -128,9 +136,10 @@ def clone(size: str) -> SpocPolicy:
     return policy.eval()
 
 
-def end_to_end(run: Path, ranks: int, workers: int, options: Benchmark) -> dict[str, float]:
+def end_to_end(run: Path, ranks: int, workers: int, options: Benchmark, *extra: str) -> dict[str, float]:
     """Measures the speeds of `ferry train ppo`, the mean over all updates but the first."""
-    words = ["train", "ppo", "--run", str(run), "--name", f"{ranks}x{workers}", "--warmup", "0", "--target-kl", "inf"]
+    name = Path(tempfile.mkdtemp(prefix=f"{ranks}x{workers}_", dir=run)).name
+    words = ["train", "ppo", "--run", str(run), "--name", name, *extra, "--warmup", "0", "--target-kl", "inf"]
     words += ["--episodes", str(options.episodes), "--workers", str(workers), "--jobs", "2", "--evaluate-every", "0"]
     words += ["--threads", "1" if ranks > 1 else str(workers), "--steps", "1000000000"]
     launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks), "-m", "--", "ferry"]
@@ -215,7 +224,7 @@ class Clock:
 def parts_line(size: str, update_s: float) -> str:
     """Makes a line of the fractions of a step's time on one core; `update_s` is the update's."""
     policy = clone(size)
-    worker = RolloutWorker(policy.config, arrays(policy.image_encoder.state_dict()), RolloutOptions(), RewardOptions())
+    worker = RolloutWorker(policy.config, arrays(frozen_weights(policy)), RolloutOptions(), RewardOptions())
     weights = arrays(trained_weights(policy))
     trajectories = worker(RolloutJob((0,), 16, weights), quiet)
     clock, rollout = Clock(), worker.rollout

@@ -49,8 +49,8 @@ class SimulatedResult:
 class Provenance:
     """Provenance of a policy; empty where it is unknown.
 
-    `source_sha256` is the hash of a released checkpoint that was imported, `left_out` the parts of it that are not in
-    the bundle, with the reason; both are empty for a policy that was trained with Ferry.
+    `source_sha256` is the hash of a released checkpoint that was imported, or imported and fine-tuned, `left_out` the
+    parts of it that are not in the bundle, with the reason; both are empty for a policy that Ferry alone has trained.
     """
 
     git_commit: str = ""

@@ -144,6 +144,17 @@ def test_a_missing_module_of_ours_is_not_blamed_on_an_extra(monkeypatch: pytest.
         cli.main(["serve"])
 
 
+def test_a_broken_package_is_told_in_its_own_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(_argv: object) -> int:
+        raise ModuleNotFoundError("Could not import module 'X': operator torchvision::nms does not exist")  # no name
+
+    replace_verb(monkeypatch, broken)
+    assert cli.main(["serve"]) == 2
+    assert "torchvision::nms does not exist" in capsys.readouterr().err
+
+
 def test_a_verb_returns_its_own_status(monkeypatch: pytest.MonkeyPatch) -> None:
     replace_verb(monkeypatch, lambda argv: len(argv))
     assert cli.main(["serve", "a", "b"]) == 2

@@ -127,4 +127,4 @@ def write_files(release: Release, folder: Path, tensors: Mapping[str, Tensor] | 
     file = folder / f"{release.name}.pt"
     torch.save(payload(release, filled(release) if tensors is None else tensors), file)
     family = "flare" if release.container == ALLENACT else "spoc"
-    return ImportOptions(family, file, folder / "bundle", weights)  # type: ignore[arg-type]  # one of two words
+    return ImportOptions(family, file, folder / "bundle", weights=weights)  # type: ignore[arg-type]  # one of two words

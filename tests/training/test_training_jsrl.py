@@ -19,7 +19,7 @@ from training.errors import CheckpointError
 from training.imitation.loss import batch_logits
 from training.models.spoc import SpocPolicy
 from training.models.tokenizer import tokenizer_for
-from training.rl.actor_critic import trained_weights
+from training.rl.actor_critic import frozen_weights, trained_weights
 from training.rl.jsrl import Curriculum, GuidedRollout, GuidedRolloutWorker, JsrlOptions, JsrlTrainer, JumpStart
 from training.rl.reward import RewardOptions
 from training.rl.rollout import RolloutJob
@@ -81,7 +81,7 @@ def only(action: str) -> SpocPolicy:
 
 
 def played(guide: SpocPolicy, learner: SpocPolicy, steps: int, count: int = 3) -> list[Trajectory]:
-    encoder = arrays(learner.image_encoder.state_dict())
+    encoder = arrays(frozen_weights(learner))
     player = GuidedRolloutWorker(TINY, encoder, PLAY, RewardOptions(), arrays(trained_weights(guide)))
     return player(RolloutJob((3,), count, arrays(trained_weights(learner)), steps), lambda steps: None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -12,10 +13,10 @@ from small_policies import TINY, tiny_policy
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from training.data.packing import Instructions, collate
 from training.imitation.loss import batch_logits
-from training.models.image_encoder import HalfPrecision
+from training.models.image_encoder import HalfPrecision, Normalise
 from training.models.spoc import SpocPolicy
 from training.models.tokenizer import tokenizer_for
-from training.rl.actor_critic import trained_weights
+from training.rl.actor_critic import frozen_weights, trained_weights
 from training.rl.options import RolloutOptions
 from training.rl.ppo_loss import log_probabilities, of_actions
 from training.rl.reward import RewardOptions, rewards
@@ -41,7 +42,7 @@ def policy(done: float = 0.0) -> SpocPolicy:
 
 
 def player(one: SpocPolicy, play: RolloutOptions = PLAY, reward: RewardOptions = RewardOptions()) -> RolloutWorker:  # noqa: B008
-    return RolloutWorker(one.config, arrays(one.image_encoder.state_dict()), play, reward)
+    return RolloutWorker(one.config, arrays(frozen_weights(one)), play, reward)
 
 
 def play(one: SpocPolicy, playing: RolloutWorker, count: int = 5, seed: int = 3) -> list[Trajectory]:
@@ -154,6 +155,22 @@ def test_half_precision_is_close_to_the_encoder() -> None:
         rough = half(images)
     assert rough.dtype == torch.float32
     assert (rough - expected).abs().mean() < 0.02
+
+
+def test_half_precision_computes_bit_for_bit_what_the_layers_do_one_by_one() -> None:
+    half, images = HalfPrecision(tiny_policy().image_encoder), torch.randint(0, 256, (3, 28, 48, 3), dtype=torch.uint8)
+    kept = images.clone()
+    plain = deepcopy(half.inner)
+    plain.normalise = Normalise()
+    for one in plain.modules():
+        if isinstance(one, torch.nn.ReLU):
+            one.inplace = False
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        expected = plain(images).float()
+        assert torch.equal(half.inner.normalise(images), plain.normalise(images))  # type: ignore[operator]  # a module
+    with torch.inference_mode():
+        assert torch.equal(half(images), expected)
+    assert torch.equal(images, kept)
 
 
 def test_an_updates_episodes_are_shared_out() -> None:

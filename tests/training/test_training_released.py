@@ -35,6 +35,12 @@ BY_NAME = pytest.mark.parametrize("release", RELEASES, ids=lambda one: str(one.n
 GOLDEN = Path(__file__).parent / "goldens" / "released.json"
 
 
+def bundle_of(options: ImportOptions) -> Path:
+    """Folder of the bundle that these options ask for."""
+    assert options.out is not None
+    return options.out
+
+
 def logits(policy: SpocPolicy, words: Tensor, tokens: Tensor) -> Tensor:
     """What the policy answers along the recipe's episode, step by step through its cache: (steps, 20)."""
     layers, heads, size = policy.heads
@@ -159,12 +165,12 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Imported, Import
     options = replace(write_files(release, tmp_path_factory.mktemp("flare")), task=("object_nav",))
     one = import_released(options, (release,))
     recording = random_recording(one.policy.config.spec(), "find a mug", steps=3)
-    return one, options, summary(one, write(one, recording, options), options.out, 3)
+    return one, options, summary(one, write(one, recording, options, bundle_of(options)), bundle_of(options), 3)
 
 
 def test_the_bundle_says_where_it_comes_from(imported: tuple[Imported, ImportOptions, str]) -> None:
     one, options, _ = imported
-    manifest = PolicyBundle.load(options.out, threads=1).manifest
+    manifest = PolicyBundle.load(bundle_of(options), threads=1).manifest
     origin = manifest.provenance
     assert (origin.source_sha256, origin.steps, origin.seed) == (one.source.sha256, 21_026_752, 123)
     assert origin.algorithm.startswith("FLaRe")
@@ -187,7 +193,7 @@ def test_the_bundle_says_where_it_comes_from(imported: tuple[Imported, ImportOpt
 def test_the_summary_says_what_was_taken(imported: tuple[Imported, ImportOptions, str]) -> None:
     one, options, text = imported
     taken = len(one.release.table())
-    assert f"taken: {taken} of {2 * taken + 4} parameters of {options.checkpoint} (sha256 {one.source.sha256})" in text
+    assert f"taken: {taken} of {2 * taken + 4} parameters of {options.file} (sha256 {one.source.sha256})" in text
     assert "left out: critic_tsfm.*" in text
 
 
@@ -196,10 +202,11 @@ def test_spocs_networks_are_exported_too(tmp_path: Path, release: Release, filli
     release = small(release)
     options = write_files(release, tmp_path)
     one = import_released(options, (release,))
-    manifest = write(one, random_recording(one.policy.config.spec(), "go to a mug", steps=3), options)
+    recording = random_recording(one.policy.config.spec(), "go to a mug", steps=3)
+    manifest = write(one, recording, options, bundle_of(options))
     assert max(manifest.parity.values()) < 1e-3
     assert (manifest.name, manifest.spec.horizon) == (release.name, 1000)
-    bundle = PolicyBundle.load(options.out, threads=1)
+    bundle = PolicyBundle.load(bundle_of(options), threads=1)
     assert bundle.tokenizer.encode("find a mug").ids == [6, 5, 7, 1] + [1] * filling
 
 
@@ -211,7 +218,7 @@ def test_older_files_of_siglip_are_read(tmp_path: Path) -> None:
     }
     unread = ("attn_pool.latent", "text.ln_final.bias", "logit_scale", "logit_bias")
     tensors |= {f"{IMAGES}{name}": torch.zeros(1) for name in unread}
-    source = read_checkpoint(write_files(release, tmp_path, tensors).checkpoint)
+    source = read_checkpoint(write_files(release, tmp_path, tensors).file)
     left_out = account(source.shapes, release.table(), release.left_out, release.name)
     assert [one.count for one in left_out] == [1, 1, 2]
 
@@ -264,13 +271,13 @@ def test_another_kind_of_file_is_named(tmp_path: Path, payload: object, message:
 
 def test_the_wrong_family_is_told_the_right_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = write_files(small(SPOC), tmp_path)
-    assert ferry(["import", "flare", str(options.checkpoint), "--out", str(options.out)]) == 2
+    assert ferry(["import", "flare", str(options.file), "--out", str(options.out)]) == 2
     output = capsys.readouterr().err
     assert "got a checkpoint of Lightning's, with 'state_dict', expected one of AllenAct's" in output
     assert output.endswith("`ferry import spoc` reads this one\n")
     assert ferry(["import", "spoc", str(tmp_path / "none"), "--out", str(options.out)]) == 2
     assert "none: got no such file, expected a checkpoint" in capsys.readouterr().err
-    assert not options.out.exists()
+    assert not bundle_of(options).exists()
 
 
 def test_what_the_file_does_not_hold_must_come_from_elsewhere(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from simulation.tasks.object_nav import sample_episode
 from simulation.twins.house_twin import StretchTwin, TwinOptions
 from training.errors import ConfigError
-from training.rl.actor_critic import trained_weights
+from training.rl.actor_critic import frozen_weights, trained_weights
 from training.rl.options import RolloutOptions
 from training.rl.reward import MIDDLE_M, RewardOptions, closer, distance_m
 from training.rl.rollout import RolloutJob, RolloutWorker
@@ -58,7 +58,7 @@ def test_a_played_episode_is_paid_for_coming_closer() -> None:
         policy.actor.bias[SPOC_ACTIONS.index("move_ahead")] += 5.0
     weights, play = arrays(trained_weights(policy)), RolloutOptions(max_steps=12, slots=2, bf16=False)
     dense, sparse = (
-        RolloutWorker(policy.config, arrays(policy.image_encoder.state_dict()), play, reward)(
+        RolloutWorker(policy.config, arrays(frozen_weights(policy)), play, reward)(
             RolloutJob((5,), 3, weights), lambda steps: None
         )
         for reward in (RewardOptions(shaping=2.0, step=-0.01), RewardOptions(step=-0.01))

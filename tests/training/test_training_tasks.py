@@ -75,8 +75,7 @@ def test_data_that_does_not_say_its_task_is_objectnav_on_the_stretch(tmp_path: P
 def test_ppo_on_the_locobot_plays_the_actions_it_has(run: Path) -> None:
     play = RolloutOptions(max_steps=6, slots=2, bf16=False, body="locobot", task=("object_nav", "room_nav"))
     weights = arrays(tiny_policy(1).state_dict())
-    encoder = {name[14:]: one for name, one in weights.items() if name.startswith("image_encoder.")}
-    played = RolloutWorker(TINY, encoder, play, RewardOptions())(RolloutJob((1, 2), 6, weights), quiet)
+    played = RolloutWorker(TINY, weights, play, RewardOptions())(RolloutJob((1, 2), 6, weights), quiet)
     taken = [action for one in played for action in one.actions.tolist()]
     assert len(played) == 6
     assert set(taken) <= ON_LOCOBOT

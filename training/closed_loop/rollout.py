@@ -22,11 +22,10 @@ from training.data.recording import PolicyInput, policy_input
 from training.models.spoc import SpocPolicy, Text
 from training.models.tokenizer import encode, tokenizer_for
 
-MAX_INSTRUCTION_TOKENS = 32
-"""Length in tokens of the longest instruction, RoomVisit's."""
+INSTRUCTION_TOKENS = (16, 32, 64)
+"""Instructions are padded to the first of these that is long enough for all of the active ones.
 
-SHORT_INSTRUCTION_TOKENS = 16
-"""Instructions are padded to this many tokens while none of the active ones is longer."""
+RoomVisit's are the longest; SigLIP's always have 64 tokens."""
 
 
 class KVCache:
@@ -108,8 +107,8 @@ class Rollout:
         self.binding: Binding = bind(policy.config.spec(), self.twins[0].spec)
         self.cache = KVCache(policy, slots, max_steps)
         self.tokenizer = tokenizer_for(policy.config.text)
-        self.words = torch.zeros(slots, MAX_INSTRUCTION_TOKENS, dtype=torch.int64)
-        self.present = torch.zeros(slots, MAX_INSTRUCTION_TOKENS, dtype=torch.bool)
+        self.words = torch.zeros(slots, INSTRUCTION_TOKENS[-1], dtype=torch.int64)
+        self.present = torch.zeros(slots, INSTRUCTION_TOKENS[-1], dtype=torch.bool)
         for twin in self.twins:
             twin.connect()
 
@@ -166,7 +165,7 @@ class Rollout:
     def _instructions(self, slots: Tensor) -> tuple[Tensor, Tensor]:
         """Token ids and presence, each (n, words), only as wide as these episodes need."""
         words, present = self.words[slots], self.present[slots]
-        wide = MAX_INSTRUCTION_TOKENS if bool(present[:, SHORT_INSTRUCTION_TOKENS:].any()) else SHORT_INSTRUCTION_TOKENS
+        wide = next(count for count in INSTRUCTION_TOKENS if not present[:, count:].any())
         return words[:, :wide], present[:, :wide]
 
     def observe(self, slot: ActiveEpisode) -> PolicyInput:

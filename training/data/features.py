@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,8 +49,13 @@ def run_encoder(run: Path, config: PolicyConfig) -> nn.Module:
     return encoder
 
 
-def encoder_name(run: Path, config: PolicyConfig) -> str:
-    """Identifies the encoder of stored features: the hash of the CNN's file, or the source of DINOv2's weights."""
+def encoder_name(run: Path, config: PolicyConfig, origin: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """Identifies the encoder of stored features: the hash of the CNN's file, or the source of DINOv2's weights.
+
+    With the `origin` of an imported checkpoint it is the hash of the released file.
+    """
+    if origin:
+        return str(origin["sha256"])
     if config.image.kind != "cnn":
         return config.image.weights or "random"
     path = encoder_path(run)

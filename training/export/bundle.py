@@ -192,15 +192,18 @@ def trained_for(payload: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
 
 
 def provenance_of(payload: dict[str, Any], results: Sequence[dict[str, Any]] = ()) -> Provenance:
-    """Makes the provenance of the policy in a checkpoint."""
+    """Makes the provenance of the policy in a checkpoint; that of a released one which it was fine-tuned from, too."""
+    origin, algorithm = payload.get("origin", {}), str(payload.get("algorithm", "none"))
     return Provenance(
         git_commit=str(payload.get("git_commit", "")) or git_commit(),
         config_sha256=config_hash({"policy": payload["policy"], "training": payload.get("training", {})}),
-        algorithm=str(payload.get("algorithm", "none")),
+        algorithm=f"{algorithm}, from {origin['release']} ({origin['file']})" if origin else algorithm,
         seed=int(payload.get("seed", 0)),
         steps=int(payload.get("steps", 0)),
         command=str(payload.get("command", "")).replace(f"{Path.cwd()}/", ""),  # not where this machine keeps it
         simulated=tuple(map(simulated, results)),
+        source_sha256=str(origin.get("sha256", "")),
+        left_out=tuple(origin.get("left_out", ())),
     )
 
 

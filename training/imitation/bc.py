@@ -29,7 +29,7 @@ from training.errors import CheckpointError, Diverged
 from training.imitation.collect import FOLDER
 from training.imitation.loss import Scores, batch_logits, imitation_loss
 from training.imitation.recorded import data_folders
-from training.models.config import preset
+from training.models.config import PolicyConfig, preset
 from training.models.tokenizer import tokenizer_for
 from training.runtime.checkpoint import (
     expect_new,
@@ -64,7 +64,8 @@ class BcOptions(RunOptions):
     any_outcome: bool = False
     """Learn from recorded trials that were no success, too."""
     init: Path | None = None
-    """Checkpoint whose weights to start from; untrained ones by default."""
+    """Checkpoint whose weights to start from; untrained ones by default. One that `ferry import --checkpoint` wrote has
+    its own size, and takes the data that `ferry train dagger` collects with it."""
     size: str = "mini"
     """Policy size: mini or small_3."""
     epochs: int = 8
@@ -123,12 +124,16 @@ class Trainer:
         self.folder = options.folder
         folders = options.folders()
         self.tasks = list(dict.fromkeys(name for folder in folders for name in read_metadata(folder, "task")))
+        initial = {} if options.init is None else load(options.init, "policy")
+        self.origin = initial.get("origin", {})
         config = preset(options.size, options.weights)
-        expect_encoder(folders, encoder_name(options.run, config))
+        if self.origin:
+            config = PolicyConfig.from_json(initial["policy"])
+        expect_encoder(folders, encoder_name(options.run, config, self.origin))
         self.policy = new_policy(config, options.seed)
         self.policy.image_encoder.load_state_dict(run_encoder(options.run, config).state_dict())
         if options.init is not None:
-            self.policy = policy_from(load(options.init, "policy"), options.init)
+            self.policy = policy_from(initial, options.init)
         self.device = device_of(options.device)
         self.policy.to(self.device)
         tokenizer = tokenizer_for(config.text)
@@ -204,6 +209,7 @@ class Trainer:
             "steps": self.steps_seen,
             "git_commit": self.commit,
             "command": self.command,
+            **({"origin": self.origin} if self.origin else {}),
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
             "random": random_state(self.rng),

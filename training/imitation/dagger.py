@@ -46,7 +46,7 @@ class DaggerOptions:
 
     run: Path = Path("runs/mini")
     checkpoint: Path | None = None
-    """Checkpoint of the clone; by default the run's bc/best.pt."""
+    """Checkpoint of the clone, or what `ferry import --checkpoint` wrote; by default the run's bc/best.pt."""
     name: str = "dagger"
     """Folder in the run for the data."""
     episodes: int = 2000
@@ -77,9 +77,10 @@ def main(argv: Sequence[str]) -> int:
     """Runs `ferry train dagger`."""
     options = tyro.cli(DaggerOptions, args=list(argv), prog="ferry train dagger")
     check_tasks(options.task, make_twin(options.body).spec)
-    config = policy_from(load(options.clone, "policy"), options.clone).config
-    folder = options.run / options.name
-    meta = {"encoder": encoder_name(options.run, config), "max_steps": options.max_steps, "shard": options.shard}
+    clone = load(options.clone, "policy")
+    config = policy_from(clone, options.clone).config
+    encoder, folder = encoder_name(options.run, config, clone.get("origin", {})), options.run / options.name
+    meta = {"encoder": encoder, "max_steps": options.max_steps, "shard": options.shard}
     meta |= {"task": list(options.task), "body": options.body}
     write_metadata(folder, {**meta, "seed": options.seed, "kind": "dagger", "clone": str(options.clone)})
     numbers = [n for n in range(-(-options.episodes // options.shard)) if not shard_path(folder, n).is_file()]

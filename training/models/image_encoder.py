@@ -202,11 +202,31 @@ def image_encoder(config: ImageConfig) -> nn.Module:
     return kinds[config.kind](config).requires_grad_(False).eval()
 
 
+class _RowNormalise(nn.Module):
+    """What `Normalise` computes, bit for bit, with less work: a row of pixels at once, in place.
+
+    Colours are the last dimension of an image: with one mean per colour the inner loop is three numbers long.
+    """
+
+    def __init__(self, normalise: Normalise) -> None:
+        super().__init__()
+        self.colours = normalise
+
+    def forward(self, images: Tensor) -> Tensor:
+        """See the class."""
+        width = images.shape[2]
+        mean, std = (self.colours.get_buffer(name).flatten().repeat(width) for name in ("mean", "std"))
+        rows = images.to(torch.float32, copy=True).flatten(2)
+        return rows.sub_(mean).div_(std).unflatten(2, (width, 3)).permute(0, 3, 1, 2)
+
+
 class HalfPrecision(nn.Module):
     """An image encoder whose convolutions run in bfloat16, twice as fast on a CPU that has it."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
+        if isinstance(getattr(inner, "normalise", None), Normalise):
+            inner.normalise = _RowNormalise(inner.normalise)
         self.inner = fused(inner).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
 
     def forward(self, images: Tensor) -> Tensor:
@@ -217,11 +237,11 @@ class HalfPrecision(nn.Module):
 
 
 def fused(module: nn.Module) -> nn.Module:
-    """Folds each batch normalisation into the convolution before it, in place; returns the network."""
+    """Folds each batch normalisation into the convolution before it, and rectifies in place; returns the network."""
     for name, child in module.named_children():
         layers = list(child.children()) if isinstance(child, nn.Sequential) else []
         if len(layers) == 3 and isinstance(layers[0], nn.Conv2d) and isinstance(layers[1], nn.BatchNorm2d):
-            setattr(module, name, nn.Sequential(fuse_conv_bn_eval(layers[0], layers[1]), layers[2]))
+            setattr(module, name, nn.Sequential(fuse_conv_bn_eval(layers[0], layers[1]), nn.ReLU(inplace=True)))
         else:
             fused(child)
     return module

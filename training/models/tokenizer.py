@@ -60,12 +60,16 @@ def tokenizer_for(config: TextConfig) -> Tokenizer:
     """Returns T5's own tokenizer where the configuration has a source of its weights, else one token per word.
 
     Raises:
-        ConfigError: the local folder of weights has no tokenizer.json.
+        ConfigError: the local folder of weights has no tokenizer.json, or that of an imported policy is gone.
     """
     source = config.tokenizer or config.weights
     if config.kind == "words" or not source:
         return word_tokenizer()
     folder = Path(source)
+    if config.tokenizer and not folder.is_dir():
+        raise ConfigError(
+            "tokenizer", f"no folder {folder}", "the --weights that the policy was imported with; `ferry import` again"
+        )
     if not folder.is_dir():
         return Tokenizer.from_pretrained(source)
     if not (folder / "tokenizer.json").is_file():

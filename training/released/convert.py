@@ -52,7 +52,7 @@ def policy_of(
         got = ", ".join(fold(sorted(ours.keys() ^ weights.keys())))
         raise CheckpointError(f"transformers {transformers.__version__}: got other names for {got}, expected 5.23's")
     policy.load_state_dict({name: tensor.float().reshape(ours[name].shape) for name, tensor in weights.items()})
-    policy.config = replace(release.config, text=replace(release.config.text, tokenizer=str(folder)))
+    policy.config = replace(release.config, text=replace(release.config.text, tokenizer=str(folder.resolve())))
     return policy.eval().requires_grad_(False)
 
 

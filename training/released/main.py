@@ -1,11 +1,12 @@
-"""`ferry import flare|spoc CHECKPOINT --out BUNDLE`: a released checkpoint becomes a policy bundle."""
+"""`ferry import flare|spoc FILE`: a released checkpoint becomes a policy bundle, or what a training begins from."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -13,17 +14,19 @@ from policy_server.manifest import PolicyManifest
 from policy_server.manifest_parts import Provenance
 from simulation.task_registry import task
 from training.data.recording import Recording, record_episode
-from training.errors import CheckpointError
+from training.errors import CheckpointError, ConfigError
 from training.export.bundle import export
 from training.export.parity import TOLERANCE
 from training.models.config import config_hash
 from training.models.spoc import SpocPolicy
 from training.released.convert import image_part, policy_of
 from training.released.differences import LeftOut, account
+from training.released.fine_tuning import checkpoint_payload
 from training.released.read import Parameters, read_checkpoint
 from training.released.releases import ALLENACT, LIGHTNING, RELEASES, Release, recognise
 from training.released.tables import image_table
 from training.released.weights import DINO_FILE, TOKENIZER_FILE, expect_files, expect_tokenizer, read_dino
+from training.runtime.checkpoint import expect_new, save
 from training.runtime.commit import git_commit
 
 FAMILIES: Mapping[str, str] = {"flare": ALLENACT, "spoc": LIGHTNING}
@@ -32,14 +35,17 @@ CHORES = ("object_nav", "pick_up", "fetch", "room_visit")
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """Writes a checkpoint that FLaRe or SPOC released as a policy bundle; see docs/import.md."""
+    """Reads a checkpoint that FLaRe or SPOC released, to be deployed or fine-tuned; see docs/import.md."""
 
     family: Annotated[Literal["flare", "spoc"], tyro.conf.Positional]
     """flare: fine-tuned, a file of AllenAct; spoc: cloned, a file of Lightning."""
-    checkpoint: Annotated[Path, tyro.conf.Positional]
+    file: Annotated[Path, tyro.conf.Positional]
     """The file that was downloaded."""
-    out: Path
-    """Folder to write; an existing bundle in it is replaced."""
+    out: Path | None = None
+    """Bundle to write, a folder; an existing bundle in it is replaced."""
+    checkpoint: Path | None = None
+    """Training checkpoint to write, e.g. runs/flare/bc/best.pt: `ferry train ppo --clone`, `ferry train dagger
+    --checkpoint` and `ferry train bc --init` begin from it."""
     weights: Path | None = None
     """Folder with the text encoder's tokenizer.json, and for flare with dinov2_vits14_pretrain.pth."""
     name: str = ""
@@ -50,6 +56,13 @@ class ImportOptions:
     """Largest accepted difference to torch."""
     steps: int = 20
     """Length of the recorded episode of the parity check."""
+
+    def check(self) -> None:
+        """Raises ConfigError where nothing is to be written, CheckpointError where the checkpoint exists already."""
+        if self.out is None and self.checkpoint is None:
+            raise ConfigError("--out and --checkpoint", "neither", "a bundle to write, a checkpoint to train, or both")
+        if self.checkpoint is not None:
+            expect_new(self.checkpoint, "another --checkpoint")
 
 
 @dataclass(frozen=True)
@@ -71,18 +84,29 @@ class Imported:
             steps=self.source.steps,
             command=command,
             source_sha256=self.source.sha256,
-            left_out=tuple(map(str, self.left_out)) + tuple(f"{name}: the trainer's" for name in self.source.other),
+            left_out=self.left_out_lines,
         )
+
+    @property
+    def left_out_lines(self) -> tuple[str, ...]:
+        """What of the file is not in a bundle, and why."""
+        return tuple(map(str, self.left_out)) + tuple(f"{name}: the trainer's" for name in self.source.other)
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs `ferry import`."""
     options = tyro.cli(ImportOptions, args=list(argv), prog="ferry import")
+    options.check()
     imported = import_released(options)
-    config = imported.policy.config
-    recording = record_episode(config.spec(), config.tokens, steps=options.steps, task=options.task[0])
-    manifest = write(imported, recording, options)
-    print(summary(imported, manifest, options.out, len(recording.steps)))
+    if options.checkpoint is not None:
+        payload = write_checkpoint(imported, options.checkpoint, options, shlex.join(["ferry", "import", *argv]))
+        critic = "and the critic" if "critic" in payload else "without a critic"
+        print(f"{options.checkpoint}: the policy {critic} of {options.file}, to begin a training from")
+    if options.out is not None:
+        config = imported.policy.config
+        recording = record_episode(config.spec(), config.tokens, steps=options.steps, task=options.task[0])
+        manifest = write(imported, recording, options, options.out)
+        print(summary(imported, manifest, options.out, len(recording.steps)))
     return 0
 
 
@@ -92,7 +116,7 @@ def import_released(options: ImportOptions, releases: tuple[Release, ...] = RELE
     Raises:
         CheckpointError: the file, a parameter in it, or what it does not hold itself is not what it should be.
     """
-    source = read_checkpoint(options.checkpoint)
+    source = read_checkpoint(options.file)
     _expect_family(options.family, source)
     try:
         release = recognise(source.shapes, source.container, releases)
@@ -107,15 +131,30 @@ def import_released(options: ImportOptions, releases: tuple[Release, ...] = RELE
             images = read_dino(folder / DINO_FILE, image_table(release.config))
         return Imported(policy_of(release, source.tensors, images, folder), release, source, left_out)
     except CheckpointError as error:
-        raise CheckpointError(f"{options.checkpoint}: {error}") from error
+        raise CheckpointError(f"{options.file}: {error}") from error
 
 
-def write(imported: Imported, recording: Recording, options: ImportOptions) -> PolicyManifest:
-    """Writes the bundle after its parity check."""
-    provenance = imported.provenance(f"ferry import {options.family} {options.checkpoint.name}")
+def write_checkpoint(imported: Imported, path: Path, options: ImportOptions, command: str) -> dict[str, Any]:
+    """Writes a checkpoint that a training begins from; returns its content.
+
+    Raises:
+        CheckpointError: it cannot be written, or the file's critic is not whole.
+    """
+    policy, release, source = imported.policy, imported.release, imported.source
+    try:
+        payload = checkpoint_payload(policy, release, source, imported.left_out_lines, options.task, command)
+    except CheckpointError as error:
+        raise CheckpointError(f"{options.file}: {error}") from error
+    save(path, "policy", payload)
+    return payload
+
+
+def write(imported: Imported, recording: Recording, options: ImportOptions, out: Path) -> PolicyManifest:
+    """Writes the bundle into `out` after its parity check."""
+    provenance = imported.provenance(f"ferry import {options.family} {options.file.name}")
     name = options.name or imported.release.name
     return export(
-        imported.policy, options.out, recording, provenance, name=name, tolerance=options.tolerance, tasks=options.task
+        imported.policy, out, recording, provenance, name=name, tolerance=options.tolerance, tasks=options.task
     )
 
 

@@ -13,6 +13,9 @@ from training.released.tables import image_table, policy_table
 IMAGES = "visual_encoder.image_encoder.model."
 """Prefix of the frozen image encoder in Lightning checkpoints; AllenAct's have it outside, in a preprocessor."""
 
+CRITIC, VALUE_HEAD = "critic_tsfm.", "critic.fc."
+"""Prefixes of FLaRe's critic, a network of its own, and in it of its last layer."""
+
 ALLENACT, LIGHTNING = "AllenAct's, with 'model_state_dict'", "Lightning's, with 'state_dict'"
 
 Sizes = tuple[int, int, int, int, int]
@@ -61,7 +64,7 @@ _IMPORTED = replace(
     text=replace(SMALL_3.text, weights=""),
 )
 _CRITIC = {
-    "critic_tsfm.": "the critic, a network of its own: for training alone",
+    CRITIC: "the critic, a network of its own: for training alone",
     "critic.": "the actor network's value head: for training alone",
 }
 

@@ -17,7 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from training.data.packing import Batch, Instructions
 from training.models.spoc import SpocPolicy
 
-FROZEN = "image_encoder."
+IMAGES, WORDS = "image_encoder.", "text_encoder."
 
 
 class ActorCritic(nn.Module):
@@ -112,5 +112,14 @@ def unfused_attention(device: torch.device) -> AbstractContextManager[None]:
 
 
 def trained_weights(policy: SpocPolicy) -> dict[str, Tensor]:
-    """Returns the weights that training changes: all but the frozen image encoder's."""
-    return {name: value for name, value in policy.state_dict().items() if not name.startswith(FROZEN)}
+    """Returns the weights that training changes: all but the frozen encoders'."""
+    return {name: value for name, value in policy.state_dict().items() if not name.startswith(_frozen(policy))}
+
+
+def frozen_weights(policy: SpocPolicy) -> dict[str, Tensor]:
+    """Returns the weights of the frozen encoders: of images, and of words unless they are a table that is trained."""
+    return {name: value for name, value in policy.state_dict().items() if name.startswith(_frozen(policy))}
+
+
+def _frozen(policy: SpocPolicy) -> tuple[str, ...]:
+    return (IMAGES,) if policy.config.text.kind == "words" else (IMAGES, WORDS)

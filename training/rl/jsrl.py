@@ -27,6 +27,7 @@ from policy_server.onnx.sampling import choose
 from robots.spec import F32Vector
 from simulation.worker_pool import Report
 from training.closed_loop.rollout import ActiveEpisode, KVCache, Rollout
+from training.errors import ConfigError
 from training.models.config import PolicyConfig
 from training.models.spoc import SpocPolicy
 from training.rl.actor_critic import trained_weights
@@ -100,6 +101,12 @@ class JsrlOptions(PpoOptions):
     """Updates that train the critic alone."""
     jump: JumpStart = field(default_factory=JumpStart)
 
+    def check(self, ranks: int) -> None:
+        """Raises ConfigError for options that do not go together."""
+        super().check(ranks)
+        if self.overlap:
+            raise ConfigError("overlap", True, "no overlap: an update's guide depends on the update before")
+
 
 def main(argv: Sequence[str]) -> int:
     """Runs `ferry train jsrl`."""
@@ -153,11 +160,11 @@ class GuidedRolloutWorker(RolloutWorker):
     rollout: GuidedRollout
 
     def __init__(
-        self, config: PolicyConfig, encoder: Weights, play: RolloutOptions, reward: RewardOptions, guide: Weights
+        self, config: PolicyConfig, frozen: Weights, play: RolloutOptions, reward: RewardOptions, guide: Weights
     ) -> None:
         guide_policy = new_policy(config)
-        guide_policy.load_state_dict(tensors(guide), strict=False)
-        super().__init__(config, encoder, play, reward, partial(GuidedRollout, guide_policy))
+        guide_policy.load_state_dict(tensors({**frozen, **guide}), strict=False)
+        super().__init__(config, frozen, play, reward, partial(GuidedRollout, guide_policy))
         self._guided: dict[int, int] = {}
 
     def __call__(self, job: RolloutJob, report: Report) -> list[Trajectory]:
@@ -211,7 +218,7 @@ class JsrlTrainer(PpoTrainer):
     def make_worker(self) -> Callable[[], RolloutWorker]:
         """Returns what makes a worker, with the guide, in its process."""
         options = self.options
-        return partial(GuidedRolloutWorker, self.config, self._encoder(), options.play, options.reward, self._guide)
+        return partial(GuidedRolloutWorker, self.config, self._frozen(), options.play, options.reward, self._guide)
 
     def jobs(self) -> list[RolloutJob]:
         """Returns this update's rollout jobs."""

@@ -44,10 +44,10 @@ class RlOptions(WorkerOptions, RunOptions):
     """Fine-tunes a cloned policy by reinforcement learning."""
 
     clone: Path | None = None
-    """Checkpoint to start from; by default the run's bc/best.pt. The critic of one that PPO made is loaded as well, but
-    not with `from_scratch`."""
+    """Checkpoint to start from; by default the run's bc/best.pt. One that `ferry import --checkpoint` wrote has its own
+    size. The critic of one that PPO made, here or as FLaRe, is loaded as well, but not with `from_scratch`."""
     from_scratch: bool = False
-    """Start from untrained weights (the image encoder stays as it is)."""
+    """Start from untrained weights (frozen encoders stay as they are)."""
     steps: int = 2_000_000
     """Simulation steps in total; the last update may exceed it."""
     episodes: int = 128

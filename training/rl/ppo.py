@@ -21,6 +21,8 @@ import shlex
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,10 +47,14 @@ from training.rl.ppo_loss import (
     of_actions,
     value_loss,
 )
+from training.rl.rollout import RolloutCollector
 from training.rl.rollout_buffer import Minibatch, RolloutBuffer
+from training.rl.rollout_thread import RolloutThread
 from training.rl.trainer import RlTrainer, train
 from training.rl.trajectory import Trajectory, joined, per_step, places, predicted, trainable_mask
+from training.runtime.checkpoint import load
 from training.runtime.distributed import Ranks, device_of, torchrun
+from training.runtime.weights import Weights, arrays, tensors
 
 
 @dataclass(frozen=True)
@@ -76,12 +82,17 @@ class PpoOptions(RlOptions):
     """Weight of the entropy bonus: one of FLaRe's ablations (0.2), with which its policy collapses."""
     shared: bool = False
     """One network with two heads instead of two networks: one of FLaRe's ablations."""
+    overlap: bool = False
+    """Play an update's episodes while the one before is learnt from, with the weights from before that: one update
+    behind. On one rank."""
 
     def check(self, ranks: int) -> None:
         """Raises ConfigError for options that do not allow an update on so many ranks."""
         super().check(ranks)
         if self.microbatch < 1:
             raise ConfigError("microbatch", self.microbatch, "at least 1")
+        if self.overlap and ranks > 1:
+            raise ConfigError("overlap", f"{ranks} ranks", "one rank")
 
 
 @dataclass(frozen=True)
@@ -122,13 +133,18 @@ def main(argv: Sequence[str]) -> int:
 
 
 class PpoTrainer(RlTrainer):
-    """PPO, update by update."""
+    """PPO, update by update.
+
+    Attributes:
+        behind: with `overlap`, the actor's weights before the last update, which play the next one's episodes.
+    """
 
     options: PpoOptions
     algorithm = "PPO (FLaRe)"
 
     def __init__(self, options: PpoOptions, command: str = "", ranks: Ranks | None = None) -> None:
         super().__init__(options, command, ranks)
+        self.behind: Weights = {}
         self.optimise((self.model.actor_parameters(), options.lr), (self.model.critic_parameters(), options.critic_lr))
 
     def make_networks(self, policy: SpocPolicy) -> ActorCritic:
@@ -142,11 +158,41 @@ class PpoTrainer(RlTrainer):
             RewardError, WorkersLost, RanksLost: during a rollout; last.pt holds every update until then.
             Diverged, or RanksLost during an update: last.pt is from before.
         """
-        with self.update_loop(stopping, updates) as loop:
-            for rollouts in loop.collect_rollouts():
+        with self.update_loop(stopping, updates) as loop, RolloutThread(loop.collector.collect, stopping) as beside:
+            for rollouts in loop.collect_rollouts(partial(self.next_rollouts, loop.collector, beside, stopping)):
                 with loop.log.timed("learning"):
+                    self.play_ahead(beside, rollouts, loop.end)
                     metrics = self.update_policy(rollouts)
                 loop.finish(rollouts, metrics)  # logs, saves, evaluates
+
+    def next_rollouts(
+        self, collector: RolloutCollector, beside: RolloutThread, stopping: Callable[[], bool]
+    ) -> RolloutBuffer | None:
+        """Returns this update's episodes; with `overlap` those that were begun during the last one."""
+        if not self.options.overlap:
+            return self.collect_rollouts(collector, stopping)
+        if beside.idle:  # of the first update, or of a resumed run
+            beside.begin(self.update, self.jobs_with(self.update, self.behind or self.acting_weights()))
+        return self.saving(beside.take)
+
+    def play_ahead(self, beside: RolloutThread, rollouts: RolloutBuffer, end: int | None) -> None:
+        """With `overlap`, begins the next update's episodes with the weights of now, unless this is the last update."""
+        if not self.options.overlap:
+            return
+        self.behind = self.acting_weights()
+        following = self.update + 1
+        if self.steps + rollouts.steps < self.options.steps and following != end:
+            beside.begin(following, self.jobs_with(following, self.behind))
+
+    def payload(self) -> dict[str, Any]:
+        """Adds the weights with which the next update's episodes are played, where they are not those of the policy."""
+        return {**super().payload(), **({"behind": tensors(self.behind)} if self.behind else {})}
+
+    def resume(self) -> None:
+        """As any training; with `overlap` the next episodes are played one update behind, as they would have been."""
+        super().resume()
+        if self.options.overlap:
+            self.behind = arrays(load(self.last, "policy").get("behind", {}))
 
     def compute_advantages(self, trajectories: Sequence[Trajectory]) -> Advantages:
         """Computes advantages and returns of episodes with the critic; no gradient."""

@@ -41,7 +41,7 @@ class RolloutJob:
     Attributes:
         seed: of the random numbers that its episodes are drawn from.
         episodes: number of episodes.
-        weights: of the actor, without the image encoder.
+        weights: of the actor, without the frozen encoders.
         guide_steps: first steps of each episode in which a guide acts, where the worker has one.
     """
 
@@ -52,16 +52,19 @@ class RolloutJob:
 
 
 class RolloutWorker:
-    """Plays the episodes of a job by sampling from the actor, in the Rollout that `make` returns."""
+    """Plays the episodes of a job by sampling from the actor, in the Rollout that `make` returns.
+
+    `frozen` are the weights that no job brings; see `frozen_weights`.
+    """
 
     def __init__(
-        self, config: PolicyConfig, encoder: Weights, play: RolloutOptions, reward: RewardOptions,
+        self, config: PolicyConfig, frozen: Weights, play: RolloutOptions, reward: RewardOptions,
         make: Callable[..., Rollout] = Rollout,
     ) -> None:  # fmt: skip
         torch.set_num_threads(1)
         self.play, self.reward = play, reward
         policy = new_policy(config)
-        policy.image_encoder.load_state_dict(tensors(encoder))
+        policy.load_state_dict(tensors(frozen), strict=False)
         if play.bf16:
             policy.image_encoder = HalfPrecision(policy.image_encoder)
         self.rollout = make(policy, play.slots, twin_options(policy.config, play), play.max_steps, play.body)

@@ -30,7 +30,7 @@ from training.data.packing import Batch
 from training.errors import CheckpointError, RanksLost, RewardError
 from training.models.spoc import SpocPolicy
 from training.models.tokenizer import tokenizer_for
-from training.rl.actor_critic import ActorCritic, trained_weights
+from training.rl.actor_critic import ActorCritic, frozen_weights, trained_weights
 from training.rl.log import Log, opened
 from training.rl.options import FORMER_NAMES, RlOptions
 from training.rl.reward import check_shaping
@@ -49,7 +49,7 @@ from training.runtime.checkpoint import (
 from training.runtime.commit import git_commit
 from training.runtime.distributed import Ranks, alone, device_of
 from training.runtime.interrupt import stop_request
-from training.runtime.weights import arrays
+from training.runtime.weights import Weights, arrays
 
 WINDOW = 500
 """Episodes of the running success rate."""
@@ -64,6 +64,7 @@ class RlTrainer:
         optimiser: Adam; set by `optimise`.
         update, steps: updates and decisions so far.
         best: best greedy success of an evaluation; -1 before the first.
+        origin: the released checkpoint that the clone was imported from; empty where it was trained here.
     """
 
     options: RlOptions
@@ -84,6 +85,7 @@ class RlTrainer:
         critic = self._critic_weights()
         if critic.keys() == source.get("critic", {}).keys() and not options.from_scratch:
             self.model.load_state_dict(source["critic"], strict=False)
+        self.origin = source.get("origin", {})
         self.config, self.tokenizer = policy.config, tokenizer_for(policy.config.text)
         body = make_twin(options.play.body, twin_options(self.config, options.play)).spec
         check_tasks(options.play.task, body)
@@ -132,13 +134,19 @@ class RlTrainer:
 
     def make_worker(self) -> Callable[[], RolloutWorker]:
         """Returns what makes a worker in its process."""
-        return partial(RolloutWorker, self.config, self._encoder(), self.options.play, self.options.reward)
+        return partial(RolloutWorker, self.config, self._frozen(), self.options.play, self.options.reward)
 
     def jobs(self) -> list[RolloutJob]:
         """Returns this update's rollout jobs."""
-        options, state = self.options, trained_weights(self.model.actor)
-        weights = arrays({name: value.cpu() for name, value in state.items()})
-        return jobs_of(options.seed, self.update, options.episodes, options.jobs, weights)
+        return self.jobs_with(self.update, self.acting_weights())
+
+    def jobs_with(self, update: int, weights: Weights) -> list[RolloutJob]:
+        """Returns an update's rollout jobs, in which these weights of the actor act."""
+        return jobs_of(self.options.seed, update, self.options.episodes, self.options.jobs, weights)
+
+    def acting_weights(self) -> Weights:
+        """Copies the actor's weights of now, without the frozen encoders'."""
+        return arrays({name: value.cpu() for name, value in trained_weights(self.model.actor).items()})
 
     def collect_rollouts(self, collector: RolloutCollector, stopping: Callable[[], bool]) -> RolloutBuffer | None:
         """Has this update's episodes played; None where a rank was asked to stop.
@@ -146,8 +154,12 @@ class RlTrainer:
         Raises:
             RewardError, WorkersLost, RanksLost: last.pt holds every update until now.
         """
+        return self.saving(lambda: collector.collect(self.update, self.jobs(), stopping))
+
+    def saving(self, collect: Callable[[], RolloutBuffer | None]) -> RolloutBuffer | None:
+        """Returns what `collect` returns; writes last.pt where it fails, which holds every update until now."""
         try:
-            return collector.collect(self.update, self.jobs(), stopping)
+            return collect()
         except (RanksLost, RewardError, WorkersLost):
             self.save("last.pt")  # this update has not changed the weights yet
             raise
@@ -215,6 +227,7 @@ class RlTrainer:
             "training": self.options.comparable(),
             "clone": self.clone,
             "clone_sha256": self.clone_sha256,
+            **({"origin": self.origin} if self.origin else {}),
             "seed": self.options.seed,
             "steps": self.steps,
             "git_commit": self.commit,
@@ -257,8 +270,8 @@ class RlTrainer:
         state = self.model.state_dict()
         return {name: value for name, value in state.items() if not name.startswith("actor.")}
 
-    def _encoder(self) -> dict[str, npt.NDArray[Any]]:
-        return arrays({name: value.cpu() for name, value in self.model.actor.image_encoder.state_dict().items()})
+    def _frozen(self) -> Weights:
+        return arrays({name: value.cpu() for name, value in frozen_weights(self.model.actor).items()})
 
     # Tensors
 
@@ -287,11 +300,12 @@ class UpdateLoop:
     end: int | None
     stopped: bool = False
 
-    def collect_rollouts(self) -> Iterator[RolloutBuffer]:
-        """Plays and yields the episodes of each update, with the policy as it is then."""
+    def collect_rollouts(self, collect: Callable[[], RolloutBuffer | None] | None = None) -> Iterator[RolloutBuffer]:
+        """Plays and yields the episodes of each update; `collect` plays those of one, by default with today's policy."""
+        collect = collect or partial(self.trainer.collect_rollouts, self.collector, self.stopping)
         while not self.trainer.is_over(self.end):
             with self.log.timed("playing"):
-                rollouts = self.trainer.collect_rollouts(self.collector, self.stopping)
+                rollouts = collect()
             if rollouts is None:
                 self.stopped = True
                 return

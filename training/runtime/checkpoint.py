@@ -24,6 +24,9 @@ from training.runtime.options import plain
 
 SCHEMA = 1
 
+RELEASED = ("model_state_dict", "state_dict")
+"""Keys of AllenAct's and of Lightning's checkpoints, which `ferry import` reads."""
+
 
 def save(path: Path, kind: str, payload: Mapping[str, Any]) -> None:
     """Writes `payload` (tensors and plain values) atomically: a reader finds the old file or the whole new one.
@@ -56,7 +59,9 @@ def load(path: Path, kind: str) -> dict[str, Any]:
     payload: dict[str, Any] = torch_file.read(path, f"a checkpoint of kind '{kind}'")
     if not isinstance(payload, dict) or payload.get("kind") != kind or payload.get("schema") != SCHEMA:
         got = f"kind {payload.get('kind')!r}" if isinstance(payload, dict) else type(payload).__name__
-        raise CheckpointError(f"{path}: got {got}, expected a checkpoint of kind '{kind}', schema {SCHEMA}")
+        released = isinstance(payload, dict) and not payload.keys().isdisjoint(RELEASED)
+        hint = "; `ferry import ... --checkpoint PATH` makes one of a released checkpoint" if released else ""
+        raise CheckpointError(f"{path}: got {got}, expected a checkpoint of kind '{kind}', schema {SCHEMA}{hint}")
     return payload
 
 
