@@ -217,7 +217,7 @@ class _RowNormalise(nn.Module):
         width = images.shape[2]
         mean, std = (self.colours.get_buffer(name).flatten().repeat(width) for name in ("mean", "std"))
         rows = images.to(torch.float32, copy=True).flatten(2)
-        return rows.sub_(mean).div_(std).unflatten(2, (width, 3)).permute(0, 3, 1, 2)
+        return torch.unflatten(rows.sub_(mean).div_(std), 2, (width, 3)).permute(0, 3, 1, 2)
 
 
 class HalfPrecision(nn.Module):
@@ -225,8 +225,9 @@ class HalfPrecision(nn.Module):
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
-        if isinstance(getattr(inner, "normalise", None), Normalise):
-            inner.normalise = _RowNormalise(inner.normalise)
+        normalise = getattr(inner, "normalise", None)
+        if isinstance(normalise, Normalise):
+            inner.normalise = _RowNormalise(normalise)
         self.inner = fused(inner).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
 
     def forward(self, images: Tensor) -> Tensor:

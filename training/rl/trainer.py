@@ -301,7 +301,7 @@ class UpdateLoop:
     stopped: bool = False
 
     def collect_rollouts(self, collect: Callable[[], RolloutBuffer | None] | None = None) -> Iterator[RolloutBuffer]:
-        """Plays and yields the episodes of each update; `collect` plays those of one, by default with today's policy."""
+        """Plays and yields the episodes of each update; `collect` plays one, else the policy of then does."""
         collect = collect or partial(self.trainer.collect_rollouts, self.collector, self.stopping)
         while not self.trainer.is_over(self.end):
             with self.log.timed("playing"):
