@@ -127,9 +127,8 @@ def test_the_verb_films_what_is_not_filmed_yet(folder: Path, capsys: pytest.Capt
 def test_a_report_is_there_before_its_films_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Films take minutes: whoever interrupts them has the report."""
     plan = tmp_path / "plan.yaml"
-    plan.write_text(
-        f"{{name: one, robot: twin, max_steps: 2, houses: {{seeds: [{SEED}]}}, policies: [{{name: expert, expert: true}}]}}"
-    )
+    policies = "policies: [{name: expert, expert: true}]"
+    plan.write_text(f"{{name: one, robot: twin, max_steps: 2, houses: {{seeds: [{SEED}]}}, {policies}}}")
     assert evaluate(Evaluate(plan, output=tmp_path / "run")) == 0
 
     def interrupted(*_: object) -> None:
