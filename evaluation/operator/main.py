@@ -84,6 +84,10 @@ def serving(options: RunTrials, rigs: Mapping[str, RigFactory]) -> Iterator[str]
         plan = store.folder.plan
         if store.folder.is_unsealed:
             raise FolderError(f"{options.folder}: the order is unsealed; lock a new plan for further trials")
+        if options.robot == "twin":
+            from evaluation.operator.twin_rig import check_instructions
+
+            check_instructions(start.instruction or task.instruction for task in plan.tasks for start in plan.starts)
         print(f"{plan.name}: opening {len(plan.arms)} arms", flush=True)
         arms = open_arms(plan.arms, store.folder.locked.bundles, token=arms_token, threads=options.threads)
         secret = secrets.token_urlsafe(16)

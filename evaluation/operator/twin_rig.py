@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from evaluation.errors import TrialError
 from evaluation.operator.in_process_rig import InProcessRig
@@ -12,7 +12,7 @@ from simulation.episode import EpisodeSpec
 from simulation.episode_info import episode_info
 from simulation.errors import EpisodeError, HouseGenerationError
 from simulation.houses.seeds import SPLITS
-from simulation.request import episode_for
+from simulation.request import episode_for, request_of
 from simulation.robot_models.body import Eye
 from simulation.twins.house_twin import Twin, TwinOptions
 from simulation.twins.registry import make_twin
@@ -67,4 +67,17 @@ def find_episode(instruction: str, house_seed: int, eye: Eye, stride: int) -> Ep
         if episode is not None:
             return episode
         break
-    raise TrialError(f"instruction '{instruction}': no twin can do it; ask for what CHORES asks for, e.g. 'find a mug'")
+    raise _impossible(instruction)
+
+
+def check_instructions(instructions: Iterable[str]) -> None:
+    """Raises TrialError for the first instruction that is of no task of the simulator."""
+    for instruction in instructions:
+        if request_of(instruction) is None:
+            raise _impossible(instruction)
+
+
+def _impossible(instruction: str) -> TrialError:
+    return TrialError(
+        f"instruction '{instruction}': no twin can do it; ask for what CHORES asks for, e.g. 'find a mug'"
+    )

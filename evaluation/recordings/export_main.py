@@ -17,7 +17,7 @@ from evaluation.recordings.frames import action_names, frames, period_s
 from evaluation.recordings.lerobot_dataset import Layout, LeRobotWriter
 from evaluation.recordings.recording import Recording, recordings
 from robots.observation import Observation
-from robots.processes.text import printable
+from robots.processes.text import counted, printable
 from robots.spec import F32Vector
 
 
@@ -66,7 +66,8 @@ def main(argv: Sequence[str]) -> int:
     origin.write(writer.root)
     took_s = time.monotonic() - began_s
     rate = took_s / (size / 1e9) if size else 0.0
-    print(f"{len(writer.episodes)} episodes, {writer.total} frames: {printable(str(options.output))}")
+    written = f"{counted(len(writer.episodes), 'episode')}, {counted(writer.total, 'frame')}"
+    print(f"{written}: {printable(str(options.output))}")
     images = writer.total * len(writer.layout.cameras)
     print(f"{size / 1e6:.1f} MB of recordings in {took_s:.1f} s, {rate:.0f} s/GB, {images / took_s:.0f} images/s")
     return 1 if left_out else 0

@@ -7,6 +7,7 @@ size and are then followed by the next (huggingface/lerobot, src/lerobot/dataset
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -71,6 +72,7 @@ class VideoFiles:
             self.close()
             self.file, self.frames = self.file + 1, 0
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            os.environ.setdefault("SVT_LOG", "1")  # the encoder reads it: errors only, not its configuration
             self._container = av.open(str(self.path), "w")
             self._stream = self._container.add_stream(CODEC, rate=self._fps, options=CODEC_OPTIONS)
             self._stream.height, self._stream.width = self._size

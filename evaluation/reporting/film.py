@@ -87,8 +87,12 @@ def film_trials(trials: Sequence[Path], per_decision: int = PER_DECISION, worker
             _show(done, len(jobs))
 
 
-def film_report(folders: Sequence[RunFolder], places: int) -> None:
-    """Films the trials of the first `places` of each evaluation that can be filmed and are not yet."""
+def film_report(folders: Sequence[RunFolder], places: int) -> bool:
+    """Films the trials of the first `places` of each evaluation that can be filmed and are not yet.
+
+    Returns:
+        True if there are new films.
+    """
     trials = [
         folder.trial(episode.trial)
         for folder in folders
@@ -97,11 +101,18 @@ def film_report(folders: Sequence[RunFolder], places: int) -> None:
     ]
     wanted = [trial for trial in trials if can_film(trial)]
     if not wanted:
-        return
+        return False
+    print(
+        f"filming {counted(len(wanted), 'trial')} from behind the robot; --chase 0 leaves them out, Ctrl-C the rest",
+        file=sys.stderr,
+        flush=True,
+    )
     try:
         film_trials(wanted)
     except ModuleNotFoundError as error:
         print(f"without views from behind the robot: {error.name} is not installed; `pip install -e '.[sim]'`")
+        return False
+    return True
 
 
 def film_aside(record: str, ended: threading.Event) -> Path | None:

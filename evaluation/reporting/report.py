@@ -25,6 +25,7 @@ from evaluation.reporting.robustness import rankings, robustness
 from evaluation.reporting.robustness_table import robustness_grids
 from evaluation.reporting.table import comparisons, grids, interval, text_table, transferred, where
 from evaluation.reporting.table import lines as table_lines
+from robots.processes.signals import terminable
 from robots.processes.text import printable
 
 SCHEMA = 1
@@ -51,10 +52,12 @@ def main(argv: Sequence[str]) -> int:
     """Runs the verb."""
     options = tyro.cli(Report, prog="ferry report", args=list(argv))
     folders = [RunFolder.read(path) for path in options.folders]
-    film_report(folders, options.chase)
-    results = write_report(folders, options.output)
+    results = write_report(folders, options.output)  # before the films, which may take many minutes
     print(printable(text_table(results)))
-    print(f"\n{options.output / 'report.html'}")
+    print(f"\n{options.output / 'report.html'}", flush=True)
+    with terminable():
+        if film_report(folders, options.chase):
+            write_report(folders, options.output)
     return 0
 
 

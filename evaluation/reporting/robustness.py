@@ -52,6 +52,8 @@ class Robustness:
         lost = self.weakest.difference
         low, value, high = (round(100 * number) for number in (lost.low, lost.value, lost.high))
         who = f"{self.policy}, {self.task} on {self.robot}"
+        if lost.value >= 0:
+            return f"{who}: loses under none; at least {value:+d} points [{low:+d}, {high:+d}] ({self.weakest.perturb})"
         return f"{who}: loses most under {self.weakest.perturb}, {value:+d} points [{low:+d}, {high:+d}]"
 
 

@@ -11,7 +11,7 @@ from evaluation.statistics.estimate import Estimate
 from robots.processes.text import counted
 
 HEADER = ("policy", "robot", "task", "success", "SEL", "trials")
-SOFT, ROOMS = "soft success", "rooms"
+SOFT, ROOMS, PLAN = "soft success", "rooms", "plan"
 UNIFORM = "uniform"
 """The sampling of the random baseline."""
 EXPLORES = "room_visit"
@@ -52,7 +52,15 @@ def extras(rows: Iterable[Row]) -> dict[str, Callable[[Row], str]]:
         columns[SOFT] = lambda row: interval(row.soft)
     if any(row.rooms for row in known if row.key.task == EXPLORES):
         columns[ROOMS] = lambda row: percent(row.rooms.value) if row.rooms else "-"
+    if _plans_differ(known):
+        columns[PLAN] = lambda row: row.key.plan
     return columns
+
+
+def _plans_differ(rows: Iterable[Row]) -> bool:
+    """Returns whether some rows differ only in their plan, as with one perturbation or latency for each folder."""
+    known = [(row.key.policy, row.key.robot, row.key.task) for row in rows]
+    return len(set(known)) < len(known)
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -63,8 +71,9 @@ def cells(row: Row) -> tuple[str, ...]:
 
 def where(row: Row, rows: Iterable[Row]) -> str:
     """Returns a suffix for a policy's name: robot and task, if the rows of a table differ in them."""
-    keys = [one.key for one in rows]
-    parts = ("robot", "task")
+    known = list(rows)
+    keys = [one.key for one in known]
+    parts = ("robot", "task", "plan") if _plans_differ(known) else ("robot", "task")
     return "".join(f", {getattr(row.key, part)}" for part in parts if len({getattr(key, part) for key in keys}) > 1)
 
 
@@ -76,9 +85,13 @@ def lines(results: Results) -> list[tuple[str, ...]]:
 
 
 def comparisons(results: Results) -> list[str]:
-    """Returns the comparisons, one sentence each, with the task if there are several."""
-    several = len({row.key.task for row in results.rows}) > 1
-    return [(f"{one.first.task}: " if several else "") + compared(one) for one in results.comparisons]
+    """Returns the comparisons, one sentence each, with the plan and the task if there are several."""
+    parts = (["plan"] if _plans_differ(results.rows) else []) + (["task"] if _tasks(results.rows) > 1 else [])
+    return ["".join(f"{getattr(one.first, part)}: " for part in parts) + compared(one) for one in results.comparisons]
+
+
+def _tasks(rows: Iterable[Row]) -> int:
+    return len({row.key.task for row in rows})
 
 
 def wrong_done(results: Results) -> list[str]:
@@ -92,8 +105,8 @@ def wrong_done(results: Results) -> list[str]:
         random = results.policies[row.key].sampling == UNIFORM
         why = ": it chooses each action at random, done among them" if random else ""
         remarks.append(
-            f"{row.key.policy} ended {len(ended)} of {counted(row.success.n, 'trial')} itself, by saying done in"
-            f" the wrong place after {steps:.0f} decisions on average{why}."
+            f"{row.key.policy}{where(row, results.rows)} ended {len(ended)} of {counted(row.success.n, 'trial')}"
+            f" itself, by saying done in the wrong place after {steps:.0f} decisions on average{why}."
         )
     return remarks
 

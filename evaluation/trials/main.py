@@ -22,7 +22,7 @@ from evaluation.trials.grids import grids, summary
 from evaluation.trials.source import read_source
 from policy_server.files.bundle_files import MAX_MANIFEST_BYTES, reader
 from policy_server.manifest import MANIFEST_FILE, sha256_of
-from robots.processes.text import printable
+from robots.processes.text import counted, printable
 
 
 @dataclass(frozen=True)
@@ -106,10 +106,12 @@ def described(plan: TrialPlan) -> str:
     """Returns the design in words: blocks, trials, power, rule."""
     design, rule, count = plan.design, plan.rule, len(plan.pairs)
     places = len(plan.tasks) * len(plan.starts)
+    tasks, starts = counted(len(plan.tasks), "task"), counted(len(plan.starts), "start")
+    comparisons = counted(count, "comparison")
     lines = [
         f"{plan.name}: {design.blocks} blocks of {len(plan.arms)} arms = {design.blocks * len(plan.arms)} trials",
-        f"  {len(plan.tasks)} tasks at {len(plan.starts)} starts: each place {design.blocks / places:.1f} times",
-        f"  rule {rule.name}, measure {design.measure}, error rate {design.alpha:g} over {count} comparisons",
+        f"  {tasks} at {starts}: each place {design.blocks / places:.3g} times",
+        f"  rule {rule.name}, measure {design.measure}, error rate {design.alpha:g} over {comparisons}",
         f"  power {_power(plan):.2f} for {100 * design.smallest_difference:.0f} points between two arms",
     ]
     if design.blocks > places:

@@ -11,6 +11,7 @@ import pytest
 from scripted import ScriptedSession
 
 from evaluation.errors import FolderError, RecordError
+from evaluation.evaluate import Evaluate, evaluate
 from evaluation.plans.trial import Outcome, Trial
 from evaluation.records.chase_video import CHASE_SIZE, ROW, can_film, film
 from evaluation.records.episode import CHASE_FILE, POSTER_FILE, VIDEO_FILE, Episode
@@ -18,6 +19,7 @@ from evaluation.records.recorder import Recorder
 from evaluation.records.states import STATES_FILE, States
 from evaluation.records.video import FRAMES_PER_S
 from evaluation.reporting.film import main
+from evaluation.reporting.report import main as write_report
 from evaluation.runner import Runner
 from evaluation.stages.judge import Verdict
 from evaluation.stages.trial_setup import TrialSetup
@@ -120,6 +122,22 @@ def test_the_verb_films_what_is_not_filmed_yet(folder: Path, capsys: pytest.Capt
     assert main([str(folder.parent)]) == 0
     assert (folder / CHASE_FILE).stat().st_mtime_ns == before
     assert capsys.readouterr().out == f"{folder / CHASE_FILE}\n"
+
+
+def test_a_report_is_there_before_its_films_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Films take minutes: whoever interrupts them has the report."""
+    plan = tmp_path / "plan.yaml"
+    policies = "policies: [{name: expert, expert: true}]"
+    plan.write_text(f"{{name: one, robot: twin, max_steps: 2, houses: {{seeds: [{SEED}]}}, {policies}}}")
+    assert evaluate(Evaluate(plan, output=tmp_path / "run")) == 0
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt  # Ctrl-C
+
+    monkeypatch.setattr("evaluation.reporting.film.film_trials", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_report([str(tmp_path / "run"), "--output", str(tmp_path / "report")])
+    assert (tmp_path / "report" / "report.html").is_file()
 
 
 def test_what_cannot_be_filmed_is_reported(folder: Path, tmp_path: Path) -> None:

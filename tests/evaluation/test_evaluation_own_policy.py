@@ -17,6 +17,7 @@ from vision_bundles import ROWS, vision_graph
 
 from evaluation.runner import Runner
 from evaluation.step import RunEnd, Step
+from policy_server.authoring.main import main as make
 from policy_server.bundle import PolicyBundle
 from policy_server.client import PolicyClient
 from policy_server.onnx_policy import OnnxPolicy
@@ -41,6 +42,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Path("example.py").write_text(example)
         runpy.run_path("example.py")
     return path / "my_policy"
+
+
+def test_the_command_line_makes_the_same_policy_of_the_pages_yaml(folder: Path, tmp_path: Path) -> None:
+    (keys,) = (code for code in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) if "inputs:" in code)
+    (tmp_path / "my_policy.yaml").write_text(keys)
+    output = tmp_path / "made"
+    assert make([str(folder.parent / "model.onnx"), str(tmp_path / "my_policy.yaml"), "--output", str(output)]) == 0
+    made, written = PolicyBundle.load(output).manifest, PolicyBundle.load(folder).manifest
+    assert (made.spec, made.inputs, made.output) == (written.spec, written.inputs, written.output)
 
 
 class Steps:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
-from episodes import FLOOR, SHA256, episode_of, run_folder
+from episodes import FLOOR, SHA256, episode_of, plan_of, run_folder
 
 from evaluation.errors import FolderError, RecordError
 from evaluation.plans.trial import Outcome
@@ -245,6 +246,20 @@ def test_several_folders_make_one_report(folder: RunFolder, tmp_path: Path, caps
     assert len(page.having("class", "card")) == 12
     anchors = [values["id"] for values in page.having("class", "card")]
     assert len(set(anchors)) == len(anchors)
+
+
+def test_rows_of_plans_that_differ_in_a_perturbation_alone_say_which(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plans = ("paint", "paint, drive=3")
+    folders = [
+        run_folder(tmp_path / str(number), {"mini": [S, F], "random": [F, F]}, replace(plan_of(count=2), name=name))
+        for number, name in enumerate(plans)
+    ]
+    assert main([*(str(one.path) for one in folders), "--output", str(tmp_path / "report")]) == 0
+    table, notes = capsys.readouterr().out.split("\n\n")[:2]
+    assert [line.split("  ")[-1].strip() for line in table.splitlines()] == ["plan", *sorted(2 * plans)]
+    assert [note.split(":")[0] for note in notes.splitlines()] == list(plans)
 
 
 def test_a_house_stands_once_with_the_trials_of_all_folders(folder: RunFolder, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,11 +13,15 @@ import pytest
 if any(find_spec(name) is None for name in ("segno", "uvicorn", "onnxruntime", "onnx")):
     pytest.skip("needs the extras 'trials' and 'train'", allow_module_level=True)
 
-from operator_page import Phone, lock, page
+from operator_page import ROOT, Phone, lock, page
 
+from evaluation.errors import TrialError
 from evaluation.operator.in_process_rig import InProcessRig
+from evaluation.operator.main import RunTrials, serving
 from evaluation.plans.trial import Outcome
+from evaluation.plans.trial_plan import read_trial_plan
 from evaluation.records.trial_folder import TrialFolder
+from evaluation.trials.main import bundle_sha256
 from robots.fakes.kinematic import FakeOptions, FakeRobot
 
 SUCCESS = {"outcome": "success", "soft": True, "stages": ["sees it", "is near it"], "failure": "", "note": ""}
@@ -141,3 +146,20 @@ def test_who_has_no_token_sees_nothing(phone: Phone) -> None:
     assert answer.headers["cache-control"] == "no-store"
     assert phone.http.get("/camera/navigation.jpg").content[:2] == b"\xff\xd8"
     assert phone.http.get("/camera/nothing.jpg").status_code == 400
+
+
+@pytest.mark.skipif(find_spec("mujoco") is None, reason="the extra `sim` is not installed")
+def test_the_pages_plan_can_be_rehearsed_and_one_that_cannot_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    source = (ROOT / "docs" / "trials.md").read_text(encoding="utf-8").partition("```yaml\n")[2].partition("```")[0]
+    for name, text in (("page", source), ("other", source.replace("find a mug", "tidy up"))):
+        file = tmp_path / f"{name}.yaml"
+        file.write_text(text)
+        plan = read_trial_plan(file)
+        bundles = {arm.name: bundle_sha256(Path(str(arm.bundle))) for arm in plan.arms}
+        options = RunTrials(TrialFolder.lock(tmp_path / name, plan, bundles).path, robot="twin", port=0)
+        refused = pytest.raises(TrialError, match="tidy up") if name == "other" else nullcontext()
+        with refused, serving(options, {}) as joined:
+            assert "/join/" in joined

@@ -138,7 +138,7 @@ function place(trial) {
   $("instruction").textContent = `“${trial.instruction}”`;
   const where = trial.pose ? ` · ${trial.pose[0].toFixed(2)} m, ${trial.pose[1].toFixed(2)} m, ${Math.round((trial.pose[2] * 180) / Math.PI)}°` : "";
   const again = trial.attempt > 1 ? ` · attempt ${trial.attempt}` : "";
-  $("detail").textContent = `trial ${trial.number + 1}${again} · ${trial.task}${where}${trial.target ? ` · place the ${trial.target}` : ""}`;
+  $("detail").textContent = `trial ${trial.number}${again} · ${trial.task}${where}${trial.target ? ` · place the ${trial.target}` : ""}`;
   topView(state.starts, trial.start);
   $("after").textContent = state.next ? `then: ${state.next.start} (${state.next.task})` : "the last one";
   $("keep").textContent = !trial.has_reference ? "keep as reference" : renewing === turn() ? "tap again: new reference" : "new reference";
@@ -178,15 +178,15 @@ function last() {
   $("last").hidden = !given || state.phase === "running" || state.phase === "verdict";
   if (!given) return;
   const what = given.outcome === "success" ? "success" : `${given.soft ? "soft success" : given.outcome}, ${given.failure}`;
-  $("last").firstElementChild.textContent = `trial ${given.trial + 1}: ${what}`;
+  $("last").firstElementChild.textContent = `trial ${given.trial}: ${what}`;
   $("undo").textContent = undoing === given.key ? "tap again to undo" : "undo";
 }
 
 function verdict(trial) {
   const one = draft(), ended = state.ended;
   $("ended").textContent = ended
-    ? `trial ${trial.number + 1} ended after ${Math.round(ended.duration_s)} s: ${ended.message || ended.reason.replace("_", " ")}`
-    : `trial ${trial.number + 1} has no verdict: the program ended, or the verdict was undone`;
+    ? `trial ${trial.number} ended after ${Math.round(ended.duration_s)} s: ${ended.message || ended.reason.replace("_", " ")}`
+    : `trial ${trial.number} has no verdict: the program ended, or the verdict was undone`;
   const choices = Object.keys(CHOICES).filter((name) => name !== "soft" || trial.soft);
   buttons($("outcomes"), choices, (name) => one.choice === name, (name) => keepDraft({ choice: name }),
     (name) => (name === "soft" ? `Soft: ${trial.soft}` : CHOICES[name]));
@@ -312,8 +312,8 @@ $("undo").addEventListener("click", undo);
 $("keep").addEventListener("click", keep);
 $("mode").addEventListener("click", () => { mode = (mode + 1) % MODES.length; render(); });
 $("note").addEventListener("input", () => keepDraft({ note: $("note").value }));
-$("live").addEventListener("load", () => frame(FRAME_MS));
-$("live").addEventListener("error", () => frame(1000));
+$("live").addEventListener("load", () => { $("live").hidden = false; frame(FRAME_MS); });
+$("live").addEventListener("error", () => { $("live").hidden = true; frame(1000); });
 document.addEventListener("keydown", key);
 document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && poll());
 (async function live() { await poll(); setTimeout(live, POLL_MS); })();
