@@ -87,13 +87,13 @@ def shards_of(root: Path, run: Path, config: PolicyConfig, any_outcome: bool = F
         ends = ", ".join(sorted({one.outcome or "not judged" for one in trials})) or "none"
         raise DataError(f"{root}: got trials that ended as {ends}, expected a success; --any-outcome takes the others")
     content = (root / INFO).read_bytes() + (root / ORIGIN).read_bytes() + bytes([any_outcome])
+    encoder = run_encoder(run, config)  # before the folder is named after it
     folder = run / f"recorded-{sha256_of(content)[:12]}"
     told = {"encoder": encoder_name(run, config), "task": list(dict.fromkeys(t for one in chosen for t in one.tasks))}
     write_metadata(folder, {**told, "kind": "recorded", "body": chosen[0].body.name, "dataset": root.name})
     parts = [chosen[first : first + SHARD] for first in range(0, len(chosen), SHARD)]
     missing = {number: part for number, part in enumerate(parts) if not shard_path(folder, number).is_file()}
     if missing:
-        encoder = run_encoder(run, config)
         for number, part in missing.items():
             write_shard(
                 shard_path(folder, number), [_encoded(demonstration(dataset, one, config), encoder) for one in part]
