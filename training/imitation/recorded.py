@@ -86,6 +86,7 @@ def shards_of(root: Path, run: Path, config: PolicyConfig, any_outcome: bool = F
     if not chosen:
         ends = ", ".join(sorted({one.outcome or "not judged" for one in trials})) or "none"
         raise DataError(f"{root}: got trials that ended as {ends}, expected a success; --any-outcome takes the others")
+    encoder = run_encoder(run, config)  # before the folder is named after it
     encoder_id = encoder_name(run, config)
     made_of = [encoder_id, config.spec().to_json(), any_outcome, _files(root)]
     content = (root / INFO).read_bytes() + (root / ORIGIN).read_bytes() + json.dumps(made_of).encode()
@@ -95,7 +96,6 @@ def shards_of(root: Path, run: Path, config: PolicyConfig, any_outcome: bool = F
     parts = [chosen[first : first + SHARD] for first in range(0, len(chosen), SHARD)]
     missing = {number: part for number, part in enumerate(parts) if not shard_path(folder, number).is_file()}
     if missing:
-        encoder = run_encoder(run, config)
         for number, part in missing.items():
             write_shard(
                 shard_path(folder, number), [_encoded(demonstration(dataset, one, config), encoder) for one in part]
