@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from robots.processes.scheduling import Scheduling, is_real_time
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
@@ -29,3 +33,14 @@ def pytest_configure(config: pytest.Config) -> None:
         from stalls import AgainAfterStall
 
         config.pluginmanager.register(AgainAfterStall())
+
+
+@pytest.fixture(autouse=True)
+def _ordinary_scheduling() -> Iterator[None]:
+    """A test that leaves this process in real time would keep those of all later tests waiting."""
+    scheduling = Scheduling()
+    yield
+    if sys.platform == "linux":
+        left = os.sched_getscheduler(0)
+        scheduling.restore()
+        assert not is_real_time(left), "this test left its process in SCHED_FIFO; see robots/processes/scheduling.py"

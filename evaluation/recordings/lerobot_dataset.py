@@ -24,6 +24,7 @@ from evaluation.errors import FolderError
 from evaluation.recordings import lerobot_stats
 from evaluation.recordings.frames import Frame
 from evaluation.recordings.lerobot_stats import Stats
+from robots.processes.scheduling import Scheduling
 from robots.spec import U8Image
 
 FILE = "chunk-{chunk_index:03d}/file-{file_index:03d}"
@@ -63,6 +64,7 @@ class VideoFiles:
     def __init__(self, root: Path, key: str, layout: Layout, size: tuple[int, int]) -> None:
         self._root, self._key, self._fps, self._size = root, key, layout.fps, size
         self.file, self.frames = -1, 0
+        self._scheduling = Scheduling()
         self._container: Any = None
         self._stream: Any = None
 
@@ -88,6 +90,7 @@ class VideoFiles:
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
         frame.pts, frame.time_base = self.frames, Fraction(1, self._fps)
         self._container.mux(self._stream.encode(frame))
+        self._scheduling.restore()
         self.frames += 1
 
     def close(self) -> None:
@@ -96,6 +99,7 @@ class VideoFiles:
             self._container.mux(self._stream.encode(None))
             self._container.close()
             self._container = None
+            self._scheduling.restore()
 
     @property
     def path(self) -> Path:

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from robots.embodiments.panda import HAND, PANDA
+from robots.processes.scheduling import Scheduling
 from simulation.libero.chunk_rows import rows_of
 from training.data.lerobot_dataset import LeRobotDataset
 from training.errors import DataError
@@ -99,12 +100,14 @@ def write(root: Path, layout: Layout) -> Path:
 def video(path: Path, images: list[np.ndarray]) -> None:
     """An MP4 whose one key frame is the first image, so that the second episode begins in the middle of a group."""
     path.parent.mkdir(parents=True)
+    scheduling = Scheduling()
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libsvtav1", rate=FPS, options={"preset": "12", "crf": "20", "g": "60"})
         stream.height, stream.width, stream.pix_fmt = SIZE, SIZE, "yuv420p"
         for image in images:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode(None))
+    scheduling.restore()
 
 
 @pytest.mark.parametrize("kind", ["image", "video"])
