@@ -20,32 +20,30 @@ AGAIN = 4
 
 
 class StallWatch:
-    """Measures how late a sleeping thread wakes up.
-
-    Attributes:
-        longest_s: the longest delay since `reset`.
-    """
+    """Measures how late a sleeping thread wakes up."""
 
     def __init__(self, stall_s: float) -> None:
-        self.longest_s = 0.0
-        self._stall_s = stall_s
+        self._longest_s, self._stall_s, self._woke_s = 0.0, stall_s, time.monotonic()
         threading.Thread(target=self._measure, name="stall watch", daemon=True).start()
+
+    @property
+    def longest_s(self) -> float:
+        """The longest delay since `reset`, that of now included: the thread may not have had its turn yet."""
+        return max(self._longest_s, time.monotonic() - self._woke_s - PERIOD_S)
 
     def reset(self) -> None:
         """Begins anew, for another test."""
-        self.longest_s = 0.0
+        self._longest_s, self._woke_s = 0.0, time.monotonic()
 
     def stalled(self) -> bool:
         """Whether there was a stall since `reset`."""
         return self.longest_s >= self._stall_s
 
     def _measure(self) -> None:
-        last = time.monotonic()
         while True:
             time.sleep(PERIOD_S)
             now = time.monotonic()
-            self.longest_s = max(self.longest_s, now - last - PERIOD_S)
-            last = now
+            self._longest_s, self._woke_s = max(self._longest_s, now - self._woke_s - PERIOD_S), now
 
 
 class AgainAfterStall:

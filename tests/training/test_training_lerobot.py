@@ -260,7 +260,7 @@ def test_answers_in_other_units_than_the_contracts_are_named(
 
 
 def test_the_example_contract_is_the_pipers() -> None:
-    example = read_contract(Path(__file__).parents[2] / "examples/contracts/lerobot_piper.yaml")
+    example = read_contract(Path(__file__).parents[2] / "examples/lerobot/piper.yaml")
     chunk = example.actions.spec
     assert (chunk.names, chunk.units) == (PIPER.chunks[0].names, PIPER.chunks[0].units)
     assert set(example.state.names) <= set(PIPER.state["joints"].names)
