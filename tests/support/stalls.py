@@ -6,7 +6,7 @@ A test that is wrong fails again. What was run again is listed in the summary of
 from __future__ import annotations
 
 import threading
-import time
+from time import monotonic, sleep  # by name: tests put others into the module
 
 import pytest
 
@@ -23,17 +23,17 @@ class StallWatch:
     """Measures how late a sleeping thread wakes up."""
 
     def __init__(self, stall_s: float) -> None:
-        self._longest_s, self._stall_s, self._woke_s = 0.0, stall_s, time.monotonic()
+        self._longest_s, self._stall_s, self._woke_s = 0.0, stall_s, monotonic()
         threading.Thread(target=self._measure, name="stall watch", daemon=True).start()
 
     @property
     def longest_s(self) -> float:
         """The longest delay since `reset`, that of now included: the thread may not have had its turn yet."""
-        return max(self._longest_s, time.monotonic() - self._woke_s - PERIOD_S)
+        return max(self._longest_s, monotonic() - self._woke_s - PERIOD_S)
 
     def reset(self) -> None:
         """Begins anew, for another test."""
-        self._longest_s, self._woke_s = 0.0, time.monotonic()
+        self._longest_s, self._woke_s = 0.0, monotonic()
 
     def stalled(self) -> bool:
         """Whether there was a stall since `reset`."""
@@ -41,8 +41,8 @@ class StallWatch:
 
     def _measure(self) -> None:
         while True:
-            time.sleep(PERIOD_S)
-            now = time.monotonic()
+            sleep(PERIOD_S)
+            now = monotonic()
             self._longest_s, self._woke_s = max(self._longest_s, now - self._woke_s - PERIOD_S), now
 
 
