@@ -8,7 +8,7 @@ NEEDED = ("mujoco", "onnx", "onnxruntime", "fastapi")
 MISSING = [name for name in NEEDED if find_spec(name) is None]
 HEAVY = [
     f"test_evaluation_{name}.py"
-    for name in ("trial_runner", "evaluate", "kills", "twin_environment", "floor", "policies", "tasks", "chase")
+    for name in ("trial_runner", "evaluate", "kills", "twin_environment", "floor", "policies", "tasks", "chase", "ray")
 ]
 
 collect_ignore = HEAVY if MISSING else []

@@ -8,7 +8,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from bundles import write_tiny_bundle
 from episodes import POLICIES, episode_of, plan_of, run_folder
 
 from evaluation.errors import FolderError, RecordError
@@ -69,6 +68,8 @@ def test_another_bundle_behind_the_name_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(any(find_spec(name) is None for name in ("onnx", "onnxruntime")), reason="writes a bundle")
 def test_a_process_or_node_with_another_bundle_at_that_path_plays_no_trial(tmp_path: Path) -> None:
+    from bundles import write_tiny_bundle
+
     write_tiny_bundle(tmp_path / "bundle")
     plan = replace(plan_of(), policies=(PolicyEntry("tiny", bundle=str(tmp_path / "bundle")),), baseline="")
     then = PolicyIdentity("tiny", "greedy", str(tmp_path / "bundle"), "0" * 64)
