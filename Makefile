@@ -22,7 +22,7 @@ test: $(VENV)/.dev lint  ## lint, the whole test suite, and the robot side under
 	@scripts/test_lanes
 	@scripts/test_python310
 
-coverage: $(VENV)/.dev  ## the whole test suite, and whether it covers as many branches as it should
+coverage: $(VENV)/.dev  ## the whole test suite, with the branches that it covers
 	@scripts/test_lanes --cov --cov-report=
 	@$(BIN)/coverage combine --quiet build/computing/.coverage* build/real_time/.coverage*
 	@$(BIN)/coverage report
