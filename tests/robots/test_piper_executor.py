@@ -95,6 +95,8 @@ def test_an_emergency_stop_ends_the_motion_and_refuses_what_comes_after(fake: Fa
     reasons = result.sent.blocked + result.stopped
     assert "e-stop" in reasons or "runstop" in reasons  # what was seen first: the arm's state, or its health
     assert any("e-stop" in reason or "runstop" in reason for reason in host.stops)
+    seen = len(host.observations)
+    wait_for(lambda: len(host.observations) > seen + 1)  # one of after the stop
     at = host.joint1()
     refused = host.do(FAR)
     assert "e-stop" in refused.sent.refused or "runstop" in refused.sent.refused
