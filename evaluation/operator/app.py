@@ -123,14 +123,14 @@ class OperatorApp:
     async def _image(self, request: Request) -> Response:
         image = await asyncio.to_thread(self._desk.rig.image, self._camera(request.path_params["name"]))
         if image is None:
-            return _refused("no_image", "the camera gives no picture", 503)
+            return _refused("no_image", "the camera gives no image", 503)
         return Response(await asyncio.to_thread(encode_image, image, "jpeg"), media_type="image/jpeg")
 
     async def _ghost(self, request: Request) -> Response:
         slot = self._desk.turn()[1]
         camera = self._camera(request.path_params["name"])
         path = self._desk.references.newest(slot.task, slot.start.name, camera) if slot else None
-        return FileResponse(path) if path else _refused("no_reference", "this start has no reference picture yet", 404)
+        return FileResponse(path) if path else _refused("no_reference", "this start has no reference image yet", 404)
 
     async def _distance(self, request: Request) -> Response:
         apart = await asyncio.to_thread(self._desk.compare, self._camera(request.path_params["name"]))

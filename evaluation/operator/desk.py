@@ -58,7 +58,7 @@ class Desk:
     Attributes:
         problem: why the robot could not be set up; empty when it is ready.
         ended: the last attempt that ended in this process; None before.
-        references: pictures of the starts.
+        references: images of the starts.
     """
 
     def __init__(
@@ -182,18 +182,18 @@ class Desk:
             self._store.undo(trial, why)
 
     def compare(self, camera: str) -> Distance | None:
-        """Returns how far the live picture is from the reference; None without one of them."""
+        """Returns how far the live image is from the reference; None without one of them."""
         slot = self.turn()[1]
         live = self.rig.image(camera)
         reference = self.references.image(slot.task, slot.start.name, camera) if slot else None
         return None if live is None or reference is None else distance(reference, live)
 
     def keep_reference(self, camera: str) -> None:
-        """Makes the live picture the reference of the start; FolderError without a picture or a start."""
+        """Makes the live image the reference of the start; FolderError without a image or a start."""
         phase, slot, _ = self.turn()
         live = self.rig.image(camera)
         if phase != "place" or slot is None or live is None:
-            raise FolderError("reference: there is no start to set up, or no picture of the camera")
+            raise FolderError("reference: there is no start to set up, or no image of the camera")
         self.references.keep(slot.task, slot.start.name, camera, live)
 
     def close(self) -> None:
@@ -217,7 +217,7 @@ class Desk:
         rules = self.operation
         if rules.is_gated:
             if live is None or reference is None:
-                what = "picture of the camera" if live is None else "reference picture of this start yet; keep one"
+                what = "image of the camera" if live is None else "reference image of this start yet; keep one"
                 raise FolderError(f"not started: there is no {what}")
             apart = distance(reference, live)
             if not apart.within(rules):

@@ -1,4 +1,4 @@
-"""The ghost: the reference picture of a start, laid over the live camera, and how far the two are apart."""
+"""The ghost: the reference image of a start, laid over the live camera, and how far the two are apart."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from evaluation.plans.operation import Operation
 from robots.spec import U8Image
 
 WIDTH = 640
-"""Pictures are compared at this width, so that a limit in pixels holds for any camera."""
+"""Images are compared at this width, so that a limit in pixels holds for any camera."""
 SMALL = 320
 TEXTURE = 12.0
 """Least gradient of a grey value for a pixel whose displacement can be seen."""
@@ -31,13 +31,13 @@ FOLDER = "starts"
 
 @dataclass(frozen=True)
 class Distance:
-    """How far the live picture is from the reference.
+    """How far the live image is from the reference.
 
     Attributes:
-        shift_px: displacement of the picture's content: of its textured pixels three quarters moved less
-            [pixels of a picture 640 wide].
-        changed: fraction of pixels that look otherwise, in the tile of the picture where it is largest: a cup that was
-            moved changes one place, and hardly the picture.
+        shift_px: displacement of the image's content: of its textured pixels three quarters moved less
+            [pixels of a image 640 wide].
+        changed: fraction of pixels that look otherwise, in the tile of the image where it is largest: a cup that was
+            moved changes one place, and hardly the image.
     """
 
     shift_px: float
@@ -75,7 +75,7 @@ def _grey(image: U8Image) -> npt.NDArray[np.float32]:
 
 
 class References:
-    """Reference pictures of the starts, in the folder of the trials; an older one is kept beside its successor."""
+    """Reference images of the starts, in the folder of the trials; an older one is kept beside its successor."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / FOLDER
@@ -92,7 +92,7 @@ class References:
         if path is None:
             return None
         if path not in self._read:
-            self._read = {path: _picture(path)}
+            self._read = {path: _read_image(path)}
         return self._read[path]
 
     def keep(self, task: str, start: str, camera: str, image: U8Image) -> Path:
@@ -110,10 +110,10 @@ class References:
         return path
 
 
-def _picture(path: Path) -> U8Image:
+def _read_image(path: Path) -> U8Image:
     read: Any = cv2.imread(str(path))
     if read is None:
-        raise FolderError(f"{path}: got no picture; remove the file and keep a new reference")
+        raise FolderError(f"{path}: got no image; remove the file and keep a new reference")
     return np.asarray(cv2.cvtColor(read, cv2.COLOR_BGR2RGB), np.uint8)
 
 
