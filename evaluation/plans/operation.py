@@ -12,9 +12,9 @@ class Operation:
     Attributes:
         silence_s: a running trial is stopped when no page was heard for so long (phone asleep, off the network, page
             closed) [s]; 0: never.
-        start_shift_px: a trial starts only where the live picture lies at most so far from the reference picture of
-            its start [pixels of a picture 640 wide]; 0: the distance is shown, and any is allowed.
-        start_changed: likewise the largest fraction that may look otherwise of any tile of the picture (8 x 6); 0: any.
+        start_shift_px: a trial starts only where the live image lies at most so far from the reference image of
+            its start [pixels of a image 640 wide]; 0: the distance is shown, and any is allowed.
+        start_changed: likewise the largest fraction that may look otherwise of any tile of the image (8 x 6); 0: any.
         equal_latency: every arm answers as late as the slowest one, which is measured before the first trial.
     """
 
@@ -25,5 +25,5 @@ class Operation:
 
     @property
     def is_gated(self) -> bool:
-        """True if a start is compared with its reference picture before it is allowed."""
+        """True if a start is compared with its reference image before it is allowed."""
         return self.start_shift_px > 0 or self.start_changed > 0
