@@ -32,8 +32,8 @@ from robots.spec import ContinuousActions
 from simulation.libero.panda_twin import PandaTwin, PandaTwinOptions
 from simulation.libero.preparation import initial_states
 from simulation.libero.states import draw, split
-from training.vla.checkpoint import load_policy
-from training.vla.rollout import RolloutJob, play_group
+from training.vla.policy.checkpoint import load_policy
+from training.vla.rollout.rollout import RolloutJob, play_group
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
 from ros_graph import graph, wait_until

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from training.runtime import torch_file
-from training.vla.checkpoint import KIND
+from training.vla.policy.checkpoint import KIND
 
 ANY = "a checkpoint"
 
@@ -15,7 +15,7 @@ ANY = "a checkpoint"
 def main(argv: Sequence[str]) -> int:
     """Runs `ferry export`; `--checkpoint FILE --help` lists the options for that file's kind."""
     if _kind(argv) == KIND:
-        from training.vla.export import main as export
+        from training.vla.export.bundle import main as export
     else:  # also without a checkpoint: this one reports what is missing
         from training.export.bundle import main as export
     return export(argv)

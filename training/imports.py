@@ -10,7 +10,7 @@ VLA = ("openvla-oft", "simplevla-rl")
 def main(argv: Sequence[str]) -> int:
     """Runs `ferry import FAMILY ...`."""
     if argv and argv[0] in VLA:
-        from training.vla.import_openvla import main as read
+        from training.vla.openvla.main import main as read
     elif argv and argv[0] == "lerobot":
         from training.lerobot.main import main as read
     else:  # also without a family: this one lists them

@@ -56,13 +56,13 @@ def _pirlnav(argv: Sequence[str]) -> int:
 
 
 def _sft(argv: Sequence[str]) -> int:
-    from training.vla.sft import main
+    from training.vla.sft.sft import main
 
     return main(argv)
 
 
 def _grpo(argv: Sequence[str]) -> int:
-    from training.vla.grpo import main
+    from training.vla.grpo.grpo import main
 
     return main(argv)
 

@@ -25,7 +25,7 @@ from policy_server.client import PolicyClient
 from policy_server.onnx_policy import OnnxPolicy
 from policy_server.policy import PolicySession
 from simulation.libero.panda_twin import PandaTwin, PandaTwinOptions
-from training.vla.model import VlaPolicy
+from training.vla.policy.model import VlaPolicy
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # robosuite 1.4 and gym warn of themselves
 DECISIONS = 3

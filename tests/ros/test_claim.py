@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,7 +106,7 @@ def test_while_another_policy_node_is_heard_no_trial_begins(tmp_path: Path) -> N
         talker = here.watcher.create_publisher(String, f"{here.namespace}/claim/policy_node", qos.EVERY)
         wait_until(lambda: talker.get_subscription_count() == 1, 20.0, first)
         wait_until(lambda: "not active" in here.watcher.call("policy_node/run_trial").message, 20.0, first)
-        younger = json.dumps(asdict(Claimant(held=True, pid=4711)))
+        younger = Claimant(held=True, pid=4711).to_json()
         with repeated(lambda: talker.publish(String(data=younger))):
             wait_until(lambda: "process 4711 of" in here.watcher.call("policy_node/run_trial").message, 10.0, first)
         wait_until(lambda: "not active" in here.watcher.call("policy_node/run_trial").message, 10.0, first)
@@ -144,7 +143,7 @@ def test_a_claim_that_nobody_defends_any_more_ends_its_node(tmp_path: Path) -> N
         first = Claim(node, "robot_node", fails, lost.append)
         first.settle()
         talker = here.watcher.create_publisher(String, f"{here.namespace}/claim/robot_node", qos.EVERY)
-        with repeated(lambda: talker.publish(String(data=json.dumps(asdict(Claimant(held=True)))))):
+        with repeated(lambda: talker.publish(String(data=Claimant(held=True).to_json()))):
             wait_until(lambda: lost, 10.0)
         assert "ValueError" in str(lost[0])
         first.close()

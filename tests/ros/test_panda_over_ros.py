@@ -91,7 +91,7 @@ def expect_its_recording_as_a_demonstration(folder: Path) -> None:
     """The recording is exported and read as SFT reads it: the actions that were played, in LIBERO's units."""
     from evaluation.recordings.export_main import main as export
     from evaluation.recordings.recording import Recording
-    from training.vla.lerobot_demonstrations import read_lerobot
+    from training.vla.sft.lerobot_demonstrations import read_lerobot
 
     assert export([str(folder / "recordings"), "--output", str(folder / "dataset")]) == 0
     (one,) = read_lerobot(folder / "dataset")

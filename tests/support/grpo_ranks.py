@@ -13,8 +13,8 @@ from vla_policies import grpo_options
 
 from training.runtime.distributed import torchrun
 from training.runtime.interrupt import stop_request
-from training.vla.grpo import Trainer
-from training.vla.grpo_options import GrpoOptions
+from training.vla.grpo.grpo import Trainer
+from training.vla.grpo.options import GrpoOptions
 
 
 def rank_options(run: Path, name: str, **changes: object) -> GrpoOptions:
@@ -33,7 +33,7 @@ def main() -> None:
     """Makes or continues a run."""
     run, name, steps = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     torch.set_num_threads(1)
-    without_processes(pytest.MonkeyPatch(), "training.vla.grpo")
+    without_processes(pytest.MonkeyPatch(), "training.vla.grpo.grpo")
     with torchrun(torch.device("cpu")) as ranks, stop_request() as stopping:
         options = rank_options(run, name, resume=(run / name / "last.pt").exists())
         trainer = Trainer(options, tasks, ranks=ranks)

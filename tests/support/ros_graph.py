@@ -27,6 +27,7 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from robots.errors import RobotError
 from robots.execution.command_request import CommandRequest, CommandResult
 
 ROOT = Path(__file__).parents[2]
@@ -197,7 +198,8 @@ class Watcher(Node):
         self.odometry.append((monotonic_s(convert.stamp_of(message.header)), convert.pose_of(message)))
 
     def _result(self, message: DiagnosticArray) -> None:
-        self.results.append(diagnostics.result_of(message))
+        with suppress(RobotError):  # not from a robot node
+            self.results.append(diagnostics.result_of(message))
 
     def _state(self, message: JointState) -> None:
         self.stamps_ns.append(convert.stamp_of(message.header))

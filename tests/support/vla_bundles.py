@@ -9,9 +9,9 @@ from vla_policies import ACTIONS, small_policy
 
 from policy_server.manifest_parts import Provenance
 from simulation.libero.demonstration import Demonstration
-from training.vla.action_tokenizer import Statistics
-from training.vla.export import export_vla, manifest_of
-from training.vla.model import VlaPolicy
+from training.vla.export.bundle import export_vla, manifest_of
+from training.vla.policy.action_tokenizer import Statistics
+from training.vla.policy.model import VlaPolicy
 
 SIZE = 32
 INSTRUCTION = "pick up the orange juice and place it in the basket"

@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from reach_world import SIZE
 
-from training.vla.action_tokenizer import Statistics
-from training.vla.backbone import Backbone
-from training.vla.checkpoint import KIND, policy_payload
-from training.vla.config import VlaConfig
-from training.vla.group_rollouts import Groups, Rollouts, results_of
-from training.vla.grpo_options import GrpoOptions
-from training.vla.model import VlaPolicy, new_vla
-from training.vla.sft import SftOptions
+from training.vla.grpo.group_rollouts import Groups, Rollouts, results_of
+from training.vla.grpo.options import GrpoOptions
+from training.vla.policy.action_tokenizer import Statistics
+from training.vla.policy.backbone import Backbone
+from training.vla.policy.checkpoint import KIND, policy_payload
+from training.vla.policy.config import VlaConfig
+from training.vla.policy.model import VlaPolicy, new_vla
+from training.vla.sft.sft import SftOptions
 
 SMALL: dict[str, Any] = {
     "width": 48, "layers": 1, "heads": 2, "ffn": 96, "channels": (8, 16, 24, 32), "bins": 16,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.errors import ConfigError, DataError
-from training.vla.action_tokenizer import ActionTokenizer, Statistics
+from training.vla.policy.action_tokenizer import ActionTokenizer, Statistics
 
 UNIT = Statistics((-1.0,), (1.0,), (True,))
 

@@ -16,10 +16,12 @@ from vla_policies import SMALL, grpo_options, rollouts_of, sft_options, small_po
 
 from training.errors import CheckpointError, ConfigError, DeadGroups, Diverged, RolloutMismatch
 from training.runtime.checkpoint import load
-from training.vla import config, group_health, sft
-from training.vla.checkpoint import KIND, load_policy
-from training.vla.grpo import Trainer, expect_agreement
-from training.vla.rollout import RolloutWorker
+from training.vla.grpo import group_health
+from training.vla.grpo.grpo import Trainer, expect_agreement
+from training.vla.policy import config
+from training.vla.policy.checkpoint import KIND, load_policy
+from training.vla.rollout.rollout import RolloutWorker
+from training.vla.sft import sft
 
 
 def trainer(run: Path, tasks: ReachTasks | None = None, **changes: Any) -> Trainer:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from training.vla.group_health import END_AFTER, WARN_AFTER, GroupHealth, Tried
-from training.vla.grpo_loss import clipped, group_advantages, is_mixed, row_weights, token_log_p, token_losses
+from training.vla.grpo.group_health import END_AFTER, WARN_AFTER, GroupHealth, Tried
+from training.vla.grpo.loss import clipped, group_advantages, is_mixed, row_weights, token_log_p, token_losses
 
 
 def test_advantages_of_one_success_in_four() -> None:

@@ -19,11 +19,11 @@ from vla_policies import grpo_options, small_policy, write_policy
 from training.errors import ConfigError
 from training.runtime.checkpoint import load
 from training.runtime.distributed import Ranks
-from training.vla.checkpoint import KIND
-from training.vla.group_rollouts import Rollouts, results_of
-from training.vla.grpo import Trainer
-from training.vla.grpo_loss import minibatch_total
-from training.vla.rollout import RolloutWorker
+from training.vla.grpo.group_rollouts import Rollouts, results_of
+from training.vla.grpo.grpo import Trainer
+from training.vla.grpo.loss import minibatch_total
+from training.vla.policy.checkpoint import KIND
+from training.vla.rollout.rollout import RolloutWorker
 
 SUPPORT = Path(__file__).parents[1] / "support"
 ROOT = Path(__file__).parents[2]
@@ -74,7 +74,7 @@ def test_two_ranks_learn_what_one_learns_and_one_goes_on_where_they_stopped(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = on_two_ranks(run, "two", 1)
-    without_processes(monkeypatch, "training.vla.grpo")
+    without_processes(monkeypatch, "training.vla.grpo.grpo")
     assert output.count("of 6 held-out states") == 1  # rank 0 alone speaks
     one = Trainer(rank_options(run, "one"), tasks)
     one.run(steps=1)

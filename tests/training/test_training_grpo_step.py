@@ -16,12 +16,12 @@ from vla_policies import grpo_options, rollouts_of, small_policy, write_policy
 
 from training.rl.log import Log
 from training.runtime.weights import arrays
-from training.vla.batch import Batch
-from training.vla.group_rollouts import Groups, Result
-from training.vla.grpo import Trainer
-from training.vla.grpo_loss import token_log_p
-from training.vla.held_out import held_out_successes
-from training.vla.rollout import RolloutJob, RolloutWorker, Trajectory
+from training.vla.grpo.batch import Batch
+from training.vla.grpo.group_rollouts import Groups, Result
+from training.vla.grpo.grpo import Trainer
+from training.vla.grpo.loss import token_log_p
+from training.vla.rollout.held_out import held_out_successes
+from training.vla.rollout.rollout import RolloutJob, RolloutWorker, Trajectory
 
 
 class Scripted:

@@ -15,11 +15,11 @@ from vla_policies import grpo_options, rollouts_of, tokens_policy, write_policy
 
 from training.errors import ConfigError
 from training.runtime.checkpoint import load
-from training.vla.checkpoint import KIND, load_policy
-from training.vla.group_rollouts import Groups
-from training.vla.grpo import Trainer
-from training.vla.grpo_loss import token_log_p
-from training.vla.rollout import RolloutWorker
+from training.vla.grpo.group_rollouts import Groups
+from training.vla.grpo.grpo import Trainer
+from training.vla.grpo.loss import token_log_p
+from training.vla.policy.checkpoint import KIND, load_policy
+from training.vla.rollout.rollout import RolloutWorker
 
 RANKS = pytest.mark.parametrize("lora_rank", [0, 2], ids=["all weights", "adapters"])
 
@@ -78,7 +78,7 @@ def test_an_update_makes_successes_more_probable(run: Path, lora_rank: int) -> N
 
 @RANKS
 def test_a_resumed_run_is_the_unbroken_one(run: Path, lora_rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    without_processes(monkeypatch, "training.vla.grpo")
+    without_processes(monkeypatch, "training.vla.grpo.grpo")
     both = {"lora_rank": lora_rank, "steps": 2, "ema": 0.9, "evaluate_every": 2, "evaluate_states": 2}
     unbroken = trainer(run, name=f"one{lora_rank}", **both)
     unbroken.run()

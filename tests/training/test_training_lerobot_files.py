@@ -24,9 +24,9 @@ from robots.processes.scheduling import Scheduling
 from simulation.libero.chunk_rows import rows_of
 from training.data.lerobot_dataset import LeRobotDataset
 from training.errors import DataError
-from training.vla.lerobot_demonstrations import PublicLayout, read_lerobot
-from training.vla.sft import main
-from training.vla.sft_data import read_demonstrations
+from training.vla.sft.data import read_demonstrations
+from training.vla.sft.lerobot_demonstrations import PublicLayout, read_lerobot
+from training.vla.sft.sft import main
 
 STEPS, SIZE, FPS = 6, 64, 10
 GRIPPER = np.r_[[-1.0] * 3, [1.0] * 3]

@@ -15,8 +15,8 @@ from simulation.errors import DemonstrationError
 from simulation.libero.published_files import read_hdf5
 from simulation.libero.rlds_files import read_rlds
 from training.errors import DataError
-from training.vla.sft import main
-from training.vla.sft_data import read_demonstrations
+from training.vla.sft.data import read_demonstrations
+from training.vla.sft.sft import main
 
 STEPS, SIZE = 12, 64
 TASK = "pick_up_the_black_bowl_and_place_it_on_the_plate"

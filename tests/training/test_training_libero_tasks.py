@@ -10,8 +10,8 @@ from vla_policies import small_policy
 
 from training.errors import ConfigError
 from training.runtime.weights import arrays
-from training.vla.grpo_options import LiberoTaskOptions
-from training.vla.rollout import RolloutJob, RolloutWorker
+from training.vla.rollout.libero_tasks import LiberoTaskOptions
+from training.vla.rollout.rollout import RolloutJob, RolloutWorker
 
 pytestmark = [
     pytest.mark.skipif(
@@ -23,7 +23,7 @@ pytestmark = [
 
 
 def test_two_states_are_played() -> None:
-    from training.vla.libero_tasks import LiberoTasks
+    from training.vla.rollout.libero_tasks import LiberoTasks
 
     policy = small_policy(image_size=64)
     tasks = LiberoTasks(LiberoTaskOptions("libero_object", (9,)), image_size=64)
@@ -48,7 +48,7 @@ def test_two_states_are_played() -> None:
 
 
 def test_a_suite_without_indices_is_all_of_it() -> None:
-    from training.vla.libero_tasks import LiberoTasks, named
+    from training.vla.rollout.libero_tasks import LiberoTasks, named
 
     assert named(LiberoTaskOptions("libero_90")).indices == tuple(range(90))
     assert named(LiberoTaskOptions(indices=(3, 1))).indices == (3, 1)

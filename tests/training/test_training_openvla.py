@@ -21,15 +21,15 @@ from tokenizers import Tokenizer, models, normalizers, trainers
 from training.errors import CheckpointError, ConfigError
 from training.imports import main as import_main
 from training.runtime.checkpoint import load
-from training.vla.action_tokenizer import ActionTokenizer, Statistics
-from training.vla.checkpoint import KIND, load_policy
-from training.vla.config import VlaConfig
-from training.vla.lora import add_lora
-from training.vla.model import VlaPolicy
-from training.vla.onnx_graph import compare_chunks, write_chunk_graph
-from training.vla.openvla_checkpoint import read_openvla
-from training.vla.sft import SftOptions, Trainer
-from training.vla.world import Seen
+from training.vla.export.onnx_graph import compare_chunks, write_chunk_graph
+from training.vla.openvla.checkpoint import read_openvla
+from training.vla.policy.action_tokenizer import ActionTokenizer, Statistics
+from training.vla.policy.checkpoint import KIND, load_policy
+from training.vla.policy.config import VlaConfig
+from training.vla.policy.lora import add_lora
+from training.vla.policy.model import VlaPolicy
+from training.vla.rollout.world import Seen
+from training.vla.sft.sft import SftOptions, Trainer
 
 GOLDENS = Path(__file__).parent / "goldens"
 STATISTICS = {

@@ -17,11 +17,11 @@ from vla_policies import SMALL, sft_options
 
 from training.errors import CheckpointError, ConfigError, DataError, Diverged
 from training.runtime.checkpoint import load
-from training.vla import config
-from training.vla.checkpoint import KIND, load_policy
-from training.vla.rollout import RolloutJob, play_group
-from training.vla.sft import SftOptions, Trainer, main, token_loss
-from training.vla.sft_data import SftData, config_of, read_demonstrations, validation_split
+from training.vla.policy import config
+from training.vla.policy.checkpoint import KIND, load_policy
+from training.vla.rollout.rollout import RolloutJob, play_group
+from training.vla.sft.data import SftData, config_of, read_demonstrations, validation_split
+from training.vla.sft.sft import SftOptions, Trainer, main, token_loss
 
 
 @pytest.fixture(autouse=True)

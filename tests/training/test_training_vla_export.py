@@ -21,10 +21,10 @@ from simulation.libero.chunk_rows import action_of
 from training.errors import CheckpointError, ExportError
 from training.exports import main
 from training.runtime.checkpoint import save
-from training.vla.action_tokenizer import Statistics
-from training.vla.checkpoint import KIND, policy_payload
-from training.vla.export import tokenizer_of
-from training.vla.model import VlaPolicy
+from training.vla.export.bundle import tokenizer_of
+from training.vla.policy.action_tokenizer import Statistics
+from training.vla.policy.checkpoint import KIND, policy_payload
+from training.vla.policy.model import VlaPolicy
 
 ACTIONS = Statistics((-0.4, -1.0, 0.0, -1.0, 0.0, 0.0, -1.0), (0.9, 1.0, 0.0, 0.1, 0.0, 0.0, 1.0), (*[True] * 6, False))
 SCALES = Statistics((-1.2,) * 8, (1.2,) * 8, (True,) * 8)

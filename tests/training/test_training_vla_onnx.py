@@ -11,9 +11,9 @@ from reach_world import ReachTasks, Seen
 from vla_policies import small_policy
 
 from training.errors import ExportError
-from training.vla.action_tokenizer import Statistics
-from training.vla.model import VlaPolicy
-from training.vla.onnx_graph import compare_chunks, write_chunk_graph
+from training.vla.export.onnx_graph import compare_chunks, write_chunk_graph
+from training.vla.policy.action_tokenizer import Statistics
+from training.vla.policy.model import VlaPolicy
 
 SCALES = Statistics((-1.2, -1.2, *[0.0] * 6), (1.2, 1.2, *[0.0] * 6), (True,) * 8)
 UNEVEN = Statistics((-0.4, -1.0, 0.0, 0.0, 0.0, 0.0, -1.0), (0.9, 1.0, 0.0, 0.1, 0.0, 0.0, 1.0), (*[True] * 6, False))

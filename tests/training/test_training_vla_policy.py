@@ -13,10 +13,10 @@ from vla_policies import ACTIONS, SMALL, small_policy, write_policy
 
 from training.errors import CheckpointError, ConfigError
 from training.runtime.checkpoint import save
-from training.vla.action_tokenizer import Statistics
-from training.vla.checkpoint import KIND, load_policy, policy_payload
-from training.vla.config import UNKNOWN, VlaConfig, preset, word_table
-from training.vla.model import VlaPolicy, new_vla
+from training.vla.policy.action_tokenizer import Statistics
+from training.vla.policy.checkpoint import KIND, load_policy, policy_payload
+from training.vla.policy.config import UNKNOWN, VlaConfig, preset, word_table
+from training.vla.policy.model import VlaPolicy, new_vla
 
 
 def image(seed: int = 0, size: int = 32) -> torch.Tensor:

@@ -11,10 +11,10 @@ from reach_world import ReachTasks, ReachWorld
 from vla_policies import small_policy
 
 from training.runtime.weights import arrays
-from training.vla.batch import Batch, minibatches
-from training.vla.grpo_loss import token_log_p
-from training.vla.model import VlaPolicy
-from training.vla.rollout import RolloutJob, RolloutWorker, Trajectory, choose, play_group
+from training.vla.grpo.batch import Batch, minibatches
+from training.vla.grpo.loss import token_log_p
+from training.vla.policy.model import VlaPolicy
+from training.vla.rollout.rollout import RolloutJob, RolloutWorker, Trajectory, choose, play_group
 
 MIDDLE = np.array([0.0, 0.0, 0.9, 0.9, 9.0, 9.0])
 

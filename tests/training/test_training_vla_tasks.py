@@ -15,13 +15,14 @@ from vla_policies import SMALL, grpo_options, sft_options, small_policy, write_p
 
 from training.errors import ConfigError, DataError
 from training.runtime.checkpoint import load
-from training.vla import config, sft
-from training.vla.checkpoint import KIND
 from training.vla.evaluate import EvaluateVlaOptions, evaluate, table
-from training.vla.grpo import Trainer
-from training.vla.grpo_options import LiberoTaskOptions
-from training.vla.held_out import by_task
-from training.vla.sft_data import SftData, epoch_order, read_demonstrations
+from training.vla.grpo.grpo import Trainer
+from training.vla.policy import config
+from training.vla.policy.checkpoint import KIND
+from training.vla.rollout.held_out import by_task
+from training.vla.rollout.libero_tasks import LiberoTaskOptions
+from training.vla.sft import sft
+from training.vla.sft.data import SftData, epoch_order, read_demonstrations
 
 BOTH = ("red", "blue")
 
@@ -66,7 +67,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_grpo_of_two_tasks_plays_both_and_tells_the_success_of_each(
     run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    without_processes(monkeypatch, "training.vla.grpo")
+    without_processes(monkeypatch, "training.vla.grpo.grpo")
     sizes: dict[str, Any] = {"groups": 4, "steps": 1, "max_tries": 3, "evaluate_every": 1, "evaluate_states": 10}
     made = Trainer(grpo_options(run, **sizes), lambda size: ReachTasks(BOTH))
     made.run()

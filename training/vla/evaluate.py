@@ -25,12 +25,12 @@ from training.runtime.interrupt import stop_request
 from training.runtime.options import WorkerOptions, plain
 from training.runtime.progress import Bar
 from training.runtime.weights import Weights, arrays
-from training.vla.checkpoint import KIND, policy_from
-from training.vla.grpo_options import LiberoTaskOptions
-from training.vla.held_out import by_task, held_out_successes
-from training.vla.model import VlaPolicy
-from training.vla.rollout import RolloutWorker
-from training.vla.world import Tasks
+from training.vla.policy.checkpoint import KIND, policy_from
+from training.vla.policy.model import VlaPolicy
+from training.vla.rollout.held_out import by_task, held_out_successes
+from training.vla.rollout.libero_tasks import LiberoTaskOptions
+from training.vla.rollout.rollout import RolloutWorker
+from training.vla.rollout.world import Tasks
 
 ALL = "all"
 """In place of the names of all perturbations in `KINDS`."""
@@ -99,7 +99,7 @@ class SuiteResult:
 def main(argv: Sequence[str]) -> int:
     """Runs `ferry train evaluate-vla`."""
     options = tyro.cli(EvaluateVlaOptions, args=list(argv), prog="ferry train evaluate-vla")
-    from training.vla.libero_tasks import LiberoTasks
+    from training.vla.rollout.libero_tasks import LiberoTasks
 
     with stop_request() as stopping:
         results = evaluate(options, LiberoTasks, stopping)

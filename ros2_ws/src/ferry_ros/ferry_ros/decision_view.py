@@ -12,6 +12,7 @@ from rclpy.serialization import deserialize_message
 from evaluation.recordings.mcap_writer import JSON, Topic
 from evaluation.step import Step
 from ferry_ros.messages import diagnostics
+from ferry_ros.messages.json_text import read_json
 from ferry_ros.messages.steps import step_of
 from policy_server.errors import PolicyError
 from policy_server.manifest import PolicyManifest
@@ -56,7 +57,7 @@ class DecisionView:
             if topic.name == self._decision:
                 return [(self.topic, json.dumps(self._view(step_of(message))).encode())]
             values = diagnostics.values_of(message.status[0])
-            actions = PolicyManifest.from_json(json.loads(values["manifest"])).spec.actions
+            actions = PolicyManifest.from_json(read_json(values["manifest"])).spec.actions
             self._names = tuple(actions.names) if isinstance(actions, DiscreteActions) else ()
         except (RobotError, PolicyError, ValueError, LookupError):
             pass  # not from a node of ours

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -20,6 +19,7 @@ from evaluation.recordings.mcap_writer import Topic
 from ferry_ros.interfaces.message_text import begins_with_header, kind_of, message_text
 from ferry_ros.interfaces.tf_message import tf_message
 from ferry_ros.messages import qos
+from ferry_ros.messages.json_text import read_json
 from robots.embodiment import Embodiment
 from robots.errors import RobotError
 
@@ -100,7 +100,7 @@ class GraphTopics:
 
     def _take_embodiment(self, message: String) -> None:
         try:
-            body = Embodiment.from_json(json.loads(message.data))
+            body = Embodiment.from_json(read_json(message.data))
         except (RobotError, ValueError) as error:
             self._node.get_logger().error(f"embodiment: {error}; the cameras of this robot are not followed")
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections import deque
@@ -20,6 +19,7 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from ferry_ros.messages import convert, diagnostics, images, qos
+from ferry_ros.messages.json_text import read_json
 from ferry_ros.observation_sync import ObservationSync
 from ferry_ros.rclpy_support import services
 from ferry_ros.rclpy_support.heartbeat import Heartbeat
@@ -27,7 +27,7 @@ from ferry_ros.rclpy_support.one_message import one_message
 from ferry_ros.rclpy_support.spinner import Spinner, sibling_node
 from robots.command import Command
 from robots.embodiment import Embodiment
-from robots.errors import BindError, ConnectionFailed, NotConnected, RobotError
+from robots.errors import BindError, ConnectionFailed, NotConnected, RobotError, SpecError
 from robots.execution.command_request import CommandRequest, CommandResult
 from robots.observation import Observation
 from robots.robot import Connected, Sent
@@ -335,7 +335,10 @@ def find_body(node: Node, name: str, timeout_s: float) -> Embodiment:
     message, topic = one_message(node, String, "embodiment", qos.LATCHED, timeout_s)
     if message is None:
         raise ConnectionFailed(f"no node publishes {topic}; is the robot node running?")
-    body = Embodiment.from_json(json.loads(message.data))
+    try:
+        body = Embodiment.from_json(read_json(message.data))
+    except ValueError as error:
+        raise SpecError(topic, error, "the embodiment of a robot node") from error
     if name and body.name != name:
         raise BindError("body", "body of the robot node", body.name, name, [body.name])
     return body

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import queue
 import threading
 import time
@@ -16,6 +15,7 @@ from std_srvs.srv import Trigger
 
 from evaluation.step import RunEnd, Step, Subscriber
 from ferry_ros.messages import qos
+from ferry_ros.messages.json_text import read_json
 from ferry_ros.messages.steps import step_of
 from ferry_ros.rclpy_support import services
 from robots.errors import RobotError
@@ -112,8 +112,8 @@ class TrialFollower:
 
     def _take_end(self, answer: Trigger.Response) -> RunEnd:
         try:
-            known = json.loads(answer.message)
+            known = read_json(answer.message)
             self.judged = known.pop("judged", {})
             return RunEnd(**known)
-        except (json.JSONDecodeError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError):
             return RunEnd("policy_failed", f"policy_node: {answer.message}", 0)

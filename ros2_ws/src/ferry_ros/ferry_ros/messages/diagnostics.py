@@ -9,6 +9,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from std_msgs.msg import Header
 
 from ferry_ros.messages.convert import stamp_of, time_msg
+from ferry_ros.messages.json_text import read_json
 from robots.command import command_from_json, command_to_json
 from robots.errors import SpecError
 from robots.execution.command_request import CommandResult, Status
@@ -65,13 +66,13 @@ def result_of(message: DiagnosticArray) -> CommandResult:
     values = values_of(message.status[0])
     try:
         sent = Sent(
-            command=command_from_json(json.loads(values["command"])),
-            clipped=tuple(json.loads(values["clipped"])),
+            command=command_from_json(read_json(values["command"])),
+            clipped=tuple(read_json(values["clipped"])),
             refused=values["refused"],
             blocked=values["blocked"],
-            ended=bool(json.loads(values.get("ended", "false"))),  # bags of before have none,
+            ended=bool(read_json(values.get("ended", "false"))),  # bags of before have none,
         )
-        numbers = {name: json.loads(values[name]) for name in ("after_ns", "age_s", "began_ns", "duration_s")}
+        numbers = {name: read_json(values[name]) for name in ("after_ns", "age_s", "began_ns", "duration_s")}
         return CommandResult(stamp_of(message.header), sent, values["stopped"], **numbers, lease=values["lease"])
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise SpecError("result values", f"{type(error).__name__} {error}", "those of result_msg") from error
@@ -80,7 +81,7 @@ def result_of(message: DiagnosticArray) -> CommandResult:
 def pose_of(message: DiagnosticArray) -> tuple[float, float, float] | None:
     """The base's pose (x_m, y_m, yaw_rad) in a result; None where it has none."""
     try:
-        x, y, yaw = json.loads(values_of(message.status[0])["pose"])
+        x, y, yaw = read_json(values_of(message.status[0])["pose"])
     except (LookupError, TypeError, ValueError):
         return None
     return float(x), float(y), float(yaw)

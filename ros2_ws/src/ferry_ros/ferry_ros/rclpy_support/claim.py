@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import math
 import os
 import secrets
 import socket
@@ -22,6 +23,7 @@ from rclpy.node import Node
 from std_msgs.msg import String
 
 from ferry_ros.messages import qos
+from ferry_ros.messages.json_text import read_json
 from ferry_ros.rclpy_support.spinner import Spinner, sibling_node
 from ferry_ros.rclpy_support.timer import steady_timer
 from robots.errors import RobotError
@@ -65,6 +67,23 @@ class Claimant:
     pid: int = field(default_factory=os.getpid)
     user: str = field(default_factory=lambda: _user())
 
+    @classmethod
+    def from_json(cls, text: str) -> Claimant:
+        """Inverse of `to_json`; ValueError when `text` is no claim, as from a node that is not Ferry's."""
+        try:
+            other = cls(**read_json(text))
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+        if any(type(value) is not type(getattr(NOBODY, name)) for name, value in asdict(other).items()):
+            raise ValueError(f"claim: got {text[:80]}")
+        if not math.isfinite(other.age_s):
+            raise ValueError(f"age of a claim: got {other.age_s}")
+        return other
+
+    def to_json(self) -> str:
+        """Message of this claim."""
+        return json.dumps(asdict(self))
+
     def precedes(self, other: Claimant) -> bool:
         """Whether this claim came first: of two that meet late, whoever was there before keeps the part."""
         if abs(self.age_s - other.age_s) > SAME_S:
@@ -73,6 +92,9 @@ class Claimant:
 
     def __str__(self) -> str:
         return f"process {self.pid} of {self.user} on {self.host}"
+
+
+NOBODY = Claimant(host="", pid=0, user="")
 
 
 class Claim:
@@ -157,7 +179,7 @@ class Claim:
         return replace(self._me, age_s=time.monotonic() - self._began_s)
 
     def _check(self) -> None:
-        self._publisher.publish(String(data=json.dumps(asdict(self._now()))))
+        self._publisher.publish(String(data=self._now().to_json()))
         if not self._me.held:
             return
         rival = self._rival()
@@ -170,8 +192,8 @@ class Claim:
 
     def _take(self, message: String) -> None:
         try:
-            other = Claimant(**json.loads(message.data))
-        except (ValueError, TypeError):  # not from a node of ours
+            other = Claimant.from_json(message.data)
+        except ValueError:  # not from a node of ours
             return
         with self._lock:
             if other.id == self._me.id:

@@ -18,10 +18,10 @@ from simulation.libero.steps import WorldSteps
 from simulation.worker_pool import Report
 from training.errors import CheckpointError
 from training.runtime.weights import Weights, tensors
-from training.vla.checkpoint import bare_policy
-from training.vla.config import VlaConfig
-from training.vla.model import VlaPolicy
-from training.vla.world import Seen, Tasks, World
+from training.vla.policy.checkpoint import bare_policy
+from training.vla.policy.config import VlaConfig
+from training.vla.policy.model import VlaPolicy
+from training.vla.rollout.world import Seen, Tasks, World
 
 
 @dataclass(frozen=True)

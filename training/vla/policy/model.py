@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from training.errors import ConfigError
-from training.vla.action_tokenizer import ActionTokenizer
-from training.vla.config import PADDING, VlaConfig
-from training.vla.conv_network import ConvNetwork
+from training.vla.policy.action_tokenizer import ActionTokenizer
+from training.vla.policy.config import PADDING, VlaConfig
+from training.vla.policy.conv_network import ConvNetwork
 
 
 class VlaNetwork(Protocol):
@@ -34,7 +34,7 @@ class VlaNetwork(Protocol):
 
 
 def _token_network(config: VlaConfig) -> nn.Module:
-    from training.vla.token_network import TokenNetwork  # transformers takes seconds to import
+    from training.vla.policy.token_network import TokenNetwork  # transformers takes seconds to import
 
     return TokenNetwork(config)
 

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from training.vla.grpo_loss import group_advantages
-from training.vla.model import VlaPolicy
-from training.vla.rollout import Trajectory
+from training.vla.grpo.loss import group_advantages
+from training.vla.policy.model import VlaPolicy
+from training.vla.rollout.rollout import Trajectory
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,10 @@ from torch import Tensor
 from training.errors import CheckpointError
 from training.runtime import torch_file
 from training.runtime.weights import fill
-from training.vla.action_tokenizer import Statistics
-from training.vla.backbone import Backbone, Part
-from training.vla.config import VlaConfig
-from training.vla.model import VlaPolicy
+from training.vla.policy.action_tokenizer import Statistics
+from training.vla.policy.backbone import Backbone, Part
+from training.vla.policy.config import VlaConfig
+from training.vla.policy.model import VlaPolicy
 
 PROMPT = ("In: What action should the robot take to ", "?\nOut:")
 SPACE = "▁"

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from training.errors import ExportError
 from training.export.onnx_graphs import write_graph
 from training.export.parity import TOLERANCE, Parity
-from training.vla.model import VlaPolicy
-from training.vla.world import Seen
+from training.vla.policy.model import VlaPolicy
+from training.vla.rollout.world import Seen
 
 OUTPUTS = ("actions", "tokens", "logits")
 

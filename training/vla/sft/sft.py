@@ -32,11 +32,11 @@ from training.runtime.interrupt import stop_request
 from training.runtime.learning_rate import lr_factor
 from training.runtime.options import RunOptions
 from training.runtime.progress import Bar
-from training.vla.checkpoint import KIND, load_policy, policy_payload
-from training.vla.config import preset
-from training.vla.lerobot_demonstrations import PublicLayout
-from training.vla.model import new_vla
-from training.vla.sft_data import SftData, action_error, config_of, epoch_order, read_demonstrations, validation_split
+from training.vla.policy.checkpoint import KIND, load_policy, policy_payload
+from training.vla.policy.config import preset
+from training.vla.policy.model import new_vla
+from training.vla.sft.data import SftData, action_error, config_of, epoch_order, read_demonstrations, validation_split
+from training.vla.sft.lerobot_demonstrations import PublicLayout
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Trainer:
         else:
             self.policy = load_policy(options.start)
             if options.lora_rank:
-                from training.vla.lora import add_lora
+                from training.vla.policy.lora import add_lora
 
                 torch.manual_seed(options.seed)
                 self.policy = add_lora(self.policy, options.lora_rank)

@@ -8,7 +8,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 
 from training.errors import ConfigError
-from training.vla.model import VlaPolicy
+from training.vla.policy.model import VlaPolicy
 
 MOST_ALPHA = 16
 """As OpenVLA has it: the adapters' weight is their rank, at most this, divided by their rank."""

@@ -10,7 +10,7 @@ from simulation.worker_pool import WorkerPool
 from training.closed_loop.evaluate import wilson
 from training.runtime.distributed import Ranks
 from training.runtime.weights import Weights
-from training.vla.rollout import RolloutJob, Trajectory
+from training.vla.rollout.rollout import RolloutJob, Trajectory
 
 SEED = 20
 """Of the states in a training: not an option, so that evaluations of different runs are paired."""

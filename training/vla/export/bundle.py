@@ -28,12 +28,12 @@ from training.errors import ExportError
 from training.export.bundle import load_made, provenance_of, put
 from training.export.parity import TOLERANCE
 from training.runtime.checkpoint import load
-from training.vla.checkpoint import KIND, policy_from
-from training.vla.config import PADDING, UNKNOWN, VlaConfig
-from training.vla.lerobot_demonstrations import PublicLayout
-from training.vla.model import VlaPolicy
-from training.vla.onnx_graph import OUTPUTS, compare_chunks, write_chunk_graph
-from training.vla.sft_data import read_demonstrations
+from training.vla.export.onnx_graph import OUTPUTS, compare_chunks, write_chunk_graph
+from training.vla.policy.checkpoint import KIND, policy_from
+from training.vla.policy.config import PADDING, UNKNOWN, VlaConfig
+from training.vla.policy.model import VlaPolicy
+from training.vla.sft.data import read_demonstrations
+from training.vla.sft.lerobot_demonstrations import PublicLayout
 
 GRAPH, TOKENIZER = "policy.onnx", "tokenizer.json"
 SPECIAL = {PADDING: "[PAD]", UNKNOWN: "[UNK]"}

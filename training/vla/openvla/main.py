@@ -12,8 +12,8 @@ import tyro
 
 from training.runtime.checkpoint import expect_new, save
 from training.runtime.commit import git_commit
-from training.vla.checkpoint import KIND, policy_payload
-from training.vla.openvla_checkpoint import read_openvla
+from training.vla.openvla.checkpoint import read_openvla
+from training.vla.policy.checkpoint import KIND, policy_payload
 
 
 @dataclass(frozen=True)

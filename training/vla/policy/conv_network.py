@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from training.errors import ConfigError
-from training.vla.config import PADDING, UNKNOWN, VlaConfig
+from training.vla.policy.config import PADDING, UNKNOWN, VlaConfig
 
 GRID = 4
 """Visual tokens along each side of the image."""

@@ -43,15 +43,15 @@ from training.runtime.distributed import Ranks, alone, device_of, torchrun
 from training.runtime.interrupt import stop_request
 from training.runtime.learning_rate import lr_factor
 from training.runtime.weights import arrays
-from training.vla.batch import Batch, minibatches
-from training.vla.checkpoint import KIND, policy_from, policy_payload
-from training.vla.group_health import GroupHealth, Tried
-from training.vla.group_rollouts import Pool, Result, Rollouts, collect
-from training.vla.grpo_loss import clipped, minibatch_total, row_weights, token_log_p, token_losses
-from training.vla.grpo_options import FORMER_NAMES, GrpoOptions, check, check_ranks
-from training.vla.held_out import by_task, held_out_successes, with_interval
-from training.vla.rollout import RolloutJob, RolloutWorker
-from training.vla.world import Tasks
+from training.vla.grpo.batch import Batch, minibatches
+from training.vla.grpo.group_health import GroupHealth, Tried
+from training.vla.grpo.group_rollouts import Pool, Result, Rollouts, collect
+from training.vla.grpo.loss import clipped, minibatch_total, row_weights, token_log_p, token_losses
+from training.vla.grpo.options import FORMER_NAMES, GrpoOptions, check, check_ranks
+from training.vla.policy.checkpoint import KIND, policy_from, policy_payload
+from training.vla.rollout.held_out import by_task, held_out_successes, with_interval
+from training.vla.rollout.rollout import RolloutJob, RolloutWorker
+from training.vla.rollout.world import Tasks
 
 AGREEMENT = 1e-3
 """Largest difference [nat] between a log-probability of sampling and the same one computed again, in a batch."""
@@ -63,7 +63,10 @@ SHARES = ("loss", "entropy", "clip_fraction", "kl")
 def main(argv: Sequence[str]) -> int:
     """Runs `ferry train grpo`."""
     options = tyro.cli(GrpoOptions, args=list(argv), prog="ferry train grpo")
-    from training.vla.libero_tasks import LiberoTasks, named  # with the options known: they need the extra `libero`
+    from training.vla.rollout.libero_tasks import (  # with the options known: they need the extra `libero`
+        LiberoTasks,
+        named,
+    )
 
     torch.set_num_threads(options.threads)
     options = replace(options, tasks=named(options.tasks))
@@ -96,7 +99,7 @@ class Trainer:
         self.start, self.start_sha256 = str(source), self.ranks.from_first(lambda: file_sha256(source))
         self.policy = policy_from(self.ranks.from_first(lambda: load(source, KIND)), source)
         if options.lora_rank and not options.resume:
-            from training.vla.lora import add_lora
+            from training.vla.policy.lora import add_lora
 
             torch.manual_seed(options.seed)
             self.policy = add_lora(self.policy, options.lora_rank).eval()

@@ -20,14 +20,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.errors import ConfigError
-from training.vla.backbone import Backbone, Part
-from training.vla.config import PADDING, VlaConfig
+from training.vla.policy.backbone import Backbone, Part
+from training.vla.policy.config import PADDING, VlaConfig
 
 parts: Any = transformers  # whose makers have no types
 
 
 class TokenNetwork(nn.Module):
-    """See the module. Made with random weights; `training.vla.openvla_checkpoint` fills in published ones.
+    """See the module. Made with random weights; `training.vla.openvla.checkpoint` fills in published ones.
 
     Raises:
         ConfigError: the configuration has no backbone, or one whose parts do not fit each other.

@@ -9,8 +9,8 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from training.errors import ConfigError
-from training.vla.action_tokenizer import BINS, Statistics
-from training.vla.backbone import Backbone
+from training.vla.policy.action_tokenizer import BINS, Statistics
+from training.vla.policy.backbone import Backbone
 
 PADDING, UNKNOWN = 0, 1
 """Ids of no word and of a word that is not in the table; words follow from 2 on."""

@@ -16,10 +16,10 @@ from simulation.libero.published_files import SUFFIX, read_hdf5
 from simulation.libero.rlds_files import is_rlds, read_rlds
 from training.data.lerobot_dataset import is_lerobot
 from training.errors import DataError
-from training.vla.action_tokenizer import ActionTokenizer, Statistics
-from training.vla.config import VlaConfig, word_table
-from training.vla.lerobot_demonstrations import AS_PUBLISHED, PublicLayout, read_lerobot
-from training.vla.model import VlaPolicy
+from training.vla.policy.action_tokenizer import ActionTokenizer, Statistics
+from training.vla.policy.config import VlaConfig, word_table
+from training.vla.policy.model import VlaPolicy
+from training.vla.sft.lerobot_demonstrations import AS_PUBLISHED, PublicLayout, read_lerobot
 
 
 @dataclass(frozen=True)

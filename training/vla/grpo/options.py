@@ -10,24 +10,11 @@ from typing import ClassVar
 
 from training.errors import ConfigError
 from training.runtime.options import RunOptions, WorkerOptions
-from training.vla.grpo_loss import AGGREGATIONS
+from training.vla.grpo.loss import AGGREGATIONS
+from training.vla.rollout.libero_tasks import LiberoTaskOptions
 
 FORMER_NAMES: Mapping[str, str] = MappingProxyType({"most_tries": "max_tries"})
 """Names of options in checkpoints that were written before they were renamed -> names now."""
-
-
-@dataclass(frozen=True)
-class LiberoTaskOptions:
-    """Tasks and states. Official states vary by 1 to 2.5 cm only; training and evaluation share none."""
-
-    suite: str = "libero_object"
-    """libero_spatial, libero_object, libero_goal, libero_10, or another of LIBERO's."""
-    indices: tuple[int, ...] = ()
-    """Of the tasks in the suite; all of it by default. Groups and states go round the tasks."""
-    spread_m: float = 0.03
-    """Each object is moved by up to this along x and y from an official state; 0 for official states."""
-    fixtures_m: float = 0.0
-    """So is each fixture."""
 
 
 @dataclass(frozen=True)

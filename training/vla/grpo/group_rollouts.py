@@ -9,11 +9,11 @@ import numpy as np
 
 from simulation.worker_pool import WorkerPool
 from training.runtime.distributed import Ranks
-from training.vla.batch import Batch
-from training.vla.grpo_loss import is_mixed
-from training.vla.grpo_options import GrpoOptions
-from training.vla.model import VlaPolicy
-from training.vla.rollout import RolloutJob, Trajectory
+from training.vla.grpo.batch import Batch
+from training.vla.grpo.loss import is_mixed
+from training.vla.grpo.options import GrpoOptions
+from training.vla.policy.model import VlaPolicy
+from training.vla.rollout.rollout import RolloutJob, Trajectory
 
 Pool = WorkerPool[RolloutJob, list[Trajectory]]
 Groups = list[list[Trajectory]]

@@ -9,8 +9,8 @@ from typing import Any
 from training.errors import CheckpointError
 from training.runtime import torch_file
 from training.runtime.checkpoint import load, load_weights
-from training.vla.config import VlaConfig
-from training.vla.model import VlaPolicy
+from training.vla.policy.config import VlaConfig
+from training.vla.policy.model import VlaPolicy
 
 KIND = "vla"
 
@@ -24,7 +24,7 @@ def bare_policy(config: VlaConfig) -> VlaPolicy:
     """Makes a policy of any weights, with the adapters that its configuration asks for."""
     policy = VlaPolicy(config)
     if config.lora_rank:
-        from training.vla.lora import with_adapters
+        from training.vla.policy.lora import with_adapters
 
         with_adapters(policy)
     return policy

@@ -1,0 +1,1 @@
+"""Group relative policy optimisation with 0/1 rewards: `ferry train grpo`."""

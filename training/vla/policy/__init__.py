@@ -1,0 +1,1 @@
+"""The network of action tokens, its sizes, and its checkpoints."""

@@ -1,0 +1,1 @@
+"""Playing a policy: its worlds, LIBERO's tasks, and success on held-out states."""
