@@ -65,11 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _lines(said: dict[str, Any]) -> list[str]:
-    if "policies" in said:
-        return [_state(one) for one in said["policies"]]
-    swapped = f"{said['policy']}: {said['bundle_sha256'][:12]} in place of {said['before'][:12]}"
-    return [f"{swapped}; {said['sessions_before']} open sessions end on theirs"]
+def _lines(answer: dict[str, Any]) -> list[str]:
+    if "policies" in answer:
+        return [_state(one) for one in answer["policies"]]
+    swapped = f"{answer['policy']}: {answer['bundle_sha256'][:12]} in place of {answer['before'][:12]}"
+    return [f"{swapped}; {answer['sessions_before']} open sessions end on theirs"]
 
 
 def _state(policy: dict[str, Any]) -> str:

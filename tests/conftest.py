@@ -27,8 +27,17 @@ for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIG
         signal.signal(number, handler)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--processor-time N`: the N test files that cost most."""
+    parser.addoption("--processor-time", type=int, default=0, metavar="N", help="list the N test files that cost most")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Lets a test that failed while the machine stood still run again (tests/support/stalls.py)."""
+    if files := config.getoption("--processor-time"):
+        from processor_time import ProcessorTime
+
+        config.pluginmanager.register(ProcessorTime(files))
     if config.pluginmanager.hasplugin("rerunfailures"):
         from stalls import AgainAfterStall
 

@@ -185,7 +185,7 @@ class TrialFolder:
         return tuple(Kept(slots[trial], one.attempt, one.time, one.verdict) for trial, one in sorted(verdicts.items()))
 
     def second_verdicts(self) -> tuple[Judged, ...]:
-        """Returns what second judges last said of each trial whose verdict stands, by judge and trial."""
+        """Returns the last verdict of each second judge on each trial whose verdict stands, by judge and trial."""
         standing = self.verdicts()
         last = {
             (event.by, event.trial): event

@@ -32,7 +32,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Strip:
-    """A film strip of a failed trial: the trial's number and task, the judge's note, and the picture's place."""
+    """A film strip of a failed trial: the trial's number and task, the judge's note, and the path of the strip."""
 
     trial: int
     task: str
@@ -87,12 +87,12 @@ def film_strips(folder: TrialFolder, output: Path, most: int) -> dict[str, list[
         if one.verdict.outcome is not Outcome.FAILURE or not kind:
             continue
         counts[kind] = counts.get(kind, 0) + 1
-        picture = (recording if recording.is_dir() else recording.parent) / FILMSTRIP_FILE
-        if not one.verdict.recording or not picture.is_file() or len(found.get(kind, [])) >= most:
+        strip = (recording if recording.is_dir() else recording.parent) / FILMSTRIP_FILE
+        if not one.verdict.recording or not strip.is_file() or len(found.get(kind, [])) >= most:
             continue
-        place = Path(STRIPS) / f"trial-{one.slot.number:04d}{picture.suffix}"
+        place = Path(STRIPS) / f"trial-{one.slot.number:04d}{strip.suffix}"
         (output / STRIPS).mkdir(exist_ok=True)
-        shutil.copyfile(picture, output / place)
+        shutil.copyfile(strip, output / place)
         found.setdefault(kind, []).append(Strip(one.slot.number, one.slot.task, one.verdict.note, place.as_posix()))
     return dict(sorted(found.items(), key=lambda item: -counts[item[0]]))
 

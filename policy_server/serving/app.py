@@ -89,8 +89,8 @@ class Api:
         """Returns 200 when sessions can be opened; 503 during warm-up or draining, or after a failed warm-up."""
         status, policies = self.ready.status, self.service.policies.values()
         rolled_back = [policy.rolled_back.to_json() for policy in policies if policy.rolled_back]
-        said = {"rolled_back": rolled_back} if rolled_back else {}
-        return JSONResponse({"status": status, **said}, 200 if status == "ready" else 503)
+        details = {"rolled_back": rolled_back} if rolled_back else {}
+        return JSONResponse({"status": status, **details}, 200 if status == "ready" else 503)
 
     async def prometheus(self) -> Response:
         """Requests, latencies, inference time, sessions and errors, for Prometheus."""

@@ -48,7 +48,7 @@ class LiberoWorld:
     Args:
         folder: of a task made ready by `preparation.prepare`.
         sleep: whether bodies at rest are left out of the physics until something touches them. Two to four times as
-            fast (benchmarks/libero_speed.py); without contact the arm's joints differ by less than 1e-5 rad.
+            fast (benchmarks/simulation/libero_speed.py); without contact the arm's joints differ by less than 1e-5 rad.
 
     Attributes:
         scene: what the names in the model mean.

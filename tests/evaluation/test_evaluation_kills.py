@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from bundles import write_tiny_bundle
 
-from benchmarks.evaluation_kills import children, runs
+from benchmarks.trials.evaluation_kills import children, runs
 from evaluation.errors import FolderError
 from evaluation.plans.plan import Houses, Plan, PolicyEntry
 from evaluation.plans.trial import Outcome, Trial

@@ -139,11 +139,11 @@ def test_a_second_judge_fills_in_a_table_and_the_agreement_is_in_the_tables(
     assert main(["judge", str(trials), "--by", "Grace", "--verdicts", str(sheet)]) == 0
     assert len(judged(trials)) == 11
     assert main(["analyse", str(trials), "--output", str(tmp_path / "tables")]) == 0
-    told = next(csv.DictReader((tmp_path / "tables" / "judges.csv").read_text().splitlines()))
+    row = next(csv.DictReader((tmp_path / "tables" / "judges.csv").read_text().splitlines()))
     known = [number for number in first if number != int(rows[0]["trial"])]
     expected = agreement([first[n] for n in known], [judged(trials)[n] for n in known]).kappa
-    assert (told["second judge"], told["trials"]) == ("Grace", "11")
-    assert told["Cohen's kappa"].startswith(f"{expected.value:.2f} [{expected.low:.2f}")
+    assert (row["second judge"], row["trials"]) == ("Grace", "11")
+    assert row["Cohen's kappa"].startswith(f"{expected.value:.2f} [{expected.low:.2f}")
     assert "Grace: 11 trials" in capsys.readouterr().out
 
 
@@ -161,10 +161,10 @@ def test_a_second_judge_answers_on_the_terminal_and_goes_on_later(trials: Path) 
         (True, True, "", "a note"),
     ]
     rest = typed(*["n", "n", ""] * 20)
-    said: list[str] = []
-    assert judge([str(trials), "--by", "Grace"], lambda question: said.append(question) or next(rest)) == 0  # type: ignore[func-returns-value]
+    asked: list[str] = []
+    assert judge([str(trials), "--by", "Grace"], lambda question: asked.append(question) or next(rest)) == 0  # type: ignore[func-returns-value]
     assert len(judged(trials)) > 2
-    assert not any("good" in question or "poor" in question for question in said)
+    assert not any("good" in question or "poor" in question for question in asked)
 
 
 def test_who_ran_a_trial_cannot_judge_it_again_and_nonsense_is_refused(trials: Path, tmp_path: Path) -> None:
@@ -201,8 +201,8 @@ def test_the_report_has_the_design_the_decisions_and_film_strips_of_failures(
         store.judge(0, "Grace", strict=True)
         store.unseal("Ada", "all done")
     assert report.main([str(trials), "--output", str(tmp_path / "paper"), "--strips", "2"]) == 0
-    said, out = capsys.readouterr().out, tmp_path / "paper"
-    assert "6 of one task at one start, each with 2 arms" in said
+    printed, out = capsys.readouterr().out, tmp_path / "paper"
+    assert "6 of one task at one start, each with 2 arms" in printed
     names = {table["name"] for table in json.loads((out / "report.json").read_text())["tables"]}
     assert names == {"design", "success", "comparisons", "decisions", "failures", "judges"}
     assert {path.stem for path in (out / "tables").glob("*.csv")} == names | {"trials"}

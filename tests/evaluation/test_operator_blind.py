@@ -45,21 +45,21 @@ def test_names_of_arms_appear_nowhere_before_the_order_is_opened(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = lock(tmp_path, sampling="uniform")
-    told: list[str] = []
+    seen: list[str] = []
 
-    class Told(InProcessRig):
+    class Watched(InProcessRig):
         def use(self, served: Served) -> None:
             super().use(served)
             with PolicyClient(served.url, token=served.token) as client:
-                told.append(f"{served} {client.describe()}")
+                seen.append(f"{served} {client.describe()}")
 
         def run(self, setting: Setting) -> RunEnd:
             end = super().run(setting)
-            told.append(f"{setting} {end}")
+            seen.append(f"{setting} {end}")
             return end
 
-    with page(folder, lambda: Told(FakeRobot(FakeOptions(real_time=False)))) as joined, Phone(joined) as phone:
-        hooks = [lambda answer: told.append(str(answer.headers) + answer.read().decode("latin-1"))]
+    with page(folder, lambda: Watched(FakeRobot(FakeOptions(real_time=False)))) as joined, Phone(joined) as phone:
+        hooks = [lambda answer: seen.append(str(answer.headers) + answer.read().decode("latin-1"))]
         phone.http.event_hooks["response"] = hooks
         for path in ("/", "/page/page.js", "/page/page.css"):
             phone.http.get(path)
@@ -69,7 +69,7 @@ def test_names_of_arms_appear_nowhere_before_the_order_is_opened(
             phone.judge(trial, f"k{state['progress']['finished']}", outcome="failure", failure="timeout")
     printed = capfd.readouterr()
     starts = [str(file) for file in (folder / "starts").iterdir()]
-    everything = "\n".join([*told, printed.out, printed.err, (folder / "journal.jsonl").read_text(), *starts])
+    everything = "\n".join([*seen, printed.out, printed.err, (folder / "journal.jsonl").read_text(), *starts])
     assert "kitchen door" in everything
     assert not [name for name in (*NAMES, "sunflower_bundle", "uniform") if name in everything]
     assert (folder / SEALED_LOG).stat().st_mode & 0o077 == 0
@@ -146,9 +146,9 @@ def test_an_arms_error_is_sealed_and_not_printed(tmp_path: Path, caplog: pytest.
     blind = BlindServer(open_arms([PolicyEntry("one", bundle=str(tmp_path / "bundle"))], {}, threads=1), tmp_path)
     with in_thread(blind.app, "127.0.0.1", 0) as url, httpx.Client(base_url=url) as http:
         blind.choose("one")
-        told = act(http, open_path(http))
-    assert told.status_code == 500
-    assert "step 0" not in told.text + caplog.text
+        answer = act(http, open_path(http))
+    assert answer.status_code == 500
+    assert "step 0" not in answer.text + caplog.text
     sealed = (tmp_path / SEALED_LOG).read_text()
     assert "not_finite" in sealed
     assert "step 0" in sealed
@@ -193,7 +193,7 @@ def test_the_distance_from_the_reference_is_in_pixels_and_does_not_mind_the_ligh
     cups = [reference.copy() for _ in range(2)]
     for cup, at in zip(cups, (150, 165)):  # it was moved by less than its width
         cup[100:124, at : at + 20] = (250, 250, 250)
-    assert distance(*cups).shift_px < 1.0  # hardly a part of the picture
+    assert distance(*cups).shift_px < 1.0  # hardly a part of the image
     assert distance(*cups).changed > 0.1
     assert not distance(*cups).within(Operation(start_changed=0.1))
     assert not distance(reference, scene(8)).within(Operation(start_shift_px=8))

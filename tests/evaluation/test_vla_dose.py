@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.vla_dose import Dose, Stage, expect_same, run, stages, table
+from benchmarks.training.vla_dose import Dose, Stage, expect_same, run, stages, table
 
 
 @pytest.fixture

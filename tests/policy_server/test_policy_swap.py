@@ -129,8 +129,8 @@ def test_a_bad_bundle_is_refused_and_nothing_changes(
     with ferry_serve(folders["move_ahead"], "--control", control) as (url, _), httpx.Client(base_url=url) as http:
         path, before = open_path(http), http.get("/v1/policies").json()
         assert swap([str(tmp_path / "bad"), "--control", control]) == 2
-        said = capsys.readouterr().err
-        assert said.startswith("ferry swap: nothing changed: bundle: policy.onnx")
+        printed = capsys.readouterr().err
+        assert printed.startswith("ferry swap: nothing changed: bundle: policy.onnx")
         assert swap([str(tmp_path / "nowhere"), "--control", control]) == 2
         assert http.get("/v1/policies").json() == before
         assert act(http, path).status_code == act(http, open_path(http)).status_code == 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.arm_paths import ARMS, Sweep, planner, sweep
+from benchmarks.arms.arm_paths import ARMS, Sweep, planner, sweep
 
 pytest.importorskip("pinocchio", reason="the extra `arm` is not installed")
 
@@ -25,7 +25,7 @@ def test_nothing_that_is_accepted_takes_the_fingertips_below_the_floor(name: str
 
 def test_the_sweep_sees_what_a_look_at_the_ends_alone_does_not() -> None:
     """As the planner was: some of the targets whose ends are well lead more than 5 cm below the floor."""
-    from benchmarks.arm_paths import depth, draw_target
+    from benchmarks.arms.arm_paths import depth, draw_target
 
     arm, rng, through = planner("ur5e"), np.random.default_rng(0), 0
     for _ in range(300):

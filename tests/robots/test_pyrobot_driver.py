@@ -94,7 +94,7 @@ def test_an_image_has_the_tables_size_and_angles(robot: PyrobotLocobot) -> None:
     robot.spec.cameras[0].check(image)
     rows = np.nonzero(image.any(axis=(1, 2)))[0]
     assert np.ptp(rows) + 1 == pytest.approx(0.684 * 90, abs=1.5)  # 42.3 of 59 degrees
-    assert robot.health().notes["picture_filled"] == pytest.approx(0.684, abs=0.005)
+    assert robot.health().notes["image_filled"] == pytest.approx(0.684, abs=0.005)
 
 
 def test_observations_are_new_and_stamped_before_they_are_handed_on(robot: PyrobotLocobot) -> None:

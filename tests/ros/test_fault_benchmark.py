@@ -9,13 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-from fault.launch import PIPE, TERMINAL, Launch
-from fault.process import end, lives, remove_shared_memory, spawn
-from fault.table import Tried, summary, table
-from fault.truth import Truth
 from ros_graph import wait_until
+
+from benchmarks.faults.launch import PIPE, TERMINAL, Launch
+from benchmarks.faults.process import end, lives, remove_shared_memory, spawn
+from benchmarks.faults.table import Tried, summary, table
+from benchmarks.faults.truth import Truth
 
 
 def tried(**values: object) -> Tried:
@@ -90,8 +89,9 @@ def test_shared_memory_that_others_use_is_not_removed() -> None:
 
 
 def test_whatever_a_killed_benchmark_started_ends_with_it(tmp_path: Path) -> None:
-    script = "import time, fault.process\nprint(fault.process.spawn(['sleep', '60']).pid, flush=True)\ntime.sleep(60)"
-    folder = Path(__file__).parents[2] / "benchmarks"
+    script = "import time\nfrom benchmarks.faults.process import spawn\nprint(spawn(['sleep', '60']).pid, flush=True)\n"
+    script += "time.sleep(60)"
+    folder = Path(__file__).parents[2]
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=folder)
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())

@@ -76,7 +76,7 @@ def test_an_image_is_at_its_true_angles(robot: LocobotInterbotix) -> None:
     assert image.shape == (45, 80, 3)
     assert not image[0].any()  # what the camera does not see is black
     assert image[22].any()
-    assert robot.health().notes["picture_filled"] == pytest.approx(0.69, abs=0.01)
+    assert robot.health().notes["image_filled"] == pytest.approx(0.69, abs=0.01)
     assert robot.health().battery == pytest.approx(0.9)
 
 

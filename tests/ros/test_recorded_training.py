@@ -148,9 +148,9 @@ def test_the_shards_of_a_dataset_are_made_once(dataset: Path, run: Path) -> None
 def edited(dataset: Path, folder: Path, **changes: object) -> Path:
     """A copy of the dataset whose one episode says something else of its origin."""
     shutil.copytree(dataset, folder)
-    told = json.loads((folder / "meta/ferry.json").read_text())
-    told["episodes"][0].update(changes)
-    (folder / "meta/ferry.json").write_text(json.dumps(told))
+    origins = json.loads((folder / "meta/ferry.json").read_text())
+    origins["episodes"][0].update(changes)
+    (folder / "meta/ferry.json").write_text(json.dumps(origins))
     return folder
 
 

@@ -188,7 +188,7 @@ def test_a_changed_order_of_actions_is_found_at_its_step(recorded: Recorded) -> 
 
 
 def test_a_kill_loses_little(recorded: Recorded) -> None:
-    """Less than a second (benchmarks/recorder.py); here the machine may stall for two more."""
+    """Less than a second (benchmarks/trials/recorder.py); here the machine may stall for two more."""
     last_ns = max(message.log_time for _, _, message in mcap_reader.records(recorded.cut))
     assert recorded.killed_ns - last_ns < 3e9
     assert "max_steps" in recorded.answers[0]

@@ -62,8 +62,8 @@ def test_trials_over_ros_are_started_stopped_and_judged_from_the_page(tmp_path: 
             process.wait()
         wait_until(lambda: here.watcher.heard("supervisor_node", "e-stop: pressed"), 30.0)
         wait_until(lambda: stands(here), 20.0)
-        told = "\n".join([policy.text(), (tmp_path / "page.log").read_text()])
+        written = "\n".join([policy.text(), (tmp_path / "page.log").read_text()])
     read = TrialFolder.read(folder)
     assert [one.verdict.outcome for one in read.kept()] == [Outcome.INTERVENTION]
     assert read.unfinished() == (cut["number"],)
-    assert not [name for name in NAMES if name in told.replace(str(tmp_path), "")]
+    assert not [name for name in NAMES if name in written.replace(str(tmp_path), "")]

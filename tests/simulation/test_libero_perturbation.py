@@ -32,11 +32,11 @@ def test_names_and_limits() -> None:
 def test_words_and_places_are_those_of_the_perturbation() -> None:
     from simulation.libero.preparation import initial_states, instruction, problem_file
 
-    said = {kind: instruction(suite_of(SUITE, kind), INDEX) for kind in ("", *KINDS, "y0.3")}
-    assert said[""] == "pick up the alphabet soup and place it in the basket"
-    assert said["swap"] == said["object"] == said["y0.3"] == said[""]
-    assert said["lan"].lower() == "grab alphabet soup and put it into basket"
-    assert "cream cheese" in said["task"].lower()
+    instructions = {kind: instruction(suite_of(SUITE, kind), INDEX) for kind in ("", *KINDS, "y0.3")}
+    assert instructions[""] == "pick up the alphabet soup and place it in the basket"
+    assert instructions["swap"] == instructions["object"] == instructions["y0.3"] == instructions[""]
+    assert instructions["lan"].lower() == "grab alphabet soup and put it into basket"
+    assert "cream cheese" in instructions["task"].lower()
     assert "(In cream_cheese_1 basket_1_contain_region)" in problem_file("libero_object_task", INDEX).read_text()
     assert problem_file("libero_object_temp_y0.3", INDEX).is_file()
     means = {kind: initial_states(suite_of(SUITE, kind), INDEX).mean(0) for kind in ("", "lan", "swap", "y0.3")}

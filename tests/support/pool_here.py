@@ -11,8 +11,17 @@ import pytest
 class PoolHere:
     """As `WorkerPool` with one worker, in this process."""
 
-    def __init__(self, make: Callable[[], Callable[[Any, Any], Any]], workers: int, stall_s: float = 300.0) -> None:
-        self.work = make()
+    def __init__(
+        self,
+        make: Callable[[], Callable[[Any, Any], Any]],
+        workers: int,
+        progress: Callable[[int], None] = lambda steps: None,
+        stall_s: float = 300.0,
+    ) -> None:
+        self.work, self._progress = make(), progress
+
+    def __class_getitem__(cls, kinds: object) -> type[PoolHere]:
+        return cls
 
     def __enter__(self) -> PoolHere:
         return self
@@ -31,7 +40,7 @@ class PoolHere:
         for job in jobs:
             if give_up() or enough() or not keep_on():
                 return
-            yield job, self.work(job, lambda steps: None)
+            yield job, self.work(job, self._progress)
 
 
 def without_processes(patch: pytest.MonkeyPatch, *modules: str) -> None:

@@ -46,7 +46,7 @@ def running(**options: Any) -> Iterator[Running]:
     thread = threading.Thread(target=server.run)
     thread.start()
     deadline = time.monotonic() + 10
-    while not options.get("freeze_odometry_after_s") and not (machine.odometry.number and machine.picture.number):
+    while not options.get("freeze_odometry_after_s") and not (machine.odometry.number and machine.image.number):
         assert time.monotonic() < deadline, "the fake tells nothing"
         time.sleep(0.005)
     try:

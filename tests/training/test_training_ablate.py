@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import tyro
+from pool_here import without_processes
 from variants import write_clone
 
 from training.ablations import COMPARISONS, AblateOptions, Trial, current_flags, main, table, trials
@@ -29,7 +30,8 @@ SMALL = (
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    without_processes(monkeypatch, "training.rl.rollout", "training.closed_loop.evaluate")
     return write_clone(tmp_path)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from checkpoints import different
+from pool_here import without_processes
 from small_policies import TINY, tiny_policy
 from variants import PLAY, SMALL, episode, write_clone
 
@@ -180,7 +181,8 @@ def test_a_resumed_run_equals_an_unbroken_one(run: Path) -> None:
     assert [job.guide_steps for job in made.jobs()] == [0, 0]
 
 
-def test_a_run_with_real_simulators(run: Path) -> None:
+def test_a_run_with_real_simulators(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_processes(monkeypatch, "training.rl.rollout")
     made = JsrlTrainer(options(run, "real", episodes=2, jobs=1))
     made.run(updates=1)
     saved = load(run / "real" / "last.pt", "policy")

@@ -34,7 +34,7 @@ MOTORS = ["x", "y", "z", "roll", "pitch", "yaw", "gripper"]
 TASKS = ("pick up the bowl", "open the drawer")
 
 
-def picture(episode: int, step: int) -> np.ndarray:
+def frame(episode: int, step: int) -> np.ndarray:
     """(S, S, 3): grey by episode and step, its left half red."""
     image = np.full((SIZE, SIZE, 3), 40 + 100 * episode + 10 * step, np.uint8)
     image[:, : SIZE // 2] = (200, 0, 0)
@@ -75,7 +75,7 @@ def write(root: Path, layout: Layout) -> Path:
         for n in range(2)
     ]
     for name in layout.cameras:
-        key, shown = f"observation.images.{name}", [picture(n, step) for n in range(2) for step in range(STEPS)]
+        key, shown = f"observation.images.{name}", [frame(n, step) for n in range(2) for step in range(STEPS)]
         if layout.kind == "image":
             png = [cv2.imencode(".png", image[..., ::-1])[1].tobytes() for image in shown]
             columns[key] = [{"bytes": data, "path": None} for data in png]
@@ -119,7 +119,7 @@ def test_public_episodes_are_read_and_mirrored_back(tmp_path: Path, kind: str) -
     for number, one in enumerate(found):
         assert one.images.shape == (STEPS, SIZE, SIZE, 3)
         for step, image in enumerate(one.images):
-            assert np.abs(image.astype(int) - picture(number, step)[:, ::-1]).mean() < (0.1 if kind == "image" else 6.0)
+            assert np.abs(image.astype(int) - frame(number, step)[:, ::-1]).mean() < (0.1 if kind == "image" else 6.0)
     np.testing.assert_allclose(found[0].actions, Layout().actions)
     np.testing.assert_allclose(found[1].proprio, Layout().state, atol=1e-6)
     (upright, _) = read_lerobot(root, layout=PublicLayout(upright=True))
@@ -146,7 +146,7 @@ def test_what_does_nothing_is_left_out_on_request(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"version": "v2.1"}, "version v2.1"),
         ({"cameras": ("wrist_image",)}, "cameras wrist_image"),
@@ -158,8 +158,8 @@ def test_what_does_nothing_is_left_out_on_request(tmp_path: Path) -> None:
         ({"state_names": {"motors": [f"joint_{n}" for n in range(8)]}}, "joint_0"),
     ],
 )  # fmt: skip
-def test_another_convention_is_refused(tmp_path: Path, change: dict[str, Any], told: str) -> None:
-    with pytest.raises(DataError, match=told):
+def test_another_convention_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
         list(read_lerobot(write(tmp_path / "libero", replace(Layout(), **change))))
 
 
@@ -199,7 +199,7 @@ def test_ferrys_own_export_of_a_panda_is_read_in_libero_s_units(tmp_path: Path) 
     assert (one.success, other.success) == (True, False)
     np.testing.assert_allclose(one.actions, Layout().actions, atol=1e-5)
     np.testing.assert_allclose(one.proprio, Layout().state, atol=1e-6)
-    np.testing.assert_array_equal(one.images[2], picture(0, 2))
+    np.testing.assert_array_equal(one.images[2], frame(0, 2))
     with pytest.raises(DataError, match=r"ferry\.json"):
         list(read_lerobot(write(tmp_path / "untold", replace(own(("success", "failure")), origin=None))))
     another = replace(own(("success", "failure")), action_names=[f"delta_{name}" for name in MOTORS])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from checkpoints import copied, different, same
+from pool_here import without_processes
 from small_policies import TINY, start_ferry
 from variants import SMALL, after, episode, episodes, write_clone
 
@@ -22,6 +24,13 @@ from training.rl.sac import SacOptions, SacTrainer
 from training.runtime.checkpoint import load, policy_from
 
 UPDATES = 3
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _pool() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        without_processes(patch, "training.rl.rollout")
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -101,8 +101,8 @@ def collate(episodes: Episodes, instructions: Instructions, rows: Sequence[Seque
             step[number, place], trajectory[number, place] = np.arange(count), episode
             words[number, place] = instructions.of_episode[episode]
             at += count
-    told = episodes.labels[source].astype(np.int64)
-    labels = np.where((trajectory >= 0) & (told != UNLABELLED), told, IGNORE)
+    given = episodes.labels[source].astype(np.int64)
+    labels = np.where((trajectory >= 0) & (given != UNLABELLED), given, IGNORE)
     return Batch(
         tokens=torch.from_numpy(episodes.features[source]).float(),
         labels=torch.from_numpy(labels),

@@ -91,8 +91,8 @@ def shards_of(root: Path, run: Path, config: PolicyConfig, any_outcome: bool = F
     made_of = [encoder_id, config.spec().to_json(), any_outcome, _files(root)]
     content = (root / INFO).read_bytes() + (root / ORIGIN).read_bytes() + json.dumps(made_of).encode()
     folder = run / f"recorded-{sha256_of(content)[:12]}"
-    told = {"encoder": encoder_id, "task": list(dict.fromkeys(t for one in chosen for t in one.tasks))}
-    write_metadata(folder, {**told, "kind": "recorded", "body": chosen[0].body.name, "dataset": root.name})
+    metadata = {"encoder": encoder_id, "task": list(dict.fromkeys(t for one in chosen for t in one.tasks))}
+    write_metadata(folder, {**metadata, "kind": "recorded", "body": chosen[0].body.name, "dataset": root.name})
     parts = [chosen[first : first + SHARD] for first in range(0, len(chosen), SHARD)]
     missing = {number: part for number, part in enumerate(parts) if not shard_path(folder, number).is_file()}
     if missing:
@@ -126,8 +126,8 @@ def recorded_episodes(root: Path) -> list[RecordedEpisode]:
         origin: Mapping[str, Any] = json.loads((root / ORIGIN).read_text(encoding="utf-8"))
         bodies = [Embodiment.from_json(body) for body in origin["bodies"]]
         return [
-            RecordedEpisode(episode, bodies[told["body"]], tuple(told["tasks"]), told["outcome"])
-            for episode, told in zip(dataset.episodes, origin["episodes"], strict=True)
+            RecordedEpisode(episode, bodies[known["body"]], tuple(known["tasks"]), known["outcome"])
+            for episode, known in zip(dataset.episodes, origin["episodes"], strict=True)
         ]
     except FileNotFoundError as error:
         raise DataError(

@@ -1,7 +1,7 @@
 """`ferry train evaluate-vla`: success on held-out states of LIBERO's tasks, and of LIBERO-PRO's perturbations of them.
 
 The states are the same ones for every policy, so that policies are compared in pairs. Results of a bundle, over REST or
-ROS 2, come from benchmarks/panda_ways.py; this is the fast evaluation of a checkpoint, in as many processes as wanted.
+ROS 2, come from benchmarks/trials/panda_ways.py; this is the fast evaluation of a checkpoint, in several processes.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ class PyrobotLocobot(Connected):
         link = self._linked("observe")
         link = self._reconnected(link) if link.lost else link
         asked_ns = time.monotonic_ns()
-        answer, pixels = link.ask("picture", limit_s=self.options.timeout_s + NEWER_IMAGE_S, after=self._image_number)
+        answer, pixels = link.ask("image", limit_s=self.options.timeout_s + NEWER_IMAGE_S, after=self._image_number)
         if answer["pan"] is None or answer["tilt"] is None:
             raise RobotError("feedback stale: no joint states of the head")
         with self._checking:
@@ -141,7 +141,7 @@ class PyrobotLocobot(Connected):
         if fault:
             raise RobotError(fault)
         self._image_number = int(answer["number"])
-        sensed_ns = asked_ns if answer["waited"] else asked_ns - round(1e9 * float(answer["picture_age_s"]))
+        sensed_ns = asked_ns if answer["waited"] else asked_ns - round(1e9 * float(answer["image_age_s"]))
         self._freeze.take(pixels, sensed_ns)
         if self._freeze.fault:
             raise RobotError(self._freeze.fault)
@@ -184,7 +184,7 @@ class PyrobotLocobot(Connected):
         if link is None:
             return Health(fault="not connected")
         age_s = (time.monotonic_ns() - self._state_ns) / 1e9
-        notes = {"picture_filled": self._filled, "beat_age_s": age_s}
+        notes = {"image_filled": self._filled, "beat_age_s": age_s}
         return Health(fault=self._fault(link, age_s), notes=notes)
 
     def _fault(self, link: Link, age_s: float) -> str:
@@ -208,7 +208,7 @@ class PyrobotLocobot(Connected):
                 else:
                     state = {**state, **{name: self._state.get(name) for name in ("pose", "pan", "tilt")}}
                     self._end_motion()
-        self._freeze.delivered(asked_ns - round(1e9 * float(state["picture_age_s"])))
+        self._freeze.delivered(asked_ns - round(1e9 * float(state["image_age_s"])))
         self._state, self._state_ns = state, asked_ns
 
     def _end_motion(self) -> None:

@@ -91,8 +91,8 @@ def read_lerobot(root: Path, drop_idle: bool = False, layout: PublicLayout = AS_
 def _outcomes(root: Path, count: int) -> list[str]:
     """How the trial of each episode of Ferry's own dataset ended."""
     try:
-        told = json.loads((root / ORIGIN).read_text(encoding="utf-8"))["episodes"]
-        outcomes = [str(one["outcome"]) for one in told]
+        origins = json.loads((root / ORIGIN).read_text(encoding="utf-8"))["episodes"]
+        outcomes = [str(one["outcome"]) for one in origins]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{root / ORIGIN}: got {type(error).__name__} {error}, expected how each trial ended"

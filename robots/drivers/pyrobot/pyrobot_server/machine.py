@@ -30,14 +30,14 @@ class Machine:
     def __init__(self, robot: Any) -> None:
         self.robot, self.halt, self.why = robot, threading.Event(), ""
         self.odometry = Watched(lambda: robot.base.base_state.state)
-        self.picture = Watched(lambda: robot.camera.rgb_img)
+        self.image = Watched(lambda: robot.camera.rgb_img)
         self._touching, self._speed, self._zero_until_s = False, 0.0, 0.0
         self._closed = threading.Event()
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
 
     def state(self) -> Message:
         """Pose (x [m], y [m], yaw [rad]), pan and tilt [rad], ages [s], and why it was stopped last."""
-        camera, ages = self.robot.camera, {"odometry_age_s": self.odometry.age_s, "picture_age_s": self.picture.age_s}
+        camera, ages = self.robot.camera, {"odometry_age_s": self.odometry.age_s, "image_age_s": self.image.age_s}
         pose = self._pose() if self.odometry.number else None
         return dict(ages, pose=pose, pan=camera.get_pan(), tilt=camera.get_tilt(), stopped_because=self.why)
 
@@ -158,7 +158,7 @@ class Machine:
     def _watch(self) -> None:
         while not self._closed.wait(0.01):
             self.odometry.update()
-            self.picture.update()
+            self.image.update()
             if time.monotonic() < self._zero_until_s:
                 self.robot.base.stop()
 

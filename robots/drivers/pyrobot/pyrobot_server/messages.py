@@ -6,7 +6,7 @@ import socket
 import struct
 from typing import Any, Dict, List, Tuple
 
-VERSION = 1
+VERSION = 2
 MOST_HEADER, MOST_BODY = 1 << 16, 1 << 25
 
 Message = Dict[str, Any]

@@ -102,14 +102,14 @@ class Client:
         op = header.get("op")
         if op in ("drive", "turn", "look"):
             self._begin(header)
-        elif op == "picture":
-            threading.Thread(target=self._send_picture, args=(header,), daemon=True).start()
+        elif op == "image":
+            threading.Thread(target=self._send_image, args=(header,), daemon=True).start()
         elif op in ("beat", "stop", "bye"):
             if op == "stop":
                 self._machine.stop("stopped")
             self._reply(header, self._machine.state())
         else:
-            self._refuse(header, "protocol", f"op: got {op!r}, expected beat, picture, drive, turn, look, stop or bye")
+            self._refuse(header, "protocol", f"op: got {op!r}, expected beat, image, drive, turn, look, stop or bye")
 
     def _begin(self, header: Message) -> None:
         if self._motion is not None:
@@ -130,9 +130,9 @@ class Client:
         self._motion = None  # before the answer is sent: the next request may come at once
         self._reply(header, answer)
 
-    def _send_picture(self, header: Message) -> None:
+    def _send_image(self, header: Message) -> None:
         """The first image with a number above `after`; an error when there is none within `NEWER_IMAGE_S`."""
-        watched, camera, end_s = self._machine.picture, self._machine.robot.camera, time.monotonic() + NEWER_IMAGE_S
+        watched, camera, end_s = self._machine.image, self._machine.robot.camera, time.monotonic() + NEWER_IMAGE_S
         after = int(header.get("after", 0))
         waits = watched.number <= after
         while watched.number <= after:

@@ -95,7 +95,7 @@ class LocobotInterbotix(MobileRobot[InterbotixLink]):
         if link is None or not self._ready or not cameras:
             return Health(fault="not connected")
         filled = min(1.0, fov_scale(link.lens_deg, self._spec.cameras[0].vertical_fov_deg)) if link.lens_deg else 0.0
-        notes = {"picture_filled": filled, "odom_age_s": link.odometry.age_s}
+        notes = {"image_filled": filled, "odom_age_s": link.odometry.age_s}
         return Health(fault=self._fault(link) or cameras[0].fault, battery=link.battery, notes=notes)
 
     def _open(self) -> InterbotixLink:

@@ -1,0 +1,1 @@
+"""Paths of arms, and what joins one chunk to the next."""

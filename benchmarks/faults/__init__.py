@@ -1,0 +1,1 @@
+"""What a robot does when something fails: bodies, their processes, what goes wrong with them, and what came of it."""

@@ -1,1 +1,0 @@
-"""The arms of benchmarks/chunk_joins.py, and what is measured of them."""

@@ -1,0 +1,1 @@
+"""From observations to motions over ROS 2, and over each driver's own wire."""

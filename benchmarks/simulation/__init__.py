@@ -1,0 +1,1 @@
+"""Speed of the simulation, and success of its experts."""

@@ -1,0 +1,1 @@
+"""Speed of the trainings, and comparisons of what they make."""

@@ -1,0 +1,1 @@
+"""Trials: the page, the records, the statistics."""
