@@ -182,7 +182,7 @@ VERBS: Mapping[str, Verb] = {
     "trials": Verb("real trials: plan, run from a phone, amend, judge again, unseal, analyse", "trials", _trials),
     "report": Verb("write a report of evaluations or real trials: HTML, JSON, Markdown, tables", "report", _report),
     "replay": Verb("run a bundle on what recorded trials saw, bit for bit", "record,server", _replay),
-    "watch": Verb("live view of a graph that runs, in Foxglove", "robot,ros,watch", _watch),
+    "watch": Verb("live view of a graph that runs, in Foxglove or Rerun", "robot,ros,watch", _watch),
     "export-dataset": Verb("write recorded trials as a LeRobotDataset v3", "dataset", _export_dataset),
     "film": Verb("film recorded trials of a simulated robot from behind it", "sim,report", _film),
     "doctor": Verb("check this machine, or a robot before a session, and print the fixes", "robot", _doctor),

@@ -7,13 +7,19 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from ros_graph import Graph, graph, wait_until
+from ros_graph import PERIOD_S, Graph, graph, wait_until
 
 if any(find_spec(name) is None for name in ("segno", "uvicorn", "onnxruntime", "onnx", "scipy")):
     pytest.skip("needs the extras 'trials' and 'train'", allow_module_level=True)
 
+from bundles import write_tiny_bundle
+from ferry_ros import policy_lifecycle
+from ferry_ros.rclpy_support import services
+from ferry_ros.ros_rig import RosRig
 from operator_page import NAMES, Phone, lock, server
+from servers import serving
 
+from evaluation.operator.rig import RigOptions, Served
 from evaluation.plans.trial import Outcome
 from evaluation.records.trial_folder import TrialFolder
 
@@ -67,3 +73,23 @@ def test_trials_over_ros_are_started_stopped_and_judged_from_the_page(tmp_path: 
     assert [one.verdict.outcome for one in read.kept()] == [Outcome.INTERVENTION]
     assert read.unfinished() == (cut["number"],)
     assert not [name for name in NAMES if name in written.replace(str(tmp_path), "")]
+
+
+def test_the_policy_node_gets_its_own_server_back(tmp_path: Path) -> None:
+    own, other = tmp_path / "own", tmp_path / "other"
+    write_tiny_bundle(own, control_period_s=PERIOD_S)
+    write_tiny_bundle(other, control_period_s=PERIOD_S)
+    with graph(tmp_path) as here, serving(own) as url, serving(other) as others_url:
+
+        def asked() -> object:
+            return services.get_parameters(here.watcher, "policy_node", ["server_url"], 20.0)["server_url"]
+
+        here.supervisor()
+        here.robot(supervised=True)
+        here.policy(url)
+        here.ready(60.0)
+        with RosRig(RigOptions(here.namespace)) as rig:
+            rig.use(Served(others_url, ""))
+            assert asked() == others_url
+        assert asked() == url
+        assert policy_lifecycle.state(here.watcher) == "active"

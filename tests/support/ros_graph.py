@@ -254,9 +254,9 @@ class Graph:
         return process
 
     def watch(self, **parameters: object) -> NodeProcess:
-        """Starts a watch_node and waits until it serves."""
+        """Starts a watch_node and waits until viewers can see something."""
         process = self._start("watch_node", parameters)
-        wait_until(lambda: "ws://" in process.text(), 60.0, process)
+        wait_until(lambda: "://" in process.text(), 60.0, process)
         return process
 
     def ready(self, timeout_s: float = 20.0) -> None:

@@ -35,6 +35,8 @@ CALL_S = 10.0
 FRESH_S = 3.0
 """An older image is not shown as live."""
 RECORDS = "runs/trials"
+OWN = ("server_url", "token", "seed", "sampling")
+"""Parameters of the policy node that it gets back at the end."""
 
 
 def ros_rig(options: RigOptions) -> RosRig:
@@ -56,6 +58,7 @@ class RosRig:
         self._trial = GraphTrial(namespace)
         self._node = Node("operator", namespace=namespace)
         self._spinner = Spinner(self._node)
+        self._before: dict[str, object] = {}
         self._images: dict[str, tuple[float, CompressedImage]] = {}
         self._changed = threading.Lock()
         try:
@@ -86,7 +89,8 @@ class RosRig:
         return self._trial.record
 
     def use(self, served: Served) -> None:
-        """Lets the policy node ask the one address; RobotError if it cannot."""
+        """Lets the policy node ask the one address, until this rig ends; RobotError if it cannot."""
+        self._before = self._before or services.get_parameters(self._node, "policy_node", OWN, CALL_S)
         policy_lifecycle.activate_with(self._node, {"server_url": served.url, "token": served.token})
 
     def prepare(self, setting: Setting) -> None:
@@ -127,6 +131,9 @@ class RosRig:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._button.close()
+        if self._before:
+            with suppress(RobotError):  # its own server may be down: then it keeps the address and is not active
+                policy_lifecycle.activate_with(self._node, self._before)
         self._leave()
 
     def _take(self, camera: str, message: CompressedImage) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 
 import rclpy
 from nav_msgs.msg import Odometry
-from rcl_interfaces.srv import GetParameters
 from rclpy.node import Node
 from rclpy.utilities import try_shutdown
 from std_srvs.srv import Trigger
@@ -163,7 +162,7 @@ class RosStage:
         It is configured anew before the first trial of a bundle: the server may serve another one by now.
         """
         state = policy_lifecycle.state(self._node)
-        known = self._prepared == bundle_sha256 and self._get("policy_node", "server_url") == url
+        known = self._prepared == bundle_sha256 and self._server() == url
         if state == "active" and known:
             return
         policy_lifecycle.activate_with(self._node, {"server_url": url})
@@ -175,9 +174,8 @@ class RosStage:
     def _set(self, other: str, values: dict[str, object]) -> None:
         services.set_parameters(self._node, other, values, CALL_S)
 
-    def _get(self, other: str, name: str) -> str:
-        request = GetParameters.Request(names=[name])
-        return str(self._ask(GetParameters, f"{other}/get_parameters", request, CALL_S).values[0].string_value)
+    def _server(self) -> object:
+        return services.get_parameters(self._node, "policy_node", ["server_url"], CALL_S)["server_url"]
 
     def _take_pose(self, message: Odometry) -> None:
         self._pose = convert.pose_of(message)

@@ -1,4 +1,4 @@
-"""`watch_node`: a live view of the graph in its namespace, for Foxglove, over a websocket.
+"""`watch_node`: a live view of the graph in its namespace, for Foxglove or Rerun.
 
 Cameras as JPEG, robot model, transforms, decisions with probabilities and deadline, stops, diagnostics. Read only: a
 viewer can ask for nothing. Runs in a process of its own, with a low priority; no other node waits for it, and a viewer
@@ -8,36 +8,30 @@ that is slow loses images.
 from __future__ import annotations
 
 import os
-import re
 import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import Any
 
-import foxglove
-from foxglove.websocket import ServerListener
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import String
 
-from evaluation.recordings.mcap_writer import CDR, Topic
+from evaluation.recordings.mcap_writer import Topic
 from ferry_ros.decision_view import DecisionView
 from ferry_ros.graph_topics import GraphTopics
+from ferry_ros.live_view.live_view import LiveView
 from ferry_ros.messages import images
 from ferry_ros.rclpy_support import parameters
 from ferry_ros.rclpy_support.claim import Claim
 from ferry_ros.rclpy_support.process import fail, run
-from robots.errors import ConnectionFailed, RobotError
+from robots.errors import RobotError, SpecError
 
 NICENESS = 10
 DEPTH = 5
-BACKLOG = 256
-MESH = re.compile(r'filename="file://([^"]+)"')
+VIEWERS = ("foxglove", "rerun")
 
 
 @dataclass(frozen=True)
@@ -45,18 +39,21 @@ class WatchOptions:
     """Parameters of watch_node.
 
     Attributes:
-        host: address that viewers connect to; 0.0.0.0 for those on other machines, who are not asked who they are.
-        port: of the websocket.
+        viewer: foxglove, whose viewers connect to this node; or rerun, to whose viewer this node connects.
+        host: address that Foxglove connects to (0.0.0.0: from other machines too, without asking who they are), or the
+            address of the Rerun viewer.
+        port: of Foxglove's websocket, or of the Rerun viewer.
         image_rate_hz: most images a second of each camera [Hz].
     """
 
+    viewer: str = "foxglove"
     host: str = "127.0.0.1"
     port: int = 8765
     image_rate_hz: float = 5.0
 
 
 class WatchNode(Node):
-    """Passes everything on to Foxglove's server."""
+    """Passes everything on to a viewer."""
 
     def __init__(self) -> None:
         super().__init__("watch_node")
@@ -68,38 +65,25 @@ class WatchNode(Node):
         self._claim.settle()
         options = parameters.read(self, WatchOptions)
         self._period_s = 1.0 / max(options.image_rate_hz, 0.1)
-        self._channels: dict[str, foxglove.Channel] = {}
-        self._latched: dict[str, list[bytes]] = {}
         self._sent_s: dict[str, float] = {}
-        self._meshes = Meshes()
-        self._view = DecisionView(self.resolve_topic_name)
-        try:
-            self._server = foxglove.start_server(
-                name=self.get_namespace(), host=options.host, port=options.port, message_backlog_size=BACKLOG,
-                server_listener=_Greeter(self._greet), asset_handler=self._meshes.read,
-            )  # fmt: skip
-        except (OSError, RuntimeError) as error:
-            raise ConnectionFailed(
-                f"watch: {options.host}:{options.port}: {error}; choose another port: watch_port:="
-            ) from error
+        self._decisions = DecisionView(self.resolve_topic_name)
+        self._view = _view(options, self.get_namespace(), self.resolve_topic_name("robot_description"))
         self._topics = GraphTopics(self, self._take, DEPTH)
         self._topics.follow()
-        self.get_logger().info(f"Foxglove: open a connection to ws://{options.host}:{self._server.port}")
+        self.get_logger().info(self._view.address)
 
     def close(self, reason: str) -> None:
         """Ends the connections."""
-        self._server.stop()
+        self._view.close()
         self._claim.close()
 
     def _take(self, topic: Topic, data: bytes) -> None:
         if topic.kind == "sensor_msgs/msg/Image":
             self._image(topic, data)
             return
-        if topic.name == self.resolve_topic_name("robot_description"):
-            data = bytes(serialize_message(String(data=self._meshes.take(deserialize_message(data, String).data))))
-        self._log(topic, data)
-        for other, made in self._view.watch(topic, data):
-            self._log(other, made)
+        self._view.take(topic, data)
+        for other, made in self._decisions.watch(topic, data):
+            self._view.take(other, made)
 
     def _image(self, topic: Topic, data: bytes) -> None:
         """Passes an image on as a JPEG, no more often than viewers need it."""
@@ -110,59 +94,24 @@ class WatchNode(Node):
         with suppress(RobotError):  # robot_node says so too
             message = deserialize_message(data, Image)
             jpeg = images.compressed_msg(images.decode(message), message.header)
-            self._log(self._compressed(topic), bytes(serialize_message(jpeg)))
+            self._view.take(self._compressed(topic), bytes(serialize_message(jpeg)))
 
     def _compressed(self, topic: Topic) -> Topic:
         made = self._topics.topic("image", CompressedImage)
         return replace(made, name=f"{topic.name}/compressed")
 
-    def _log(self, topic: Topic, data: bytes) -> None:
-        if topic.name not in self._channels:
-            encoding = "ros2msg" if topic.encoding == CDR else "jsonschema"
-            schema = foxglove.Schema(name=topic.kind, encoding=encoding, data=topic.definition.encode())
-            self._channels[topic.name] = foxglove.Channel(topic.name, schema=schema, message_encoding=topic.encoding)
-        if topic.latched:
-            self._latched[topic.name] = [*self._latched.get(topic.name, [])[-19:], data]
-        self._channels[topic.name].log(data, log_time=time.time_ns())
 
-    def _greet(self, name: str) -> None:
-        """Says again what a latched topic holds, to which a viewer subscribes; those who have it get it once more."""
-        for data in self._latched.get(name, ()):
-            self._channels[name].log(data, log_time=time.time_ns())
+def _view(options: WatchOptions, name: str, description: str) -> LiveView:
+    """The connection to the viewer; each has a package of its own."""
+    if options.viewer not in VIEWERS:
+        raise SpecError("viewer", repr(options.viewer), f"one of {', '.join(VIEWERS)}")
+    if options.viewer == "rerun":
+        from ferry_ros.live_view.rerun_view import RerunView
 
+        return RerunView(name, options.host, options.port, description)
+    from ferry_ros.live_view.foxglove_view import FoxgloveView
 
-class Meshes:
-    """The mesh files of a robot's description, and no others, for viewers on other machines."""
-
-    def __init__(self) -> None:
-        self._files: dict[str, Path] = {}
-
-    def take(self, urdf: str) -> str:
-        """Returns the description with its files under names that a viewer asks the server for."""
-        self._files = {}
-        return MESH.sub(self._named, urdf)
-
-    def read(self, name: str) -> bytes | None:
-        """Content of a mesh by that name; None for anything else."""
-        file = self._files.get(name)
-        return file.read_bytes() if file and file.is_file() else None
-
-    def _named(self, found: re.Match[str]) -> str:
-        name = f"package://ferry/{len(self._files)}/{Path(found[1]).name}"
-        self._files[name] = Path(found[1])
-        return f'filename="{name}"'
-
-
-class _Greeter(ServerListener):
-    """Tells of new subscriptions."""
-
-    def __init__(self, greet: Any) -> None:
-        super().__init__()
-        self._greet = greet
-
-    def on_subscribe(self, client: Any, channel: Any) -> None:
-        """Called by the server when a viewer subscribes."""
-        self._greet(channel.topic)
+    return FoxgloveView(name, options.host, options.port, description)
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from typing import Any
 
-from rcl_interfaces.srv import SetParameters
+from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.client import Client
 from rclpy.node import Node
-from rclpy.parameter import Parameter
+from rclpy.parameter import Parameter, parameter_value_to_python
 
 from robots.errors import ConnectionFailed, RobotError
 
@@ -45,3 +46,10 @@ def set_parameters(node: Node, other: str, values: dict[str, object], timeout_s:
     for name, result in zip(values, response.results):
         if not result.successful:
             raise RobotError(f"{other}: parameter {name}: {result.reason}")
+
+
+def get_parameters(node: Node, other: str, names: Iterable[str], timeout_s: float) -> dict[str, object]:
+    """Returns parameters of the node called `other`; None for one that is not set."""
+    request = GetParameters.Request(names=list(names))
+    response = ask(node, GetParameters, f"{other}/get_parameters", request, timeout_s)
+    return {name: parameter_value_to_python(value) for name, value in zip(request.names, response.values)}

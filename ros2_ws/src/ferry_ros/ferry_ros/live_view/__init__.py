@@ -1,0 +1,1 @@
+"""Live views of a graph: what viewers are sent, and how."""
