@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from dialects import Served, SlowBundle, busy, dialect_serving, needs_zmq
-from foreign_bundles import ROWS, expected, seen, write_arm_bundle
+from foreign_bundles import ROWS, expected, seen
 
 from policy_server.dialects import npy_codec
 from policy_server.serving.service import ServiceOptions
@@ -19,15 +19,8 @@ OPTIONS = ServiceOptions(max_body_bytes=100_000, max_sessions=8, workers=2)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path: Path = tmp_path_factory.mktemp("arm")
-    write_arm_bundle(path, horizon=3)
-    return path
-
-
-@pytest.fixture(scope="module")
-def gr00t(folder: Path) -> Iterator[Served]:
-    with dialect_serving(folder, "gr00t", OPTIONS) as served:
+def gr00t(arm_bundle: Path) -> Iterator[Served]:
+    with dialect_serving(arm_bundle, "gr00t", OPTIONS) as served:
         yield served
 
 
@@ -94,9 +87,9 @@ def test_a_request_as_gr00ts_client_packs_it(gr00t: Served) -> None:
 
 
 @needs_zmq
-def test_pings_are_answered_during_inference(folder: Path) -> None:
+def test_pings_are_answered_during_inference(arm_bundle: Path) -> None:
     with (
-        dialect_serving(folder, "gr00t", kind=SlowBundle) as served,
+        dialect_serving(arm_bundle, "gr00t", kind=SlowBundle) as served,
         gr00t_socket(served) as one,
         gr00t_socket(served) as other,
     ):

@@ -29,21 +29,14 @@ OLD_WEBSOCKETS = pytest.mark.filterwarnings("ignore:connect.* must be used as a 
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path: Path = tmp_path_factory.mktemp("arm")
-    write_arm_bundle(path, horizon=3)
-    return path
-
-
-@pytest.fixture(scope="module")
-def openpi(folder: Path) -> Iterator[Served]:
-    with dialect_serving(folder, "openpi", OPTIONS) as served:
+def openpi(arm_bundle: Path) -> Iterator[Served]:
+    with dialect_serving(arm_bundle, "openpi", OPTIONS) as served:
         yield served
 
 
 @pytest.fixture(scope="module")
-def roboarena(folder: Path) -> Iterator[Served]:
-    with dialect_serving(folder, "roboarena", OPTIONS) as served:
+def roboarena(arm_bundle: Path) -> Iterator[Served]:
+    with dialect_serving(arm_bundle, "roboarena", OPTIONS) as served:
         yield served
 
 
@@ -293,8 +286,12 @@ def test_a_policy_with_a_memory_is_never_given_a_new_one_silently(tmp_path: Path
         assert refused(socket, msgpack_codec.pack(fields)).startswith("horizon_exceeded: ")
 
 
-def test_pings_are_answered_during_inference(folder: Path) -> None:
-    with dialect_serving(folder, "openpi", kind=SlowBundle) as served, socket_to(served) as one, httpx.Client() as http:
+def test_pings_are_answered_during_inference(arm_bundle: Path) -> None:
+    with (
+        dialect_serving(arm_bundle, "openpi", kind=SlowBundle) as served,
+        socket_to(served) as one,
+        httpx.Client() as http,
+    ):
         one.recv(20)
         fields = served.fields(seen())
         took_s, times = busy(
@@ -307,8 +304,8 @@ def test_pings_are_answered_during_inference(folder: Path) -> None:
 
 @needs_openpi
 @OLD_WEBSOCKETS
-def test_the_token_that_openpis_client_sends_is_checked(folder: Path) -> None:
-    with dialect_serving(folder, "openpi", ServiceOptions(token="secret")) as served:
+def test_the_token_that_openpis_client_sends_is_checked(arm_bundle: Path) -> None:
+    with dialect_serving(arm_bundle, "openpi", ServiceOptions(token="secret")) as served:
         with original(served, "secret") as client:
             np.testing.assert_allclose(client.infer(served.fields(seen()))["actions"], expected(), rtol=1e-5)
         for key in ("wrong", None):
