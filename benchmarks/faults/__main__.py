@@ -29,7 +29,7 @@ from benchmarks.faults.bodies import BODIES
 from benchmarks.faults.line import PERIOD_S
 from benchmarks.faults.plants import CLOCK_JUMP, FAULTS, plant_all, tried_so_far
 from benchmarks.faults.process import apart
-from benchmarks.faults.table import summary, table
+from benchmarks.faults.table import Tried, overview, summary, table
 from benchmarks.machine import cpu
 from ferry.launcher.parent import end_with_parent
 
@@ -54,6 +54,8 @@ class Benchmark:
     """Folder of the results (JSON lines) and of the processes' logs; tries that it holds already count."""
     only_print: bool = False
     """Print the table of what was measured before."""
+    overview: bool = False
+    """Print the table of docs/safety.md alone, of what was measured before."""
     alone: bool = False
     """Plant on the one robot here, in this process."""
 
@@ -70,16 +72,24 @@ def main() -> None:
         name = args.body[0]
         plant_all(name, args.fault, args.tries, args.out / name, results_of(args, name), args.watch_s, args.domain)
         return
+    if args.overview:
+        print(overview(measured(args), args.fault, args.tries))
+        return
     print(f"machine: {cpu()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {platform.platform()}")
     print(f"control period {PERIOD_S} s, {args.tries} tries each, {args.parallel} bodies at a time\n", flush=True)
     if not args.only_print:
         spread(replace(args, fault=tuple(one for one in args.fault if one != CLOCK_JUMP)))
         if CLOCK_JUMP in args.fault:
             spread(replace(args, fault=(CLOCK_JUMP,), parallel=1))
-    tried = [one for body in args.body for one in tried_so_far(results_of(args, body)) if one.fault in args.fault]
+    tried = measured(args)
     text = table(tried, args.body, args.fault) + "\n\n" + summary(tried, 2 * PERIOD_S)
     print(text)
     (args.out / "table.md").write_text(text + "\n")
+
+
+def measured(args: Benchmark) -> list[Tried]:
+    """The tries so far."""
+    return [one for body in args.body for one in tried_so_far(results_of(args, body)) if one.fault in args.fault]
 
 
 def results_of(args: Benchmark, body: str) -> Path:

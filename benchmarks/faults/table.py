@@ -61,6 +61,17 @@ class Tried:
         return asdict(self)
 
 
+TITLES = {
+    "stretch_re1": "Stretch, stretch_body",
+    "stretch_re1_ros2": "Stretch, ROS 2 driver",
+    "stretch_re1_twin": "Stretch twin",
+    "locobot_pyrobot": "LoCoBot, PyRobot",
+    "locobot_interbotix": "LoCoBot, Interbotix",
+    "locobot_twin": "LoCoBot twin",
+    "piper": "Piper",
+    "piper_twin": "Piper twin",
+    "ros2_control_arm": "UR5e",
+}
 HEADS = ("fault", "tries", "stood after, p50 [s]", "max [s]", "way, max", "begun later")
 BACK_HEADS = ("tries that moved after", "motions after", "moved until, max [s]", "way after, max", "trouble", "reason")
 
@@ -77,6 +88,16 @@ def matrix(tried: Sequence[Tried], faults: Sequence[str]) -> str:
     lines = [_row(("fault", *bodies)), _row(["---"] * (1 + len(bodies)))]
     for fault in faults:
         cells = [_cell([one for one in tried if (one.body, one.fault) == (body, fault)]) for body in bodies]
+        if any(cell != "-" for cell in cells):
+            lines.append(_row((fault, *cells)))
+    return "\n".join(lines)
+
+
+def overview(tried: Sequence[Tried], faults: Sequence[str], tries: int) -> str:
+    """The Markdown table of docs/safety.md: time to rest p50, max; longest distance. `-`: fewer tries than `tries`."""
+    lines = [_row(("fault", *TITLES.values())), _row(["---"] * (1 + len(TITLES)))]
+    for fault in faults:
+        cells = [_short([one for one in tried if (one.body, one.fault) == (body, fault)], tries) for body in TITLES]
         if any(cell != "-" for cell in cells):
             lines.append(_row((fault, *cells)))
     return "\n".join(lines)
@@ -126,6 +147,15 @@ def _figures(fault: str, these: Sequence[Tried]) -> list[str]:
         f"{len(troubles)}: {troubles[0]}" if troubles else "0",
         next((one.reason for one in these if one.reason), ""),
     ]
+
+
+def _short(these: Sequence[Tried], tries: int) -> str:
+    if len(these) < tries:
+        return "-"
+    if not any(one.way or one.stood_s for one in these) and all(one.reason.startswith("second ") for one in these):
+        return "refused each time"
+    stood = [one.stood_s for one in these]
+    return f"{median(stood):.2f}, {max(stood):.2f} s; {max(one.way for one in these):.2f} {these[0].unit}"
 
 
 def _cell(these: Sequence[Tried]) -> str:

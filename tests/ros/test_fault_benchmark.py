@@ -12,8 +12,9 @@ import pytest
 from ros_graph import wait_until
 
 from benchmarks.faults.launch import PIPE, TERMINAL, Launch
+from benchmarks.faults.plants import FAULTS, tried_so_far
 from benchmarks.faults.process import end, lives, remove_shared_memory, spawn
-from benchmarks.faults.table import Tried, summary, table
+from benchmarks.faults.table import TITLES, Tried, overview, summary, table
 from benchmarks.faults.truth import Truth
 
 
@@ -29,6 +30,14 @@ def test_a_motion_after_what_failed_is_back_stands_in_the_table() -> None:
     assert "| frozen | 3 | 0.40 | 0.40 | 0.030 | 0 | 1 | 2 | 6.50 | 0.250 | 0 |" in text
     assert "after: 1 of 3, 0.25 m" in text
     assert "piper, frozen: 2 motions and 0.250 m after it was back" in summary(tries, 1.0)
+
+
+def test_the_table_of_the_documentation_is_that_of_the_tries() -> None:
+    root = Path(__file__).parents[2]
+    tries = [
+        one for body in TITLES for one in tried_so_far(root / "benchmarks" / "results" / "faults" / f"{body}.jsonl")
+    ]
+    assert overview(tries, list(FAULTS), 20) in (root / "docs" / "safety.md").read_text()
 
 
 def test_a_robot_that_never_moves_again_is_no_success() -> None:
