@@ -25,6 +25,7 @@ from policy_server.dialect_servers.install import install, served_contract
 from policy_server.dialects.contract import Contract
 from policy_server.errors import PolicyError
 from policy_server.serving.admission import BACKLOG, MAX_CONNECTIONS, Connection, Places, connection_limit
+from policy_server.serving.api_clients import read_clients
 from policy_server.serving.app import create_app
 from policy_server.serving.control import Doors, create_control, listen_control, remove_stale
 from policy_server.serving.service import ServiceOptions
@@ -52,7 +53,7 @@ class Serve:
     port: int = PORT
     """Port to listen on; 0 picks a free one."""
     token_file: Path | None = None
-    """File with the bearer token that clients must send."""
+    """File with the bearer token that clients must send, or with a line for each client: NAME TOKEN [PRIORITY]."""
     threads: int = 0
     """Threads for one inference; 0 for one per core."""
     workers: int = DEFAULTS.workers
@@ -90,13 +91,9 @@ class Serve:
             raise ValueError(f"--batch: got {self.batch}, expected at most {MAX_BATCH}")
         if self.replica is not None and not re.fullmatch("[a-z0-9-]{1,16}", self.replica):
             raise ValueError(f"--replica: got {self.replica!r}, expected up to 16 of a to z, 0 to 9 and -")
-        token = self.token_file.read_text(encoding="utf-8").strip() if self.token_file else ""
-        if not token.isprintable():
-            raise ValueError(f"--token-file: got control characters in {self.token_file}, expected one line of text")
-        if self.token_file and not token:
-            raise ValueError(f"--token-file: got an empty file {self.token_file}, expected a token")
+        clients = read_clients(self.token_file) if self.token_file else ()
         limits = {name: getattr(self, name) for name in positive}
-        return ServiceOptions(token=token, replica=self.replica or "", **limits)
+        return ServiceOptions(clients=clients, replica=self.replica or "", **limits)
 
     def load(self) -> dict[str, PolicyBundle]:
         """Returns the bundles by their policies' names; BundleError for a broken one, ValueError for a name twice."""
@@ -224,7 +221,7 @@ def _run(
         if dialect_address:
             print(f"ferry serve: clients of {args.dialect} at {dialect_address}", flush=True)
 
-    if not options.token and host not in ("127.0.0.1", "::1"):
+    if not options.allowed and host not in ("127.0.0.1", "::1"):
         print(f"ferry serve: anyone who can reach {url} can use it; --token-file requires a token", file=sys.stderr)
     # uvicorn raises the signal again after its shutdown; the process must then exit normally.
     on_end(lambda *_: sys.exit(0))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 from policy_server.dialect_servers.episodes import Episode, Episodes
 from policy_server.dialects.contract import Contract
 from policy_server.errors import PolicyError, SessionError
+from policy_server.serving.api_clients import ApiClient, client_of
 from policy_server.serving.app import Api
 from policy_server.serving.refusals import typed
 
@@ -35,10 +35,9 @@ class Dialect:
             await asyncio.sleep(0.02)
         self.api.ready.check()
 
-    def allows(self, given: str) -> bool:
-        """Returns True if `given` is the server's token, or none is required."""
-        token = self.api.service.options.token
-        return not token or hmac.compare_digest(given.encode(), token.encode())
+    def client(self, token: str) -> ApiClient | None:
+        """Returns the client with this token, None if there is none; anyone where no token is required."""
+        return client_of(token, self.api.service.options.allowed)
 
     async def decide(
         self, episode: Episode, read: Callable[[], Mapping[str, Any]], write: Callable[[Any, Mapping[str, float]], T]
@@ -60,6 +59,7 @@ class Dialect:
         with self.api.metrics.deciding.track_inprogress():
             rows, decision = episode.act(read())
         self.api.metrics.inference.observe(decision.timing_s["inference"])
+        self.api.metrics.decisions.labels(episode.client.name).inc()
         return write(rows, decision.timing_s)
 
 

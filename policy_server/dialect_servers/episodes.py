@@ -15,6 +15,7 @@ from policy_server.dialects.translation import F32Rows, Request, Translation
 from policy_server.errors import ContractError, SessionError
 from policy_server.graph_inputs import StepInput
 from policy_server.manifest import PolicyManifest
+from policy_server.serving.api_clients import ANYONE, ApiClient
 from policy_server.serving.fair_pool import Account
 from policy_server.serving.service import Service
 from policy_server.wire.messages import ActRequest
@@ -51,12 +52,12 @@ class Episodes:
         self.body = body.to_json()
         service.policy.admissions.append(self._admit)
 
-    def new(self, held: PolicyBundle | None = None) -> Episode:
+    def new(self, held: PolicyBundle | None = None, client: ApiClient = ANYONE) -> Episode:
         """Returns a client's first episode; it takes a session when its first observation arrives.
 
         `held` is the bundle that the client was told of and keeps; each episode takes the present one when not given.
         """
-        return Episode(self, held)
+        return Episode(self, held, client, Account(priority=client.priority))
 
     def _admit(self, bundle: PolicyBundle) -> None:
         """Raises ContractError for a bundle that does not keep what clients were told."""
@@ -78,6 +79,7 @@ class Episode:
 
     shared: Episodes
     held: PolicyBundle | None = None
+    client: ApiClient = ANYONE
     account: Account = field(default_factory=Account)
     _session: str = ""
     _instruction: str = ""
@@ -108,6 +110,10 @@ class Episode:
         """True while it holds one of the server's sessions."""
         return bool(self._session)
 
+    def belong_to(self, client: ApiClient) -> None:
+        """Makes it the episode of a client whose token came with a request."""
+        self.client, self.account.priority = client, client.priority
+
     def reset(self) -> None:
         """Ends the episode; the next observation begins another one."""
         self._bundle = None
@@ -134,7 +140,9 @@ class Episode:
 
     def _begin(self, instruction: str, bundle: PolicyBundle) -> None:
         self.pause()
-        opened = self.shared.service.open(self.shared.body, instruction, "greedy", self._begun, bundle=bundle)
+        opened = self.shared.service.open(
+            self.shared.body, instruction, "greedy", self._begun, bundle=bundle, client=self.client
+        )
         self._bundle = weakref.ref(bundle)
         self._session, self._instruction, self._begun = opened["session_id"], instruction, self._begun + 1
 

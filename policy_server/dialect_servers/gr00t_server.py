@@ -118,8 +118,10 @@ class Gr00tDialect(Dialect):
         else:
             fields = await self.api.submit(client.episode.account, partial(npy_codec.unpack, data))
         token = fields.get("api_token", "")
-        if not self.allows(token if isinstance(token, str) else ""):
+        caller = self.client(token if isinstance(token, str) else "")
+        if caller is None:
             return npy_codec.pack({"error": "Unauthorized: Invalid API token"})
+        client.episode.belong_to(caller)
         endpoint = fields.get("endpoint", "get_action")
         if endpoint == "ping":
             return npy_codec.pack(PING_REPLY)

@@ -48,7 +48,7 @@ def install(app: FastAPI, contract: Contract, address: str) -> str | None:
         if contract.dialect == "openvla":
             from policy_server.dialect_servers.openvla_server import OpenVlaDialect
 
-            guard = Depends(authorisation(api.service.options.token))
+            guard = Depends(authorisation(api.service.options.allowed))
             act = OpenVlaDialect(api, contract).act
             app.add_api_route("/act", act, methods=["POST"], dependencies=[guard], include_in_schema=False)
         elif contract.dialect == "gr00t":

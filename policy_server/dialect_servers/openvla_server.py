@@ -12,6 +12,7 @@ from policy_server.dialect_servers.dialect import Dialect, line
 from policy_server.dialects import json_codec
 from policy_server.dialects.contract import Contract
 from policy_server.errors import ContractError
+from policy_server.serving.api_clients import ApiClient
 from policy_server.serving.app import Api
 from policy_server.serving.payload import Payload
 from policy_server.wire.messages import JSON
@@ -35,11 +36,11 @@ class OpenVlaDialect(Dialect):
         try:
             self.api.ready.check()
             data = await self._payload.body(request, JSON)
-            return Response(await self._answer(data), media_type=JSON)
+            return Response(await self._answer(data, request.state.client), media_type=JSON)
         except Exception as error:
             return self._refusal(error)
 
-    async def _answer(self, data: bytes) -> bytes:
+    async def _answer(self, data: bytes, client: ApiClient) -> bytes:
         encoded = False
 
         def read() -> Mapping[str, Any]:
@@ -52,7 +53,7 @@ class OpenVlaDialect(Dialect):
             answer = part.to_wire(rows).astype(np.float64)  # the original's statistics make float64 of everything
             return json_codec.reply_to(answer[0] if len(answer) == 1 else list(answer), encoded=encoded)
 
-        episode = self.episodes.new()
+        episode = self.episodes.new(client=client)
         try:
             return await self.decide(episode, read, write)
         finally:

@@ -48,13 +48,15 @@ class WebsocketDialect(Dialect):
         except PolicyError as error:
             await websocket.send_denial_response(ErrorResponse(self.error(error).to_json(), error.status))
             return
-        if not self.allows(_key(websocket.headers.get("authorization", ""))):
+        client = self.client(_key(websocket.headers.get("authorization", "")))
+        if client is None:
             denied = WireError("authorization: got none or a wrong one, expected 'Api-Key' and the token", status=401)
             await websocket.send_denial_response(ErrorResponse(denied.to_json(), 401))
             return
         await websocket.accept()
         bundle = self.api.service.bundle  # openpi's clients are told its hash, and have no word for a new episode
-        episode, inbox = self.episodes.new(None if self._is_roboarena else bundle), asyncio.Queue[dict[str, Any]](1)
+        episode = self.episodes.new(None if self._is_roboarena else bundle, client)
+        inbox = asyncio.Queue[dict[str, Any]](1)
         # Read ahead by one message, so that pings are answered and a lost client is noticed during inference.
         reader = asyncio.create_task(_read(websocket, inbox))
         try:

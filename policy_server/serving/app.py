@@ -25,6 +25,7 @@ from policy_server.bundle import PolicyBundle
 from policy_server.decision import Decision
 from policy_server.errors import PolicyError, SessionError
 from policy_server.serving import schema
+from policy_server.serving.api_clients import ApiClient
 from policy_server.serving.fair_pool import Account, FairPool
 from policy_server.serving.metrics import Measured, Metrics
 from policy_server.serving.opening import read_opening
@@ -117,7 +118,7 @@ class Api:
             raise SessionError(message, code="overloaded", status=503)
         self._opening += 1
         try:
-            opened = await self.submit(self._openings, partial(self._open, data))
+            opened = await self.submit(self._openings, partial(self._open, data, request.state.client))
         finally:
             self._opening -= 1
         if await request.is_disconnected():  # the client never received the id of this session
@@ -138,6 +139,7 @@ class Api:
         with self.metrics.deciding.track_inprogress():
             decision = await decided
         self.metrics.inference.observe(decision.timing_s["inference"])
+        self.metrics.decisions.labels(session.client.name).inc()
         timing = {**decision.timing_s, "total": time.perf_counter() - started}
         return _decision_response(replace(decision, timing_s=timing), body.kind)
 
@@ -146,11 +148,11 @@ class Api:
         self.service.sessions.close(session_id)
         return Response(status_code=204)
 
-    def _open(self, data: bytes) -> dict[str, Any]:
+    def _open(self, data: bytes, client: ApiClient) -> dict[str, Any]:
         asked = read_opening(data)
-        return self.service.open(
-            asked.embodiment, asked.instruction, asked.sampling, asked.seed, self.service.named(asked.policy)
-        )
+        served = self.service.named(asked.policy)
+        robot = asked.embodiment, asked.instruction, asked.sampling, asked.seed
+        return self.service.open(*robot, served, client=client)
 
     def submit(self, account: Account, work: Callable[[], T]) -> asyncio.Future[T]:
         """Runs `work` in a worker; SessionError 503 once the server shuts down."""
@@ -211,7 +213,7 @@ def _open_routes(api: Api) -> APIRouter:
 
 
 def _guarded_routes(api: Api) -> APIRouter:
-    guard = Depends(authorisation(api.service.options.token))
+    guard = Depends(authorisation(api.service.options.allowed))
     router = APIRouter(dependencies=[guard], responses=schema.errors(401, 500))
     router.add_api_route("/metrics", api.prometheus, response_class=PlainTextResponse)
     router.add_api_route(

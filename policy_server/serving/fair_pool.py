@@ -1,4 +1,4 @@
-"""A thread pool for many clients, in which none can delay another by more than one job."""
+"""A thread pool for many clients, in which none can delay another of its priority by more than one job."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ HALVED_EVERY_S = 5.0  # half-life of past work
 
 @dataclass
 class Account:
-    """Recent processing time of one client [s]."""
+    """Recent processing time of one client [s], and whether it goes before others."""
 
     spent_s: float = 0.0
     at_s: float = 0.0
+    priority: int = 0
+    """Jobs of a larger one come first, however much was spent."""
 
     def balance(self, now_s: float) -> float:
         """Returns the recent processing time, with exponential decay [s]."""
@@ -38,7 +40,7 @@ class _Job:
 
 
 class FairPool:
-    """`size` threads; the client with the least recent processing time is served next."""
+    """`size` threads; of the clients of the largest priority that of the least recent processing time is next."""
 
     def __init__(self, size: int, name: str) -> None:
         self._waiting: list[_Job] = []
@@ -79,7 +81,7 @@ class FairPool:
                     return None
                 self._changed.wait()
             now_s = time.monotonic()
-            job = min(self._waiting, key=lambda waiting: waiting.account.balance(now_s))
+            job = min(self._waiting, key=lambda waiting: (-waiting.account.priority, waiting.account.balance(now_s)))
             self._waiting.remove(job)
             return job
 

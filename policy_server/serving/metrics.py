@@ -25,6 +25,7 @@ class Metrics:
             "ferry_inference_seconds", "Time per run of the policy graph.", registry=self.registry, buckets=BUCKETS_S
         )
         self.deciding = Gauge("ferry_decisions_in_progress", "Observations being answered.", registry=self.registry)
+        self.decisions = Counter("ferry_decisions", "Decisions sent.", ("client",), registry=self.registry)
         self.errors = Counter("ferry_errors", "Errors sent to clients.", ("code",), registry=self.registry)
         outcomes = ("policy", "outcome")
         self.swaps = Counter("ferry_swaps", "Bundles given to `ferry swap`.", outcomes, registry=self.registry)

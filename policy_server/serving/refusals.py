@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -13,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from policy_server.errors import PolicyError, SessionError, WireError
+from policy_server.serving.api_clients import ApiClient, client_of
 from policy_server.serving.metrics import Metrics
 from robots.errors import BindError
 
@@ -29,13 +29,17 @@ class ErrorResponse(JSONResponse):
         return json.dumps(content).encode()
 
 
-def authorisation(token: str) -> Callable[[Request], Awaitable[None]]:
-    """Returns a dependency that raises WireError 401 unless the request carries `token`; an empty one allows all."""
-    expected = f"Bearer {token}".encode()
+def authorisation(clients: Sequence[ApiClient]) -> Callable[[Request], Awaitable[None]]:
+    """Returns a dependency that raises WireError 401 unless a client's token comes with the request; none allow all.
+
+    Who that is becomes `request.state.client`.
+    """
 
     async def check(request: Request) -> None:
-        got = request.headers.get("authorization", "").encode("latin-1")  # the raw bytes, UTF-8
-        if token and not hmac.compare_digest(got, expected):
+        got = request.headers.get("authorization", "").encode("latin-1").decode(errors="replace")  # UTF-8, as it came
+        client = client_of(got.removeprefix("Bearer ") if got.startswith("Bearer ") else "", clients)
+        request.state.client = client
+        if client is None:
             message = "authorization: got none or a wrong one, expected 'Bearer' and the token"
             raise WireError(message, code="unauthorized", status=401)
 

@@ -18,6 +18,7 @@ from policy_server.errors import PolicyError, SessionError, WireError
 from policy_server.images.image_codec import decode_image
 from policy_server.onnx_policy import MAX_TOKENS, OnnxPolicy, OnnxSession
 from policy_server.policy import Sampling
+from policy_server.serving.api_clients import ANYONE, ApiClient
 from policy_server.serving.served_policy import ServedPolicy
 from policy_server.serving.sessions import Session, Sessions
 from policy_server.wire.messages import ActRequest, check_names, invalid
@@ -47,7 +48,14 @@ class ServiceOptions:
     replica: str = ""
     """Name of this replica, with which its sessions' ids begin; empty for none."""
     token: str = ""
-    """Bearer token that clients must send; empty for none."""
+    """Bearer token that all clients must send; empty for none."""
+    clients: tuple[ApiClient, ...] = ()
+    """Clients with tokens of their own, in place of `token`."""
+
+    @property
+    def allowed(self) -> tuple[ApiClient, ...]:
+        """The clients that may use the server; empty: anyone."""
+        return self.clients or ((ApiClient(token=self.token),) if self.token else ())
 
 
 class Service:
@@ -97,11 +105,12 @@ class Service:
         seed: int,
         served: ServedPolicy | None = None,
         bundle: PolicyBundle | None = None,
+        client: ApiClient = ANYONE,
     ) -> dict[str, Any]:
         """Opens a session; returns its requirements. BindError if the robot does not fit, WireError, SessionError.
 
         `served` is the default policy when not given. `bundle` is that of an episode that goes on, the present one of
-        the policy when not given.
+        the policy when not given. `client` has opened it.
         """
         served = served or self.policy
         self.sessions.check_room(served.name)
@@ -114,7 +123,7 @@ class Service:
         policy = OnnxPolicy(bundle, self.options.max_instruction_tokens)
         with self._judged(bundle):
             episode = policy.open(embodiment, instruction, sampling=sampling, seed=seed)
-        session = self.sessions.open(episode, served.name)
+        session = self.sessions.open(episode, served.name, client)
         try:
             served.check_not_withdrawn(bundle)  # it may have been taken back meanwhile
         except SessionError:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from policy_server.bundle import PolicyBundle
 from policy_server.errors import SessionError
 from policy_server.onnx_policy import OnnxSession
+from policy_server.serving.api_clients import ANYONE, ApiClient
 from policy_server.serving.fair_pool import Account
 
 UNUSED_S = 10.0  # a session that was opened and never used is evicted after this time
@@ -39,6 +40,7 @@ class Session:
     policy: str = ""
     """Name of its policy: each has room for as many."""
     busy: bool = False
+    client: ApiClient = ANYONE
     account: Account = field(default_factory=Account)
 
     @property
@@ -71,9 +73,10 @@ class Sessions:
         with self._lock:
             self._check_room(policy)
 
-    def open(self, episode: OnnxSession, policy: str = "") -> Session:
+    def open(self, episode: OnnxSession, policy: str = "", client: ApiClient = ANYONE) -> Session:
         """Opens a session with an id that cannot be guessed; SessionError as in `check_room`."""
-        session = Session(f"{self._prefix}{secrets.token_urlsafe(16)}", episode, self._clock(), policy)
+        id, account = f"{self._prefix}{secrets.token_urlsafe(16)}", Account(priority=client.priority)
+        session = Session(id, episode, self._clock(), policy, client=client, account=account)
         with self._lock:
             self._check_room(policy)
             self._open[session.id] = session
