@@ -24,10 +24,10 @@ logits, of a whole state), and a little for zeros. Kernels round otherwise for o
 requests of a batch is far beyond it."""
 
 
-def load_bundle(path: Path, *, threads: int = 0, batch: int = 1) -> PolicyBundle:
+def load_bundle(path: Path, *, threads: int = 0, batch: int = 1, device: str = "cpu") -> PolicyBundle:
     """Loads the bundle at `path`, which answers up to `batch` sessions in one run; BundleError as `PolicyBundle.load`,
     and "batch" for a graph whose batch is fixed."""
-    bundle = PolicyBundle.load(path, threads=threads)
+    bundle = PolicyBundle.load(path, threads=threads, device=device)
     return bundle if batch == 1 else BatchedBundle.of(bundle, batch)
 
 

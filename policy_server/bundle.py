@@ -30,6 +30,7 @@ from policy_server.files.probes import MAX_PROBES_BYTES, Probes
 from policy_server.graph_inputs import StepValues, Tensor
 from policy_server.manifest import MANIFEST_FILE, PolicyManifest, sha256_of
 from policy_server.manifest_parts import GraphFile
+from policy_server.onnx import devices
 from policy_server.onnx.signature import check_policy_graph, check_text_graph
 from policy_server.wire.messages import invalid
 
@@ -52,25 +53,28 @@ class PolicyBundle:
     text: ort.InferenceSession | None = None
     tokenizer: Tokenizer | None = None
     probes: Probes | None = None
+    device: str = "cpu"
 
     @property
     def runtime(self) -> dict[str, str | int]:
         """What decides, besides the bundle, how its numbers come out: versions, processor, threads of one inference
-        (0: one per core)."""
+        (0: one per core), and the device where that is not the processor."""
         return {
             "onnxruntime": str(ort.__version__),
             "numpy": np.__version__,
             "threads": int(self.policy.get_session_options().intra_op_num_threads),
             "cores": os.cpu_count() or 1,
             "processor": _processor(),
+            **({} if self.device == "cpu" else {"device": self.device}),
         }
 
     @classmethod
-    def load(cls, path: Path, *, threads: int = 0) -> PolicyBundle:
+    def load(cls, path: Path, *, threads: int = 0, device: str = "cpu") -> PolicyBundle:
         """Loads and checks the bundle at `path`, a folder or a .zip.
 
-        `threads` is the number of threads of one inference, 0 for one per core. BundleError names the file, got and
-        expected if a file is missing, truncated or changed, or does not match the manifest.
+        `threads` is the number of threads of one inference, 0 for one per core; `device` one of
+        `policy_server.onnx.devices`, BundleError "device" where this machine lacks it. BundleError names the file, got
+        and expected if a file is missing, truncated or changed, or does not match the manifest.
         """
         read = reader(path)
         data = read(MANIFEST_FILE, MAX_MANIFEST_BYTES)
@@ -81,13 +85,13 @@ class PolicyBundle:
         if manifest.tokenizer:
             tokens = _checked(read, manifest.tokenizer, MAX_TOKENIZER_BYTES)
             tokenizer = _tokenizer(manifest.tokenizer.file, tokens)
-        policy = _session(manifest.graphs["policy"].file, files, threads)
+        policy = _session(manifest.graphs["policy"].file, files, threads, device)
         check_policy_graph(policy, manifest)
         if "text" in manifest.graphs:
-            text = _session(manifest.graphs["text"].file, files, threads)
+            text = _session(manifest.graphs["text"].file, files, threads, device)
             check_text_graph(text, manifest)
         probes = Probes.from_bytes(_checked(read, manifest.probes, MAX_PROBES_BYTES)) if manifest.probes else None
-        return cls(manifest, sha256_of(data), document, policy, text, tokenizer, probes)
+        return cls(manifest, sha256_of(data), document, policy, text, tokenizer, probes, device)
 
     def encode_text(self, instruction: str, max_tokens: int) -> Tensor | None:
         """Returns what the input of role text takes: features (1, L, D) float32 or token ids (1, L) int64.
@@ -195,17 +199,20 @@ def _checked(read: Read, graph: GraphFile, most: int) -> bytes:
     return data
 
 
-def _session(name: str, files: dict[str, bytes], threads: int) -> ort.InferenceSession:
+def _session(name: str, files: dict[str, bytes], threads: int, device: str) -> ort.InferenceSession:
     check_whole(name, files[name])  # onnxruntime would read external weights from the working folder
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors only
     # Idle threads must not spin: on a robot, and in the demo, other processes need those cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    wanted = devices.providers(device)
     try:
-        return ort.InferenceSession(files[name], options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(files[name], options, providers=wanted)
     except Exception as error:  # onnxruntime's own exceptions have no common base
         raise BundleError(f"{name}: got '{line(error)}', expected a graph that onnxruntime loads") from error
+    devices.expect(device, session, name)
+    return session
 
 
 def _tokenizer(name: str, data: bytes) -> Tokenizer:

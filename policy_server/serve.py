@@ -54,6 +54,8 @@ class Serve:
     """Port to listen on; 0 picks a free one."""
     token_file: Path | None = None
     """File with the bearer token that clients must send, or with a line for each client: NAME TOKEN [PRIORITY]."""
+    device: Literal["cpu", "cuda", "openvino"] = "cpu"
+    """Where graphs run; another one than cpu needs another onnxruntime package."""
     threads: int = 0
     """Threads for one inference; 0 for one per core."""
     workers: int = DEFAULTS.workers
@@ -103,7 +105,7 @@ class Serve:
         for given in self.bundles:
             name, has_name, folder = given.partition("=") if not Path(given).exists() else ("", "", given)
             path = Path(folder if has_name else given)
-            bundle = load_bundle(path, threads=self.threads, batch=self.batch)
+            bundle = load_bundle(path, threads=self.threads, batch=self.batch, device=self.device)
             name = name if has_name else bundle.manifest.name
             if not name or not name.isprintable() or name in loaded:
                 raise ValueError(f"{given}: got the name '{printable(name)}', expected one of its own: NAME={given}")

@@ -185,7 +185,7 @@ class Service:
         """
         served.check_room()
         threads = served.bundle.policy.get_session_options().intra_op_num_threads
-        bundle = load_bundle(folder, threads=threads, batch=self.options.batch)
+        bundle = load_bundle(folder, threads=threads, batch=self.options.batch, device=served.bundle.device)
         if not other_spec and bundle.manifest.spec != served.bundle.manifest.spec:
             got = f"bundle '{bundle.manifest.name}', which takes or gives something else"
             expected = f"the spec of '{served.name}'; --other-spec serves it all the same"
