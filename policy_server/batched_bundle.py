@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,13 +21,6 @@ TOLERANCE, FLOOR = 1e-3, 1e-5
 """Largest difference between an answer in a batch and alone: a fraction of the largest number of its column (of all
 logits, of a whole state), and a little for zeros. Kernels round otherwise for other sizes; a graph that mixes the
 requests of a batch is far beyond it."""
-
-
-def load_bundle(path: Path, *, threads: int = 0, batch: int = 1, device: str = "cpu") -> PolicyBundle:
-    """Loads the bundle at `path`, which answers up to `batch` sessions in one run; BundleError as `PolicyBundle.load`,
-    and "batch" for a graph whose batch is fixed."""
-    bundle = PolicyBundle.load(path, threads=threads, device=device)
-    return bundle if batch == 1 else BatchedBundle.of(bundle, batch)
 
 
 @dataclass(frozen=True)

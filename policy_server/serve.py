@@ -19,11 +19,11 @@ import tyro
 import uvicorn
 from fastapi import FastAPI
 
-from policy_server.batched_bundle import load_bundle
 from policy_server.bundle import PolicyBundle
 from policy_server.dialect_servers.install import install, served_contract
 from policy_server.dialects.contract import Contract
 from policy_server.errors import PolicyError
+from policy_server.loader import load_bundle
 from policy_server.serving.admission import BACKLOG, MAX_CONNECTIONS, Connection, Places, connection_limit
 from policy_server.serving.api_clients import read_clients
 from policy_server.serving.app import create_app

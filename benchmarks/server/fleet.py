@@ -21,8 +21,8 @@ import tyro
 from benchmarks.machine import cpu
 from benchmarks.server.robots import Seen, bundle_paths, drive_together
 from benchmarks.server.servers import Server, held, served
-from policy_server.batched_bundle import load_bundle
 from policy_server.errors import BundleError
+from policy_server.loader import load_bundle
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import onnxruntime as ort
 from policy_server.errors import BundleError
 
 CPU = "CPUExecutionProvider"
+CPU_DEVICE = "cpu"
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Device:
 
 
 DEVICES = {
-    "cpu": Device(CPU, "onnxruntime"),
+    CPU_DEVICE: Device(CPU, "onnxruntime"),
     "cuda": Device("CUDAExecutionProvider", "onnxruntime-gpu"),
     "openvino": Device("OpenVINOExecutionProvider", "onnxruntime-openvino"),
 }

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy.typing as npt
 
-from policy_server.batched_bundle import BatchedBundle, load_bundle
+from policy_server.batched_bundle import BatchedBundle
 from policy_server.bundle import PolicyBundle
 from policy_server.decision import Decision
 from policy_server.errors import PolicyError, SessionError, WireError
 from policy_server.images.image_codec import decode_image
+from policy_server.loader import load_bundle
 from policy_server.onnx_policy import MAX_TOKENS, OnnxPolicy, OnnxSession
 from policy_server.policy import Sampling
 from policy_server.serving.api_clients import ANYONE, ApiClient

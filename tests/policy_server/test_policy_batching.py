@@ -18,10 +18,11 @@ from bundles import write_tiny_bundle
 from foreign_bundles import arm, seen
 from servers import ferry_serve, wait_until
 
-from policy_server.batched_bundle import FLOOR, TOLERANCE, BatchedBundle, load_bundle
+from policy_server.batched_bundle import FLOOR, TOLERANCE, BatchedBundle
 from policy_server.bundle import PolicyBundle
 from policy_server.client import PolicyClient
 from policy_server.errors import BundleError, NotFinite
+from policy_server.loader import load_bundle
 from policy_server.onnx_policy import OnnxPolicy, OnnxSession
 from policy_server.serve import main
 from policy_server.serving.service import Service, ServiceOptions
