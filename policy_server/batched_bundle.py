@@ -88,9 +88,9 @@ class BatchedBundle(PolicyBundle):
             axes = tuple(range(other.ndim - 1)) if name == self.manifest.output and other.ndim > 2 else None
             largest = np.abs(other).max(axis=axes, initial=0.0)
             if one.shape != other.shape or not (np.abs(one - other) <= TOLERANCE * largest + FLOOR).all():
-                got = f"another '{name}' in a batch of {size} than alone"
+                change = f"another '{name}' in a batch of {size} than alone"
                 same = "the same: its graph mixes the requests of a batch; serve it without --batch"
-                raise BundleError(f"{self.manifest.name}: got {got}, expected {same}", code="batch")
+                raise BundleError(f"{self.manifest.name}: got {change}, expected {same}", code="batch")
 
     def _observations(self, count: int) -> list[StepValues]:
         """Returns observations that differ much, also in range: a graph that scales a batch as a whole is seen."""

@@ -58,7 +58,7 @@ def client_of(token: str, clients: Sequence[ApiClient]) -> ApiClient | None:
     """Returns the client with this token, None if there is none; anyone where no token is required."""
     given = token.encode()
     found = [client for client in clients if hmac.compare_digest(given, client.token.encode())]  # all, in constant time
-    return (found or [None])[0] if clients else ANYONE
+    return next(iter(found), None) if clients else ANYONE
 
 
 def _client(line: str, where: str) -> ApiClient:

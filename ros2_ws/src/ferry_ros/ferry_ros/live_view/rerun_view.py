@@ -103,7 +103,7 @@ class RerunView:
             place, turn = one.transform.translation, one.transform.rotation
             transform = rerun.Transform3D(
                 translation=[place.x, place.y, place.z],
-                quaternion=[turn.x, turn.y, turn.z, turn.w],
+                quaternion=rerun.Quaternion(xyzw=[turn.x, turn.y, turn.z, turn.w]),
                 parent_frame=one.header.frame_id,
                 child_frame=one.child_frame_id,
             )
