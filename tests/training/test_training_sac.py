@@ -133,7 +133,7 @@ def test_a_resumed_run_equals_an_unbroken_one(run: Path, unbroken: dict[str, Any
     made = SacTrainer(options(run, "broken"))
     made.run(updates=1)
     with pytest.raises(KeyboardInterrupt):
-        made.run(after(4))  # in the middle of playing
+        made.run(after(2))  # in the middle of playing
     torch.manual_seed(12345)
     second = SacTrainer(options(run, "broken"))
     second.resume()
