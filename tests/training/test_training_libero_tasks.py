@@ -10,8 +10,8 @@ from vla_policies import small_policy
 
 from training.errors import ConfigError
 from training.runtime.weights import arrays
-from training.vla.rollout.libero_tasks import LiberoTaskOptions
 from training.vla.rollout.rollout import RolloutJob, RolloutWorker
+from training.vla.rollout.task_options import LiberoTaskOptions
 
 pytestmark = [
     pytest.mark.skipif(

@@ -20,7 +20,7 @@ from training.vla.grpo.grpo import Trainer
 from training.vla.policy import config
 from training.vla.policy.checkpoint import KIND
 from training.vla.rollout.held_out import by_task
-from training.vla.rollout.libero_tasks import LiberoTaskOptions
+from training.vla.rollout.task_options import LiberoTaskOptions
 from training.vla.sft import sft
 from training.vla.sft.data import SftData, epoch_order, read_demonstrations
 

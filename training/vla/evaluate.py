@@ -28,8 +28,8 @@ from training.runtime.weights import Weights, arrays
 from training.vla.policy.checkpoint import KIND, policy_from
 from training.vla.policy.model import VlaPolicy
 from training.vla.rollout.held_out import by_task, held_out_successes
-from training.vla.rollout.libero_tasks import LiberoTaskOptions
 from training.vla.rollout.rollout import RolloutWorker
+from training.vla.rollout.task_options import LiberoTaskOptions
 from training.vla.rollout.world import Tasks
 
 ALL = "all"

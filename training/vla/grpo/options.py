@@ -11,7 +11,7 @@ from typing import ClassVar
 from training.errors import ConfigError
 from training.runtime.options import RunOptions, WorkerOptions
 from training.vla.grpo.loss import AGGREGATIONS
-from training.vla.rollout.libero_tasks import LiberoTaskOptions
+from training.vla.rollout.task_options import LiberoTaskOptions
 
 FORMER_NAMES: Mapping[str, str] = MappingProxyType({"most_tries": "max_tries"})
 """Names of options in checkpoints that were written before they were renamed -> names now."""
