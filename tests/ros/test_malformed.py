@@ -24,7 +24,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from robots.command import MoveBase
 from robots.execution.command_request import CommandRequest
 
-ROUNDS, MESSAGES = 5, 20
+ROUNDS, MESSAGES = 3, 20
 CLAIM = asdict(Claimant(age_s=1e9))
 TEXTS = [
     "",
@@ -140,7 +140,7 @@ def test_messages_that_are_none_of_ferrys_end_no_node(tmp_path: Path) -> None:
     with graph(tmp_path) as here, ferry_serve(bundle) as (url, _):
         here.supervisor()
         here.robot(supervised=True)
-        here.policy(url)
+        here.policy(url, max_steps=3)
         here.ready(60.0)
         create = here.watcher.create_publisher
         publishers = [(create(kind, topic, profile), make) for kind, topic, profile, make in TOPICS]
