@@ -134,10 +134,7 @@ def refusal(address: str, version: int = VERSION) -> dict[str, Any]:
 
 
 def test_another_version_and_a_second_client_are_refused(server: Running) -> None:
-    assert refusal(server.address, 99) == {
-        "code": "version",
-        "message": "got 'hello' of version 99, expected hello of 1",
-    }
+    assert refusal(server.address, VERSION - 1)["code"] == "version"
     with Wire(server.address) as first:
         assert refusal(server.address)["code"] == "busy"
         first.ask(op="bye")
