@@ -189,7 +189,7 @@ class Desk:
         return None if live is None or reference is None else distance(reference, live)
 
     def keep_reference(self, camera: str) -> None:
-        """Makes the live image the reference of the start; FolderError without a image or a start."""
+        """Makes the live image the reference of the start; FolderError without an image or a start."""
         phase, slot, _ = self.turn()
         live = self.rig.image(camera)
         if phase != "place" or slot is None or live is None:

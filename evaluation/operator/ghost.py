@@ -35,7 +35,7 @@ class Distance:
 
     Attributes:
         shift_px: displacement of the image's content: of its textured pixels three quarters moved less
-            [pixels of a image 640 wide].
+            [pixels of an image 640 wide].
         changed: fraction of pixels that look otherwise, in the tile of the image where it is largest: a cup that was
             moved changes one place, and hardly the image.
     """

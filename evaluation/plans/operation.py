@@ -13,7 +13,7 @@ class Operation:
         silence_s: a running trial is stopped when no page was heard for so long (phone asleep, off the network, page
             closed) [s]; 0: never.
         start_shift_px: a trial starts only where the live image lies at most so far from the reference image of
-            its start [pixels of a image 640 wide]; 0: the distance is shown, and any is allowed.
+            its start [pixels of an image 640 wide]; 0: the distance is shown, and any is allowed.
         start_changed: likewise the largest fraction that may look otherwise of any tile of the image (8 x 6); 0: any.
         equal_latency: every arm answers as late as the slowest one, which is measured before the first trial.
     """

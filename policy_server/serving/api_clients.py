@@ -56,7 +56,7 @@ def read_clients(path: Path) -> tuple[ApiClient, ...]:
 
 def client_of(token: str, clients: Sequence[ApiClient]) -> ApiClient | None:
     """Returns the client with this token, None if there is none; anyone where no token is required."""
-    given = token.encode()
+    given = token.encode(errors="replace")  # a lone surrogate is nobody's token
     found = [client for client in clients if hmac.compare_digest(given, client.token.encode())]  # all, in constant time
     return next(iter(found), None) if clients else ANYONE
 

@@ -63,6 +63,7 @@ def test_whose_token_it_is() -> None:
     assert client_of("two", clients) == clients[1]
     assert client_of("three", clients) is None
     assert client_of("", clients) is None
+    assert client_of("\ud800", clients) is None
     assert client_of("anything", ()) == ApiClient()
 
 

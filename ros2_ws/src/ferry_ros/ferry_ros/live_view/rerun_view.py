@@ -20,8 +20,6 @@ from mcap_ros2.decoder import DecoderFactory
 from evaluation.recordings.mcap_writer import CDR, Topic
 from ferry_ros.messages import convert
 
-PORT = 9876
-"""That a Rerun viewer listens on."""
 CLOSE_S = 2.0
 """The longest that the end waits for what was not sent yet."""
 TIMELINE = "ros_time"
@@ -40,7 +38,7 @@ class RerunView:
     """
 
     def __init__(self, name: str, host: str, port: int, description: str) -> None:
-        url = f"rerun+http://{host}:{port or PORT}/proxy"
+        url = f"rerun+http://{host}:{port}/proxy"
         self._description, self._urdf, self._texts = description, "", dict[str, str]()
         self._folder = TemporaryDirectory(prefix="ferry-rerun-")  # Rerun reads the file in a thread of its own
         self._stream = rerun.RecordingStream(f"ferry{name.replace('/', '-')}")
