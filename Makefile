@@ -2,7 +2,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 # setuptools warns of every editable install, in ten lines that look like an error.
-# What is imported is compiled then; compiling everything first costs a minute.
+# What is imported is compiled then, and kept; compiling everything first costs a minute.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := PYTHONWARNINGS=ignore $(BIN)/pip --disable-pip-version-check install --quiet --no-compile -c constraints.txt
 DEMO_EXTRAS := robot,server,sim,report,ros
 ROBOT_EXTRAS := $(DEMO_EXTRAS),piper
