@@ -253,7 +253,7 @@ def test_ppos_critic_starts_anew_from_it(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_it_is_fine_tuned_resumed_and_exported_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_processes(monkeypatch, "training.rl.rollout")
-    options = ppo_runs.options(tmp_path, clone=LOCOBOT, play=PLAY, bf16=True)
+    options = ppo_runs.options(tmp_path, clone=LOCOBOT, play=PLAY, bf16=True, lr=1e-5)
     first, given = PpoTrainer(options), load_policy(LOCOBOT)["weights"]
     before = {name: value.clone() for name, value in first.model.state_dict().items() if name.startswith("critic.")}
     first.run(updates=1)  # of the critic alone
