@@ -81,7 +81,7 @@ def linear_layers(policy: SpocPolicy) -> list[str]:
     """Returns the names of the linear layers, in the order in which one step of an episode runs them."""
     ran: list[str] = []
     hooks = [
-        module.register_forward_pre_hook(lambda _, __, name=name: ran.append(name))  # type: ignore[misc]
+        module.register_forward_pre_hook(lambda _, __, name=name: ran.append(name))
         for name, module in policy.named_modules()
         if isinstance(module, nn.Linear)
     ]
