@@ -1,0 +1,190 @@
+"""Graphs of `small_3` for `big_policy`: as exported, apart, with fewer tokens, and in int8; and two recorded episodes.
+
+Weights are random: no trained policy of this size is at hand. The episodes are the expert's, in the simulator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_dynamic, quantize_static
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.data.recording import record_episode
+from training.export.onnx_graphs import CACHE, INPUTS, OUTPUTS, write_graph, write_policy_graph
+from training.models.config import ImageConfig, preset
+from training.models.image_encoder import DinoEncoder, average_matrix, pooling_matrix
+from training.models.spoc import SpocPolicy, Text
+from training.models.tokenizer import encode, tokenizer_for
+from training.runtime.checkpoint import new_policy
+
+Arrays = dict[str, npt.NDArray[Any]]
+KINDS = ("query", "key", "value", "out", "up", "down")
+"""The matrix products of one block of DINOv2 that have weights, in the order of its graph."""
+MERGED_AFTER = 4
+"""Blocks of twelve that see every patch, where tokens are merged."""
+CALIBRATION = 8  # observations
+
+
+class Rest(nn.Module):
+    """One step of the policy without its image encoder."""
+
+    def __init__(self, policy: SpocPolicy) -> None:
+        super().__init__()
+        self.policy = policy
+
+    def forward(
+        self, tokens: Tensor, text: Tensor, state: Tensor, previous: Tensor, step: Tensor, keys: Tensor, values: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """tokens (1, cameras, K, C); the others as in `PolicyStep`."""
+        return self.policy.step(tokens, Text(text), previous, state, step, keys, values)
+
+
+class FewerTokens(nn.Module):
+    """DINOv2 whose patches become fewer after some blocks: `mixing` (T, patches), `pooling` (K, T)."""
+
+    def __init__(self, dino: DinoEncoder, after: int, mixing: Tensor, pooling: Tensor) -> None:
+        super().__init__()
+        self.dino, self.after = dino, after
+        self.register_buffer("mixing", mixing)
+        self.register_buffer("pooling", pooling)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """As `DinoEncoder.forward`."""
+        height, width = self.dino.size
+        top, left = (images.shape[1] - height) // 2, (images.shape[2] - width) // 2
+        model = self.dino.model
+        x = model.embeddings.patch_embeddings(self.dino.normalise(images[:, top : top + height, left : left + width]))
+        x = torch.cat([model.embeddings.cls_token.expand(len(x), -1, -1), x], 1) + self.dino.get_buffer("position")
+        for number, layer in enumerate(model.encoder.layer):
+            if number == self.after:
+                x = torch.cat([x[:, :1], self.get_buffer("mixing") @ x[:, 1:]], 1)
+            x = layer(x)
+        out: Tensor = self.get_buffer("pooling") @ model.layernorm(x)[:, 1:]
+        return out
+
+
+class HalfSize(nn.Module):
+    """DINOv2 on images of half the height and width."""
+
+    def __init__(self, dino: DinoEncoder, config: ImageConfig) -> None:
+        super().__init__()
+        self.dino = DinoEncoder(replace(config, height=config.height // 2, width=config.width // 2))
+        self.dino.load_state_dict(dino.state_dict())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """As `DinoEncoder.forward`."""
+        halved = functional.avg_pool2d(images.permute(0, 3, 1, 2).float(), 2).permute(0, 2, 3, 1)
+        out: Tensor = self.dino(halved)
+        return out
+
+
+def encoders(policy: SpocPolicy) -> dict[str, nn.Module]:
+    """The image encoder, and ones that compute less, by name."""
+    dino, config = policy.image_encoder, policy.config.image
+    assert isinstance(dino, DinoEncoder)
+    rows, columns = dino.grid
+    whole = pooling_matrix(dino.grid, config)
+    kept = [row * columns + column for row in range(rows) for column in range(columns) if (row + column) % 2]
+    pooling = whole[:, kept]
+    half = FewerTokens(dino, 0, torch.eye(rows * columns)[kept], pooling / pooling.sum(1, keepdim=True))
+    made: dict[str, nn.Module] = {"encoder": dino, "half": half, "small": HalfSize(dino, config)}
+    for name, grid in (("pairs", (rows, -(-columns // 2))), ("fours", (rows // 2, -(-columns // 2)))):
+        mixing = torch.kron(average_matrix(rows, grid[0]), average_matrix(columns, grid[1]))
+        made[name] = FewerTokens(dino, MERGED_AFTER, mixing, pooling_matrix(grid, config))
+    return made
+
+
+def write_graphs(folder: Path, steps: int) -> None:
+    """Writes every graph and two episodes of `steps` steps into `folder`; what is there already is kept."""
+    folder.mkdir(parents=True, exist_ok=True)
+    policy = new_policy(preset("small_3", weights="")).eval()
+    for name, split in (("calibration", "train"), ("episode", "val")):
+        if not (folder / f"{name}.npz").exists():
+            np.savez(folder / f"{name}.npz", **record(policy, split, steps))
+    if not (folder / "whole.onnx").exists():
+        write_policy_graph(policy, folder / "whole.onnx")
+    height, width = policy.config.image.height, policy.config.image.width
+    images = torch.randint(0, 255, (2, height, width, 3), dtype=torch.uint8)
+    any_size = torch.export.Dim.DYNAMIC
+    for name, encoder in encoders(policy).items():
+        if not (folder / f"{name}.onnx").exists():
+            write_graph(encoder, (images,), ({0: any_size},), ("images",), ("tokens",), folder / f"{name}.onnx")
+    if not (folder / "rest.onnx").exists():
+        with torch.no_grad():
+            tokens = policy.images(images[:1], images[1:])
+        layers, heads, size = policy.heads
+        cache, number = torch.randn(layers, 1, heads, 3, size), torch.zeros(1, dtype=torch.int64)
+        text = torch.randn(1, 5, policy.config.text.width)
+        example = (tokens, text, torch.zeros(1, 1), number, number.clone(), cache, cache.clone())
+        dynamic: Any = ({}, {1: any_size}, {}, {}, {}, {3: any_size}, {3: any_size})
+        write_graph(Rest(policy), example, dynamic, ("tokens", *INPUTS, *CACHE), OUTPUTS, folder / "rest.onnx")
+    write_int8(folder)
+
+
+def record(policy: SpocPolicy, split: str, steps: int) -> Arrays:
+    """Records the expert in a house of `split`: the policy's inputs, stacked."""
+    config = policy.config
+    recording = record_episode(config.spec(), config.tokens, steps=steps, split=split)
+    with torch.no_grad():
+        text = policy.text(*encode(tokenizer_for(config.text), [recording.instruction])[:1]).features.numpy()
+    images = {name: np.stack([step.images[name] for step in recording.steps]) for name in config.cameras}
+    state = np.stack([step.state for step in recording.steps])
+    previous = np.array([step.previous_action for step in recording.steps], np.int64)
+    return {**images, "text_features": text, "state": state, "previous_action": previous}
+
+
+def write_int8(folder: Path) -> None:
+    """Writes graphs with products in int8: dynamic, and static with each kind of product left out in turn."""
+    for name in ("encoder", "fours", "rest"):
+        if not (folder / f"{name}.int8.onnx").exists():
+            quantize_dynamic(_bare(folder / f"{name}.onnx"), folder / f"{name}.int8.onnx", per_channel=True)
+    left_out: dict[str, tuple[str, ...]] = {"encoder.static": (), **{f"encoder.but_{kind}": (kind,) for kind in KINDS}}
+    model = _bare(folder / "encoder.onnx")
+    weights = {tensor.name for tensor in model.graph.initializer}
+    products = [node.name for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in weights]
+    by_kind = {kind: products[place :: len(KINDS)] for place, kind in enumerate(KINDS)}
+    for name, kinds in left_out.items():
+        if (folder / f"{name}.onnx").exists():
+            continue
+        quantize_static(
+            model,
+            folder / f"{name}.onnx",
+            Calibration(folder),
+            op_types_to_quantize=["MatMul"],
+            nodes_to_quantize=[node for kind in KINDS if kind not in kinds for node in by_kind[kind]],
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibration_cache_path=folder / "ranges.json",
+            extra_options={"MatMulConstBOnly": True, "OpTypesToExcludeOutputQuantization": ["MatMul"]},
+        )
+
+
+class Calibration(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
+    """Pairs of images from the calibration episode, evenly spaced."""
+
+    def __init__(self, folder: Path) -> None:
+        episode = np.load(folder / "calibration.npz")
+        cameras = [episode[name] for name in preset("small_3").cameras]
+        every = max(1, len(cameras[0]) // CALIBRATION)
+        self._pairs: Iterator[Arrays] = iter({"images": np.stack(pair)} for pair in list(zip(*cameras))[::every])
+
+    def get_next(self) -> Arrays | None:
+        """The next pair, or None."""
+        return next(self._pairs, None)
+
+
+def _bare(path: Path) -> onnx.ModelProto:
+    """Reads a graph without its inferred shapes, which onnxruntime's quantiser finds contradictory."""
+    model = onnx.load(path)
+    del model.graph.value_info[:]
+    return model
