@@ -177,7 +177,9 @@ class Graphs:
             import openvino  # here: it is optional
 
             settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": self.threads}
-            model = openvino.Core().compile_model(path, "CPU", settings)
+            graph = openvino.Core().read_model(path)
+            graph.reshape({"images": [len(CAMERAS), 224, 384, 3]})
+            model = openvino.Core().compile_model(graph, "CPU", settings)
             return lambda feed: [np.array(model(feed)[0])]
         session = ort.InferenceSession(path, self._options(), providers=["CPUExecutionProvider"])
         return lambda feed: list(session.run(None, feed))

@@ -5,21 +5,24 @@ Weights are random: no trained policy of this size is at hand. The episodes are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from shutil import copy
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import torch
-from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_dynamic, quantize_static
+from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 from torch import Tensor, nn
 from torch.nn import functional
 
 from training.data.recording import record_episode
-from training.export.onnx_graphs import CACHE, INPUTS, OUTPUTS, write_graph, write_policy_graph
+from training.export.onnx_graphs import CACHE, INPUTS, OUTPUTS, to_int8, write_graph, write_policy_graph
 from training.models.config import ImageConfig, preset
 from training.models.image_encoder import DinoEncoder, average_matrix, pooling_matrix
 from training.models.spoc import SpocPolicy, Text
@@ -87,8 +90,8 @@ class HalfSize(nn.Module):
         return out
 
 
-def encoders(policy: SpocPolicy) -> dict[str, nn.Module]:
-    """The image encoder, and ones that compute less, by name."""
+def fewer(policy: SpocPolicy) -> dict[str, nn.Module]:
+    """Image encoders that compute less, by name."""
     dino, config = policy.image_encoder, policy.config.image
     assert isinstance(dino, DinoEncoder)
     rows, columns = dino.grid
@@ -96,38 +99,61 @@ def encoders(policy: SpocPolicy) -> dict[str, nn.Module]:
     kept = [row * columns + column for row in range(rows) for column in range(columns) if (row + column) % 2]
     pooling = whole[:, kept]
     half = FewerTokens(dino, 0, torch.eye(rows * columns)[kept], pooling / pooling.sum(1, keepdim=True))
-    made: dict[str, nn.Module] = {"encoder": dino, "half": half, "small": HalfSize(dino, config)}
+    made: dict[str, nn.Module] = {"half": half, "small": HalfSize(dino, config)}
     for name, grid in (("pairs", (rows, -(-columns // 2))), ("fours", (rows // 2, -(-columns // 2)))):
         mixing = torch.kron(average_matrix(rows, grid[0]), average_matrix(columns, grid[1]))
         made[name] = FewerTokens(dino, MERGED_AFTER, mixing, pooling_matrix(grid, config))
     return made
 
 
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A file to write, which becomes `path` once it is whole."""
+    part = path.with_name(f"part.{path.name}")
+    yield part
+    part.replace(path)
+
+
 def write_graphs(folder: Path, steps: int) -> None:
     """Writes every graph and two episodes of `steps` steps into `folder`; what is there already is kept."""
     folder.mkdir(parents=True, exist_ok=True)
     policy = new_policy(preset("small_3", weights="")).eval()
-    for name, split in (("calibration", "train"), ("episode", "val")):
-        if not (folder / f"{name}.npz").exists():
-            np.savez(folder / f"{name}.npz", **record(policy, split, steps))
-    if not (folder / "whole.onnx").exists():
-        write_policy_graph(policy, folder / "whole.onnx")
+    writers: dict[str, Callable[[Path], None]] = {
+        "episode.npz": lambda path: np.savez(path, **record(policy, "val", steps)),
+        "encoder.onnx": lambda path: write_encoder(policy.image_encoder, policy, path),
+        "rest.onnx": lambda path: write_rest(policy, path),
+        "whole.onnx": lambda path: write_policy_graph(policy, path),
+        "encoder.int8.onnx": lambda path: to_int8(copy(folder / "encoder.onnx", path)),
+        "rest.int8.onnx": lambda path: to_int8(copy(folder / "rest.onnx", path)),
+        **{f"{name}.onnx": partial(write_encoder, one, policy) for name, one in fewer(policy).items()},
+        "fours.int8.onnx": lambda path: to_int8(copy(folder / "fours.onnx", path)),
+        "calibration.npz": lambda path: np.savez(path, **record(policy, "train", steps)),
+        "encoder.static.onnx": lambda path: write_static(folder, (), path),
+        **{f"encoder.but_{kind}.onnx": partial(write_static, folder, (kind,)) for kind in reversed(KINDS)},
+    }
+    for name, write in writers.items():
+        if not (folder / name).exists():
+            with whole(folder / name) as path:
+                write(path)
+            print(f"{folder / name}", flush=True)
+
+
+def write_encoder(encoder: nn.Module, policy: SpocPolicy, path: Path) -> None:
+    """Writes the graph of an image encoder, for any number of images."""
     height, width = policy.config.image.height, policy.config.image.width
     images = torch.randint(0, 255, (2, height, width, 3), dtype=torch.uint8)
-    any_size = torch.export.Dim.DYNAMIC
-    for name, encoder in encoders(policy).items():
-        if not (folder / f"{name}.onnx").exists():
-            write_graph(encoder, (images,), ({0: any_size},), ("images",), ("tokens",), folder / f"{name}.onnx")
-    if not (folder / "rest.onnx").exists():
-        with torch.no_grad():
-            tokens = policy.images(images[:1], images[1:])
-        layers, heads, size = policy.heads
-        cache, number = torch.randn(layers, 1, heads, 3, size), torch.zeros(1, dtype=torch.int64)
-        text = torch.randn(1, 5, policy.config.text.width)
-        example = (tokens, text, torch.zeros(1, 1), number, number.clone(), cache, cache.clone())
-        dynamic: Any = ({}, {1: any_size}, {}, {}, {}, {3: any_size}, {3: any_size})
-        write_graph(Rest(policy), example, dynamic, ("tokens", *INPUTS, *CACHE), OUTPUTS, folder / "rest.onnx")
-    write_int8(folder)
+    write_graph(encoder, (images,), ({0: torch.export.Dim.DYNAMIC},), ("images",), ("tokens",), path)
+
+
+def write_rest(policy: SpocPolicy, path: Path) -> None:
+    """Writes the graph of everything behind the image encoder."""
+    image, (layers, heads, size), any_size = policy.config.image, policy.heads, torch.export.Dim.DYNAMIC
+    tokens = torch.randn(1, len(policy.config.cameras), image.tokens, image.token_width)
+    cache, number = torch.randn(layers, 1, heads, 3, size), torch.zeros(1, dtype=torch.int64)
+    text = torch.randn(1, 5, policy.config.text.width)
+    example = (tokens, text, torch.zeros(1, 1), number, number.clone(), cache, cache.clone())
+    dynamic: Any = ({}, {1: any_size}, {}, {}, {}, {3: any_size}, {3: any_size})
+    write_graph(Rest(policy), example, dynamic, ("tokens", *INPUTS, *CACHE), OUTPUTS, path)
 
 
 def record(policy: SpocPolicy, split: str, steps: int) -> Arrays:
@@ -142,31 +168,25 @@ def record(policy: SpocPolicy, split: str, steps: int) -> Arrays:
     return {**images, "text_features": text, "state": state, "previous_action": previous}
 
 
-def write_int8(folder: Path) -> None:
-    """Writes graphs with products in int8: dynamic, and static with each kind of product left out in turn."""
-    for name in ("encoder", "fours", "rest"):
-        if not (folder / f"{name}.int8.onnx").exists():
-            quantize_dynamic(_bare(folder / f"{name}.onnx"), folder / f"{name}.int8.onnx", per_channel=True)
-    left_out: dict[str, tuple[str, ...]] = {"encoder.static": (), **{f"encoder.but_{kind}": (kind,) for kind in KINDS}}
-    model = _bare(folder / "encoder.onnx")
+def write_static(folder: Path, left_out: tuple[str, ...], path: Path) -> None:
+    """Writes the encoder with its products in int8 but for some kinds, scaled by what the calibration episode has."""
+    model = onnx.load(folder / "encoder.onnx")
+    del model.graph.value_info[:]  # as in `to_int8`
     weights = {tensor.name for tensor in model.graph.initializer}
     products = [node.name for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in weights]
-    by_kind = {kind: products[place :: len(KINDS)] for place, kind in enumerate(KINDS)}
-    for name, kinds in left_out.items():
-        if (folder / f"{name}.onnx").exists():
-            continue
-        quantize_static(
-            model,
-            folder / f"{name}.onnx",
-            Calibration(folder),
-            op_types_to_quantize=["MatMul"],
-            nodes_to_quantize=[node for kind in KINDS if kind not in kinds for node in by_kind[kind]],
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            calibration_cache_path=folder / "ranges.json",
-            extra_options={"MatMulConstBOnly": True, "OpTypesToExcludeOutputQuantization": ["MatMul"]},
-        )
+    taken = [name for place, name in enumerate(products) if KINDS[place % len(KINDS)] not in left_out]
+    quantize_static(
+        model,
+        path,
+        Calibration(folder),
+        op_types_to_quantize=["MatMul"],
+        nodes_to_quantize=taken,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        calibration_cache_path=folder / "ranges.json",
+        extra_options={"MatMulConstBOnly": True, "OpTypesToExcludeOutputQuantization": ["MatMul"]},
+    )
 
 
 class Calibration(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
@@ -181,10 +201,3 @@ class Calibration(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime h
     def get_next(self) -> Arrays | None:
         """The next pair, or None."""
         return next(self._pairs, None)
-
-
-def _bare(path: Path) -> onnx.ModelProto:
-    """Reads a graph without its inferred shapes, which onnxruntime's quantiser finds contradictory."""
-    model = onnx.load(path)
-    del model.graph.value_info[:]
-    return model
