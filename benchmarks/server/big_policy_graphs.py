@@ -10,19 +10,18 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from shutil import copy
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import torch
-from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_dynamic, quantize_static
 from torch import Tensor, nn
 from torch.nn import functional
 
 from training.data.recording import record_episode
-from training.export.onnx_graphs import CACHE, INPUTS, OUTPUTS, to_int8, write_graph, write_policy_graph
+from training.export.onnx_graphs import CACHE, INPUTS, OUTPUTS, write_graph, write_policy_graph
 from training.models.config import ImageConfig, preset
 from training.models.image_encoder import DinoEncoder, average_matrix, pooling_matrix
 from training.models.spoc import SpocPolicy, Text
@@ -123,10 +122,10 @@ def write_graphs(folder: Path, steps: int) -> None:
         "encoder.onnx": lambda path: write_encoder(policy.image_encoder, policy, path),
         "rest.onnx": lambda path: write_rest(policy, path),
         "whole.onnx": lambda path: write_policy_graph(policy, path),
-        "encoder.int8.onnx": lambda path: to_int8(copy(folder / "encoder.onnx", path)),
-        "rest.int8.onnx": lambda path: to_int8(copy(folder / "rest.onnx", path)),
+        "encoder.int8.onnx": lambda path: write_dynamic(folder / "encoder.onnx", path),
+        "rest.int8.onnx": lambda path: write_dynamic(folder / "rest.onnx", path),
         **{f"{name}.onnx": partial(write_encoder, one, policy) for name, one in fewer(policy).items()},
-        "fours.int8.onnx": lambda path: to_int8(copy(folder / "fours.onnx", path)),
+        "fours.int8.onnx": lambda path: write_dynamic(folder / "fours.onnx", path),
         "calibration.npz": lambda path: np.savez(path, **record(policy, "train", steps)),
         "encoder.static.onnx": lambda path: write_static(folder, (), path),
         **{f"encoder.but_{kind}.onnx": partial(write_static, folder, (kind,)) for kind in reversed(KINDS)},
@@ -143,6 +142,7 @@ def write_encoder(encoder: nn.Module, policy: SpocPolicy, path: Path) -> None:
     height, width = policy.config.image.height, policy.config.image.width
     images = torch.randint(0, 255, (2, height, width, 3), dtype=torch.uint8)
     write_graph(encoder, (images,), ({0: torch.export.Dim.DYNAMIC},), ("images",), ("tokens",), path)
+    _forget_shapes(path)
 
 
 def write_rest(policy: SpocPolicy, path: Path) -> None:
@@ -154,6 +154,7 @@ def write_rest(policy: SpocPolicy, path: Path) -> None:
     example = (tokens, text, torch.zeros(1, 1), number, number.clone(), cache, cache.clone())
     dynamic: Any = ({}, {1: any_size}, {}, {}, {}, {3: any_size}, {3: any_size})
     write_graph(Rest(policy), example, dynamic, ("tokens", *INPUTS, *CACHE), OUTPUTS, path)
+    _forget_shapes(path)
 
 
 def record(policy: SpocPolicy, split: str, steps: int) -> Arrays:
@@ -168,15 +169,29 @@ def record(policy: SpocPolicy, split: str, steps: int) -> Arrays:
     return {**images, "text_features": text, "state": state, "previous_action": previous}
 
 
+def write_dynamic(source: Path, path: Path) -> None:
+    """Writes a graph with its products in int8 where one factor is a weight; the other is scaled as it comes."""
+    quantize_dynamic(source, path, op_types_to_quantize=["MatMul"], per_channel=True)
+
+
+def _forget_shapes(path: Path) -> None:
+    """Removes a graph's inferred shapes, which onnxruntime's quantiser takes for contradictory."""
+    model = onnx.load(path)
+    del model.graph.value_info[:]
+    onnx.save(model, path)
+
+
 def write_static(folder: Path, left_out: tuple[str, ...], path: Path) -> None:
     """Writes the encoder with its products in int8 but for some kinds, scaled by what the calibration episode has."""
-    model = onnx.load(folder / "encoder.onnx")
-    del model.graph.value_info[:]  # as in `to_int8`
+    source = folder / "encoder.onnx"
+    model = onnx.load(source)
     weights = {tensor.name for tensor in model.graph.initializer}
     products = [node.name for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in weights]
+    if len(products) != len(KINDS) * preset("small_3").image.layers:
+        raise ValueError(f"encoder.onnx: got {len(products)} products with weights, expected {len(KINDS)} a block")
     taken = [name for place, name in enumerate(products) if KINDS[place % len(KINDS)] not in left_out]
     quantize_static(
-        model,
+        source,
         path,
         Calibration(folder),
         op_types_to_quantize=["MatMul"],

@@ -103,19 +103,6 @@ def write_graph(
     _forget_sources(path)
 
 
-def to_int8(path: Path) -> None:
-    """Rewrites a graph with its matrix products in int8 where one factor is a weight; the other is scaled as it comes.
-
-    A scale for each column of a weight. Processors with VNNI take such products twice as fast as in float32; others
-    round otherwise, and without gain.
-    """
-    from onnxruntime.quantization import quantize_dynamic  # here: few exports need it
-
-    model = onnx.load(path)
-    del model.graph.value_info[:]  # the quantiser takes the exporter's shapes for contradictory
-    quantize_dynamic(model, path, op_types_to_quantize=["MatMul"], per_channel=True)
-
-
 def _forget_sources(path: Path) -> None:
     """Removes the exporter's source references, with this machine's paths, from every node and value."""
     model = onnx.load(path)
