@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import torch
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_dynamic, quantize_static
@@ -28,7 +27,7 @@ from training.models.spoc import SpocPolicy, Text
 from training.models.tokenizer import encode, tokenizer_for
 from training.runtime.checkpoint import new_policy
 
-Arrays = dict[str, npt.NDArray[Any]]
+Arrays = dict[str, Any]  # of numpy
 KINDS = ("query", "key", "value", "out", "up", "down")
 """The matrix products of one block of DINOv2 that have weights, in the order of its graph."""
 MERGED_AFTER = 4
