@@ -63,8 +63,8 @@ class EncoderOptions:
     """Numbers of the tasks; all of them by default."""
     episodes: int = 150
     """Of each task, of which images are taken."""
-    randomise: bool = False
-    """Vary colours, light, camera, mass and friction."""
+    randomise: float = 0.0
+    """Fraction of the episodes with other colours, light, camera, mass and friction."""
     proprio: bool = False
     """Let the policy see the fingertips' pose and the aperture."""
     film: bool = False
