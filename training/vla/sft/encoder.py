@@ -44,7 +44,7 @@ NOISE_M = 0.01
 """The expert is led astray by this, so that hands are seen everywhere."""
 
 ON_TABLE_M = 0.3
-"""An object further than this from the middle of the table, along x or y, has been knocked off it: its place is no label."""
+"""An object further than this from the middle of the table, along x or y, was knocked off it: no label."""
 
 LOOK_EVERY = 3
 """Actions from an image to the next."""
