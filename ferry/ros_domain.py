@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import random
 from contextlib import suppress
 from functools import cache
 
 from robots.errors import ConnectionFailed
-from robots.processes.lock import Lock, claim
+from robots.processes.lock import claim
 
 FIRST, LAST = 1, 101
 """Domains to choose from: 0 is everybody's, and from 102 on DDS meets Linux's ephemeral ports (docs.ros.org)."""
-
-
-_held: list[Lock] = []
 
 
 @cache
@@ -27,6 +25,6 @@ def take_domain() -> int:
     numbers = random.SystemRandom().sample(range(FIRST, LAST + 1), LAST)
     for number in numbers:
         with suppress(ConnectionFailed):
-            _held.append(claim(f"ros-domain-{number}"))
+            atexit.register(claim(f"ros-domain-{number}").release)
             return number
     return numbers[0]

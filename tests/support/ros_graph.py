@@ -122,10 +122,11 @@ class Watcher(Node):
 
     def begin(self) -> bool:
         """Takes the robot's lease and keeps it alive, as a trial does; False where none is handed out now."""
-        answer = None
+        answer, deadline = None, time.monotonic() + 60.0
         while answer is None:  # a request may go to a node that was killed, whom discovery has not forgotten yet
             with suppress(AssertionError):
                 answer = self.call("begin", timeout_s=3.0)
+            assert answer is not None or time.monotonic() < deadline, "the robot node does not answer"
         if answer.success:
             self.let_go()
             self.lease = answer.message
