@@ -57,7 +57,7 @@ def test_the_training_is_the_same_as_without_ray_also_when_an_actor_is_killed(
     mark = tmp_path / "mark"
     spread = trained(tmp_path, KillsItsActor(mark=mark), name="spread", ray=cluster.address, workers=2)
     assert mark.exists()
-    without_processes(monkeypatch, "training.vla.grpo.grpo")
+    without_processes(monkeypatch, "training.vla.rollout.pool")
     here = trained(tmp_path, ReachTasks(), name="here")
     assert spread["trajectories"] == here["trajectories"] > 0
     assert not different(spread, here)
