@@ -104,11 +104,9 @@ def test_a_checkpoint_of_parts_is_one_of_one_rank(run: Path) -> None:
         for name, value in values.items():
             torch.testing.assert_close(parts["optimiser"]["state"][number][name], value, atol=1e-5, rtol=1e-3)
     assert same(load_policy(run / "parts" / "last.pt").state_dict(), parts["weights"])
-    alone(run, "sft", "goes_on", 4)
-    (run / "goes_on" / "last.pt").write_bytes((run / "parts" / "last.pt").read_bytes())
-    resumed = made(run, Job("sft", "goes_on"), Ranks(), resume=True)
+    resumed = made(run, Job("sft", "parts"), Ranks(), resume=True)
     resumed.resume()
-    assert resumed.step == 4
+    assert not different(resumed.payload(), {**parts, "kind": None, "schema": None})
 
 
 def test_grpo_in_parts_learns_what_one_rank_learns(run: Path) -> None:
@@ -130,7 +128,7 @@ def test_bfloat16_learns_nearly_what_float32_learns_and_exports(run: Path, tmp_p
     assert rounded != curve_of(run, "copies")
     seen = demonstrations(1, COLOURS)[0]
     looks = [type("Look", (), {"image": image, "proprio": np.zeros(8, np.float32)})() for image in seen.images[:3]]
-    for name in ("parts_rounded", "play_parts_rounded", "parts_adapters"):
+    for name in ("parts_rounded", "play_parts_rounded"):
         payload = load(run / name / "last.pt", KIND)
         assert {value.dtype for value in payload["weights"].values()} == {torch.float32}
         policy = load_policy(run / name / "last.pt")
@@ -140,7 +138,7 @@ def test_bfloat16_learns_nearly_what_float32_learns_and_exports(run: Path, tmp_p
 
 def test_what_acts_in_bfloat16_is_what_is_trained(run: Path) -> None:
     trainer = made(run, Job("grpo", "agree", ROUNDED), Ranks())
-    trainer.run(lambda: False, 1)  # type: ignore[call-arg]
+    trainer.run(lambda: False, 1)
     assert trainer.step == 1
     with pytest.raises(RolloutMismatch, match="bf16"):
         expect_agreement(torch.zeros(1, 1, 1), torch.ones(1, 1, 1), torch.ones(1, 1, dtype=torch.bool), "bf16")

@@ -1,7 +1,8 @@
 """`ferry train evaluate-vla`: success on held-out states of LIBERO's or the Piper's tasks, and of perturbed ones.
 
 The states are the same ones for every policy, so that policies are compared in pairs. Results of a bundle, over REST or
-ROS 2, come from benchmarks/trials/panda_ways.py; this is the fast evaluation of a checkpoint, in several processes.
+ROS 2, come from benchmarks/trials/panda_ways.py; this is the fast evaluation of a checkpoint, in several processes or,
+with `--ray`, on a cluster.
 """
 
 from __future__ import annotations

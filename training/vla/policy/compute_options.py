@@ -15,8 +15,8 @@ class ComputeOptions:
     """Precision, and parts on several ranks: of policies of network "tokens", the imported ones."""
 
     precision: Precision = "fp32"
-    """bf16: computes with weights rounded to bfloat16, in rollouts too; weights, gradients and the optimiser's state stay
-    in float32, in which log-probabilities and losses are computed."""
+    """bf16: compute with weights rounded to bfloat16, in rollouts too; weights, gradients and the optimiser's state are
+    float32, in which log-probabilities and losses are computed."""
     sharded: bool = False
     """Divide weights, gradients and the optimiser's state among the ranks of torchrun (FSDP)."""
 
