@@ -65,7 +65,7 @@ def made(run: Path, job: Job, ranks: Ranks, *, resume: bool = False) -> Sft | Gr
 
 def curve(run: Path, job: Job, ranks: Ranks) -> list[float]:
     """Makes a job; returns the validation loss of SFT after each update."""
-    trainer, losses = made(run, job, ranks), []
+    trainer, losses = made(run, job, ranks), list[float]()
     for number in range(job.count):
         if number and number == job.until:
             torch.manual_seed(123)

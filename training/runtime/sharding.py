@@ -46,7 +46,7 @@ def whole(state: Mapping[str, Any], keep: bool = True) -> dict[str, Any]:
 
     A rank that does not `keep` them gets none, and needs no memory for them.
     """
-    made = {}
+    made = dict[str, Any]()
     for name, value in state.items():
         value = value.full_tensor() if is_part(value) else value
         if keep:
