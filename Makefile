@@ -1,8 +1,9 @@
 # Every target does all of its own set-up. `make demo` installs no torch.
 VENV := .venv
 BIN := $(VENV)/bin
+# What is imported is compiled then, and kept; compiling everything first costs a minute.
+unexport PYTHONDONTWRITEBYTECODE
 # setuptools warns of every editable install, in ten lines that look like an error.
-# What is imported is compiled then; compiling everything first costs a minute.
 PIP := PYTHONWARNINGS=ignore $(BIN)/pip --disable-pip-version-check install --quiet --no-compile -c constraints.txt
 DEMO_EXTRAS := robot,server,sim,report,ros
 ROBOT_EXTRAS := $(DEMO_EXTRAS),piper

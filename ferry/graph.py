@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -15,13 +14,12 @@ from pathlib import Path
 
 from ferry.errors import DemoError
 from ferry.launcher.parent import end_with_parent
+from ferry.ros_domain import own_domain
 from policy_server.errors import PolicyError
 from policy_server.wire.connection import Connection
 
 END_S = 30.0
 """Longer than the launcher needs to end a node and a fake that ignore signals: twice its grace period for each."""
-
-_DOMAIN = random.SystemRandom().randint(1, 101)  # from 102 on, DDS meets Linux's ephemeral ports (docs.ros.org)
 
 
 @contextmanager
@@ -49,7 +47,7 @@ def running(launch: str, arguments: Mapping[str, str], logs: Path) -> Iterator[s
 
 def isolated() -> dict[str, str]:
     """Returns an environment whose ROS domain only this process and its children use, on this machine."""
-    return {**os.environ, "ROS_DOMAIN_ID": str(_DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    return {**os.environ, "ROS_DOMAIN_ID": str(own_domain()), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 
 
 def free_port() -> int:

@@ -50,7 +50,8 @@ class Provenance:
     """Provenance of a policy; empty where it is unknown.
 
     `source_sha256` is the hash of a released checkpoint that was imported, or imported and fine-tuned, `left_out` the
-    parts of it that are not in the bundle, with the reason; both are empty for a policy that Ferry alone has trained.
+    parts of it that are not in the bundle, with the reason. A policy that was trained on from a bundle has the hash of
+    its manifest.json. Both are empty for another policy that Ferry alone has trained.
     `looks` is the version of the houses' looks that it was trained for (`simulation.episode.LOOKS`); it says nothing of
     a policy for another place.
     """

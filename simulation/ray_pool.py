@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from simulation.errors import ClusterError, JobFailed, WorkersLost
-from simulation.worker_pool import ABANDON_S, START_S, Work, WorkerPool, described
+from simulation.worker_pool import ABANDON_S, START_S, Task, Work, WorkerPool, described
 
 ATTEMPTS = 5
 """Attempts at a job whose actor dies: nodes of a cluster may go together."""
@@ -47,14 +47,6 @@ class WatchedWork(Generic[JobT, ResultT]):
 
 
 @dataclass
-class _Task(Generic[JobT]):
-    """A job and how many actors have been lost over it."""
-
-    job: JobT
-    losses: int = 0
-
-
-@dataclass
 class _Worker(Generic[JobT]):
     """An actor, what it was asked last, and its job; it is `ready` once its work is made."""
 
@@ -62,7 +54,7 @@ class _Worker(Generic[JobT]):
     asked: Any
     began_s: float
     ready: bool = False
-    task: _Task[JobT] | None = None
+    task: Task[JobT] | None = None
     number: int = field(default=0)
 
 
@@ -93,7 +85,7 @@ class RayPool(Generic[JobT, ResultT]):
         self._make, self._count, self._address = make, actors, address
         self._cores_each, self._lost = cores_each, lost
         self._workers: list[_Worker[JobT]] = []
-        self._waiting: deque[_Task[JobT]] = deque()
+        self._waiting: deque[Task[JobT]] = deque()
         self._ray: Any = None
         self.cores = self.replaced = 0
 
@@ -128,7 +120,7 @@ class RayPool(Generic[JobT, ResultT]):
             JobFailed: a job raised an exception, or the work could not be made.
             WorkersLost: a job lost its actor in every attempt, or the cluster gives no core.
         """
-        self._waiting = deque(map(_Task, jobs))
+        self._waiting = deque(map(Task, jobs))
         while not give_up():
             if enough():
                 yield from self._abandon()
@@ -157,7 +149,7 @@ class RayPool(Generic[JobT, ResultT]):
             self._workers.append(_Worker(actor, actor.begin.remote(), time.monotonic()))
             starting += 1
 
-    def _begin(self, worker: _Worker[JobT], task: _Task[JobT]) -> None:
+    def _begin(self, worker: _Worker[JobT], task: Task[JobT]) -> None:
         worker.task, worker.number = task, worker.number + 1
         worker.asked = worker.actor.run.remote(task.job, worker.number)
 

@@ -64,7 +64,7 @@ class Work(Protocol[JobIn, ResultOut]):
 
 
 @dataclass
-class _Task(Generic[JobT]):
+class Task(Generic[JobT]):
     """A job and how many workers have been lost over it."""
 
     job: JobT
@@ -79,7 +79,7 @@ class _Worker(Generic[JobT]):
     pipe: Connection
     heard_s: float
     ready: bool = False
-    tasks: deque[_Task[JobT]] = field(default_factory=deque)
+    tasks: deque[Task[JobT]] = field(default_factory=deque)
 
 
 class WorkerPool(Generic[JobT, ResultT]):
@@ -110,7 +110,7 @@ class WorkerPool(Generic[JobT, ResultT]):
         self._make, self._count, self._progress = make, workers, progress
         self._stall_s, self._attempts, self._lost = stall_s, attempts, lost
         self._workers: list[_Worker[JobT]] = []
-        self._waiting: deque[deque[_Task[JobT]]] = deque()
+        self._waiting: deque[deque[Task[JobT]]] = deque()
         self.replaced = 0
 
     def __enter__(self) -> WorkerPool[JobT, ResultT]:
@@ -149,7 +149,7 @@ class WorkerPool(Generic[JobT, ResultT]):
         enough: Callable[[], bool] = lambda: False,
     ) -> Iterator[tuple[JobT, ResultT]]:
         """As `run`; the jobs of a group run one after the other in the same worker, which keeps what they share."""
-        self._waiting = deque(deque(map(_Task, group)) for group in groups if group)
+        self._waiting = deque(deque(map(Task, group)) for group in groups if group)
         while not give_up():
             if enough():
                 yield from self._abandon()

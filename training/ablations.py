@@ -28,6 +28,7 @@ from robots.processes.child import CONTEXT, signal_with_parent
 from simulation.errors import SimulationError
 from simulation.ray_pool import ATTEMPTS, RayPool
 from simulation.tasks.object_nav import TASK
+from training.bundles.start import load_policy
 from training.closed_loop.evaluate import EvaluateOptions, evaluate, plain, result_file
 from training.errors import CheckpointError, ConfigError, Diverged, TrainingError
 from training.rl import jsrl, pirlnav, ppo, sac
@@ -274,7 +275,7 @@ def check(options: AblateOptions) -> None:
     for name in options.comparisons:
         if name not in COMPARISONS:
             raise ConfigError("comparison", repr(name), f"one of {', '.join(COMPARISONS)}")
-    load(options.source, "policy")
+    load_policy(options.source)
     options.folder.mkdir(parents=True, exist_ok=True)
 
 

@@ -90,7 +90,7 @@ def _resource() -> Resource:
 
 
 class _Exporter(SpanExporter):
-    """OTLP's own exporter, whose failures are said once until it works again."""
+    """OTLP's own exporter, which logs a failure once until it works again."""
 
     def __init__(self, address: str) -> None:
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # it says so with each batch

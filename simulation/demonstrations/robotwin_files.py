@@ -119,10 +119,10 @@ def _trajectory(file: h5py.File) -> RobotwinEpisode:
         actions = {name: values[1:] for name, values in state.items()}
         state = {name: values[:-1] for name, values in state.items()}
         images = {name: values[:-1] for name, values in images.items()}
-    told = json.loads(file["instructions"][()]) if "instructions" in file else []
-    told = [told] if isinstance(told, str) else told
+    sentences = json.loads(file["instructions"][()]) if "instructions" in file else []
+    sentences = [sentences] if isinstance(sentences, str) else sentences
     rate_hz = float(np.asarray(file["additional_info/frequency"][()]).reshape(-1)[0])
-    return RobotwinEpisode(tuple(str(one) for one in told if one), images, state, actions, rate_hz)
+    return RobotwinEpisode(tuple(str(one) for one in sentences if one), images, state, actions, rate_hz)
 
 
 def _own(file: h5py.File, path: Path, rate_hz: float) -> RobotwinEpisode:
@@ -144,9 +144,9 @@ def _instructions(path: Path) -> tuple[str, ...]:
     """The "seen" wordings of an episode."""
     if not path.exists():
         return ()
-    told = json.loads(path.read_text(encoding="utf-8"))
-    told = told.get("seen", []) if isinstance(told, dict) else told
-    return tuple(str(one) for one in ([told] if isinstance(told, str) else told))
+    sentences = json.loads(path.read_text(encoding="utf-8"))
+    sentences = sentences.get("seen", []) if isinstance(sentences, dict) else sentences
+    return tuple(str(one) for one in ([sentences] if isinstance(sentences, str) else sentences))
 
 
 def _rows(stored: h5py.Dataset) -> Floats:

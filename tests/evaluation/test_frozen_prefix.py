@@ -92,10 +92,10 @@ def run(address: str, listens: bool) -> Thinking:
 
 def test_the_next_chunk_begins_where_the_present_one_will_be(folder: Path, url: str) -> None:
     here, there, deaf = run(str(folder), True), run(url, True), run(str(folder), False)
-    for told in (here, there):
-        assert len(told.frozen) == 3, "not at the start of the episode"
-        assert min(told.frozen) >= THINKS_S / PERIOD_S
-        assert max(told.gaps_rad) < 0.02
+    for session in (here, there):
+        assert len(session.frozen) == 3, "not at the start of the episode"
+        assert min(session.frozen) >= THINKS_S / PERIOD_S
+        assert max(session.gaps_rad) < 0.02
     assert max(deaf.gaps_rad) > 0.05
     assert deaf.frozen == []
 
@@ -118,7 +118,7 @@ def test_frozen_rows_are_those_that_the_robot_plays_until_the_join() -> None:
 
 
 @dataclass
-class Told(PolicySession):
+class PrefixedSession(PolicySession):
     """A session whose chunk k has the rows 0.01 k, and which notes what is frozen."""
 
     binding: Binding
@@ -140,8 +140,8 @@ class Told(PolicySession):
 
 
 def test_in_simulated_time_the_rows_left_of_the_chunk_before_are_frozen_for_the_charged_delay() -> None:
-    told = Told(bind(SPEC_OF_POLICY, SPEC))
-    late = LateSession(told, object(), LatencySettings(0.25), seed=0)
+    session = PrefixedSession(bind(SPEC_OF_POLICY, SPEC))
+    late = LateSession(session, object(), LatencySettings(0.25), seed=0)
     for number in range(3):
         late.act(Observation(1 + number, {}))
-    assert told.frozen == [[0.004, 0.005, 0.006], [0.104, 0.105, 0.106]]
+    assert session.frozen == [[0.004, 0.005, 0.006], [0.104, 0.105, 0.106]]

@@ -94,7 +94,7 @@ def test_a_late_verdict_on_an_attempt_that_did_not_count_changes_nothing(phone: 
         done(phone, f"k{number + 2}", outcome="success", soft=True)  # the last one is the first trial again
     assert outcomes(folder) == [Outcome.SUCCESS] * 4
     assert phone.judge(first, "another phone's", **FAILURE).status_code == 409
-    assert phone.judge(first, "k1", **ABORTED).status_code == 200  # it is kept, and that is said again
+    assert phone.judge(first, "k1", **ABORTED).status_code == 200  # it is kept, and the server says so again
     assert outcomes(folder) == [Outcome.SUCCESS] * 4
 
 

@@ -263,7 +263,7 @@ def answering(change: dict[str, Any]) -> Iterator[int]:
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "told"),
+    ("change", "error", "match"),
     [
         ({"kind": "error", "payload": {"message": "out of memory"}}, Refused, "out of memory"),
         ({"kind": "reset_result"}, WireError, "expected 'infer_result'"),
@@ -271,7 +271,7 @@ def answering(change: dict[str, Any]) -> Iterator[int]:
     ],
 )
 def test_a_server_that_answers_something_else_is_an_error(
-    arm: Served, change: dict[str, Any], error: type[Exception], told: str
+    arm: Served, change: dict[str, Any], error: type[Exception], match: str
 ) -> None:
     from foreign_bundles import arm as body
 
@@ -279,6 +279,6 @@ def test_a_server_that_answers_something_else_is_an_error(
         answering(change) as port,
         connect_policy(f"xpolicylab://127.0.0.1:{port}", arm.contract) as policy,
         policy.open(body(), "find a mug") as session,
-        pytest.raises(error, match=told),
+        pytest.raises(error, match=match),
     ):
         session.act(seen())

@@ -204,6 +204,15 @@ def test_missing_device_is_named() -> None:
             StretchRE1(fake.options()).connect()
 
 
+def test_robot_that_loses_its_replies_at_the_start_is_named(fake: RunningFake) -> None:
+    fake.tell("silent on")
+    with pytest.raises(ConnectionFailed, match="no answer from"):
+        StretchRE1(fake.options()).connect()
+    fake.tell("silent off")
+    with StretchRE1(fake.options()) as robot:
+        robot.observe()
+
+
 def test_device_that_does_not_answer_is_named() -> None:
     with running_fake() as fake:
         lift = fake.fleet / "dev" / "hello-motor-lift"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import random
 import warnings
 from pathlib import Path
 
-os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(102))
+from ferry.ros_domain import own_domain
+
+os.environ["ROS_DOMAIN_ID"] = str(own_domain())
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(Path(__file__).parents[1] / "support" / "fastdds.xml")
 

@@ -10,7 +10,7 @@ import pytest
 import rclpy
 import yaml
 from ferry_ros import robot_registry
-from ferry_ros.nodes.policy_node import PolicyNodeOptions
+from ferry_ros.nodes.policy_options import PolicyNodeOptions
 from ferry_ros.nodes.robot_node import RobotNodeOptions
 from ferry_ros.rclpy_support import parameters
 from rclpy.context import Context

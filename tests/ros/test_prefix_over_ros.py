@@ -72,9 +72,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
 def test_the_recording_has_the_frozen_rows_with_which_the_answers_begin(recorded: Recorded) -> None:
     steps = recorded.steps
     assert steps[0].frozen is None, "nothing runs when the episode begins"
-    told = [(step.frozen, step.decision.chunk) for step in steps if step.frozen is not None]
-    assert told
-    for frozen, chunk in told:
+    prefixed = [(step.frozen, step.decision.chunk) for step in steps if step.frozen is not None]
+    assert prefixed
+    for frozen, chunk in prefixed:
         assert chunk is not None
         np.testing.assert_array_equal(chunk[: len(frozen)], frozen)
         np.testing.assert_allclose(chunk[len(frozen), 0] - frozen[-1, 0], SLOPE, atol=1e-6)

@@ -20,10 +20,10 @@ class Recorded:
     """A recorder, and what it says; `odd` is called with each message of the topic /odd."""
 
     def __init__(self, folder: Path, odd: Callable[[], None] = lambda: None) -> None:
-        self.said: list[tuple[str, bool]] = []
+        self.lines: list[tuple[str, bool]] = []
         self._odd = odd
         roles = Roles(BEGUN.name, ENDED.name, "/decision", lambda data: TrialMark(time.time_ns(), data.decode()))
-        self.recorder = TrialRecorder(folder, roles, self._watch, lambda line, fault: self.said.append((line, fault)))
+        self.recorder = TrialRecorder(folder, roles, self._watch, lambda line, fault: self.lines.append((line, fault)))
 
     def trial(self, folder: str = "") -> None:
         """A trial of one message."""
@@ -46,12 +46,12 @@ def test_a_message_that_nobody_foresaw_ends_its_file_and_not_the_next_one(tmp_pa
 
     recorded = Recorded(tmp_path, odd)
     recorded.trial()
-    wait_until(lambda: recorded.said)
+    wait_until(lambda: recorded.lines)
     assert "nested too deeply" in recorded.recorder.state.fault
     recorded.trial()
-    wait_until(lambda: len(recorded.said) == 2)
+    wait_until(lambda: len(recorded.lines) == 2)
     recorded.recorder.close()
-    assert [fault for _, fault in recorded.said] == [True, False]
+    assert [fault for _, fault in recorded.lines] == [True, False]
     assert is_finished(Path(recorded.recorder.state.last))
     assert recorded.recorder.state.fault == ""
 
@@ -59,7 +59,7 @@ def test_a_message_that_nobody_foresaw_ends_its_file_and_not_the_next_one(tmp_pa
 def test_a_folder_that_cannot_be_looked_into_is_another_computers(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path)
     recorded.trial("n" * 5000)
-    wait_until(lambda: recorded.said)
+    wait_until(lambda: recorded.lines)
     recorded.recorder.close()
     assert Path(recorded.recorder.state.last).parent == tmp_path
     assert is_finished(Path(recorded.recorder.state.last))
@@ -73,6 +73,6 @@ def test_a_file_that_was_removed_does_not_end_the_recorder(tmp_path: Path) -> No
     recorded.recorder.take(ENDED, bytes(12))
     wait_until(lambda: not recorded.recorder.state.file)
     recorded.trial()
-    wait_until(lambda: recorded.said)
+    wait_until(lambda: recorded.lines)
     recorded.recorder.close()
     assert is_finished(Path(recorded.recorder.state.last))

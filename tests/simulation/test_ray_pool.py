@@ -52,7 +52,7 @@ class KillsItsActor:
 
 
 class Slow:
-    """Runs until it is told that nobody waits for it any more."""
+    """Runs until it is dropped."""
 
     def __call__(self, job: int, report: Report) -> int:
         for _ in range(6000 if job else 1):

@@ -23,10 +23,10 @@ from policy_server.manifest import PolicyManifest
 from policy_server.manifest_parts import Provenance, SimulatedResult
 from robots.embodiments.stretch_re1 import SPOC_ACTIONS
 from simulation.episode import LOOKS
+from training.bundles.parity import TOLERANCE, Parity, compare
 from training.data.recording import Recording, random_recording, record_episode
 from training.errors import ExportError
 from training.export.bundle import export, git_commit, main, provenance_of, read_result
-from training.export.parity import TOLERANCE, Parity, compare
 from training.models.spoc import SpocPolicy
 from training.runtime.checkpoint import policy_payload, save
 

@@ -90,7 +90,7 @@ class Accidents:
         """Never stops the run."""
         self.asked[self.trainer.update] += 1
         for update, what in ((1, signal.SIGKILL), (2, signal.SIGSTOP)):
-            # The second question is put once a worker that had started has said something of this update.
+            # The second question is put once a worker that had started has sent something of this update.
             if self.trainer.update == update and self.asked[update] > 1 and what not in self.struck:
                 self.struck[what] = victim = next(iter(multiprocessing.active_children())).pid or 0
                 os.kill(victim, what)

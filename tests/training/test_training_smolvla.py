@@ -149,9 +149,9 @@ def test_frozen_rows_come_back_and_the_others_are_drawn_to_them(golden: Any, imp
     for count in (0, 2):
         feed = {**given(case, 0), "prefix": prefix, "prefix_length": np.array([count], np.int64)}
         answers.append(bundle.policy.run(bundle.outputs, feed)[0][0] / TO_SI)
-    free, told = answers
-    assert np.abs(told[:2] - prefix[0, :2] / TO_SI).max() < 1e-5
-    assert np.abs(told[2:] - free[2:]).max() > 0.01
+    free, prefixed = answers
+    assert np.abs(prefixed[:2] - prefix[0, :2] / TO_SI).max() < 1e-5
+    assert np.abs(prefixed[2:] - free[2:]).max() > 0.01
     assert np.abs(free - np.array(case["actions"][0])).max() < 1e-4, "a length of 0 freezes nothing"
 
 

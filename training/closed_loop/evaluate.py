@@ -31,9 +31,10 @@ from simulation.tasks.object_nav import TASK
 from simulation.twins.house_twin import TwinOptions
 from simulation.twins.registry import make_twin
 from simulation.worker_pool import Report, WorkerPool
+from training.bundles.start import is_bundle, load_policy
 from training.closed_loop.rollout import ActiveEpisode, Rollout
 from training.errors import ConfigError
-from training.runtime.checkpoint import load, policy_from
+from training.runtime.checkpoint import policy_from
 from training.runtime.progress import Bar
 
 CHUNK = 20
@@ -49,6 +50,7 @@ class EvaluateOptions:
     """Measures a checkpoint's success in houses that it was not trained on."""
 
     checkpoint: Path = Path("runs/mini/bc/best.pt")
+    """A policy's checkpoint, or a bundle of `mini`, e.g. policies/objectnav_stretch_mini."""
     episodes: int = 200
     """Number of houses, one episode each."""
     split: str = "val"
@@ -69,14 +71,14 @@ class EvaluateOptions:
     first: int = 0
     """Index of the first house in the split."""
     out: Path | None = None
-    """Folder for the results; by default beside the checkpoint."""
+    """Folder for the results; by default beside the checkpoint, for a bundle runs/ and its name."""
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs `ferry train evaluate`."""
     options = tyro.cli(EvaluateOptions, args=list(argv), prog="ferry train evaluate")
     check(options)
-    folder = options.out or options.checkpoint.parent
+    folder = options.out or results_folder(options.checkpoint)
     for name, sampling in product(options.task, options.sampling):
         single = replace(options, task=(name,))
         result = evaluate(single, sampling)
@@ -85,6 +87,11 @@ def main(argv: Sequence[str]) -> int:
         path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         print(table(result) + f"\n{path}\n")
     return 0
+
+
+def results_folder(checkpoint: Path) -> Path:
+    """Folder of a checkpoint's results where none is chosen; a bundle and its neighbours stay as they are."""
+    return Path("runs") / checkpoint.stem if is_bundle(checkpoint) else checkpoint.parent
 
 
 def result_file(options: EvaluateOptions, sampling: str) -> str:
@@ -103,7 +110,7 @@ def check(options: EvaluateOptions) -> None:
     EpisodeError and SpecError list the known tasks and robots.
     """
     check_tasks(options.task, make_twin(options.body).spec)
-    horizon = policy_from(load(options.checkpoint, "policy"), options.checkpoint).config.horizon
+    horizon = policy_from(load_policy(options.checkpoint), options.checkpoint).config.horizon
     if options.max_steps > horizon:
         raise ConfigError("max_steps", options.max_steps, f"at most the policy's horizon, {horizon}")
     for sampling in options.sampling:
@@ -138,7 +145,7 @@ class Evaluator:
     def __init__(self, options: EvaluateOptions, sampling: str) -> None:
         torch.set_num_threads(1)
         self.options, self.sampling = options, sampling
-        payload = load(options.checkpoint, "policy")
+        payload = load_policy(options.checkpoint)
         self.policy, self.looks = policy_from(payload, options.checkpoint), payload.get("looks", LOOKS[0])
         image = self.policy.config.image
         twin = TwinOptions(height=image.height, width=image.width, contact=options.contact)

@@ -1,1 +1,1 @@
-"""Export of a checkpoint to a bundle: ONNX graphs, and their parity with torch."""
+"""Export of a checkpoint to a bundle: ONNX graphs, written where they answer as torch does."""

@@ -20,10 +20,10 @@ from policy_server.manifest import MANIFEST_FILE, PolicyManifest, write_bundle
 from policy_server.manifest_parts import GraphFile, Provenance, RecurrentTensor, SimulatedResult
 from simulation.episode import LOOKS
 from simulation.tasks.object_nav import TASK
+from training.bundles.parity import TOLERANCE, compare
 from training.data.recording import Recording, record_episode
 from training.errors import ExportError
 from training.export.onnx_graphs import INPUTS, OUTPUTS, write_policy_graph, write_text_graph
-from training.export.parity import TOLERANCE, compare
 from training.models.config import config_hash
 from training.models.spoc import SpocPolicy
 from training.models.tokenizer import tokenizer_for

@@ -21,6 +21,7 @@ import torch
 import tyro
 
 from robots.processes.text import counted
+from training.bundles.start import load_policy
 from training.data.features import encoder_name, run_encoder
 from training.data.packing import Batch, Instructions, collate, epoch_batches
 from training.data.shards import Episodes, expect_encoder, load_shards, read_metadata, shard_files
@@ -66,8 +67,8 @@ class BcOptions(RunOptions):
     any_outcome: bool = False
     """Learn from recorded trials that were no success, too."""
     init: Path | None = None
-    """Checkpoint whose weights to start from; untrained ones by default. One that `ferry import --checkpoint` wrote has
-    its own size, and takes the data that `ferry train dagger` collects with it."""
+    """Checkpoint or bundle of `mini` whose weights to start from; untrained ones by default. A bundle, and what `ferry
+    import --checkpoint` wrote, have their own size, and take the data that `ferry train dagger` collects with them."""
     size: str = "mini"
     """Policy size: mini or small_3."""
     epochs: int = 8
@@ -127,14 +128,15 @@ class Trainer:
         folders = options.folders()
         self.tasks = list(dict.fromkeys(name for folder in folders for name in read_metadata(folder, "task")))
         self.looks = max(read_metadata(folder, "looks") for folder in folders)
-        initial = {} if options.init is None else load(options.init, "policy")
+        initial = {} if options.init is None else load_policy(options.init)
         self.origin = initial.get("origin", {})
         config = preset(options.size, options.weights)
         if self.origin:
             config = PolicyConfig.from_json(initial["policy"])
         expect_encoder(folders, encoder_name(options.run, config, self.origin))
         self.policy = new_policy(config, options.seed)
-        self.policy.image_encoder.load_state_dict(run_encoder(options.run, config).state_dict())
+        if not self.origin:  # it has its own encoder
+            self.policy.image_encoder.load_state_dict(run_encoder(options.run, config).state_dict())
         if options.init is not None:
             self.policy = policy_from(initial, options.init)
         self.device = device_of(options.device)

@@ -28,13 +28,14 @@ from simulation.tasks.object_nav import TASK
 from simulation.twins.house_twin import TwinOptions
 from simulation.twins.registry import make_twin
 from simulation.worker_pool import Report, WorkerPool
+from training.bundles.start import load_policy
 from training.closed_loop.rollout import ActiveEpisode, Rollout
 from training.data.demonstration import training_episodes
 from training.data.features import encoder_name
 from training.data.shards import shard_path, write_metadata, write_shard
 from training.imitation.collect import ShardReport
 from training.models.config import PolicyConfig
-from training.runtime.checkpoint import load, policy_from
+from training.runtime.checkpoint import policy_from
 from training.runtime.progress import Bar
 
 PATIENCE = 3
@@ -47,7 +48,8 @@ class DaggerOptions:
 
     run: Path = Path("runs/mini")
     checkpoint: Path | None = None
-    """Checkpoint of the clone, or what `ferry import --checkpoint` wrote; by default the run's bc/best.pt."""
+    """Checkpoint of the clone, what `ferry import --checkpoint` wrote, or a bundle of `mini`; by default the run's
+    bc/best.pt."""
     name: str = "dagger"
     """Folder in the run for the data."""
     episodes: int = 2000
@@ -81,7 +83,7 @@ def main(argv: Sequence[str]) -> int:
     options = tyro.cli(DaggerOptions, args=list(argv), prog="ferry train dagger")
     check_tasks(options.task, make_twin(options.body).spec)
     check_looks(options.looks)
-    clone = load(options.clone, "policy")
+    clone = load_policy(options.clone)
     config = policy_from(clone, options.clone).config
     encoder, folder = encoder_name(options.run, config, clone.get("origin", {})), options.run / options.name
     meta = {"encoder": encoder, "max_steps": options.max_steps, "shard": options.shard}
@@ -111,7 +113,7 @@ class DaggerCollector:
     def __init__(self, options: DaggerOptions) -> None:
         torch.set_num_threads(1)
         self.options = options
-        self.policy = policy_from(load(options.clone, "policy"), options.clone)
+        self.policy = policy_from(load_policy(options.clone), options.clone)
         twin = _twin(self.policy.config)
         self.rollout = Rollout(self.policy, options.slots, twin, options.max_steps, options.body)
 

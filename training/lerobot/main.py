@@ -19,9 +19,9 @@ from policy_server.manifest import PolicyManifest, write_bundle
 from policy_server.manifest_parts import GraphFile, Provenance
 from robots.processes.text import printable
 from robots.spec import ContinuousActions
+from training.bundles.parity import Parity
 from training.errors import ExportError
 from training.export.bundle import load_made, put
-from training.export.parity import Parity
 from training.lerobot.checkpoint import Released, read_released
 from training.lerobot.contract import read_contract
 from training.lerobot.graph import OUTPUT, Step

@@ -13,10 +13,10 @@ import tyro
 from policy_server.manifest import PolicyManifest
 from policy_server.manifest_parts import Provenance
 from simulation.task_registry import task
+from training.bundles.parity import TOLERANCE
 from training.data.recording import Recording, record_episode
 from training.errors import CheckpointError, ConfigError
 from training.export.bundle import export
-from training.export.parity import TOLERANCE
 from training.models.config import config_hash
 from training.models.spoc import SpocPolicy
 from training.released.convert import image_part, policy_of

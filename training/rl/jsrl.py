@@ -26,6 +26,7 @@ import tyro
 from policy_server.onnx.sampling import choose
 from robots.spec import F32Vector
 from simulation.worker_pool import Report
+from training.bundles.start import load_policy
 from training.closed_loop.rollout import ActiveEpisode, KVCache, Rollout
 from training.errors import ConfigError
 from training.models.config import PolicyConfig
@@ -199,7 +200,7 @@ class JsrlTrainer(PpoTrainer):
         """As PPO; the guide is the clone that the run began with. CheckpointError where its file is missing."""
         self.expect_clone()
         clone = Path(self.clone)
-        self._guide = arrays(trained_weights(policy_from(load(clone, "policy"), clone)))
+        self._guide = arrays(trained_weights(policy_from(load_policy(clone), clone)))
         super().run(stopping, updates)
 
     def resume(self) -> None:

@@ -47,8 +47,9 @@ class RlOptions(WorkerOptions, RunOptions):
     """Fine-tunes a cloned policy by reinforcement learning."""
 
     clone: Path | None = None
-    """Checkpoint to start from; by default the run's bc/best.pt. One that `ferry import --checkpoint` wrote has its own
-    size. The critic of one that PPO made, here or as FLaRe, is loaded as well, but not with `from_scratch`."""
+    """Checkpoint to start from, or a bundle of `mini` that was exported from one; by default the run's bc/best.pt. One
+    that `ferry import --checkpoint` wrote has its own size. The critic of a checkpoint that PPO made, here or as FLaRe,
+    is loaded as well, but not with `from_scratch`; a bundle has none."""
     from_scratch: bool = False
     """Start from untrained weights (frozen encoders stay as they are)."""
     steps: int = 2_000_000

@@ -26,6 +26,7 @@ from simulation.episode import check_looks
 from simulation.errors import WorkersLost
 from simulation.task_registry import check_tasks
 from simulation.twins.registry import make_twin
+from training.bundles.start import load_policy, start_sha256
 from training.closed_loop.evaluate import EvaluateOptions, evaluate
 from training.data.packing import Batch
 from training.errors import CheckpointError, RanksLost, RewardError
@@ -40,7 +41,6 @@ from training.rl.rollout_buffer import RolloutBuffer
 from training.runtime.checkpoint import (
     expect_new,
     expect_options,
-    file_sha256,
     load,
     new_policy,
     policy_from,
@@ -65,7 +65,8 @@ class RlTrainer:
         optimiser: Adam; set by `optimise`.
         update, steps: updates and decisions so far.
         best: best greedy success of an evaluation; -1 before the first.
-        origin: the released checkpoint that the clone was imported from; empty where it was trained here.
+        origin: the released checkpoint that the clone was imported from, or the bundle that it is; empty where it is a
+            checkpoint that was trained here.
     """
 
     options: RlOptions
@@ -77,8 +78,8 @@ class RlTrainer:
         self.ranks, self.device = ranks or alone(), device_of(options.device)
         options.check(self.ranks.count)
         self.clone, initial = str(options.source), self.last if options.resume else options.source
-        source = self.ranks.from_first(lambda: load(initial, "policy"))
-        self.clone_sha256 = "" if options.resume else self.ranks.from_first(lambda: file_sha256(initial))
+        source = self.ranks.from_first(lambda: load_policy(initial))
+        self.clone_sha256 = "" if options.resume else self.ranks.from_first(lambda: start_sha256(initial))
         policy = policy_from(source, initial)
         if options.from_scratch:
             policy.load_state_dict(trained_weights(new_policy(policy.config, options.seed)), strict=False)
@@ -264,7 +265,7 @@ class RlTrainer:
 
     def expect_clone(self) -> None:
         """Raises CheckpointError where the clone's file is missing or is not the one that the run began with."""
-        found = file_sha256(Path(self.clone))
+        found = start_sha256(Path(self.clone))
         if self.clone_sha256 not in ("", found):
             expected = f"{self.clone_sha256:.12}, which the run in {self.folder} began with"
             raise CheckpointError(f"{self.clone}: got a clone with SHA-256 {found:.12}, expected {expected}")

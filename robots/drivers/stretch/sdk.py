@@ -93,8 +93,12 @@ def start(robot: Any, folder: Path) -> None:
     for name, path in devices(robot).items():
         check_device(name, Path(path))
     _own_lock_of_a_fake(robot, folder)
-    with _signals_kept():
-        started = robot.startup(start_non_dxl_thread=False, start_dxl_thread=False, start_sys_mon_thread=False)
+    lost = ""
+    try:
+        with _signals_kept():
+            started = robot.startup(start_non_dxl_thread=False, start_dxl_thread=False, start_sys_mon_thread=False)
+    except (Exception, SystemExit) as error:  # a lost reply shows as an IndexError, a damaged one as a ValueError
+        started, lost = False, f" (stretch_body: {type(error).__name__}: {error})"
     if not robot._file_lock.is_locked:
         raise ConnectionFailed(
             f"another process drives this Stretch{_owner()}; stop it, or stretch_free_robot_process.py"
@@ -102,7 +106,9 @@ def start(robot: Any, folder: Path) -> None:
     silent = [name for name, valid in answering(robot).items() if not valid]
     if silent or not started:
         names = ", ".join(silent) or "a device"
-        raise ConnectionFailed(f"no answer from {names}: is the robot switched on, the cable in, the runstop released?")
+        raise ConnectionFailed(
+            f"no answer from {names}{lost}: is the robot switched on, the cable in, the runstop released?"
+        )
 
 
 def end(robot: Any) -> None:

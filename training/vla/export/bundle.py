@@ -21,9 +21,9 @@ from policy_server.manifest import PolicyManifest, write_bundle
 from policy_server.manifest_parts import GraphFile, Provenance
 from robots.spec import EMPTY_VECTOR, CameraInput, ContinuousActions, PolicySpec
 from simulation.demonstrations.demonstration import Demonstration
+from training.bundles.parity import TOLERANCE
 from training.errors import ExportError
 from training.export.bundle import load_made, provenance_of, put
-from training.export.parity import TOLERANCE
 from training.runtime.checkpoint import load
 from training.vla.export.body import BundleBody, body_of
 from training.vla.export.onnx_graph import OUTPUTS, compare_chunks, write_chunk_graph

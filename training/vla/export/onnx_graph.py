@@ -18,9 +18,9 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from training.bundles.parity import TOLERANCE, Parity
 from training.errors import ExportError
 from training.export.onnx_graphs import write_graph
-from training.export.parity import TOLERANCE, Parity
 from training.vla.policy.model import VlaPolicy
 from training.vla.rollout.world import Seen
 

@@ -138,7 +138,7 @@ def _public_hand(dataset: LeRobotDataset, state: Floats) -> Floats:
 
 
 def _public_actions(dataset: LeRobotDataset, actions: Floats, hand: Floats, gripper_opens: bool) -> Floats:
-    """LIBERO's actions, checked: 7 numbers in [-1, 1], pulls and no places, the gripper as told."""
+    """LIBERO's actions, checked: 7 numbers in [-1, 1], pulls and no places, the gripper as its sign option has it."""
     if actions.shape[1] != len(PANDA.chunks[0]):
         raise DataError(f"{dataset.root}: got actions of {actions.shape[1]} numbers, expected 7")
     gripper = actions[:, 6]

@@ -69,8 +69,8 @@ class TrialFollower:
             if stop:
                 stop()
             elif fault:
-                told = f"NOT ended: {fault}; the robot may drive on: `ferry stop`"
-                end = replace(end, message="; ".join(filter(None, (end.message, told))))
+                warning = f"NOT ended: {fault}; the robot may drive on: `ferry stop`"
+                end = replace(end, message="; ".join(filter(None, (end.message, warning))))
             self._node.destroy_client(client)
             for subscriber in subscribers:
                 subscriber.on_end(end)
