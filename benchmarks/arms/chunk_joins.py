@@ -9,8 +9,9 @@ The arm runs behind its executor in this process, in real time; its fake is a pr
 policy foresees a path of one joint, each chunk with an error of its own, after a delay drawn evenly. Ways are
 interleaved: for each arm and rate, one run of each in turn. Pause: for how long around a join the commanded speed is
 below a tenth of the path's mean. Jumps: of the command from one millisecond to the next, around the joins; in position,
-what three times the mean speed makes of a millisecond is no jump. Naive switching is computed from the same chunks:
-their rows played as they come. Tracking: measured joint against the path, behind its best constant delay.
+what three times the mean speed makes of a millisecond is no jump; none for an arm whose driver sends plans in parts.
+Naive switching is computed from the same chunks: their rows played as they come. Tracking: measured joint against the
+path, behind its best constant delay.
 """
 
 from __future__ import annotations
@@ -200,6 +201,8 @@ def run(arm: Arm, name: str, rate_hz: float, way: str, args: Benchmark) -> dict[
     way_of = partial(path, speed=session.speed)
     rows = EXECUTED * (len(trace.plans) - 1)
     figures = asdict(trace.figures(way_of, session.speed, session.begun_ns / 1e9, rows))
+    if arm.renewed:
+        figures |= {"jump_mrad": None, "jump_mradps": None}
     naive = naive_jumps(session.chunks, noted.taken_s, period_s)
     known = {"arm": name, "rate_hz": rate_hz, "way": way, "chunks": len(noted.taken_s), "refused": noted.refused}
     return {**known, **figures, "naive": naive, "load": os.getloadavg()[0]}
@@ -245,10 +248,11 @@ def stopped(arm: Arm, when: str, args: Benchmark, number: int) -> float:
 def line_of(one: dict[str, Any]) -> str:
     """One line of the table; what ends at rest tracks no path in time."""
     off = f"{one['off_rms_mrad']:.1f}, {one['off_max_mrad']:.1f}" if one["way"] == "join" else "-"
+    jump = "- | -" if one["jump_mrad"] is None else f"{one['jump_mrad']:.2f} | {one['jump_mradps']:.0f}"
     row_ms = one["row_ms"] if one["way"] == "rest" else 1000 / one["rate_hz"]
     return (
         f"| {one['arm']} | {one['rate_hz']:g} | {one['way']} | {one['chunks']} | {row_ms:.0f} |"
-        f" {one['pause_p50_ms']:.0f}, {one['pause_max_ms']:.0f} | {one['jump_mrad']:.2f} | {one['jump_mradps']:.0f} |"
+        f" {one['pause_p50_ms']:.0f}, {one['pause_max_ms']:.0f} | {jump} |"
         f" {one['acceleration']:.1f} | {off} |"
     )
 

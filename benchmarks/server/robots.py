@@ -55,15 +55,17 @@ class Drive:
     hz: float
     seconds: float
     number: int
+    episode: int = 0
+    """Decisions of an episode; 0 for as many as the policy has."""
     timeout_s: float = 10.0
 
 
-def drive_together(url: str, robots: int, hz: float, seconds: float) -> Seen:
+def drive_together(url: str, robots: int, hz: float, seconds: float, episode: int = 0) -> Seen:
     """Runs `robots` robots, each in a process of its own, for `seconds`; returns what they saw together."""
     context = multiprocessing.get_context("spawn")
     answers: Queue[Seen] = context.Queue()
     opened = context.Barrier(robots)
-    drives = [Drive(url, hz, seconds, number) for number in range(robots)]
+    drives = [Drive(url, hz, seconds, number, episode) for number in range(robots)]
     processes = [context.Process(target=_run, args=(one, opened, answers), daemon=True) for one in drives]
     for process in processes:
         process.start()
@@ -83,7 +85,7 @@ def run(drive: Drive, opened: Barrier) -> Seen:
     """Runs one robot; it begins when all have opened their sessions."""
     seen, period_s = Seen(), 1.0 / drive.hz
     with PolicyClient(drive.url, timeout_s=drive.timeout_s) as client:
-        episode = _Episode(client, drive.number)
+        episode = _Episode(client, drive)
         episode.begin()
         opened.wait(OPENING_S)
         begins = time.monotonic()
@@ -110,10 +112,10 @@ def run(drive: Drive, opened: Barrier) -> Seen:
 class _Episode:
     """Episode after episode of one robot."""
 
-    def __init__(self, client: PolicyClient, number: int) -> None:
+    def __init__(self, client: PolicyClient, drive: Drive) -> None:
         self._client, self._manifest = client, client.manifest()
-        self._body = body_for(self._manifest)
-        self._observation = observation_for(self._body, number)
+        self._body, self._decisions = body_for(self._manifest), drive.episode or self._manifest.spec.horizon
+        self._observation = observation_for(self._body, drive.number)
         actions = self._manifest.spec.actions
         self._executed = actions.names[0] if isinstance(actions, DiscreteActions) else None
 
@@ -124,7 +126,7 @@ class _Episode:
 
     def ask(self) -> None:
         """Asks for one decision; opens the next session after the last one of an episode."""
-        if self._session.step >= self._session.spec.horizon:
+        if self._session.step >= min(self._decisions, self._session.spec.horizon):
             self._session.close()
             self.begin()
         self._session.act(self._observation, self._executed if self._session.step else None)

@@ -20,6 +20,9 @@ from robots.processes import outlet
 
 OUTPUTS = (1, 2)
 
+_left: list[subprocess.Popen[bytes]] = []
+"""Helper processes that outlive what they drained; kept, so that Python does not warn of them."""
+
 
 @contextmanager
 def drained(log: Path | None = None) -> Iterator[None]:
@@ -75,8 +78,10 @@ def _close(aside: subprocess.Popen[bytes], saved: tuple[int, int]) -> None:
     """Ends the pipe and gives it a moment to run dry; then an output that still stalls is left for good."""
     silent = os.open(os.devnull, os.O_WRONLY)
     _point(OUTPUTS, (silent, silent))
-    with suppress(subprocess.TimeoutExpired):  # it is stopped, or a child of ours has our output still
+    try:
         aside.wait(2 * outlet.LAST_WORDS_S)
+    except subprocess.TimeoutExpired:  # it is stopped, or a child of ours has our output still
+        _left.append(aside)
     _point(OUTPUTS, [output if select.select([], [output], [], 0)[1] else silent for output in saved])
     for one in (silent, *saved):
         os.close(one)

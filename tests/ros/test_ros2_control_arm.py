@@ -239,7 +239,7 @@ def test_an_arm_whose_driver_was_killed_comes_to_rest_on_its_path(tmp_path: Path
 import sys
 from ferry_ros.drivers.ros2_control.driver import Ros2ControlArm, Ros2ControlArmOptions
 from robots.command import JointTarget
-with Ros2ControlArm(Ros2ControlArmOptions(namespace=sys.argv[1], camera_topic="", speed=0.2, stale_s=1.0)) as robot:
+with Ros2ControlArm(Ros2ControlArmOptions(namespace=sys.argv[1], camera_topic="", speed=0.2, stale_s=3.0)) as robot:
     print("moving", flush=True)
     print(robot.execute(JointTarget(("shoulder_pan_joint",), (3.0,))), flush=True)
 """

@@ -38,6 +38,9 @@ class Arm:
         running: returns the plan that it follows, once connected.
         measured: returns when and where its first joint was measured last.
         reset: brings a twin back; None: by a motion.
+        start: where its joints began [rad].
+        renewed: whether the driver sends a plan in parts and shifts its clock to where the arm has come: its plans do
+            not tell then what the controller makes of a join.
     """
 
     robot: Any
@@ -46,6 +49,7 @@ class Arm:
     measured: Callable[[], tuple[float, float]]
     reset: Callable[[], None] | None = None
     start: tuple[float, ...] = ()
+    renewed: bool = False
 
     def home(self) -> None:
         """Brings it to where it began."""
@@ -138,7 +142,7 @@ def ros2_control_arm() -> Iterator[Arm]:
         def measured() -> tuple[float, float]:
             return robot._link.feedback.stamp_ns / 1e9, float(next(iter(robot._link.positions().values())))
 
-        yield Arm(robot, vector, lambda: robot._motion._running, measured)
+        yield Arm(robot, vector, lambda: robot._motion._running, measured, renewed=True)
 
 
 ARMS: dict[str, Callable[[], AbstractContextManager[Arm]]] = {

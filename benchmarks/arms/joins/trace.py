@@ -58,17 +58,21 @@ class Trace:
         """Notes every plan from now on; returns what ends that."""
         begin, changed = running.begin, running._changed
 
-        def note(plan: Plan) -> None:
+        def now_s() -> float:
+            return running.began_s + running.elapsed_s()
+
+        def note(plan: Plan, taken_s: float) -> None:
             if plan.arm is not None:
-                self.plans.append((running.began_s + running.elapsed_s(), running.began_s, plan.arm))
+                self.plans.append((taken_s, running.began_s, plan.arm))
 
         def begins(plan: Plan, joins: bool) -> None:
             begin(plan, joins)
-            note(plan)
+            note(plan, now_s())
 
         def joined(plan: Plan) -> None:
+            taken_s = now_s()  # sending it to the controllers takes its time
             changed(plan)
-            note(plan)
+            note(plan, taken_s)
 
         running.begin, running._changed = begins, joined  # type: ignore[method-assign]
 
