@@ -47,7 +47,7 @@ class NearTasks(ReachTasks):
 
     def state(self, task: int, rng: np.random.Generator, held_out: bool) -> Floats:
         state = super().state(task, rng, held_out)
-        state[2:] *= 0.45
+        state[2:] *= 0.25
         return state
 
 
