@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 SUPPORT = Path(__file__).parents[1] / "support"
 
-LOSS, ROUNDED_LOSS = 1e-4, 2e-2
+LOSS, ROUNDED_LOSS = 1e-4, 5e-3
 """Largest differences of a loss [nat] to that of one rank: of sums in another order, in float32 and in bfloat16."""
 
 PARTS: dict[str, Any] = {"sharded": True}
@@ -118,7 +118,7 @@ def test_grpo_in_parts_learns_what_one_rank_learns(run: Path) -> None:
     for weights in ("learner", "weights"):
         way = distance(start, one[weights])
         assert way > 1e-3
-        assert distance(parts[weights], one[weights]) < 0.1 * way  # Adam enlarges the smallest gradients' rounding
+        assert distance(parts[weights], one[weights]) < 0.01 * way
 
 
 def test_bfloat16_learns_by_nearly_the_gradient_of_float32_and_exports(run: Path, tmp_path: Path) -> None:

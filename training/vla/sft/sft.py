@@ -206,7 +206,8 @@ class Trainer:
         self.schedule.step()
         self.step += 1
         if self.step % 20 == 0:
-            log.curves("train", {"loss": loss.item(), "learning_rate": self.schedule.get_last_lr()[0]}, self.step)
+            rate = float(self.schedule.get_last_lr()[0])
+            log.curves("train", {"loss": loss.item(), "learning_rate": rate}, self.step)
 
     def _validate(self, log: Log) -> None:
         """Measures the loss, the fraction of tokens that are right, and how far the actions are off, on each rank."""
