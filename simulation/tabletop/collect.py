@@ -33,8 +33,8 @@ class TabletopCollection(CollectionOptions):
     """Their names."""
     spread: float = 1.0
     """Fraction of the tasks' areas in which objects are placed."""
-    randomise: bool = False
-    """Vary colours, light, camera, mass and friction."""
+    randomise: float = 0.0
+    """Fraction of the demonstrations with other colours, light, camera, mass and friction."""
     noise_m: float = 0.004
     """Standard deviation of what is added to each coordinate of the expert's moves; they are kept without (DART)."""
 

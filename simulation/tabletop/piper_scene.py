@@ -17,9 +17,8 @@ SCENE_CAMERA = "scene"
 CUBE_SIDE_M = 0.03
 TIMESTEP_S = 0.002
 
-TIP_GROUP = 0
-"""Group of the mark between the fingertips, a ball of 4 mm. Cameras draw it, which no real one would see, and with it
-policies/tabletop_piper_mini* were trained: 4 hides it from cameras, for policies that are trained anew."""
+TIP_GROUP = 4
+"""Group of the site between the fingertips, which cameras do not draw: a real one would see no such mark."""
 
 _MASSES_KG = (0.71, 1.16, 0.5, 0.38, 0.383, 0.007)  # link1 .. link6
 _GRIPPER_KG, _FINGER_KG = 0.45, 0.025

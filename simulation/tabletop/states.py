@@ -52,7 +52,7 @@ CAMERA_M, CAMERA_RAD = 0.01, math.radians(1.0)
 
 
 def draw(
-    task: Task, rng: np.random.Generator, held_out: bool = False, spread: float = 1.0, randomise: bool = False
+    task: Task, rng: np.random.Generator, held_out: bool = False, spread: float = 1.0, randomise: float = 0.0
 ) -> Floats:
     """Draws a state of a task.
 
@@ -61,7 +61,7 @@ def draw(
         rng: all that is random comes from it.
         held_out: whether it is a state that nobody trains on.
         spread: fraction of the task's areas, about their middles, in which objects are placed; in (0, 1].
-        randomise: also colours, light, camera, mass and friction.
+        randomise: probability that colours, light, camera, mass and friction differ as well.
 
     Raises:
         EpisodeError: there is no such place within the spread.
@@ -74,7 +74,8 @@ def draw(
             break
     else:
         raise EpisodeError(f"{task.name} within {spread} of its areas", f"a spread that holds a square of {SQUARE_M} m")
-    seed = 2 * int(rng.integers(1, 2**30)) + (not held_out) if randomise else 0
+    differs = randomise >= 1.0 or (randomise > 0.0 and rng.random() < randomise)
+    seed = 2 * int(rng.integers(1, 2**30)) + (not held_out) if differs else 0
     return np.append(places.ravel(), float(seed))
 
 

@@ -53,6 +53,8 @@ def test_training_and_held_out_states_share_nothing() -> None:
             places = np.array(states)[:, :-1].reshape(len(states), -1, 3)
             apart = np.linalg.norm(places[:, 0, :2] - places[:, -1, :2], axis=1)
             assert len(task.objects) == 1 or apart.min() >= task.apart_m
+    half = [draw(BOTTLE, np.random.default_rng(n), randomise=0.5)[-1] > 0 for n in range(80)]
+    assert 25 <= sum(half) <= 55
     one_place = replace(BOTTLE, areas=(((0.35, 0.35), (0.01, 0.01)),))
     with pytest.raises(EpisodeError, match="spread"):
         draw(one_place, np.random.default_rng(0), held_out=not is_held_out((0.35, 0.01)))
@@ -85,6 +87,17 @@ def test_an_episode_is_the_same_again_and_is_seen() -> None:
     world.close()
     with pytest.raises(EpisodeError):
         world.reset(plain[:-1])
+
+
+def test_cameras_do_not_see_the_site_between_the_fingertips() -> None:
+    world = TabletopWorld(BOTTLE)
+    world.reset(state_of("pick_bottle"))
+    seen, model = world.observe().image, world.scene.model
+    model.site("fingertips").rgba[:] = (0.0, 1.0, 0.0, 1.0)
+    assert np.array_equal(world.observe().image, seen)
+    model.site("fingertips").group = 0
+    assert not np.array_equal(world.observe().image, seen)
+    world.close()
 
 
 def carried(scene: TabletopScene) -> None:

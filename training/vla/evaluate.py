@@ -158,7 +158,7 @@ def _of_suite(options: TaskOptions, kind: str) -> TaskOptions:
         return replace(options, suite=suite_of(options.suite, kind))
     if kind not in ("", RANDOMISED):
         raise ConfigError("perturbation of table-tops", repr(kind), repr(RANDOMISED))
-    return replace(options, randomise=options.randomise or kind == RANDOMISED)
+    return replace(options, randomise=1.0 if kind == RANDOMISED else options.randomise)
 
 
 def _outcomes(

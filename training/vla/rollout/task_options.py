@@ -22,8 +22,8 @@ class TaskOptions:
     """LIBERO: so is each fixture."""
     spread: float = 1.0
     """Table-top: fraction of the tasks' areas in which objects are placed."""
-    randomise: bool = False
-    """Table-top: vary colours, light, camera, mass and friction."""
+    randomise: float = 0.0
+    """Table-top: fraction of the states with other colours, light, camera, mass and friction."""
     soft: bool = False
     """Table-top: an episode ends with lenient success instead of strict."""
 

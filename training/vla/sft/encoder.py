@@ -43,8 +43,14 @@ SCALE_M = 0.1
 NOISE_M = 0.01
 """The expert is led astray by this, so that hands are seen everywhere."""
 
+ON_TABLE_M = 0.3
+"""An object further than this from the middle of the table, along x or y, was knocked off it: no label."""
+
 LOOK_EVERY = 3
 """Actions from an image to the next."""
+
+MAX_GRAD_NORM = 1.0
+"""Gradients are clipped to this norm."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -63,8 +69,8 @@ class EncoderOptions:
     """Numbers of the tasks; all of them by default."""
     episodes: int = 150
     """Of each task, of which images are taken."""
-    randomise: bool = False
-    """Vary colours, light, camera, mass and friction."""
+    randomise: float = 0.0
+    """Fraction of the episodes with other colours, light, camera, mass and friction."""
     proprio: bool = False
     """Let the policy see the fingertips' pose and the aperture."""
     film: bool = False
@@ -110,8 +116,9 @@ def looks(
         for step in range(task.max_actions // 2):
             if step % LOOK_EVERY == number % LOOK_EVERY:
                 places = [world.scene.place(name)[:2] for name in task.objects]
-                label = np.concatenate([world.scene.tip, *places, np.zeros(2 * (2 - len(places)))])
-                yield world.observe().image, (label - MIDDLE) / SCALE_M, np.arange(LABELS) < 3 + 2 * len(places)
+                label = np.concatenate([world.scene.tip, *places, np.zeros(2 * (2 - len(places)))]) - MIDDLE
+                there = (np.arange(LABELS) < 3 + 2 * len(places)) & (np.abs(label) < ON_TABLE_M)
+                yield world.observe().image, np.where(there, label / SCALE_M, 0.0), there
             action = expert.action()
             action[:3] += rng.normal(0.0, NOISE_M, 3)
             world.step(action.clip(-0.05, 1.0))
@@ -153,6 +160,7 @@ def train(options: EncoderOptions, command: str = "") -> float:
             loss = error(heads, images[rows], labels[rows], known[rows]).square().mean()
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
+            torch.nn.utils.clip_grad_norm_(heads.parameters(), MAX_GRAD_NORM)
             optimiser.step()
             schedule.step()
             bar.advance()
