@@ -33,7 +33,7 @@ def main() -> None:
     """Makes or continues a run."""
     run, name, steps = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     torch.set_num_threads(1)
-    without_processes(pytest.MonkeyPatch(), "training.vla.grpo.grpo")
+    without_processes(pytest.MonkeyPatch(), "training.vla.rollout.pool")
     with torchrun(torch.device("cpu")) as ranks, stop_request() as stopping:
         options = rank_options(run, name, resume=(run / name / "last.pt").exists())
         trainer = Trainer(options, tasks, ranks=ranks)

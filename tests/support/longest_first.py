@@ -17,8 +17,8 @@ LONGEST = (
     "test_malformed", "test_graph_trial", "test_ros_stage", "test_conformance", "test_ferry_demo",
     "test_training_grpo", "test_libero_parity", "test_training_released", "test_training_distributed",
     "test_training_lerobot", "test_training_ppo_resume", "test_training_fine_tuning", "test_training_export",
-    "test_training_sac", "test_training_sft", "test_robustness", "test_training_grpo_ranks", "test_policy_swap",
-    "test_training_ppo_overlap",
+    "test_training_sac", "test_training_sft", "test_robustness", "test_training_grpo_ranks", "test_training_sharded",
+    "test_policy_swap", "test_training_ppo_overlap",
 )  # fmt: skip
 """Names of files, without .py."""
 

@@ -32,7 +32,7 @@ def trainer(run: Path, tasks: ReachTasks | None = None, **changes: Any) -> Train
 @pytest.fixture
 def pool_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rollouts without processes."""
-    without_processes(monkeypatch, "training.vla.grpo.grpo")
+    without_processes(monkeypatch, "training.vla.rollout.pool")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_a_worker_that_dies_is_replaced_and_its_group_played_again(
     mark = tmp_path / "mark"
     calm, troubled = trainer(cloned, name="calm"), trainer(cloned, ReachTasks(mark=mark), name="dies")
     troubled.run(steps=1)
-    without_processes(monkeypatch, "training.vla.grpo.grpo")
+    without_processes(monkeypatch, "training.vla.rollout.pool")
     calm.run(steps=1)
     assert mark.exists()
     assert not different(load(calm.last, KIND), load(troubled.last, KIND))

@@ -76,7 +76,7 @@ def test_two_ranks_learn_what_one_learns_and_one_goes_on_where_they_stopped(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = on_two_ranks(run, "two", 1)
-    without_processes(monkeypatch, "training.vla.grpo.grpo")
+    without_processes(monkeypatch, "training.vla.rollout.pool")
     assert output.count("of 6 held-out states") == 1  # rank 0 alone speaks
     one = Trainer(rank_options(run, "one"), tasks)
     one.run(steps=1)

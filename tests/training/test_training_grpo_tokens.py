@@ -80,7 +80,7 @@ def test_an_update_makes_successes_more_probable(run: Path, lora_rank: int) -> N
 
 @RANKS
 def test_a_resumed_run_is_the_unbroken_one(run: Path, lora_rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    without_processes(monkeypatch, "training.vla.grpo.grpo")
+    without_processes(monkeypatch, "training.vla.rollout.pool")
     both = {"lora_rank": lora_rank, "steps": 2, "ema": 0.9, "evaluate_every": 2, "evaluate_states": 2}
     unbroken = trainer(run, name=f"one{lora_rank}", **both)
     unbroken.run()

@@ -67,7 +67,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_grpo_of_two_tasks_plays_both_and_tells_the_success_of_each(
     run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    without_processes(monkeypatch, "training.vla.grpo.grpo")
+    without_processes(monkeypatch, "training.vla.rollout.pool")
     sizes: dict[str, Any] = {"groups": 4, "steps": 1, "max_tries": 3, "evaluate_every": 1, "evaluate_states": 10}
     made = Trainer(grpo_options(run, **sizes), lambda size: ReachTasks(BOTH))
     made.run()
@@ -92,7 +92,7 @@ def reach(options: TaskOptions, size: int) -> ReachTasks:
 def test_a_suite_and_its_perturbations_are_measured_on_the_same_states_each_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    without_processes(monkeypatch, "training.vla.evaluate")
+    without_processes(monkeypatch, "training.vla.rollout.pool")
     path = write_policy(tmp_path, small_policy(1))
     options = EvaluateVlaOptions(
         checkpoint=path, tasks=TaskOptions("reach"), perturb=("swap", "x0.3"), states=6, workers=1

@@ -92,12 +92,12 @@ def speeds(steps: int, playing_s: float, learning_s: float) -> dict[str, float]:
 
 
 @contextmanager
-def opened(folder: Path, total: int, done: int, aloud: bool, what: str = "ppo") -> Iterator[Log]:
+def opened(folder: Path, total: int, done: int, aloud: bool, what: str = "ppo", unit: str = "steps") -> Iterator[Log]:
     """Opens the log of `what` in `folder` that has done `done` of `total` steps; silent unless `aloud`."""
     if not aloud:
         yield Log()
         return
     from torch.utils.tensorboard import SummaryWriter  # here: a rollout worker, which has no log, starts sooner
 
-    with SummaryWriter(str(folder / "tensorboard"), purge_step=done) as board, Bar(what, total, "steps", done) as bar:
+    with SummaryWriter(str(folder / "tensorboard"), purge_step=done) as board, Bar(what, total, unit, done) as bar:
         yield Log(board, bar)

@@ -66,6 +66,10 @@ class Ranks:
                 dist.broadcast_object_list(made, src=0)
         return made[0]  # type: ignore[return-value]  # rank 0's
 
+    def is_over(self, end_s: float) -> bool:
+        """Returns whether rank 0's monotonic clock is past `end_s`, on all ranks alike; waits for all."""
+        return self.from_first(lambda: time.monotonic() > end_s)
+
     def any(self, flag: bool) -> bool:
         """Returns whether `flag` is set on any rank; waits for all."""
         return any(self.gather(flag))

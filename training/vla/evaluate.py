@@ -1,7 +1,8 @@
 """`ferry train evaluate-vla`: success on held-out states of LIBERO's or the Piper's tasks, and of perturbed ones.
 
 The states are the same ones for every policy, so that policies are compared in pairs. Results of a bundle, over REST or
-ROS 2, come from benchmarks/trials/panda_ways.py; this is the fast evaluation of a checkpoint, in several processes.
+ROS 2, come from benchmarks/trials/panda_ways.py; this is the fast evaluation of a checkpoint, in several processes or,
+with `--ray`, on a cluster.
 """
 
 from __future__ import annotations
@@ -17,17 +18,18 @@ from typing import Any
 import tyro
 
 from simulation.libero.perturbation import KINDS, suite_of
-from simulation.worker_pool import WorkerPool
 from training.closed_loop.evaluate import wilson
 from training.errors import ConfigError
 from training.runtime.checkpoint import file_sha256, load
 from training.runtime.interrupt import stop_request
-from training.runtime.options import WorkerOptions, plain
+from training.runtime.options import plain
 from training.runtime.progress import Bar
 from training.runtime.weights import Weights, arrays
 from training.vla.policy.checkpoint import KIND, policy_from
 from training.vla.policy.model import VlaPolicy
 from training.vla.rollout.held_out import by_task, held_out_successes
+from training.vla.rollout.pool import simulators
+from training.vla.rollout.pool_options import PoolOptions
 from training.vla.rollout.rollout import RolloutWorker
 from training.vla.rollout.task_choice import tasks_of
 from training.vla.rollout.task_options import TaskOptions
@@ -43,7 +45,7 @@ MEANINGS = {**KINDS, RANDOMISED: "other colours, light, camera, mass and frictio
 
 
 @dataclass(frozen=True)
-class EvaluateVlaOptions(WorkerOptions):
+class EvaluateVlaOptions(PoolOptions):
     """Measures success with the most probable tokens on states that nobody trains on."""
 
     checkpoint: Path = Path("runs/vla/grpo/last.pt")
@@ -129,6 +131,8 @@ def evaluate(
         ConfigError: no state is asked for, or a suite has no such task.
         CheckpointError: the checkpoint is missing, damaged, or of another kind.
         LiberoMissing: LIBERO is not installed, or has no such suite.
+        ClusterError: `--ray`: Ray is missing, or its cluster cannot be reached.
+        WorkersLost: simulators die faster than they can be replaced; finished suites are in the file.
     """
     payload = load(options.checkpoint, KIND)
     policy = policy_from(payload, options.checkpoint)
@@ -167,8 +171,7 @@ def _outcomes(
     report: Callable[[int], None],
 ) -> list[bool]:
     """Plays a suite in workers of its own: each holds a world for every task."""
-    make = partial(RolloutWorker, policy.config, tasks)
-    with WorkerPool(make, options.workers, stall_s=options.stall_s) as pool:
+    with simulators(partial(RolloutWorker, policy.config, tasks), options) as pool:
         return held_out_successes(
             pool, weights, rows, options.states, len(tasks.names), stopping, seed=options.states_seed, report=report
         )

@@ -81,3 +81,10 @@ def minibatches(rng: np.random.Generator, trajectories: int, size: int) -> list[
     """Divides the numbers of trajectories at random into parts of nearly equal size, at most `size` each."""
     order = rng.permutation(trajectories)
     return np.array_split(order, -(-trajectories // size))
+
+
+def nothing_seen(policy: VlaPolicy) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns an input of one black image without an instruction, for a pass that changes nothing."""
+    size, statistics = policy.config.image_size, policy.config.proprio
+    images = torch.zeros(1, size, size, 3, dtype=torch.uint8)
+    return images, policy.words([""]), policy.proprio(np.zeros((1, len(statistics.low) if statistics else 0)))

@@ -10,8 +10,8 @@ and evaluation are disjoint, and the learning rate warms up and falls.
 A step, top to bottom: `run` -> `collect_rollouts` (group_rollouts.py: groups are played until enough of them are
 mixed) -> `update_policy` -> `_optimiser_step` on each minibatch -> `_loss` (grpo_loss.py: pure functions) ->
 `_evaluate`. Below them: checkpoints. Started by torchrun, each rank plays its part of the groups and computes the
-gradients of what it played; gradients are summed, so that several ranks learn what one learns. Rank 0 logs and writes
-checkpoints.
+gradients of what it played; gradients are summed, so that several ranks learn what one learns. With `--sharded` each
+rank holds a part of the weights. Rank 0 logs and writes checkpoints.
 """
 
 from __future__ import annotations
@@ -32,10 +32,8 @@ from torch import Tensor
 
 from robots.processes.text import counted
 from simulation.errors import WorkersLost
-from simulation.ray_pool import RayPool, WatchedWork
-from simulation.worker_pool import WorkerPool
 from training.closed_loop.evaluate import wilson
-from training.errors import DeadGroups, Diverged, RanksLost, RolloutMismatch
+from training.errors import DeadGroups, Diverged, RanksLost
 from training.rl.log import Log, opened
 from training.rl.ppo_loss import kl_estimate
 from training.runtime.checkpoint import expect_new, expect_options, file_sha256, load, save
@@ -43,20 +41,21 @@ from training.runtime.commit import git_commit
 from training.runtime.distributed import Ranks, alone, device_of, torchrun
 from training.runtime.interrupt import stop_request
 from training.runtime.learning_rate import lr_factor
+from training.runtime.sharding import clip_gradients, load_optimiser, load_whole, local, part_of, whole, whole_optimiser
 from training.runtime.weights import arrays
-from training.vla.grpo.batch import Batch, minibatches
+from training.vla.grpo.agreement import expect_agreement
+from training.vla.grpo.batch import Batch, minibatches, nothing_seen
 from training.vla.grpo.group_health import GroupHealth, Tried
 from training.vla.grpo.group_rollouts import Pool, Result, Rollouts, collect
 from training.vla.grpo.loss import clipped, minibatch_total, row_weights, token_log_p, token_losses
 from training.vla.grpo.options import FORMER_NAMES, GrpoOptions, check, check_ranks
-from training.vla.policy.checkpoint import KIND, policy_from, policy_payload
+from training.vla.policy.checkpoint import KIND, policy_from
+from training.vla.policy.placement import place
 from training.vla.rollout.held_out import by_task, held_out_successes, with_interval
+from training.vla.rollout.pool import simulators
 from training.vla.rollout.rollout import RolloutJob, RolloutWorker
 from training.vla.rollout.task_choice import named, tasks_of
 from training.vla.rollout.world import Tasks
-
-AGREEMENT = 1e-3
-"""Largest difference [nat] between a log-probability of sampling and the same one computed again, in a batch."""
 
 SHARES = ("loss", "entropy", "clip_fraction", "kl")
 """Metrics of which each rank has a share."""
@@ -100,7 +99,7 @@ class Trainer:
 
             torch.manual_seed(options.seed)
             self.policy = add_lora(self.policy, options.lora_rank).eval()
-        self.policy.to(self.device)
+        place(self.policy, options, self.device, self.ranks.count)
         check(options, self.policy.config.chunk)
         self.tasks = tasks(self.policy.config.image_size)
         self.trained = [one for one in self.policy.parameters() if one.requires_grad]
@@ -130,26 +129,22 @@ class Trainer:
         end = self.options.steps if steps is None else min(self.options.steps, self.step + steps)
         state = self.policy.state_dict()
         frozen = self._weights(state, state.keys() - self.frozen)
-        make = partial(RolloutWorker, self.policy.config, self.tasks, frozen)
+        make = partial(RolloutWorker, self.policy.config, self.tasks, frozen, self.options.precision)
         with (
             opened(self.last.parent, self.options.steps, self.step, self.ranks.first, "grpo") as log,
-            self._pool(make) as pool,
+            simulators(make, self.options) as pool,
         ):
             try:
                 stopped = self._loop(pool, log, stopping, end)
-            except (WorkersLost, DeadGroups):
-                self.save()  # of whole steps: neither comes during an update
+            except DeadGroups:  # on all ranks at once, after a whole step
+                self.save()
+                raise
+            except WorkersLost:  # not during an update
+                self._save_alone()
                 raise
             self.save()
         if stopped:
             raise KeyboardInterrupt
-
-    def _pool(self, make: Callable[[], RolloutWorker]) -> WorkerPool[Any, Any] | RayPool[Any, Any]:
-        """Simulators on this machine, or on a Ray cluster: the same trajectories for the same seeds."""
-        workers, stall_s = self.options.workers, self.options.stall_s
-        if self.options.ray:
-            return RayPool(partial(WatchedWork, make, stall_s), workers, self.options.ray)
-        return WorkerPool(make, workers, stall_s=stall_s)
 
     def _loop(self, pool: Pool, log: Log, stopping: Callable[[], bool], end: int) -> bool:
         """Makes steps until `end` or a rank is `stopping()`; returns whether one is."""
@@ -166,7 +161,7 @@ class Trainer:
             self.shown["kept"] = f"{len(rollouts.kept)}/{len(tried)}"
             self.shown["rate"] = f"{rate:,.0f} trajectories/h"
             log.note(**self.shown)
-            if time.monotonic() - saved_s > self.options.save_every_s:
+            if self.ranks.is_over(saved_s + self.options.save_every_s):
                 self.save()
                 saved_s = time.monotonic()
             self._evaluate(pool, log, stopping)
@@ -181,7 +176,7 @@ class Trainer:
         try:
             return collect(pool, list(self.jobs()), self.options, self.ranks, stopping, note)
         except RanksLost:
-            self.save()  # this step has not changed the weights yet
+            self._save_alone()  # this step has not changed the weights yet
             raise
 
     def jobs(self) -> Iterator[RolloutJob]:
@@ -220,15 +215,21 @@ class Trainer:
         """
         self.optimiser.zero_grad(set_to_none=True)
         metrics = dict.fromkeys(SHARES, 0.0)
-        if minibatch is not None and len(minibatch):
+        parts = list(minibatch.parts(self.options.microbatch)) if minibatch is not None else []
+        sharded = self.policy.sharded
+        passes = max(self.ranks.gather(len(parts))) if sharded else len(parts)
+        if minibatch is not None and parts:
             weights = row_weights(minibatch.executed, minibatch.owner, self.options.aggregation, total)
-            for part, rows in minibatch.parts(self.options.microbatch):
+            for part, rows in parts:
                 loss, some = self._loss(part.to(self.device), weights[rows].to(self.device), check_agreement)
                 loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
                 for name, value in some.items():
                     metrics[name] += value
-        loss = self.ranks.add_up(self.trained, torch.tensor(metrics["loss"], device=self.device))
-        norm = float(torch.nn.utils.clip_grad_norm_(self.trained, self.options.max_grad_norm))
+        for _ in range(passes - len(parts)):  # the others need this rank's part of each layer
+            images, words, proprio = (one.to(self.device) for one in nothing_seen(self.policy))
+            (0.0 * self.policy(images, words, proprio).sum()).backward()
+        loss = self.ranks.add_up([] if sharded else self.trained, torch.tensor(metrics["loss"], device=self.device))
+        norm = clip_gradients(self.trained, self.options.max_grad_norm)
         if not np.isfinite([loss.item(), norm]).all():
             raise Diverged(self.updates, loss.item(), self.last, "loss or gradient")
         for group in self.optimiser.param_groups:
@@ -244,7 +245,7 @@ class Trainer:
         logits = self.policy(part.images, part.words, part.proprio)
         log_p, entropy = token_log_p(logits, part.tokens, options.temperature)
         if check_agreement:
-            expect_agreement(log_p.detach(), part.log_p, part.executed)
+            expect_agreement(log_p.detach(), part.log_p, part.executed, options.precision)
         advantages = part.advantages[:, None, None].expand_as(log_p)
         share = (weights / log_p.shape[-1])[..., None].expand_as(log_p)
         loss = (share * token_losses(log_p, part.log_p, advantages, options.clip_low, options.clip_high)).sum()
@@ -323,19 +324,21 @@ class Trainer:
         wanted, defaults = self.options.comparable(), type(self.options)().comparable()
         expect_options(self.last, payload["training"], wanted, defaults, renamed=FORMER_NAMES)
         self.start, self.start_sha256 = payload["start"], payload["start_sha256"]
-        self.policy.load_state_dict(payload["learner"])
+        load_whole(self.policy, payload["learner"])
         if self.average is not None:
-            self.average = {name: value.to(self.device) for name, value in payload["weights"].items()}
-        self.optimiser.load_state_dict(payload["optimiser"])
+            saved = payload["weights"]
+            self.average = {name: part_of(saved[name].to(self.device), own) for name, own in self.average.items()}
+        load_optimiser(self.optimiser, payload["optimiser"])
         self.step, self.updates, self.trajectories = (payload[name] for name in ("step", "updates", "trajectories"))
         self.health, self.evaluations = GroupHealth(payload["groups"]), list(payload["evaluations"])
 
     def payload(self) -> dict[str, Any]:
-        """Returns the checkpoint's content; the policy in it is the average where there is one."""
+        """Returns the checkpoint's content, on rank 0; the policy in it is the average where there is one."""
+        keep = self.ranks.first
         return {
-            **policy_payload(self.policy),
-            "weights": self._policy_weights(),
-            "learner": self.policy.state_dict(),
+            "policy": self.policy.config.to_json(),
+            "weights": whole(self._policy_weights(), keep),
+            "learner": whole(self.policy.state_dict(), keep),
             "algorithm": "GRPO (SimpleVLA-RL)",
             "training": self.options.comparable(),
             "start": self.start,
@@ -343,7 +346,7 @@ class Trainer:
             "seed": self.options.seed,
             "git_commit": self.commit,
             "command": self.command,
-            "optimiser": self.optimiser.state_dict(),
+            "optimiser": whole_optimiser(self.optimiser, keep),
             "step": self.step,
             "updates": self.updates,
             "trajectories": self.trajectories,
@@ -352,8 +355,14 @@ class Trainer:
         }
 
     def save(self) -> None:
-        """Writes last.pt, on rank 0."""
+        """Writes last.pt, on rank 0; all ranks call it together."""
+        payload = self.payload()
         if self.ranks.first:
+            save(self.last, KIND, payload)
+
+    def _save_alone(self) -> None:
+        """Writes last.pt, on rank 0, where other ranks may have ended: not what they hold a part of."""
+        if self.ranks.first and not self.policy.sharded:
             save(self.last, KIND, self.payload())
 
     def _policy_weights(self) -> dict[str, Tensor]:
@@ -365,25 +374,11 @@ class Trainer:
     def _add_to_average(self) -> None:
         if self.average is not None:
             for name, value in self.policy.state_dict().items():
-                self.average[name].lerp_(value, 1.0 - self.options.ema)
+                local(self.average[name]).lerp_(local(value), 1.0 - self.options.ema)
 
     @staticmethod
     def _weights(state: dict[str, Tensor], without: set[str]) -> dict[str, Any]:
-        return arrays({name: value.cpu() for name, value in state.items() if name not in without})
-
-
-def expect_agreement(log_p: Tensor, sampled: Tensor, executed: Tensor) -> None:
-    """Compares log-probabilities (M, chunk, D) of executed rows with those kept from sampling, before any update.
-
-    Raises:
-        RolloutMismatch: they differ: another temperature, other weights, or a network that acts otherwise in training.
-    """
-    worst = float((log_p - sampled).abs()[executed].max())
-    if not worst <= AGREEMENT:
-        raise RolloutMismatch(
-            f"log-probabilities of sampled tokens: got a difference of {worst:g} nat, expected at most {AGREEMENT:g}; "
-            "nothing was trained in this step"
-        )
+        return arrays(whole({name: value for name, value in state.items() if name not in without}))
 
 
 def metrics_of(groups: Sequence[Sequence[Result]]) -> dict[str, float]:

@@ -9,8 +9,10 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from training.errors import ConfigError
-from training.runtime.options import RunOptions, WorkerOptions
+from training.runtime.options import RunOptions
 from training.vla.grpo.loss import AGGREGATIONS
+from training.vla.policy.compute_options import ComputeOptions
+from training.vla.rollout.pool_options import PoolOptions
 from training.vla.rollout.task_options import TaskOptions
 
 FORMER_NAMES: Mapping[str, str] = MappingProxyType({"most_tries": "max_tries"})
@@ -18,7 +20,7 @@ FORMER_NAMES: Mapping[str, str] = MappingProxyType({"most_tries": "max_tries"})
 
 
 @dataclass(frozen=True)
-class GrpoOptions(WorkerOptions, RunOptions):
+class GrpoOptions(ComputeOptions, PoolOptions, RunOptions):
     """Fine-tunes a policy by its own success."""
 
     run: Path = Path("runs/vla")
@@ -34,9 +36,6 @@ class GrpoOptions(WorkerOptions, RunOptions):
     lora_rank: int = 0
     """Rank of the adapters (LoRA) that alone are trained in an imported policy; 0 for all its weights, or for a policy
     that has adapters from SFT."""
-    ray: str = ""
-    """Address of a Ray cluster on which the simulators run instead of here, e.g. HEAD:6379; auto for one that runs on
-    this machine, local for one that is started for this run. `--workers` are then its actors."""
     tasks: TaskOptions = field(default_factory=TaskOptions)
     steps: int = 60
     """Steps in total, each of a rollout and an update; 0 only evaluates."""
@@ -82,7 +81,7 @@ class GrpoOptions(WorkerOptions, RunOptions):
     """States of an evaluation, divided among the tasks; always the same ones."""
 
     free: ClassVar[frozenset[str]] = RunOptions.free | {
-        "start", "evaluate_every", "evaluate_states", "microbatch", "workers", "stall_s", "ray",
+        "start", "evaluate_every", "evaluate_states", "microbatch", "workers", "stall_s", "ray", "sharded",
     }  # fmt: skip
 
     @property

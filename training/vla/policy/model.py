@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from training.errors import ConfigError
 from training.vla.policy.action_tokenizer import ActionTokenizer
+from training.vla.policy.compute_options import Precision
 from training.vla.policy.config import PADDING, VlaConfig
 from training.vla.policy.conv_network import ConvNetwork
 
@@ -48,6 +50,10 @@ NETWORKS: Mapping[str, Callable[[VlaConfig], nn.Module]] = MappingProxyType(
 class VlaPolicy(nn.Module):
     """A network with the tokenizer of its actions and the table of its words.
 
+    Attributes:
+        precision: of its computation, see `ComputeOptions`; not of its configuration: it is exported in float32.
+        sharded: whether this rank holds but a part of its weights.
+
     Raises:
         ConfigError: the kind of network is unknown, or its sizes contradict each other.
     """
@@ -58,11 +64,21 @@ class VlaPolicy(nn.Module):
             raise ConfigError("network", repr(config.network), f"one of {', '.join(NETWORKS)}")
         self.config, self.tokenizer = config, ActionTokenizer(config.actions, config.bins, config.gripper_opens)
         self.network = NETWORKS[config.network](config)
+        self.precision: Precision = "fp32"
+        self.sharded = False
 
     def forward(self, images: Tensor, words: Tensor, proprio: Tensor) -> Tensor:
-        """See `VlaNetwork`."""
-        logits: Tensor = self.network(images, words, proprio)
-        return logits
+        """See `VlaNetwork`; in `precision`, with logits in float32 either way."""
+        if self.precision == "fp32":
+            logits: Tensor = self.network(images, words, proprio)
+            return logits
+        with torch.autocast(images.device.type, torch.bfloat16):
+            logits = functional_call(self.network, self._rounded(), (images, words, proprio))
+        return logits.float()
+
+    def _rounded(self) -> dict[str, Tensor]:
+        """Weights in bfloat16, with gradients in float32; none where FSDP rounds them itself, layer by layer."""
+        return {} if self.sharded else {name: one.bfloat16() for name, one in self.network.named_parameters()}
 
     def words(self, instructions: Sequence[str]) -> Tensor:
         """Encodes instructions, (B, L) int64."""

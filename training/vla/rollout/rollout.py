@@ -19,8 +19,10 @@ from simulation.worker_pool import Report
 from training.errors import CheckpointError
 from training.runtime.weights import Weights, tensors
 from training.vla.policy.checkpoint import bare_policy
+from training.vla.policy.compute_options import Precision
 from training.vla.policy.config import VlaConfig
 from training.vla.policy.model import VlaPolicy
+from training.vla.policy.placement import round_weights
 from training.vla.rollout.world import Seen, Tasks, World
 
 
@@ -83,11 +85,16 @@ class RolloutWorker:
         config: of the policy.
         tasks: what is played.
         frozen: weights that no job brings, because the training does not change them (those beside adapters).
+        precision: in which the policy is trained: what acts is what is trained.
     """
 
-    def __init__(self, config: VlaConfig, tasks: Tasks, frozen: Weights | None = None) -> None:
+    def __init__(
+        self, config: VlaConfig, tasks: Tasks, frozen: Weights | None = None, precision: Precision = "fp32"
+    ) -> None:
         torch.set_num_threads(1)
         self.policy, self.tasks, self._frozen = bare_policy(config).eval(), tasks, set(frozen or {})
+        self.policy.precision = precision
+        round_weights(self.policy)
         self.policy.load_state_dict(tensors(frozen or {}), strict=False)
 
     def __call__(self, job: RolloutJob, report: Report) -> list[Trajectory]:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,25 +24,25 @@ from torch.nn import functional
 from robots.processes.text import counted
 from simulation.demonstrations.demonstration import Demonstration
 from training.errors import ConfigError, Diverged
+from training.rl.log import Log, opened
 from training.runtime.checkpoint import expect_new, expect_options, load, save
 from training.runtime.commit import git_commit
-from training.runtime.distributed import alone, device_of
+from training.runtime.distributed import Ranks, alone, device_of, torchrun
 from training.runtime.interrupt import stop_request
 from training.runtime.learning_rate import lr_factor
 from training.runtime.options import RunOptions
-from training.runtime.progress import Bar
-from training.vla.policy.checkpoint import KIND, load_policy, policy_payload
+from training.runtime.sharding import clip_gradients, load_optimiser, load_whole, whole, whole_optimiser
+from training.vla.policy.checkpoint import KIND, load_policy
+from training.vla.policy.compute_options import ComputeOptions
 from training.vla.policy.config import preset
 from training.vla.policy.model import new_vla
+from training.vla.policy.placement import place
 from training.vla.sft.data import SftData, action_error, config_of, epoch_order, read_demonstrations, validation_split
 from training.vla.sft.lerobot_demonstrations import PublicLayout
 
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
-
 
 @dataclass(frozen=True)
-class SftOptions(RunOptions):
+class SftOptions(ComputeOptions, RunOptions):
     """Fine-tunes a policy on demonstrations."""
 
     run: Path = Path("runs/vla")
@@ -92,34 +92,42 @@ class SftOptions(RunOptions):
     validate_every: int = 250
     """Updates between validations."""
 
-    free: ClassVar[frozenset[str]] = RunOptions.free | {"validate_every", "start"}
+    free: ClassVar[frozenset[str]] = RunOptions.free | {"validate_every", "start", "sharded"}
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs `ferry train sft`."""
     options = tyro.cli(SftOptions, args=list(argv), prog="ferry train sft")
     torch.set_num_threads(options.threads)
-    if not options.resume:
-        expect_new(options.last)
     folders = [options.run / folder for folder in options.data]
-    demonstrations = read_demonstrations(folders, options.each, options.drop_idle, options.lerobot, options.tasks)
-    trainer = Trainer(options, demonstrations, shlex.join(["ferry", "train", "sft", *argv]))
-    if options.resume:
-        trainer.resume()
-    with stop_request() as stopping:
-        trainer.run(stopping)
-    accuracy = f"{trainer.scores.get('accuracy', float('nan')):.1%}"
-    print(f"{trainer.last}: {accuracy} of the validation tokens after {counted(trainer.step, 'update')}")
+    with torchrun(device_of(options.device)) as ranks:
+        if not options.resume:
+            ranks.from_first(lambda: expect_new(options.last))
+        demonstrations = read_demonstrations(folders, options.each, options.drop_idle, options.lerobot, options.tasks)
+        trainer = Trainer(options, demonstrations, shlex.join(["ferry", "train", "sft", *argv]), ranks)
+        if options.resume:
+            trainer.resume()
+        with stop_request() as stopping:
+            trainer.run(stopping)
+        if ranks.first:
+            accuracy = f"{trainer.scores.get('accuracy', float('nan')):.1%}"
+            print(f"{trainer.last}: {accuracy} of the validation tokens after {counted(trainer.step, 'update')}")
     return 0
 
 
 class Trainer:
     """Supervised fine-tuning, update by update; `payload` holds everything that a resumed run needs."""
 
-    def __init__(self, options: SftOptions, demonstrations: Sequence[Demonstration], command: str = "") -> None:
+    def __init__(
+        self,
+        options: SftOptions,
+        demonstrations: Sequence[Demonstration],
+        command: str = "",
+        ranks: Ranks | None = None,
+    ) -> None:
         if options.batch < 1 or options.validate_every < 1:
             raise ConfigError("batch, validate_every", (options.batch, options.validate_every), "at least 1 each")
-        alone()
+        self.ranks = ranks or alone()
         self.options, self.command, self.commit = options, command, git_commit()
         train, validation = validation_split(demonstrations, options.hold_out)
         if options.start is None:
@@ -135,11 +143,14 @@ class Trainer:
         self.train_set, self.held_out = SftData.of(train, self.policy), SftData.of(validation, self.policy)
         self.demonstrations = len(train)
         self.device = device_of(options.device)
-        self.policy.to(self.device)
+        place(self.policy, options, self.device, self.ranks.count)
+        self.trained = [one for one in self.policy.parameters() if one.requires_grad]
         self.optimiser = torch.optim.AdamW(self.policy.parameters(), options.lr, weight_decay=options.weight_decay)
         factor = lr_factor("onecycle", options.updates, max(1, round(options.warmup * options.updates)))
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, factor)
         self.step, self.scores = 0, dict[str, float]()
+        if len(self._steps()) < self.ranks.count:
+            raise ConfigError("batch", len(self._steps()), f"at least one step for each of {self.ranks.count} ranks")
 
     @property
     def last(self) -> Path:
@@ -152,25 +163,21 @@ class Trainer:
         Raises:
             Diverged: the loss is NaN or infinite; last.pt is from before.
         """
-        from torch.utils.tensorboard import SummaryWriter
-
         options = self.options
         end = options.updates if updates is None else min(options.updates, self.step + updates)
-        saved_s = time.monotonic()
-        with (
-            SummaryWriter(str(self.last.parent / "tensorboard"), purge_step=self.step) as board,
-            Bar("sft", options.updates, "updates", self.step) as bar,
-        ):
-            while self.step < end and not stopping():
-                self._update(self._steps(), board)
-                bar.advance()
+        saved_s, stopped = time.monotonic(), self.ranks.any(stopping())
+        with opened(self.last.parent, options.updates, self.step, self.ranks.first, "sft", "updates") as log:
+            while self.step < end and not stopped:
+                self._update(self._steps(), log)
+                log.advance(1)
                 if self.step % options.validate_every == 0 or self.step == options.updates:
-                    self._validate(board, bar)
-                if time.monotonic() - saved_s > options.save_every_s:
+                    self._validate(log)
+                if self.ranks.is_over(saved_s + options.save_every_s):
                     self._save()
                     saved_s = time.monotonic()
+                stopped = self.ranks.any(stopping())
             self._save()
-        if stopping():
+        if stopped:
             raise KeyboardInterrupt
 
     def _steps(self) -> npt.NDArray[np.int64]:
@@ -182,29 +189,33 @@ class Trainer:
         order = epoch_order(np.random.default_rng([self.options.seed, epoch]), tasks, balanced)
         return order[position * size : (position + 1) * size]
 
-    def _update(self, steps: npt.NDArray[np.int64], board: SummaryWriter) -> None:
+    def _update(self, steps: npt.NDArray[np.int64], log: Log) -> None:
+        """Makes one optimiser step; each rank has its part of the steps, and gradients are added up."""
         self.policy.train()
-        images, words, proprio, tokens = self._batch(self.train_set, steps)
+        own = steps[self.ranks.rank :: self.ranks.count]
+        images, words, proprio, tokens = self._batch(self.train_set, own)
+        self.optimiser.zero_grad()
         loss = token_loss(self.policy(images, words, proprio), tokens, self.options.smoothing)
+        share = loss * (len(own) / len(steps))
+        share.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
+        loss = self.ranks.add_up([] if self.policy.sharded else self.trained, share)
         if not torch.isfinite(loss):
             raise Diverged(self.step, loss.item(), self.last)
-        self.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
-        torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.options.max_grad_norm)
+        clip_gradients(self.trained, self.options.max_grad_norm)
         self.optimiser.step()
         self.schedule.step()
         self.step += 1
         if self.step % 20 == 0:
-            board.add_scalar("train/loss", loss.item(), self.step)
-            board.add_scalar("train/learning_rate", self.schedule.get_last_lr()[0], self.step)
+            rate = float(self.schedule.get_last_lr()[0])
+            log.curves("train", {"loss": loss.item(), "learning_rate": rate}, self.step)
 
-    def _validate(self, board: SummaryWriter, bar: Bar) -> None:
-        """Measures the loss, the fraction of tokens that are right, and how far the actions are off."""
+    def _validate(self, log: Log) -> None:
+        """Measures the loss, the fraction of tokens that are right, and how far the actions are off, on each rank."""
         self.policy.eval()
         sums = np.zeros(3)
         for steps in np.array_split(np.arange(len(self.held_out)), -(-len(self.held_out) // 64)):
             images, words, proprio, tokens = self._batch(self.held_out, steps)
-            with torch.inference_mode():
+            with torch.no_grad():  # FSDP's layers are used again
                 logits = self.policy(images, words, proprio)
                 chosen = logits.argmax(-1)
                 right = float((chosen == tokens).float().mean())
@@ -212,9 +223,8 @@ class Trainer:
                 sums += len(steps) * np.array([token_loss(logits, tokens).item(), right, error])
         names = ("loss", "accuracy", "action_error")
         self.scores = dict(zip(names, (sums / len(self.held_out)).tolist()))
-        for name, value in self.scores.items():
-            board.add_scalar(f"validation/{name}", value, self.step)
-        bar.write(f"update {self.step}: validation " + ", ".join(f"{name} {v:.4f}" for name, v in self.scores.items()))
+        log.curves("validation", self.scores, self.step)
+        log.write(f"update {self.step}: validation " + ", ".join(f"{name} {v:.4f}" for name, v in self.scores.items()))
 
     def _batch(self, data: SftData, steps: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         images, words, proprio, tokens = (tensor.to(self.device) for tensor in data.batch(steps))
@@ -226,7 +236,7 @@ class Trainer:
         Raises:
             CheckpointError: last.pt is missing, or was made with other options.
         """
-        payload = load(self.last, KIND)
+        payload = self.ranks.from_first(lambda: load(self.last, KIND))
         before = {**SftOptions().comparable(), "balanced": False}  # what a run without an option did
         expect_options(self.last, payload["training"], self.options.comparable(), before)
         expect_options(
@@ -234,15 +244,17 @@ class Trainer:
             {"steps of demonstrations": payload["data_steps"]},
             {"steps of demonstrations": len(self.train_set)},
         )
-        self.policy.load_state_dict(payload["weights"])
-        self.optimiser.load_state_dict(payload["optimiser"])
+        load_whole(self.policy, payload["weights"])
+        load_optimiser(self.optimiser, payload["optimiser"])
         self.schedule.load_state_dict(payload["schedule"])
         self.step, self.scores = payload["updates"], payload["validation"]
 
     def payload(self) -> dict[str, Any]:
-        """Returns the checkpoint's content."""
+        """Returns the checkpoint's content, on rank 0."""
+        keep = self.ranks.first
         return {
-            **policy_payload(self.policy),
+            "policy": self.policy.config.to_json(),
+            "weights": whole(self.policy.state_dict(), keep),
             "algorithm": "supervised fine-tuning",
             "training": self.options.comparable(),
             "start": str(self.options.start or ""),
@@ -251,14 +263,17 @@ class Trainer:
             "seed": self.options.seed,
             "git_commit": self.commit,
             "command": self.command,
-            "optimiser": self.optimiser.state_dict(),
+            "optimiser": whole_optimiser(self.optimiser, keep),
             "schedule": self.schedule.state_dict(),
             "updates": self.step,
             "validation": self.scores,
         }
 
     def _save(self) -> None:
-        save(self.last, KIND, self.payload())
+        """Writes last.pt, on rank 0; all ranks call it together."""
+        payload = self.payload()
+        if self.ranks.first:
+            save(self.last, KIND, payload)
 
 
 def token_loss(logits: Tensor, tokens: Tensor, smoothing: float = 0.0) -> Tensor:
