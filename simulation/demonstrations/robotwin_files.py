@@ -122,7 +122,7 @@ def _trajectory(file: h5py.File) -> RobotwinEpisode:
     sentences = json.loads(file["instructions"][()]) if "instructions" in file else []
     sentences = [sentences] if isinstance(sentences, str) else sentences
     rate_hz = float(np.asarray(file["additional_info/frequency"][()]).reshape(-1)[0])
-    return RobotwinEpisode(tuple(str(one) for one in sentences if one), images, state, actions, rate_hz)
+    return RobotwinEpisode(tuple(str(sentence) for sentence in sentences if sentence), images, state, actions, rate_hz)
 
 
 def _own(file: h5py.File, path: Path, rate_hz: float) -> RobotwinEpisode:
@@ -146,7 +146,7 @@ def _instructions(path: Path) -> tuple[str, ...]:
         return ()
     sentences = json.loads(path.read_text(encoding="utf-8"))
     sentences = sentences.get("seen", []) if isinstance(sentences, dict) else sentences
-    return tuple(str(one) for one in ([sentences] if isinstance(sentences, str) else sentences))
+    return tuple(str(sentence) for sentence in ([sentences] if isinstance(sentences, str) else sentences))
 
 
 def _rows(stored: h5py.Dataset) -> Floats:

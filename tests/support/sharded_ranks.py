@@ -87,7 +87,7 @@ def main() -> None:
     torch.set_num_threads(1)
     without_processes(pytest.MonkeyPatch(), "training.vla.rollout.pool")
     with torchrun(torch.device("cpu")) as ranks:
-        jobs = [Job(**one) for one in json.loads((run / "jobs.json").read_text())]
+        jobs = [Job(**job) for job in json.loads((run / "jobs.json").read_text())]
         curves = {job.name: curve(run, job, ranks) for job in jobs}
         if ranks.first:
             (run / "curves.json").write_text(json.dumps(curves))

@@ -101,7 +101,7 @@ def test_what_was_exported_comes_back(tiny: Path, trained: SpocPolicy) -> None:
     assert same({name: before[name] for name in before.keys() - frozen - places}, {
         name: after[name] for name in after.keys() - frozen - places
     })  # bit for bit  # fmt: skip
-    sums = [one["visual.camera"][:, None] + one["visual.position"] for one in (before, after)]
+    sums = [weights["visual.camera"][:, None] + weights["visual.position"] for weights in (before, after)]
     assert torch.allclose(*sums, atol=1e-6)
     images = torch.randint(0, 255, (2, 28, 48, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     assert torch.allclose(trained.images(images), read(tiny).images(images), atol=1e-4)
@@ -170,7 +170,7 @@ def a_layer_more(graph: onnx.GraphProto) -> None:
 
 
 @pytest.mark.parametrize(
-    ("edit", "said"),
+    ("edit", "message"),
     [
         (number("policy.actor.bias", nan), "NaN or infinity in actor.bias"),
         (number("(86, 128)", nan), "NaN or infinity in visual.compressor.0.weight"),
@@ -182,13 +182,13 @@ def a_layer_more(graph: onnx.GraphProto) -> None:
     ],
     ids=["nan", "nan-transposed", "no-sum", "name", "shape", "function", "layer"],
 )
-def test_another_graph_is_refused(edit: Edit, said: str, tmp_path: Path) -> None:
-    refused(changed(tmp_path / "changed", edit), said)
+def test_another_graph_is_refused(edit: Edit, message: str, tmp_path: Path) -> None:
+    refused(changed(tmp_path / "changed", edit), message)
 
 
-def refused(path: Path, said: str) -> None:
+def refused(path: Path, message: str) -> None:
     """Nothing is read, and one line says of which file and why."""
-    with pytest.raises(CheckpointError, match=said) as refusal:
+    with pytest.raises(CheckpointError, match=message) as refusal:
         load_policy(path)
     line = str(refusal.value)
     assert line.startswith(f"{path}: ")
@@ -263,7 +263,9 @@ def test_it_is_fine_tuned_resumed_and_exported_again(tmp_path: Path, monkeypatch
     second = PpoTrainer(replace(options, resume=True))
     second.resume()
     worker = second.make_worker()()
-    second.update_policy(RolloutBuffer.of([one for job in second.jobs() for one in worker(job, lambda steps: None)]))
+    second.update_policy(
+        RolloutBuffer.of([trajectory for job in second.jobs() for trajectory in worker(job, lambda steps: None)])
+    )
     second.save("last.pt")
     tuned = load(second.last, "policy")["weights"]
     changed = {name for name in given if not torch.equal(given[name], tuned[name])}

@@ -86,7 +86,7 @@ def test_an_evaluation_has_the_same_outcomes_as_without_ray(
     here = evaluate(replace(options, ray="", workers=1), tasks)
     assert spread == here
     assert json.loads(options.file.read_text()) == written
-    assert 0 < sum(sum(one.outcomes) for one in here) < 24
+    assert 0 < sum(sum(result.outcomes) for result in here) < 24
 
 
 @needs_ray

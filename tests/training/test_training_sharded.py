@@ -92,7 +92,7 @@ def test_two_ranks_with_a_part_each_learn_what_one_learns(run: Path) -> None:
 
 @pytest.mark.parametrize("name", ["parts", "play_parts"])
 def test_a_resumed_run_of_parts_is_the_unbroken_one(run: Path, name: str) -> None:
-    unbroken, resumed = (load(run / one / "last.pt", KIND) for one in (name, f"{name}_again"))
+    unbroken, resumed = (load(run / folder / "last.pt", KIND) for folder in (name, f"{name}_again"))
     assert not different(unbroken, resumed)
 
 
@@ -169,7 +169,7 @@ def first_gradient(run: Path, precision: str) -> torch.Tensor:
     """Of the first update of SFT, of all weights."""
     made_here = made(run, Job("sft", "gradient", {"precision": precision, "max_grad_norm": 1e9}), Ranks())
     made_here.run(lambda: False, 1)
-    gradients = [one.grad.flatten() for one in made_here.policy.parameters() if one.grad is not None]
+    gradients = [parameter.grad.flatten() for parameter in made_here.policy.parameters() if parameter.grad is not None]
     return torch.cat(gradients)
 
 

@@ -62,7 +62,7 @@ def read_weights(policy: SpocPolicy, graphs: Mapping[str, onnx.GraphProto], sour
 
 
 def _values(graph: onnx.GraphProto) -> Values:
-    return {one.name: numpy_helper.to_array(one) for one in graph.initializer}
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
 
 
 def _products(

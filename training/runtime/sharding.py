@@ -33,7 +33,7 @@ def shard(network: nn.Module, device: torch.device, rounded: bool = False) -> No
     kept = MixedPrecisionPolicy(cast_forward_inputs=False)
     policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32, cast_forward_inputs=False) if rounded else kept
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
-    layers = [one for some in network.modules() if isinstance(some, nn.ModuleList) for one in some]
+    layers = [layer for some in network.modules() if isinstance(some, nn.ModuleList) for layer in some]
     for part in (*reversed(layers), network):
         fully_shard(part, mesh=mesh, mp_policy=policy, reshard_after_forward=True)
         assert isinstance(part, FSDPModule)
@@ -77,7 +77,7 @@ def whole_optimiser(optimiser: torch.optim.Optimizer, keep: bool = True) -> dict
 
 def load_optimiser(optimiser: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
     """Inverse of `whole_optimiser`."""
-    of = [one for group in optimiser.param_groups for one in group["params"]]
+    of = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     own = {
         number: {name: part_of(value, of[number]) for name, value in values.items()}
         for number, values in state["state"].items()

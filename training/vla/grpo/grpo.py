@@ -102,7 +102,7 @@ class Trainer:
         place(self.policy, options, self.device, self.ranks.count)
         check(options, self.policy.config.chunk)
         self.tasks = tasks(self.policy.config.image_size)
-        self.trained = [one for one in self.policy.parameters() if one.requires_grad]
+        self.trained = [parameter for parameter in self.policy.parameters() if parameter.requires_grad]
         self.frozen = {name for name, one in self.policy.named_parameters() if not one.requires_grad}
         self.optimiser = torch.optim.AdamW(self.trained, options.lr, weight_decay=options.weight_decay)
         self.average = self._copied() if options.ema else None
@@ -226,7 +226,7 @@ class Trainer:
                 for name, value in some.items():
                     metrics[name] += value
         for _ in range(passes - len(parts)):  # the others need this rank's part of each layer
-            images, words, proprio = (one.to(self.device) for one in nothing_seen(self.policy))
+            images, words, proprio = (tensor.to(self.device) for tensor in nothing_seen(self.policy))
             (0.0 * self.policy(images, words, proprio).sum()).backward()
         loss = self.ranks.add_up([] if sharded else self.trained, torch.tensor(metrics["loss"], device=self.device))
         norm = clip_gradients(self.trained, self.options.max_grad_norm)

@@ -144,7 +144,7 @@ class Trainer:
         self.demonstrations = len(train)
         self.device = device_of(options.device)
         place(self.policy, options, self.device, self.ranks.count)
-        self.trained = [one for one in self.policy.parameters() if one.requires_grad]
+        self.trained = [parameter for parameter in self.policy.parameters() if parameter.requires_grad]
         self.optimiser = torch.optim.AdamW(self.policy.parameters(), options.lr, weight_decay=options.weight_decay)
         factor = lr_factor("onecycle", options.updates, max(1, round(options.warmup * options.updates)))
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, factor)
